@@ -1,0 +1,96 @@
+"""The one table of NETS_* environment variables: name, type, default, help."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nets.errors import ConfigError
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in text.split(",") if word.strip())
+
+
+def _flag(text: str) -> bool:
+    if text not in ("0", "1", ""):
+        raise ValueError("0 or 1")
+    return text == "1"
+
+
+def _choice(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(" or ".join(allowed))
+        return text
+
+    return parse
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError("a number that is not negative")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: how its text becomes a value, and what it does."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str
+    help: str
+
+    def get(self) -> Any:
+        """The value now; read at each use, so tests and notebooks can change it."""
+        text = os.environ.get(self.name, self.default)
+        try:
+            return self.parse(text)
+        except ValueError as error:
+            raise ConfigError(f"{self.name}={text!r} is not allowed: {error}") from None
+
+
+LOG = Variable("NETS_LOG", _words, "", "what to narrate: trace, fuse, llvm, cache, retrace")
+PRINT_AFTER = Variable(
+    "NETS_PRINT_AFTER",
+    _words,
+    "",
+    "print the IR after these passes (or 'all') when they changed it",
+)
+DUMP_DIR = Variable("NETS_DUMP_DIR", str, "", "write each stage to numbered files in this folder")
+VERIFY = Variable(
+    "NETS_VERIFY",
+    lambda text: int(_choice("0", "1", "2")(text)),
+    "1",
+    "verify IR: 0 never, 1 around pipelines, 2 around each pass with print and parse",
+)
+BACKEND = Variable(
+    "NETS_BACKEND", _choice("llvm", "numpy"), "llvm", "llvm: native code; numpy: the reference path"
+)
+CHECK = Variable(
+    "NETS_CHECK",
+    _flag,
+    "0",
+    "1: run native code and reference, name the first operation that differs",
+)
+NUM_THREADS = Variable("NETS_NUM_THREADS", _count, "0", "size of the thread pool; 0: one per CPU")
+CACHE_DIR = Variable("NETS_CACHE_DIR", str, "", "folder of the object cache; default: the user's")
+CACHE = Variable("NETS_CACHE", _flag, "1", "0: neither read nor write the object cache")
+CPU = Variable("NETS_CPU", str, "", "CPU to compile for, such as x86-64-v3; default: this one")
+
+TABLE = (
+    LOG,
+    PRINT_AFTER,
+    DUMP_DIR,
+    VERIFY,
+    BACKEND,
+    CHECK,
+    NUM_THREADS,
+    CACHE_DIR,
+    CACHE,
+    CPU,
+)

@@ -1,0 +1,108 @@
+"""The errors of nets: one class per cause, each able to carry the user's source line.
+
+Every class also derives from the built-in exception a NumPy user would catch for the same
+mistake (``ValueError`` for shapes, ``TypeError`` for dtypes, ``IndexError`` for indices, …).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class SourceLocation(Protocol):
+    """What an error needs of a location: a text that shows the user's line."""
+
+    def describe(self) -> str: ...
+
+
+class NetsError(Exception):
+    """Base of every error nets raises on purpose.
+
+    ``location`` is the user's source position, shown below the message when known.
+    """
+
+    def __init__(self, message: str, location: SourceLocation | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.location = location
+
+    def __str__(self) -> str:
+        if self.location is None:
+            return self.message
+        return f"{self.message}\n{self.location.describe()}"
+
+
+class ConfigError(NetsError, ValueError):
+    """A NETS_* environment variable holds a value that is not allowed."""
+
+
+class ShapeError(NetsError, ValueError):
+    """Operand shapes do not fit together, or a shape, axis or slice is not valid."""
+
+
+class DTypeError(NetsError, TypeError):
+    """An operand has a dtype the operation does not take, or nets does not have."""
+
+
+class UnsupportedObjectError(NetsError, TypeError):
+    """An object cannot become a tensor: object arrays, ragged lists, foreign devices, …."""
+
+
+class IndexOutOfBoundsError(NetsError, IndexError):
+    """An index lies outside the axis it selects from."""
+
+
+class TraceError(NetsError):
+    """Base of what goes wrong while a Python function is traced."""
+
+
+class ControlFlowError(TraceError, TypeError):
+    """Python asked for the value of a traced tensor (if, while, int(), bool(), NumPy, …)."""
+
+
+class LeakedTracerError(TraceError, RuntimeError):
+    """A traced tensor was used after the trace that made it had ended."""
+
+
+class MutatedArgumentError(TraceError, ValueError):
+    """A traced function changed one of its arguments in place."""
+
+
+class ArgumentError(TraceError, TypeError):
+    """The arguments of a call do not have the structure that was promised or needed."""
+
+
+class GradientError(NetsError, RuntimeError):
+    """A gradient was asked for where there is none, or in a way that does not determine it."""
+
+
+class VerifyError(NetsError):
+    """IR that breaks an invariant of the data model or of an operation."""
+
+
+class ParseError(NetsError, ValueError):
+    """IR text that is not in the language."""
+
+
+class PassError(NetsError):
+    """A pass failed; the message names the reproducer that was written."""
+
+
+class CompileError(NetsError, RuntimeError):
+    """Native code could not be made or loaded."""
+
+
+class CheckError(NetsError):
+    """NETS_CHECK=1 found an operation whose native result differs from the reference."""
+
+
+class ExportError(NetsError, OSError):
+    """A library could not be written."""
+
+
+class LoadError(NetsError, OSError):
+    """A library could not be loaded: not ours, another version, truncated, another CPU."""
+
+
+class CacheWarning(UserWarning):
+    """The object cache could not be used; nets compiled without it."""
