@@ -1,0 +1,183 @@
+"""Scope: the function being traced, what it captures from outside, and where the user stands.
+
+A thread has a stack of scopes; the innermost one receives every operation on traced tensors. A
+value belongs to the scope whose function body holds it. What an operation needs from elsewhere is
+*captured*: an eager tensor, or a value of an outer scope, becomes one more argument of the function
+and is bound when the function is called, or inlined into the outer scope.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any, Final
+
+import numpy as np
+
+from nets.errors import DTypeError, LeakedTracerError, UnsupportedObjectError
+from nets.ir.builder import Builder
+from nets.ir.core import Function, Location, Operation, Value
+from nets.ir.types import TensorType, from_numpy
+from nets.ops.emitter import GraphEmitter
+
+PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+"""Folder of the package; frames of code in it are not the user's."""
+
+
+class FrameLocation(Location):
+    """A location that looks up its line only when somebody asks."""
+
+    __slots__ = ()
+
+    def __init__(self, code: CodeType, lasti: int) -> None:
+        self.file = code.co_filename
+        self._code = code
+        self._lasti = lasti
+
+    @property
+    def line(self) -> int:  # type: ignore[override]
+        assert self._code is not None
+        for start, end, line in self._code.co_lines():
+            if start <= self._lasti < end and line is not None:
+                return line
+        return self._code.co_firstlineno
+
+
+def user_location() -> Location | None:
+    """Where the innermost frame outside nets stands now; None where there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return FrameLocation(frame.f_code, frame.f_lasti)
+        frame = frame.f_back
+    return None
+
+
+class Scope:
+    """One function while it is traced.
+
+    ``captures`` maps the identity of a captured object to (object, argument): the object is an
+    eager Tensor or a traced Tensor of an outer scope, the argument its stand-in in this function.
+    Captured arguments follow the declared ones, in order of first use.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.emitter = GraphEmitter(Builder(function.body))
+        self.outer: Scope | None = None
+        self.captures: dict[int, tuple[Any, Value]] = {}
+
+    def owns(self, value: Value) -> bool:
+        """Is the value defined in the body of this scope's function?"""
+        owner = value.owner
+        return (owner.block if isinstance(owner, Operation) else owner) is self.function.body
+
+    def lift(self, x: Any) -> Value:
+        """The value that stands for ``x`` in this function.
+
+        A Tensor of this scope is its own value; a Tensor from outside is captured; an array or
+        a Python number becomes a constant, with the dtype NumPy gives it. LeakedTracerError for
+        a Tensor of a trace that has ended, DTypeError or UnsupportedObjectError for an array of
+        elements nets does not have.
+        """
+        value = getattr(x, "_value", None)
+        if value is None:
+            return self.emitter.emit("constant", value=constant_array(x))
+        if not x.is_traced:
+            return self._capture(x, TensorType(value.data.shape, value.type.dtype))
+        if self.owns(value):
+            assert isinstance(value, Value)
+            return value
+        if not is_live(value):
+            raise leaked(x)
+        return self._capture(x, value.type)
+
+    def _capture(self, tensor: Any, type: TensorType) -> Value:
+        key = id(tensor._value) if tensor.is_traced else id(tensor)
+        found = self.captures.get(key)
+        if found is None:
+            hint = f"captured_{len(self.captures)}"
+            found = (tensor, self.function.body.add_argument(type, hint))
+            self.captures[key] = found
+        return found[1]
+
+
+def constant_array(x: Any) -> np.ndarray[Any, Any]:
+    """A private copy of the array or number, in native byte order, that nobody can write to."""
+    try:
+        array = np.array(x)
+    except (ValueError, OverflowError) as error:
+        raise UnsupportedObjectError(
+            f"no tensor can be made of this: {error}", user_location()
+        ) from None
+    if array.dtype.kind not in "biufc":
+        raise UnsupportedObjectError(
+            f"no tensor can be made of {type(x).__name__}", user_location()
+        )
+    dtype = from_numpy(array.dtype)
+    if dtype is None:
+        raise DTypeError(f"nets has no dtype for {array.dtype}", user_location())
+    array = array.astype(dtype.numpy, copy=False)
+    array.flags.writeable = False
+    return array
+
+
+class _Stack(threading.local):
+    innermost: Scope | None = None
+
+
+_stack = _Stack()
+
+
+def current_scope() -> Scope | None:
+    """The innermost scope of this thread, or None outside every trace."""
+    return _stack.innermost
+
+
+@contextmanager
+def enter(scope: Scope) -> Iterator[Scope]:
+    """Make ``scope`` the innermost one of this thread for the length of the ``with`` block."""
+    scope.outer = _stack.innermost
+    _stack.innermost = scope
+    try:
+        yield scope
+    finally:
+        _stack.innermost = scope.outer
+
+
+@contextmanager
+def suspended() -> Iterator[None]:
+    """Outside every trace for the length of the ``with`` block."""
+    saved, _stack.innermost = _stack.innermost, None
+    try:
+        yield
+    finally:
+        _stack.innermost = saved
+
+
+def is_live(value: Value) -> bool:
+    """Does the value belong to a trace this thread is in?"""
+    scope = _stack.innermost
+    while scope is not None:
+        if scope.owns(value):
+            return True
+        scope = scope.outer
+    return False
+
+
+def leaked(tensor: Any) -> LeakedTracerError:
+    """The error for a traced tensor used where its trace is over."""
+    value: Value = tensor._value
+    made = value.operation.location if value.operation is not None else None
+    where = f" It was made here:\n{made.describe()}" if made is not None else ""
+    name = f" {value.hint!r}" if value.hint else ""
+    return LeakedTracerError(
+        f"the traced tensor{name} of type {value.type} was used after its trace had ended (or in "
+        "another thread). Return it from the traced function instead of storing it outside."
+        + where,
+        user_location(),
+    )
