@@ -109,6 +109,8 @@ class Trait(Flag):
     """No operands; the value is an attribute."""
     COSTLY = auto()
     """Worth keeping rather than computing again (math functions, divisions)."""
+    EXACT = auto()
+    """The native result equals the reference bit for bit (numerics.md, 2)."""
 
 
 class OpDefinition:
