@@ -1,0 +1,32 @@
+"""What the words mean: one class per op, one family per file. Importing nets.ops fills the
+registry."""
+
+from nets.ops import (
+    arithmetic,
+    comparison,
+    constant,
+    contraction,
+    elementwise,
+    indexing,
+    logic,
+    loop,
+    mathematics,
+    reduction,
+    rounding,
+    structure,
+)
+
+__all__ = [
+    "arithmetic",
+    "comparison",
+    "constant",
+    "contraction",
+    "elementwise",
+    "indexing",
+    "logic",
+    "loop",
+    "mathematics",
+    "reduction",
+    "rounding",
+    "structure",
+]
