@@ -13,6 +13,9 @@ from nets.ops import (
     mathematics,
     reduction,
     rounding,
+    shape,
+    shape,
+    slicing,
     structure,
 )
 
@@ -28,5 +31,8 @@ __all__ = [
     "mathematics",
     "reduction",
     "rounding",
+    "shape",
+    "shape",
+    "slicing",
     "structure",
 ]

@@ -1,0 +1,121 @@
+"""The interpreter: what a program of the tensor dialect means, op by op, in NumPy.
+
+It is the reference of the project: native results are compared with it. So it stays plain: it
+walks the operations in order, asks each for its NumPy rule, and forgets an array after its last
+use. It does no optimisation and knows no op by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from nets.errors import ArgumentError, DTypeError, NetsError, ShapeError, VerifyError
+from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ir.types import Symbol, TensorType, from_numpy
+from nets.ops.registry import Array, OpDef
+
+Observer = Callable[[Operation, Sequence[Array]], None]
+"""Told each operation and its results, nested ones before the operation that holds them."""
+
+
+def evaluate(
+    function: Function, arrays: Sequence[Array], observe: Observer | None = None
+) -> list[Array]:
+    """The results of ``function`` for these arrays: fresh, contiguous arrays of its result types.
+
+    ArgumentError, ShapeError or DTypeError where the arrays do not fit the arguments. Errors of
+    an operation, such as IndexOutOfBoundsError, carry its location.
+    """
+    checked = _check_arguments(function, arrays)
+    results = _run(function.body, checked, observe)
+    return [np.array(result, order="C") for result in results]
+
+
+def evaluate_op(op: Operation, arrays: Sequence[Array]) -> tuple[Array, ...]:
+    """The results of one operation for these operands; they may share memory with them."""
+    if op.regions:
+        return _run(op.regions[0].block, arrays, None)
+    definition = op.definition
+    if not isinstance(definition, OpDef) or "evaluate" not in definition.rules:
+        raise VerifyError(f"{op.name} has no reference to evaluate", op.location)
+    try:
+        return definition.evaluate(arrays, op.attributes)
+    except NetsError as error:
+        if error.location is None:
+            error.location = op.location
+        raise
+
+
+class _Frame:
+    """A block on its way: what is left to run, and the arrays that are still needed."""
+
+    def __init__(self, block: Block, arrays: Sequence[Array]) -> None:
+        self.pending: Iterator[Operation] = iter(block)
+        self.arrays = dict(zip(block.arguments, arrays, strict=True))
+        self.last_user = {value: op for op in block for value in op.operands}
+
+    def operands(self, op: Operation) -> list[Array]:
+        return [self.arrays[value] for value in op.operands]
+
+    def finish(self, op: Operation, results: Sequence[Array]) -> None:
+        """Keep the results somebody uses, drop the operands nobody uses any more."""
+        for value, result in zip(op.results, results, strict=True):
+            if value in self.last_user:
+                self.arrays[value] = result
+        for value in set(op.operands):
+            if self.last_user[value] is op:
+                del self.arrays[value]
+
+
+def _run(block: Block, arrays: Sequence[Array], observe: Observer | None) -> tuple[Array, ...]:
+    """What the terminator of ``block`` gives; regions run in frames, not by recursion."""
+    frames = [_Frame(block, arrays)]
+    entered: list[Operation] = []
+    while True:
+        op = next(frames[-1].pending, None)
+        if op is None:
+            raise VerifyError("a block without a terminator cannot be evaluated")
+        operands = frames[-1].operands(op)
+        if op.regions:
+            frames.append(_Frame(op.regions[0].block, operands))
+            entered.append(op)
+            continue
+        if op.has(Trait.TERMINATOR):
+            frames.pop()
+            results = tuple(operands)
+            if not frames:
+                return results
+            op = entered.pop()
+        else:
+            results = evaluate_op(op, operands)
+        if observe is not None:
+            observe(op, results)
+        frames[-1].finish(op, results)
+
+
+def _check_arguments(function: Function, arrays: Sequence[Array]) -> list[Array]:
+    if len(arrays) != len(function.arguments):
+        raise ArgumentError(
+            f"{function.name} takes {len(function.arguments)} arrays, not {len(arrays)}"
+        )
+    sizes: dict[Symbol, int] = {}
+    pairs = zip(function.arguments, arrays, strict=True)
+    return [_check_argument(argument, np.asarray(array), sizes) for argument, array in pairs]
+
+
+def _check_argument(argument: Value, array: Array, sizes: dict[Symbol, int]) -> Array:
+    name = argument.hint or f"argument {argument.index}"
+    type = argument.type
+    if not isinstance(type, TensorType):
+        raise VerifyError(f"{name} is a {type}; only tensors can be evaluated")
+    if from_numpy(array.dtype) != type.dtype:
+        raise DTypeError(f"{name} is {type}; an array of {array.dtype} does not fit")
+    expected = tuple(
+        sizes.setdefault(dim, size) if isinstance(dim, Symbol) else dim
+        for dim, size in zip(type.shape, array.shape, strict=False)
+    )
+    if array.ndim != type.rank or array.shape != expected:
+        raise ShapeError(f"{name} is {type}; an array of shape {array.shape} does not fit")
+    return array.astype(type.dtype.numpy, copy=False)
