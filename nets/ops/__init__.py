@@ -14,7 +14,6 @@ from nets.ops import (
     reduction,
     rounding,
     shape,
-    shape,
     slicing,
     structure,
 )
@@ -31,7 +30,6 @@ __all__ = [
     "mathematics",
     "reduction",
     "rounding",
-    "shape",
     "shape",
     "slicing",
     "structure",
