@@ -158,6 +158,11 @@ class BufferType:
         return _shaped("buffer", self.shape, self.dtype)
 
     @property
+    def static_shape(self) -> tuple[int, ...]:
+        """The shape where every dimension is a number; a ValueError else."""
+        return _static(self.shape)
+
+    @property
     def size(self) -> int:
         return math.prod(_static(self.shape))
 
