@@ -20,7 +20,7 @@ class Constant:
 
     operands = ()
     samples = [
-        sample(value=np.float32(1.5).reshape(())),
+        sample(value=np.array(1.5, np.float32)),
         sample(value=np.arange(6, dtype=np.int64).reshape(2, 3)),
         sample(value=np.array([0.0, -0.0, np.inf, np.nan])),
         sample(value=np.zeros((0, 3), np.bool_)),

@@ -34,12 +34,42 @@ import numpy.typing as npt
 
 from nets.errors import DTypeError, GradientError, VerifyError
 from nets.ir.core import Attributes, OpDefinition, Region, Trait, Value
-from nets.ir.types import DType, TensorType, Type
+from nets.ir.types import DType, Symbol, TensorType, Type
 
 if TYPE_CHECKING:
     from nets.ops.emitter import Emitter
 
 Array = npt.NDArray[Any]
+
+
+def _is_int(value: Any) -> bool:
+    return type(value) is int
+
+
+def _are_ints(value: Any) -> bool:
+    return isinstance(value, tuple) and all(map(_is_int, value))
+
+
+def _are_dims(value: Any) -> bool:
+    return isinstance(value, tuple) and all(_is_int(d) or isinstance(d, Symbol) for d in value)
+
+
+_INTS = ("a tuple of integers", _are_ints)
+_DIMS = ("a tuple of dimensions", _are_dims)
+
+_KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "axis": ("an integer", _is_int),
+    "axes": _INTS,
+    "low": _INTS,
+    "high": _INTS,
+    "starts": _INTS,
+    "stops": _DIMS,
+    "steps": _INTS,
+    "shape": _DIMS,
+    "dtype": ("a dtype", lambda value: isinstance(value, DType)),
+    "value": ("a NumPy array", lambda value: isinstance(value, np.ndarray)),
+}
+"""The attributes of tensor ops: what each must be, in words and as a test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +153,8 @@ class OpDef(OpDefinition):
         if len(regions) != self.region_count:
             raise VerifyError(f"{self.name} has {self.region_count} regions, not {len(regions)}")
         types = [operand.type for operand in operands]
+        if "evaluate" in self.rules:
+            self._check_kinds(types, attributes)
         if self.traits & Trait.FLOAT_ONLY:
             for type in types:
                 if not type.dtype.is_float:
@@ -130,6 +162,16 @@ class OpDef(OpDefinition):
         extra = {"regions": regions} if self.region_count else {}
         result = self.rules["infer"](*types, **attributes, **extra)
         return result if isinstance(result, tuple) else (result,)
+
+    def _check_kinds(self, types: Sequence[Type], attributes: Attributes) -> None:
+        """Ops of the tensor dialect take tensors, and attributes of the kind their name tells."""
+        for type in types:
+            if not isinstance(type, TensorType):
+                raise VerifyError(f"{self.name} takes tensors, not {type}")
+        for key, value in attributes.items():
+            kind, fits = _KINDS[key]
+            if not fits(value):
+                raise VerifyError(f"{self.name}: the attribute {key} is {kind}, not {value!r}")
 
     def evaluate(self, arrays: Sequence[Array], attributes: Attributes) -> tuple[Array, ...]:
         """The results for these arrays, by the NumPy rule; no floating-point warning leaks."""
@@ -234,6 +276,8 @@ def op(
             raise TypeError(f"op {name} has no reference (evaluate)")
         if not definition.samples:
             raise TypeError(f"op {name} has no samples")
+        if not set(attributes) <= set(_KINDS):
+            raise TypeError(f"op {name} has attributes of unknown kind: add them to _KINDS")
         return _register(definition)
 
     return make
