@@ -1,0 +1,200 @@
+"""Binding: which parameter of a Python function each argument of a call belongs to.
+
+``Binding`` is made once per traced function. It names the arguments, moves keyword arguments into
+their positions so that ``f(1, y=2)`` and ``f(1, 2)`` are one signature, sets static arguments
+apart, and says in Python's words what is missing or too many.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nets.errors import ArgumentError, TraceError
+from nets.frontend.scope import user_location
+
+Names = str | Sequence[str] | None
+Numbers = int | Sequence[int] | None
+
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The arguments of one call, static ones set apart."""
+
+    args: tuple[Any, ...]
+    """Dynamic positional arguments."""
+    kwargs: dict[str, Any]
+    """Dynamic keyword arguments."""
+    static: tuple[tuple[int | str, Any], ...]
+    """(position or keyword, value) of the static arguments."""
+
+    def merged(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
+        """What to call the function with: these dynamic arguments and the static ones."""
+        positional, named = list(args), dict(kwargs)
+        for key, value in self.static:
+            if isinstance(key, str):
+                named[key] = value
+            else:
+                positional.insert(key, value)
+        return positional, named
+
+
+class Binding:
+    """The parameters of ``function`` and which of them are static or donated.
+
+    ArgumentError where a number or name of an option does not exist; TraceError for generator
+    and async functions, which cannot be traced.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        static_argnums: Numbers = None,
+        static_argnames: Names = None,
+        donate_argnums: Numbers = None,
+        donate_argnames: Names = None,
+    ) -> None:
+        self.name = function_name(function)
+        _refuse_untraceable(function, self.name)
+        self.signature = _signature_of(function)
+        parameters = self.signature.parameters if self.signature is not None else {}
+        self.positional = tuple(p.name for p in parameters.values() if p.kind in _POSITIONAL)
+        self._movable = {
+            p.name for p in parameters.values() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        }
+        self._rest = next((p.name for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
+        self._takes_any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        self._keyword_only = {p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
+        self.static = self._select("static", static_argnums, static_argnames)
+        self.donated = self._select("donate", donate_argnums, donate_argnames)
+        if self.static & self.donated:
+            both = ", ".join(map(str, sorted(self.static & self.donated, key=str)))
+            raise ArgumentError(f"{both} of {self.name} cannot be both static and donated")
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """The call with keywords moved into their positions and static arguments set apart."""
+        if kwargs:
+            args, kwargs = self._positioned(args, kwargs)
+        if not self.static:
+            return Call(args, kwargs, ())
+        static: list[tuple[int | str, Any]] = [
+            (i, value) for i, value in enumerate(args) if i in self.static
+        ]
+        if static:
+            args = tuple(value for i, value in enumerate(args) if i not in self.static)
+        named = [key for key in kwargs if key in self.static]
+        if named:
+            static += [(key, kwargs[key]) for key in named]
+            kwargs = {key: value for key, value in kwargs.items() if key not in self.static}
+        return Call(args, kwargs, tuple(static))
+
+    def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """ArgumentError, in Python's words, where the function does not take these arguments."""
+        if self.signature is None:
+            return
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ArgumentError(f"{self.name}() {error}", user_location()) from None
+
+    def roots(self, call: Call) -> list[str]:
+        """Names of the dynamic positional arguments of a call."""
+        count = len(call.args) + sum(isinstance(key, int) for key, _ in call.static)
+        taken = {key for key, _ in call.static}
+        return [self._root(i) for i in range(count) if i not in taken]
+
+    def _root(self, position: int) -> str:
+        if position < len(self.positional):
+            return self.positional[position]
+        return f"{self._rest or 'args'}_{position - len(self.positional)}"
+
+    def _positioned(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        moved = []
+        for name in self.positional[len(args) :]:
+            if name not in kwargs or name not in self._movable:
+                break
+            moved.append(name)
+        if not moved:
+            return args, kwargs
+        rest = {key: value for key, value in kwargs.items() if key not in moved}
+        return (*args, *(kwargs[name] for name in moved)), rest
+
+    def _select(self, option: str, numbers: Numbers, names: Names) -> frozenset[int | str]:
+        """Positions and names of the parameters an option selects, each known both ways."""
+        chosen: set[int | str] = set()
+        for number in _as_numbers(option, numbers):
+            chosen |= self._by_number(option, number)
+        for name in _as_names(option, names):
+            chosen |= self._by_name(option, name)
+        return frozenset(chosen)
+
+    def _by_number(self, option: str, number: int) -> set[int | str]:
+        position = number + len(self.positional) if number < 0 else number
+        if 0 <= position < len(self.positional):
+            name = self.positional[position]
+            return {position, name} if name in self._movable else {position}
+        if position >= 0 and (self._rest is not None or self.signature is None):
+            return {position}
+        raise ArgumentError(
+            f"{option}_argnums={number}: {self.name} has "
+            f"{len(self.positional)} positional parameters"
+        )
+
+    def _by_name(self, option: str, name: str) -> set[int | str]:
+        if name in self.positional:
+            return {self.positional.index(name), name}
+        if name in self._keyword_only or self._takes_any_name or self.signature is None:
+            return {name}
+        known = ", ".join((*self.positional, *sorted(self._keyword_only))) or "no parameters"
+        raise ArgumentError(f"{option}_argnames={name!r}: {self.name} has {known}")
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """The function's own name; that of its class for a callable object."""
+    inner = getattr(function, "func", function)  # functools.partial
+    return str(getattr(inner, "__name__", type(inner).__name__)).strip("<>")
+
+
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (ValueError, TypeError):  # built-in functions may hide theirs
+        return None
+
+
+def _refuse_untraceable(function: Callable[..., Any], name: str) -> None:
+    if not callable(function):
+        raise ArgumentError(f"nets.trace takes a function, not {type(function).__name__}")
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise TraceError(f"{name} is an async function; only plain functions can be traced")
+    if inspect.isgeneratorfunction(function):
+        raise TraceError(
+            f"{name} is a generator function; only plain functions can be traced. "
+            "Return a list or tuple instead of yielding."
+        )
+
+
+def _as_numbers(option: str, numbers: Numbers) -> Iterable[int]:
+    if numbers is None:
+        return ()
+    listed = numbers if isinstance(numbers, Sequence) else (numbers,)
+    for number in listed:
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise ArgumentError(f"{option}_argnums takes integers, not {number!r}")
+    return listed
+
+
+def _as_names(option: str, names: Names) -> Iterable[str]:
+    if names is None:
+        return ()
+    listed = (names,) if isinstance(names, str) else names
+    for name in listed:
+        if not isinstance(name, str):
+            raise ArgumentError(f"{option}_argnames takes names, not {name!r}")
+    return listed
