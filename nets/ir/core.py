@@ -105,6 +105,10 @@ class Trait(Flag):
     """Builds its loops itself and is not fused with others (matmul, scatter)."""
     TERMINATOR = auto()
     """Ends a block."""
+    RETURN = auto()
+    """A terminator that ends a function; the others end a region of an operation."""
+    ISOLATED = auto()
+    """Its regions use no values but their own arguments and what they define."""
     CONSTANT = auto()
     """No operands; the value is an attribute."""
     COSTLY = auto()

@@ -79,7 +79,7 @@ def _list(types: Sequence[Type]) -> str:
 # ------------------------------------------------------------------------------ structure
 
 
-@structural("loop.return", Trait.TERMINATOR)
+@structural("loop.return", Trait.TERMINATOR | Trait.RETURN)
 class Return:
     """Ends a function of the loop dialect."""
 

@@ -1,0 +1,70 @@
+"""Tokens of IR text, and errors that show the line they are about."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from nets.errors import ParseError, VerifyError
+
+SHOWN: Final = 100
+"""Characters of a long line that an error shows."""
+
+
+class Token(NamedTuple):
+    """One word of the text. ``kind`` is a group name of the pattern below, or ``end``."""
+
+    kind: str
+    text: str
+    position: int
+
+
+_TOKEN = re.compile(
+    r"""(?P<space>(?:[ \t\r\n]|//[^\n]*)+)
+    |(?P<type>(?:tensor|buffer|vector|scalar)<[^<>\n"]*>)
+    |(?P<value>%[A-Za-z0-9_.]+)
+    |(?P<number>-?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|inf\b)|nan\b|inf\b)
+    |(?P<name>[A-Za-z_][A-Za-z0-9_.]*)
+    |(?P<string>"(?:[^"\\\n\x00-\x1f]|\\.)*")
+    |(?P<sign>->|\{-\#|\#-\}|[][(){}<>,:=@])
+    """,
+    re.VERBOSE | re.ASCII,
+)
+
+
+def tokens_of(text: str) -> list[Token]:
+    """The tokens of the text and one of kind ``end``; ParseError where something else stands."""
+    found: list[Token] = []
+    position = 0
+    match = _TOKEN.match
+    while position < len(text):
+        token = match(text, position)
+        if token is None:
+            raise parse_error(f"{text[position]!r} has no meaning here", text, position)
+        kind = token.lastgroup or ""
+        if kind != "space":
+            found.append(Token(kind, token[0], position))
+        position = token.end()
+    found.append(Token("end", "the end of the text", position))
+    return found
+
+
+def parse_error(message: str, text: str, position: int) -> ParseError:
+    """The error with line, column and the line itself."""
+    return ParseError(_with_line(message, text, position))
+
+
+def verify_error(message: str, text: str, position: int) -> VerifyError:
+    """The same for text that is in the language but breaks a rule of an operation."""
+    return VerifyError(_with_line(message, text, position))
+
+
+def _with_line(message: str, text: str, position: int) -> str:
+    start = text.rfind("\n", 0, position) + 1
+    end = text.find("\n", position)
+    line = text[start : end if end >= 0 else len(text)]
+    column = position - start
+    row = text.count("\n", 0, position) + 1
+    first = max(0, column - SHOWN // 2)
+    shown = "".join(c if c.isprintable() else "?" for c in line[first : first + SHOWN])
+    return f"{row}:{column + 1}: {message}\n  {shown}\n  {' ' * (column - first)}^"

@@ -1,0 +1,363 @@
+"""The verifier: IR that passes keeps every invariant the passes and backends rely on.
+
+Links
+    1. Following ``next`` from ``block.first`` meets each operation of the block once and ends at
+       ``block.last``; ``previous`` and ``operation.block`` agree with it.
+    2. A block knows its region, a region its operation or function; no region has two owners.
+    3. Results and arguments know their owner and their position.
+Uses
+    4. ``value.uses`` holds (operation, i) exactly where operand i of an operation that stands in
+       the function is that value.
+    5. An operand is defined before its use: earlier in the same block, or earlier in a block
+       around it, or as an argument of a block around it. Hence there are no cycles.
+    6. Regions of an ISOLATED operation use nothing from outside.
+Structure
+    7. Every block ends with a terminator and has no other: one with the trait RETURN in the body of
+       a function, one without it in a region of an operation.
+    8. Terminators have no results and no regions.
+Meaning
+    9. The numbers of operands and regions and the names of the attributes are the definition's.
+    10. Attributes are bool, int, float, str, None, DType, types, locations, native arrays of a
+        dtype nets has, or tuples of these; their names are identifiers. So are those of functions.
+    11. Dimensions are non-negative numbers or symbols; tensors hold tensor dtypes, never index.
+    12. The result types are those the type rule infers.
+Names
+    13. Functions have names; a module holds each function under its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import NoneType
+
+import numpy as np
+
+from nets.errors import NetsError, VerifyError
+from nets.ir.core import (
+    Attribute,
+    Attributes,
+    Block,
+    Function,
+    Location,
+    Module,
+    OpDefinition,
+    Operation,
+    Region,
+    Trait,
+    Value,
+)
+from nets.ir.dense import Table
+from nets.ir.printer import Printer
+from nets.ir.types import (
+    TENSOR_DTYPES,
+    BufferType,
+    DType,
+    ScalarType,
+    Symbol,
+    TensorType,
+    Type,
+    VectorType,
+    from_numpy,
+)
+
+CONTEXT_LINES = 10
+"""Lines of text shown before and after the operation an error is about."""
+
+
+def verify_module(module: Module) -> None:
+    """VerifyError unless every function is valid and stands under its name."""
+    for name, function in module.functions.items():
+        if name != function.name:
+            raise VerifyError(f"the module holds function {function.name!r} under {name!r}")
+        verify_function(function)
+
+
+def verify_function(function: Function) -> None:
+    """VerifyError, showing the operation in its surroundings, unless the function is valid."""
+    if not isinstance(function.name, str) or not function.name:
+        raise VerifyError("a function needs a name")
+    if function.region.owner is not function:
+        raise VerifyError("the region of the function belongs to something else")
+    operations = _check_links(function)
+    try:
+        _check_attributes("the function", function.attributes, None)
+        for argument in function.arguments:
+            _check_type(argument.type, None)
+        _check_blocks(function, operations)
+        _check_scopes(operations)
+        _check_uses(function, operations)
+        for op in operations:
+            _check_meaning(op)
+    except _BrokenError as error:
+        message = error.message
+        if error.operation is not None:
+            message += f"\n{_surroundings(function, error.operation)}"
+        raise VerifyError(message, getattr(error.operation, "location", None)) from error.__cause__
+
+
+def infer_types(
+    definition: OpDefinition,
+    operands: Iterable[Value],
+    attributes: Attributes,
+    regions: Iterable[Region],
+) -> tuple[Type, ...]:
+    """The types the rule of the operation gives; every way it may fail is a VerifyError."""
+    try:
+        return definition.infer(tuple(operands), attributes, tuple(regions))
+    except NetsError as error:
+        raise VerifyError(error.message) from error
+    except Exception as error:
+        # Type rules are written for attributes of the right kind; broken IR and hostile text may
+        # hold any kind, and then anything can go wrong in a rule.
+        raise VerifyError(
+            f"{definition.name} has operands or attributes of the wrong kind: {error}"
+        ) from error
+
+
+class _BrokenError(Exception):
+    def __init__(self, message: str, operation: Operation | None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.operation = operation
+
+
+def _require(condition: bool, message: str, operation: Operation | None) -> None:
+    if not condition:
+        raise _BrokenError(message, operation)
+
+
+def _surroundings(function: Function, op: Operation) -> str:
+    """The text around the operation, which an arrow marks."""
+    printer = Printer(Table())
+    printer.function(function)
+    row = printer.rows.get(op, 0)
+    first = max(0, row - CONTEXT_LINES)
+    shown = printer.lines[first : row + CONTEXT_LINES + 1]
+    return "\n".join(("> " if first + i == row else "  ") + line for i, line in enumerate(shown))
+
+
+# ---------------------------------------------------------------------------------- links
+
+
+def _check_links(function: Function) -> list[Operation]:
+    """Invariants 1 to 3; the operations in text order. The IR cannot be printed where it fails."""
+    found: list[Operation] = []
+    seen: set[Operation | Region] = set()
+    pending = [function.region]
+    while pending:
+        region = pending.pop()
+        if region in seen:
+            raise VerifyError("a region belongs to two operations")
+        seen.add(region)
+        block = region.block
+        if block.owner is not region:
+            raise VerifyError("a block does not know the region it is in")
+        _check_values("argument", block, block.arguments)
+        for op in _linked(block):
+            if op in seen:
+                raise VerifyError(f"{op.name} stands in a block twice")
+            seen.add(op)
+            found.append(op)
+            _check_values(f"result of {op.name}", op, op.results)
+            for inner in op.regions:
+                if inner.owner is not op:
+                    raise VerifyError(f"a region of {op.name} belongs to something else")
+                pending.append(inner)
+    return found
+
+
+def _linked(block: Block) -> list[Operation]:
+    found: list[Operation] = []
+    previous: Operation | None = None
+    op = block.first
+    while op is not None:
+        # An operation met twice would have two different predecessors, so this loop ends.
+        if op.previous is not previous:
+            raise VerifyError(f"{op.name} does not link back to the operation before it")
+        if op.block is not block:
+            raise VerifyError(f"{op.name} does not know the block it stands in")
+        found.append(op)
+        previous, op = op, op.next
+    if block.last is not previous:
+        raise VerifyError("the last operation of a block is not the end of its list")
+    return found
+
+
+def _check_values(what: str, owner: Operation | Block, values: Iterable[Value]) -> None:
+    for index, value in enumerate(values):
+        if value.owner is not owner:
+            raise VerifyError(f"{what} {index} belongs to something else")
+        if value.index != index:
+            raise VerifyError(f"{what} {index} calls itself number {value.index}")
+
+
+# ----------------------------------------------------------------------------------- uses
+
+
+def _check_scopes(operations: Sequence[Operation]) -> None:
+    """Invariants 5 and 6."""
+    # Numbers grow along each block, and only operations of one block are compared.
+    order = {op: number for number, op in enumerate(operations)}
+    for op in operations:
+        for position, operand in enumerate(op.operands):
+            owner = operand.owner
+            if isinstance(owner, Operation):
+                _require(owner in order, f"operand {position} is no value of this function", op)
+                around = _within(op, owner.block, position)
+                _require(
+                    order[owner] < order[around],
+                    f"operand {position} is used before it is defined",
+                    op,
+                )
+            else:
+                _within(op, owner, position)
+
+
+def _within(op: Operation, block: Block | None, position: int) -> Operation:
+    """The operation of ``block`` that is ``op`` or has it in its regions."""
+    around = op
+    while around.block is not block:
+        region = around.block.owner if around.block is not None else None
+        owner = region.owner if region is not None else None
+        if not isinstance(owner, Operation):
+            raise _BrokenError(f"operand {position} is not visible here", op)
+        around = owner
+        if around.has(Trait.ISOLATED):
+            raise _BrokenError(f"operand {position} comes from outside of {around.name}", op)
+    return around
+
+
+def _check_uses(function: Function, operations: Sequence[Operation]) -> None:
+    """Invariant 4."""
+    uses = 0
+    for op in operations:
+        for position, operand in enumerate(op.operands):
+            _require(
+                (op, position) in operand.uses, f"operand {position} does not know this use", op
+            )
+        uses += len(op.operands)
+    # Every use is known, so a larger number of known uses means that some are not there.
+    blocks = [function.body, *(region.block for op in operations for region in op.regions)]
+    values = [value for block in blocks for value in block.arguments]
+    values += [value for op in operations for value in op.results]
+    if sum(len(value.uses) for value in values) != uses:
+        for value in values:
+            for op, position in value.uses:
+                used = position < len(op.operands) and op.operands[position] is value
+                _require(
+                    used and op.block is not None,
+                    f"{_called(value)} knows a use that is not there",
+                    value.operation,
+                )
+        raise VerifyError("a value is used outside of the function")
+
+
+def _called(value: Value) -> str:
+    return f"result {value.index}" if value.operation else f"argument {value.index}"
+
+
+# -------------------------------------------------------------------- structure and meaning
+
+
+def _check_blocks(function: Function, operations: Sequence[Operation]) -> None:
+    """Invariants 7 and 8."""
+    _check_end(function.body, None)
+    for op in operations:
+        for region in op.regions:
+            _check_end(region.block, op)
+        if op.has(Trait.TERMINATOR):
+            _require(op.next is None, f"{op.name} ends a block and must be its last operation", op)
+            _require(
+                not op.results and not op.regions,
+                f"{op.name} ends a block and must have neither results nor regions",
+                op,
+            )
+
+
+def _check_end(block: Block, owner: Operation | None) -> None:
+    end = block.terminator
+    if end is None:
+        raise _BrokenError("a block must end with a terminator", block.last or owner)
+    if owner is None:
+        _require(end.has(Trait.RETURN), f"{end.name} does not end a function", end)
+    else:
+        _require(not end.has(Trait.RETURN), f"{end.name} does not end a region", end)
+
+
+def _check_meaning(op: Operation) -> None:
+    """Invariants 9 to 12."""
+    _check_attributes(op.name, op.attributes, op)
+    for value in op.results:
+        _check_type(value.type, op)
+    for region in op.regions:
+        for argument in region.block.arguments:
+            _check_type(argument.type, op)
+    try:
+        types = infer_types(op.definition, op.operands, op.attributes, op.regions)
+    except VerifyError as error:
+        raise _BrokenError(error.message, op) from error.__cause__
+    found = tuple(result.type for result in op.results)
+    if types != found:
+        _require(
+            False, f"{op.name} has results ({_list(found)}), not ({_list(types)}) as inferred", op
+        )
+
+
+def _check_attributes(what: str, attributes: Attributes, op: Operation | None) -> None:
+    for name, value in attributes.items():
+        _require(
+            isinstance(name, str) and name.isidentifier(),
+            f"{what} has an attribute named {name!r}",
+            op,
+        )
+        pending = [value]
+        while pending:
+            item = pending.pop()
+            if isinstance(item, tuple):
+                pending.extend(item)
+            else:
+                _require(
+                    _is_attribute(item),
+                    f"attribute {name} of {what} holds {type(item).__name__}",
+                    op,
+                )
+
+
+_PLAIN = (
+    bool,
+    int,
+    float,
+    str,
+    DType,
+    ScalarType,
+    VectorType,
+    TensorType,
+    BufferType,
+    Location,
+    NoneType,
+)
+
+
+def _is_attribute(value: Attribute) -> bool:
+    if isinstance(value, np.ndarray):
+        return from_numpy(value.dtype) is not None and value.dtype.isnative
+    return isinstance(value, _PLAIN)
+
+
+def _check_type(type: Type, op: Operation | None) -> None:
+    if isinstance(type, TensorType | BufferType):
+        for dim in type.shape:
+            fine = isinstance(dim, Symbol) or (
+                isinstance(dim, int) and not isinstance(dim, bool) and dim >= 0
+            )
+            _require(fine, f"{type} has a dimension that is neither a number nor a symbol", op)
+        if isinstance(type, TensorType):
+            _require(type.dtype in TENSOR_DTYPES, f"{type}: tensors do not hold {type.dtype}", op)
+    elif isinstance(type, VectorType):
+        _require(type.lanes >= 1, f"{type} has no lanes", op)
+    else:
+        _require(isinstance(type, ScalarType), f"{type!r} is not a type", op)
+
+
+def _list(types: Iterable[Type]) -> str:
+    return ", ".join(map(str, types))

@@ -1,0 +1,188 @@
+"""The pass manager: the table of passes, and what happens around each of them.
+
+A pass is a function from Function to Function (the same one, changed, or a new one), registered
+under a name; its docstring says what it ``Requires:`` and ``Ensures:``. The module of a pass has
+the name of the pass, so passes load when somebody asks for them.
+
+Around a pipeline the manager verifies (NETS_VERIFY), prints what changed (NETS_PRINT_AFTER), writes
+each stage to a numbered file (NETS_DUMP_DIR) and takes the time. A pass that fails leaves a file
+that ``python -m nets opt`` runs again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nets.passes
+from nets import config
+from nets.errors import ConfigError, PassError, VerifyError
+from nets.ir.clone import clone_function
+from nets.ir.core import Function
+from nets.ir.parser import parse_function
+from nets.ir.printer import print_function
+from nets.ir.verifier import verify_function
+from nets.ops.registry import lookup
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the passes may know of the target and of the user's wishes."""
+
+    vector_bytes: int = 32
+    """Width of the vector registers."""
+    threads: int = 1
+    """Threads the code may run on; 1 keeps parallel loops out."""
+
+
+Pass = Callable[[Function, Options], Function]
+
+PASSES: dict[str, Pass] = {}
+"""The passes of the modules imported so far; ``find_pass`` imports the others."""
+
+Report = dict[str, float]
+"""Seconds by name of the pass."""
+
+
+def register_pass(name: str) -> Callable[[Pass], Pass]:
+    """Decorator: enter a pass under its name."""
+
+    def enter(run: Pass) -> Pass:
+        if name in PASSES:
+            raise TypeError(f"pass {name} is defined twice")
+        PASSES[name] = run
+        return run
+
+    return enter
+
+
+def find_pass(name: str) -> Pass:
+    """The pass of that name; PassError with the names there are."""
+    if name not in PASSES:
+        if name in _modules():
+            importlib.import_module(f"nets.passes.{name}")
+        if name not in PASSES:
+            known = ", ".join(sorted(load_all_passes()))
+            raise PassError(f"there is no pass named {name!r}; there are {known}")
+    return PASSES[name]
+
+
+def load_all_passes() -> dict[str, Pass]:
+    """Every pass there is, by name."""
+    for module in _modules():
+        importlib.import_module(f"nets.passes.{module}")
+    return PASSES
+
+
+def _modules() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(nets.passes.__path__)]
+
+
+def run_pipeline(
+    function: Function,
+    passes: Sequence[str],
+    options: Options | None = None,
+    report: Report | None = None,
+) -> Function:
+    """Run the passes in order. The function given may be changed, or left behind half-way.
+
+    ``report`` gains the seconds of each pass. VerifyError where the function is broken from the
+    start; PassError, naming a file that repeats the failure, where a pass fails.
+    """
+    options = options or Options()
+    pipeline = [(name, find_pass(name)) for name in passes]
+    level = config.VERIFY.get()
+    if level:
+        verify_function(function)
+    # Passes change the function in place, and a failure must be repeatable from the start.
+    original = clone_function(function)
+    narrator = _Narrator(function)
+    for done, (name, run) in enumerate(pipeline, 1):
+        start = time.perf_counter()
+        try:
+            function = run(function, options)
+            seconds = time.perf_counter() - start
+            if level == 2:
+                verify_function(function)
+                verify_text(function)
+            elif level == 1 and done == len(pipeline):
+                verify_function(function)
+        except (PassError, MemoryError):
+            raise
+        except Exception as error:
+            raise _failure(original, passes[:done], options, error) from error
+        if report is not None:
+            report[name] = report.get(name, 0.0) + seconds
+        narrator.after(name, function)
+    return function
+
+
+def verify_text(function: Function) -> None:
+    """VerifyError unless the text of the function reads back to the same text."""
+    text = print_function(function, locations=True)
+    again = print_function(parse_function(text, lookup), locations=True)
+    if text != again:
+        pairs = zip(text.splitlines(), again.splitlines(), strict=False)
+        first = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
+        raise VerifyError(f"printed:     {first[0]}\nread back as {first[1]}")
+
+
+class _Narrator:
+    """Prints and dumps the stages that are asked for; does nothing where none is."""
+
+    def __init__(self, function: Function) -> None:
+        self._wanted = config.PRINT_AFTER.get()
+        self._text = print_function(function) if self._wanted else ""
+
+    def after(self, name: str, function: Function) -> None:
+        if self._wanted:
+            text = print_function(function)
+            if text != self._text and self._wanted & {name, "all"}:
+                print(f"// after {name}\n{text}", file=sys.stderr)
+            self._text = text
+        if config.DUMP_DIR.get():
+            dump(f"{function.name}-{name}.nets", print_function(function))
+
+
+def dump(name: str, text: str) -> Path | None:
+    """Write one stage to the next numbered file of NETS_DUMP_DIR; None where that is not set."""
+    if not config.DUMP_DIR.get():
+        return None
+    folder = Path(config.DUMP_DIR.get())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        numbers = [re.match(r"\d+(?=-)", path.name) for path in folder.iterdir()]
+        number = 1 + max((int(found[0]) for found in numbers if found), default=-1)
+        path = folder / f"{number:02}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}"
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"NETS_DUMP_DIR={str(folder)!r} cannot be written: {error}") from None
+    return path
+
+
+def _failure(
+    original: Function, passes: Sequence[str], options: Options, error: Exception
+) -> PassError:
+    """The error for the last of these passes, with the file that repeats it."""
+    settings = ", ".join(f"{k}={v}" for k, v in dataclasses.asdict(options).items())
+    text = (
+        f"// passes: {', '.join(passes)}\n// options: {settings}\n"
+        f"{print_function(original, locations=True)}"
+    )
+    message = f"pass {passes[-1]} failed: {type(error).__name__}: {error}"
+    try:
+        path = dump(f"{original.name}-reproducer.nets", text)
+        if path is None:
+            path = Path(tempfile.mkdtemp(prefix="nets-")) / "reproducer.nets"
+            path.write_text(text, encoding="utf-8")
+    except (OSError, ConfigError) as trouble:
+        return PassError(f"{message}\nno reproducer could be written: {trouble}")
+    return PassError(f"{message}\nto repeat it: python -m nets opt {path}")
