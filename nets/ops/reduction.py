@@ -98,7 +98,10 @@ def _spread(b: Emitter, value: Value, x: Value, axes: Axes) -> Value:
 
 @op("reduce_sum", _PURE_REDUCTION, attributes=("axes",))
 class ReduceSum:
-    """Sum over the axes, in the operand's dtype; integers wrap around; an empty sum is 0."""
+    """Sum over the axes, in the operand's dtype; integers wrap around; an empty sum is 0.
+
+    Sums start from +0, so that none is −0, as in NumPy.
+    """
 
     operands = ("x",)
     samples = [
@@ -119,11 +122,6 @@ class ReduceSum:
         return _accumulate(np.add, x, axes)
 
     def identity(dtype: DType) -> float:
-        """−0, for 0 + −0 would be 0; the sum of no element is +0 all the same."""
-        return -0.0 if dtype.is_float else 0
-
-    def empty(dtype: DType) -> float:
-        """The sum of no element, as NumPy has it."""
         return 0.0 if dtype.is_float else 0
 
     def exact(dtype: DType) -> bool:
