@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from nets.ir.core import Trait, Value
+from nets.ir.types import DType
 from nets.ops.elementwise import EXACT, anything, floats, numbers
 from nets.ops.emitter import Emitter
 from nets.ops.loop import LoopBuilder
@@ -274,6 +275,9 @@ class Power:
         sample(i64(30), i64(30)),
     ]
     infer = numbers("power")
+
+    def exact(dtype: DType) -> bool:
+        return not dtype.is_float
 
     def evaluate(x: Array, y: Array) -> Array:
         if x.dtype.kind == "f":

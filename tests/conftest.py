@@ -1,0 +1,1 @@
+"""Makes ``tests`` a package that every test can import from, wherever pytest is started."""

@@ -1,0 +1,1 @@
+"""Random programs, and the properties they must have on every path."""

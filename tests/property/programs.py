@@ -1,0 +1,444 @@
+"""Random well-typed tensor programs, for tests that hold a pass or a backend to the reference.
+
+``random_program(seed)`` gives an IR Function, the same for the same seed; ``programs()`` is the
+hypothesis strategy, which shrinks towards fewer operations of simpler families. Both grow a
+program from one stream of choices, "a number below n", where 0 is the simplest choice.
+
+Distribution. A program has a palette of two or three axis sizes (small, primes, powers of two, 1
+and 0), one to four arguments of rank 0 to 3 over it, and ``size`` operations. Two thirds of
+the arguments have the program's main dtype, f32 or f64; the others any dtype. An operation comes
+from a family drawn by weight (``_FAMILIES``); its operands are earlier values, mostly recent
+ones, joined to one type by broadcasts and casts. Elementwise ops are drawn from the registry, so
+a new one takes part at once. What nobody uses is returned, at least one value and at most four.
+
+Inexact values (``nets.Trait.EXACT``) never reach an op that jumps, such as floor or a comparison:
+a result one ulp off would then be wrong by a whole step. ``smooth=True`` leaves out integers and
+jumps altogether, for tests of gradients.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from hypothesis import strategies as st
+
+import nets.ops  # noqa: F401  (fills the registry)
+from nets.errors import DTypeError, ShapeError
+from nets.ir.builder import Builder
+from nets.ir.core import Function, Operation, Trait, Value
+from nets.ir.types import TENSOR_DTYPES, DType, TensorType, bool_, f32, f64, i64
+from nets.ops.emitter import GraphEmitter
+from nets.ops.registry import REGISTRY, Array, OpDef
+
+T = TypeVar("T")
+Below = Callable[[int], int]
+
+MAX_ELEMENTS = 3000
+"""Values do not grow beyond this, so that thousands of programs run in seconds."""
+
+JUMPS = frozenset(
+    (
+        *("floor", "ceil", "round", "trunc", "sign", "floor_divide", "remainder"),
+        *("argmax", "argmin"),
+        *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
+    )
+)
+"""Ops that turn a small difference of an operand into a large one."""
+
+_AXES = (2, 3, 1, 5, 4, 7, 0, 8, 13, 16, 17, 33, 64, 67)
+
+
+def random_program(seed: int, size: int = 12, *, smooth: bool = False) -> Function:
+    """The program of that seed, with ``size`` operations (and some to join their operands)."""
+    return _Grower(random.Random(seed).randrange, smooth).grow(f"program_{seed}", size)
+
+
+@st.composite
+def programs(draw: st.DrawFn, max_size: int = 10, *, smooth: bool = False) -> Function:
+    """Programs of up to ``max_size`` operations."""
+
+    def below(n: int) -> int:
+        return draw(st.integers(0, n - 1))
+
+    return _Grower(below, smooth).grow("program", 1 + below(max_size))
+
+
+def is_exact(op: Operation) -> bool:
+    """Does the native result of ``op`` have the bits of the reference?"""
+    if op.regions:
+        return all(is_exact(inner) for inner in op.walk_regions())
+    if op.has(Trait.EXACT | Trait.TERMINATOR):
+        return True
+    assert isinstance(op.definition, OpDef)
+    rule = op.definition.rules.get("exact")
+    return rule is not None and all(rule(value.type.dtype) for value in op.operands)
+
+
+# ------------------------------------------------------------------------------ arguments
+
+
+def arguments(function: Function, rng: np.random.Generator, *, special: bool = True) -> list[Array]:
+    """Arrays for the arguments: moderate numbers, and with ``special`` a tenth of extreme ones."""
+    return [_draw(argument.type, rng, special) for argument in function.arguments]
+
+
+def _draw(type: Any, rng: np.random.Generator, special: bool) -> Array:
+    shape, dtype = type.static_shape, type.dtype
+    if dtype.is_bool:
+        return rng.integers(0, 2, shape).astype(np.bool_)
+    if dtype.is_float:
+        ordinary = rng.uniform(-3, 3, shape)
+    else:
+        ordinary = rng.integers(0 if dtype.kind == "u" else -9, 9, shape)
+    array = np.asarray(ordinary).astype(dtype.numpy)
+    if not special or rng.integers(0, 2):
+        return array
+    extremes = rng.choice(_extremes(dtype), shape)
+    return np.where(rng.uniform(size=shape) < 0.1, extremes, array)
+
+
+def _extremes(dtype: DType) -> Array:
+    if dtype.is_float:
+        limits = np.finfo(dtype.numpy.name)
+        values = [0.0, -0.0, np.inf, -np.inf, np.nan, 0.5, -1.5, 2.5, 1.0, -1.0]
+        values += [limits.max, -limits.max, limits.tiny, limits.smallest_subnormal, 1e-30, 1e9]
+        return np.array(values).astype(dtype.numpy)
+    bounds = np.iinfo(dtype.numpy.name)
+    return np.array([bounds.min, bounds.max, bounds.max - 1, bounds.min + 1], dtype.numpy)
+
+
+def strided(array: Array, rng: np.random.Generator) -> Array:
+    """An equal array in another layout: transposed memory, gaps, reversed, or read-only."""
+    layout = rng.integers(0, 5)
+    if layout == 0 or array.ndim == 0:
+        return array
+    if layout == 1:
+        result = np.asfortranarray(array)
+    elif layout == 2:
+        wide = np.repeat(array, 3, axis=-1)
+        result = wide[..., ::3]
+    elif layout == 3:
+        result = array[::-1].copy()[::-1]
+    else:
+        result = array.copy()
+        result.flags.writeable = False
+    return result
+
+
+# ------------------------------------------------------------------------------- programs
+
+
+class _Grower:
+    """A program in the making: the values there are, and where choices come from."""
+
+    def __init__(self, below: Below, smooth: bool) -> None:
+        self.below = below
+        self.smooth = smooth
+        self.dtypes: tuple[DType, ...] = (f64,) if smooth else TENSOR_DTYPES
+        self.main = f64 if smooth else self.pick((f32, f64))
+        self.sizes = [self.pick(_AXES) for _ in range(2 + below(2))]
+        self.values: list[Value] = []
+        self.inexact: set[Value] = set()
+
+    def grow(self, name: str, size: int) -> Function:
+        types = [self.type() for _ in range(1 + self.below(4))]
+        function = Function(name, types, [f"x{i}" for i in range(len(types))])
+        self.emitter = GraphEmitter(Builder(function.body))
+        self.values += function.arguments
+        for _ in range(size):
+            self.pick(_FAMILIES)(self)
+        unused = [value for value in self.values if not value.uses]
+        results = unused[-4:] or [self.values[-1]]
+        if not self.below(8):
+            results.append(self.pick(self.values))
+        self.emitter.emit_all("return", *results)
+        return function
+
+    # Choices.
+    def pick(self, options: Sequence[T]) -> T:
+        return options[self.below(len(options))]
+
+    def value(self) -> Value:
+        """An earlier value, every other time one of the last three."""
+        return self.pick(self.values[-3:][::-1] if self.below(2) else self.values)
+
+    def dtype(self) -> DType:
+        return self.pick(self.dtypes) if self.below(3) == 2 else self.main
+
+    def type(self) -> TensorType:
+        shape = tuple(self.pick(self.sizes) for _ in range(self.below(4)))
+        return TensorType(_limited(shape), self.dtype())
+
+    def scalar(self, dtype: DType) -> Value:
+        number = self.pick((0.0, 1.0, 2.0, 0.5, -1.0, -2.5, 3.0, 7.0))
+        if dtype.kind != "f":
+            number = abs(int(number))
+        return self.emitter.constant(number, dtype)
+
+    # Emission.
+    def emit(self, name: str, *operands: Value, **attributes: Any) -> Value | None:
+        """The result, or None where the op does not take these operands."""
+        jumps = name in JUMPS or (name == "cast" and not attributes["dtype"].is_float)
+        if jumps and (self.smooth or not self.inexact.isdisjoint(operands)):
+            return None
+        try:
+            result = self.emitter.emit(name, *operands, **attributes)
+        except (ShapeError, DTypeError):
+            return None
+        op = result.operation
+        assert op is not None
+        if shape_of(result).size > MAX_ELEMENTS:
+            op.erase()
+            return None
+        if not is_exact(op) or not self.inexact.isdisjoint(operands):
+            self.inexact.add(result)
+        self.values.append(result)
+        return result
+
+    def like(self, x: Value) -> Value:
+        """A value of the type of ``x``: itself, another, a cast, or a broadcast number."""
+        same = [value for value in self.values if value.type == x.type]
+        choice = self.below(4)
+        if choice == 1:
+            castable = [v for v in self.values if shape_of(v).shape == shape_of(x).shape]
+            found = self.emit("cast", self.pick(castable), dtype=x.type.dtype)
+            if found is not None:
+                return found
+        if choice == 2:
+            return self.emitter.broadcast(self.scalar(x.type.dtype), shape_of(x).shape, ())
+        return self.pick(same)
+
+    def axis(self, x: Value) -> int | None:
+        rank = shape_of(x).rank
+        return self.below(rank) if rank else None
+
+    def axes(self, x: Value) -> tuple[int, ...]:
+        return tuple(axis for axis in range(shape_of(x).rank) if self.below(2) == 0)
+
+
+def shape_of(x: Value) -> TensorType:
+    assert isinstance(x.type, TensorType)
+    return x.type
+
+
+def _limited(shape: tuple[int, ...]) -> tuple[int, ...]:
+    while int(np.prod(shape)) > MAX_ELEMENTS:
+        shape = shape[1:]
+    return shape
+
+
+# ------------------------------------------------------------------------------- families
+
+
+def _elementwise(count: int) -> list[str]:
+    return [
+        name
+        for name, definition in REGISTRY.items()
+        if definition.traits & Trait.ELEMENTWISE
+        and len(definition.operand_names) == count
+        and not definition.attribute_names
+    ]
+
+
+_UNARY = _elementwise(1)
+_BINARY = _elementwise(2)
+
+
+def _unary(g: _Grower) -> None:
+    g.emit(g.pick(_UNARY), g.value())
+
+
+def _binary(g: _Grower) -> None:
+    x = g.value()
+    y = g.like(x)
+    g.emit(g.pick(_BINARY), *((x, y) if g.below(2) else (y, x)))
+
+
+def _select(g: _Grower) -> None:
+    x = g.value()
+    y = g.like(x)
+    shape = shape_of(x).shape
+    conditions = [v for v in g.values if v.type == TensorType(shape, bool_)]
+    if not conditions:
+        condition = g.emit(g.pick(("less", "equal")), x, y)
+        conditions = [condition] if condition is not None else []
+    if conditions:
+        g.emit("select", g.pick(conditions), x, y)
+
+
+def _cast(g: _Grower) -> None:
+    g.emit("cast", g.value(), dtype=g.dtype())
+
+
+def _broadcast(g: _Grower) -> None:
+    x = g.value()
+    shape = [g.pick(g.sizes) if dim == 1 and g.below(2) else dim for dim in shape_of(x).shape]
+    axes = list(range(len(shape)))
+    for _ in range(g.below(3)):
+        place = g.below(len(shape) + 1)
+        shape.insert(place, g.pick(g.sizes))
+        axes = [axis + (axis >= place) for axis in axes]
+    if len(shape) <= 5:
+        g.emit("broadcast", x, shape=tuple(shape), axes=tuple(axes))
+
+
+def _reduce(g: _Grower) -> None:
+    x = g.value()
+    names = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
+    name = g.pick(("reduce_any", "reduce_all") if x.type.dtype.is_bool else names)
+    axes = g.axes(x) or tuple(range(shape_of(x).rank))
+    g.emit(name, x, axes=axes)
+
+
+def _position(g: _Grower) -> None:
+    x = g.value()
+    axis = g.axis(x)
+    if axis is not None:
+        g.emit(g.pick(("argmax", "argmin")), x, axis=axis)
+
+
+def _transpose(g: _Grower) -> None:
+    x = g.value()
+    axes = list(range(shape_of(x).rank))
+    order = [axes.pop(g.below(len(axes))) for _ in range(len(axes))]
+    g.emit("transpose", x, axes=tuple(order))
+
+
+def _reshape(g: _Grower) -> None:
+    x = g.value()
+    shape = list(shape_of(x).static_shape)
+    if len(shape) > 1 and g.below(2):
+        place = g.below(len(shape) - 1)
+        shape[place : place + 2] = [shape[place] * shape[place + 1]]
+    elif shape and g.below(2):
+        place = g.below(len(shape))
+        factor = next((n for n in (2, 3, 5, 7, 13) if shape[place] % n == 0), 1)
+        shape[place : place + 1] = [factor, shape[place] // factor]
+    else:
+        shape.insert(g.below(len(shape) + 1), 1)
+    if len(shape) <= 5:
+        g.emit("reshape", x, shape=tuple(shape))
+
+
+def _slice(g: _Grower) -> None:
+    x = g.value()
+    starts, stops, steps = [], [], []
+    for dim in shape_of(x).static_shape:
+        start = g.below(min(dim, 3) + 1)
+        starts.append(start)
+        stops.append(dim - g.below(min(dim - start, 3) + 1))
+        steps.append(1 + g.below(3))
+    g.emit("slice", x, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
+
+
+def _flip(g: _Grower) -> None:
+    x = g.value()
+    g.emit("flip", x, axes=g.axes(x))
+
+
+def _pad(g: _Grower) -> None:
+    x = g.value()
+    low, high = ([g.below(3) for _ in shape_of(x).shape] for _ in range(2))
+    g.emit("pad", x, g.scalar(x.type.dtype), low=tuple(low), high=tuple(high))
+
+
+def _concatenate(g: _Grower) -> None:
+    x = g.value()
+    axis = g.axis(x)
+    if axis is not None:
+        g.emit("concatenate", *(g.like(x) for _ in range(1 + g.below(3))), axis=axis)
+
+
+def _iota(g: _Grower) -> None:
+    shape = _limited(tuple(g.pick(g.sizes) for _ in range(1 + g.below(3))))
+    if shape:
+        g.emit("iota", shape=shape, dtype=g.dtype(), axis=g.below(len(shape)))
+
+
+def _constant(g: _Grower) -> None:
+    type = g.type()
+    ordinals = np.arange(type.size) * 7 % 5 - (0 if type.dtype.kind in "bu" else 2)
+    g.emit("constant", value=ordinals.reshape(type.static_shape).astype(type.dtype.numpy))
+
+
+def _indices(g: _Grower, size: int) -> Value | None:
+    """Indices of an axis of that size, negative ones too: constants or computed ones brought
+    into range; None for an empty axis."""
+    if size == 0:
+        return None
+    computed = [v for v in g.values if v.type.dtype == i64 and v not in g.inexact]
+    if computed and g.below(2):
+        x = g.pick(computed)
+        low, high = (g.emitter.full_like(x, bound) for bound in (-size, size - 1))
+        low_enough = g.emit("minimum", x, high)
+        return g.emit("maximum", low_enough, low) if low_enough is not None else None
+    picked = [g.below(2 * size) - size for _ in range(g.below(6))]
+    return g.emitter.constant(np.array(picked, dtype=np.int64), i64)
+
+
+def _gather(g: _Grower) -> None:
+    x = g.value()
+    axis = g.axis(x)
+    if axis is not None:
+        indices = _indices(g, shape_of(x).static_shape[axis])
+        if indices is not None:
+            g.emit("gather", x, indices, axis=axis)
+
+
+def _scatter_add(g: _Grower) -> None:
+    x = g.value()
+    axis = g.axis(x)
+    if axis is None or x.type.dtype.is_bool:
+        return
+    indices = _indices(g, shape_of(x).static_shape[axis])
+    if indices is None:
+        return
+    updates = g.emit("gather", x, indices, axis=axis)
+    if updates is not None:
+        g.emit("scatter_add", x, indices, g.like(updates), axis=axis)
+
+
+def _matmul(g: _Grower) -> None:
+    x = g.value()
+    type = shape_of(x)
+    if type.rank < 2:
+        return
+    fitting = [
+        value
+        for value in g.values
+        if value.type.dtype == type.dtype
+        and shape_of(value).rank == type.rank
+        and shape_of(value).shape[:-1] == (*type.shape[:-2], type.shape[-1])
+    ]
+    if not fitting or g.below(2):
+        axes = (*range(type.rank - 2), type.rank - 1, type.rank - 2)
+        flipped = g.emit("transpose", g.like(x), axes=axes)
+        fitting = [flipped] if flipped is not None else []
+    if fitting:
+        g.emit("matmul", x, g.pick(fitting))
+
+
+_FAMILIES: tuple[Callable[[_Grower], None], ...] = (
+    *[_unary] * 6,
+    *[_binary] * 7,
+    *[_broadcast] * 3,
+    *[_reduce] * 3,
+    *[_select] * 2,
+    *[_cast] * 2,
+    *[_transpose] * 2,
+    *[_reshape] * 2,
+    *[_slice] * 2,
+    _flip,
+    _pad,
+    _concatenate,
+    _matmul,
+    _gather,
+    _scatter_add,
+    _position,
+    _iota,
+    _constant,
+)
+"""Simplest first, for shrinking; the repetitions are the weights."""

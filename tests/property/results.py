@@ -1,0 +1,131 @@
+"""Comparing results: bit for bit, or within what the rounding of inexact ops can explain.
+
+``assert_same`` is for runs that must agree in every bit. ``assert_matches`` holds found results to
+the reference: results that only exact ops lead to bit for bit; for the others it evaluates the
+program again a few times, each time moving the results of inexact ops by a few ulps, and takes
+how far the outputs move as the measure. So a well-conditioned program is held to a few ulps, and
+a result that no bits of the input determine (1 / (x − x')) to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nets.backend.numpy.interpreter import evaluate, evaluate_op
+from nets.ir.core import Function, Operation, Trait, Value
+from nets.ops.registry import Array
+from tests.property.programs import is_exact
+
+_RUNS = 4
+_MOVED_ULPS = 4.0
+_SLACK = 16.0
+
+
+def same_bits(x: Array, y: Array) -> bool:
+    """Equal dtype, shape and bits; any NaN equals any NaN."""
+    if x.dtype != y.dtype or x.shape != y.shape:
+        return False
+    if x.dtype.kind != "f":
+        return bool(np.array_equal(x, y))
+    equal = (x == y) & (np.signbit(x) == np.signbit(y))
+    return bool(np.all(equal | (np.isnan(x) & np.isnan(y))))
+
+
+def assert_same(expected: Sequence[Array], found: Sequence[Array], context: object = "") -> None:
+    """Both lists hold the same arrays, bit for bit (NaN payloads aside)."""
+    assert len(expected) == len(found), context
+    for i, (x, y) in enumerate(zip(expected, found, strict=True)):
+        assert same_bits(x, y), f"result {i}: expected\n{x!r}\nfound\n{y!r}\n{context}"
+
+
+def assert_matches(function: Function, arrays: Sequence[Array], found: Sequence[Array]) -> None:
+    """``found`` is what ``function`` means for ``arrays``, within the numerics contract."""
+    expected = evaluate(function, arrays)
+    assert len(expected) == len(found), function
+    inexact = inexact_results(function)
+    if not any(inexact):
+        assert_same(expected, found, function)
+        return
+    rng = np.random.default_rng(0)
+    moved = [_evaluate_moved(function, arrays, rng) for _ in range(_RUNS)]
+    ops = sum(not is_exact(op) for op in function.body)
+    for i, (reference, result) in enumerate(zip(expected, found, strict=True)):
+        if inexact[i]:
+            ok = _within(reference, result, [run[i] for run in moved], ops)
+        else:
+            ok = same_bits(reference, result)
+        assert ok, f"result {i}: expected\n{reference!r}\nfound\n{result!r}\n{function}"
+
+
+def inexact_results(function: Function) -> list[bool]:
+    """For each result, whether an inexact op leads to it."""
+    inexact: set[Value] = set()
+    for op in function.body:
+        if not is_exact(op) or not inexact.isdisjoint(op.operands):
+            inexact.update(op.results)
+    return [value in inexact for value in function.returned]
+
+
+def _within(reference: Array, result: Array, moved: Sequence[Array], ops: int) -> bool:
+    if reference.dtype != result.dtype or reference.shape != result.shape:
+        return False
+    if reference.dtype.kind != "f":
+        return all(np.array_equal(reference, run) for run in moved) and same_bits(reference, result)
+    limits = np.finfo(reference.dtype)
+    with np.errstate(all="ignore"):
+        wide = reference.astype(np.float64)
+        distance = np.abs(result.astype(np.float64) - wide)
+        spread = np.max([np.abs(run.astype(np.float64) - wide) for run in moved], axis=0)
+        steady = np.all([np.isfinite(run) == np.isfinite(reference) for run in moved], axis=0)
+        steady &= np.all([np.isnan(run) == np.isnan(reference) for run in moved], axis=0)
+        ulps = (8 + 4 * ops) * float(limits.eps)
+        bound = _SLACK * spread + ulps * np.abs(wide) + 8 * ops * float(limits.smallest_subnormal)
+        near_overflow = np.abs(wide) + bound >= float(limits.max)
+        equal = (reference == result) | (np.isnan(reference) & np.isnan(result))
+        return bool(np.all(equal | (distance <= bound) | ~steady | (near_overflow & _finite(wide))))
+
+
+def _finite(x: Array) -> Array:
+    return np.isfinite(x)
+
+
+def _evaluate_moved(
+    function: Function, arrays: Sequence[Array], rng: np.random.Generator
+) -> list[Array]:
+    """The reference with every inexact result a few ulps off."""
+    values = dict(zip(function.arguments, arrays, strict=True))
+    for op in function.body:
+        operands = [values[value] for value in op.operands]
+        if op.has(Trait.TERMINATOR):
+            return operands
+        values.update(zip(op.results, _moved_results(op, operands, rng), strict=True))
+    raise AssertionError("the function has no return")
+
+
+def _moved_results(
+    op: Operation, operands: Sequence[Array], rng: np.random.Generator
+) -> Sequence[Array]:
+    if is_exact(op):
+        return evaluate_op(op, operands)
+    if op.has(Trait.REDUCTION | Trait.KERNEL):
+        # Their error grows with the terms, not with the result, which may have cancelled.
+        results = evaluate_op(op, [_moved(x, rng) for x in operands])
+        return [_zeros_of_either_sign(x, rng) for x in results]
+    return [_moved(x, rng) for x in evaluate_op(op, operands)]
+
+
+def _moved(x: Array, rng: np.random.Generator) -> Array:
+    if x.dtype.kind != "f":
+        return x
+    by = rng.uniform(0.5, 1.0, x.shape) * rng.choice([-1.0, 1.0], x.shape)
+    scale = 1.0 + by * _MOVED_ULPS * float(np.finfo(x.dtype).eps)
+    with np.errstate(all="ignore"):
+        return np.asarray(x * scale).astype(x.dtype)
+
+
+def _zeros_of_either_sign(x: Array, rng: np.random.Generator) -> Array:
+    if x.dtype.kind != "f":
+        return x
+    return np.where(x == 0, np.copysign(x, rng.choice([-1.0, 1.0], x.shape)).astype(x.dtype), x)
