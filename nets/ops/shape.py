@@ -34,6 +34,11 @@ def _ascending(name: str, axes: Axes, rank: int, what: str) -> None:
         raise ShapeError(f"{name} needs ascending axes of {what}, not {axes}")
 
 
+def _not_negative(name: str, shape: Shape) -> None:
+    if any(isinstance(dim, int) and dim < 0 for dim in shape):
+        raise ShapeError(f"{name} to shape {shape}: a dimension is negative")
+
+
 # ------------------------------------------------------------------------------ broadcast
 
 
@@ -57,6 +62,7 @@ class Broadcast:
 
     def infer(x: TensorType, *, shape: Shape, axes: Axes) -> TensorType:
         result = x.with_shape(shape)
+        _not_negative("broadcast", shape)
         if len(axes) != x.rank:
             raise ShapeError(f"broadcast of {x} needs {x.rank} axes, not {axes}")
         _ascending("broadcast", axes, len(shape), str(result))
@@ -105,8 +111,7 @@ class Reshape:
 
     def infer(x: TensorType, *, shape: Shape) -> TensorType:
         result = x.with_shape(shape)
-        if any(isinstance(dim, int) and dim < 0 for dim in shape):
-            raise ShapeError(f"reshape to {shape}: a dimension is negative")
+        _not_negative("reshape", shape)
         if _size(x.shape) != _size(shape):
             raise ShapeError(f"reshape of {x} to {result}: the numbers of elements differ")
         return result
@@ -253,7 +258,8 @@ class Iota:
     no_derivative = "it has no operands"
 
     def infer(*, shape: Shape, dtype: DType, axis: int) -> TensorType:
-        result = TensorType(tuple(shape), dtype)
+        result = TensorType(shape, dtype)
+        _not_negative("iota", shape)
         if dtype.is_bool:
             raise DTypeError(f"iota counts in numbers, not in {dtype}")
         if not 0 <= axis < result.rank:
