@@ -43,7 +43,7 @@ def elements_text(array: Array, dtype: DType, table: Table) -> str:
     """What stands between ``dense<`` and ``>``."""
     if array.size == 0:
         return "[]"
-    if array.size > 1 and array.nbytes <= FILL_BYTES and _is_filled(array):
+    if array.size > 1 and array.nbytes <= FILL_BYTES and is_filled(array):
         array = array.reshape(-1)[:1].reshape(())
     if array.size > INLINE_ELEMENTS:
         return f"@{table.add(array)}"
@@ -96,7 +96,7 @@ def shaped(flat: Array, shape: tuple[int, ...]) -> Array:
     return np.full(shape, flat[0], flat.dtype)
 
 
-def _is_filled(array: Array) -> bool:
+def is_filled(array: Array) -> bool:
     """Whether all elements are the same bits (so 0.0 and -0.0 differ)."""
     rows = np.ascontiguousarray(array).reshape(-1, 1).view(np.uint8)
     return bool((rows[-1] == rows[0]).all() and (rows == rows[0]).all())

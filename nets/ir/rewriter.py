@@ -1,0 +1,129 @@
+"""The rewriter: applies patterns until none fits any more.
+
+A worklist holds the operations to look at, at first all of them in order. Whatever a pattern
+changes puts its surroundings back on the list: new operations, the users of replaced values, the
+operations that made operands which lost a user. Work is linear in the number of changes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from nets.errors import PassError
+from nets.ir.builder import Builder
+from nets.ir.core import (
+    Attributes,
+    Block,
+    Function,
+    Location,
+    OpDefinition,
+    Operation,
+    Region,
+    Value,
+)
+
+Pattern = Callable[[Operation, "Rewriter"], bool]
+"""Looks at one operation; changes the IR through the rewriter and tells whether it did."""
+
+CHANGES_PER_OPERATION: Final = 64
+"""Patterns that make more changes than this times the operations undo each other."""
+
+
+def rewrite(
+    function: Function, patterns: Mapping[str, Sequence[Pattern]], every: Sequence[Pattern] = ()
+) -> bool:
+    """Apply patterns by the name of the operation, and ``every`` to all; whether any fitted.
+
+    PassError where the patterns do not come to an end.
+    """
+    rewriter = Rewriter(function)
+    limit = CHANGES_PER_OPERATION * (rewriter.pending + 16)
+    changes = 0
+    while (op := rewriter.next()) is not None:
+        for pattern in (*patterns.get(op.definition.name, ()), *every):
+            if pattern(op, rewriter):
+                changes += 1
+                break
+        if changes > limit:
+            raise PassError(f"the patterns undo each other, last at {op.name}", op.location)
+    return changes > 0
+
+
+class Rewriter:
+    """What patterns change the IR with, so that the worklist hears of it.
+
+    ``builder`` inserts before the operation that is being looked at, with its location.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self._list: deque[Operation] = deque(function.walk())
+        self._listed: set[Operation] = set(self._list)
+        self.builder: Builder = _Reporting(function.body, self)
+
+    @property
+    def pending(self) -> int:
+        """Number of operations on the worklist."""
+        return len(self._list)
+
+    def next(self) -> Operation | None:
+        """Take the next operation that still stands off the list; None at the end."""
+        while self._list:
+            op = self._list.popleft()
+            self._listed.discard(op)
+            if op.block is not None:
+                self.builder.block, self.builder.before = op.block, op
+                self.builder.location = op.location
+                return op
+        return None
+
+    def look_at(self, op: Operation | None) -> None:
+        """Put the operation on the list unless it is there."""
+        if op is not None and op not in self._listed:
+            self._listed.add(op)
+            self._list.append(op)
+
+    def replace(self, op: Operation, values: Sequence[Value]) -> None:
+        """Let the users of each result use the value at its place; erase the operation."""
+        for old, new in zip(op.results, values, strict=True):
+            for user in old.users:
+                self.look_at(user)
+            old.replace_uses(new)
+            self.look_at(new.operation)
+        self.erase(op)
+
+    def erase(self, op: Operation) -> None:
+        """Erase the operation, whose results nobody uses."""
+        makers = [operand.operation for operand in op.operands]
+        op.erase()
+        for maker in makers:
+            self.look_at(maker)
+
+    def set_operands(self, op: Operation, operands: Sequence[Value]) -> None:
+        """Give the operation other operands of the same types."""
+        makers = [operand.operation for operand in op.operands]
+        op.set_operands(operands)
+        for maker in makers:
+            self.look_at(maker)
+        self.look_at(op)
+
+
+class _Reporting(Builder):
+    """A builder that puts what it makes on the worklist."""
+
+    def __init__(self, block: Block, rewriter: Rewriter) -> None:
+        super().__init__(block)
+        self._rewriter = rewriter
+
+    def create(
+        self,
+        definition: OpDefinition,
+        operands: Sequence[Value],
+        attributes: Attributes | None = None,
+        regions: Sequence[Region] = (),
+        location: Location | None = None,
+    ) -> Operation:
+        op = super().create(definition, operands, attributes, regions, location)
+        self._rewriter.look_at(op)
+        return op
