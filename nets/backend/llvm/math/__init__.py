@@ -1,0 +1,61 @@
+"""The vector math library: LLVM IR text of exp, log, sin, pow, … on any number of lanes.
+
+`definition` gives an ``internal alwaysinline`` function on ``<lanes x T>`` (on T for one lane).
+It uses target-neutral instructions only, so the same text is SSE, AVX2, AVX-512 or NEON code, and
+the same operations in the same order for every number of lanes: a tail, a scalar, another CPU or
+an exported library never changes a bit. No function of the C library is called. Measured errors
+stand in docs/numerics.md; the bound is 2 units in the last place over the whole range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Final
+
+from nets.backend.llvm.math import exponential, logarithm, power, remainder, trigonometric
+from nets.backend.llvm.math.body import FORMATS, Body, Definition, Lanes
+from nets.errors import CompileError
+from nets.ir.types import DType
+
+__all__ = ["FUNCTIONS", "Definition", "definition"]
+
+_FORMULAS: Final[Mapping[str, Callable[..., Lanes]]] = {
+    "exp": exponential.exp,
+    "expm1": exponential.expm1,
+    "sigmoid": exponential.sigmoid,
+    "tanh": exponential.tanh,
+    "erf": exponential.erf,
+    "log": logarithm.log,
+    "log1p": logarithm.log1p,
+    "sin": trigonometric.sin,
+    "cos": trigonometric.cos,
+    "rsqrt": power.rsqrt,
+    "pow": power.pow,
+    "fmod": remainder.fmod,
+}
+
+FUNCTIONS: Final[Mapping[str, int]] = MappingProxyType(
+    {name: 2 if name in ("pow", "fmod") else 1 for name in _FORMULAS}
+)
+"""The functions of the library, with their number of arguments."""
+
+
+@cache
+def definition(function: str, dtype: DType, lanes: int) -> Definition:
+    """The LLVM function ``nets_<function>_<dtype>x<lanes>`` and what it requires.
+
+    ``function`` is one of `FUNCTIONS` (or comes from ``requires``), ``dtype`` f32 or f64; anything
+    else is a CompileError.
+    """
+    if (function, dtype, lanes) == trigonometric.REDUCTION:
+        return trigonometric.reduction()
+    formula = _FORMULAS.get(function)
+    form = FORMATS.get(dtype)
+    if formula is None or form is None or lanes < 1:
+        raise CompileError(f"the math library has no {function} on {lanes} lanes of {dtype}")
+    body = Body(form, lanes)
+    arguments = ("x", "y")[: FUNCTIONS[function]]
+    result = formula(body, *map(body.argument, arguments))
+    return body.finish(f"nets_{function}_{dtype}x{lanes}", arguments, result)

@@ -1,0 +1,345 @@
+"""How the math library is written down: lanes with operators, and the function text they leave.
+
+A `Body` holds the LLVM IR of one function on ``lanes`` lanes of f32 or f64. Its values are
+`Lanes`: Python arithmetic on them appends instructions, so that a formula reads like a formula::
+
+    y = body.fma(x, 2.0, 1.0) / x        # %v1 = call … @llvm.fma(…)   %v2 = fdiv …
+
+Python numbers become constants of the other operand's type. The same formula gives the scalar
+and every vector form, with the same operations in the same order, so all of them round alike.
+Nothing here is fused, reassociated or approximated beyond what the formula says.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from nets.ir.types import DType, f32, f64
+
+
+class Definition(NamedTuple):
+    """The text of one LLVM function, and which other functions of the library it calls.
+
+    ``requires`` holds arguments of `nets.backend.llvm.math.definition`.
+    """
+
+    symbol: str
+    text: str
+    requires: tuple[tuple[str, DType, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A binary floating-point format and its LLVM names.
+
+    ``magic`` is 1.5 · 2**mantissa: adding it to a small x rounds x to an integer, ties to even,
+    and leaves that integer in the low bits of the sum.
+    """
+
+    dtype: DType
+    name: str
+    integer: str
+    width: int
+    mantissa: int
+    bias: int
+
+    @property
+    def magic(self) -> float:
+        return 1.5 * 2.0**self.mantissa
+
+    @property
+    def smallest_normal(self) -> float:
+        return 2.0 ** (1 - self.bias)
+
+    @property
+    def sign_bit(self) -> int:
+        return 1 << (self.width - 1)
+
+    def bits(self, value: float) -> int:
+        """The bit pattern of a number of this format."""
+        if self.width == 32:
+            return int.from_bytes(struct.pack("<f", value), "little")
+        return int.from_bytes(struct.pack("<d", value), "little")
+
+    def constant(self, value: float) -> str:
+        """A number as LLVM writes it: the bits of its double, for f32 too."""
+        if self.width == 32:
+            value = struct.unpack("<f", struct.pack("<f", value))[0]
+        return f"0x{int.from_bytes(struct.pack('<d', value), 'little'):016X}"
+
+
+F32: Final = Format(f32, "float", "i32", 32, 23, 127)
+F64: Final = Format(f64, "double", "i64", 64, 52, 1023)
+FORMATS: Final = {f32: F32, f64: F64}
+
+Kind = Literal["float", "integer", "bool"]
+INFINITY: Final = float("inf")
+NAN: Final = float("nan")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lanes:
+    """A value of the function being written: lanes of floats, integers of that width, or i1."""
+
+    body: Body
+    kind: Kind
+    text: str
+
+    def _operate(self, instruction: str, x: Operand, y: Operand) -> Lanes:
+        body = self.body
+        left, right = body.operand(x, self.kind), body.operand(y, self.kind)
+        return body.emit(self.kind, f"{instruction} {body.type(self.kind)} {left}, {right}")
+
+    def _arithmetic(self, name: str, x: Operand, y: Operand) -> Lanes:
+        return self._operate(f"f{name}" if self.kind == "float" else name, x, y)
+
+    def __add__(self, y: Operand) -> Lanes:
+        return self._arithmetic("add", self, y)
+
+    def __radd__(self, x: Operand) -> Lanes:
+        return self._arithmetic("add", x, self)
+
+    def __sub__(self, y: Operand) -> Lanes:
+        return self._arithmetic("sub", self, y)
+
+    def __rsub__(self, x: Operand) -> Lanes:
+        return self._arithmetic("sub", x, self)
+
+    def __mul__(self, y: Operand) -> Lanes:
+        return self._arithmetic("mul", self, y)
+
+    def __rmul__(self, x: Operand) -> Lanes:
+        return self._arithmetic("mul", x, self)
+
+    def __truediv__(self, y: Operand) -> Lanes:
+        return self._operate("fdiv", self, y)
+
+    def __rtruediv__(self, x: Operand) -> Lanes:
+        return self._operate("fdiv", x, self)
+
+    def __neg__(self) -> Lanes:
+        return self.body.emit("float", f"fneg {self.body.type('float')} {self.text}")
+
+    def __and__(self, y: Operand) -> Lanes:
+        return self._operate("and", self, y)
+
+    def __or__(self, y: Operand) -> Lanes:
+        return self._operate("or", self, y)
+
+    def __xor__(self, y: Operand) -> Lanes:
+        return self._operate("xor", self, y)
+
+    def __lshift__(self, y: int) -> Lanes:
+        return self._operate("shl", self, y)
+
+    def __rshift__(self, y: int) -> Lanes:
+        """The logical shift: AVX2 has no arithmetic one for 64 bits."""
+        return self._operate("lshr", self, y)
+
+    def _compare(self, predicate: str, y: Operand) -> Lanes:
+        body = self.body
+        right = body.operand(y, self.kind)
+        instruction = f"fcmp o{predicate}" if self.kind == "float" else f"icmp {predicate}"
+        return body.emit("bool", f"{instruction} {body.type(self.kind)} {self.text}, {right}")
+
+    def __lt__(self, y: Operand) -> Lanes:
+        return self._compare("lt" if self.kind == "float" else "slt", y)
+
+    def __le__(self, y: Operand) -> Lanes:
+        return self._compare("le" if self.kind == "float" else "sle", y)
+
+    def __gt__(self, y: Operand) -> Lanes:
+        return self._compare("gt" if self.kind == "float" else "sgt", y)
+
+    def __ge__(self, y: Operand) -> Lanes:
+        return self._compare("ge" if self.kind == "float" else "sge", y)
+
+    def equals(self, y: Operand) -> Lanes:
+        """Lanes where both are equal; never for NaN."""
+        return self._compare("eq", y)
+
+    def differs(self, y: Operand) -> Lanes:
+        """Lanes where both are ordered and differ (floats), or just differ (integers)."""
+        return self._compare("ne", y)
+
+    def __invert__(self) -> Lanes:
+        """Not, for bools."""
+        return self._operate("xor", self, True)
+
+    def is_nan(self) -> Lanes:
+        type = self.body.type("float")
+        return self.body.emit("bool", f"fcmp uno {type} {self.text}, {self.text}")
+
+
+Operand = Lanes | float
+
+
+class Body:
+    """The function being written: its format, its lanes, and the lines so far."""
+
+    def __init__(self, form: Format, lanes: int) -> None:
+        self.form = form
+        self.lanes = lanes
+        self.lines: list[str] = []
+        self.requires: list[tuple[str, DType, int]] = []
+
+    # Types, operands and single instructions.
+    def type(self, kind: Kind) -> str:
+        """The LLVM type of lanes of that kind."""
+        return self.spread(self._scalar(kind))
+
+    def _scalar(self, kind: Kind) -> str:
+        return {"float": self.form.name, "integer": self.form.integer, "bool": "i1"}[kind]
+
+    def spread(self, scalar: str) -> str:
+        """The LLVM type of as many lanes of a scalar type."""
+        return scalar if self.lanes == 1 else f"<{self.lanes} x {scalar}>"
+
+    def suffix(self, scalar: str) -> str:
+        """How an intrinsic's name spells lanes of ``f32``, ``i1``, …."""
+        return scalar if self.lanes == 1 else f"v{self.lanes}{scalar}"
+
+    def operand(self, value: Operand, kind: Kind) -> str:
+        """The text of a value or, for a Python number, of a constant of that kind."""
+        if isinstance(value, Lanes):
+            return value.text
+        scalar = self._scalar(kind)
+        text = self.form.constant(value) if kind == "float" else str(int(value))
+        return text if self.lanes == 1 else f"splat ({scalar} {text})"
+
+    def emit(self, kind: Kind, instruction: str) -> Lanes:
+        """Appends an instruction and gives its result."""
+        name = f"%v{len(self.lines)}"
+        self.lines.append(f"  {name} = {instruction}")
+        return Lanes(self, kind, name)
+
+    def argument(self, name: str) -> Lanes:
+        return Lanes(self, "float", f"%{name}")
+
+    def number(self, value: float) -> Lanes:
+        """A float constant as a value."""
+        return Lanes(self, "float", self.operand(value, "float"))
+
+    def _intrinsic(self, name: str, *operands: Operand) -> Lanes:
+        type = self.type("float")
+        arguments = ", ".join(f"{type} {self.operand(x, 'float')}" for x in operands)
+        suffix = self.suffix(self.form.dtype.name)
+        return self.emit("float", f"call {type} @llvm.{name}.{suffix}({arguments})")
+
+    def fma(self, x: Operand, y: Operand, z: Operand) -> Lanes:
+        """x · y + z, rounded once."""
+        return self._intrinsic("fma", x, y, z)
+
+    def abs(self, x: Lanes) -> Lanes:
+        return self._intrinsic("fabs", x)
+
+    def copysign(self, x: Operand, y: Lanes) -> Lanes:
+        """The magnitude of x with the sign of y."""
+        return self._intrinsic("copysign", x, y)
+
+    def sqrt(self, x: Lanes) -> Lanes:
+        return self._intrinsic("sqrt", x)
+
+    def trunc(self, x: Lanes) -> Lanes:
+        return self._intrinsic("trunc", x)
+
+    def select(self, condition: Lanes, x: Operand, y: Operand) -> Lanes:
+        """x in the lanes where the condition holds, else y (x or y is a value)."""
+        kind: Kind = next((v.kind for v in (x, y) if isinstance(v, Lanes)), "float")
+        type = self.type(kind)
+        return self.emit(
+            kind,
+            f"select {self.type('bool')} {condition.text}, {type} {self.operand(x, kind)}, "
+            f"{type} {self.operand(y, kind)}",
+        )
+
+    def bits(self, x: Lanes) -> Lanes:
+        """The bit patterns of floats, as integers."""
+        source, target = self.type("float"), self.type("integer")
+        return self.emit("integer", f"bitcast {source} {x.text} to {target}")
+
+    def from_bits(self, x: Lanes) -> Lanes:
+        """The floats that have these bit patterns."""
+        source, target = self.type("integer"), self.type("float")
+        return self.emit("float", f"bitcast {source} {x.text} to {target}")
+
+    # Combinations that every family uses.
+    def at_most(self, x: Lanes, bound: float) -> Lanes:
+        """min(x, bound); NaN stays NaN."""
+        return self.select(x > bound, bound, x)
+
+    def at_least(self, x: Lanes, bound: float) -> Lanes:
+        """max(x, bound); NaN stays NaN."""
+        return self.select(x < bound, bound, x)
+
+    def polynomial(self, x: Lanes, coefficients: Sequence[float]) -> Lanes:
+        """Σ coefficients[i] · x**i by Horner's rule."""
+        total: Operand = coefficients[-1]
+        for coefficient in reversed(coefficients[:-1]):
+            total = self.fma(total, x, coefficient)
+        assert isinstance(total, Lanes)
+        return total
+
+    def round(self, x: Lanes, factor: float) -> tuple[Lanes, Lanes]:
+        """x · factor rounded to an integer: as a float, and as `magic`-biased bits.
+
+        The bits minus ``form.bits(form.magic)`` are the integer. |x · factor| < 2**(mantissa-1).
+        """
+        biased = self.fma(x, factor, self.form.magic)
+        return biased - self.form.magic, self.bits(biased)
+
+    def power_of_two(self, biased_exponent: Lanes) -> Lanes:
+        """2**(biased_exponent - bias); the exponent field must be that of a normal number."""
+        return self.from_bits(biased_exponent << self.form.mantissa)
+
+    # f32 computed in double.
+    def widened(self) -> Body:
+        """A body of f64 that writes into this one of f32."""
+        wide = Body(F64, self.lanes)
+        wide.lines, wide.requires = self.lines, self.requires
+        return wide
+
+    def widen(self, x: Lanes) -> Lanes:
+        """A value of the f32 body as one of this f64 body."""
+        return self.emit("float", f"fpext {x.body.type('float')} {x.text} to {self.type('float')}")
+
+    def narrow(self, x: Lanes) -> Lanes:
+        """A value of the f64 body rounded to one of this f32 body."""
+        source = x.body.type("float")
+        return self.emit("float", f"fptrunc {source} {x.text} to {self.type('float')}")
+
+    # Control flow: blocks that run only when some lane needs them.
+    def any(self, condition: Lanes) -> str:
+        """The i1 that says whether the condition holds in some lane."""
+        if self.lanes == 1:
+            return condition.text
+        name = f"@llvm.vector.reduce.or.{self.suffix('i1')}"
+        return self.emit("bool", f"call i1 {name}({self.type('bool')} {condition.text})").text
+
+    def line(self, text: str) -> None:
+        """Appends a line that gives no value: a label (ends with a colon) or a branch."""
+        self.lines.append(text if text.endswith(":") else f"  {text}")
+
+    def phi(self, kind: Kind, *edges: tuple[Lanes | str, str]) -> Lanes:
+        """The value that comes with the edge taken: pairs of value (or its name) and label."""
+        pairs = ", ".join(
+            f"[ {value.text if isinstance(value, Lanes) else value}, %{label} ]"
+            for value, label in edges
+        )
+        return self.emit(kind, f"phi {self.type(kind)} {pairs}")
+
+    def finish(self, symbol: str, arguments: Sequence[str], result: Lanes) -> Definition:
+        """The whole function."""
+        type = self.type("float")
+        parameters = ", ".join(f"{type} %{name}" for name in arguments)
+        lines = (
+            f"define internal {type} @{symbol}({parameters}) alwaysinline nounwind {{",
+            "entry:",
+            *self.lines,
+            f"  ret {type} {result.text}",
+            "}",
+        )
+        return Definition(symbol, "\n".join(lines) + "\n", tuple(self.requires))
