@@ -1,0 +1,106 @@
+"""LLVM IR text of a function of the loop dialect.
+
+The entry point is ``i32 @symbol(ptr buffers, ptr workspace, ptr pool)``: an array of addresses
+(inputs, then outputs), the workspace (``layout.py``), and a thread pool or null. It runs the
+top-level operations in order. Every loop nest at the top becomes a function of its own, which
+keeps the time LLVM takes linear in the size of the program; the body of a parallel loop becomes a
+function of a range of iterations, which the pool may call from its threads.
+
+All these functions get the address of one *context*: buffers, workspace, pool, and the status,
+where failed checks leave the lowest code. A function that needs more of its surroundings gets a
+structure with that address and the values.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nets.backend.llvm.code import Code
+from nets.backend.llvm.layout import Layout, workspace_bytes
+from nets.backend.llvm.module import ATTRIBUTES, ModuleText
+from nets.backend.llvm.nests import Nest
+from nets.backend.llvm.spelling import register
+from nets.backend.llvm.structure import FunctionEmitter
+from nets.backend.llvm.target import Target
+from nets.ir.core import Function
+
+__all__ = ["emit_module", "workspace_bytes"]
+
+_ENTRY: Final = """\
+define i32 @{symbol}(ptr %buffers, ptr %workspace, ptr %pool) {attributes} {{
+entry:
+  %context = alloca {{ ptr, ptr, ptr, i32 }}, align 8
+  store ptr %buffers, ptr %context
+  %context.1 = getelementptr i8, ptr %context, i64 8
+  store ptr %workspace, ptr %context.1
+  %context.2 = getelementptr i8, ptr %context, i64 16
+  store ptr %pool, ptr %context.2
+  %status = getelementptr i8, ptr %context, i64 24
+  store i32 -1, ptr %status
+{body}
+  %code = load i32, ptr %status
+  %passed = icmp eq i32 %code, -1
+  %result = select i1 %passed, i32 0, i32 %code
+  ret i32 %result
+}}"""
+"""The status before any check fails, −1, is above every code."""
+
+_NEST: Final = """\
+define internal void @{symbol}(ptr %{argument}{range}) {attributes} {{
+entry:
+{context}  %buffers = load ptr, ptr %context
+  %context.1 = getelementptr i8, ptr %context, i64 8
+  %workspace = load ptr, ptr %context.1
+  %context.2 = getelementptr i8, ptr %context, i64 16
+  %pool = load ptr, ptr %context.2
+  %status = getelementptr i8, ptr %context, i64 24
+{body}
+  ret void
+}}"""
+
+
+def emit_module(function: Function, symbol: str, target: Target) -> str:
+    """The module of a loop function, with the entry point ``symbol``.
+
+    CompileError where vectorize or plan_memory has not prepared the function.
+    """
+    module = ModuleText(symbol, target)
+    layout = Layout.of(function, target)
+    nests: list[Nest] = []
+    entry = FunctionEmitter(module, layout, nests, top=True)
+    entry.block(function.body)
+    body = entry.code.text()
+    module.add(symbol, _ENTRY.format(symbol=symbol, attributes=ATTRIBUTES, body=body))
+    while nests:
+        nest = nests.pop()
+        module.add(nest.symbol, _nest_text(nest, module, layout, nests))
+    return module.text()
+
+
+def _nest_text(nest: Nest, module: ModuleText, layout: Layout, nests: list[Nest]) -> str:
+    """The function of a nest: of nothing but its values, or of a range of iterations."""
+    ranged = nest.op.name != "loop.for"
+    emitter = FunctionEmitter(module, layout, nests, ranged, "%thread64" if ranged else "0")
+    code = emitter.code
+    for value, constant in nest.constants.items():
+        code.bind(value, constant, 0)
+    if ranged:
+        code.entry.append("%thread64 = zext i32 %thread to i64")
+    _receive(code, nest)
+    emitter.nest(nest.op)
+    return _NEST.format(
+        symbol=nest.symbol,
+        argument="values" if nest.passed else "context",
+        range=", i64 %begin, i64 %end, i32 %thread" if ranged else "",
+        attributes=ATTRIBUTES,
+        context="  %context = load ptr, ptr %values\n" if nest.passed else "",
+        body=code.text(),
+    )
+
+
+def _receive(code: Code, nest: Nest) -> None:
+    """Load the values that came in the nest's structure."""
+    for number, value in enumerate(nest.passed, 1):
+        place = f"getelementptr {nest.structure}, ptr %values, i64 0, i32 {number}"
+        slot = code.value(place, code.entry)
+        code.bind(value, code.value(f"load {register(value.type)}, ptr {slot}", code.entry), 0)

@@ -1,0 +1,287 @@
+"""Memory: where buffers are, addresses of elements, and loads and stores of every form.
+
+A bool is a byte in memory, 0 or 1; any other byte reads as true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from nets.backend.llvm.code import Code
+from nets.backend.llvm.nests import view_root
+from nets.backend.llvm.spelling import (
+    constant,
+    lanes_of,
+    register,
+    shuffle,
+    stored,
+    widened,
+)
+from nets.ir.core import Operation, Value
+from nets.ir.types import BufferType, DType, ScalarType, VectorType
+
+_ALIGN: Final = 1
+"""Callers' arrays may start anywhere; the processor does not mind."""
+
+
+def buffer_base(code: Code, buffer: Value) -> str:
+    """The address of a buffer's first element, found once per function."""
+    if buffer in code.names:
+        return code.names[buffer]
+    root, offset = view_root(buffer)
+    base = code.names.get(root) or _root_base(code, root)
+    if offset:
+        base = code.value(f"getelementptr i8, ptr {base}, i64 {offset}", code.entry)
+    code.bind(buffer, base, 0)
+    return base
+
+
+def _root_base(code: Code, root: Value) -> str:
+    op = root.operation
+    if op is None:
+        slot = code.value(f"getelementptr ptr, ptr %buffers, i64 {root.index}", code.entry)
+        base = code.value(f"load ptr, ptr {slot}", code.entry)
+    elif op.name == "loop.global":
+        base = "@" + code.module.global_array(op.attributes["value"])
+    else:
+        place = op.attributes["offset"]
+        base = code.value(f"getelementptr i8, ptr %workspace, i64 {place}", code.entry)
+    code.bind(root, base, 0)
+    return base
+
+
+def address(
+    code: Code, buffer: Value, indices: Sequence[Value], strides: Sequence[int], offset: int
+) -> str:
+    """The address of element ``offset + Σ stride · index``, for scalar indices.
+
+    The terms are added from the outermost loop inwards and the constant last: what an outer loop
+    fixes is computed there once, and accesses that differ by a constant share the rest.
+    """
+    assert isinstance(buffer.type, BufferType)
+    spelt = stored(buffer.type.dtype)
+    place = buffer_base(code, buffer)
+    terms: dict[int, list[tuple[str, int]]] = {}
+    for position, stride in zip(indices, strides, strict=True):
+        name = code.name(position)
+        if name.startswith("%"):
+            terms.setdefault(code.depth_of(position), []).append((name, stride))
+        else:
+            offset += stride * int(name)
+    for depth in sorted(terms):
+        total = _weighted_sum(code, depth, terms[depth])
+        text = f"getelementptr {spelt}, ptr {place}, i64 {total}"
+        place = code.once(depth, text, text)
+    if offset:
+        return code.value(f"getelementptr {spelt}, ptr {place}, i64 {offset}")
+    return place
+
+
+def _weighted_sum(code: Code, depth: int, terms: list[tuple[str, int]]) -> str:
+    total = ""
+    for name, stride in terms:
+        part = name
+        if stride != 1:
+            text = f"mul i64 {name}, {stride}"
+            part = code.once(depth, text, text)
+        if total:
+            text = f"add i64 {total}, {part}"
+            part = code.once(depth, text, text)
+        total = part
+    return total
+
+
+# --------------------------------------------------------------------- values and memory
+
+
+def from_memory(code: Code, dtype: DType, lanes: int, x: str) -> str:
+    """The register form of loaded elements."""
+    if not dtype.is_bool:
+        return x
+    return code.value(f"icmp ne {widened('i8', lanes)} {x}, {_zero(dtype, lanes)}")
+
+
+def to_memory(code: Code, dtype: DType, lanes: int, x: str) -> str:
+    """The memory form of elements to be stored."""
+    if not dtype.is_bool:
+        return x
+    return code.value(f"zext {widened('i1', lanes)} {x} to {widened('i8', lanes)}")
+
+
+def _zero(dtype: DType, lanes: int) -> str:
+    if lanes > 1:
+        return "zeroinitializer"
+    return "0.0" if dtype.is_float else "0"
+
+
+def load_text(dtype: DType, lanes: int, place: str) -> str:
+    return f"load {widened(stored(dtype), lanes)}, ptr {place}, align {_ALIGN}"
+
+
+def store_text(dtype: DType, lanes: int, x: str, place: str) -> str:
+    return f"store {widened(stored(dtype), lanes)} {x}, ptr {place}, align {_ALIGN}"
+
+
+def load(code: Code, op: Operation) -> None:
+    """loop.load: a scalar, consecutive lanes, or a lane at a time."""
+    buffer, *indices = op.operands
+    dtype, lanes = op.result.type.dtype, lanes_of(op.result.type)
+    if any(isinstance(i.type, VectorType) for i in indices):
+        found = _load_lanes(code, op, buffer, indices)
+    else:
+        place = address(code, buffer, indices, op.attributes["strides"], op.attributes["offset"])
+        found = code.value(load_text(dtype, lanes, place))
+    code.bind(op.result, from_memory(code, dtype, lanes, found))
+
+
+def store(code: Code, op: Operation) -> None:
+    """loop.store: a scalar, consecutive lanes, or a lane at a time in the order of the lanes."""
+    value, buffer, *indices = op.operands
+    dtype, lanes = value.type.dtype, lanes_of(value.type)
+    x = to_memory(code, dtype, lanes, code.name(value))
+    strides, offset = op.attributes["strides"], op.attributes["offset"]
+    if not any(isinstance(i.type, VectorType) for i in indices):
+        place = address(code, buffer, indices, strides, offset)
+        code.line(store_text(dtype, lanes, x, place))
+        return
+    spelt = widened(stored(dtype), lanes)
+    for lane, place in enumerate(_lane_addresses(code, buffer, indices, strides, offset, lanes)):
+        one = code.value(f"extractelement {spelt} {x}, i64 {lane}")
+        code.line(store_text(dtype, 1, one, place))
+
+
+def masked_load(code: Code, op: Operation) -> None:
+    """loop.masked_load: lanes outside the mask are not touched."""
+    mask, buffer, *indices = op.operands
+    dtype, lanes = op.result.type.dtype, lanes_of(op.result.type)
+    place = address(code, buffer, indices, op.attributes["strides"], op.attributes["offset"])
+    spelt = widened(stored(dtype), lanes)
+    arguments = f"ptr align {_ALIGN} {place}, {code.typed(mask)}, {spelt} zeroinitializer"
+    found = code.call(spelt, f"llvm.masked.load.{_suffix(dtype, lanes)}.p0", arguments)
+    code.bind(op.result, from_memory(code, dtype, lanes, found))
+
+
+def masked_store(code: Code, op: Operation) -> None:
+    """loop.masked_store: lanes outside the mask are not touched."""
+    mask, value, buffer, *indices = op.operands
+    dtype, lanes = value.type.dtype, lanes_of(value.type)
+    x = to_memory(code, dtype, lanes, code.name(value))
+    place = address(code, buffer, indices, op.attributes["strides"], op.attributes["offset"])
+    spelt = widened(stored(dtype), lanes)
+    arguments = f"{spelt} {x}, ptr align {_ALIGN} {place}, {code.typed(mask)}"
+    code.line(f"call void @llvm.masked.store.{_suffix(dtype, lanes)}.p0({arguments})")
+
+
+def _suffix(dtype: DType, lanes: int) -> str:
+    bits = 8 * dtype.itemsize
+    return f"v{lanes}{'f' if dtype.is_float else 'i'}{bits}"
+
+
+# --------------------------------------------------------------------------- index vectors
+
+
+def _load_lanes(code: Code, op: Operation, buffer: Value, indices: Sequence[Value]) -> str:
+    dtype, lanes = op.result.type.dtype, lanes_of(op.result.type)
+    strides, offset = op.attributes["strides"], op.attributes["offset"]
+    found = _reversed_load(code, op, buffer, indices)
+    if found is not None:
+        return found
+    spelt = widened(stored(dtype), lanes)
+    total = "poison"
+    for lane, place in enumerate(_lane_addresses(code, buffer, indices, strides, offset, lanes)):
+        one = code.value(load_text(dtype, 1, place))
+        total = code.value(f"insertelement {spelt} {total}, {stored(dtype)} {one}, i64 {lane}")
+    return total
+
+
+def _reversed_load(
+    code: Code, op: Operation, buffer: Value, indices: Sequence[Value]
+) -> str | None:
+    """Lanes that go down one element at a time: one vector load, then turned around."""
+    dtype, lanes = op.result.type.dtype, lanes_of(op.result.type)
+    regular = _regular(indices, op.attributes["strides"])
+    if regular is None or regular[1] != -1:
+        return None
+    (starts, strides), _ = regular
+    place = address(code, buffer, starts, strides, op.attributes["offset"] - (lanes - 1))
+    spelt = widened(stored(dtype), lanes)
+    up = code.value(load_text(dtype, lanes, place))
+    mask = shuffle(range(lanes - 1, -1, -1))
+    return code.value(f"shufflevector {spelt} {up}, {spelt} poison, {mask}")
+
+
+def _regular(
+    indices: Sequence[Value], strides: Sequence[int]
+) -> tuple[tuple[list[Value], list[int]], int] | None:
+    """Scalar indices of lane 0, and the elements from lane to lane; None if that varies."""
+    starts: list[Value] = []
+    step = 0
+    for position, stride in zip(indices, strides, strict=True):
+        if isinstance(position.type, ScalarType):
+            starts.append(position)
+            continue
+        start = _start_of(position)
+        if start is None:
+            return None
+        starts.append(start)
+        step += stride
+    return (starts, list(strides)), step
+
+
+def _start_of(lanes: Value) -> Value | None:
+    """The scalar s of an index vector s, s + 1, s + 2, …"""
+    op = lanes.operation
+    if op is None or op.name != "loop.add":
+        return None
+    start, count = (operand.operation for operand in op.operands)
+    if start is None or count is None:
+        return None
+    if start.name != "loop.splat" or count.name != "loop.lane_index":
+        return None
+    return start.operands[0]
+
+
+def _lane_addresses(
+    code: Code,
+    buffer: Value,
+    indices: Sequence[Value],
+    strides: Sequence[int],
+    offset: int,
+    lanes: int,
+) -> list[str]:
+    """The address of each lane's element."""
+    spelt = stored(buffer.type.dtype)
+    regular = _regular(indices, strides)
+    if regular is not None:
+        (starts, steps), step = regular
+        return [address(code, buffer, starts, steps, offset + lane * step) for lane in range(lanes)]
+    scalars = [(i, s) for i, s in zip(indices, strides, strict=True) if lanes_of(i.type) == 1]
+    place = address(code, buffer, [i for i, _ in scalars], [s for _, s in scalars], offset)
+    total = _vector_sum(
+        code, [(i, s) for i, s in zip(indices, strides, strict=True) if lanes_of(i.type) > 1]
+    )
+    found = []
+    for lane in range(lanes):
+        one = code.value(f"extractelement <{lanes} x i64> {total}, i64 {lane}")
+        found.append(code.value(f"getelementptr {spelt}, ptr {place}, i64 {one}"))
+    return found
+
+
+def _vector_sum(code: Code, terms: Sequence[tuple[Value, int]]) -> str:
+    total = ""
+    for position, stride in terms:
+        spelt = register(position.type)
+        part = code.name(position)
+        if stride != 1:
+            part = code.value(f"mul {spelt} {part}, {constant(position.type, stride)}")
+        total = code.value(f"add {spelt} {total}, {part}") if total else part
+    return total
+
+
+MEMORY: Final[dict[str, Callable[[Code, Operation], None]]] = {
+    "loop.load": load,
+    "loop.store": store,
+    "loop.masked_load": masked_load,
+    "loop.masked_store": masked_store,
+}

@@ -1,0 +1,105 @@
+"""The text of one LLVM module while it is written: functions, shared definitions, constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from nets.backend.llvm.math import definition
+from nets.backend.llvm.target import Target
+from nets.ir.types import DType, from_numpy
+
+ATTRIBUTES = "#0"
+"""The attribute group of every function of a module."""
+
+
+_DISPATCH: Final = """\
+define internal void @{name}(ptr %pool, ptr %body, ptr %context, i64 %count) {attributes} {{
+entry:
+  %serial = icmp eq ptr %pool, null
+  br i1 %serial, label %alone, label %shared
+alone:
+  call void %body(ptr %context, i64 0, i64 %count, i32 0)
+  ret void
+shared:
+  %parallel_for = load ptr, ptr %pool
+  call void %parallel_for(ptr %pool, ptr %body, ptr %context, i64 %count)
+  ret void
+}}"""
+
+
+class ModuleText:
+    """Collects definitions, each symbol once, in the order of first use."""
+
+    def __init__(self, symbol: str, target: Target) -> None:
+        self.symbol = symbol
+        self.target = target
+        self._definitions: dict[str, str] = {}
+        self._nests = 0
+        self._globals: dict[tuple[bytes, int], str] = {}
+
+    def define(self, symbol: str, text: Callable[[], str]) -> str:
+        """Add a definition unless the symbol is there already; the symbol."""
+        if symbol not in self._definitions:
+            self._definitions[symbol] = ""  # keeps the place in the order
+            self._definitions[symbol] = text()
+        return symbol
+
+    def add(self, symbol: str, text: str) -> None:
+        """Add a definition."""
+        self._definitions[symbol] = text
+
+    def math(self, function: str, dtype: DType, lanes: int) -> str:
+        """The symbol of a math function on that many lanes, defined with all it calls."""
+        wanted = [(function, dtype, lanes)]
+        found = ""
+        while wanted:
+            symbol, text, requires = definition(*wanted.pop())
+            found = found or symbol
+            if symbol not in self._definitions:
+                self._definitions[symbol] = text
+                wanted.extend(requires)
+        return found
+
+    def nest_symbol(self) -> str:
+        """A new symbol for a loop nest."""
+        self._nests += 1
+        return f"{self.symbol}.n{self._nests}"
+
+    def dispatch(self) -> str:
+        """The symbol of the function that runs a range serially or through the pool."""
+        name = f"{self.symbol}.dispatch"
+        return self.define(name, lambda: _DISPATCH.format(name=name, attributes=ATTRIBUTES))
+
+    def global_array(self, value: npt.NDArray[Any]) -> str:
+        """The symbol of a constant that holds the array's elements, row-major; equal ones once."""
+        dtype = from_numpy(value.dtype)
+        assert dtype is not None
+        data = np.ascontiguousarray(value, dtype=dtype.numpy).tobytes()
+        key = (data, len(data))
+        if key not in self._globals:
+            name = f"{self.symbol}.c{len(self._globals)}"
+            self._globals[key] = name
+            self._definitions[name] = _global_text(name, data)
+        return self._globals[key]
+
+    def text(self) -> str:
+        """The whole module."""
+        target = self.target
+        features = f'"target-features"="{target.features}" ' if target.features else ""
+        attributes = (
+            f'attributes {ATTRIBUTES} = {{ nounwind "target-cpu"="{target.cpu}" {features}'
+            f'"prefer-vector-width"="{8 * target.vector_bytes}" }}'
+        )
+        return "\n\n".join([*self._definitions.values(), attributes, ""])
+
+
+def _global_text(name: str, data: bytes) -> str:
+    if any(data):
+        content = 'c"\\' + data.hex("\\") + '"'
+    else:
+        content = "zeroinitializer"
+    return f"@{name} = internal unnamed_addr constant [{len(data)} x i8] {content}, align 64"

@@ -1,0 +1,66 @@
+"""Nests: loops that become functions of their own, and what they need from their surroundings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nets.backend.llvm.spelling import register
+from nets.ir.core import Operation, Value
+from nets.ir.types import BufferType
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """A loop, or a kernel, that is written as a function called ``symbol``.
+
+    Of the values from outside, ``passed`` come in the structure the function's argument points
+    to; ``constants`` are written again.
+    """
+
+    op: Operation
+    symbol: str
+    passed: tuple[Value, ...]
+    constants: dict[Value, str]
+
+    @property
+    def structure(self) -> str:
+        """The structure's type: the address of the call's context, then the values."""
+        return "{ " + ", ".join(["ptr", *(register(value.type) for value in self.passed)]) + " }"
+
+
+def outer_values(op: Operation) -> list[Value]:
+    """What the operation and its regions use but do not make, in order of use.
+
+    Of the buffers, only scratch memory: all others are found from the call's context.
+    """
+    made: set[Value] = set()
+    used: dict[Value, None] = dict.fromkeys(op.operands)
+    for region in op.regions:
+        made.update(region.block.arguments)
+    for inner in op.walk_regions():
+        used.update(dict.fromkeys(_needed(operand) for operand in inner.operands))
+        made.update(inner.results)
+        for region in inner.regions:
+            made.update(region.block.arguments)
+    return [value for value in used if value not in made and not _is_shared(_needed(value))]
+
+
+def _needed(value: Value) -> Value:
+    """The value; of a view, the buffer it is a part of."""
+    return view_root(value)[0] if isinstance(value.type, BufferType) else value
+
+
+def _is_shared(value: Value) -> bool:
+    """Whether every function finds the buffer by itself."""
+    if not isinstance(value.type, BufferType):
+        return False
+    return value.operation is None or value.operation.name != "loop.scratch"
+
+
+def view_root(buffer: Value) -> tuple[Value, int]:
+    """The buffer that a chain of views looks into, and the byte offset there."""
+    offset = 0
+    while buffer.operation is not None and buffer.operation.operands:
+        offset += buffer.operation.attributes["offset"] * buffer.type.dtype.itemsize
+        buffer = buffer.operation.operands[0]
+    return buffer, offset

@@ -1,0 +1,311 @@
+"""Control flow: loops, branches, checks, and calls of nests, as basic blocks of one function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from nets.backend.llvm.arithmetic import all_lanes, emit_arithmetic
+from nets.backend.llvm.code import Code, Sink
+from nets.backend.llvm.layout import Layout
+from nets.backend.llvm.memory import MEMORY
+from nets.backend.llvm.module import ModuleText
+from nets.backend.llvm.nests import Nest, outer_values
+from nets.backend.llvm.reduce import call_tree_combine
+from nets.backend.llvm.spelling import register
+from nets.errors import CompileError
+from nets.ir.core import Block, Operation, Trait, Value
+from nets.ir.types import BufferType
+
+
+@dataclass(slots=True)
+class _Open:
+    """A region being written: its operations to come, and what to write at its end."""
+
+    operations: Iterator[Operation]
+    finish: Callable[[Operation], None]
+
+
+@dataclass(slots=True)
+class _Loop:
+    """A loop being written; its phis are known only at its end."""
+
+    op: Operation
+    number: int
+    before: str
+    counter: str
+    initial: list[str]
+    hi: str
+    step: int
+    guarded: bool
+    phis: Sink = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class FunctionEmitter:
+    """Writes the operations of one LLVM function into ``code``.
+
+    Nests to be written as functions of their own are appended to ``nests``. ``parallel`` tells
+    whether this is the body of a parallel loop already, whose inner parallel loops are serial.
+    """
+
+    module: ModuleText
+    layout: Layout
+    nests: list[Nest]
+    parallel: bool = False
+    thread: str = "0"
+    top: bool = False
+    code: Code = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.code = Code(self.module)
+
+    def block(self, block: Block) -> None:
+        """Write a block and all nested ones."""
+        self._write(_Open(iter(block), lambda end: None))
+
+    def nest(self, op: Operation) -> None:
+        """Write the loop of a nest, or of the range of a parallel loop the function got."""
+        lo, hi = (self.code.name(bound) for bound in op.operands[:2])
+        if self.parallel:
+            self._write(self.open_loop(op, "%begin", "%end", 1, lo))
+        else:
+            self._write(self.open_loop(op, lo, hi, op.attributes["step"]))
+
+    def _write(self, outermost: _Open) -> None:
+        stack = [outermost]
+        while stack:
+            opened = self._advance(stack[-1])
+            if opened is None:
+                stack.pop()
+            else:
+                stack.append(opened)
+
+    def _advance(self, region: _Open) -> _Open | None:
+        """Write up to the next region, or to the end (None)."""
+        for op in region.operations:
+            if op.has(Trait.TERMINATOR):
+                region.finish(op)
+                return None
+            opened = self._operation(op)
+            if opened is not None:
+                return opened
+        raise CompileError("a region has no terminator")
+
+    def _operation(self, op: Operation) -> _Open | None:
+        if op.name in MEMORY:
+            MEMORY[op.name](self.code, op)
+        elif op.name in _STRUCTURE:
+            return _STRUCTURE[op.name](self, op)
+        elif not emit_arithmetic(self.code, op):
+            raise CompileError(f"{op.name} has no LLVM form; vectorize replaces it")
+        return None
+
+    # Loops.
+    def open_for(self, op: Operation) -> _Open | None:
+        """loop.for; known trip counts of 0 and 1 take no loop."""
+        code, (lo, hi, *carried) = self.code, op.operands
+        iv, *inner = op.regions[0].block.arguments
+        trips = _trips(code.name(lo), code.name(hi), op.attributes["step"])
+        if trips == 0:
+            self._rename(op.results, carried)
+            return None
+        if trips == 1:
+            self._rename([iv, *inner], [lo, *carried])
+            return _Open(
+                iter(op.regions[0].block), lambda end: self._rename(op.results, end.operands)
+            )
+        if self.top and not op.results:
+            self.call_nest(op)
+            return None
+        return self.open_loop(op, code.name(lo), code.name(hi), op.attributes["step"])
+
+    def _rename(self, values: Sequence[Value], sources: Sequence[Value]) -> None:
+        for value, source in zip(values, sources, strict=True):
+            self.code.bind(value, self.code.name(source), self.code.depth_of(source))
+
+    def open_parallel(self, op: Operation) -> _Open | None:
+        """loop.parallel: a function of a range, or a plain loop inside another one."""
+        lo, hi = (self.code.name(bound) for bound in op.operands)
+        if not self.parallel:
+            self.call_nest(op)
+            return None
+        return self.open_loop(op, lo, hi, 1)
+
+    def open_loop(self, op: Operation, lo: str, hi: str, step: int, start: str = "0") -> _Open:
+        """The blocks of a loop up to its body; iv counts from ``lo + start``.
+
+        The first test stands in front of the loop, if the bounds are not known to pass it.
+        """
+        code, number = self.code, self.code.fresh()
+        iv, *inner = op.regions[0].block.arguments
+        code.open_level()
+        guarded = _trips(lo, hi, step) is None
+        if guarded:
+            some = code.value(f"icmp slt i64 {lo}, {hi}")
+            code.line(f"br i1 {some}, label %body{number}, label %exit{number}")
+        else:
+            code.line(f"br label %body{number}")
+        before = code.label
+        code.start(f"body{number}")
+        counter = code.value(f"phi i64 [ {lo}, %{before} ], [ %next{number}, %latch{number} ]")
+        initial = [code.name(value) for value in _carried(op)]
+        loop = _Loop(op, number, before, counter, initial, hi, step, guarded)
+        code.sink.append(loop.phis)
+        for value in inner:
+            code.bind(value, f"%v{code.fresh()}")
+        code.bind(iv, counter if start == "0" else code.value(f"add i64 {counter}, {start}"))
+        return _Open(iter(op.regions[0].block), lambda end: self._close_loop(loop, end))
+
+    def _close_loop(self, loop: _Loop, end: Operation) -> None:
+        code, number = self.code, loop.number
+        yielded = _yielded(code, end)
+        code.line(f"br label %latch{number}")
+        code.start(f"latch{number}")
+        code.line(f"%next{number} = add nsw i64 {loop.counter}, {loop.step}")
+        again = code.value(f"icmp slt i64 %next{number}, {loop.hi}")
+        code.line(f"br i1 {again}, label %body{number}, label %exit{number}")
+        inner = loop.op.regions[0].block.arguments[1:]
+        for value, first, last in zip(inner, loop.initial, yielded, strict=True):
+            sources = f"[ {first}, %{loop.before} ], [ {last}, %latch{number} ]"
+            loop.phis.append(f"{code.name(value)} = phi {register(value.type)} {sources}")
+        code.close_level()
+        code.start(f"exit{number}")
+        for result, first, last in zip(loop.op.results, loop.initial, yielded, strict=True):
+            code.bind(result, self._after(loop, register(result.type), first, last))
+
+    def _after(self, loop: _Loop, type: str, first: str, last: str) -> str:
+        """A carried value behind the loop, which may have had no iteration."""
+        if not loop.guarded:
+            return last
+        return self.code.value(
+            f"phi {type} [ {first}, %{loop.before} ], [ {last}, %latch{loop.number} ]"
+        )
+
+    # Branches.
+    def open_if(self, op: Operation) -> _Open:
+        """loop.if."""
+        code, number = self.code, self.code.fresh()
+        code.open_level()
+        condition = code.name(op.operands[0])
+        code.line(f"br i1 {condition}, label %then{number}, label %else{number}")
+        code.start(f"then{number}")
+
+        def finish(end: Operation) -> None:
+            code.line(f"br label %else{number}")
+            code.close_level()
+            code.start(f"else{number}")
+
+        return _Open(iter(op.regions[0].block), finish)
+
+    def check(self, op: Operation) -> None:
+        """loop.check: on failure, the status becomes the least code, whichever thread is first."""
+        code, number = self.code, self.code.fresh()
+        passed = all_lanes(code, op.operands[0].type, code.name(op.operands[0]))
+        code.line(f"br i1 {passed}, label %passed{number}, label %failed{number}")
+        code.start(f"failed{number}")
+        least = op.attributes["code"]
+        code.line(f"%old{number} = atomicrmw umin ptr %status, i32 {least} monotonic")
+        code.line(f"br label %passed{number}")
+        code.start(f"passed{number}")
+
+    # Memory that is private to a thread.
+    def scratch(self, op: Operation) -> None:
+        """loop.scratch: on the stack, or in the thread's slice of the workspace."""
+        code, type = self.code, op.result.type
+        assert isinstance(type, BufferType)
+        if op.result in self.layout.scratch:
+            name = self.slice_address(self.layout.scratch[op.result])
+        else:
+            name = code.value(f"alloca [{max(type.nbytes, 1)} x i8], align 64", code.entry)
+        code.bind(op.result, name, 0)
+
+    def slice_address(self, place: int) -> str:
+        """An address in the thread's slice of the workspace."""
+        code, layout = self.code, self.layout
+        offset = str(layout.arena + place)
+        if self.thread != "0":
+            behind = code.value(f"mul i64 {self.thread}, {layout.slice}", code.entry)
+            offset = code.value(f"add i64 {behind}, {offset}", code.entry)
+        return code.value(f"getelementptr i8, ptr %workspace, i64 {offset}", code.entry)
+
+    # Calls.
+    def call_nest(self, op: Operation) -> None:
+        """Call the function the loop becomes; the function is written later."""
+        nest = self.outline(op)
+        argument = self.argument(nest)
+        if op.name == "loop.for":
+            self.code.line(f"call void @{nest.symbol}(ptr {argument})")
+            return
+        lo, hi = (self.code.name(bound) for bound in op.operands)
+        count = self.code.value(f"sub i64 {hi}, {lo}") if lo != "0" else hi
+        self.dispatch(nest.symbol, argument, count)
+
+    def outline(self, op: Operation) -> Nest:
+        """Note that the operation is to be written as a function."""
+        names = {value: self.code.name(value) for value in outer_values(op)}
+        constants = {value: name for value, name in names.items() if not name.startswith("%")}
+        passed = tuple(value for value in names if value not in constants)
+        nest = Nest(op, self.module.nest_symbol(), passed, constants)
+        self.nests.append(nest)
+        return nest
+
+    def argument(self, nest: Nest) -> str:
+        """The address of the nest's structure, filled; of the context, if that is all of it."""
+        if not nest.passed:
+            return "%context"
+        code, type = self.code, nest.structure
+        place = code.value(f"alloca {type}", code.entry)
+        code.line(f"store ptr %context, ptr {place}")
+        for number, value in enumerate(nest.passed, 1):
+            slot = code.value(f"getelementptr {type}, ptr {place}, i64 0, i32 {number}")
+            code.line(f"store {code.typed(value)}, ptr {slot}")
+        return place
+
+    def dispatch(self, symbol: str, argument: str, count: str) -> None:
+        """Run a function of a range over 0 … count: by the pool, if there is one."""
+        dispatch = self.module.dispatch()
+        self.code.line(
+            f"call void @{dispatch}(ptr %pool, ptr @{symbol}, ptr {argument}, i64 {count})"
+        )
+
+    def gemm(self, op: Operation) -> None:
+        """loop.gemm: the kernel over its panels, shared out between threads if worth it."""
+        raise CompileError("loop.gemm has no kernel yet")
+
+    def nothing(self, op: Operation) -> None:
+        """Buffers get their address where they are used."""
+
+    def tree_combine(self, op: Operation) -> None:
+        call_tree_combine(self.code, op)
+
+
+def _yielded(code: Code, end: Operation) -> list[str]:
+    return [code.name(value) for value in end.operands]
+
+
+def _carried(op: Operation) -> tuple[Value, ...]:
+    """The initial values of what a loop carries."""
+    return op.operands[2:]
+
+
+def _trips(lo: str, hi: str, step: int) -> int | None:
+    """Iterations of a loop with constant bounds; None where they are not."""
+    if lo.startswith("%") or hi.startswith("%"):
+        return None
+    return max(0, -((int(lo) - int(hi)) // step))
+
+
+_STRUCTURE: Final[dict[str, Callable[[FunctionEmitter, Operation], _Open | None]]] = {
+    "loop.for": FunctionEmitter.open_for,
+    "loop.parallel": FunctionEmitter.open_parallel,
+    "loop.if": FunctionEmitter.open_if,
+    "loop.check": FunctionEmitter.check,
+    "loop.scratch": FunctionEmitter.scratch,
+    "loop.alloc": FunctionEmitter.nothing,
+    "loop.global": FunctionEmitter.nothing,
+    "loop.view": FunctionEmitter.nothing,
+    "loop.gemm": FunctionEmitter.gemm,
+    "loop.tree_combine": FunctionEmitter.tree_combine,
+}

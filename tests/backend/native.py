@@ -1,0 +1,79 @@
+"""Runs loop functions natively: emit, compile, load into the process, call with arrays."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+import numpy.typing as npt
+
+from nets.backend.llvm.emit import emit_module, workspace_bytes
+from nets.backend.llvm.target import Target, object_code
+from nets.ir.core import Function
+
+Array = npt.NDArray[Any]
+
+_BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int32)
+_PARALLEL_FOR = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
+)
+
+
+class Pool(ctypes.Structure):
+    """A pool as emitted code sees it."""
+
+    _fields_ = [("parallel_for", _PARALLEL_FOR), ("threads", ctypes.c_int32)]
+
+
+def interleaved_pool(threads: int) -> Pool:
+    """A pool of pretended threads that run their ranges in reverse order, one by one."""
+
+    def parallel_for(pool: int, body: int, context: int, count: int) -> None:
+        run = _BODY(body)
+        for thread in reversed(range(threads)):
+            begin, end = count * thread // threads, count * (thread + 1) // threads
+            run(context, begin, end, thread)
+
+    return Pool(_PARALLEL_FOR(parallel_for), threads)
+
+
+class Native:
+    """A compiled loop function."""
+
+    def __init__(self, function: Function, target: Target | None = None) -> None:
+        self.function = function
+        self.target = target or Target.host()
+        self.text = emit_module(function, "entry", self.target)
+        self.object = object_code(self.text, self.target)
+        self._jit = llvm.create_lljit_compiler()
+        builder = llvm.JITLibraryBuilder().add_object_img(self.object).export_symbol("entry")
+        builder.add_current_process()
+        self._library = builder.link(self._jit, "entry")
+        self._entry = ctypes.CFUNCTYPE(
+            ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
+        )(self._library["entry"])
+
+    def call(self, addresses: Sequence[int], pool: Pool | None = None) -> int:
+        """The status of a call with these buffers."""
+        threads = pool.threads if pool is not None else 1
+        workspace = np.empty(workspace_bytes(self.function, self.target, threads) + 64, np.uint8)
+        workspace.fill(0xA5)
+        start = -(-workspace.ctypes.data // 64) * 64
+        buffers = (ctypes.c_void_p * max(len(addresses), 1))(*addresses)
+        status: int = self._entry(buffers, start, ctypes.byref(pool) if pool is not None else None)
+        return status
+
+    def run(self, *inputs: Array, pool: Pool | None = None) -> tuple[int, list[Array]]:
+        """The status and the outputs; outputs start out filled with a pattern."""
+        count = self.function.attributes["inputs"]
+        arrays = [np.ascontiguousarray(x) for x in inputs]
+        outputs = []
+        for argument in self.function.arguments[count:]:
+            out = np.empty(argument.type.shape, argument.type.dtype.numpy)
+            out.view(np.uint8).fill(0xEE) if out.size and out.ndim else None
+            outputs.append(out)
+        status = self.call([a.ctypes.data for a in (*arrays, *outputs)], pool)
+        return status, outputs
