@@ -228,7 +228,8 @@ class Operation:
         return value
 
     def has(self, trait: Trait) -> bool:
-        return bool(self.definition.traits & trait)
+        # Numbers, for arithmetic on Flag is slow and passes ask this of every operation.
+        return bool(self.definition.traits._value_ & trait._value_)
 
     def set_operand(self, position: int, value: Value) -> None:
         operands = list(self._operands)

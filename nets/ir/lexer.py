@@ -19,33 +19,34 @@ class Token(NamedTuple):
     position: int
 
 
+# Every repetition that could be tried again in another way is possessive (*+), so hostile text
+# cannot make the search long.
 _TOKEN = re.compile(
-    r"""(?P<space>(?:[ \t\r\n]|//[^\n]*)+)
-    |(?P<type>(?:tensor|buffer|vector|scalar)<[^<>\n"]*>)
-    |(?P<value>%[A-Za-z0-9_.]+)
-    |(?P<number>-?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|inf\b)|nan\b|inf\b)
-    |(?P<name>[A-Za-z_][A-Za-z0-9_.]*)
-    |(?P<string>"(?:[^"\\\n\x00-\x1f]|\\.)*")
+    r"""(?:[ \t\r\n]++|//[^\n]*+)*+
+    (?:(?P<type>(?:tensor|buffer|vector|scalar)<[^<>\n"]*+>)
+    |(?P<value>%[A-Za-z0-9_.]++)
+    |(?P<number>-?(?:[0-9]++(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?|inf\b)|nan\b|inf\b)
+    |(?P<name>[A-Za-z_][A-Za-z0-9_.]*+)
+    |(?P<string>"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+")
     |(?P<sign>->|\{-\#|\#-\}|[][(){}<>,:=@])
+    |(?P<end>\Z)
+    |(?P<other>.))
     """,
-    re.VERBOSE | re.ASCII,
+    re.VERBOSE | re.ASCII | re.DOTALL,
 )
 
 
 def tokens_of(text: str) -> list[Token]:
     """The tokens of the text and one of kind ``end``; ParseError where something else stands."""
     found: list[Token] = []
-    position = 0
-    match = _TOKEN.match
-    while position < len(text):
-        token = match(text, position)
-        if token is None:
-            raise parse_error(f"{text[position]!r} has no meaning here", text, position)
-        kind = token.lastgroup or ""
-        if kind != "space":
-            found.append(Token(kind, token[0], position))
-        position = token.end()
-    found.append(Token("end", "the end of the text", position))
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup or ""
+        token = Token(kind, match[kind], match.start(kind))
+        if kind == "other":
+            raise parse_error(f"{token.text!r} has no meaning here", text, token.position)
+        found.append(token)
+        if kind == "end":
+            break
     return found
 
 

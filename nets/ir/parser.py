@@ -537,8 +537,9 @@ class _Parser:
 
 
 def _shown(token: Token) -> str:
-    text = token.text if len(token.text) <= 30 else token.text[:30] + "…"
-    return text if token.kind == "end" else repr(text)
+    if token.kind == "end":
+        return "the end of the text"
+    return repr(token.text if len(token.text) <= 30 else token.text[:30] + "…")
 
 
 def _list(types: list[Type] | tuple[Type, ...]) -> str:

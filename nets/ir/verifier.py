@@ -121,11 +121,6 @@ class _BrokenError(Exception):
         self.operation = operation
 
 
-def _require(condition: bool, message: str, operation: Operation | None) -> None:
-    if not condition:
-        raise _BrokenError(message, operation)
-
-
 def _surroundings(function: Function, op: Operation) -> str:
     """The text around the operation, which an arrow marks."""
     printer = Printer(Table())
@@ -202,13 +197,11 @@ def _check_scopes(operations: Sequence[Operation]) -> None:
         for position, operand in enumerate(op.operands):
             owner = operand.owner
             if isinstance(owner, Operation):
-                _require(owner in order, f"operand {position} is no value of this function", op)
+                if owner not in order:
+                    raise _BrokenError(f"operand {position} is no value of this function", op)
                 around = _within(op, owner.block, position)
-                _require(
-                    order[owner] < order[around],
-                    f"operand {position} is used before it is defined",
-                    op,
-                )
+                if order[owner] >= order[around]:
+                    raise _BrokenError(f"operand {position} is used before it is defined", op)
             else:
                 _within(op, owner, position)
 
@@ -232,9 +225,8 @@ def _check_uses(function: Function, operations: Sequence[Operation]) -> None:
     uses = 0
     for op in operations:
         for position, operand in enumerate(op.operands):
-            _require(
-                (op, position) in operand.uses, f"operand {position} does not know this use", op
-            )
+            if (op, position) not in operand.uses:
+                raise _BrokenError(f"operand {position} does not know this use", op)
         uses += len(op.operands)
     # Every use is known, so a larger number of known uses means that some are not there.
     blocks = [function.body, *(region.block for op in operations for region in op.regions)]
@@ -244,12 +236,10 @@ def _check_uses(function: Function, operations: Sequence[Operation]) -> None:
         for value in values:
             for op, position in value.uses:
                 used = position < len(op.operands) and op.operands[position] is value
-                _require(
-                    used and op.block is not None,
-                    f"{_called(value)} knows a use that is not there",
-                    value.operation,
-                )
-        raise VerifyError("a value is used outside of the function")
+                if not used or op.block is None:
+                    message = f"{_called(value)} knows a use that is not there"
+                    raise _BrokenError(message, value.operation)
+        raise _BrokenError("a value is used outside of the function", None)
 
 
 def _called(value: Value) -> str:
@@ -266,22 +256,19 @@ def _check_blocks(function: Function, operations: Sequence[Operation]) -> None:
         for region in op.regions:
             _check_end(region.block, op)
         if op.has(Trait.TERMINATOR):
-            _require(op.next is None, f"{op.name} ends a block and must be its last operation", op)
-            _require(
-                not op.results and not op.regions,
-                f"{op.name} ends a block and must have neither results nor regions",
-                op,
-            )
+            if op.next is not None:
+                raise _BrokenError(f"{op.name} ends a block and must be its last operation", op)
+            if op.results or op.regions:
+                raise _BrokenError(f"{op.name} ends a block and has results or regions", op)
 
 
 def _check_end(block: Block, owner: Operation | None) -> None:
     end = block.terminator
     if end is None:
         raise _BrokenError("a block must end with a terminator", block.last or owner)
-    if owner is None:
-        _require(end.has(Trait.RETURN), f"{end.name} does not end a function", end)
-    else:
-        _require(not end.has(Trait.RETURN), f"{end.name} does not end a region", end)
+    if end.has(Trait.RETURN) != (owner is None):
+        place = "a function" if owner is None else "a region"
+        raise _BrokenError(f"{end.name} does not end {place}", end)
 
 
 def _check_meaning(op: Operation) -> None:
@@ -298,65 +285,54 @@ def _check_meaning(op: Operation) -> None:
         raise _BrokenError(error.message, op) from error.__cause__
     found = tuple(result.type for result in op.results)
     if types != found:
-        _require(
-            False, f"{op.name} has results ({_list(found)}), not ({_list(types)}) as inferred", op
-        )
+        message = f"{op.name} has results ({_list(found)}), not ({_list(types)}) as inferred"
+        raise _BrokenError(message, op)
 
 
 def _check_attributes(what: str, attributes: Attributes, op: Operation | None) -> None:
     for name, value in attributes.items():
-        _require(
-            isinstance(name, str) and name.isidentifier(),
-            f"{what} has an attribute named {name!r}",
-            op,
-        )
+        if not isinstance(name, str) or not name.isascii() or not name.isidentifier():
+            raise _BrokenError(f"{what} has an attribute named {name!r}", op)
         pending = [value]
         while pending:
             item = pending.pop()
             if isinstance(item, tuple):
                 pending.extend(item)
-            else:
-                _require(
-                    _is_attribute(item),
-                    f"attribute {name} of {what} holds {type(item).__name__}",
-                    op,
-                )
+            elif not _is_attribute(item):
+                raise _BrokenError(f"attribute {name} of {what} holds {_kind(item)}", op)
 
 
-_PLAIN = (
-    bool,
-    int,
-    float,
-    str,
-    DType,
-    ScalarType,
-    VectorType,
-    TensorType,
-    BufferType,
-    Location,
-    NoneType,
-)
+_PLAIN = {bool, int, float, str, NoneType, Location}
+_PLAIN |= {DType, ScalarType, VectorType, TensorType, BufferType}
 
 
 def _is_attribute(value: Attribute) -> bool:
     if isinstance(value, np.ndarray):
         return from_numpy(value.dtype) is not None and value.dtype.isnative
-    return isinstance(value, _PLAIN)
+    return type(value) in _PLAIN
+
+
+def _kind(value: Attribute) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype!r}"
+    return f"a {type(value).__name__}"
 
 
 def _check_type(type: Type, op: Operation | None) -> None:
     if isinstance(type, TensorType | BufferType):
         for dim in type.shape:
-            fine = isinstance(dim, Symbol) or (
-                isinstance(dim, int) and not isinstance(dim, bool) and dim >= 0
-            )
-            _require(fine, f"{type} has a dimension that is neither a number nor a symbol", op)
-        if isinstance(type, TensorType):
-            _require(type.dtype in TENSOR_DTYPES, f"{type}: tensors do not hold {type.dtype}", op)
+            if not isinstance(dim, Symbol) and (dim.__class__ is not int or dim < 0):
+                raise _BrokenError(f"{type} has a dimension that is no size and no symbol", op)
+        if isinstance(type, TensorType) and type.dtype not in _TENSOR_DTYPES:
+            raise _BrokenError(f"{type}: tensors do not hold {type.dtype}", op)
     elif isinstance(type, VectorType):
-        _require(type.lanes >= 1, f"{type} has no lanes", op)
-    else:
-        _require(isinstance(type, ScalarType), f"{type!r} is not a type", op)
+        if type.lanes < 1:
+            raise _BrokenError(f"{type} has no lanes", op)
+    elif not isinstance(type, ScalarType):
+        raise _BrokenError(f"{type!r} is not a type", op)
+
+
+_TENSOR_DTYPES = frozenset(TENSOR_DTYPES)
 
 
 def _list(types: Iterable[Type]) -> str:
