@@ -1,0 +1,350 @@
+"""The interpreter of the loop dialect: runs a lowered function without LLVM, and distrusts it.
+
+It is slow and strict. Every access is checked against its buffer, inputs and globals cannot be
+written, memory that nothing has been stored to reads as a pattern of ones (NaN, −1, true), and
+parallel iterations can run backwards. So it tells an error of the passes from one of the backend.
+Exact operations have the bits of native code; kernels and math functions are merely accurate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from nets.backend.numpy.loop_semantics import COMPUTE, combine, identity
+from nets.errors import ArgumentError, VerifyError
+from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ir.types import BufferType, VectorType
+from nets.ops.loop import ARG_COMBINERS, reduce_lanes
+from nets.ops.registry import Array
+
+Register = Any
+"""A NumPy scalar, or a row of lanes."""
+
+Iterations = Generator[tuple[Register, ...], tuple[Register, ...], tuple[Register, ...]]
+"""A structured operation on its way: gives the arguments of its block for each run, takes what
+the run yielded, and returns the results."""
+
+_POISON = 0xFF
+
+
+def run(function: Function, buffers: Sequence[Array], backwards: bool = False) -> int:
+    """Run a function of the loop dialect on its buffers, inputs first; outputs are written.
+
+    Returns 0, or the lowest code of the checks that failed. ``backwards`` runs the iterations of
+    parallel loops from the last to the first. ArgumentError where the arrays are not C-contiguous
+    ones of the buffer types; VerifyError, at the operation's location, on an access outside a
+    buffer or a write to an input.
+    """
+    machine = _Machine(function, backwards)
+    inputs = function.attributes.get("inputs", 0)
+    for argument, array in zip(function.arguments, _checked(function, buffers), strict=True):
+        memory = array.reshape(-1)
+        memory.flags.writeable = argument.index >= inputs
+        machine.values[argument] = memory
+    with np.errstate(all="ignore"):
+        machine.run(function.body)
+    return machine.status
+
+
+def _checked(function: Function, buffers: Sequence[Array]) -> Sequence[Array]:
+    types = [argument.type for argument in function.arguments]
+    if len(buffers) != len(types):
+        raise ArgumentError(f"{function.name} takes {len(types)} buffers, not {len(buffers)}")
+    for type, array in zip(types, buffers, strict=True):
+        fits = isinstance(type, BufferType) and array.shape == type.shape
+        if not fits or array.dtype != type.dtype.numpy or not array.flags.c_contiguous:
+            raise ArgumentError(
+                f"{function.name} takes a contiguous {type}, not {array.dtype}{array.shape}"
+            )
+    return buffers
+
+
+class _Machine:
+    """The state of a run: values, the arena, the status, and the loops we are inside of."""
+
+    def __init__(self, function: Function, backwards: bool) -> None:
+        self.values: dict[Value, Register] = {}
+        self.backwards = backwards
+        self.status = 0
+        self.arena = np.full(_arena_bytes(function), _POISON, np.uint8)
+
+    def run(self, body: Block) -> None:
+        """Run the block; regions are entered by a stack, not by recursion."""
+        entered: list[tuple[Operation, Iterations, Iterator[Operation]]] = []
+        pending = iter(body)
+        while True:
+            op = next(pending, None)
+            if op is not None and not op.has(Trait.TERMINATOR):
+                if op.regions:
+                    iterations = _STRUCTURED[op.name](self, op)
+                    entered.append((op, iterations, pending))
+                    pending = self._advance(entered, None)
+                else:
+                    self._execute(op)
+            elif entered:
+                pending = self._advance(entered, () if op is None else self.operands(op))
+            else:
+                return
+
+    def _advance(
+        self,
+        entered: list[tuple[Operation, Iterations, Iterator[Operation]]],
+        yielded: tuple[Register, ...] | None,
+    ) -> Iterator[Operation]:
+        """Begin the next iteration of the innermost loop, or leave it."""
+        op, iterations, outside = entered[-1]
+        try:
+            arguments = next(iterations) if yielded is None else iterations.send(yielded)
+        except StopIteration as finished:
+            self._define(op.results, finished.value)
+            entered.pop()
+            return outside
+        block = op.regions[0].block
+        self._define(block.arguments, arguments)
+        return iter(block)
+
+    def operands(self, op: Operation) -> tuple[Register, ...]:
+        return tuple(self.values[value] for value in op.operands)
+
+    def _define(self, values: Sequence[Value], registers: Sequence[Register]) -> None:
+        for value, register in zip(values, registers, strict=True):
+            self.values[value] = register
+
+    def _execute(self, op: Operation) -> None:
+        compute = COMPUTE.get(op.name)
+        if compute is not None:
+            self.values[op.result] = compute(*self.operands(op), **op.attributes)
+        elif op.name in _EFFECTS:
+            self._define(op.results, _EFFECTS[op.name](self, op))
+        else:
+            raise VerifyError(f"{op.name} is not an operation of the loop dialect", op.location)
+
+
+def _arena_bytes(function: Function) -> int:
+    """The size of the arena that plan_memory has laid out."""
+    placed = [op for op in function.walk() if op.name == "loop.alloc"]
+    return max((op.attributes["offset"] + _buffer(op.result).nbytes for op in placed), default=0)
+
+
+def _buffer(value: Value) -> BufferType:
+    assert isinstance(value.type, BufferType)
+    return value.type
+
+
+# ------------------------------------------------------------------------------ structure
+
+
+def _for(machine: _Machine, op: Operation) -> Iterations:
+    lo, hi, *carried = machine.operands(op)
+    for counter in range(int(lo), int(hi), op.attributes["step"]):
+        carried = list((yield (np.int64(counter), *carried)))
+    return tuple(carried)
+
+
+def _parallel(machine: _Machine, op: Operation) -> Iterations:
+    lo, hi = machine.operands(op)
+    counters = range(int(lo), int(hi))
+    for counter in reversed(counters) if machine.backwards else counters:
+        yield (np.int64(counter),)
+    return ()
+
+
+def _if(machine: _Machine, op: Operation) -> Iterations:
+    if machine.operands(op)[0]:
+        yield ()
+    return ()
+
+
+def _reduce(machine: _Machine, op: Operation) -> Iterations:
+    end = op.regions[0].block.terminator
+    assert end is not None
+    combiners = zip(op.attributes["combiners"], end.operands, strict=True)
+    totals = [
+        _Extreme(name, value) if name in ARG_COMBINERS else _Lanes(name, value)
+        for name, value in combiners
+    ]
+    for counter in range(int(machine.operands(op)[0])):
+        yielded = yield (np.int64(counter),)
+        for total, scalar in zip(totals, yielded, strict=True):
+            total.take(counter, scalar)
+    return tuple(register for total in totals for register in total.results())
+
+
+class _Lanes:
+    """The lane tree of ``loop.reduce``."""
+
+    def __init__(self, combiner: str, value: Value) -> None:
+        dtype = value.type.dtype
+        self.combiner = combiner
+        self.lanes = np.full(reduce_lanes(dtype), identity(combiner, dtype), dtype.numpy)
+
+    def take(self, counter: int, scalar: Register) -> None:
+        lane = counter % self.lanes.size
+        self.lanes[lane] = combine(self.combiner, self.lanes[lane], scalar)
+
+    def results(self) -> tuple[Register, ...]:
+        return (COMPUTE["loop.lane_reduce"](self.lanes, combiner=self.combiner),)
+
+
+class _Extreme:
+    """The first extreme value and where it was; a NaN is more extreme than any number."""
+
+    def __init__(self, combiner: str, value: Value) -> None:
+        dtype = value.type.dtype
+        self.is_beyond = np.greater if combiner == "argmax" else np.less
+        self.value: Register = dtype.numpy.type(identity(combiner, dtype))
+        self.position = -1
+
+    def take(self, counter: int, scalar: Register) -> None:
+        was_nan, is_nan = self.value != self.value, scalar != scalar
+        beyond = not was_nan and (is_nan or self.is_beyond(scalar, self.value))
+        if self.position < 0 or beyond:
+            self.value, self.position = scalar, counter
+
+    def results(self) -> tuple[Register, ...]:
+        return self.value, np.int64(max(self.position, 0))
+
+
+_STRUCTURED: dict[str, Callable[[_Machine, Operation], Iterations]] = {
+    "loop.for": _for,
+    "loop.parallel": _parallel,
+    "loop.reduce": _reduce,
+    "loop.if": _if,
+}
+
+
+# --------------------------------------------------------------------------------- memory
+
+
+def _poisoned(type: BufferType) -> Array:
+    return np.full(type.nbytes, _POISON, np.uint8)
+
+
+def _alloc(machine: _Machine, op: Operation) -> tuple[Register]:
+    type, offset = _buffer(op.result), op.attributes["offset"]
+    place = _poisoned(type) if offset < 0 else machine.arena[offset : offset + type.nbytes]
+    return (place.view(type.dtype.numpy),)
+
+
+def _scratch(machine: _Machine, op: Operation) -> tuple[Register]:
+    type = _buffer(op.result)
+    return (_poisoned(type).view(type.dtype.numpy),)
+
+
+def _global(machine: _Machine, op: Operation) -> tuple[Register]:
+    memory = np.array(op.attributes["value"]).reshape(-1)
+    memory.flags.writeable = False
+    return (memory,)
+
+
+def _view(machine: _Machine, op: Operation) -> tuple[Register]:
+    (memory,) = machine.operands(op)
+    start = op.attributes["offset"]
+    return (memory[start : start + _buffer(op.result).size],)
+
+
+def _positions(op: Operation, indices: Sequence[Register], lanes: int) -> Register:
+    """The element offset of each lane."""
+    strides = op.attributes["strides"]
+    start = np.int64(op.attributes["offset"])
+    for position, stride in zip(indices, strides, strict=True):
+        start = start + position * np.int64(stride)
+    consecutive = lanes > 1 and np.ndim(start) == 0
+    return start + np.arange(lanes) if consecutive else start
+
+
+def _check_bounds(op: Operation, memory: Array, positions: Register, writes: bool) -> None:
+    outside = (np.asarray(positions) < 0) | (np.asarray(positions) >= memory.size)
+    if outside.any():
+        first = np.asarray(positions)[outside].flat[0]
+        raise VerifyError(
+            f"{op.name} goes to element {first} of a buffer of {memory.size}", op.location
+        )
+    if writes and not memory.flags.writeable:
+        raise VerifyError(f"{op.name} writes to an input or a global", op.location)
+
+
+def _lanes(value: Value) -> int:
+    return value.type.lanes if isinstance(value.type, VectorType) else 1
+
+
+def _load(machine: _Machine, op: Operation) -> tuple[Register]:
+    memory, *indices = machine.operands(op)
+    positions = _positions(op, indices, _lanes(op.result))
+    _check_bounds(op, memory, positions, writes=False)
+    return (memory[positions],)
+
+
+def _store(machine: _Machine, op: Operation) -> tuple[()]:
+    value, memory, *indices = machine.operands(op)
+    positions = _positions(op, indices, _lanes(op.operands[0]))
+    _check_bounds(op, memory, positions, writes=True)
+    memory[positions] = value
+    return ()
+
+
+def _masked_load(machine: _Machine, op: Operation) -> tuple[Register]:
+    mask, memory, *indices = machine.operands(op)
+    positions = _positions(op, indices, mask.size)
+    _check_bounds(op, memory, positions[mask], writes=False)
+    found = np.zeros(mask.size, memory.dtype)
+    found[mask] = memory[positions[mask]]
+    return (found,)
+
+
+def _masked_store(machine: _Machine, op: Operation) -> tuple[()]:
+    mask, value, memory, *indices = machine.operands(op)
+    positions = _positions(op, indices, mask.size)
+    _check_bounds(op, memory, positions[mask], writes=True)
+    memory[positions[mask]] = value[mask]
+    return ()
+
+
+# ------------------------------------------------------------------------ checks, kernels
+
+
+def _check(machine: _Machine, op: Operation) -> tuple[()]:
+    code = op.attributes["code"]
+    if not np.all(machine.operands(op)[0]):
+        machine.status = min(machine.status or code, code)
+    return ()
+
+
+def _tree_combine(machine: _Machine, op: Operation) -> tuple[()]:
+    rows = machine.operands(op)[0].reshape(_buffer(op.operands[0]).static_shape)
+    live = len(rows)
+    while live > 1:
+        half = 1 << ((live - 1).bit_length() - 1)
+        merged = combine(op.attributes["combiner"], rows[: live - half], rows[half:live])
+        rows[: live - half] = merged
+        live = half
+    return ()
+
+
+def _gemm(machine: _Machine, op: Operation) -> tuple[()]:
+    x, y, out = (
+        memory.reshape(_buffer(value).static_shape)
+        for memory, value in zip(machine.operands(op), op.operands, strict=True)
+    )
+    left = x.swapaxes(1, 2) if op.attributes["transpose_x"] else x
+    right = y.swapaxes(1, 2) if op.attributes["transpose_y"] else y
+    out[...] = np.matmul(left, right, dtype=np.float64)
+    return ()
+
+
+_EFFECTS: dict[str, Callable[[_Machine, Operation], tuple[Register, ...]]] = {
+    "loop.alloc": _alloc,
+    "loop.scratch": _scratch,
+    "loop.global": _global,
+    "loop.view": _view,
+    "loop.load": _load,
+    "loop.store": _store,
+    "loop.masked_load": _masked_load,
+    "loop.masked_store": _masked_store,
+    "loop.check": _check,
+    "loop.tree_combine": _tree_combine,
+    "loop.gemm": _gemm,
+}
