@@ -1,0 +1,148 @@
+"""ElementBuilder: computes single elements of tensors, on demand, where a loop body needs them.
+
+``read(value, index)`` loads the element if the value is in memory, and else runs the lowering rule
+of the operation that defines it, which reads its operands in turn. What was read once in a loop
+body (or in one around it) is not computed again there.
+
+Elementwise operations are followed by a work list. Only rules of indexing operations nest Python
+calls, so the depth is bounded by the size of a group, which ``fuse`` bounds.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from nets.ir.affine import Affine, linear
+from nets.ir.builder import Builder
+from nets.ir.core import Block, Operation, Trait, Value
+from nets.ir.types import DType
+from nets.ops.emitter import tensor_type
+from nets.ops.lowering import Lowering
+from nets.ops.registry import OpDef
+
+Index = tuple[Affine, ...]
+Home = Callable[[Index], tuple[Value, Affine]]
+"""Where the element at an index is in memory: the buffer and the offset in it."""
+
+Checks = list[tuple[int, str, str]]
+"""(code, message, location text or "") of every check of a function."""
+
+
+class ElementBuilder(Lowering):
+    """Emits the elements of one function's tensors.
+
+    ``buffers`` maps the tensors that are in memory; ``checks`` gains an entry per check emitted.
+    """
+
+    def __init__(self, builder: Builder, buffers: dict[Value, Value], checks: Checks) -> None:
+        super().__init__(builder)
+        self.buffers = buffers
+        self.checks = checks
+        self._stored: dict[Value, Home] = {}
+        self._scopes: list[dict[tuple[Value, Index], Value]] = [{}]
+        self._constants: dict[tuple[Block, DType, bytes], Value] = {}
+
+    # Where code goes.
+    @contextmanager
+    def body(self, block: Block) -> Iterator[Block]:
+        """Emit at the end of ``block``, a loop body; what is read there is forgotten after it."""
+        saved = (self.builder.block, self.builder.before)
+        self.builder.block, self.builder.before = block, None
+        self._scopes.append({})
+        yield block
+        self._scopes.pop()
+        self.builder.block, self.builder.before = saved
+
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        """Forget afterwards what was stored and read in between."""
+        self._scopes.append({})
+        yield
+        self._scopes.pop()
+        self._stored.clear()
+
+    def const(self, value: float, dtype: DType) -> Value:
+        """A scalar constant, once per block."""
+        if self.builder.before is not None:
+            return super().const(value, dtype)
+        key = (self.builder.block, dtype, _bits(value))
+        found = self._constants.get(key)
+        if found is None:
+            found = self._constants[key] = super().const(value, dtype)
+        return found
+
+    # Where elements come from.
+    def define(self, value: Value, index: Index, scalar: Value) -> None:
+        """Let reads of ``value`` at ``index`` in this body give ``scalar``."""
+        self._scopes[-1][value, index] = scalar
+
+    def keep(self, value: Value, home: Home) -> None:
+        """Let reads of ``value`` until the end of the group load from memory."""
+        self._stored[value] = home
+
+    def read(self, operand: Value, index: Index) -> Value:
+        found = self._known(operand, index)
+        if found is not None:
+            return found
+        pending = [operand]
+        while pending:
+            value = pending[-1]
+            if self._known(value, index) is None:
+                op = None if self._in_memory(value) else value.operation
+                if op is None or not op.has(Trait.ELEMENTWISE):
+                    self.define(value, index, self._element(value, op, index))
+                else:
+                    missing = [v for v in op.operands if self._known(v, index) is None]
+                    if missing:
+                        pending.extend(reversed(missing))
+                        continue
+                    self.define(value, index, self._apply(op, index))
+            pending.pop()
+        found = self._known(operand, index)
+        assert found is not None
+        return found
+
+    def fail_unless(self, ok: Value, message: str) -> None:
+        code = len(self.checks) + 1
+        location = self.builder.location
+        self.checks.append((code, message, str(location) if location is not None else ""))
+        self.check(ok, code)
+
+    def _known(self, value: Value, index: Index) -> Value | None:
+        key = (value, index)
+        for scope in reversed(self._scopes):
+            if key in scope:
+                return scope[key]
+        return None
+
+    def _in_memory(self, value: Value) -> bool:
+        return value in self._stored or value in self.buffers
+
+    def _apply(self, op: Operation, index: Index) -> Value:
+        scalars = [self._known(operand, index) for operand in op.operands]
+        return self._run_rule(op, *scalars)
+
+    def _element(self, value: Value, op: Operation | None, index: Index) -> Value:
+        if value in self._stored:
+            return self.load(*self._stored[value](index))
+        if op is None:
+            return self.load(self.buffers[value], linear(index, tensor_type(value).static_shape))
+        if op.has(Trait.CONSTANT):
+            # Only constants of one number are not in memory.
+            return self.const(op.attributes["value"].flat[0].item(), value.type.dtype)
+        return self._run_rule(op, index, *op.operands)
+
+    def _run_rule(self, op: Operation, *arguments: object) -> Value:
+        """Run the ``lower`` rule with the operation's location on all it emits."""
+        assert isinstance(op.definition, OpDef)
+        saved, self.builder.location = self.builder.location, op.location
+        scalar: Value = op.definition.rules["lower"](self, *arguments, **op.attributes)
+        self.builder.location = saved
+        return scalar
+
+
+def _bits(value: float) -> bytes:
+    """A key that tells 0.0 from −0.0, and 1 from 1.0 and from True."""
+    return struct.pack("<d", value) if type(value) is float else repr(value).encode()

@@ -1,0 +1,157 @@
+"""Tensor IR to loop IR: buffers for tensors, and loops for operations and fusions.
+
+Every operation that is not a view becomes the loops of its group: a fusion is a group, any other
+operation a group of its own. What a group computes only for itself never reaches memory; its
+results are written straight to the output buffers where they are returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nets.ir.builder import Builder
+from nets.ir.core import Function, Operation, Trait, Value
+from nets.ir.types import BufferType
+from nets.ops.emitter import tensor_type
+from nets.ops.registry import OpDef
+from nets.passes.column_loops import lower_columns
+from nets.passes.element_builder import Checks, ElementBuilder
+from nets.passes.group import Group
+from nets.passes.iteration import Kind
+from nets.passes.manager import Options, register_pass
+from nets.passes.map_loops import lower_map
+from nets.passes.row_loops import lower_rows
+from nets.passes.split_reductions import split_reductions
+
+
+@register_pass("lower_to_loops")
+def lower_to_loops(function: Function, options: Options) -> Function:
+    """The same function in the loop dialect.
+
+    Requires: the tensor dialect with static shapes.
+    Ensures: the arguments are input buffers, then output buffers; ``inputs`` and ``checks`` are
+    attributes of the function; every ``loop.alloc`` stands in the body of the function, unplaced.
+    """
+    return _FunctionLowering(split_reductions(function, options)).run()
+
+
+def buffer_type(value: Value) -> BufferType:
+    """The type of memory that holds a tensor."""
+    type = tensor_type(value)
+    return BufferType(type.shape, type.dtype)
+
+
+class _FunctionLowering:
+    """Lowers the operations of one function in order."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        inputs, outputs = function.arguments, function.returned
+        self.loops = Function(
+            function.name,
+            [buffer_type(value) for value in (*inputs, *outputs)],
+            [*(value.hint for value in inputs), *("out" for _ in outputs)],
+        )
+        self.checks: Checks = []
+        self.buffers: dict[Value, Value] = {}
+        self.s = ElementBuilder(Builder(self.loops.body), self.buffers, self.checks)
+        self.buffers.update(zip(inputs, self.loops.arguments, strict=False))
+        self.output_buffers = self.loops.arguments[len(inputs) :]
+        self.destinations: dict[Value, Value] = {}
+
+    def run(self) -> Function:
+        self._choose_destinations()
+        for op in self.function.body:
+            self.s.builder.location = op.location
+            if not op.has(Trait.TERMINATOR):
+                self._lower(op)
+        self._store_remaining_outputs()
+        self.s.emit("return")
+        inputs = len(self.function.arguments)
+        self.loops.attributes = {
+            **self.function.attributes,
+            "inputs": inputs,
+            "checks": tuple(self.checks),
+        }
+        return self.loops
+
+    # Outputs.
+    def _choose_destinations(self) -> None:
+        """Let the operation behind a result write into the output buffer, where one does."""
+        for value, buffer in zip(self.function.returned, self.output_buffers, strict=True):
+            root = _behind_views(value)
+            op = root.operation
+            if op is not None and not op.has(Trait.CONSTANT):
+                self.destinations.setdefault(root, buffer)
+
+    def _store_remaining_outputs(self) -> None:
+        """Copy arguments, constants, and what is returned twice."""
+        for value, buffer in zip(self.function.returned, self.output_buffers, strict=True):
+            if self.destinations.get(_behind_views(value)) is not buffer:
+                self._run_group([value.operation] if value.operation else [], [(value, buffer)])
+
+    # Buffers.
+    def _in_memory(self, value: Value) -> Value:
+        """The buffer of a tensor that was computed, or is an inline constant."""
+        if value not in self.buffers:
+            op = value.operation
+            assert op is not None
+            self.buffers[value] = self.s.emit("global", value=op.attributes["value"]).result
+        return self.buffers[value]
+
+    def _make_buffer(self, value: Value) -> Value:
+        type = buffer_type(value)
+        if value in self.destinations:
+            return self.s.view(self.destinations[value], type)
+        return self.s.alloc(type)
+
+    # Operations.
+    def _lower(self, op: Operation) -> None:
+        if op.has(Trait.CONSTANT):
+            # A 0-d constant is part of the code that uses it.
+            if tensor_type(op.result).shape:
+                self._in_memory(op.result)
+            return
+        if op.has(Trait.ALIAS):
+            source = self._in_memory(op.operands[0])
+            self.buffers[op.result] = self.s.view(source, buffer_type(op.result))
+            return
+        made = [self._make_buffer(value) for value in op.results]
+        if op.has(Trait.KERNEL):
+            self._run_kernel(op, made)
+        elif op.regions:
+            self._run_fusion(op, made)
+        else:
+            self._run_group([op], list(zip(op.results, made, strict=True)))
+        self.buffers.update(zip(op.results, made, strict=True))
+
+    def _run_kernel(self, op: Operation, results: Sequence[Value]) -> None:
+        assert isinstance(op.definition, OpDef)
+        operands = [self._in_memory(value) for value in op.operands]
+        op.definition.rules["lower"](self.s, operands, results, **op.attributes)
+
+    def _run_fusion(self, op: Operation, results: Sequence[Value]) -> None:
+        block = op.regions[0].block
+        for argument, value in zip(block.arguments, op.operands, strict=True):
+            self.buffers[argument] = self._in_memory(value)
+        end = block.terminator
+        assert end is not None
+        outputs = list(zip(end.operands, results, strict=True))
+        self._run_group([inner for inner in block if inner is not end], outputs)
+
+    def _run_group(self, ops: list[Operation], outputs: list[tuple[Value, Value]]) -> None:
+        group = Group(ops, outputs)
+        match group.space.kind:
+            case Kind.MAP:
+                lower_map(self.s, outputs, group.work)
+            case Kind.ROW:
+                lower_rows(self.s, group)
+            case Kind.COLUMN:
+                lower_columns(self.s, group)
+
+
+def _behind_views(value: Value) -> Value:
+    """The value whose memory this one is."""
+    while value.operation is not None and value.operation.has(Trait.ALIAS):
+        value = value.operation.operands[0]
+    return value

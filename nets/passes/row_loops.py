@@ -1,0 +1,258 @@
+"""Loops of ROW groups: reductions over trailing axes with what feeds them and what follows.
+
+All phases of a row run one after another while the row is in the cache. Rows are shared among
+threads; where there are only a few long rows, the blocks of each row are instead.
+
+The reduction tree (numerics.md, 4) depends on the length of the row and the dtype only: up to
+``reduce_block`` elements are one ``loop.reduce``, longer rows are cut into such blocks, whose
+results ``loop.tree_combine`` puts together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from nets.ir.affine import Affine, linear
+from nets.ir.core import Block, Operation, Trait, Value
+from nets.ir.types import BufferType, index
+from nets.ops.emitter import tensor_type
+from nets.ops.loop import ARG_COMBINERS, reduce_block, reduce_lanes
+from nets.ops.registry import OpDef
+from nets.passes.element_builder import ElementBuilder, Index
+from nets.passes.group import Group, arranged
+from nets.passes.loop_nests import (
+    PARALLEL_TRIPS,
+    PARALLEL_WORK,
+    Extent,
+    add_counter,
+    loop_over,
+    parallel_over,
+    reduce_over,
+)
+from nets.passes.map_loops import build_nest
+from nets.passes.row_plan import Phase, levels_of, plan_rows
+
+
+def lower_rows(s: ElementBuilder, group: Group) -> None:
+    """Loops that store the outputs of a ROW group."""
+    space = group.space
+    rows, length = space.count(space.outer), space.count(space.reduced)
+    if rows == 0:
+        return
+    is_big = rows * length * group.work >= PARALLEL_WORK
+    shares_rows = is_big and rows >= PARALLEL_TRIPS
+    emission = _Rows(s, group, splits_rows=is_big and not shares_rows, is_private=shares_rows)
+    if rows == 1:
+        with s.group():
+            emission.emit()
+        return
+    with s.group(), s.body(Block()) as body:
+        emission.emit()
+        s.yield_()
+    emission.outer.resolve(s, body, add_counter(body))
+    if shares_rows:
+        parallel_over(s, body, rows)
+    else:
+        loop_over(s, body, 0, rows)
+
+
+def combiner_of(op: Operation) -> str:
+    """The combiner of a reduction."""
+    assert isinstance(op.definition, OpDef)
+    name: str = op.definition.rules["combine"]
+    return name
+
+
+def empty_result(s: ElementBuilder, op: Operation) -> Value:
+    """What a reduction over no element gives."""
+    assert isinstance(op.definition, OpDef)
+    dtype = op.operands[0].type.dtype
+    return s.const(op.definition.rules["identity"](dtype), dtype)
+
+
+class _Rows:
+    """Emits one row of a group.
+
+    Buffers of a row are ``loop.scratch`` if rows run at the same time (``is_private``); else they
+    are made before the loop over the rows, for all rows in turn.
+    """
+
+    def __init__(
+        self, s: ElementBuilder, group: Group, *, splits_rows: bool, is_private: bool
+    ) -> None:
+        self.s = s
+        self.group = group
+        self.space = group.space
+        self.length = self.space.count(self.space.reduced)
+        self.outer = Extent(self.space.sizes(self.space.outer))
+        self.splits_rows = splits_rows
+        self.is_private = is_private
+        self.phases = plan_rows(group)
+        self.levels = levels_of(group)
+        self.outputs = dict(group.outputs)
+        self.memory: dict[object, Value] = {}
+        if not is_private:
+            self._make_buffers()
+
+    # Memory of a row.
+    def _make_buffers(self) -> None:
+        make = self.s.scratch if self.is_private else self.s.alloc
+        for phase in self.phases:
+            for value in phase.stores:
+                if value not in self.outputs:
+                    type = BufferType(self.space.sizes(self.space.reduced), value.type.dtype)
+                    self.memory[value] = make(type)
+            for op in phase.reductions:
+                if blocks := self._blocks(op):
+                    self.memory[op] = make(BufferType((blocks, 1), op.result.type.dtype))
+
+    def _blocks(self, op: Operation) -> int:
+        """Blocks the row is cut into for this reduction; 0 if it is one ``loop.reduce``."""
+        block = reduce_block(op.operands[0].type.dtype)
+        if self.length <= block or combiner_of(op) in ARG_COMBINERS:
+            return 0
+        return -(-self.length // block)
+
+    # Emission.
+    def emit(self) -> None:
+        if self.is_private:
+            self._make_buffers()
+        for phase in self.phases:
+            self._compute_row_scalars(phase)
+            if not phase.reductions:
+                self._emit_stores(phase.stores)
+            elif self.length <= 1:
+                self._reduce_directly(phase)
+            else:
+                stores: Sequence[Value] = phase.stores
+                for reductions in self._batches(phase.reductions):
+                    self._reduce(reductions, stores)
+                    stores = ()
+        for value, buffer in self.group.reduced_outputs:
+            scalar = self.s.read(value, self.outer.index)
+            self.s.store(scalar, buffer, linear(self.outer.index, self.space.result_shape))
+
+    def _compute_row_scalars(self, phase: Phase) -> None:
+        """Compute what depends on the row alone once, before the loop over its elements."""
+        for op in self.group.ops:
+            value = op.results[0]
+            is_of_row = tensor_type(value).shape == self.space.result_shape
+            if is_of_row and op.has(Trait.ELEMENTWISE) and self.levels[value] <= phase.level:
+                self.s.read(value, self.outer.index)
+
+    def _batches(self, reductions: Sequence[Operation]) -> list[list[Operation]]:
+        """The reductions that can share a ``loop.reduce``: of one number of lanes and blocks."""
+        batches: dict[tuple[int, int], list[Operation]] = {}
+        for op in reductions:
+            key = (reduce_lanes(op.operands[0].type.dtype), self._blocks(op))
+            batches.setdefault(key, []).append(op)
+        return list(batches.values())
+
+    def _index(self, inner: Extent) -> Index:
+        space = self.space
+        return arranged(space, [(space.outer, self.outer.index), (space.reduced, inner.index)])
+
+    def _inner(self) -> Extent:
+        return Extent(self.space.sizes(self.space.reduced))
+
+    def _reduce(self, reductions: list[Operation], stores: Sequence[Value]) -> None:
+        if self._blocks(reductions[0]):
+            self._reduce_blocks(reductions, stores)
+        else:
+            results = self._reduce_elements(reductions, stores, Affine(), self.length)
+            self._define_results(reductions, results)
+        self._keep(stores)
+
+    def _define_results(self, reductions: list[Operation], results: Sequence[Value]) -> None:
+        found = iter(results)
+        for op in reductions:
+            scalar = next(found)
+            if combiner_of(op) in ARG_COMBINERS:
+                scalar = self.s.cast(next(found), op.result.type.dtype)
+            self.s.define(op.result, self.outer.index, scalar)
+
+    def _reduce_elements(
+        self, reductions: list[Operation], stores: Sequence[Value], start: Affine, hi: int | Value
+    ) -> tuple[Value, ...]:
+        """One ``loop.reduce`` over ``hi`` elements of the row from ``start`` on."""
+        s, inner = self.s, self._inner()
+        with s.body(Block()) as body:
+            place = self._index(inner)
+            scalars = [s.read(op.operands[0], place) for op in reductions]
+            self._store(stores, place)
+            s.yield_(*scalars)
+        inner.resolve(s, body, start + add_counter(body))
+        return reduce_over(s, body, hi, [combiner_of(op) for op in reductions])
+
+    def _reduce_blocks(self, reductions: list[Operation], stores: Sequence[Value]) -> None:
+        s = self.s
+        size, blocks = (
+            reduce_block(reductions[0].operands[0].type.dtype),
+            self._blocks(reductions[0]),
+        )
+        with s.body(Block()) as body:
+            number = add_counter(body)
+            hi = self._block_length(number, size)
+            results = self._reduce_elements(reductions, stores, number * size, hi)
+            for op, result in zip(reductions, results, strict=True):
+                s.store(result, self.memory[op], number)
+            s.yield_()
+        if self.splits_rows:
+            parallel_over(s, body, blocks)
+        else:
+            loop_over(s, body, 0, blocks)
+        for op in reductions:
+            s.emit("tree_combine", self.memory[op], combiner=combiner_of(op))
+            s.define(op.result, self.outer.index, s.load(self.memory[op], Affine()))
+
+    def _block_length(self, number: Affine, size: int) -> int | Value:
+        if self.length % size == 0:
+            return size
+        return self.s.binary(
+            "min", self.s.const(size, index), self.s.index(-(number * size) + self.length)
+        )
+
+    def _reduce_directly(self, phase: Phase) -> None:
+        """Rows of one element, or none."""
+        s, place = self.s, self._index(self._inner())
+        for op in phase.reductions:
+            if self.length == 0:
+                scalar = empty_result(s, op)
+            else:
+                scalar = s.read(op.operands[0], place)
+            if combiner_of(op) in ARG_COMBINERS:
+                scalar = s.const(0, op.result.type.dtype)
+            s.define(op.result, self.outer.index, scalar)
+        if self.length:
+            self._store(phase.stores, place)
+
+    def _emit_stores(self, stores: Sequence[Value]) -> None:
+        s, inner = self.s, self._inner()
+        if inner.count == 0:
+            return
+        if not inner.axes:
+            self._store(stores, self._index(inner))
+            return
+        with s.body(Block()) as body:
+            self._store(stores, self._index(inner))
+            s.yield_()
+        build_nest(s, inner, body, self.group.work if self.splits_rows else 0)
+
+    def _store(self, stores: Sequence[Value], place: Index) -> None:
+        scalars = [self.s.read(value, place) for value in stores]
+        for value, scalar in zip(stores, scalars, strict=True):
+            buffer, position = self._home(value, place)
+            self.s.store(scalar, buffer, position)
+
+    def _home(self, value: Value, place: Index) -> tuple[Value, Affine]:
+        """Where the element of a full value at ``place`` is stored."""
+        if value in self.outputs:
+            return self.outputs[value], linear(place, self.space.shape)
+        axes = self.space.reduced
+        inner = tuple(place[axis] for axis in axes)
+        return self.memory[value], linear(inner, self.space.sizes(axes))
+
+    def _keep(self, stores: Sequence[Value]) -> None:
+        for value in stores:
+            self.s.keep(value, partial(self._home, value))
