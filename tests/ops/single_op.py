@@ -1,15 +1,19 @@
-"""Programs of one op, for the tests of op families: its results, and its derivatives by
-finite differences."""
+"""Programs of one op, for the tests of op families: its results, its lowering, and its
+derivatives by finite differences."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from nets.backend.numpy import loop_interpreter
 from nets.backend.numpy.interpreter import evaluate
+from nets.ir.affine import Affine, linear
 from nets.ir.builder import Builder
-from nets.ir.core import Function
-from nets.ir.types import TensorType, from_numpy
+from nets.ir.core import Function, Trait, Value
+from nets.ir.types import BufferType, TensorType, from_numpy
+from nets.ops.lowering import Lowering
 from nets.ops.registry import Array, lookup
 from nets.passes.vjp import carries_cotangent, vjp
 
@@ -29,11 +33,18 @@ def type_of(array: Array) -> TensorType:
 
 
 def run(name: str, *arrays: Array, **attributes: Any) -> Array:
-    """The one result of the op, whose inferred type must be that of the array."""
+    """The one result of the op, whose inferred type must be that of the array.
+
+    Where the op has a lowering of its own, that must give the same.
+    """
     arrays = tuple(map(np.asarray, arrays))
     function = program(name, [type_of(array) for array in arrays], **attributes)
     (result,) = evaluate(function, arrays)
     assert function.returned[0].type == type_of(result)
+    if "lower" in lookup(name).rules:
+        lowered, status = run_lowered(name, *arrays, **attributes)
+        assert status == 0
+        np.testing.assert_allclose(lowered, result, rtol=1e-6)
     return result
 
 
@@ -67,3 +78,50 @@ def _slope(
     )
     rise = zip(cts, ahead, behind, strict=True)
     return sum(float(np.sum(ct * (a - b))) for ct, a, b in rise) / (2 * h)
+
+
+class _Direct(Lowering):
+    """Reads every operand from memory; a failed condition is check 1."""
+
+    def __init__(self, builder: Builder, buffers: dict[Value, Value]) -> None:
+        super().__init__(builder)
+        self.buffers = buffers
+
+    def read(self, operand: Value, index: tuple[Affine, ...]) -> Value:
+        return self.load(self.buffers[operand], linear(index, operand.type.shape))
+
+    def fail_unless(self, ok: Value, message: str) -> None:
+        assert "out of bounds" in message
+        self.check(ok, 1)
+
+
+def run_lowered(name: str, *arrays: Array, **attributes: Any) -> tuple[Array, int]:
+    """The result and status of the op's ``lower`` rule, run by the loop interpreter."""
+    arrays = tuple(map(np.asarray, arrays))
+    source = program(name, [type_of(array) for array in arrays], **attributes)
+    types = [value.type for value in (*source.arguments, *source.returned)]
+    function = Function(name, [BufferType(t.shape, t.dtype) for t in types])
+    function.attributes["inputs"] = len(arrays)
+    *inputs, output = function.arguments
+    s = _Direct(Builder(function.body), dict(zip(source.arguments, inputs, strict=True)))
+    rule = lookup(name).rules["lower"]
+    if lookup(name).traits & Trait.KERNEL:
+        rule(s, inputs, [output], **attributes)
+    else:
+        _store_each(s, output, lambda i: rule(s, i, *source.arguments, **attributes))
+    s.emit("return")
+    result = np.zeros(output.type.shape, output.type.dtype.numpy)
+    status = loop_interpreter.run(function, [*arrays, result])
+    assert loop_interpreter.run(function, [*arrays, result], backwards=True) == status
+    return result, status
+
+
+def _store_each(s: _Direct, output: Value, element: Callable[[tuple[Affine, ...]], Value]) -> None:
+    with contextlib.ExitStack() as nest:
+        index: list[Affine] = []
+        for size in output.type.shape:
+            loop = s.for_(0, size)
+            counter = nest.enter_context(s.inside(loop)).arguments[0]
+            nest.callback(s.yield_)
+            index.append(Affine.of(counter))
+        s.store(element(tuple(index)), output, linear(tuple(index), output.type.shape))

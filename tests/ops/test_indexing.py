@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from single_op import check_derivatives, program, run
+from single_op import check_derivatives, program, run, run_lowered
 
 from nets.errors import DTypeError, IndexOutOfBoundsError, NetsError, ShapeError
 from nets.ir.types import Symbol, TensorType, bool_, f32, f64, i32, i64
@@ -71,11 +71,17 @@ def test_an_index_out_of_range(bad: int) -> None:
         run("gather", x, indices, axis=1)
     with pytest.raises(IndexOutOfBoundsError, match=f"scatter_add: {message}"):
         run("scatter_add", x, indices, x, axis=1)
+    assert run_lowered("gather", x, indices, axis=1)[1] == 1
+    assert run_lowered("scatter_add", x, indices, x, axis=1)[1] == 1
 
 
 def test_nothing_can_be_gathered_from_an_empty_axis() -> None:
     with pytest.raises(IndexOutOfBoundsError, match="index 0 is out of bounds for axis 0 of size"):
         run("gather", np.zeros((0, 3)), np.zeros(1, np.int64), axis=0)
+    result, status = run_lowered("gather", np.zeros((0, 3)), np.zeros(1, np.int64), axis=0)
+    assert (result.shape, status) == ((1, 3), 1)
+    places = np.zeros((0, 3)), np.zeros(1, np.int64), np.zeros((1, 3))
+    assert run_lowered("scatter_add", *places, axis=0)[1] == 1
 
 
 X = TensorType((3, 4), f32)
