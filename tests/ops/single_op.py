@@ -42,9 +42,9 @@ def run(name: str, *arrays: Array, **attributes: Any) -> Array:
     (result,) = evaluate(function, arrays)
     assert function.returned[0].type == type_of(result)
     if "lower" in lookup(name).rules:
-        lowered, status = run_lowered(name, *arrays, **attributes)
+        found, status = run_lowered(name, *arrays, **attributes)
         assert status == 0
-        np.testing.assert_allclose(lowered, result, rtol=1e-6)
+        np.testing.assert_allclose(found, result, rtol=1e-6)
     return result
 
 
@@ -95,13 +95,11 @@ class _Direct(Lowering):
         self.check(ok, 1)
 
 
-def run_lowered(name: str, *arrays: Array, **attributes: Any) -> tuple[Array, int]:
-    """The result and status of the op's ``lower`` rule, run by the loop interpreter."""
-    arrays = tuple(map(np.asarray, arrays))
-    source = program(name, [type_of(array) for array in arrays], **attributes)
-    types = [value.type for value in (*source.arguments, *source.returned)]
-    function = Function(name, [BufferType(t.shape, t.dtype) for t in types])
-    function.attributes["inputs"] = len(arrays)
+def lowered(name: str, types: Sequence[TensorType], **attributes: Any) -> Function:
+    """The op's ``lower`` rule as a function of the loop dialect."""
+    source = program(name, types, **attributes)
+    buffers = [BufferType(t.shape, t.dtype) for t in (*types, source.returned[0].type)]
+    function = Function(name, buffers, attributes={"inputs": len(types)})
     *inputs, output = function.arguments
     s = _Direct(Builder(function.body), dict(zip(source.arguments, inputs, strict=True)))
     rule = lookup(name).rules["lower"]
@@ -110,7 +108,15 @@ def run_lowered(name: str, *arrays: Array, **attributes: Any) -> tuple[Array, in
     else:
         _store_each(s, output, lambda i: rule(s, i, *source.arguments, **attributes))
     s.emit("return")
-    result = np.zeros(output.type.shape, output.type.dtype.numpy)
+    return function
+
+
+def run_lowered(name: str, *arrays: Array, **attributes: Any) -> tuple[Array, int]:
+    """The result and status of the op's ``lower`` rule, run by the loop interpreter."""
+    arrays = tuple(map(np.asarray, arrays))
+    function = lowered(name, [type_of(array) for array in arrays], **attributes)
+    type = function.arguments[-1].type
+    result = np.zeros(type.shape, type.dtype.numpy)
     status = loop_interpreter.run(function, [*arrays, result])
     assert loop_interpreter.run(function, [*arrays, result], backwards=True) == status
     return result, status

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from single_op import check_derivatives, program, run
+from single_op import check_derivatives, lowered, program, run
 
 from nets.errors import DTypeError, NetsError, ShapeError, VerifyError
 from nets.ir.types import DTYPES, Symbol, TensorType, bool_, f32, i64
@@ -63,6 +63,21 @@ def test_reshape(source: tuple[int, ...], shape: tuple[int, ...]) -> None:
         x = draw(source, dtype)
         np.testing.assert_array_equal(run("reshape", x, shape=shape), x.reshape(shape))
     check_derivatives("reshape", draw(source), shape=shape)
+
+
+@pytest.mark.parametrize(
+    ("source", "shape", "divides"),
+    [
+        ((3, 1, 5), (3, 5), False),
+        ((35,), (5, 7), False),
+        ((6, 35), (2, 3, 1, 5, 7), False),
+        ((5, 7), (35,), True),
+        ((9, 4, 6), (9, 3, 8), True),
+    ],
+)
+def test_reshape_divides_only_to_split(source: tuple, shape: tuple, divides: bool) -> None:
+    function = lowered("reshape", [TensorType(source, f32)], shape=shape)
+    assert any(op.name == "loop.div" for op in function.walk()) == divides
 
 
 @pytest.mark.parametrize("shape", SHAPES)
