@@ -125,8 +125,9 @@ class _Machine:
 
 def _arena_bytes(function: Function) -> int:
     """The size of the arena that plan_memory has laid out."""
-    placed = [op for op in function.walk() if op.name == "loop.alloc"]
-    return max((op.attributes["offset"] + _buffer(op.result).nbytes for op in placed), default=0)
+    allocs = [op for op in function.walk() if op.name == "loop.alloc"]
+    ends = [op.attributes["offset"] + _buffer(op.result).nbytes for op in allocs]
+    return max([0, *ends])
 
 
 def _buffer(value: Value) -> BufferType:
