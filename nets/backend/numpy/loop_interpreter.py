@@ -126,7 +126,7 @@ class _Machine:
 def _arena_bytes(function: Function) -> int:
     """The size of the arena that plan_memory has laid out."""
     allocs = [op for op in function.walk() if op.name == "loop.alloc"]
-    ends = [op.attributes["offset"] + _buffer(op.result).nbytes for op in allocs]
+    ends: list[int] = [op.attributes["offset"] + _buffer(op.result).nbytes for op in allocs]
     return max([0, *ends])
 
 
