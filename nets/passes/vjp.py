@@ -269,12 +269,12 @@ def _residuals(forward: Function, backward: Function) -> tuple[list[Value], list
         here.update(op.results)
     pending = list(needed - here)
     while pending:
-        op = pending.pop().operation
-        if op is None or op in again or not _is_cheaper_again(op):
+        maker = pending.pop().operation
+        if maker is None or maker in again or not _is_cheaper_again(maker):
             continue
-        again.add(op)
-        pending.extend(operand for operand in op.operands if operand not in needed)
-        needed.update(op.operands)
+        again.add(maker)
+        pending.extend(operand for operand in maker.operands if operand not in needed)
+        needed.update(maker.operands)
     made = {result for op in again for result in op.results}
     in_order = [*forward.arguments, *(r for op in forward.body for r in op.results)]
     kept = [value for value in in_order if value in needed and value not in made]

@@ -1,0 +1,117 @@
+"""From what users pass (lists, arrays, numbers, other libraries' tensors) to arrays nets takes.
+
+Every refusal is a nets error at the user's line: UnsupportedObjectError for things that are not
+arrays of numbers, DTypeError for elements nets does not have.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from nets.errors import DTypeError, NetsError, UnsupportedObjectError
+from nets.frontend.scope import user_location
+from nets.frontend.variable import Array
+from nets.ir.types import DTYPES, DType, from_numpy
+from nets.ops.registry import lookup
+
+Scalar = bool | int | float
+
+_CPU_DEVICES: Final = (1, 3)  # DLPack's numbers of plain and of pinned host memory
+
+
+def is_scalar(x: object) -> TypeGuard[Scalar]:
+    """A Python number, whose dtype gives way to that of a tensor (NumPy's are not)."""
+    return isinstance(x, (bool, int, float)) and not isinstance(x, np.generic)
+
+
+def array_of(data: Any, dtype: DType | None = None) -> Array:
+    """A private, contiguous array in native byte order with the elements of ``data``.
+
+    ``dtype`` converts as ``nets.astype`` does. UnsupportedObjectError for object arrays, ragged
+    lists, masked arrays, tensors on other devices; DTypeError for complex, float16, strings, …
+    """
+    _refuse_foreign(data)
+    try:
+        array = np.array(data, order="C", copy=True)
+    except NetsError:
+        raise
+    except Exception as error:  # whatever another library raises when asked for an array
+        raise UnsupportedObjectError(
+            f"no tensor can be made of {_described(data)}: {error}", user_location()
+        ) from None
+    if array.dtype.kind == "O":
+        raise UnsupportedObjectError(
+            f"no tensor can be made of {_described(data)}: its elements are not numbers that fit "
+            "a dtype",
+            user_location(),
+        )
+    own = from_numpy(array.dtype)
+    if own is None:
+        raise DTypeError(f"nets has no dtype for NumPy's {array.dtype}", user_location())
+    array = np.asarray(array, own.numpy)
+    if dtype is None or dtype == own:
+        return array
+    (converted,) = lookup("cast").evaluate((array,), {"dtype": dtype})
+    return converted
+
+
+def _refuse_foreign(data: Any) -> None:
+    if isinstance(data, np.ma.MaskedArray):
+        raise UnsupportedObjectError(
+            "a masked array has no tensor form; fill it first: array.filled(value)",
+            user_location(),
+        )
+    device = getattr(data, "__dlpack_device__", None)
+    if device is None or isinstance(data, (np.ndarray, np.generic)):
+        return
+    if device()[0] not in _CPU_DEVICES:
+        raise UnsupportedObjectError(
+            f"{_described(data)} is on another device; copy it to the CPU first",
+            user_location(),
+        )
+
+
+def _described(data: object) -> str:
+    return f"this {type(data).__module__}.{type(data).__qualname__}".replace("builtins.", "")
+
+
+def scalar_array(x: Scalar, dtype: DType) -> Array:
+    """A Python number as a 0-d array; DTypeError where the dtype cannot hold it."""
+    try:
+        with np.errstate(all="ignore"):
+            return np.array(x, dtype.numpy)
+    except (OverflowError, ValueError) as error:
+        raise DTypeError(f"{x} does not fit {dtype.numpy}: {error}", user_location()) from None
+
+
+def dtype_of(spec: npt.DTypeLike | DType | None) -> DType:
+    """The dtype of a NumPy dtype, a Python type, or a name such as "float32" or "f32"."""
+    if isinstance(spec, DType):
+        return spec
+    if isinstance(spec, str) and spec in DTYPES and spec != "index":
+        return DTYPES[spec]
+    try:
+        dtype = from_numpy(np.dtype(spec)) if spec is not None else None
+    except TypeError:
+        dtype = None
+    if dtype is None:
+        raise DTypeError(f"nets has no dtype {spec!r}", user_location())
+    return dtype
+
+
+def integer_of(x: Any, what: str) -> int:
+    """A Python int of anything that counts as one; DTypeError else."""
+    if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
+        return int(x)
+    index = getattr(x, "__index__", None)
+    if index is None or isinstance(x, (bool, np.bool_)):
+        raise DTypeError(f"{what} must be an integer, not {x!r}", user_location())
+    try:
+        return int(index())
+    except NetsError:
+        raise
+    except TypeError:
+        raise DTypeError(f"{what} must be an integer, not {x!r}", user_location()) from None

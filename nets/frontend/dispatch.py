@@ -1,0 +1,173 @@
+"""Where every operation on tensors goes through: staged into a trace, or evaluated at once.
+
+``apply`` is the one door. The rest of this room makes operands ready for it: promotion of dtypes
+(NumPy's, with Python numbers weak) and broadcasting of shapes become explicit operations here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nets.errors import DTypeError, NetsError, ShapeError
+from nets.frontend.conversion import Scalar, array_of, is_scalar, scalar_array
+from nets.frontend.operators import Operators
+from nets.frontend.scope import current_scope, leaked, user_location
+from nets.frontend.tensor import Tensor
+from nets.frontend.variable import (
+    Array,
+    Variable,
+    carries_gradient,
+    tape_operation,
+    variable,
+)
+from nets.ir.types import DType, Shape, f64, from_numpy
+from nets.ops.registry import lookup
+
+TensorLike = npt.ArrayLike | Operators
+"""A Tensor, a NumPy array, nested lists of numbers, or a number."""
+
+
+def apply(name: str, *operands: Tensor, **attributes: Any) -> Tensor:
+    """The op ``name`` on these tensors, whose types its rule must accept as they are.
+
+    Inside a trace the operation is staged. Outside it is evaluated by its NumPy reference and,
+    where an operand requires a gradient, recorded. A type error names the user's line.
+    """
+    weak = bool(operands) and all(x._weak for x in operands)
+    scope = current_scope()
+    if scope is not None:
+        values = [scope.lift(x) for x in operands]
+        scope.emitter.builder.location = user_location()
+        return Tensor._of(scope.emitter.emit(name, *values, **attributes), weak)
+    return Tensor._of(_evaluate(name, [_eager(x) for x in operands], attributes), weak)
+
+
+def _eager(x: Tensor) -> Variable:
+    if not isinstance(x._value, Variable):
+        raise leaked(x)
+    return x._value
+
+
+def _evaluate(name: str, operands: list[Variable], attributes: dict[str, Any]) -> Variable:
+    definition = lookup(name)
+    try:
+        (type,) = definition.infer(operands, attributes)
+        (data,) = definition.evaluate([x.data for x in operands], attributes)
+    except NetsError as error:
+        error.location = error.location or user_location()
+        raise
+    if not carries_gradient(operands, type, definition):
+        return Variable(data, type)
+    made_by = tape_operation(definition, operands, attributes, user_location())
+    return Variable(data, type, True, made_by)
+
+
+# ------------------------------------------------------------------------------ operands
+
+
+def constant(array: Array, weak: bool = False) -> Tensor:
+    """A tensor of an array that nobody else writes to; inside a trace, a constant of it."""
+    scope = current_scope()
+    if scope is None:
+        return Tensor._of(variable(array), weak)
+    scope.emitter.builder.location = user_location()
+    return Tensor._of(scope.emitter.emit("constant", value=array), weak)
+
+
+def as_tensor(x: TensorLike) -> Tensor:
+    """``x`` itself if it is a Tensor, else a new constant; a Python number makes a weak one."""
+    if isinstance(x, Tensor):
+        return x
+    return constant(array_of(x), weak=is_scalar(x))
+
+
+def cast(x: Tensor, dtype: DType) -> Tensor:
+    """``x`` in that dtype, itself if it has it already."""
+    return x if x._value.type.dtype == dtype else apply("cast", x, dtype=dtype)
+
+
+def dtype_of_all(operands: Sequence[Tensor | Scalar]) -> DType:
+    """The dtype NumPy promotes these to; Python numbers and weak tensors give way."""
+    found = from_numpy(np.result_type(*map(_stand_in, operands)))
+    assert found is not None
+    return found
+
+
+_WEAK_STAND_INS = {"b": False, "i": 0, "u": 0, "f": 0.0}
+
+
+def _stand_in(x: Tensor | Scalar) -> Any:
+    if not isinstance(x, Tensor):
+        return type(x)(0)
+    dtype = x._value.type.dtype
+    return _WEAK_STAND_INS[dtype.kind] if x._weak else dtype.numpy
+
+
+def promote(*operands: TensorLike, floating: bool = False) -> list[Tensor]:
+    """The operands in the one dtype they promote to; ``floating`` turns other kinds to f64."""
+    ready: list[Tensor | Scalar] = [x if is_scalar(x) else as_tensor(x) for x in operands]
+    dtype = dtype_of_all(ready)
+    if floating and not dtype.is_float:
+        dtype = f64
+    return [
+        cast(x, dtype) if isinstance(x, Tensor) else constant(scalar_array(x, dtype), weak=True)
+        for x in ready
+    ]
+
+
+def as_float(x: TensorLike) -> Tensor:
+    """A floating-point tensor; integers and bools become float64."""
+    (tensor,) = promote(x, floating=True)
+    return tensor
+
+
+def joined_shape(*shapes: Shape) -> Shape:
+    """The shape these broadcast to, by NumPy's rule; ShapeError where they do not."""
+    rank = max(map(len, shapes), default=0)
+    result = []
+    for axis in range(-rank, 0):
+        sizes = {shape[axis] for shape in shapes if -axis <= len(shape)}
+        sizes = sizes - {1} or {1}
+        if len(sizes) > 1:
+            listed = " and ".join(map(shape_text, shapes))
+            raise ShapeError(f"shapes {listed} do not broadcast together", user_location())
+        result.append(sizes.pop())
+    return tuple(result)
+
+
+def shape_text(shape: Shape) -> str:
+    inner = ", ".join(map(str, shape))
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
+
+
+def expand(x: Tensor, shape: Shape) -> Tensor:
+    """``x`` repeated to a shape it is known to broadcast to."""
+    own = x.type.shape
+    if own == shape:
+        return x
+    axes = tuple(range(len(shape) - len(own), len(shape)))
+    return apply("broadcast", x, shape=tuple(shape), axes=axes)
+
+
+def broadcast(*operands: Tensor) -> list[Tensor]:
+    """The operands repeated to the shape they have in common."""
+    first = operands[0].type.shape
+    if all(x.type.shape == first for x in operands):
+        return list(operands)
+    shape = joined_shape(*(x.type.shape for x in operands))
+    return [expand(x, shape) for x in operands]
+
+
+def elementwise(name: str, *operands: TensorLike, floating: bool = False) -> Tensor:
+    """An elementwise op on operands of any shapes and dtypes that go together."""
+    return apply(name, *broadcast(*promote(*operands, floating=floating)))
+
+
+def require_dtype(x: Tensor, kinds: str, what: str) -> None:
+    """DTypeError unless the dtype is of one of these kinds ('b', 'i', 'u', 'f')."""
+    if x._value.type.dtype.kind not in kinds:
+        raise DTypeError(f"{what}, not {x._value.type}", user_location())

@@ -1,0 +1,167 @@
+"""Index assignment: x[key] = value, as a new value for the tensor x.
+
+Elements never change in place. For each element of x the update knows its *writer*: the position
+in ``value`` of what is assigned to it, or none; where a key names an element twice, the last one.
+The new elements are gathered from ``value`` by writer, so gradients go to both x and ``value``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nets.errors import MutatedArgumentError
+from nets.frontend.conversion import is_scalar, scalar_array
+from nets.frontend.dispatch import TensorLike, apply, as_tensor, cast, constant, expand
+from nets.frontend.functions.indexing import (
+    Entry,
+    NewAxis,
+    Picks,
+    Range,
+    Whole,
+    getitem,
+    normal_key,
+)
+from nets.frontend.functions.shape import broadcast_to, flatten, reshape
+from nets.frontend.scope import current_scope, user_location
+from nets.frontend.tensor import Tensor
+from nets.frontend.variable import Array, Variable, is_grad_enabled
+from nets.ir.types import i64
+
+
+def setitem(x: TensorLike, key: Any, value: TensorLike) -> None:
+    """Give the tensor x a new value, that with ``value`` at x[key].
+
+    ``value`` broadcasts to the shape of x[key] and takes the dtype of x. Tensors made from x
+    before keep its old value. Errors are those of reading x[key]; MutatedArgumentError where a
+    trace would change a tensor of the world outside.
+    """
+    assert isinstance(x, Tensor)
+    if current_scope() is not None and not x.is_traced:
+        raise MutatedArgumentError(
+            f"a traced function assigns to elements of a tensor of type {x.type} that was made "
+            "outside; return the changed tensor instead",
+            user_location(),
+        )
+    old, new = x._value, updated(x, key, value)._value
+    if isinstance(old, Variable) and isinstance(new, Variable) and not is_grad_enabled():
+        new = Variable(new.data, old.type, old.requires_grad)
+        new.gradient = old.gradient
+    x._value = new
+
+
+def updated(x: Tensor, key: Any, value: TensorLike) -> Tensor:
+    """x with ``value`` at x[key], as another tensor."""
+    if is_scalar(value):
+        new = constant(scalar_array(value, x.type.dtype))
+    else:
+        new = cast(as_tensor(value), x.type.dtype)
+    mask = _mask(x, key)
+    if mask is not None and new.ndim <= x.ndim - mask.ndim:
+        every = reshape(mask, (*mask.shape, *(1,) * (x.ndim - mask.ndim)))
+        return apply("select", expand(every, x.shape), broadcast_to(new, x.shape), x)
+    entries = normal_key(key, x.shape)
+    if any(isinstance(entry, Picks) for entry in entries):
+        return _picked(x, entries, new)
+    return _ranged(x, entries, new)
+
+
+def _mask(x: Tensor, key: Any) -> Tensor | None:
+    """The key as a bool tensor over the first axes of x, if it is one."""
+    if not isinstance(key, (Tensor, np.ndarray)) or key.dtype != np.bool_:
+        return None
+    return as_tensor(key) if x.shape[: key.ndim] == tuple(key.shape) else None
+
+
+# ------------------------------------------------------------- whole numbers and slices
+
+
+def _ranged(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
+    """Axis by axis: which positions are written, and from where in ``value``."""
+    counts = [_count(e, n) for e, n in zip(_on_axes(entries), x.shape, strict=True)]
+    sizes = iter(counts)
+    shape = [1 if isinstance(e, NewAxis) else next(sizes) for e in entries]
+    kept = tuple(n for n, e in zip(shape, entries, strict=True) if not isinstance(e, Whole))
+    value = reshape(broadcast_to(value, kept), tuple(counts))
+    if 0 in counts:
+        return x
+    written = None
+    for axis, entry in enumerate(_on_axes(entries)):
+        positions = _positions(entry, x.shape[axis])
+        if np.array_equal(positions, np.arange(x.shape[axis])):
+            continue
+        writer = _writer(positions, x.shape[axis])
+        value = apply("gather", value, constant(np.maximum(writer, 0)), axis=axis)
+        here = constant((writer >= 0).reshape((-1,) + (1,) * (x.ndim - axis - 1)))
+        here = expand(here, x.shape)
+        written = here if written is None else apply("bitwise_and", written, here)
+    return value if written is None else apply("select", written, value, x)
+
+
+def _on_axes(entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if not isinstance(entry, NewAxis)]
+
+
+def _count(entry: Entry, size: int) -> int:
+    return len(_positions(entry, size))
+
+
+def _positions(entry: Entry, size: int) -> Array:
+    """The positions along an axis, in the order of the values they take."""
+    if isinstance(entry, Whole):
+        return np.array([entry.position])
+    assert isinstance(entry, Range)
+    return entry.start + entry.step * np.arange(entry.count)
+
+
+def _writer(positions: Array, size: int) -> Array:
+    """For each place the last position in ``positions`` that names it, or −1."""
+    writer = np.full(size, -1)
+    writer[positions] = np.arange(len(positions))
+    return writer
+
+
+# ----------------------------------------------------------------------- integer arrays
+
+
+def _picked(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
+    """Over the flattened x: a writer for each element."""
+    if all(e.array is not None for e in entries if isinstance(e, Picks)):
+        grid = np.arange(x.size).reshape(x.shape)
+        places = grid[tuple(map(_numpy_key, entries))]
+        shape = places.shape
+        writer = constant(_writer(places.reshape(-1), x.size))
+    else:
+        every = reshape(apply("iota", shape=(x.size,), dtype=i64, axis=0), x.shape)
+        traced = getitem(every, tuple(map(_numpy_key, entries)))
+        shape = traced.shape
+        writer = _traced_writer(flatten(traced), x.size)
+    value = flatten(broadcast_to(value, shape))
+    if not value.size:
+        return x
+    chosen = apply("gather", value, writer.clip(0), axis=0)
+    return reshape(apply("select", writer >= 0, chosen, flatten(x)), x.shape)
+
+
+def _numpy_key(entry: Entry) -> Any:
+    if isinstance(entry, NewAxis):
+        return None
+    if isinstance(entry, Whole):
+        return entry.position
+    if isinstance(entry, Picks):
+        return entry.tensor if entry.array is None else entry.array
+    stop = entry.start + entry.count * entry.step
+    return slice(entry.start, stop if stop >= 0 else None, entry.step)
+
+
+def _traced_writer(places: Tensor, size: int) -> Tensor:
+    """The writers of places known only when run; compares every two places."""
+    count = places.size
+    order = apply("iota", shape=(count,), dtype=i64, axis=0)
+    same = reshape(places, (count, 1)) == reshape(places, (1, count))
+    again = (same & (reshape(order, (count, 1)) < reshape(order, (1, count)))).any(1)
+    numbers = apply("select", again, expand(constant(np.array(0)), (count,)), order + 1)
+    none = expand(constant(np.array(0)), (size,))
+    return apply("scatter_add", none, places, numbers, axis=0) - 1

@@ -1,0 +1,82 @@
+"""Comparisons and logic: functions whose results are bool tensors."""
+
+from __future__ import annotations
+
+import math
+
+from nets.frontend.dispatch import TensorLike, apply, as_tensor, elementwise, expand
+from nets.frontend.functions import arithmetic
+from nets.frontend.functions.arithmetic import as_bool
+from nets.frontend.tensor import Tensor
+
+
+def equal(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether x = y; NaN equals nothing."""
+    return elementwise("equal", x, y)
+
+
+def not_equal(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether x ≠ y."""
+    return elementwise("not_equal", x, y)
+
+
+def less(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether x < y."""
+    return elementwise("less", x, y)
+
+
+def less_equal(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether x ≤ y."""
+    return elementwise("less_equal", x, y)
+
+
+def greater(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether x > y."""
+    return elementwise("greater", x, y)
+
+
+def greater_equal(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether x ≥ y."""
+    return elementwise("greater_equal", x, y)
+
+
+def logical_and(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether neither is zero."""
+    return elementwise("bitwise_and", as_bool(x), as_bool(y))
+
+
+def logical_or(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether either is not zero."""
+    return elementwise("bitwise_or", as_bool(x), as_bool(y))
+
+
+def logical_xor(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether just one is not zero."""
+    return elementwise("bitwise_xor", as_bool(x), as_bool(y))
+
+
+def logical_not(x: TensorLike) -> Tensor:
+    """Whether it is zero."""
+    return apply("bitwise_invert", as_bool(x))
+
+
+def isnan(x: TensorLike) -> Tensor:
+    """Whether it is NaN."""
+    tensor = as_tensor(x)
+    return elementwise("not_equal", tensor, tensor)
+
+
+def isinf(x: TensorLike) -> Tensor:
+    """Whether it is +inf or −inf."""
+    tensor = as_tensor(x)
+    if not tensor.type.dtype.is_float:
+        return isnan(tensor)  # false, as NaN, for every other kind of number
+    return elementwise("equal", arithmetic.abs(tensor), math.inf)
+
+
+def isfinite(x: TensorLike) -> Tensor:
+    """Whether it is neither NaN nor infinite."""
+    tensor = as_tensor(x)
+    if not tensor.type.dtype.is_float:
+        return expand(as_tensor(True), tensor.shape)
+    return elementwise("less", arithmetic.abs(tensor), math.inf)

@@ -1,0 +1,198 @@
+"""New tensors: filled, counted, identities, triangles, one-hot rows; and DLPack import."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nets.errors import (
+    DTypeError,
+    IndexOutOfBoundsError,
+    NetsError,
+    ShapeError,
+    UnsupportedObjectError,
+)
+from nets.frontend.conversion import Scalar, dtype_of, integer_of, is_scalar, scalar_array
+from nets.frontend.dispatch import (
+    TensorLike,
+    apply,
+    as_tensor,
+    cast,
+    constant,
+    dtype_of_all,
+    expand,
+    require_dtype,
+)
+from nets.frontend.functions.arithmetic import add, multiply, where
+from nets.frontend.functions.comparison import equal, greater_equal, less_equal
+from nets.frontend.functions.shape import expand_dims, new_shape
+from nets.frontend.scope import current_scope, user_location
+from nets.frontend.tensor import Tensor
+from nets.frontend.variable import Variable, variable
+from nets.ir.types import DType, f64, from_numpy, i64
+
+DTypeSpec = npt.DTypeLike | DType | None
+
+
+def full(
+    shape: Any, fill_value: TensorLike, dtype: DTypeSpec = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor filled with one value, in the value's dtype by default."""
+    sizes = new_shape(shape)
+    if is_scalar(fill_value):
+        own = dtype_of_all([fill_value]) if dtype is None else dtype_of(dtype)
+        value = constant(scalar_array(fill_value, own))
+    else:
+        value = as_tensor(fill_value)
+        value = value if dtype is None else cast(value, dtype_of(dtype))
+    return _leaf(expand(value, sizes), requires_grad)
+
+
+def _leaf(x: Tensor, requires_grad: bool) -> Tensor:
+    """A new tensor with the elements of x in memory of its own, where a gradient is wanted."""
+    return Tensor(x, requires_grad=True) if requires_grad else x
+
+
+def zeros(shape: Any, dtype: DTypeSpec = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros, float64 by default."""
+    return full(shape, 0, f64 if dtype is None else dtype, requires_grad)
+
+
+def ones(shape: Any, dtype: DTypeSpec = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones, float64 by default."""
+    return full(shape, 1, f64 if dtype is None else dtype, requires_grad)
+
+
+def full_like(x: TensorLike, fill_value: TensorLike, dtype: DTypeSpec = None) -> Tensor:
+    """A tensor of the shape and dtype of x filled with one value."""
+    tensor = as_tensor(x)
+    return full(tensor.shape, fill_value, tensor.type.dtype if dtype is None else dtype)
+
+
+def zeros_like(x: TensorLike, dtype: DTypeSpec = None) -> Tensor:
+    """Zeros of the shape and dtype of x."""
+    return full_like(x, 0, dtype)
+
+
+def ones_like(x: TensorLike, dtype: DTypeSpec = None) -> Tensor:
+    """Ones of the shape and dtype of x."""
+    return full_like(x, 1, dtype)
+
+
+def _counted(shape: tuple[int, ...], axis: int) -> Tensor:
+    return apply("iota", shape=shape, dtype=i64, axis=axis)
+
+
+def eye(
+    rows: int,
+    columns: int | None = None,
+    k: int = 0,
+    dtype: DTypeSpec = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A matrix with ones on the k-th diagonal and zeros elsewhere, float64 by default."""
+    shape = new_shape((rows, rows if columns is None else columns))
+    ones = equal(_counted(shape, 1), add(_counted(shape, 0), integer_of(k, "a diagonal")))
+    return _leaf(cast(ones, f64 if dtype is None else dtype_of(dtype)), requires_grad)
+
+
+def arange(
+    start: Scalar,
+    stop: Scalar | None = None,
+    step: Scalar = 1,
+    dtype: DTypeSpec = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, … below stop; with one argument, from 0 below it."""
+    bounds = (0, start, step) if stop is None else (start, stop, step)
+    for bound in bounds:
+        if not isinstance(bound, (int, float, np.number)):
+            raise DTypeError(f"arange takes numbers, not {bound!r}", user_location())
+    if bounds[2] == 0:
+        raise DTypeError("arange takes a step that is not zero", user_location())
+    array = np.arange(*bounds)
+    own = dtype_of(array.dtype)
+    if current_scope() is not None and own.is_integer:
+        # A count takes no memory in the compiled program, a constant does.
+        first, distance = int(bounds[0]), int(bounds[2])
+        counted = add(multiply(_counted((len(array),), 0), distance), first)
+        return _leaf(cast(counted, own if dtype is None else dtype_of(dtype)), requires_grad)
+    result = constant(array)
+    return _leaf(result if dtype is None else cast(result, dtype_of(dtype)), requires_grad)
+
+
+def linspace(
+    start: float,
+    stop: float,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: DTypeSpec = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``num`` evenly spaced numbers from start to stop, which may be left out."""
+    (count,) = new_shape(num)
+    result = constant(np.linspace(start, stop, count, endpoint=endpoint))
+    return _leaf(result if dtype is None else cast(result, dtype_of(dtype)), requires_grad)
+
+
+def triu(x: TensorLike, k: int = 0) -> Tensor:
+    """The last two axes' upper triangle, from the k-th diagonal up; zeros below."""
+    return _triangle("triu", x, k)
+
+
+def tril(x: TensorLike, k: int = 0) -> Tensor:
+    """The last two axes' lower triangle, from the k-th diagonal down; zeros above."""
+    return _triangle("tril", x, k)
+
+
+def _triangle(name: str, x: TensorLike, k: int) -> Tensor:
+    tensor = as_tensor(x)
+    shape = tensor.shape[-2:]
+    if len(shape) < 2:
+        raise ShapeError(f"{name} takes at least two axes, not {tensor.type}", user_location())
+    column, diagonal = _counted(shape, 1), add(_counted(shape, 0), integer_of(k, "a diagonal"))
+    kept = (greater_equal if name == "triu" else less_equal)(column, diagonal)
+    return where(kept, tensor, zeros_like(tensor))
+
+
+def one_hot(x: TensorLike, num_classes: int = -1, dtype: DTypeSpec = None) -> Tensor:
+    """A last axis of ``num_classes`` with 1 at the position x gives and 0 elsewhere.
+
+    int64 by default; −1 takes the largest element plus one. Eagerly, IndexOutOfBoundsError for
+    elements that are no position; inside a trace they give a row of zeros.
+    """
+    tensor = as_tensor(x)
+    require_dtype(tensor, "iu", "one_hot takes integers")
+    count = integer_of(num_classes, "the number of classes")
+    if isinstance(tensor._value, Variable):
+        data = tensor._value.data
+        if count < 0:
+            count = int(data.max()) + 1 if data.size else 0
+        if data.size and not 0 <= data.min() <= data.max() < count:
+            raise IndexOutOfBoundsError(
+                f"one_hot: elements from {data.min()} to {data.max()} are not all below {count} "
+                "and not negative",
+                user_location(),
+            )
+    positions = expand(expand_dims(cast(tensor, i64), -1), (*tensor.shape, *new_shape(count)))
+    hit = equal(positions, _counted(positions.shape, tensor.ndim))
+    return cast(hit, i64 if dtype is None else dtype_of(dtype))
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A tensor over the memory of another library's, which is not copied.
+
+    Writing to that memory later changes the tensor. UnsupportedObjectError where the memory is
+    not this computer's or its elements are no dtype of nets.
+    """
+    try:
+        array = np.from_dlpack(x)
+    except NetsError:
+        raise
+    except Exception as error:  # whatever the other library raises
+        raise UnsupportedObjectError(f"no tensor by DLPack: {error}", user_location()) from None
+    if from_numpy(array.dtype) is None:
+        raise DTypeError(f"nets has no dtype for {array.dtype}", user_location())
+    return Tensor._of(variable(array)) if current_scope() is None else constant(array.copy())

@@ -1,0 +1,308 @@
+"""Indexing: x[key] with NumPy's meaning, in slices, flips, reshapes and gathers.
+
+A key is first put into normal form: one entry per axis of x, and one per new axis. Whole numbers
+and slices are dealt with by one ``slice``; then integer arrays, broadcast against each other, by
+one ``gather``, over one axis or over several that have been made one.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nets.errors import (
+    ControlFlowError,
+    DTypeError,
+    IndexOutOfBoundsError,
+    ShapeError,
+    UnsupportedObjectError,
+)
+from nets.frontend.conversion import array_of, integer_of
+from nets.frontend.dispatch import (
+    TensorLike,
+    apply,
+    as_tensor,
+    broadcast,
+    cast,
+    constant,
+    shape_text,
+)
+from nets.frontend.functions.arithmetic import where
+from nets.frontend.functions.gradient import stop_gradient
+from nets.frontend.functions.shape import broadcast_to, flatten, normal_axis, permute_dims, reshape
+from nets.frontend.scope import current_scope, user_location
+from nets.frontend.tensor import Tensor
+from nets.frontend.variable import Array, Variable
+from nets.ir.types import i64
+
+
+@dataclass(frozen=True, slots=True)
+class NewAxis:
+    """None in a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """One position of an axis, counted from the start; the axis disappears."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """``count`` positions of an axis from ``start`` by ``step``, which may be negative."""
+
+    start: int
+    count: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """Positions given by an integer tensor, known now (``array``) or only when run."""
+
+    tensor: Tensor
+    array: Array | None
+
+
+Entry = NewAxis | Whole | Range | Picks
+
+
+def normal_key(key: Any, shape: tuple[int, ...]) -> list[Entry]:
+    """The key with one entry per axis and new axis.
+
+    IndexOutOfBoundsError for a whole number out of range or too many entries, DTypeError for
+    indices that are no integers, ControlFlowError for a traced mask.
+    """
+    entries = [part for item in _items(key) for part in _expanded(item)]
+    used = builtins.sum(1 for e in entries if e is not None and e is not Ellipsis)
+    if used > len(shape):
+        raise IndexOutOfBoundsError(
+            f"{used} indices are too many for shape {shape_text(shape)}", user_location()
+        )
+    dots = [i for i, e in enumerate(entries) if e is Ellipsis]
+    if len(dots) > 1:
+        raise IndexOutOfBoundsError("an index holds at most one '...'", user_location())
+    at = dots[0] if dots else len(entries)
+    entries[at : at + len(dots)] = [slice(None)] * (len(shape) - used)
+    sizes = iter(enumerate(shape))
+    return [NewAxis() if e is None else _entry(e, *next(sizes)) for e in entries]
+
+
+def _items(key: Any) -> Sequence[Any]:
+    return key if isinstance(key, tuple) else (key,)
+
+
+def _expanded(item: Any) -> list[Any]:
+    """A mask becomes one integer array per axis; lists and arrays become tensors."""
+    if item is None or item is Ellipsis or isinstance(item, slice):
+        return [item]
+    if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
+        return [int(item)]
+    if isinstance(item, (bool, np.bool_)):
+        raise UnsupportedObjectError("a bool is not an index", user_location())
+    if isinstance(item, (list, np.ndarray)) and not np.size(item):
+        item = np.zeros(np.shape(item), np.int64)
+    array = _known(item)
+    if array is None:
+        return [_picks_of_traced(item)]
+    if array.dtype.kind == "b":
+        return [_picks(positions) for positions in np.nonzero(array)]
+    if array.dtype.kind not in "iu":
+        raise DTypeError(f"an index is an integer, not {array.dtype.name}", user_location())
+    return [_picks(array)]
+
+
+def _known(item: Any) -> Array | None:
+    """The elements of an index, None where a trace will know them only when it is run."""
+    if not isinstance(item, Tensor):
+        return array_of(item)
+    if isinstance(item._value, Variable) and current_scope() is None:
+        return item._value.data
+    return None
+
+
+def _picks(array: Array) -> Picks:
+    positions = array.astype(np.int64)
+    return Picks(constant(positions), positions)
+
+
+def _picks_of_traced(x: Tensor) -> Picks:
+    if x.type.dtype.is_bool:
+        raise ControlFlowError(
+            f"a mask of type {x.type} picks a number of elements that is known only when the "
+            "traced function runs; write nets.where(mask, x, other)",
+            user_location(),
+        )
+    if not x.type.dtype.is_integer:
+        raise DTypeError(f"an index is an integer, not {x.type}", user_location())
+    return Picks(stop_gradient(cast(x, i64)), None)
+
+
+def _entry(item: Any, axis: int, size: int) -> Entry:
+    if isinstance(item, slice):
+        return _range(item, size)
+    if isinstance(item, int):
+        if not -size <= item < size:
+            raise _out_of_bounds(item, axis, size)
+        return Whole(item % size)
+    assert isinstance(item, Picks)
+    if item.array is None:
+        return item
+    bad = (item.array < -size) | (item.array >= size)
+    if bad.any():
+        raise _out_of_bounds(int(item.array[bad].flat[0]), axis, size)
+    return item
+
+
+def _out_of_bounds(index: int, axis: int, size: int) -> IndexOutOfBoundsError:
+    return IndexOutOfBoundsError(
+        f"index {index} is out of bounds for axis {axis} of size {size}", user_location()
+    )
+
+
+def _range(item: slice, size: int) -> Range:
+    bounds = [
+        None if b is None else integer_of(b, "a slice bound")
+        for b in (item.start, item.stop, item.step)
+    ]
+    if bounds[2] == 0:
+        raise IndexOutOfBoundsError("the step of a slice is not zero", user_location())
+    positions = range(*slice(*bounds).indices(size))
+    return Range(positions.start, len(positions), positions.step)
+
+
+# ---------------------------------------------------------------------------- reading
+
+
+def getitem(x: TensorLike, key: Any) -> Tensor:
+    """x[key]: whole numbers, slices, None, ``...``, integer arrays, and (eagerly) masks.
+
+    IndexOutOfBoundsError for positions out of range. A mask is counted, so inside a trace it must
+    be a NumPy array. The gradient is added at the positions read.
+    """
+    tensor = as_tensor(x)
+    entries = normal_key(key, tensor.shape)
+    if any(isinstance(e, Picks) for e in entries):
+        # Beside integer arrays, whole numbers count as such, as in NumPy.
+        entries = [_picks(np.array(e.position)) if isinstance(e, Whole) else e for e in entries]
+    part = _sliced(tensor, entries)
+    picked = [i for i, e in enumerate(_of_result(entries)) if isinstance(e, Picks)]
+    if not picked:
+        return part
+    indices = broadcast(*(e.tensor for e in entries if isinstance(e, Picks)))
+    if picked != list(range(picked[0], picked[-1] + 1)):
+        others = [axis for axis in range(part.ndim) if axis not in picked]
+        part, picked = permute_dims(part, [*picked, *others]), list(range(len(picked)))
+    return _gathered(part, picked[0], indices)
+
+
+def slice_(x: TensorLike, key: Any) -> Tensor:
+    """x[key], as a function."""
+    return getitem(x, key)
+
+
+def length(x: TensorLike) -> int:
+    """Size of the first axis; ShapeError for a 0-d tensor."""
+    return len(as_tensor(x))
+
+
+def _of_result(entries: Sequence[Entry]) -> list[Entry]:
+    return [e for e in entries if not isinstance(e, Whole)]
+
+
+def _sliced(x: Tensor, entries: Sequence[Entry]) -> Tensor:
+    """What whole numbers, slices and new axes make of x; picked axes stay whole."""
+    starts, stops, steps, flipped = [], [], [], []
+    on_axes = [e for e in entries if not isinstance(e, NewAxis)]
+    for axis, (part, size) in enumerate(zip(on_axes, x.shape, strict=True)):
+        low, count, step = _extent(part, size)
+        if step < 0:
+            flipped.append(axis)
+            low, step = low + (count - 1) * step, -step
+        starts.append(low)
+        stops.append(low + (count - 1) * step + 1)
+        steps.append(step)
+    if (starts, stops, steps) != ([0] * x.ndim, list(x.shape), [1] * x.ndim):
+        x = apply("slice", x, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
+    if flipped:
+        x = apply("flip", x, axes=tuple(flipped))
+    sizes = iter(x.shape)
+    shape = []
+    for entry in entries:
+        size = 1 if isinstance(entry, NewAxis) else next(sizes)
+        if not isinstance(entry, Whole):
+            shape.append(size)
+    return reshape(x, tuple(shape))
+
+
+def _extent(entry: Entry, size: int) -> tuple[int, int, int]:
+    """Start, count and step of an axis; an empty one starts at 0 by 1."""
+    if isinstance(entry, Whole):
+        return entry.position, 1, 1
+    if isinstance(entry, Range):
+        if entry.count == 0:
+            return 0, 0, 1
+        return entry.start, entry.count, entry.step if entry.count > 1 else 1
+    return 0, size, 1
+
+
+def _gathered(x: Tensor, axis: int, indices: Sequence[Tensor]) -> Tensor:
+    """x at the indices (of one shape) along as many axes from ``axis`` on."""
+    if len(indices) == 1:
+        return apply("gather", x, indices[0], axis=axis)
+    sizes = x.shape[axis : axis + len(indices)]
+    total = int(np.prod(sizes))
+    merged = reshape(x, (*x.shape[:axis], total, *x.shape[axis + len(indices) :]))
+    return apply("gather", merged, linear_positions(indices, sizes), axis=axis)
+
+
+def linear_positions(indices: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
+    """Positions in the flattened axes; where an index is out of range, one past the last.
+
+    The gather that follows checks only the flattened position, so it must fail for each of them.
+    """
+    position, outside = as_tensor(0), as_tensor(False)
+    for index, size in zip(indices, sizes, strict=True):
+        forward = where(index < 0, index + size, index)
+        position = position * size + forward
+        outside = outside | (forward < 0) | (forward >= size)
+    return where(outside, int(np.prod(sizes)), position)
+
+
+# ----------------------------------------------------------------- functions that read
+
+
+def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
+    """The slices of x at the indices along the axis; of the flattened tensor without one."""
+    tensor = as_tensor(x)
+    if axis is None:
+        tensor, axis = flatten(tensor), 0
+    at = normal_axis(axis, tensor.ndim)
+    index = indices if isinstance(indices, Tensor) else array_of(indices)
+    return getitem(tensor, (*(slice(None),) * at, index))
+
+
+def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -> Tensor:
+    """For each position of ``indices``, the element of x at that index along the axis.
+
+    Both have the same rank; the other axes broadcast. ShapeError where they do not.
+    """
+    tensor, picks = as_tensor(x), as_tensor(indices)
+    if axis is None:
+        tensor, picks, axis = flatten(tensor), flatten(picks), 0
+    at = normal_axis(axis, tensor.ndim)
+    if picks.ndim != tensor.ndim:
+        raise ShapeError(
+            f"take_along_axis takes indices of the rank of shape {shape_text(tensor.shape)}, not "
+            f"of shape {shape_text(picks.shape)}",
+            user_location(),
+        )
+    shape = tuple(picks.shape[i] if i == at else n for i, n in enumerate(tensor.shape))
+    grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in shape)])
+    grid[at] = broadcast_to(picks, shape)
+    return getitem(tensor, tuple(grid))

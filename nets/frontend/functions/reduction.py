@@ -1,0 +1,189 @@
+"""Reductions: sums, extremes, moments over some axes, and running sums along one.
+
+``axis`` is one axis, a tuple of axes, or None for all; negative axes count from the end.
+``keepdims`` keeps the reduced axes with size 1.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any
+
+import numpy.typing as npt
+
+from nets.errors import ShapeError
+from nets.frontend.conversion import dtype_of, integer_of
+from nets.frontend.dispatch import TensorLike, apply, as_float, as_tensor, cast, constant
+from nets.frontend.functions.arithmetic import as_bool, divide, multiply, subtract
+from nets.frontend.functions.gradient import astype
+from nets.frontend.functions.mathematics import sqrt
+from nets.frontend.functions.shape import flatten, normal_axis, reshape
+from nets.frontend.scope import user_location
+from nets.frontend.tensor import Tensor
+from nets.ir.types import DType, i64, u8, u64
+
+Axis = int | tuple[int, ...] | None
+DTypeSpec = npt.DTypeLike | DType | None
+
+
+def normal_axes(axis: Any, rank: int) -> tuple[int, ...]:
+    """The axes, ascending and counted from the start; ShapeError for one twice or out of range."""
+    if axis is None:
+        return tuple(range(rank))
+    listed = axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = [normal_axis(integer_of(a, "an axis"), rank) for a in listed]
+    if len(set(axes)) != len(axes):
+        raise ShapeError(f"an axis appears twice in {tuple(listed)}", user_location())
+    return tuple(sorted(axes))
+
+
+def _reduce(name: str, x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
+    axes = normal_axes(axis, x.ndim)
+    if not axes:
+        return x
+    result = apply(name, x, axes=axes)
+    if not keepdims:
+        return result
+    return reshape(result, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+
+
+def _summable(x: TensorLike, dtype: DTypeSpec) -> Tensor:
+    """The operand of a sum or product: as NumPy, narrow integers and bools are widened."""
+    tensor = as_tensor(x)
+    if dtype is not None:
+        return astype(tensor, dtype_of(dtype))
+    own = tensor.type.dtype
+    if own.is_float:
+        return tensor
+    return cast(tensor, u64 if own.kind == "u" else i64)
+
+
+def sum(
+    x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DTypeSpec = None
+) -> Tensor:
+    """Sum over the axes; bools and narrow integers add up in 64 bits."""
+    return _reduce("reduce_sum", _summable(x, dtype), axis, keepdims)
+
+
+def prod(
+    x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DTypeSpec = None
+) -> Tensor:
+    """Product over the axes; bools and narrow integers multiply in 64 bits."""
+    return _reduce("reduce_prod", _summable(x, dtype), axis, keepdims)
+
+
+def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Largest element over the axes; a NaN wins. ShapeError over no elements."""
+    return _extreme("reduce_max", "reduce_any", x, axis, keepdims)
+
+
+def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Smallest element over the axes; a NaN wins. ShapeError over no elements."""
+    return _extreme("reduce_min", "reduce_all", x, axis, keepdims)
+
+
+def _extreme(name: str, of_bools: str, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
+    tensor = as_tensor(x)
+    return _reduce(of_bools if tensor.type.dtype.is_bool else name, tensor, axis, keepdims)
+
+
+def any(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether an element over the axes is not zero."""
+    return _reduce("reduce_any", as_bool(x), axis, keepdims)
+
+
+def all(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether no element over the axes is zero."""
+    return _reduce("reduce_all", as_bool(x), axis, keepdims)
+
+
+def argmax(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Position (int64) of the first largest element along the axis, or in the flattened tensor."""
+    return _position("argmax", x, axis, keepdims)
+
+
+def argmin(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Position (int64) of the first smallest element along the axis, or in the flattened tensor."""
+    return _position("argmin", x, axis, keepdims)
+
+
+def _position(name: str, x: TensorLike, axis: int | None, keepdims: bool) -> Tensor:
+    tensor = as_tensor(x)
+    if tensor.type.dtype.is_bool:
+        tensor = cast(tensor, u8)
+    if axis is None:
+        result = apply(name, flatten(tensor), axis=0)
+        return reshape(result, (1,) * tensor.ndim) if keepdims else result
+    at = normal_axis(axis, tensor.ndim)
+    result = apply(name, tensor, axis=at)
+    shape = tensor.shape
+    return reshape(result, (*shape[:at], 1, *shape[at + 1 :])) if keepdims else result
+
+
+def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Arithmetic mean over the axes; NaN over no elements."""
+    tensor = as_float(x)
+    total = _reduce("reduce_sum", tensor, axis, keepdims)
+    return divide(total, float(_count(tensor, axis)))
+
+
+def var(
+    x: TensorLike,
+    axis: Axis = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """Variance over the axes: squared distances to the mean, divided by the count − ``ddof``.
+
+    ``correction`` is the array API's word for ``ddof``. NaN where the divisor is not positive.
+    """
+    tensor = as_float(x)
+    distance = subtract(tensor, mean(tensor, axis, keepdims=True))
+    total = _reduce("reduce_sum", multiply(distance, distance), axis, keepdims)
+    divisor = _count(tensor, axis) - (ddof if correction is None else correction)
+    return divide(total, float(builtins.max(divisor, 0)))
+
+
+def std(
+    x: TensorLike,
+    axis: Axis = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """Standard deviation over the axes, the square root of ``var``."""
+    return sqrt(var(x, axis, ddof, keepdims, correction=correction))
+
+
+def _count(x: Tensor, axis: Axis) -> int:
+    return math.prod(x.shape[a] for a in normal_axes(axis, x.ndim))
+
+
+def cumsum(x: TensorLike, axis: int | None = None, dtype: DTypeSpec = None) -> Tensor:
+    """Sums of the elements up to and including each one, along an axis or the flattened tensor.
+
+    A scan in log2(n) steps, each adding a shifted copy: Hillis and Steele, "Data Parallel
+    Algorithms", CACM 29 (1986).
+    """
+    tensor = _summable(x, dtype)
+    if axis is None:
+        tensor, axis = flatten(tensor), 0
+    at = normal_axis(axis, tensor.ndim)
+    zero = constant(tensor.dtype.type(0).reshape(()))
+    distance = 1
+    while distance < tensor.shape[at]:
+        tensor = apply("add", tensor, _moved(tensor, at, distance, zero))
+        distance *= 2
+    return tensor
+
+
+def _moved(x: Tensor, axis: int, distance: int, zero: Tensor) -> Tensor:
+    """x shifted towards the end of the axis, zeros coming in at its start."""
+    stops = tuple(n - distance if i == axis else n for i, n in enumerate(x.shape))
+    kept = apply("slice", x, starts=(0,) * x.ndim, stops=stops, steps=(1,) * x.ndim)
+    low = tuple(distance if i == axis else 0 for i in range(x.ndim))
+    return apply("pad", kept, zero, low=low, high=(0,) * x.ndim)

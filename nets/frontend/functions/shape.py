@@ -1,0 +1,161 @@
+"""Shapes: the same elements under other axes. Nothing here computes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from nets.errors import ShapeError
+from nets.frontend.conversion import integer_of
+from nets.frontend.dispatch import (
+    TensorLike,
+    apply,
+    as_tensor,
+    expand,
+    joined_shape,
+    shape_text,
+)
+from nets.frontend.scope import user_location
+from nets.frontend.tensor import Tensor
+
+
+def normal_axis(axis: Any, rank: int) -> int:
+    """The axis counted from the start; ShapeError where there is none."""
+    number = integer_of(axis, "an axis")
+    if not -rank <= number < rank:
+        raise ShapeError(
+            f"axis {number} does not exist in a tensor of {rank} axes", user_location()
+        )
+    return number % rank
+
+
+def shape_of(shape: Any) -> tuple[int, ...]:
+    """A shape given as one size or a sequence of them; DTypeError for other things."""
+    if isinstance(shape, (tuple, list)):
+        return tuple(integer_of(n, "a size") for n in shape)
+    return (integer_of(shape, "a size"),)
+
+
+def new_shape(shape: Any) -> tuple[int, ...]:
+    """A shape whose sizes must not be negative."""
+    sizes = shape_of(shape)
+    if any(n < 0 for n in sizes):
+        raise ShapeError(f"a size is negative in shape {shape_text(sizes)}", user_location())
+    return sizes
+
+
+def reshape(x: TensorLike, shape: Any) -> Tensor:
+    """The elements in the same order under another shape; one size may be −1, for the rest."""
+    tensor = as_tensor(x)
+    sizes = shape_of(shape)
+    known = math.prod(n for n in sizes if n != -1)
+    fits = sizes.count(-1) <= 1 and all(n >= -1 for n in sizes)
+    if fits and -1 in sizes and known and tensor.size % known == 0:
+        sizes = tuple(tensor.size // known if n == -1 else n for n in sizes)
+    if -1 in sizes or not fits or math.prod(sizes) != tensor.size:
+        raise ShapeError(
+            f"a tensor of shape {shape_text(tensor.shape)} has {tensor.size} elements and cannot "
+            f"be reshaped to {shape_text(shape_of(shape))}",
+            user_location(),
+        )
+    return tensor if sizes == tensor.shape else apply("reshape", tensor, shape=sizes)
+
+
+def flatten(x: TensorLike) -> Tensor:
+    """The elements along one axis, in row-major order."""
+    tensor = as_tensor(x)
+    return reshape(tensor, (tensor.size,))
+
+
+def permute_dims(x: TensorLike, axes: Sequence[int]) -> Tensor:
+    """The axes in another order: axis i of the result is axis ``axes[i]`` of x."""
+    tensor = as_tensor(x)
+    order = tuple(normal_axis(axis, tensor.ndim) for axis in shape_of(axes))
+    if sorted(order) != list(range(tensor.ndim)):
+        raise ShapeError(
+            f"{tuple(axes)} is no order of the {tensor.ndim} axes of shape "
+            f"{shape_text(tensor.shape)}",
+            user_location(),
+        )
+    return tensor if order == tuple(range(tensor.ndim)) else apply("transpose", tensor, axes=order)
+
+
+def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
+    """The axes in another order, by default reversed."""
+    tensor = as_tensor(x)
+    return permute_dims(tensor, tuple(reversed(range(tensor.ndim))) if axes is None else axes)
+
+
+def matrix_transpose(x: TensorLike) -> Tensor:
+    """The last two axes swapped; ShapeError for fewer than two."""
+    return swapaxes(x, -1, -2)
+
+
+def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
+    """Two axes swapped."""
+    tensor = as_tensor(x)
+    first, second = normal_axis(axis1, tensor.ndim), normal_axis(axis2, tensor.ndim)
+    order = list(range(tensor.ndim))
+    order[first], order[second] = second, first
+    return permute_dims(tensor, order)
+
+
+def moveaxis(x: TensorLike, source: Any, destination: Any) -> Tensor:
+    """Axes moved to other positions, the rest keeping their order."""
+    tensor = as_tensor(x)
+    taken = [normal_axis(a, tensor.ndim) for a in shape_of(source)]
+    places = [normal_axis(a, tensor.ndim) for a in shape_of(destination)]
+    if len(taken) != len(places) or len(set(taken)) != len(taken) != len(set(places)):
+        raise ShapeError(
+            "moveaxis takes as many different sources as destinations", user_location()
+        )
+    order = [axis for axis in range(tensor.ndim) if axis not in taken]
+    for place, axis in sorted(zip(places, taken, strict=True)):
+        order.insert(place, axis)
+    return permute_dims(tensor, order)
+
+
+def expand_dims(x: TensorLike, axis: int | tuple[int, ...] = 0) -> Tensor:
+    """New axes of size 1 at these positions of the result."""
+    tensor = as_tensor(x)
+    axes = shape_of(axis)
+    rank = tensor.ndim + len(axes)
+    places = {normal_axis(a, rank) for a in axes}
+    if len(places) != len(axes):
+        raise ShapeError(f"an axis appears twice in {axes}", user_location())
+    sizes = iter(tensor.shape)
+    return reshape(tensor, tuple(1 if i in places else next(sizes) for i in range(rank)))
+
+
+def squeeze(x: TensorLike, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """Without the given axes, which must have size 1; by default without all such axes."""
+    tensor = as_tensor(x)
+    if axis is None:
+        return reshape(tensor, tuple(n for n in tensor.shape if n != 1))
+    axes = {normal_axis(a, tensor.ndim) for a in shape_of(axis)}
+    for a in sorted(axes):
+        if tensor.shape[a] != 1:
+            raise ShapeError(
+                f"axis {a} of shape {shape_text(tensor.shape)} has not size 1", user_location()
+            )
+    return reshape(tensor, tuple(n for i, n in enumerate(tensor.shape) if i not in axes))
+
+
+def broadcast_to(x: TensorLike, shape: Any) -> Tensor:
+    """x repeated to that shape by NumPy's broadcasting rule."""
+    tensor, sizes = as_tensor(x), new_shape(shape)
+    if joined_shape(tensor.shape, sizes) != sizes:
+        raise ShapeError(
+            f"a tensor of shape {shape_text(tensor.shape)} does not broadcast to "
+            f"{shape_text(sizes)}",
+            user_location(),
+        )
+    return expand(tensor, sizes)
+
+
+def broadcast_arrays(*tensors: TensorLike) -> list[Tensor]:
+    """The tensors repeated to the shape they have in common."""
+    ready = [as_tensor(x) for x in tensors]
+    shape = joined_shape(*(x.shape for x in ready))
+    return [expand(x, shape) for x in ready]

@@ -1,0 +1,316 @@
+"""Operators and methods of tensors: each is one of the functions of nets under another name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from nets.ir.types import DType
+
+if TYPE_CHECKING:
+    from nets.frontend.dispatch import TensorLike
+    from nets.frontend.tensor import Tensor
+
+Axis = int | tuple[int, ...] | None
+
+
+class Operators:
+    """What tensors share with NumPy arrays: operators and methods, with NumPy's meaning.
+
+    Both operands broadcast and promote; NumPy arrays, nested lists and Python numbers may stand
+    on either side.
+    """
+
+    __slots__ = ()
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Any:
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ arithmetic
+
+    def __add__(self, other: TensorLike) -> Tensor:
+        return F.add(self, other)
+
+    def __radd__(self, other: TensorLike) -> Tensor:
+        return F.add(other, self)
+
+    def __sub__(self, other: TensorLike) -> Tensor:
+        return F.subtract(self, other)
+
+    def __rsub__(self, other: TensorLike) -> Tensor:
+        return F.subtract(other, self)
+
+    def __mul__(self, other: TensorLike) -> Tensor:
+        return F.multiply(self, other)
+
+    def __rmul__(self, other: TensorLike) -> Tensor:
+        return F.multiply(other, self)
+
+    def __truediv__(self, other: TensorLike) -> Tensor:
+        return F.divide(self, other)
+
+    def __rtruediv__(self, other: TensorLike) -> Tensor:
+        return F.divide(other, self)
+
+    def __floordiv__(self, other: TensorLike) -> Tensor:
+        return F.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: TensorLike) -> Tensor:
+        return F.floor_divide(other, self)
+
+    def __mod__(self, other: TensorLike) -> Tensor:
+        return F.remainder(self, other)
+
+    def __rmod__(self, other: TensorLike) -> Tensor:
+        return F.remainder(other, self)
+
+    def __pow__(self, other: TensorLike) -> Tensor:
+        return F.pow(self, other)
+
+    def __rpow__(self, other: TensorLike) -> Tensor:
+        return F.pow(other, self)
+
+    def __matmul__(self, other: TensorLike) -> Tensor:
+        return F.matmul(self, other)
+
+    def __rmatmul__(self, other: TensorLike) -> Tensor:
+        return F.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return F.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return F.as_tensor(self)
+
+    def __abs__(self) -> Tensor:
+        return F.abs(self)
+
+    # ----------------------------------------------------------------- comparisons
+
+    def __eq__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
+        return F.equal(self, other)
+
+    def __ne__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
+        return F.not_equal(self, other)
+
+    def __lt__(self, other: TensorLike) -> Tensor:
+        return F.less(self, other)
+
+    def __le__(self, other: TensorLike) -> Tensor:
+        return F.less_equal(self, other)
+
+    def __gt__(self, other: TensorLike) -> Tensor:
+        return F.greater(self, other)
+
+    def __ge__(self, other: TensorLike) -> Tensor:
+        return F.greater_equal(self, other)
+
+    def __contains__(self, element: TensorLike) -> bool:
+        return bool(F.any(F.equal(self, element)))
+
+    # ------------------------------------------------------------------------ bits
+
+    def __and__(self, other: TensorLike) -> Tensor:
+        return F.bitwise_and(self, other)
+
+    def __rand__(self, other: TensorLike) -> Tensor:
+        return F.bitwise_and(other, self)
+
+    def __or__(self, other: TensorLike) -> Tensor:
+        return F.bitwise_or(self, other)
+
+    def __ror__(self, other: TensorLike) -> Tensor:
+        return F.bitwise_or(other, self)
+
+    def __xor__(self, other: TensorLike) -> Tensor:
+        return F.bitwise_xor(self, other)
+
+    def __rxor__(self, other: TensorLike) -> Tensor:
+        return F.bitwise_xor(other, self)
+
+    def __lshift__(self, other: TensorLike) -> Tensor:
+        return F.bitwise_left_shift(self, other)
+
+    def __rlshift__(self, other: TensorLike) -> Tensor:
+        return F.bitwise_left_shift(other, self)
+
+    def __rshift__(self, other: TensorLike) -> Tensor:
+        return F.bitwise_right_shift(self, other)
+
+    def __rrshift__(self, other: TensorLike) -> Tensor:
+        return F.bitwise_right_shift(other, self)
+
+    def __invert__(self) -> Tensor:
+        return F.bitwise_invert(self)
+
+    # -------------------------------------------------------------------- elements
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return indexing.getitem(self, key)
+
+    def __setitem__(self, key: Any, value: TensorLike) -> None:
+        assignment.setitem(self, key, value)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (indexing.getitem(self, i) for i in range(indexing.length(self)))
+
+    def detach(self) -> Tensor:
+        """The same elements without the way they were computed: no gradient passes."""
+        return F.stop_gradient(self)
+
+    def astype(self, dtype: npt.DTypeLike | DType) -> Tensor:
+        """The elements in another dtype; see ``nets.astype``."""
+        return F.astype(self, dtype)
+
+    # ---------------------------------------------------------------------- shapes
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order."""
+        return F.transpose(self)
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes swapped."""
+        return F.matrix_transpose(self)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The elements under another shape; one size may be −1."""
+        return F.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def flatten(self) -> Tensor:
+        """The elements along one axis."""
+        return F.flatten(self)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in the given order, reversed by default."""
+        if not axes or axes == (None,):
+            return F.transpose(self)
+        return F.transpose(self, axes[0] if len(axes) == 1 else axes)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """Two axes swapped."""
+        return F.swapaxes(self, axis1, axis2)
+
+    def squeeze(self, axis: Axis = None) -> Tensor:
+        """Without the axes of size 1."""
+        return F.squeeze(self, axis)
+
+    def expand_dims(self, axis: int | tuple[int, ...]) -> Tensor:
+        """With new axes of size 1."""
+        return F.expand_dims(self, axis)
+
+    def repeat(self, repeats: int, axis: int | None = None) -> Tensor:
+        """Each element several times."""
+        return F.repeat(self, repeats, axis)
+
+    def take(self, indices: TensorLike, axis: int | None = None) -> Tensor:
+        """The slices at the indices along the axis."""
+        return F.take(self, indices, axis)
+
+    # ------------------------------------------------------------------ reductions
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Sum of the elements over the axes."""
+        return F.sum(self, axis, keepdims)
+
+    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Product of the elements over the axes."""
+        return F.prod(self, axis, keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Arithmetic mean over the axes."""
+        return F.mean(self, axis, keepdims)
+
+    def var(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        """Variance over the axes; the divisor is the count minus ``ddof``."""
+        return F.var(self, axis, ddof, keepdims)
+
+    def std(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        """Standard deviation over the axes."""
+        return F.std(self, axis, ddof, keepdims)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Largest element over the axes."""
+        return F.max(self, axis, keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Smallest element over the axes."""
+        return F.min(self, axis, keepdims)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        """Position of the first largest element."""
+        return F.argmax(self, axis, keepdims)
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        """Position of the first smallest element."""
+        return F.argmin(self, axis, keepdims)
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Whether an element over the axes is not zero."""
+        return F.any(self, axis, keepdims)
+
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Whether no element over the axes is zero."""
+        return F.all(self, axis, keepdims)
+
+    def cumsum(self, axis: int | None = None) -> Tensor:
+        """Sums of the elements up to each one."""
+        return F.cumsum(self, axis)
+
+    # ------------------------------------------------------------------- functions
+
+    def dot(self, other: TensorLike) -> Tensor:
+        """NumPy's dot product."""
+        return F.dot(self, other)
+
+    def exp(self) -> Tensor:
+        """e to the power of each element."""
+        return F.exp(self)
+
+    def log(self) -> Tensor:
+        """Natural logarithm of each element."""
+        return F.log(self)
+
+    def sqrt(self) -> Tensor:
+        """Square root of each element."""
+        return F.sqrt(self)
+
+    def tanh(self) -> Tensor:
+        """Hyperbolic tangent of each element."""
+        return F.tanh(self)
+
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + exp(−x)) of each element."""
+        return F.sigmoid(self)
+
+    def relu(self) -> Tensor:
+        """Each element where it is positive, else 0."""
+        return F.relu(self)
+
+    def softmax(self, axis: int = -1) -> Tensor:
+        """Exponentials along the axis that add up to 1."""
+        return F.softmax(self, axis)
+
+    def abs(self) -> Tensor:
+        """Magnitude of each element."""
+        return F.abs(self)
+
+    def pow(self, exponent: TensorLike) -> Tensor:
+        """Each element to that power."""
+        return F.pow(self, exponent)
+
+    def round(self) -> Tensor:
+        """Each element rounded to the nearest integral value, ties to even."""
+        return F.round(self)
+
+    def clip(self, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
+        """Each element moved into [min, max]."""
+        return F.clip(self, min, max)
+
+
+# Last, for the functions are written in terms of tensors, which have these operators.
+from nets.frontend import functions as F  # noqa: E402
+from nets.frontend.functions import assignment, indexing  # noqa: E402

@@ -1,0 +1,304 @@
+"""Tensor: the array users hold, eager and traced the same class.
+
+An eager tensor has a ``Variable`` (an array, perhaps with the operation that made it) as its
+``_value``; a traced one has a plain ``Value`` of the function being traced. The arrays of eager
+tensors never change: an index assignment or ``t.data = …`` gives the tensor another value, and
+tensors computed from the old one keep it.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from nets.errors import ControlFlowError, DTypeError, GradientError, ShapeError, TraceError
+from nets.frontend.autograd import backward, gradient_array
+from nets.frontend.conversion import array_of, dtype_of
+from nets.frontend.operators import Operators
+from nets.frontend.printing import format_array, html_of_array
+from nets.frontend.scope import current_scope, is_live, leaked, user_location
+from nets.frontend.variable import Array, Variable, variable, zeros_for
+from nets.ir.core import Value
+from nets.ir.types import DType, TensorType
+from nets.ops.emitter import tensor_type
+
+_ADVICE: Final = {
+    "bool()": "Python's if, while, and, or, not need the value now: write nets.where(c, x, y) "
+    "instead of `x if c else y`, and & | ~ instead of and, or, not",
+    "int()": "keep it a tensor (nets.astype), or pass the number as a static argument",
+    "float()": "keep it a tensor (nets.astype), or pass the number as a static argument",
+    "an index": "index a tensor with it (x[i]), or pass the number as a static argument",
+    "backward()": "differentiate a function instead: nets.grad or nets.value_and_grad",
+    "a NumPy array of it": "call the function of nets in place of NumPy's",
+}
+"""What to write instead, for each thing a traced tensor cannot give."""
+
+
+class Tensor(Operators):
+    """An n-dimensional array that knows how it was computed, so that it can be differentiated.
+
+    ``data``: nested lists, an array, a number, or a Tensor; always copied. ``dtype``: a NumPy
+    dtype or a name, by default the one NumPy gives to the data. ``requires_grad``: let
+    ``backward`` leave a gradient in ``grad``; integers have float64 gradients.
+
+    DTypeError for dtypes nets does not have, UnsupportedObjectError for ragged lists, object
+    arrays and what lives on other devices. Inside a trace the tensor is a constant of the trace.
+    """
+
+    __slots__ = ("__weakref__", "_value", "_weak")
+    __array_ufunc__ = None
+    __array_priority__ = 1000.0
+
+    _value: Value
+    _weak: bool
+
+    def __init__(
+        self,
+        data: npt.ArrayLike | Operators,
+        requires_grad: bool = False,
+        dtype: npt.DTypeLike | DType | None = None,
+    ) -> None:
+        wanted = None if dtype is None else dtype_of(dtype)
+        self._weak = False
+        scope = current_scope()
+        if scope is not None:
+            if requires_grad:
+                raise TraceError(
+                    "a tensor made inside a trace is a constant of it and takes no gradient; make "
+                    "it outside, or pass it as an argument",
+                    user_location(),
+                )
+            self._value = _staged(data, wanted)
+            return
+        self._value = variable(array_of(data, wanted))
+        if requires_grad:
+            self.requires_grad = True
+
+    @classmethod
+    def _of(cls, value: Value, weak: bool = False) -> Tensor:
+        """A tensor of a value as it is. ``weak``: its dtype gives way, as a Python number's."""
+        tensor = cls.__new__(cls)
+        tensor._value = value
+        tensor._weak = weak
+        return tensor
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def type(self) -> TensorType:
+        """Shape and dtype, as IR has them."""
+        return tensor_type(self._value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.type.shape  # type: ignore[return-value]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.type.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.type.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype of the elements."""
+        return self._value.type.dtype.numpy
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether the tensor stands for a value of a function that is being traced."""
+        return not isinstance(self._value, Variable)
+
+    @property
+    def data(self) -> Array:
+        """The elements, as an array that is not copied and cannot be written to.
+
+        Assigning an array of the same shape gives the tensor new elements (of its own dtype),
+        outside the reach of gradients; results computed before keep the old ones.
+        """
+        view = self._variable(".data").data.view()
+        view.flags.writeable = False
+        return view
+
+    @data.setter
+    def data(self, new: npt.ArrayLike | Operators) -> None:
+        old = self._variable("assigning to .data")
+        array = array_of(new, old.type.dtype)
+        if array.shape != old.data.shape:
+            raise ShapeError(
+                f"a tensor of shape {old.data.shape} cannot take data of shape {array.shape}",
+                user_location(),
+            )
+        self._value = Variable(array, old.type, old.requires_grad)
+        self._value.gradient = old.gradient
+
+    # ------------------------------------------------------------------- gradients
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether backward passes leave a gradient here. May be set on leaves."""
+        return isinstance(self._value, Variable) and self._value.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        own = self._variable("setting requires_grad")
+        if own.owner is not None:
+            raise GradientError(
+                "requires_grad belongs to tensors that no recorded operation made; use detach()",
+                user_location(),
+            )
+        if value and own.type.dtype.is_bool:
+            raise DTypeError("a bool tensor has no gradient", user_location())
+        own.requires_grad = bool(value)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return not isinstance(self._value, Variable) or self._value.owner is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient so far: zeros before any backward pass; None unless requires_grad."""
+        own = self._value
+        if not isinstance(own, Variable) or not own.requires_grad:
+            return None
+        return Tensor._of(variable(zeros_for(own) if own.gradient is None else own.gradient))
+
+    @grad.setter
+    def grad(self, new: npt.ArrayLike | Operators | None) -> None:
+        own = self._variable("assigning to .grad")
+        own.gradient = None if new is None else gradient_array(own, new)
+
+    def zero_grad(self) -> None:
+        """Set the gradient back to zeros."""
+        self._variable("zero_grad()").gradient = None
+
+    def backward(self, grad: npt.ArrayLike | Operators | None = None) -> None:
+        """Add d(self · grad)/d(t) to the gradient of every tensor t this one was made from.
+
+        ``grad`` has the shape of this tensor and may be left out for one element. GradientError
+        where this tensor does not require a gradient or ``grad`` is missing, ShapeError where it
+        has another shape. Visits each recorded operation once.
+        """
+        backward(self._variable("backward()"), grad)
+
+    # ------------------------------------------------------------------ conversion
+
+    def numpy(self) -> Array:
+        """A copy of the elements as a NumPy array."""
+        return self._variable("numpy()").data.copy()
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers; a number for a 0-d tensor."""
+        return self._variable("tolist()").data.tolist()
+
+    def item(self) -> Any:
+        """The one element as a Python number; ShapeError where there is not exactly one."""
+        return self._one_element("item()").item()
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        self._variable("a NumPy array of it")
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """A DLPack capsule of the elements, which are not copied and must not be written to."""
+        data = self._variable("a DLPack capsule").data
+        return (data if data.flags.writeable else data.copy()).__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+    def __bool__(self) -> bool:
+        return bool(self._one_element("bool()"))
+
+    def __int__(self) -> int:
+        return int(self._one_element("int()"))
+
+    def __float__(self) -> float:
+        return float(self._one_element("float()"))
+
+    def __index__(self) -> int:
+        element = self._one_element("an index")
+        if self.ndim or not self._value.type.dtype.is_integer:
+            raise DTypeError(f"an index is a 0-d integer tensor, not {self.type}", user_location())
+        return int(element)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise ShapeError("a 0-d tensor has no length", user_location())
+        return self.shape[0]
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __copy__(self) -> Tensor:
+        return type(self)._of(self._value, self._weak)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        own = self._variable("a deep copy")
+        copy = Variable(own.data.copy(), own.type, own.requires_grad)
+        copy.gradient = own.gradient
+        return type(self)._of(copy, self._weak)
+
+    def _variable(self, what: str) -> Variable:
+        """The eager value; ControlFlowError where ``what`` is asked of a traced tensor."""
+        if isinstance(self._value, Variable):
+            return self._value
+        if not is_live(self._value):
+            raise leaked(self)
+        name = f" {self._value.hint!r}" if self._value.hint else ""
+        advice = _ADVICE.get(what, "return the tensor from the traced function to see its value")
+        raise ControlFlowError(
+            f"{what} needs the value of the traced tensor{name} of type {self.type}, which is "
+            f"known only when the compiled function runs; {advice}",
+            user_location(),
+        )
+
+    def _one_element(self, what: str) -> Array:
+        data = self._variable(what).data
+        if data.size != 1:
+            raise ShapeError(
+                f"{what} needs a tensor of one element, not of shape {data.shape}",
+                user_location(),
+            )
+        return data.reshape(())
+
+    # -------------------------------------------------------------------- printing
+
+    def __repr__(self) -> str:
+        if not isinstance(self._value, Variable):
+            return f"tensor(traced {self.type})"
+        return format_array(self._value.data, self.requires_grad, dtype=True)
+
+    def __str__(self) -> str:
+        if not isinstance(self._value, Variable):
+            return repr(self)
+        return format_array(self._value.data, self.requires_grad)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def _repr_html_(self) -> str:
+        if not isinstance(self._value, Variable):
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        return html_of_array(self._value.data, self.requires_grad)
+
+
+def _staged(data: npt.ArrayLike | Operators, dtype: DType | None) -> Value:
+    """A constant of the innermost trace, or another tensor's value in it, without gradient."""
+    scope = current_scope()
+    assert scope is not None
+    b = scope.emitter
+    b.builder.location = user_location()
+    if not isinstance(data, Tensor):
+        return b.emit("constant", value=array_of(data, dtype))
+    value = b.emit("stop_gradient", scope.lift(data))
+    return value if dtype is None else b.cast(value, dtype)

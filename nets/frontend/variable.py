@@ -1,0 +1,113 @@
+"""Variable: the value of an eager tensor, and the tape that remembers how it was made.
+
+The tape is no object of its own. A Variable that takes part in a gradient has as its ``owner`` an
+``Operation`` outside any block, whose operands are Variables again. Such an operation does not
+list its results (they refer to it), so there are no reference cycles, and a chain of operations
+is freed as soon as the last tensor at its end is dropped.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nets.ir.core import Attributes, Location, OpDefinition, Operation, Value
+from nets.ir.types import TensorType, Type, from_numpy
+
+Array = npt.NDArray[Any]
+
+
+class Variable(Value):
+    """An array with, where a gradient is wanted, the operation that made it."""
+
+    __slots__ = ("data", "gradient", "requires_grad")
+
+    def __init__(
+        self,
+        data: Array,
+        type: Type,
+        requires_grad: bool = False,
+        owner: Operation | None = None,
+        index: int = 0,
+    ) -> None:
+        super().__init__(type, owner, index)
+        self.data = data
+        self.requires_grad = requires_grad
+        self.gradient: Array | None = None
+        """What backward passes have added up so far; None for zeros."""
+
+
+def variable(data: Array) -> Variable:
+    """A Variable of an array whose dtype nets has; the array is not copied."""
+    dtype = from_numpy(data.dtype)
+    assert dtype is not None, data.dtype
+    return Variable(data, TensorType(data.shape, dtype))
+
+
+def carries_gradient(operands: Sequence[Variable], result: Type, definition: OpDefinition) -> bool:
+    """Does a result of this type continue the gradient of the operands?
+
+    Floats continue every gradient; integers that of integers, where the op has a derivative;
+    bools none.
+    """
+    if not result.dtype.is_bool and _mode.records:
+        for operand in operands:
+            if operand.requires_grad:
+                if result.dtype.is_float:
+                    return True
+                if operand.type.dtype.is_integer:
+                    return getattr(definition, "derivative_reason", None) is None
+    return False
+
+
+def tape_operation(
+    definition: OpDefinition,
+    operands: Sequence[Variable],
+    attributes: Attributes,
+    location: Location | None,
+) -> Operation:
+    """A tape entry, which keeps its operands and is kept by its results."""
+    return Operation(definition, operands, (), attributes, (), location)
+
+
+class _Mode(threading.local):
+    records = True
+
+
+_mode = _Mode()
+
+
+def is_grad_enabled() -> bool:
+    """Whether eager operations of this thread are recorded for ``backward``."""
+    return _mode.records
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Operations in the ``with`` block (or decorated function) are not recorded."""
+    saved, _mode.records = _mode.records, False
+    try:
+        yield
+    finally:
+        _mode.records = saved
+
+
+@contextmanager
+def enable_grad() -> Iterator[None]:
+    """Operations in the ``with`` block are recorded again, inside a ``no_grad``."""
+    saved, _mode.records = _mode.records, True
+    try:
+        yield
+    finally:
+        _mode.records = saved
+
+
+def zeros_for(value: Variable) -> Array:
+    """A gradient of zeros: the dtype of a float, float64 for integers."""
+    dtype = value.data.dtype if value.type.dtype.is_float else np.dtype(np.float64)
+    return np.zeros(value.data.shape, dtype)
