@@ -1,0 +1,62 @@
+"""Index values as affine expressions: constant bounds, trip counts, distances."""
+
+from __future__ import annotations
+
+from nets.ir.affine import Affine
+from nets.ir.core import Operation, Value
+from nets.ir.types import ScalarType
+
+_TERMS = 64
+"""Steps after which an expression is taken as it is."""
+
+
+def constant_of(value: Value) -> int | None:
+    """The number of a scalar integer constant."""
+    op = value.operation
+    if op is None or op.name != "loop.const" or op.attributes["dtype"].is_float:
+        return None
+    return int(op.attributes["value"])
+
+
+def expression(value: Value) -> Affine:
+    """The index value as a sum of others, through additions and products with constants."""
+    terms: dict[Value, int] = {}
+    constant = 0
+    pending = [(value, 1)]
+    for _ in range(_TERMS):
+        if not pending:
+            break
+        value, factor = pending.pop()
+        number = constant_of(value)
+        parts = _parts(value.operation)
+        if number is not None:
+            constant += factor * number
+        elif parts is None:
+            terms[value] = terms.get(value, 0) + factor
+        else:
+            pending += [(part, factor * coefficient) for part, coefficient in parts]
+    for value, factor in pending:
+        terms[value] = terms.get(value, 0) + factor
+    return Affine(tuple((v, c) for v, c in terms.items() if c), constant)
+
+
+def _parts(op: Operation | None) -> list[tuple[Value, int]] | None:
+    """The terms of a sum, a difference, or a product with a constant."""
+    if op is None or not op.results or not isinstance(op.results[0].type, ScalarType):
+        return None
+    if op.name in ("loop.add", "loop.sub"):
+        x, y = op.operands
+        return [(x, 1), (y, 1 if op.name == "loop.add" else -1)]
+    if op.name == "loop.mul":
+        x, y = op.operands
+        for factor, other in ((x, y), (y, x)):
+            number = constant_of(factor)
+            if number is not None:
+                return [(other, number)]
+    return None
+
+
+def distance(lo: Value, hi: Value) -> int | None:
+    """``hi − lo`` where that is a constant."""
+    difference = expression(hi) - expression(lo)
+    return difference.constant if difference.is_constant else None
