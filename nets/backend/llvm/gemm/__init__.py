@@ -1,0 +1,93 @@
+"""Matrix products: the text of a kernel for one shape, out of shared microkernels and packers.
+
+The loops are those of Goto and van de Geijn ("Anatomy of high-performance matrix multiplication",
+ACM TOMS 34(3), 2008): k-blocks outside; then blocks of columns, whose part of B is packed; then
+blocks of rows, whose part of A stays in the L2 cache; then a panel of B that stays in L1 while
+the microkernel walks down the block of A. Small and skinny shapes leave the packing out.
+
+What every element of the result is, bit by bit, whatever the shape, the CPU and the threads::
+
+    out[b, i, j] = s(0) + s(1) + …            in order, over k-blocks of K_BLOCK[dtype] steps
+    s(t) = fma(x[k'], y[k'], … fma(x[1], y[1], fma(x[0], y[0], 0)))       inside a block
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from nets.backend.llvm.gemm.blocking import K_BLOCK, Vectors, choose
+from nets.backend.llvm.gemm.nest import Nest
+from nets.backend.llvm.gemm.product import Product
+from nets.errors import CompileError
+from nets.ir.types import DType
+
+__all__ = ["K_BLOCK", "GemmPlan", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class GemmPlan:
+    """How one matrix product is computed.
+
+    ``symbol`` names ``internal void (ptr x, ptr y, ptr out, ptr workspace, i64 begin, i64 end)``,
+    which computes the panels from ``begin`` below ``end`` out of ``panels``. Panels are
+    independent: any split among threads gives the same bits. Each thread needs a workspace of its
+    own of ``workspace_bytes``, aligned to 64. ``texts`` holds the function and all it calls by
+    symbol; plans share microkernels, so a module defines each symbol once.
+    """
+
+    symbol: str
+    texts: dict[str, str] = field(hash=False)
+    workspace_bytes: int
+    panels: int
+
+    @property
+    def text(self) -> str:
+        """All definitions."""
+        return "\n".join(self.texts.values())
+
+
+@lru_cache(maxsize=256)
+def plan(
+    dtype: DType,
+    batch: int,
+    m: int,
+    n: int,
+    k: int,
+    transpose_x: bool,
+    transpose_y: bool,
+    target: Vectors,
+) -> GemmPlan:
+    """The plan of ``out[b, i, j] = Σ_k x[b, i, k] · y[b, k, j]`` for f32 or f64.
+
+    The operands are contiguous and row-major: x is batch × m × k (batch × k × m with
+    ``transpose_x``), y is batch × k × n (batch × n × k with ``transpose_y``), out is
+    batch × m × n and overlaps neither. Any size may be 0; k = 0 gives zeros.
+    """
+    if dtype not in K_BLOCK:
+        raise CompileError(f"there is no matrix kernel for {dtype}")
+    operands = "ptr %x, ptr %y"
+    suffix = ""
+    if n == 1 and transpose_x and not transpose_y:
+        # A column of the result is a row of its transpose, where x lies the right way round.
+        operands, suffix = "ptr %y, ptr %x", "_swapped"
+        m, n, transpose_x = 1, m, False
+    parameters = f"{operands}, ptr %out, ptr %workspace, i64 %begin, i64 %end"
+    if min(batch, m, n, k) == 0:
+        return _zeros(dtype, batch * m * n, parameters)
+    blocking = choose(dtype, m, n, k, transpose_x, transpose_y, target)
+    product = Product(dtype, batch, m, n, k, transpose_x, transpose_y, blocking)
+    symbol = product.name + suffix
+    texts = product.write(symbol, parameters)
+    return GemmPlan(symbol, texts, product.workspace_bytes, product.panels)
+
+
+def _zeros(dtype: DType, size: int, parameters: str) -> GemmPlan:
+    """The sum over an empty axis: zeros in all elements, as one panel."""
+    symbol = f"nets_gemm_{dtype}_zeros_{size}"
+    nest = Nest()
+    with nest.loop("%begin", "%end", 1):
+        nest.line(
+            f"call void @llvm.memset.p0.i64(ptr %out, i8 0, i64 {size * dtype.itemsize}, i1 false)"
+        )
+    return GemmPlan(symbol, {symbol: nest.function(symbol, parameters)}, 0, min(size, 1))

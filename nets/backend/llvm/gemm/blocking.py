@@ -1,0 +1,102 @@
+"""Which tile and which blocks a matrix product gets.
+
+None of it changes a bit of the result: an element of C is a chain of fused multiply-additions in
+k order inside blocks of `K_BLOCK` steps, and the blocks' sums added in order, under any choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from nets.ir.types import DType, f32, f64
+
+K_BLOCK: Final = {f32: 384, f64: 256}
+"""Steps of k that one chain of multiply-additions covers. Part of what matmul means
+(numerics.md, 5): a constant of the dtype, never to depend on shape, CPU or threads."""
+
+_A_BLOCK_BYTES: Final = 256 << 10
+"""A block of A that stays in the L2 cache while it meets the panels of B."""
+
+_B_BLOCK_COLUMNS: Final = 1024
+_PACK_B_FROM_ROWS: Final = 24
+_PACK_A_FROM_COLUMNS: Final = 128
+_FMA_LATENCY: Final = 4
+
+
+class Vectors(Protocol):
+    """What a target must say: `nets.backend.llvm.target.Target` does."""
+
+    @property
+    def vector_bytes(self) -> int: ...
+
+    @property
+    def vector_registers(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """Tile of ``rows`` × ``vectors`` · ``lanes``, blocks, and what is packed."""
+
+    lanes: int
+    rows: int
+    vectors: int
+    block_rows: int
+    block_columns: int
+    pack_a: bool
+    pack_b: bool
+
+    @property
+    def columns(self) -> int:
+        return self.vectors * self.lanes
+
+
+def choose(
+    dtype: DType, m: int, n: int, k: int, transpose_x: bool, transpose_y: bool, target: Vectors
+) -> Blocking:
+    """The blocking of an m × k by k × n product, all three positive."""
+    lanes = target.vector_bytes // dtype.itemsize
+    rows, vectors = _tile(m, n, lanes, target.vector_registers)
+    depth = min(k, K_BLOCK[dtype])
+    columns = vectors * lanes
+    pack_b = transpose_y or m >= _PACK_B_FROM_ROWS
+    pack_a = n >= _PACK_A_FROM_COLUMNS and m * k * dtype.itemsize > (16 << 10)
+    block_rows = _even(m, _A_BLOCK_BYTES // (depth * dtype.itemsize), rows)
+    block_columns = _even(n, _B_BLOCK_COLUMNS, columns)
+    return Blocking(lanes, rows, vectors, block_rows, block_columns, pack_a, pack_b)
+
+
+def _even(size: int, limit: int, unit: int) -> int:
+    """A multiple of the unit that cuts ``size`` into nearly equal blocks, about ``limit`` long."""
+    blocks = -(-size // max(limit, unit))
+    return -(-size // (blocks * unit)) * unit
+
+
+def _tile(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
+    """Rows and vectors of the tile with the lowest estimated time for the whole product."""
+    budget = registers if registers <= 16 else registers - 2
+    candidates = [
+        (rows, vectors)
+        for vectors in range(1, 5)
+        for rows in range(1, registers)
+        if rows * vectors + vectors + 1 <= budget
+    ]
+    return min(candidates, key=lambda tile: (_time(m, n, lanes, *tile), -tile[0] * tile[1]))
+
+
+def _time(m: int, n: int, lanes: int, rows: int, vectors: int) -> float:
+    """Cycles per step of k for the whole product, tails included."""
+    full_rows, rest_rows = divmod(m, rows)
+    full_columns, rest_columns = divmod(n, vectors * lanes)
+    rest_vectors = -(-rest_columns // lanes)
+    return (
+        full_columns * (full_rows * _step(rows, vectors) + _step(rest_rows, vectors))
+        + full_rows * _step(rows, rest_vectors)
+        + _step(rest_rows, rest_vectors)
+    )
+
+
+def _step(rows: int, vectors: int) -> float:
+    """Cycles per step of one tile: two multiply-additions, or two loads, or their latency."""
+    tile = rows * vectors
+    return max(tile / 2, (rows + vectors) / 2, _FMA_LATENCY) if tile else 0.0

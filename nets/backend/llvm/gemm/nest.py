@@ -1,0 +1,116 @@
+"""Loop nests as LLVM IR text: counters, loops and conditions, with constants folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+Count = int | str
+"""An i64: a Python int where it is known, else the name of a value."""
+
+
+class Nest:
+    """The body of a void function, written from the outside in.
+
+    Loops whose bounds are known and that run once leave no loop behind.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = ["entry:"]
+        self._block = "entry"
+        self._names = 0
+
+    def value(self, instruction: str) -> str:
+        """The name of a new value."""
+        self._names += 1
+        name = f"%t{self._names}"
+        self.lines.append(f"  {name} = {instruction}")
+        return name
+
+    def line(self, text: str) -> None:
+        """An instruction without a value."""
+        self.lines.append(f"  {text}")
+
+    def add(self, x: Count, y: Count) -> Count:
+        if isinstance(x, int) and isinstance(y, int):
+            return x + y
+        if x == 0:
+            return y
+        return x if y == 0 else self.value(f"add i64 {x}, {y}")
+
+    def subtract(self, x: Count, y: Count) -> Count:
+        if isinstance(x, int) and isinstance(y, int):
+            return x - y
+        return x if y == 0 else self.value(f"sub i64 {x}, {y}")
+
+    def multiply(self, x: Count, y: int) -> Count:
+        if isinstance(x, int) or y == 0:
+            return 0 if y == 0 else int(x) * y
+        return x if y == 1 else self.value(f"mul i64 {x}, {y}")
+
+    def divide(self, x: Count, y: int) -> Count:
+        """x / y rounded down, for x ≥ 0."""
+        if isinstance(x, int):
+            return x // y
+        return x if y == 1 else self.value(f"udiv i64 {x}, {y}")
+
+    def least(self, x: Count, y: Count) -> Count:
+        if isinstance(x, int) and isinstance(y, int):
+            return min(x, y)
+        return x if x == y else self.value(f"call i64 @llvm.smin.i64(i64 {x}, i64 {y})")
+
+    def most(self, x: Count, y: Count) -> Count:
+        if isinstance(x, int) and isinstance(y, int):
+            return max(x, y)
+        return x if x == y else self.value(f"call i64 @llvm.smax.i64(i64 {x}, i64 {y})")
+
+    def offset(self, pointer: str, elements: Count, type: str) -> str:
+        """The address of an element."""
+        if elements == 0:
+            return pointer
+        return self.value(f"getelementptr {type}, ptr {pointer}, i64 {elements}")
+
+    def label(self, name: str) -> None:
+        self.lines.append(f"{name}:")
+        self._block = name
+
+    def new_label(self, word: str) -> str:
+        self._names += 1
+        return f"{word}{self._names}"
+
+    @contextmanager
+    def loop(self, low: Count, high: Count, step: int) -> Iterator[Count]:
+        """Runs the body for a counter from ``low`` below ``high``."""
+        if isinstance(low, int) and isinstance(high, int) and low < high <= low + step:
+            yield low
+            return
+        head, body, end = (self.new_label(word) for word in ("head", "body", "end"))
+        before, counter, following = self._block, f"%{head}.i", f"%{head}.next"
+        self.line(f"br label %{head}")
+        self.label(head)
+        position = len(self.lines)
+        inside = self.value(f"icmp slt i64 {counter}, {high}")
+        self.line(f"br i1 {inside}, label %{body}, label %{end}")
+        self.label(body)
+        yield counter
+        self.line(f"{following} = add i64 {counter}, {step}")
+        self.line(f"br label %{head}")
+        phi = f"  {counter} = phi i64 [ {low}, %{before} ], [ {following}, %{self._block} ]"
+        self.lines.insert(position, phi)
+        self.label(end)
+
+    @contextmanager
+    def when(self, x: Count, predicate: str, y: Count) -> Iterator[None]:
+        """Runs the body where the comparison holds."""
+        then, end = self.new_label("then"), self.new_label("end")
+        condition = self.value(f"icmp {predicate} i64 {x}, {y}")
+        self.line(f"br i1 {condition}, label %{then}, label %{end}")
+        self.label(then)
+        yield
+        self.line(f"br label %{end}")
+        self.label(end)
+
+    def function(self, symbol: str, parameters: str) -> str:
+        """The text of the whole function."""
+        head = f"define internal void @{symbol}({parameters}) noinline nounwind {{"
+        return "\n".join([head, *self.lines, "  ret void", "}", ""])

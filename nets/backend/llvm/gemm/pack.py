@@ -1,0 +1,165 @@
+"""Packing: blocks of the operands copied to where the microkernel reads them in order.
+
+Three packers, by how the operand lies in memory; each is a small function that kernels of one
+module share. Packed panels live in the workspace; nothing outside the block is ever read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.ir.types import DType
+
+
+def scalar_name(dtype: DType) -> str:
+    """LLVM's word for the dtype."""
+    return "float" if dtype.itemsize == 4 else "double"
+
+
+def offset(nest: Nest, pointer: str, elements: Count, dtype: DType) -> str:
+    """The address of an element."""
+    return nest.offset(pointer, elements, scalar_name(dtype))
+
+
+@dataclass(frozen=True, slots=True)
+class PackRows:
+    """Copies rows, ``row`` elements apart, to rows ``stride`` apart.
+
+    All that a row-major A needs, for the kernel broadcasts its elements one by one.
+    """
+
+    dtype: DType
+    row: int
+    stride: int
+
+    @property
+    def symbol(self) -> str:
+        return f"nets_gemm_rows_{self.dtype}_{self.row}_{self.stride}"
+
+    def text(self) -> str:
+        """``void (ptr from, ptr to, i64 rows, i64 k)``."""
+        nest = Nest()
+        count = nest.multiply("%k", self.dtype.itemsize)
+        with nest.loop(0, "%rows", 1) as i:
+            source = offset(nest, "%from", nest.multiply(i, self.row), self.dtype)
+            target = offset(nest, "%to", nest.multiply(i, self.stride), self.dtype)
+            nest.line(
+                f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {count}, "
+                "i1 false)"
+            )
+        return nest.function(self.symbol, "ptr %from, ptr %to, i64 %rows, i64 %k")
+
+
+@dataclass(frozen=True, slots=True)
+class PackColumns:
+    """Cuts rows, ``row`` elements apart, into panels of ``width`` columns, one row after the other.
+
+    Element (k, c) of a panel goes to k · ``pitch`` + c, with zeros up to the pitch; panels lie
+    ``stride`` apart.
+    """
+
+    dtype: DType
+    width: int
+    pitch: int
+    row: int
+    stride: int
+
+    @property
+    def symbol(self) -> str:
+        shape = f"{self.width}_{self.pitch}_{self.row}_{self.stride}"
+        return f"nets_gemm_columns_{self.dtype}_{shape}"
+
+    def text(self) -> str:
+        """``void (ptr from, ptr to, i64 panels, i64 k)``."""
+        nest, size, width = Nest(), self.dtype.itemsize, self.width
+        scalar = scalar_name(self.dtype)
+        with nest.loop(0, "%k", 1) as k:
+            source = offset(nest, "%from", nest.multiply(k, self.row), self.dtype)
+            target = offset(nest, "%to", nest.multiply(k, self.pitch), self.dtype)
+            with nest.loop(0, "%panels", 1) as panel:
+                read = offset(nest, source, nest.multiply(panel, width), self.dtype)
+                write = offset(nest, target, nest.multiply(panel, self.stride), self.dtype)
+                type = f"<{width} x {scalar}>"
+                value = nest.value(f"load {type}, ptr {read}, align {size}")
+                if self.pitch > width:
+                    lanes = ", ".join(f"i32 {min(i, width)}" for i in range(self.pitch))
+                    value = nest.value(
+                        f"shufflevector {type} {value}, {type} zeroinitializer, "
+                        f"<{self.pitch} x i32> <{lanes}>"
+                    )
+                    type = f"<{self.pitch} x {scalar}>"
+                nest.line(f"store {type} {value}, ptr {write}, align {size}")
+        return nest.function(self.symbol, "ptr %from, ptr %to, i64 %panels, i64 %k")
+
+
+@dataclass(frozen=True, slots=True)
+class PackTransposed:
+    """Turns up to ``lanes`` rows, ``row`` elements apart, into columns of a panel.
+
+    Element (c, k) goes to k · ``pitch`` + c. Missing rows become columns of zeros. Whole squares
+    are transposed in registers, the edges element by element.
+    """
+
+    dtype: DType
+    lanes: int
+    pitch: int
+    row: int
+
+    @property
+    def symbol(self) -> str:
+        return f"nets_gemm_transposed_{self.dtype}_{self.lanes}_{self.pitch}_{self.row}"
+
+    def text(self) -> str:
+        """``void (ptr from, ptr to, i64 rows, i64 k)``."""
+        nest = Nest()
+        whole = nest.value(f"and i64 %k, {-self.lanes}")
+        all_rows = nest.value(f"icmp eq i64 %rows, {self.lanes}")
+        done = nest.value(f"select i1 {all_rows}, i64 {whole}, i64 0")
+        with nest.loop(0, done, self.lanes) as k:
+            self._square(nest, k)
+        with nest.loop(done, "%k", 1) as k:
+            target = offset(nest, "%to", nest.multiply(k, self.pitch), self.dtype)
+            source = offset(nest, "%from", k, self.dtype)
+            self._edge(nest, source, target)
+        return nest.function(self.symbol, "ptr %from, ptr %to, i64 %rows, i64 %k")
+
+    def _edge(self, nest: Nest, source: str, target: str) -> None:
+        scalar, size = scalar_name(self.dtype), self.dtype.itemsize
+        with nest.loop(0, "%rows", 1) as row:
+            read = offset(nest, source, nest.multiply(row, self.row), self.dtype)
+            write = offset(nest, target, row, self.dtype)
+            value = nest.value(f"load {scalar}, ptr {read}, align {size}")
+            nest.line(f"store {scalar} {value}, ptr {write}, align {size}")
+        with nest.loop("%rows", self.lanes, 1) as row:
+            write = offset(nest, target, row, self.dtype)
+            nest.line(f"store {scalar} {0.0}, ptr {write}, align {size}")
+
+    def _square(self, nest: Nest, k: Count) -> None:
+        """``lanes`` rows of ``lanes`` elements, exchanged in log2(lanes) rounds of shuffles."""
+        lanes, size = self.lanes, self.dtype.itemsize
+        type = f"<{lanes} x {scalar_name(self.dtype)}>"
+        source = offset(nest, "%from", k, self.dtype)
+        rows = []
+        for i in range(lanes):
+            read = offset(nest, source, i * self.row, self.dtype)
+            rows.append(nest.value(f"load {type}, ptr {read}, align {size}"))
+        half = lanes // 2
+        while half:
+            # Rows i and i + half exchange their off-diagonal blocks of half × half.
+            low = [i if not i & half else i - half + lanes for i in range(lanes)]
+            high = [i + half if not i & half else i + lanes for i in range(lanes)]
+            for i in range(lanes):
+                if i & half:
+                    continue
+                x, y = rows[i], rows[i + half]
+                for at, order in ((i, low), (i + half, high)):
+                    mask = ", ".join(f"i32 {lane}" for lane in order)
+                    rows[at] = nest.value(
+                        f"shufflevector {type} {x}, {type} {y}, <{lanes} x i32> <{mask}>"
+                    )
+            half //= 2
+        target = offset(nest, "%to", nest.multiply(k, self.pitch), self.dtype)
+        for i, value in enumerate(rows):
+            write = offset(nest, target, i * self.pitch, self.dtype)
+            nest.line(f"store {type} {value}, ptr {write}, align {size}")

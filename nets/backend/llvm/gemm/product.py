@@ -1,0 +1,273 @@
+"""The loops around the microkernel for one product, and the packing between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from nets.backend.llvm.gemm.blocking import K_BLOCK, Blocking
+from nets.backend.llvm.gemm.kernel import Kernel
+from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.pack import PackColumns, PackRows, PackTransposed, offset
+from nets.ir.types import DType
+
+_Packer = PackRows | PackColumns | PackTransposed
+
+BATCH_PANELS: Final = 8
+"""From this batch size on, the panels are the batch entries."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """``out[b, i, j] = Σ_k x[b, i, k] · y[b, k, j]`` with all sizes positive."""
+
+    dtype: DType
+    batch: int
+    m: int
+    n: int
+    k: int
+    transpose_x: bool
+    transpose_y: bool
+    blocking: Blocking
+
+    @property
+    def name(self) -> str:
+        layout = "nt"[self.transpose_x] + "nt"[self.transpose_y]
+        shape = f"{self.batch}_{self.m}_{self.n}_{self.k}_{layout}"
+        return f"nets_gemm_{self.dtype}x{self.blocking.lanes}_{shape}"
+
+    @property
+    def by_columns(self) -> bool:
+        """Whether panels are groups of columns; else of rows."""
+        return self.n >= self.m
+
+    @property
+    def panels_per_entry(self) -> int:
+        if self.batch >= BATCH_PANELS:
+            return 1
+        if self.by_columns:
+            return -(-self.n // self.blocking.columns)
+        return -(-self.m // self.blocking.rows)
+
+    @property
+    def panels(self) -> int:
+        return self.batch * self.panels_per_entry
+
+    @property
+    def depth(self) -> int:
+        """Steps of k between packed rows and panels: the longest k-block, in whole cache lines."""
+        return -(-min(self.k, K_BLOCK[self.dtype]) // 16) * 16
+
+    @property
+    def a_bytes(self) -> int:
+        blocking = self.blocking
+        return blocking.block_rows * self.depth * self.dtype.itemsize if blocking.pack_a else 0
+
+    @property
+    def workspace_bytes(self) -> int:
+        blocking = self.blocking
+        b_bytes = blocking.block_columns * self.depth * self.dtype.itemsize
+        return self.a_bytes + (b_bytes if blocking.pack_b else 0)
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """Microkernels and packers by symbol, as the loops come to need them."""
+        return {}
+
+    def write(self, symbol: str, parameters: str) -> dict[str, str]:
+        """The function and all it calls, by symbol."""
+        nest = Nest()
+        with self._entries(nest) as (b, low, high):
+            rows: tuple[Count, Count] = (0, self.m)
+            columns: tuple[Count, Count] = (0, self.n)
+            if self.panels_per_entry > 1:
+                if self.by_columns:
+                    columns = self._range(nest, low, high, self.blocking.columns, self.n)
+                else:
+                    rows = self._range(nest, low, high, self.blocking.rows, self.m)
+            sizes = (("x", self.m * self.k), ("y", self.k * self.n), ("out", self.m * self.n))
+            x, y, out = (
+                offset(nest, f"%{name}", nest.multiply(b, size), self.dtype) for name, size in sizes
+            )
+            self._blocks(nest, x, y, out, rows, columns)
+        return {**self.texts, symbol: nest.function(symbol, parameters)}
+
+    @contextmanager
+    def _entries(self, nest: Nest) -> Iterator[tuple[Count, Count, Count]]:
+        """The entries of the batch that the panels touch, with the part of each."""
+        per = self.panels_per_entry
+        if self.batch == 1:
+            yield 0, "%begin", "%end"
+            return
+        last = nest.divide(nest.add("%end", per - 1), per)
+        with nest.loop(nest.divide("%begin", per), last, 1) as b:
+            first = nest.multiply(b, per)
+            low = nest.most(nest.subtract("%begin", first), 0)
+            yield b, low, nest.least(nest.subtract("%end", first), per)
+
+    def _range(
+        self, nest: Nest, low: Count, high: Count, unit: int, size: int
+    ) -> tuple[Count, Count]:
+        return nest.multiply(low, unit), nest.least(nest.multiply(high, unit), size)
+
+    def _blocks(
+        self,
+        nest: Nest,
+        x: str,
+        y: str,
+        out: str,
+        rows: tuple[Count, Count],
+        columns: tuple[Count, Count],
+    ) -> None:
+        """The loops over blocks of k, of columns and of rows."""
+        blocking, block = self.blocking, K_BLOCK[self.dtype]
+        packed_a = "%workspace"
+        packed_b = nest.offset("%workspace", self.a_bytes, "i8")
+        with nest.loop(0, self.k, block) as p:
+            depth = nest.least(nest.subtract(self.k, p), block)
+            add = nest.value(f"icmp ne i64 {p}, 0") if self.k > block else "false"
+            with nest.loop(*columns, blocking.block_columns) as j0:
+                j1 = nest.least(nest.add(j0, blocking.block_columns), columns[1])
+                if blocking.pack_b:
+                    self._pack_b(nest, y, packed_b, p, depth, j0, j1)
+                with nest.loop(*rows, blocking.block_rows) as i0:
+                    i1 = nest.least(nest.add(i0, blocking.block_rows), rows[1])
+                    if blocking.pack_a:
+                        self._pack_a(nest, x, packed_a, p, depth, i0, i1)
+                    for j, width in self._pieces(nest, j0, j1, self.n, blocking.columns):
+                        b = self._b(nest, y, packed_b, p, j0, j)
+                        for i, height in self._pieces(nest, i0, i1, self.m, blocking.rows):
+                            a = self._a(nest, x, packed_a, p, i0, i)
+                            at = nest.add(nest.multiply(i, self.n), j)
+                            c = offset(nest, out, at, self.dtype)
+                            kernel = self._kernel(height, width)
+                            row_bytes = self.n * self.dtype.itemsize
+                            nest.line(
+                                f"call void @{self._use(kernel)}(ptr {a}, ptr {b}, ptr {c}, "
+                                f"i64 {row_bytes}, i64 {depth}, i1 {add})"
+                            )
+
+    def _pieces(
+        self, nest: Nest, low: Count, high: Count, size: int, unit: int
+    ) -> Iterator[tuple[Count, int]]:
+        """Loops over the whole tiles from low to high, and then over the last, smaller one.
+
+        ``high`` is a multiple of the unit, or ``size``.
+        """
+        whole = size - size % unit
+        if whole:
+            with nest.loop(low, nest.least(high, whole), unit) as at:
+                yield at, unit
+        if size % unit:
+            with nest.loop(nest.most(low, whole), high, unit) as at:
+                yield at, size % unit
+
+    def _use(self, part: Kernel | _Packer) -> str:
+        """The symbol of a part, whose text the function then comes with."""
+        if part.symbol not in self.texts:
+            self.texts[part.symbol] = part.text()
+        return part.symbol
+
+    def _kernel(self, rows: int, columns: int) -> Kernel:
+        blocking = self.blocking
+        if not self.transpose_x:
+            a_row, a_step = (self.depth if blocking.pack_a else self.k), 1
+        else:
+            a_row, a_step = 1, (blocking.rows if blocking.pack_a else self.m)
+        vectors = -(-columns // blocking.lanes)
+        b_step = vectors * blocking.lanes if blocking.pack_b else self.n
+        adds = self.k > K_BLOCK[self.dtype]
+        return Kernel(
+            self.dtype, blocking.lanes, rows, columns, a_row, a_step, b_step, blocking.pack_b, adds
+        )
+
+    # Where the operands are, and how they get there. Panels are `depth` · width elements long.
+    def _a(self, nest: Nest, x: str, packed: str, p: Count, i0: Count, i: Count) -> str:
+        if self.blocking.pack_a:
+            at = nest.multiply(nest.subtract(i, i0), self.depth)
+            return offset(nest, packed, at, self.dtype)
+        return self._x(nest, x, p, i)
+
+    def _x(self, nest: Nest, x: str, p: Count, i: Count) -> str:
+        if self.transpose_x:
+            return offset(nest, x, nest.add(nest.multiply(p, self.m), i), self.dtype)
+        return offset(nest, x, nest.add(nest.multiply(i, self.k), p), self.dtype)
+
+    def _b(self, nest: Nest, y: str, packed: str, p: Count, j0: Count, j: Count) -> str:
+        if self.blocking.pack_b:
+            at = nest.multiply(nest.subtract(j, j0), self.depth)
+            return offset(nest, packed, at, self.dtype)
+        return self._y(nest, y, p, j)
+
+    def _y(self, nest: Nest, y: str, p: Count, j: Count) -> str:
+        if self.transpose_y:
+            return offset(nest, y, nest.add(nest.multiply(j, self.k), p), self.dtype)
+        return offset(nest, y, nest.add(nest.multiply(p, self.n), j), self.dtype)
+
+    def _pack_a(
+        self, nest: Nest, x: str, packed: str, p: Count, depth: Count, i0: Count, i1: Count
+    ) -> None:
+        if self.transpose_x:
+            source, unit = self._x(nest, x, p, i0), self.blocking.rows
+            self._pack_panels(nest, source, packed, depth, (i0, i1, self.m), unit, unit)
+            return
+        rows = nest.subtract(i1, i0)
+        part = PackRows(self.dtype, self.k, self.depth)
+        self._call_pack(nest, part, self._x(nest, x, p, i0), packed, rows, depth)
+
+    def _pack_b(
+        self, nest: Nest, y: str, packed: str, p: Count, depth: Count, j0: Count, j1: Count
+    ) -> None:
+        lanes, unit = self.blocking.lanes, self.blocking.columns
+        if not self.transpose_y:
+            source = self._y(nest, y, p, j0)
+            self._pack_panels(nest, source, packed, depth, (j0, j1, self.n), unit, lanes)
+            return
+        for j, width in self._pieces(nest, j0, j1, self.n, unit):
+            panel = self._b(nest, y, packed, p, j0, j)
+            pitch = -(-width // lanes) * lanes
+            for first in range(0, width, lanes):
+                part = PackTransposed(self.dtype, lanes, pitch, self.k)
+                source = self._y(nest, y, p, nest.add(j, first))
+                target = offset(nest, panel, first, self.dtype)
+                self._call_pack(nest, part, source, target, min(lanes, width - first), depth)
+
+    def _pack_panels(
+        self,
+        nest: Nest,
+        source: str,
+        packed: str,
+        depth: Count,
+        span: tuple[Count, Count, int],
+        unit: int,
+        whole: int,
+    ) -> None:
+        """Columns from span[0] below span[1], of span[2] in all, into panels of ``unit``.
+
+        A last, narrower panel is padded to a multiple of ``whole``.
+        """
+        low, high, size = span
+        end = size - size % unit
+        stride = self.depth * unit
+        if end:
+            part = PackColumns(self.dtype, unit, unit, size, stride)
+            count = nest.divide(nest.most(nest.subtract(nest.least(high, end), low), 0), unit)
+            self._call_pack(nest, part, source, packed, count, depth)
+        if size % unit:
+            pitch = -(-(size % unit) // whole) * whole
+            part = PackColumns(self.dtype, size % unit, pitch, size, stride)
+            with nest.loop(nest.most(low, end), high, unit) as at:
+                done = nest.subtract(at, low)
+                last = offset(nest, source, done, self.dtype)
+                target = offset(nest, packed, nest.multiply(done, self.depth), self.dtype)
+                self._call_pack(nest, part, last, target, 1, depth)
+
+    def _call_pack(
+        self, nest: Nest, part: _Packer, source: str, target: str, count: Count, depth: Count
+    ) -> None:
+        nest.line(
+            f"call void @{self._use(part)}(ptr {source}, ptr {target}, i64 {count}, i64 {depth})"
+        )
