@@ -148,13 +148,13 @@ class Operators:
     # -------------------------------------------------------------------- elements
 
     def __getitem__(self, key: Any) -> Tensor:
-        return indexing.getitem(self, key)
+        return F.getitem(self, key)
 
     def __setitem__(self, key: Any, value: TensorLike) -> None:
-        assignment.setitem(self, key, value)
+        F.setitem(self, key, value)
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (indexing.getitem(self, i) for i in range(indexing.length(self)))
+        return (F.getitem(self, i) for i in range(F.length(self)))
 
     def detach(self) -> Tensor:
         """The same elements without the way they were computed: no gradient passes."""
@@ -313,4 +313,3 @@ class Operators:
 
 # Last, for the functions are written in terms of tensors, which have these operators.
 from nets.frontend import functions as F  # noqa: E402
-from nets.frontend.functions import assignment, indexing  # noqa: E402

@@ -39,6 +39,7 @@ from nets.frontend.functions.arithmetic import (
     subtract,
     where,
 )
+from nets.frontend.functions.assignment import setitem as setitem
 from nets.frontend.functions.comparison import (
     equal,
     greater,
@@ -71,6 +72,8 @@ from nets.frontend.functions.creation import (
 )
 from nets.frontend.functions.einsum import einsum
 from nets.frontend.functions.gradient import astype, stop_gradient
+from nets.frontend.functions.indexing import getitem as getitem
+from nets.frontend.functions.indexing import length as length
 from nets.frontend.functions.indexing import slice_, take, take_along_axis
 from nets.frontend.functions.joining import (
     append,
