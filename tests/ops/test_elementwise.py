@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from single_op import run
+from single_op import program, type_of
 
 from nets.backend.numpy.interpreter import evaluate
 from nets.errors import DTypeError
@@ -21,6 +21,14 @@ from nets.passes.vjp import vjp
 from tests.property.results import assert_same
 
 NAN, INF = math.nan, math.inf
+
+
+def run(name: str, *arrays: Array, **attributes: Any) -> Array:
+    """The reference result of the op, whose inferred type must be that of the array."""
+    function = program(name, [type_of(array) for array in arrays], **attributes)
+    (result,) = evaluate(function, arrays)
+    assert function.returned[0].type == type_of(result)
+    return result
 
 
 def wrap(n: int, dtype: type) -> int:

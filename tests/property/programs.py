@@ -12,8 +12,8 @@ ones, joined to one type by broadcasts and casts. Elementwise ops are drawn from
 a new one takes part at once. What nobody uses is returned, at least one value and at most four.
 
 Inexact values (``nets.Trait.EXACT``) never reach an op that jumps, such as floor or a comparison:
-a result one ulp off would then be wrong by a whole step. ``smooth=True`` leaves out integers and
-jumps altogether, for tests of gradients.
+a result one ulp off would then be wrong by a whole step. ``smooth=True`` leaves out integers,
+jumps and stop_gradient altogether, for tests of gradients.
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ JUMPS = frozenset(
     )
 )
 """Ops that turn a small difference of an operand into a large one."""
+
+NOT_ITS_SLOPE = frozenset(("stop_gradient",))
+"""Ops whose derivative is by definition not that of their function."""
 
 _AXES = (2, 3, 1, 5, 4, 7, 0, 8, 13, 16, 17, 33, 64, 67)
 
@@ -184,6 +187,8 @@ class _Grower:
         jumps = name in JUMPS or (name == "cast" and not attributes["dtype"].is_float)
         if jumps and (self.smooth or not self.inexact.isdisjoint(operands)):
             return None
+        if self.smooth and name in NOT_ITS_SLOPE:
+            return None
         try:
             result = self.emitter.emit(name, *operands, **attributes)
         except (ShapeError, DTypeError):
@@ -247,14 +252,24 @@ _UNARY = _elementwise(1)
 _BINARY = _elementwise(2)
 
 
+_PARTLY_DEFINED = ("log", "log1p", "sqrt", "rsqrt", "power")
+"""Ops that are NaN for negative operands, and mostly get none, for NaN hides what follows."""
+
+
 def _unary(g: _Grower) -> None:
-    g.emit(g.pick(_UNARY), g.value())
+    name, x = g.pick(_UNARY), g.value()
+    g.emit(name, _positive(g, x) if name in _PARTLY_DEFINED else x)
+
+
+def _positive(g: _Grower, x: Value) -> Value:
+    return (g.emit("abs", x) or x) if g.below(4) else x
 
 
 def _binary(g: _Grower) -> None:
-    x = g.value()
+    name, x = g.pick(_BINARY), g.value()
     y = g.like(x)
-    g.emit(g.pick(_BINARY), *((x, y) if g.below(2) else (y, x)))
+    x, y = (x, y) if g.below(2) else (y, x)
+    g.emit(name, _positive(g, x) if name in _PARTLY_DEFINED else x, y)
 
 
 def _select(g: _Grower) -> None:
