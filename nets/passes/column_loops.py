@@ -14,8 +14,9 @@ from functools import partial
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Block, Operation, Value
 from nets.ir.types import BufferType
+from nets.ops.emitter import tensor_type
 from nets.passes.element_builder import ElementBuilder, Index
-from nets.passes.group import Group, arranged
+from nets.passes.group import Group, arranged, reduced_index
 from nets.passes.loop_nests import (
     PARALLEL_TRIPS,
     PARALLEL_WORK,
@@ -111,7 +112,15 @@ def _emit_few_rows(s: ElementBuilder, group: Group, kept: Index) -> None:
         store_elements(s, group.full_outputs, index)
     for op in group.reductions:
         s.define(op.result, kept, totals[op] if op in totals else empty_result(s, op))
-    store_elements(s, group.reduced_outputs, kept)
+    _store_reduced(s, group, kept)
+
+
+def _store_reduced(s: ElementBuilder, group: Group, kept: Index) -> None:
+    """Store the outputs with one element per result, at the positions along the kept axes."""
+    for value, buffer in group.reduced_outputs:
+        shape = tensor_type(value).static_shape
+        place = reduced_index(group.space, shape, kept)
+        s.store(s.read(value, place), buffer, linear(place, shape))
 
 
 class _Columns:
@@ -211,11 +220,10 @@ class _Columns:
 
     def _emit_results(self) -> None:
         """Store what has an element per column, from the combined results."""
-        outputs = self.group.reduced_outputs
-        if not outputs:
+        if not self.group.reduced_outputs:
             return
         s, columns = self.s, Extent(self.space.sizes(self.space.columns))
         with s.body(Block()) as body:
-            store_elements(s, outputs, (*self.outer.index, *columns.index))
+            _store_reduced(s, self.group, (*self.outer.index, *columns.index))
             s.yield_()
         build_nest(s, columns, body, self.work)

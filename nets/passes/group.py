@@ -11,6 +11,8 @@ from nets.ir.core import Operation, Trait, Value
 from nets.ops.emitter import tensor_type
 from nets.passes.iteration import Space, map_space, reduction_space
 
+Index = tuple[Affine, ...]
+
 Output = tuple[Value, Value]
 """A tensor and the buffer that is to hold it."""
 
@@ -57,18 +59,40 @@ class Group:
 
     @cached_property
     def work(self) -> int:
-        """Estimated work per element: arithmetic and the loads and stores around it."""
-        arithmetic = sum(COSTLY_WORK if op.has(Trait.COSTLY) else 1 for op in self.ops)
-        inputs = {v for op in self.ops for v in op.operands if v not in self.results}
-        return arithmetic + len(inputs) + len(self.full_outputs)
+        """Estimated work per element of the space: arithmetic, and loads and stores around it."""
+        full = [op for op in self.ops if self._is_per_element(op)]
+        arithmetic = sum(COSTLY_WORK if op.has(Trait.COSTLY) else 1 for op in full)
+        inputs = {v for op in full for v in op.operands if v not in self.results}
+        return 1 + arithmetic + len(inputs) + len(self.full_outputs)
+
+    def _is_per_element(self, op: Operation) -> bool:
+        leading = op.operands[0] if op.has(Trait.REDUCTION) else op.results[0]
+        return tensor_type(leading).shape == self.space.shape
 
 
-def arranged(
-    space: Space, parts: Sequence[tuple[tuple[int, ...], Sequence[Affine]]]
-) -> tuple[Affine, ...]:
+def arranged(space: Space, parts: Sequence[tuple[tuple[int, ...], Index]]) -> Index:
     """An index of the full shape out of the positions along some axes each."""
     index = [Affine()] * len(space.shape)
     for axes, positions in parts:
         for axis, position in zip(axes, positions, strict=True):
             index[axis] = position
     return tuple(index)
+
+
+def reduced_index(space: Space, shape: tuple[int, ...], kept: Index) -> Index:
+    """The index of a reduced value of that shape at the positions ``kept`` along the kept axes.
+
+    The shape may have other axes of size 1 than the result of the reduction.
+    """
+    sizes = space.result_shape
+    positions = iter(p for p, size in zip(kept, sizes, strict=True) if size != 1)
+    return tuple(Affine() if size == 1 else next(positions) for size in shape)
+
+
+def is_reduced(space: Space, shape: tuple[int, ...]) -> bool:
+    """Whether a value of that shape has an element per result of the space's reductions."""
+    return _long_axes(shape) == _long_axes(space.result_shape)
+
+
+def _long_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)

@@ -20,7 +20,7 @@ from nets.ops.emitter import tensor_type
 from nets.ops.loop import ARG_COMBINERS, reduce_block, reduce_lanes
 from nets.ops.registry import OpDef
 from nets.passes.element_builder import ElementBuilder, Index
-from nets.passes.group import Group, arranged
+from nets.passes.group import Group, arranged, is_reduced, reduced_index
 from nets.passes.loop_nests import (
     PARALLEL_TRIPS,
     PARALLEL_WORK,
@@ -130,16 +130,22 @@ class _Rows:
                     self._reduce(reductions, stores)
                     stores = ()
         for value, buffer in self.group.reduced_outputs:
-            scalar = self.s.read(value, self.outer.index)
-            self.s.store(scalar, buffer, linear(self.outer.index, self.space.result_shape))
+            place, shape = self._row_index(value)
+            self.s.store(self.s.read(value, place), buffer, linear(place, shape))
+
+    def _row_index(self, value: Value) -> tuple[Index, tuple[int, ...]]:
+        """The index of a value with one element per row, and its shape."""
+        shape = tensor_type(value).static_shape
+        return reduced_index(self.space, shape, self.outer.index), shape
 
     def _compute_row_scalars(self, phase: Phase) -> None:
         """Compute what depends on the row alone once, before the loop over its elements."""
         for op in self.group.ops:
             value = op.results[0]
-            is_of_row = tensor_type(value).shape == self.space.result_shape
-            if is_of_row and op.has(Trait.ELEMENTWISE) and self.levels[value] <= phase.level:
-                self.s.read(value, self.outer.index)
+            if op.has(Trait.ELEMENTWISE) and self.levels[value] <= phase.level:
+                shape = tensor_type(value).static_shape
+                if shape != self.space.shape and is_reduced(self.space, shape):
+                    self.s.read(value, self._row_index(value)[0])
 
     def _batches(self, reductions: Sequence[Operation]) -> list[list[Operation]]:
         """The reductions that can share a ``loop.reduce``: of one number of lanes and blocks."""
