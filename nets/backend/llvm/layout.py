@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from nets.backend.llvm.gemm_call import panel_bytes
+from nets.backend.llvm.gemm_call import gemm_plan
 from nets.backend.llvm.target import Target
 from nets.errors import CompileError
 from nets.ir.core import Function, Operation, Value
@@ -46,7 +46,7 @@ class Layout:
         """CompileError where plan_memory has not run."""
         scratch, end = _scratch_places(function)
         gemms = [op for op in function.walk() if op.name == "loop.gemm"]
-        panels = max((aligned(panel_bytes(op, target)) for op in gemms), default=0)
+        panels = max((aligned(gemm_plan(op, target).workspace_bytes) for op in gemms), default=0)
         return Layout(_arena_bytes(function), end + panels, scratch, end)
 
 

@@ -8,8 +8,10 @@ from typing import Final
 
 from nets.backend.llvm.arithmetic import all_lanes, emit_arithmetic
 from nets.backend.llvm.code import Code, Sink
+from nets.backend.llvm.gemm import GemmPlan
+from nets.backend.llvm.gemm_call import gemm_plan, is_worth_a_fork
 from nets.backend.llvm.layout import Layout
-from nets.backend.llvm.memory import MEMORY
+from nets.backend.llvm.memory import MEMORY, buffer_base
 from nets.backend.llvm.module import ModuleText
 from nets.backend.llvm.nests import Nest, outer_values
 from nets.backend.llvm.reduce import call_tree_combine
@@ -66,7 +68,10 @@ class FunctionEmitter:
         self._write(_Open(iter(block), lambda end: None))
 
     def nest(self, op: Operation) -> None:
-        """Write the loop of a nest, or of the range of a parallel loop the function got."""
+        """Write the loop of a nest, or the part of a kernel or parallel loop that is called for."""
+        if not op.regions:
+            self.call_gemm(op, gemm_plan(op, self.module.target), "%begin", "%end")
+            return
         lo, hi = (self.code.name(bound) for bound in op.operands[:2])
         if self.parallel:
             self._write(self.open_loop(op, "%begin", "%end", 1, lo))
@@ -271,8 +276,22 @@ class FunctionEmitter:
         )
 
     def gemm(self, op: Operation) -> None:
-        """loop.gemm: the kernel over its panels, shared out between threads if worth it."""
-        raise CompileError("loop.gemm has no kernel yet")
+        """loop.gemm: its kernel over all panels, shared among threads if that is worth it."""
+        plan = gemm_plan(op, self.module.target)
+        if not self.parallel and is_worth_a_fork(op, plan):
+            nest = self.outline(op)
+            self.dispatch(nest.symbol, self.argument(nest), str(plan.panels))
+        elif plan.panels:
+            self.call_gemm(op, plan, "0", str(plan.panels))
+
+    def call_gemm(self, op: Operation, plan: GemmPlan, begin: str, end: str) -> None:
+        """Call the kernel for some of its panels."""
+        for symbol, text in plan.texts.items():
+            self.module.add(symbol, text)
+        buffers = [f"ptr {buffer_base(self.code, buffer)}" for buffer in op.operands]
+        place = self.slice_address(self.layout.panels)
+        arguments = ", ".join([*buffers, f"ptr {place}", f"i64 {begin}", f"i64 {end}"])
+        self.code.line(f"call void @{plan.symbol}({arguments})")
 
     def nothing(self, op: Operation) -> None:
         """Buffers get their address where they are used."""
