@@ -75,6 +75,10 @@ class Binding:
             both = ", ".join(map(str, sorted(self.static & self.donated, key=str)))
             raise ArgumentError(f"{both} of {self.name} cannot be both static and donated")
 
+    def of_method(self, method: Callable[..., Any]) -> Binding:
+        """The binding of the function bound to its first argument."""
+        return Binding(method, *_bound(self.static), *_bound(self.donated))
+
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """The call with keywords moved into their positions and static arguments set apart."""
         if kwargs:
@@ -105,9 +109,10 @@ class Binding:
         """Names of the dynamic positional arguments of a call."""
         count = len(call.args) + sum(isinstance(key, int) for key, _ in call.static)
         taken = {key for key, _ in call.static}
-        return [self._root(i) for i in range(count) if i not in taken]
+        return [self.root(i) for i in range(count) if i not in taken]
 
-    def _root(self, position: int) -> str:
+    def root(self, position: int) -> str:
+        """The name of the parameter at a position; ``args_0`` for the first beyond them."""
         if position < len(self.positional):
             return self.positional[position]
         return f"{self._rest or 'args'}_{position - len(self.positional)}"
@@ -153,6 +158,12 @@ class Binding:
             return {name}
         known = ", ".join((*self.positional, *sorted(self._keyword_only))) or "no parameters"
         raise ArgumentError(f"{option}_argnames={name!r}: {self.name} has {known}")
+
+
+def _bound(selected: frozenset[int | str]) -> tuple[list[int], list[str]]:
+    """Positions and names after the first parameter, which is bound."""
+    numbers = sorted(key - 1 for key in selected if isinstance(key, int) and key > 0)
+    return numbers, []
 
 
 def function_name(function: Callable[..., Any]) -> str:

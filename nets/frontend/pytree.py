@@ -39,7 +39,7 @@ class Step(NamedTuple):
 
     def __str__(self) -> str:
         """As it is written in Python: ``[0]``, ``['w']`` or ``.w``."""
-        if _has_attributes(self.container):
+        if _attribute_names(self.container) is not None:
             return f".{self.key}"
         return f"[{self.key!r}]"
 
@@ -146,6 +146,11 @@ def flatten(tree: Any) -> tuple[list[Any], TreeDef]:
     return leaves, TreeDef(tuple(tokens), len(leaves), orders)
 
 
+def is_container(kind: Any) -> bool:
+    """Is an object of this class a container whose leaves are flattened?"""
+    return kind in (tuple, list, NoneType, *_DICTS) or _attribute_names(kind) is not None
+
+
 def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     """The same nest with ``function`` of each leaf in its place."""
     leaves, treedef = flatten(tree)
@@ -177,14 +182,8 @@ def unique(names: Sequence[str]) -> list[str]:
     return result
 
 
-def _has_attributes(kind: type) -> bool:
-    return hasattr(kind, "__dataclass_fields__") or (
-        issubclass(kind, tuple) and hasattr(kind, "_fields")
-    )
-
-
 @lru_cache(maxsize=512)
-def _attribute_names(kind: type) -> tuple[str, ...] | None:
+def _attribute_names(kind: Any) -> tuple[str, ...] | None:
     """The fields of a named tuple or dataclass; None for any other class."""
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return tuple(kind._fields)

@@ -8,13 +8,14 @@ and is bound when the function is called, or inlined into the outer scope.
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -57,19 +58,31 @@ def user_location() -> Location | None:
     return None
 
 
+class Capture(NamedTuple):
+    """Something from outside that a function uses."""
+
+    source: Any
+    """The Tensor to be bound: an eager one itself, or one of the value of an outer scope."""
+    argument: Value
+    """Its stand-in in the function."""
+    tensor: Any
+    """The Tensor that was used."""
+    value: Value
+    """What it held then."""
+
+
 class Scope:
     """One function while it is traced.
 
-    ``captures`` maps the identity of a captured object to (object, argument): the object is an
-    eager Tensor or a traced Tensor of an outer scope, the argument its stand-in in this function.
-    Captured arguments follow the declared ones, in order of first use.
+    ``captures`` lists what was taken from outside, in order of first use; captured arguments
+    follow the declared ones.
     """
 
     def __init__(self, function: Function) -> None:
         self.function = function
         self.emitter = GraphEmitter(Builder(function.body))
         self.outer: Scope | None = None
-        self.captures: dict[int, tuple[Any, Value]] = {}
+        self.captures: dict[int, Capture] = {}
 
     def owns(self, value: Value) -> bool:
         """Is the value defined in the body of this scope's function?"""
@@ -97,13 +110,24 @@ class Scope:
         return self._capture(x, value.type)
 
     def _capture(self, tensor: Any, type: TensorType) -> Value:
+        """One argument per eager tensor, which is read at each call, or per outer value."""
         key = id(tensor._value) if tensor.is_traced else id(tensor)
         found = self.captures.get(key)
         if found is None:
-            hint = f"captured_{len(self.captures)}"
-            found = (tensor, self.function.body.add_argument(type, hint))
-            self.captures[key] = found
-        return found[1]
+            argument = self.function.body.add_argument(type, f"captured_{len(self.captures)}")
+            # Of an outer trace the value is meant, whatever becomes of the tensor.
+            source = copy.copy(tensor) if tensor.is_traced else tensor
+            found = self.captures[key] = Capture(source, argument, tensor, tensor._value)
+        return found.argument
+
+    def undo_mutation(self) -> Any:
+        """Give tensors from outside their values back; one that had lost it, or None."""
+        mutated = None
+        for capture in self.captures.values():
+            if capture.tensor._value is not capture.value:
+                capture.tensor._value = capture.value
+                mutated = mutated or capture.tensor
+        return mutated
 
 
 def constant_array(x: Any) -> np.ndarray[Any, Any]:

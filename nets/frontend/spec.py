@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -19,11 +18,13 @@ _FORM: Final = re.compile(r"\s*(\w+)\s*(?:\[(.*)\])?\s*", re.ASCII)
 _MAX_DIM: Final = 2**62
 
 
-@dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """The type of an argument of ``lower``; prints as ``f32[32, 784]``."""
+    """The type of an argument of ``lower``; prints as ``f32[32,784]``."""
 
-    type: TensorType
+    __slots__ = ("type",)
+
+    def __init__(self, type: TensorType) -> None:
+        self.type = type
 
     @property
     def shape(self) -> Shape:
@@ -33,6 +34,12 @@ class TensorSpec:
     def dtype(self) -> np.dtype[np.generic]:
         return self.type.dtype.numpy
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TensorSpec) and self.type == other.type
+
+    def __hash__(self) -> int:
+        return hash(self.type)
+
     def __str__(self) -> str:
         return short(self.type)
 
@@ -41,8 +48,8 @@ class TensorSpec:
 
 
 def short(type: TensorType) -> str:
-    """``f32[32, 784]``: the form users write and messages show."""
-    return f"{type.dtype}[{', '.join(map(str, type.shape))}]"
+    """``f32[32,784]``: the form users write and messages show."""
+    return f"{type.dtype}[{','.join(map(str, type.shape))}]"
 
 
 def spec(form: str | Sequence[Dim], dtype: npt.DTypeLike | None = None) -> TensorSpec:

@@ -1,0 +1,239 @@
+"""Lowered: a traced function for one signature, to be looked into, compiled and exported."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from nets.backend.numpy.interpreter import evaluate as interpret
+from nets.errors import ArgumentError, ParseError
+from nets.frontend.binding import Binding
+from nets.frontend.compile import Compilation, CompileOptions, Executable
+from nets.frontend.program import Program
+from nets.frontend.pytree import TreeDef, flatten
+from nets.frontend.scope import leaked, user_location
+from nets.frontend.signature import (
+    Input,
+    LeafError,
+    at_argument,
+    locate_leaves,
+    read_leaves,
+    static_key,
+)
+from nets.frontend.spec import short
+from nets.frontend.tensor import Tensor
+from nets.frontend.variable import Array, Variable, variable
+from nets.ir.core import Function, Module
+from nets.ir.parser import parse_module
+from nets.ops.registry import lookup
+
+_BACKENDS: Final = {"native": "llvm", "llvm": "llvm", "numpy": "numpy"}
+
+
+class Lowered:
+    """The program of a function for arguments of given types.
+
+    ``function`` is the traced IR. Its arguments are named ``argument_names`` (the leaves of the
+    arguments, then captured tensors), its results ``result_names``.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        binding: Binding,
+        treedef: TreeDef,
+        static: tuple[Any, ...],
+        options: CompileOptions,
+    ) -> None:
+        self.program = program
+        self.options = options
+        self._binding = binding
+        self._treedef = treedef
+        self._static = static
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def name(self) -> str:
+        """The name of the function, in IR and in exported libraries."""
+        return self.program.function.name
+
+    @property
+    def function(self) -> Function:
+        """The traced function; passes work on copies."""
+        return self.program.function
+
+    @property
+    def argument_names(self) -> list[str]:
+        """Names of the arguments in flattened order, as in ``params_0_w``."""
+        return self.program.argument_names
+
+    @property
+    def result_names(self) -> list[str]:
+        """Names of the results: ``out``, ``out_0``, or the keys of a dict."""
+        return self.program.result_names
+
+    @property
+    def captures(self) -> tuple[Tensor, ...]:
+        """The tensors from outside that the function uses: its last arguments."""
+        return self.program.captures
+
+    @property
+    def in_tree(self) -> TreeDef:
+        """The nest of ``(args, kwargs)``, static arguments left out."""
+        return self._treedef
+
+    @property
+    def out_tree(self) -> TreeDef:
+        """The nest of the result."""
+        return self.program.tree
+
+    # --------------------------------------------------------------------- stages
+
+    @cached_property
+    def compilation(self) -> Compilation:
+        """The stages of its compilation, each made when first asked for."""
+        return Compilation(self.function, self.options)
+
+    def ir(self, stage: str = "optimized") -> str:
+        """The text of a stage: "traced", "optimized" or "loops"."""
+        return self.compilation.ir(stage)
+
+    def llvm(self) -> str:
+        """The LLVM IR of the native code."""
+        return self.compilation.llvm()
+
+    def asm(self) -> str:
+        """The assembly of the native code."""
+        return self.compilation.asm()
+
+    def stats(self) -> dict[str, Any]:
+        """Milliseconds per pass."""
+        return self.compilation.stats()
+
+    def cost(self) -> dict[str, Any]:
+        """Arithmetic operations, bytes moved, peak memory."""
+        return self.compilation.cost()
+
+    def compile(self, backend: str = "native", threads: int | None = None) -> Compiled:
+        """A callable that takes the arguments the function was lowered for.
+
+        ``backend``: "native", or "numpy" for the reference.
+        """
+        if backend not in _BACKENDS:
+            raise ArgumentError(f'backend is "native" or "numpy", not {backend!r}')
+        changes: dict[str, Any] = {"backend": _BACKENDS[backend]}
+        if threads is not None:
+            changes["threads"] = threads
+        options = dataclasses.replace(self.options, **changes)
+        if options == self.options:
+            return Compiled(self, self.compilation.executable)
+        return Compiled(self, Compilation(self.function, options).executable)
+
+    def __str__(self) -> str:
+        return self.ir("traced")
+
+    def __repr__(self) -> str:
+        return f"<lowered function {self.name}>"
+
+    # ------------------------------------------------------------------- arguments
+
+    def arrays(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Array]:
+        """The arrays of a call, captured tensors last.
+
+        ArgumentError where structure, shape, dtype or a static value is not what was lowered.
+        """
+        call = self._binding.call(args, kwargs)
+        self._binding.check(*call.merged(call.args, call.kwargs))
+        leaves, treedef = flatten((call.args, call.kwargs))
+        if treedef != self._treedef or static_key(call, self.name) != self._static:
+            raise ArgumentError(
+                f"{self.name} was lowered for other containers or static values", user_location()
+            )
+        try:
+            arrays, keys = read_leaves(leaves)
+        except LeafError as error:
+            places = locate_leaves(self._binding, call, treedef)
+            raise at_argument(error, places) from None
+        fitting = [
+            _fitting(array, weak, entry)
+            for array, (_, _, weak), entry in zip(arrays, keys, self.program.inputs, strict=True)
+        ]
+        return fitting + [_captured(tensor) for tensor in self.captures]
+
+
+class Compiled:
+    """A lowered function, compiled; records no gradients."""
+
+    def __init__(self, lowered: Lowered, executable: Executable) -> None:
+        self.lowered = lowered
+        self._executable = executable
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _nest(self.lowered, self._executable(self.lowered.arrays(args, kwargs)))
+
+    def __repr__(self) -> str:
+        return f"<compiled function {self.lowered.name}>"
+
+
+def _nest(lowered: Lowered, arrays: Sequence[Array]) -> Any:
+    return lowered.out_tree.unflatten([Tensor._of(variable(array)) for array in arrays])
+
+
+def _fitting(array: Array, weak: bool, entry: Input) -> Array:
+    """The array, if it is what the argument was lowered for; a Python number takes its dtype."""
+    expected = entry.type.dtype.numpy
+    if array.shape == entry.type.shape:
+        if array.dtype == expected:
+            return array
+        if weak and np.can_cast(array.dtype, expected, "same_kind"):
+            return array.astype(expected)
+    given = f"{array.dtype}[{','.join(map(str, array.shape))}]"
+    raise ArgumentError(
+        f"argument {entry.path} is {given}; the function was lowered for {short(entry.type)}",
+        user_location(),
+    )
+
+
+def _captured(tensor: Tensor) -> Array:
+    if not isinstance(tensor._value, Variable):
+        raise leaked(tensor)
+    return tensor._value.data
+
+
+# ------------------------------------------------------------------------ IR as text
+
+
+def parse_ir(text: str) -> Module:
+    """The module that an IR text describes; ParseError or VerifyError where it is none."""
+    if not isinstance(text, str):
+        raise ParseError(f"IR text is a str, not {type(text).__name__}")
+    return parse_module(text, lookup)
+
+
+def evaluate(program: Lowered | Module | Function | str, *arrays: Any) -> Any:
+    """Run the reference interpreter.
+
+    A ``Lowered`` takes and gives what its function does. IR (a function, a module with one, or
+    their text) takes an array per argument and gives the list of its results as NumPy arrays.
+    """
+    if isinstance(program, Lowered):
+        return _nest(program, interpret(program.function, program.arrays(arrays, {})))
+    function = _only_function(program)
+    given = [np.asarray(array) for array in arrays]
+    return interpret(function, given)
+
+
+def _only_function(program: Module | Function | str) -> Function:
+    if isinstance(program, Function):
+        return program
+    module = parse_ir(program) if isinstance(program, str) else program
+    if len(module.functions) != 1:
+        names = ", ".join(module.functions) or "none"
+        raise ArgumentError(f"nets.evaluate runs one function; the module has {names}")
+    (function,) = module.functions.values()
+    return function

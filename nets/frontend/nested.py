@@ -1,0 +1,61 @@
+"""Nested: a function staged from inside the trace of another one.
+
+It is traced to a function of its own, whose arguments are the leaves of some arguments of the call.
+What else it uses of the outer trace is captured, and bound when the function is inlined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nets.frontend.binding import Binding
+from nets.frontend.dispatch import as_tensor
+from nets.frontend.program import Program, lift_results, stage
+from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
+from nets.frontend.scope import current_scope
+from nets.frontend.signature import Input
+from nets.frontend.tensor import Tensor
+from nets.ir.core import Value
+
+
+def stage_nested(
+    name: str,
+    binding: Binding,
+    args: Sequence[Any],
+    positions: Sequence[int],
+    run: Callable[[Sequence[Any]], Any],
+) -> tuple[Program, list[Value]]:
+    """The Program of ``run(args)`` as a function of the leaves at ``positions``.
+
+    Also gives the values of the outer trace for its arguments. The other ``args`` stay as they
+    are.
+    """
+    scope = current_scope()
+    assert scope is not None
+    leaves, treedef = flatten([args[position] for position in positions])
+    tensors = [as_tensor(leaf) for leaf in leaves]
+    values = [scope.lift(tensor) for tensor in tensors]
+    inputs = _inputs([binding.root(position) for position in positions], treedef, tensors)
+
+    def body(traced: list[Tensor]) -> tuple[list[Value], TreeDef]:
+        replaced = list(args)
+        for position, part in zip(positions, treedef.unflatten(traced), strict=True):
+            replaced[position] = part
+        return lift_results(run(replaced))
+
+    return stage(name, inputs, body), values
+
+
+def _inputs(roots: Sequence[str], treedef: TreeDef, tensors: Sequence[Tensor]) -> list[Input]:
+    places = [(roots[first.key], rest) for first, *rest in treedef.paths()]
+    names = unique([identifier(root, rest) for root, rest in places])
+    return [
+        Input(name, expression(root, rest), tensor.type, tensor._weak)
+        for name, (root, rest), tensor in zip(names, places, tensors, strict=True)
+    ]
+
+
+def inlined(program: Program, arguments: Sequence[Value]) -> Any:
+    """The result of the program inserted into the current trace, in its nest."""
+    return program.tree.unflatten([Tensor._of(x) for x in program.inline(arguments)])

@@ -1,0 +1,155 @@
+"""Program: a Python function as a function of tensor IR, for one signature.
+
+``stage`` opens a scope, lets Python code run on traced tensors, and closes the function with a
+``return``. What fails on the way leaves nothing behind: the scope is popped and the function
+dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nets.errors import MutatedArgumentError, NetsError, TraceError, UnsupportedObjectError
+from nets.frontend.conversion import is_scalar
+from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
+from nets.frontend.scope import Scope, current_scope, enter, user_location
+from nets.frontend.signature import Input
+from nets.frontend.spec import short
+from nets.frontend.tensor import Tensor
+from nets.ir.clone import inline
+from nets.ir.core import Function, Value
+from nets.ops.emitter import tensor_type
+from nets.ops.registry import lookup
+
+
+@dataclass(frozen=True)
+class Program:
+    """A traced function and what its arguments and results are.
+
+    The function takes ``inputs``, then ``captures``: the tensors from outside that it used. It
+    returns the leaves of ``tree``.
+    """
+
+    function: Function
+    inputs: tuple[Input, ...]
+    captures: tuple[Tensor, ...]
+    tree: TreeDef
+
+    @property
+    def argument_names(self) -> list[str]:
+        """Names of the arguments of ``function``, unique."""
+        return [argument.hint for argument in self.function.arguments]
+
+    @property
+    def result_names(self) -> list[str]:
+        """Names of the results: ``out``, ``out_0_w``, or the key of a dict of results."""
+        names = []
+        for path in self.tree.paths():
+            named = path and isinstance(path[0].key, str)
+            names.append(identifier("" if named else "out", path))
+        taken = self.argument_names
+        return unique([*taken, *names])[len(taken) :]
+
+    def describe(self) -> dict[str, str]:
+        """The type of each argument, by the path a user writes."""
+        captured = self.function.arguments[len(self.inputs) :]
+        types = {argument.hint: short(tensor_type(argument)) for argument in captured}
+        return {entry.path: str(entry) for entry in self.inputs} | types
+
+    def inline(self, arguments: Sequence[Value]) -> list[Value]:
+        """The results of the function inserted into the current scope, for these arguments.
+
+        Captured tensors are bound to what they are there.
+        """
+        scope = current_scope()
+        assert scope is not None
+        bound = [*arguments, *(scope.lift(tensor) for tensor in self.captures)]
+        return inline(scope.emitter.builder, self.function, bound)
+
+
+Body = Callable[[list[Tensor]], tuple[Sequence[Value], TreeDef]]
+"""Runs in an open scope on the traced arguments; gives the values to return and their nest."""
+
+
+def stage(name: str, inputs: Sequence[Input], body: Body) -> Program:
+    """The Program of what ``body`` does with traced tensors for ``inputs``.
+
+    TraceError where it recurses without end; every other error of the body passes through.
+    """
+    function = Function(name, [i.type for i in inputs], [i.name for i in inputs])
+    scope = Scope(function)
+    tensors = [
+        Tensor._of(argument, entry.weak)
+        for argument, entry in zip(function.arguments, inputs, strict=True)
+    ]
+    with enter(scope):
+        try:
+            values, tree = body(tensors)
+        except RecursionError as error:
+            raise TraceError(
+                f"{name} recursed too deeply while it was traced. A function that calls itself "
+                "must end on static values: shapes, or arguments in static_argnames.",
+                user_location(),
+            ) from error
+        finally:
+            mutated = scope.undo_mutation()
+        _refuse_mutation(tensors, inputs, function, mutated)
+        scope.emitter.builder.location = None
+        scope.emitter.builder.create(lookup("return"), values)
+    captures = [capture.source for capture in scope.captures.values()]
+    _name_captures(function, len(inputs))
+    return Program(function, tuple(inputs), tuple(captures), tree)
+
+
+def lift_results(result: Any) -> tuple[list[Value], TreeDef]:
+    """The values of the leaves of a result, and its nest.
+
+    UnsupportedObjectError for a leaf that is neither a tensor, an array nor a number.
+    """
+    scope = current_scope()
+    assert scope is not None
+    leaves, tree = flatten(result)
+    values = []
+    for i, leaf in enumerate(leaves):
+        try:
+            values.append(scope.lift(leaf))
+        except NetsError as error:
+            path = expression("result", tree.paths()[i])
+            if isinstance(leaf, Tensor) or is_scalar(leaf):
+                raise
+            raise UnsupportedObjectError(
+                f"a traced function returns tensors, arrays, numbers and None; {path} is "
+                f"{type(leaf).__name__}",
+                error.location,
+            ) from None
+    return values, tree
+
+
+def _refuse_mutation(
+    tensors: Sequence[Tensor], inputs: Sequence[Input], function: Function, captured: Tensor | None
+) -> None:
+    """MutatedArgumentError where an argument or a captured tensor was assigned to."""
+    if captured is not None:
+        raise MutatedArgumentError(
+            f"{function.name} changed in place a tensor of type {captured.type} that was made "
+            "outside; return the changed tensor instead",
+            user_location(),
+        )
+    for tensor, entry, argument in zip(tensors, inputs, function.arguments, strict=False):
+        if tensor._value is not argument:
+            made = tensor._value.operation
+            raise MutatedArgumentError(
+                f"argument {entry.path} of {function.name} was changed in place; a traced "
+                "function leaves its arguments as they are. Change a copy of it: "
+                f"nets.copy({entry.path})",
+                made.location if made is not None else None,
+            )
+
+
+def _name_captures(function: Function, first: int) -> None:
+    """Give captured arguments names that no declared argument has."""
+    names = unique([argument.hint for argument in function.arguments])
+    for argument, name in zip(function.arguments[first:], names[first:], strict=True):
+        argument.hint = name

@@ -1,0 +1,167 @@
+"""vjp: the result of a function and the pull-back of its cotangents.
+
+From outside, both halves are compiled, and the pull-back holds the residuals as arrays. Inside a
+trace the forward half is inserted where ``vjp`` was called and the backward half wherever the
+pull-back is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nets.errors import ArgumentError, ShapeError, TraceError
+from nets.frontend.binding import Call
+from nets.frontend.dispatch import as_tensor, cast, constant
+from nets.frontend.nested import stage_nested
+from nets.frontend.program import Program
+from nets.frontend.pytree import expression, flatten
+from nets.frontend.scope import current_scope, user_location
+from nets.frontend.spec import short
+from nets.frontend.specialisation import CompiledPullBack
+from nets.frontend.staged import Staged, kept
+from nets.frontend.tensor import Tensor
+from nets.frontend.trace import Traced, trace
+from nets.frontend.variable import Variable, variable
+from nets.ir.clone import inline
+from nets.ir.core import Function
+from nets.ir.types import TensorType
+from nets.ops.emitter import tensor_type
+from nets.passes.vjp import carries_cotangent, split_vjp
+
+
+def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """The result of a function, and the pull-back of its cotangents.
+
+    Gives ``(result, pull)``, with ``has_aux`` ``(result, pull, aux)``. ``pull(ct)`` takes a nest
+    like the result, of the same shapes, and gives a tuple with a nest like each primal; a leaf
+    that is not floating-point has None in its place. It may be called any number of times.
+
+    GradientError where an operation on the way has no derivative.
+    """
+    staged = function if isinstance(function, Staged) else _traced(function)
+    call = staged.binding.call(primals, {})
+    run = _run_compiled if current_scope() is None else _run_nested
+    program, results, backward = run(staged, call)
+    result = program.tree.unflatten(results)
+    if not has_aux:
+        return result, Pullback(program, call, backward, result)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ArgumentError(
+            "with has_aux=True the function returns a pair (result, aux), not a "
+            f"{type(result).__name__}",
+            user_location(),
+        )
+    return result[0], Pullback(program, call, backward, result[0]), result[1]
+
+
+def _traced(function: Callable[..., Any]) -> Traced[..., Any]:
+    return kept(function, "trace", lambda: trace(function))
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """The backward half of a program, with what it needs of the forward half.
+
+    ``function``: residuals, then the cotangent of each result → the cotangents of the inputs at
+    ``wrt``. ``compiled`` is the same as native code; None inside a trace.
+    """
+
+    function: Function
+    residuals: Sequence[Tensor]
+    wrt: Sequence[int]
+    compiled: CompiledPullBack | None
+
+    def __call__(self, cts: Sequence[Tensor]) -> list[Tensor]:
+        scope = current_scope()
+        if scope is not None:
+            values = [scope.lift(x) for x in (*self.residuals, *cts)]
+            return [Tensor._of(x) for x in inline(scope.emitter.builder, self.function, values)]
+        if self.compiled is None:
+            raise TraceError(
+                "a pull-back made inside a trace was called after the trace had ended",
+                user_location(),
+            )
+        arrays = [x._value.data for x in cts if isinstance(x._value, Variable)]
+        return [Tensor._of(variable(array)) for array in self.compiled(arrays)]
+
+
+def _run_compiled(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Backward]:
+    ready, leaves, arrays, _ = staged.find(call)
+    for i, leaf in enumerate(leaves):
+        if not isinstance(leaf, Tensor):  # the caller may change an array of his own
+            arrays[i] = arrays[i].copy()
+    wrt = _float_inputs(ready.program)
+    outputs, pull = ready.forward(arrays, wrt)
+    residuals = [Tensor._of(variable(array)) for array in pull.residuals]
+    results = [Tensor._of(variable(array)) for array in outputs]
+    return ready.program, results, Backward(pull.function, residuals, wrt, pull)
+
+
+def _run_nested(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Backward]:
+    scope = current_scope()
+    assert scope is not None
+    args, kwargs = call.merged(call.args, call.kwargs)
+    staged.binding.check(args, kwargs)
+    static = {key for key, _ in call.static}
+    positions = [i for i in range(len(args)) if i not in static]
+    program, values = stage_nested(
+        staged.name, staged.binding, args, positions, lambda them: staged.result_of(them, {})
+    )
+    wrt = _float_inputs(program)
+    split = split_vjp(program.function, wrt)
+    bound = [*values, *(scope.lift(tensor) for tensor in program.captures)]
+    outputs = inline(scope.emitter.builder, split.forward, bound)
+    sources = {"argument": bound, "result": outputs}
+    residuals = [Tensor._of(sources[kind][i]) for kind, i in split.residuals]
+    results = [Tensor._of(x) for x in outputs[: program.tree.leaf_count]]
+    return program, results, Backward(split.backward, residuals, wrt, None)
+
+
+def _float_inputs(program: Program) -> tuple[int, ...]:
+    return tuple(i for i, entry in enumerate(program.inputs) if carries_cotangent(entry.type))
+
+
+class Pullback:
+    """From cotangents in the nest of a result to cotangents in the nests of the primals."""
+
+    def __init__(self, program: Program, call: Call, backward: Backward, result: Any) -> None:
+        leaves, self._result_tree = flatten(result)
+        types = [tensor_type(value) for value in program.function.returned]
+        self._result_types = types[: len(leaves)]
+        self._aux_types = types[len(leaves) :]
+        primals, self._primal_tree = flatten((call.args, call.kwargs))
+        self._primal_count = len(primals)
+        self._static = tuple((key, None) for key, _ in call.static)
+        self._backward = backward
+
+    def __call__(self, ct: Any) -> tuple[Any, ...]:
+        """The cotangent of each primal. ArgumentError or ShapeError where ``ct`` does not fit."""
+        leaves, tree = flatten(ct)
+        if tree != self._result_tree:
+            raise ArgumentError(
+                f"the cotangent is a nest like the result, {self._result_tree}, not {tree}",
+                user_location(),
+            )
+        paths = [expression("ct", path) for path in tree.paths()]
+        cts = list(map(_fitting, leaves, self._result_types, paths))
+        cts += [constant(np.zeros(type.static_shape, type.dtype.numpy)) for type in self._aux_types]
+        found: list[Tensor | None] = [None] * self._primal_count
+        for position, tensor in zip(self._backward.wrt, self._backward(cts), strict=True):
+            found[position] = tensor
+        args, _ = self._primal_tree.unflatten(found)
+        merged, _ = Call((), {}, self._static).merged(args, {})
+        return tuple(merged)
+
+
+def _fitting(leaf: Any, type: TensorType, path: str) -> Tensor:
+    """A cotangent leaf as a tensor of the type of its result."""
+    tensor = as_tensor(leaf)
+    if tensor.shape != type.shape:
+        raise ShapeError(
+            f"{path} is {short(tensor.type)}; the result is {short(type)}", user_location()
+        )
+    return cast(tensor, type.dtype)

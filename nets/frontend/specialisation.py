@@ -1,0 +1,160 @@
+"""Specialisation: a Program as native code, and its part in eager gradients.
+
+Code is compiled when it is first needed: the program itself for a call without gradients; for a
+call with tensors that require them either a forward half that keeps residuals and a backward half,
+or, where the program already is a derivative, the program and a backward half that starts again
+from its arguments (so that nobody pays for second derivatives who does not ask for them).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nets.frontend.autograd import record_call
+from nets.frontend.compile import Compilation, CompileOptions, Executable
+from nets.frontend.program import Program
+from nets.frontend.scope import leaked
+from nets.frontend.variable import Array, Variable
+from nets.ir.core import Function
+from nets.ir.types import TensorType
+from nets.passes.vjp import SplitVjp, split_vjp, vjp
+
+Positions = tuple[int, ...]
+"""Which arguments of the program gradients are wanted for."""
+
+
+class CompiledPullBack:
+    """From the cotangents of the results of one call to those of some of its arguments.
+
+    ``function`` is the IR: residuals, then cotangents → cotangents of the arguments.
+    """
+
+    def __init__(
+        self, function: Function, executable: Executable, residuals: Sequence[Array]
+    ) -> None:
+        self.function = function
+        self.residuals = residuals
+        self._executable = executable
+
+    def __call__(self, cts: Sequence[Array | None]) -> list[Array]:
+        """The cotangents; None stands for one of zeros."""
+        types = [a.type for a in self.function.arguments[len(self.residuals) :]]
+        filled = [_zeros(type) if ct is None else ct for ct, type in zip(cts, types, strict=True)]
+        return self._executable([*self.residuals, *filled])
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """Forward and backward code of a program."""
+
+    forward: Executable
+    backward: Executable
+    split: SplitVjp
+
+
+class Specialisation:
+    """One signature of a traced function, ready to be called with arrays.
+
+    ``recompute``: let the backward half start again from the arguments.
+    """
+
+    def __init__(self, program: Program, options: CompileOptions, recompute: bool = False) -> None:
+        self.program = program
+        self.options = options
+        self.recompute = recompute
+        self._result_count = len(program.function.returned)
+        self._capture_forms = [_form(tensor._value.type) for tensor in program.captures]
+        self._lock = threading.Lock()
+        self._executable: Executable | None = None
+        self._halves: dict[Positions, Halves] = {}
+
+    # ------------------------------------------------------------------ captured tensors
+
+    def captured(self) -> list[Variable] | None:
+        """What the captured tensors hold now; None where a shape or dtype is another."""
+        found = []
+        for tensor, (dtype, shape) in zip(self.program.captures, self._capture_forms, strict=True):
+            value = tensor._value
+            if not isinstance(value, Variable):
+                raise leaked(tensor)
+            if value.data.shape != shape or value.data.dtype != dtype:
+                return None
+            found.append(value)
+        return found
+
+    # ------------------------------------------------------------------------- calling
+
+    def call(self, arrays: Sequence[Array]) -> list[Array]:
+        """The results for arrays of the inputs and captures; nothing is recorded."""
+        if self._executable is None:
+            with self._lock:
+                if self._executable is None:
+                    self._executable = self._compile(self.program.function)
+        return self._executable(arrays)
+
+    def call_recorded(
+        self, arrays: Sequence[Array], variables: Sequence[Variable | None]
+    ) -> list[Variable]:
+        """The results as variables, as one entry of the tape where a gradient is required.
+
+        ``variables`` holds the variable of each array; None for an array of the caller's own,
+        which is copied if the backward half will need it.
+        """
+        wrt = tuple(i for i, x in enumerate(variables) if x is not None and x.requires_grad)
+        results, pull = self.forward(
+            [
+                array.copy() if x is None else array
+                for x, array in zip(variables, arrays, strict=True)
+            ],
+            wrt,
+        )
+        operands = [x for i in wrt if (x := variables[i]) is not None]
+        return record_call(self.program.function.name, operands, results, pull)
+
+    def forward(
+        self, arrays: Sequence[Array], wrt: Positions
+    ) -> tuple[list[Array], CompiledPullBack]:
+        """The results, and the way from their cotangents to those of the ``wrt`` arguments.
+
+        The arrays must not change any more.
+        """
+        halves = self._halves_for(wrt)
+        outputs = halves.forward(arrays)
+        sources = {"argument": arrays, "result": outputs}
+        residuals = [sources[kind][i] for kind, i in halves.split.residuals]
+        pull = CompiledPullBack(halves.split.backward, halves.backward, residuals)
+        return outputs[: self._result_count], pull
+
+    def _halves_for(self, wrt: Positions) -> Halves:
+        halves = self._halves.get(wrt)
+        if halves is None:
+            with self._lock:
+                halves = self._halves.get(wrt) or self._compile_halves(wrt)
+                self._halves[wrt] = halves
+        return halves
+
+    def _compile_halves(self, wrt: Positions) -> Halves:
+        function = self.program.function
+        if self.recompute:
+            every = tuple(("argument", i) for i in range(len(function.arguments)))
+            split = SplitVjp(function, vjp(function, wrt), every)
+        else:
+            split = split_vjp(function, wrt)
+        return Halves(self._compile(split.forward), self._compile(split.backward), split)
+
+    def _compile(self, function: Function) -> Executable:
+        return Compilation(function, self.options).executable
+
+
+def _form(type: object) -> tuple[object, object]:
+    assert isinstance(type, TensorType)
+    return type.dtype.numpy, type.shape
+
+
+def _zeros(type: object) -> Array:
+    assert isinstance(type, TensorType)
+    return np.zeros(type.static_shape, type.dtype.numpy)

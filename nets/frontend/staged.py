@@ -1,0 +1,240 @@
+"""Staged: the way of a call from Python arguments to compiled code and back.
+
+A call flattens its arguments, makes their signature (a tuple), finds the specialisation of that
+signature and runs it. A new signature is traced and compiled first; NETS_LOG=retrace says which
+argument differs. Traced functions and transforms differ only in the Python they trace.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from types import FunctionType
+from typing import Any, Final, TypeVar
+
+from nets import config
+from nets.errors import NetsError
+from nets.frontend.binding import Binding, Call
+from nets.frontend.compile import CompileOptions
+from nets.frontend.lowered import Lowered
+from nets.frontend.program import Program, lift_results, stage
+from nets.frontend.pytree import TreeDef, flatten
+from nets.frontend.scope import current_scope
+from nets.frontend.signature import (
+    LeafError,
+    LeafKey,
+    Signature,
+    at_argument,
+    describe_static,
+    explain,
+    inputs_of,
+    locate_leaves,
+    read_leaves,
+    spec_keys,
+    static_key,
+)
+from nets.frontend.specialisation import Specialisation
+from nets.frontend.tensor import Tensor
+from nets.frontend.variable import Array, Variable, is_grad_enabled, variable
+from nets.ir.core import Value
+
+_KEPT: Final = "_nets_staged"
+
+
+class Entry:
+    """The place of one signature: filled by the first call, under its lock."""
+
+    __slots__ = ("described", "lock", "specialisation")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.specialisation: Specialisation | None = None
+        self.described: dict[str, str] = {}
+
+    def captured(self) -> list[Variable] | None:
+        """What the captured tensors hold now; None where the entry must be filled (again)."""
+        return None if self.specialisation is None else self.specialisation.captured()
+
+
+Entries = dict[Signature, Entry]
+
+
+class Staged:
+    """A Python callable that is compiled for each signature of its calls.
+
+    Safe to call from several threads. Specialisations are kept as long as the object lives.
+    """
+
+    def __init__(
+        self,
+        binding: Binding,
+        name: str,
+        options: dict[str, Any],
+        entries: Entries | None = None,
+    ) -> None:
+        self.binding = binding
+        self.name = name
+        self.options = options
+        self.entries: Entries = {} if entries is None else entries
+
+    # What the kinds of staged callables differ in.
+
+    recompute = False
+    """Whether a backward pass starts again from the arguments (see Specialisation)."""
+
+    def result_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """What the callable gives for traced arguments, in the current scope."""
+        raise NotImplementedError
+
+    def inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of a call from inside a trace: plain Python in that trace."""
+        return self.result_of(args, kwargs)
+
+    def eagerly(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """The result of a call with integers that require gradients, which IR has none of."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------------- calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if current_scope() is not None:
+            return self.inline(args, kwargs)
+        return self.run(args, kwargs)
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of a call from outside every trace."""
+        call = self.binding.call(args, kwargs)
+        ready, leaves, arrays, captured = self.find(call)
+        recorded = _recorded(leaves, captured)
+        if recorded is None:
+            results = [variable(array) for array in ready.call(arrays)]
+        elif all(x.type.dtype.is_float for x in recorded if x is not None and x.requires_grad):
+            results = ready.call_recorded(arrays, recorded)
+        else:
+            return self.eagerly(args, kwargs)
+        return ready.program.tree.unflatten([Tensor._of(x) for x in results])
+
+    def find(self, call: Call) -> tuple[Specialisation, list[Any], list[Array], list[Variable]]:
+        """The specialisation for a call, its leaves, all arrays it takes, the captured ones."""
+        leaves, treedef = flatten((call.args, call.kwargs))
+        try:
+            arrays, keys = read_leaves(leaves)
+        except LeafError as error:
+            raise self._located(error, call, treedef) from None
+        static = static_key(call, self.name) if call.static else ()
+        signature = (treedef.tokens, keys, static)
+        entry = self.entries.get(signature)
+        captured = None if entry is None else entry.captured()
+        if entry is None or captured is None:
+            entry, captured = self._specialise(signature, call, treedef)
+        assert entry.specialisation is not None
+        arrays += [x.data for x in captured]
+        return entry.specialisation, leaves, arrays, captured
+
+    def _specialise(
+        self, signature: Signature, call: Call, treedef: TreeDef
+    ) -> tuple[Entry, list[Variable]]:
+        """Fill the entry of a new signature, or of one whose captured tensors have changed."""
+        entry = self.entries.setdefault(signature, Entry())
+        with entry.lock:
+            captured = entry.captured()
+            if captured is None:
+                try:
+                    self._fill(entry, self.program(call, treedef, signature[1]), call)
+                except BaseException:
+                    self.entries.pop(signature, None)
+                    raise
+                self.entries[signature] = entry
+                captured = entry.captured()
+                assert captured is not None
+            return entry, captured
+
+    def _fill(self, entry: Entry, program: Program, call: Call) -> None:
+        described = program.describe() | describe_static(self.binding, call)
+        before = [other.described for other in list(self.entries.values()) if other.described]
+        self._narrate(before, described)
+        entry.described = described
+        options = CompileOptions(**self.options)
+        entry.specialisation = Specialisation(program, options, self.recompute)
+
+    def _narrate(self, before: list[dict[str, str]], now: dict[str, str]) -> None:
+        log = config.LOG.get()
+        if "trace" in log:
+            listed = ", ".join(f"{path}: {text}" for path, text in now.items())
+            print(f"nets trace: {self.name}({listed})", file=sys.stderr)
+        if "retrace" in log and before:
+            for line in explain(before, now):
+                print(f"nets retrace: {self.name}: {line}", file=sys.stderr)
+
+    # ------------------------------------------------------------------------- tracing
+
+    def program(self, call: Call, treedef: TreeDef, keys: Sequence[LeafKey]) -> Program:
+        """Trace for arguments of these types.
+
+        ArgumentError where the callable does not take them, DTypeError for dtypes nets does not
+        have; what the traced Python raises passes through.
+        """
+        self.binding.check(*call.merged(call.args, call.kwargs))
+        inputs = inputs_of(locate_leaves(self.binding, call, treedef), keys)
+
+        def body(tensors: list[Tensor]) -> tuple[list[Value], TreeDef]:
+            args, kwargs = call.merged(*treedef.unflatten(tensors))
+            return lift_results(self.result_of(args, kwargs))
+
+        return stage(self.name, inputs, body)
+
+    def lower(self, *args: Any, pipeline: str = "default", **kwargs: Any) -> Lowered:
+        """The program for arguments like these, to be looked into, compiled or exported.
+
+        Takes what a call takes, with ``nets.spec("f32[32, 784]")`` in the place of any array.
+        ``pipeline``: "default", "none" or names of passes with commas between them.
+        ShapeError where a spec has a dimension without a size.
+        """
+        call = self.binding.call(args, kwargs)
+        leaves, treedef = flatten((call.args, call.kwargs))
+        try:
+            keys = spec_keys(leaves)
+        except LeafError as error:
+            raise self._located(error, call, treedef) from None
+        static = static_key(call, self.name)
+        program = self.program(call, treedef, keys)
+        options = CompileOptions(**self.options, pipeline=pipeline)
+        return Lowered(program, self.binding, treedef, static, options)
+
+    def _located(self, error: LeafError, call: Call, treedef: TreeDef) -> NetsError:
+        """The error of a leaf with its path; that of a wrong call comes first."""
+        self.binding.check(*call.merged(call.args, call.kwargs))
+        return at_argument(error, locate_leaves(self.binding, call, treedef))
+
+
+StagedT = TypeVar("StagedT", bound=Staged)
+
+
+def kept(function: Callable[..., Any], key: Hashable, make: Callable[[], StagedT]) -> StagedT:
+    """What was staged of a function before, kept in the function's own dictionary.
+
+    The owner is compared, for decorators copy the dictionary of the function they wrap.
+    """
+    if not isinstance(function, (FunctionType, Staged)):
+        return make()
+    owner, made = vars(function).get(_KEPT, (None, {}))
+    if owner is not function:
+        made = {}
+        vars(function)[_KEPT] = (function, made)
+    if key not in made:
+        made[key] = make()
+    found: StagedT = made[key]
+    return found
+
+
+def _recorded(leaves: Sequence[Any], captured: list[Variable]) -> list[Variable | None] | None:
+    """The variable of each argument if the call belongs on the tape, else None."""
+    if not is_grad_enabled():
+        return None
+    values = [leaf._value if isinstance(leaf, Tensor) else None for leaf in leaves]
+    variables = [x if isinstance(x, Variable) else None for x in values]
+    variables += captured
+    if any(x is not None and x.requires_grad for x in variables):
+        return variables
+    return None

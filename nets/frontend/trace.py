@@ -1,0 +1,176 @@
+"""trace: the decorator that turns a Python function into native code.
+
+Inside another trace a traced function is plain Python: its operations join those of the caller.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from nets.errors import ArgumentError
+from nets.frontend.binding import Binding, Names, Numbers
+from nets.frontend.pytree import is_container
+from nets.frontend.scope import current_scope
+from nets.frontend.staged import Entries, Staged
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Traced(Staged, Generic[P, R]):
+    """What ``nets.trace`` makes of a function; called like the function itself."""
+
+    __wrapped__: Callable[P, R]
+    __qualname__: str
+
+    def __init__(self, function: Callable[P, R], binding: Binding, options: dict[str, Any]) -> None:
+        super().__init__(binding, binding.name, options)
+        functools.update_wrapper(self, function)
+        self._instances: dict[int, tuple[Any, Entries]] = {}
+        self._method_binding: Binding | None = None
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if current_scope() is not None:
+            return self.__wrapped__(*args, **kwargs)
+        return self.run(args, kwargs)  # type: ignore[no-any-return]
+
+    def result_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        return self.__wrapped__(*args, **kwargs)
+
+    def eagerly(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        return self.__wrapped__(*args, **kwargs)
+
+    # ------------------------------------------------------------------------ methods
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """The method of an instance.
+
+        A container of tensors (a dataclass, a named tuple) is its first argument; any other
+        object is static, with specialisations of its own, and its tensors are captured.
+        """
+        if instance is None:
+            return self
+        if is_container(type(instance)):
+            return types.MethodType(self, instance)
+        return TracedMethod(self, instance)
+
+    def entries_of(self, instance: Any) -> Entries:
+        """The specialisations for one instance, dropped with it."""
+        key = id(instance)
+        found = self._instances.get(key)
+        if found is None:
+            owner = _reference(instance, lambda _: self._instances.pop(key, None))
+            found = self._instances.setdefault(key, (owner, {}))
+        return found[1]
+
+    def binding_of(self, method: types.MethodType) -> Binding:
+        """The binding of calls as a method, the same for every instance."""
+        if self._method_binding is None:
+            self._method_binding = self.binding.of_method(method)
+        return self._method_binding
+
+    # ------------------------------------------------------- a function in other respects
+
+    def __reduce__(self) -> str:
+        """Pickled and copied by name, as functions are."""
+        return self.__qualname__
+
+    def __repr__(self) -> str:
+        return f"<traced function {self.__qualname__}>"
+
+
+def _reference(instance: Any, on_end: Callable[[Any], Any]) -> Any:
+    """A weak reference; the instance itself where its class has none."""
+    try:
+        return weakref.ref(instance, on_end)
+    except TypeError:
+        return instance
+
+
+class TracedMethod(Staged):
+    """A traced function bound to an instance, which is static."""
+
+    __wrapped__: types.MethodType
+
+    def __init__(self, function: Traced[..., Any], instance: Any) -> None:
+        self.__wrapped__ = types.MethodType(function.__wrapped__, instance)
+        binding = function.binding_of(self.__wrapped__)
+        super().__init__(binding, function.name, function.options, function.entries_of(instance))
+        self.__name__ = function.name
+        self.__self__ = instance
+
+    def result_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        return self.__wrapped__(*args, **kwargs)
+
+    def eagerly(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        return self.__wrapped__(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<traced method {self.name} of {self.__self__.__class__.__name__}>"
+
+
+@overload
+def trace(function: Callable[P, R], /) -> Traced[P, R]: ...
+@overload
+def trace(
+    function: None = None,
+    /,
+    *,
+    static_argnums: Numbers = None,
+    static_argnames: Names = None,
+    donate_argnums: Numbers = None,
+    donate_argnames: Names = None,
+    threads: int | None = None,
+    numerics: str = "strict",
+) -> Callable[[Callable[P, R]], Traced[P, R]]: ...
+def trace(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    static_argnums: Numbers = None,
+    static_argnames: Names = None,
+    donate_argnums: Numbers = None,
+    donate_argnames: Names = None,
+    threads: int | None = None,
+    numerics: str = "strict",
+) -> Traced[P, R] | Callable[[Callable[P, R]], Traced[P, R]]:
+    """Compile a function: traced once per signature of its arguments, then one native call.
+
+    Arguments are nests (dicts, lists, tuples, dataclasses) of tensors, arrays and numbers; the
+    result is the same nest with Tensor leaves, sharing memory with nothing. A Python number is
+    a 0-d argument whose value may change freely. Tensors the function closes over are read at
+    each call; arrays and numbers it closes over are constants.
+
+    ``static_argnums``, ``static_argnames``: arguments the function sees as they are; each new
+    (hashable) value is a new signature. ``donate_argnums``, ``donate_argnames``: arguments the
+    caller will not use again. ``threads``: threads one call may use, by default
+    NETS_NUM_THREADS. ``numerics``: "strict" (the same bits everywhere) or "fast".
+
+    Where an argument is an integer tensor that requires a gradient, the call runs eagerly.
+
+    ArgumentError for options that do not fit the function; while tracing, ControlFlowError for
+    Python control flow on traced values, and the errors of the operations, at the user's line.
+    """
+    options = _options(threads, numerics)
+
+    def decorate(function: Callable[P, R]) -> Traced[P, R]:
+        binding = Binding(
+            function, static_argnums, static_argnames, donate_argnums, donate_argnames
+        )
+        return Traced(function, binding, options)
+
+    return decorate if function is None else decorate(function)
+
+
+def _options(threads: int | None, numerics: str) -> dict[str, Any]:
+    if numerics not in ("strict", "fast"):
+        raise ArgumentError(f'numerics is "strict" or "fast", not {numerics!r}')
+    if threads is None:
+        return {}
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        raise ArgumentError(f"threads is a positive integer, not {threads!r}")
+    return {"threads": threads}
