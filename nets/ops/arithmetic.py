@@ -212,7 +212,7 @@ class Negative:
 
 @op("abs", EXACT)
 class Abs:
-    """\\|x\\|; the smallest integer stays itself. The derivative is sign(x), so 0 at 0."""
+    """The magnitude of x; the smallest integer stays itself. The derivative is sign(x): 0 at 0."""
 
     operands = ("x",)
     samples = [f32(3, 5), f64(), f32(7, 0), i8(9, low=-128, high=-120), u8(5)]

@@ -21,6 +21,8 @@ one lowering
     of ``Affine``) with ``s.read(operand, index)``;
     reduction: ``combine`` names the combiner of ``loop.reduce``;
     kernel: ``lower(s, operands, results, **attributes)`` builds loops from buffer to buffer.
+``exact(dtype)``
+    for an op that is exact for some dtypes of its operands only; the trait EXACT says all.
 """
 
 from __future__ import annotations
@@ -179,6 +181,13 @@ class OpDef(OpDefinition):
             result = self.rules["evaluate"](*arrays, **attributes)
         results = result if isinstance(result, tuple) else (result,)
         return tuple(np.asarray(r) for r in results)
+
+    def is_exact(self, operand_types: Sequence[Type]) -> bool:
+        """Whether native results have the bits of the reference for operands of these types."""
+        if self.traits & Trait.EXACT:
+            return True
+        rule = self.rules.get("exact")
+        return rule is not None and all(rule(type.dtype) for type in operand_types)
 
     @property
     def derivative_reason(self) -> str | None:

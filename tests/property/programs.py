@@ -73,11 +73,9 @@ def is_exact(op: Operation) -> bool:
     """Does the native result of ``op`` have the bits of the reference?"""
     if op.regions:
         return all(is_exact(inner) for inner in op.walk_regions())
-    if op.has(Trait.EXACT | Trait.TERMINATOR):
-        return True
     assert isinstance(op.definition, OpDef)
-    rule = op.definition.rules.get("exact")
-    return rule is not None and all(rule(value.type.dtype) for value in op.operands)
+    types = [value.type for value in op.operands]
+    return op.has(Trait.TERMINATOR) or op.definition.is_exact(types)
 
 
 # ------------------------------------------------------------------------------ arguments
