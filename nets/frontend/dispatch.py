@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ from nets.frontend.variable import (
     tape_operation,
     variable,
 )
-from nets.ir.types import DType, Shape, f64, from_numpy
-from nets.ops.registry import lookup
+from nets.ir.types import DType, Shape, TensorType, Type, f64, from_numpy
+from nets.ops.registry import OpDef, lookup
 
 TensorLike = npt.ArrayLike | Operators
 """A Tensor, a NumPy array, nested lists of numbers, or a number."""
@@ -55,7 +56,7 @@ def _eager(x: Tensor) -> Variable:
 def _evaluate(name: str, operands: list[Variable], attributes: dict[str, Any]) -> Variable:
     definition = lookup(name)
     try:
-        (type,) = definition.infer(operands, attributes)
+        type = _result_type(definition, operands, attributes)
         (data,) = definition.evaluate([x.data for x in operands], attributes)
     except NetsError as error:
         error.location = error.location or user_location()
@@ -64,6 +65,26 @@ def _evaluate(name: str, operands: list[Variable], attributes: dict[str, Any]) -
         return Variable(data, type)
     made_by = tape_operation(definition, operands, attributes, user_location())
     return Variable(data, type, True, made_by)
+
+
+_known_types: dict[Any, Type] = {}
+"""Results of type rules by op, operand shapes and dtypes, and attributes: eager programs ask the
+same few questions over and over."""
+
+
+def _result_type(definition: OpDef, operands: list[Variable], attributes: dict[str, Any]) -> Type:
+    key = (
+        definition.name,
+        *((x.data.shape, x.data.dtype) for x in operands),
+        *attributes.items(),
+    )
+    found = _known_types.get(key)
+    if found is None:
+        (found,) = definition.infer(operands, attributes)
+        if len(_known_types) > 4096:
+            _known_types.clear()
+        _known_types[key] = found
+    return found
 
 
 # ------------------------------------------------------------------------------ operands
@@ -92,7 +113,12 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
 
 def dtype_of_all(operands: Sequence[Tensor | Scalar]) -> DType:
     """The dtype NumPy promotes these to; Python numbers and weak tensors give way."""
-    found = from_numpy(np.result_type(*map(_stand_in, operands)))
+    return _promoted(*map(_stand_in, operands))
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _promoted(*stand_ins: Any) -> DType:
+    found = from_numpy(np.result_type(*stand_ins))
     assert found is not None
     return found
 
@@ -127,7 +153,10 @@ def as_float(x: TensorLike) -> Tensor:
 
 def joined_shape(*shapes: Shape) -> Shape:
     """The shape these broadcast to, by NumPy's rule; ShapeError where they do not."""
-    rank = max(map(len, shapes), default=0)
+    different = {shape for shape in shapes if shape}
+    if len(different) <= 1:
+        return different.pop() if different else ()
+    rank = max(map(len, shapes))
     result = []
     for axis in range(-rank, 0):
         sizes = {shape[axis] for shape in shapes if -axis <= len(shape)}
@@ -149,8 +178,18 @@ def expand(x: Tensor, shape: Shape) -> Tensor:
     own = x.type.shape
     if own == shape:
         return x
+    if not own and not x.requires_grad and current_scope() is None:
+        return Tensor._of(_repeated(_eager(x), shape), x._weak)
     axes = tuple(range(len(shape) - len(own), len(shape)))
     return apply("broadcast", x, shape=tuple(shape), axes=axes)
+
+
+def _repeated(x: Variable, shape: Shape) -> Variable:
+    """A number at every position of a shape, in the memory of one: what broadcasting it gives,
+    without the price of an operation, for numbers are everywhere."""
+    type = TensorType(shape, x.type.dtype)
+    data: Array = np.ndarray(type.static_shape, x.data.dtype, x.data, strides=(0,) * len(shape))
+    return Variable(data, type)
 
 
 def broadcast(*operands: Tensor) -> list[Tensor]:
