@@ -22,6 +22,7 @@ from nets.passes.manager import Options, register_pass
 from nets.passes.map_loops import lower_map
 from nets.passes.row_loops import lower_rows
 from nets.passes.split_reductions import split_reductions
+from nets.passes.transposed_operands import TransposedOperand, is_for_kernels
 
 
 @register_pass("lower_to_loops")
@@ -31,7 +32,10 @@ def lower_to_loops(function: Function, options: Options) -> Function:
     Requires: the tensor dialect with static shapes.
     Ensures: the arguments are input buffers, then output buffers; ``inputs`` and ``checks`` are
     attributes of the function; every ``loop.alloc`` stands in the body of the function, unplaced.
+    A function of loops is left alone.
     """
+    if any(isinstance(argument.type, BufferType) for argument in function.arguments):
+        return function
     return _FunctionLowering(split_reductions(function, options)).run()
 
 
@@ -58,6 +62,7 @@ class _FunctionLowering:
         self.buffers.update(zip(inputs, self.loops.arguments, strict=False))
         self.output_buffers = self.loops.arguments[len(inputs) :]
         self.destinations: dict[Value, Value] = {}
+        self.transposed: list[TransposedOperand] = []
 
     def run(self) -> Function:
         self._choose_destinations()
@@ -67,6 +72,9 @@ class _FunctionLowering:
                 self._lower(op)
         self._store_remaining_outputs()
         self.s.emit("return")
+        for operand in self.transposed:
+            self.s.builder.location = operand.op.location
+            operand.settle(self.s, self._fill)
         inputs = len(self.function.arguments)
         self.loops.attributes = {
             **self.function.attributes,
@@ -105,6 +113,11 @@ class _FunctionLowering:
             return self.s.view(self.destinations[value], type)
         return self.s.alloc(type)
 
+    def _fill(self, op: Operation, buffer: Value) -> None:
+        """Loops that put the result of an operation of one result into its buffer."""
+        del self.buffers[op.result]
+        self._run_group([op], [(op.result, buffer)])
+
     # Operations.
     def _lower(self, op: Operation) -> None:
         if op.has(Trait.CONSTANT):
@@ -117,6 +130,11 @@ class _FunctionLowering:
             self.buffers[op.result] = self.s.view(source, buffer_type(op.result))
             return
         made = [self._make_buffer(value) for value in op.results]
+        if is_for_kernels(op) and op.result not in self.destinations:
+            source = self._in_memory(op.operands[0])
+            self.transposed.append(TransposedOperand(op, made[0], source))
+            self.buffers[op.result] = made[0]
+            return
         if op.has(Trait.KERNEL):
             self._run_kernel(op, made)
         elif op.regions:

@@ -44,9 +44,10 @@ def _is_used_outside(value: Value, node: Node, groups: Groups) -> bool:
         for user in pending.pop().users:
             if user in node.ops:
                 continue
-            if not user.results or user.result not in groups.moves:
+            moved = user.results[0] if len(user.results) == 1 else None
+            if moved is None or moved not in groups.moves:
                 return True
-            pending.append(user.result)
+            pending.append(moved)
     return False
 
 
