@@ -411,6 +411,8 @@ class _Parser:
                 return self._number(self._take())
             case "string", _:
                 return self._string()
+            case "symbol", _:
+                return Symbol(self._take().text[1:])
             case "type", _:
                 return self._type()
             case "name", "dense":

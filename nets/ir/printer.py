@@ -10,8 +10,8 @@ The language (``*`` any number, ``?`` optional, ``","`` between the items of lis
     operation  ::= (value list "=")? name value list attributes? region* (":" type list)? location?
     region     ::= "(" arguments ")" block
     attributes ::= "{" (name "=" attribute) list "}"
-    attribute  ::= "true" | "false" | "none" | integer | float | string | dtype
-                 | "[" attribute list "]" | type | "scalar<" dtype ">" | array | location
+    attribute  ::= "true" | "false" | "none" | integer | float | string | array | location
+                 | dtype | type | "scalar<" dtype ">" | "?" name | "[" attribute list "]"
     array      ::= "dense<" elements ">" (":" tensor type)?
     elements   ::= element | "[" elements list "]" | "@" name | string
     location   ::= "loc(" string ":" integer ")"
@@ -40,7 +40,16 @@ import numpy as np
 
 from nets.ir.core import Attribute, Block, Function, Location, Module, Operation, Value
 from nets.ir.dense import Table, elements_text
-from nets.ir.types import BufferType, DType, ScalarType, TensorType, Type, VectorType, from_numpy
+from nets.ir.types import (
+    BufferType,
+    DType,
+    ScalarType,
+    Symbol,
+    TensorType,
+    Type,
+    VectorType,
+    from_numpy,
+)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
@@ -178,7 +187,7 @@ class Printer:
                 return "[" + ", ".join([self._attribute(item) for item in value]) + "]"
             case ScalarType():
                 return f"scalar<{value}>"
-            case DType() | TensorType() | BufferType() | VectorType():
+            case DType() | Symbol() | TensorType() | BufferType() | VectorType():
                 return str(value)
             case np.ndarray():
                 return self._array(value, expected)

@@ -17,8 +17,9 @@ Structure
     8. Terminators have no results and no regions.
 Meaning
     9. The numbers of operands and regions and the names of the attributes are the definition's.
-    10. Attributes are bool, int, float, str, None, DType, types, locations, native arrays of a
-        dtype nets has, or tuples of these; their names are identifiers. So are those of functions.
+    10. Attributes are bool, int, float, str, None, DType, types, symbols, locations, native arrays
+        of a dtype nets has, or tuples of these; their names are identifiers. So are those of
+        functions.
     11. Dimensions are non-negative numbers or symbols; tensors hold tensor dtypes, never index.
     12. The result types are those the type rule infers.
 Names
@@ -303,7 +304,7 @@ def _check_attributes(what: str, attributes: Attributes, op: Operation | None) -
 
 
 _PLAIN = {bool, int, float, str, NoneType, Location}
-_PLAIN |= {DType, ScalarType, VectorType, TensorType, BufferType}
+_PLAIN |= {DType, Symbol, ScalarType, VectorType, TensorType, BufferType}
 
 
 def _is_attribute(value: Attribute) -> bool:

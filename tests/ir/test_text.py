@@ -190,6 +190,7 @@ ATTRIBUTES = {
     "scalar": ScalarType(t.f32),
     "tensor": TensorType((Symbol("max"), 3, Symbol("x")), t.bool_),
     "buffer": BufferType((), t.index),
+    "symbol": (Symbol("n"), Symbol("x")),
     "vector": VectorType(8, t.i64),
     "empty": (),
     "nested": (1, (2.0, ("three", None, (False,))), t.f64),
