@@ -63,10 +63,14 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Picks:
-    """Positions given by an integer tensor, known now (``array``) or only when run."""
+    """Positions given by an integer tensor, known now (``array``) or only when run.
+
+    ``masked`` is the size of the axis of the mask they come from, if they do.
+    """
 
     tensor: Tensor
     array: Array | None
+    masked: int | None = None
 
 
 Entry = NewAxis | Whole | Range | Picks
@@ -111,7 +115,8 @@ def _expanded(item: Any) -> list[Any]:
     if array is None:
         return [_picks_of_traced(item)]
     if array.dtype.kind == "b":
-        return [_picks(positions) for positions in np.nonzero(array)]
+        found = np.nonzero(array)
+        return [_picks(at, n) for at, n in zip(found, array.shape, strict=True)]
     if array.dtype.kind not in "iu":
         raise DTypeError(f"an index is an integer, not {array.dtype.name}", user_location())
     return [_picks(array)]
@@ -126,9 +131,9 @@ def _known(item: Any) -> Array | None:
     return None
 
 
-def _picks(array: Array) -> Picks:
+def _picks(array: Array, masked: int | None = None) -> Picks:
     positions = array.astype(np.int64)
-    return Picks(constant(positions), positions)
+    return Picks(constant(positions), positions, masked)
 
 
 def _picks_of_traced(x: Tensor) -> Picks:
@@ -153,6 +158,11 @@ def _entry(item: Any, axis: int, size: int) -> Entry:
     assert isinstance(item, Picks)
     if item.array is None:
         return item
+    if item.masked not in (None, size):
+        raise IndexOutOfBoundsError(
+            f"a mask with an axis of size {item.masked} stands for axis {axis} of size {size}",
+            user_location(),
+        )
     bad = (item.array < -size) | (item.array >= size)
     if bad.any():
         raise _out_of_bounds(int(item.array[bad].flat[0]), axis, size)
