@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from nets.ir.affine import Affine
 from nets.ir.core import Operation, Value
 from nets.ir.types import ScalarType
@@ -60,3 +62,19 @@ def distance(lo: Value, hi: Value) -> int | None:
     """``hi − lo`` where that is a constant."""
     difference = expression(hi) - expression(lo)
     return difference.constant if difference.is_constant else None
+
+
+def multiple_of(lo: Value, hi: Value) -> int:
+    """A number that divides ``hi − lo`` whenever that is positive; 0 if it never is.
+
+    A bound ``min(x, y)``, the end of a block that may be the last one, counts as either.
+    """
+    ends = [hi]
+    op = hi.operation
+    if op is not None and op.name == "loop.min":
+        ends = list(op.operands)
+    known = 0
+    for end in ends:
+        difference = expression(end) - expression(lo)
+        known = math.gcd(known, difference.constant, *(c for _, c in difference.terms))
+    return known

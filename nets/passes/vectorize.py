@@ -12,7 +12,7 @@ from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Value
 from nets.ir.types import index
 from nets.ops.loop import LoopBuilder
-from nets.passes.index_values import constant_of, distance
+from nets.passes.index_values import constant_of, distance, multiple_of
 from nets.passes.lane_tree import lower_reduce
 from nets.passes.manager import Options, register_pass
 from nets.passes.widen import Body, Copy, Widener, vectors_at_once
@@ -72,18 +72,28 @@ class _Loops:
 
     def emit_dynamic(self, lo: Value, hi: Value) -> None:
         """The loops for bounds that are known only at run time."""
-        s = self.s
-        for vectors in dict.fromkeys((self.unroll, 1)):
-            width = vectors * self.lanes
-            span = s.binary("and", s.sub(hi, lo), s.const(-width, index))
-            end = s.add(lo, s.binary("max", span, s.const(0, index)))
-            self._loop(lo, end, vectors)
-            lo = end
-        loop = s.for_(lo, hi, step=self.lanes)
-        with s.inside(loop) as block:
+        known = multiple_of(lo, hi)
+        widths = [vectors * self.lanes for vectors in dict.fromkeys((self.unroll, 1))]
+        if self.body.is_maskable():
+            # The vector that is left serves for all whole vectors left, too: less code.
+            widths = widths[:1]
+        for width in widths:
+            lo = self._whole(lo, hi, width)
+            if known % width == 0:
+                return
+        loop = self.s.for_(lo, hi, step=self.lanes)
+        with self.s.inside(loop) as block:
             start = block.arguments[0]
-            self._tail(start, hi, s.sub(hi, start))
-            s.yield_()
+            self._tail(start, hi, self.s.sub(hi, start))
+            self.s.yield_()
+
+    def _whole(self, lo: Value, hi: Value, width: int) -> Value:
+        """A loop over as many iterations as ``width`` divides; where it ends."""
+        s = self.s
+        span = s.binary("and", s.sub(hi, lo), s.const(-width, index))
+        end = s.add(lo, s.binary("max", span, s.const(0, index)))
+        self._loop(lo, end, width // self.lanes)
+        return end
 
     def _plus(self, lo: Value, amount: int) -> Value:
         first = constant_of(lo)

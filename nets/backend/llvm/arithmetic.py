@@ -331,16 +331,15 @@ def all_lanes(code: Code, type: Type, x: str) -> str:
 def emit_arithmetic(code: Code, op: Operation) -> bool:
     """Write the op if it is arithmetic, and bind its result; tell whether it was."""
     name = op.name.removeprefix("loop.")
-    emit = _SPECIAL.get(name)
+    if name not in _ARITHMETIC:
+        return False
     operands = [code.names[operand] for operand in op.operands]
-    if emit is not None:
-        found = emit(code, op, operands)
-    elif name in BINARY:
+    if name in BINARY:
         found = BINARY[name](code, op.operands[0].type, operands[0], operands[1])
     elif name in _UNARY:
         found = _UNARY[name](code, op.operands[0].type, operands[0])
     else:
-        return False
+        found = _SPECIAL[name](code, op, operands)
     code.bind(op.result, found, None if found.startswith("%") else 0)
     return True
 
@@ -397,3 +396,5 @@ _SPECIAL: Final = {
     "tail_mask": _tail_mask,
     "lane_reduce": _lane_reduce,
 }
+
+_ARITHMETIC: Final = frozenset((*BINARY, *_UNARY, *_SPECIAL))

@@ -2,9 +2,9 @@
 
 The entry point is ``i32 @symbol(ptr buffers, ptr workspace, ptr pool)``: an array of addresses
 (inputs, then outputs), the workspace (``layout.py``), and a thread pool or null. It runs the
-top-level operations in order. Every loop nest at the top becomes a function of its own, which
-keeps the time LLVM takes linear in the size of the program; the body of a parallel loop becomes a
-function of a range of iterations, which the pool may call from its threads.
+top-level operations in order. In all but small programs the loop nests at the top become functions
+of their own, which keeps the time LLVM takes linear in the size of the program; the body of a
+parallel loop becomes a function of a range of iterations, which the pool may call from its threads.
 
 All these functions get the address of one *context*: buffers, workspace, pool, and the status,
 where failed checks leave the lowest code. A function that needs more of its surroundings gets a
@@ -18,9 +18,9 @@ from typing import Final
 from nets.backend.llvm.code import Code
 from nets.backend.llvm.layout import Layout, workspace_bytes
 from nets.backend.llvm.module import ATTRIBUTES, ModuleText
-from nets.backend.llvm.nests import Nest
+from nets.backend.llvm.nests import Nest, size_of
 from nets.backend.llvm.spelling import register
-from nets.backend.llvm.structure import FunctionEmitter
+from nets.backend.llvm.structure import NEST_SIZE, FunctionEmitter
 from nets.backend.llvm.target import Target
 from nets.ir.core import Function
 
@@ -67,7 +67,8 @@ def emit_module(function: Function, symbol: str, target: Target) -> str:
     module = ModuleText(symbol, target)
     layout = Layout.of(function, target)
     nests: list[Nest] = []
-    entry = FunctionEmitter(module, layout, nests, top=True)
+    splits = sum(map(size_of, function.body)) > NEST_SIZE
+    entry = FunctionEmitter(module, layout, nests, splits=splits)
     entry.block(function.body)
     body = entry.code.text()
     module.add(symbol, _ENTRY.format(symbol=symbol, attributes=ATTRIBUTES, body=body))
@@ -78,8 +79,8 @@ def emit_module(function: Function, symbol: str, target: Target) -> str:
 
 
 def _nest_text(nest: Nest, module: ModuleText, layout: Layout, nests: list[Nest]) -> str:
-    """The function of a nest: of nothing but its values, or of a range of iterations."""
-    ranged = nest.op.name != "loop.for"
+    """The function of a nest."""
+    ranged = nest.ranged
     emitter = FunctionEmitter(module, layout, nests, ranged, "%thread64" if ranged else "0")
     code = emitter.code
     for value, constant in nest.constants.items():
@@ -87,7 +88,7 @@ def _nest_text(nest: Nest, module: ModuleText, layout: Layout, nests: list[Nest]
     if ranged:
         code.entry.append("%thread64 = zext i32 %thread to i64")
     _receive(code, nest)
-    emitter.nest(nest.op)
+    emitter.nest(nest)
     return _NEST.format(
         symbol=nest.symbol,
         argument="values" if nest.passed else "context",

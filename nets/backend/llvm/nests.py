@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nets.backend.llvm.spelling import register
@@ -11,16 +12,18 @@ from nets.ir.types import BufferType
 
 @dataclass(frozen=True, slots=True)
 class Nest:
-    """A loop, or a kernel, that is written as a function called ``symbol``.
+    """Loops, or a kernel, that are written as a function called ``symbol``.
 
     Of the values from outside, ``passed`` come in the structure the function's argument points
-    to; ``constants`` are written again.
+    to; ``constants`` are written again. With ``ranged`` the function gets a range of the
+    iterations of its one parallel loop, or of the panels of its kernel.
     """
 
-    op: Operation
+    ops: tuple[Operation, ...]
     symbol: str
     passed: tuple[Value, ...]
     constants: dict[Value, str]
+    ranged: bool
 
     @property
     def structure(self) -> str:
@@ -28,21 +31,25 @@ class Nest:
         return "{ " + ", ".join(["ptr", *(register(value.type) for value in self.passed)]) + " }"
 
 
-def outer_values(op: Operation) -> list[Value]:
-    """What the operation and its regions use but do not make, in order of use.
+def size_of(op: Operation) -> int:
+    """Operations in the regions of this one, a measure of the code it becomes."""
+    return sum(1 for _ in op.walk_regions())
+
+
+def outer_values(ops: Iterable[Operation]) -> list[Value]:
+    """What the operations and their regions use but do not make, in order of use.
 
     Of the buffers, only scratch memory: all others are found from the call's context.
     """
     made: set[Value] = set()
-    used: dict[Value, None] = dict.fromkeys(op.operands)
-    for region in op.regions:
-        made.update(region.block.arguments)
-    for inner in op.walk_regions():
-        used.update(dict.fromkeys(_needed(operand) for operand in inner.operands))
-        made.update(inner.results)
-        for region in inner.regions:
-            made.update(region.block.arguments)
-    return [value for value in used if value not in made and not _is_shared(_needed(value))]
+    used: dict[Value, None] = {}
+    for outer in ops:
+        for op in (outer, *outer.walk_regions()):
+            used.update(dict.fromkeys(_needed(operand) for operand in op.operands))
+            made.update(op.results)
+            for region in op.regions:
+                made.update(region.block.arguments)
+    return [value for value in used if value not in made and not _is_shared(value)]
 
 
 def _needed(value: Value) -> Value:

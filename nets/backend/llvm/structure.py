@@ -13,12 +13,19 @@ from nets.backend.llvm.gemm_call import gemm_plan, is_worth_a_fork
 from nets.backend.llvm.layout import Layout
 from nets.backend.llvm.memory import MEMORY, buffer_base
 from nets.backend.llvm.module import ModuleText
-from nets.backend.llvm.nests import Nest, outer_values
+from nets.backend.llvm.nests import Nest, outer_values, size_of
 from nets.backend.llvm.reduce import call_tree_combine
 from nets.backend.llvm.spelling import register
 from nets.errors import CompileError
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import BufferType
+from nets.ops.registry import lookup
+
+NEST_SIZE: Final = 250
+"""Operations of loops that share a function. A function costs LLVM half a millisecond by itself,
+but some of its passes take more than linear time."""
+
+_END: Final = Operation(lookup("loop.return"), (), ())
 
 
 @dataclass(slots=True)
@@ -50,6 +57,7 @@ class FunctionEmitter:
 
     Nests to be written as functions of their own are appended to ``nests``. ``parallel`` tells
     whether this is the body of a parallel loop already, whose inner parallel loops are serial.
+    ``splits`` tells whether loops become functions: neighbouring ones together, up to a size.
     """
 
     module: ModuleText
@@ -57,7 +65,8 @@ class FunctionEmitter:
     nests: list[Nest]
     parallel: bool = False
     thread: str = "0"
-    top: bool = False
+    splits: bool = False
+    waiting: list[Operation] = field(default_factory=list)
     code: Code = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,18 +74,19 @@ class FunctionEmitter:
 
     def block(self, block: Block) -> None:
         """Write a block and all nested ones."""
-        self._write(_Open(iter(block), lambda end: None))
+        self._write(_Open(iter(block), lambda end: self.call_waiting()))
 
-    def nest(self, op: Operation) -> None:
-        """Write the loop of a nest, or the part of a kernel or parallel loop that is called for."""
-        if not op.regions:
-            self.call_gemm(op, gemm_plan(op, self.module.target), "%begin", "%end")
+    def nest(self, nest: Nest) -> None:
+        """Write the loops of a nest, or the range of a kernel or parallel loop it is called for."""
+        if not nest.ranged:
+            self._write(_Open(iter((*nest.ops, _END)), lambda end: None))
             return
-        lo, hi = (self.code.name(bound) for bound in op.operands[:2])
-        if self.parallel:
+        (op,) = nest.ops
+        if op.regions:
+            lo = self.code.name(op.operands[0])
             self._write(self.open_loop(op, "%begin", "%end", 1, lo))
         else:
-            self._write(self.open_loop(op, lo, hi, op.attributes["step"]))
+            self.call_gemm(op, gemm_plan(op, self.module.target), "%begin", "%end")
 
     def _write(self, outermost: _Open) -> None:
         stack = [outermost]
@@ -99,11 +109,15 @@ class FunctionEmitter:
         raise CompileError("a region has no terminator")
 
     def _operation(self, op: Operation) -> _Open | None:
+        if emit_arithmetic(self.code, op):
+            return None
+        if self.waiting and op.name not in ("loop.for", "loop.view", "loop.alloc", "loop.global"):
+            self.call_waiting()
         if op.name in MEMORY:
             MEMORY[op.name](self.code, op)
         elif op.name in _STRUCTURE:
             return _STRUCTURE[op.name](self, op)
-        elif not emit_arithmetic(self.code, op):
+        else:
             raise CompileError(f"{op.name} has no LLVM form; vectorize replaces it")
         return None
 
@@ -121,8 +135,8 @@ class FunctionEmitter:
             return _Open(
                 iter(op.regions[0].block), lambda end: self._rename(op.results, end.operands)
             )
-        if self.top and not op.results:
-            self.call_nest(op)
+        if self.splits and self.code.depth == 0 and not op.results:
+            self._wait(op)
             return None
         return self.open_loop(op, code.name(lo), code.name(hi), op.attributes["step"])
 
@@ -133,10 +147,10 @@ class FunctionEmitter:
     def open_parallel(self, op: Operation) -> _Open | None:
         """loop.parallel: a function of a range, or a plain loop inside another one."""
         lo, hi = (self.code.name(bound) for bound in op.operands)
-        if not self.parallel:
-            self.call_nest(op)
-            return None
-        return self.open_loop(op, lo, hi, 1)
+        if self.parallel:
+            return self.open_loop(op, lo, hi, 1)
+        self.dispatch(op, hi if lo == "0" else self.code.value(f"sub i64 {hi}, {lo}"))
+        return None
 
     def open_loop(self, op: Operation, lo: str, hi: str, step: int, start: str = "0") -> _Open:
         """The blocks of a loop up to its body; iv counts from ``lo + start``.
@@ -236,23 +250,25 @@ class FunctionEmitter:
         return code.value(f"getelementptr i8, ptr %workspace, i64 {offset}", code.entry)
 
     # Calls.
-    def call_nest(self, op: Operation) -> None:
-        """Call the function the loop becomes; the function is written later."""
-        nest = self.outline(op)
-        argument = self.argument(nest)
-        if op.name == "loop.for":
-            self.code.line(f"call void @{nest.symbol}(ptr {argument})")
-            return
-        lo, hi = (self.code.name(bound) for bound in op.operands)
-        count = self.code.value(f"sub i64 {hi}, {lo}") if lo != "0" else hi
-        self.dispatch(nest.symbol, argument, count)
+    def _wait(self, op: Operation) -> None:
+        """Let the loop join the function that the loops before it become, if they are small."""
+        if self.waiting and size_of(op) + sum(map(size_of, self.waiting)) > NEST_SIZE:
+            self.call_waiting()
+        self.waiting.append(op)
 
-    def outline(self, op: Operation) -> Nest:
-        """Note that the operation is to be written as a function."""
-        names = {value: self.code.name(value) for value in outer_values(op)}
+    def call_waiting(self) -> None:
+        """Call a function of the loops that wait."""
+        if self.waiting:
+            nest = self.outline(self.waiting, ranged=False)
+            self.code.line(f"call void @{nest.symbol}(ptr {self.argument(nest)})")
+            self.waiting = []
+
+    def outline(self, ops: Sequence[Operation], *, ranged: bool) -> Nest:
+        """Note that the operations are to be written as a function."""
+        names = {value: self.code.name(value) for value in outer_values(ops)}
         constants = {value: name for value, name in names.items() if not name.startswith("%")}
         passed = tuple(value for value in names if value not in constants)
-        nest = Nest(op, self.module.nest_symbol(), passed, constants)
+        nest = Nest(tuple(ops), self.module.nest_symbol(), passed, constants, ranged)
         self.nests.append(nest)
         return nest
 
@@ -268,19 +284,17 @@ class FunctionEmitter:
             code.line(f"store {code.typed(value)}, ptr {slot}")
         return place
 
-    def dispatch(self, symbol: str, argument: str, count: str) -> None:
+    def dispatch(self, op: Operation, count: str) -> None:
         """Run a function of a range over 0 … count: by the pool, if there is one."""
-        dispatch = self.module.dispatch()
-        self.code.line(
-            f"call void @{dispatch}(ptr %pool, ptr @{symbol}, ptr {argument}, i64 {count})"
-        )
+        nest = self.outline([op], ranged=True)
+        arguments = f"ptr %pool, ptr @{nest.symbol}, ptr {self.argument(nest)}, i64 {count}"
+        self.code.line(f"call void @{self.module.dispatch()}({arguments})")
 
     def gemm(self, op: Operation) -> None:
         """loop.gemm: its kernel over all panels, shared among threads if that is worth it."""
         plan = gemm_plan(op, self.module.target)
         if not self.parallel and is_worth_a_fork(op, plan):
-            nest = self.outline(op)
-            self.dispatch(nest.symbol, self.argument(nest), str(plan.panels))
+            self.dispatch(op, str(plan.panels))
         elif plan.panels:
             self.call_gemm(op, plan, "0", str(plan.panels))
 
