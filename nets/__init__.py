@@ -1,4 +1,63 @@
-"""nets: NumPy-style tensor programs and their gradients, compiled ahead of time to native code."""
+"""nets: NumPy-style tensor programs and their gradients, compiled ahead of time to native code.
 
-from nets.frontend.functions import *  # noqa
+This room holds the public names and nothing else. What traces and compiles is imported when it is
+first used, so that eager programs start at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from nets import errors
+from nets.frontend import functions
+from nets.frontend.functions import *  # noqa: F403 (named by __all__ there)
 from nets.frontend.tensor import Tensor
+from nets.frontend.variable import enable_grad, is_grad_enabled, no_grad
+
+if TYPE_CHECKING:
+    from nets.frontend.lowered import evaluate, parse_ir
+    from nets.frontend.pullback import vjp
+    from nets.frontend.spec import spec
+    from nets.frontend.trace import trace
+    from nets.frontend.transforms import grad, value_and_grad
+
+_LATER = {
+    "trace": "nets.frontend.trace",
+    "grad": "nets.frontend.transforms",
+    "value_and_grad": "nets.frontend.transforms",
+    "vjp": "nets.frontend.pullback",
+    "spec": "nets.frontend.spec",
+    "evaluate": "nets.frontend.lowered",
+    "parse_ir": "nets.frontend.lowered",
+}
+"""Public name → the module that has it."""
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Tensor",
+    "no_grad",
+    "enable_grad",
+    "is_grad_enabled",
+    "trace",
+    "grad",
+    "value_and_grad",
+    "vjp",
+    "spec",
+    "evaluate",
+    "parse_ir",
+    "errors",
+]
+__all__ += functions.__all__
+
+
+def __getattr__(name: str) -> Any:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module 'nets' has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
