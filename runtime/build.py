@@ -1,0 +1,52 @@
+"""Builds the runtime as the extension module ``nets._runtime``, through cffi.
+
+The declarations below are those of ``nets_runtime.h`` that Python needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cffi import FFI
+
+# Relative to the folder of setup.py, where the build runs.
+HERE = Path("runtime")
+SOURCES = ("arena.c", "call.c", "code.c", "cpu.c", "pool.c")
+
+ffi = FFI()
+ffi.cdef(
+    """
+    const char *nets_status_message(int32_t status);
+
+    typedef struct nets_pool { int32_t threads; ...; } nets_pool;
+    nets_pool *nets_pool_new(int32_t threads);
+    void nets_pool_free(nets_pool *pool);
+    int32_t nets_cpu_count(void);
+
+    void *nets_arena_new(size_t bytes);
+    void nets_arena_free(void *arena, size_t bytes);
+
+    typedef struct nets_code nets_code;
+    int32_t nets_code_load(const void *object, size_t bytes, nets_code **code);
+    void nets_code_free(nets_code *code);
+    void *nets_code_symbol(const nets_code *code, const char *name);
+
+    typedef int32_t (*nets_entry)(void *const *buffers, void *workspace, nets_pool *pool);
+    int32_t nets_call(nets_entry entry, void *const *buffers, void *workspace, nets_pool *pool);
+
+    void nets_cpu_identity(char *text, size_t size);
+    int32_t nets_cpu_level(void);
+    """
+)
+ffi.set_source(
+    "nets._runtime",
+    '#include "nets_runtime.h"',
+    sources=[str(HERE / name) for name in SOURCES],
+    include_dirs=[str(HERE)],
+    depends=[str(HERE / "nets_runtime.h")],
+    extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
+    libraries=["pthread"],
+)
+
+if __name__ == "__main__":
+    ffi.compile(verbose=True)

@@ -1,0 +1,105 @@
+/* nets runtime: what compiled tensor programs need of the machine, and nothing else.
+ *
+ * C11 and POSIX threads, no Python. Four parts:
+ *   pool.c   a thread pool with a static, deterministic partition
+ *   arena.c  aligned workspaces
+ *   cpu.c    which CPU this is
+ *   code.c   loads relocatable object code into executable memory
+ * call.c joins them: one call of a compiled function.
+ */
+#ifndef NETS_RUNTIME_H
+#define NETS_RUNTIME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- status ------------------------------------------------------------------------------- */
+
+/* Functions that can fail return one of these; compiled functions return NETS_OK or the positive
+ * code of the first run-time check that failed. */
+enum nets_status {
+    NETS_OK = 0,
+    NETS_NO_MEMORY = -1,
+    NETS_BAD_OBJECT = -2,   /* not an object file of this machine, or damaged */
+    NETS_NO_SYMBOL = -3,    /* the object lacks the symbol, or needs one that is not offered */
+    NETS_NO_THREADS = -4,   /* the system refused to start a thread */
+    NETS_NOT_SUPPORTED = -5 /* no object loader for this platform */
+};
+
+/* A sentence for a status, never null. */
+const char *nets_status_message(int32_t status);
+
+/* ---- thread pool -------------------------------------------------------------------------- */
+
+/* Runs items [begin, end) as thread number `thread`. */
+typedef void (*nets_body)(void *context, int64_t begin, int64_t end, int32_t thread);
+
+/* What compiled code sees of a pool; the layout is part of the ABI. */
+typedef struct nets_pool {
+    /* Runs body over [0, count), split into `threads` equal consecutive ranges (range t is
+     * [t*count/threads, (t+1)*count/threads)), and returns when all of them are done. */
+    void (*parallel_for)(struct nets_pool *self, nets_body body, void *context, int64_t count);
+    int32_t threads;
+} nets_pool;
+
+/* A pool of `threads` threads, the caller's included; null without memory. Threads start at the
+ * first parallel_for. Only one caller uses the workers at a time: a second one that comes
+ * meanwhile, or a body that calls parallel_for again, runs its ranges itself, one after another.
+ * After fork() the child's pool starts workers of its own. */
+nets_pool *nets_pool_new(int32_t threads);
+void nets_pool_free(nets_pool *pool);
+
+/* CPUs this process may run on. */
+int32_t nets_cpu_count(void);
+
+/* ---- workspaces --------------------------------------------------------------------------- */
+
+/* `bytes` of memory aligned to 64 bytes, large ones backed by huge pages where the system offers
+ * them; null without memory. */
+void *nets_arena_new(size_t bytes);
+void nets_arena_free(void *arena, size_t bytes);
+
+/* ---- code --------------------------------------------------------------------------------- */
+
+typedef struct nets_code nets_code;
+
+/* Maps a relocatable ELF object of this machine into executable memory. The object may refer to
+ * memcpy, memmove, memset and memcmp and to nothing else outside itself. Every offset in it is
+ * checked, so a damaged file gives NETS_BAD_OBJECT. */
+int32_t nets_code_load(const void *object, size_t bytes, nets_code **code);
+void nets_code_free(nets_code *code);
+
+/* The address of a global symbol; null if there is none. */
+void *nets_code_symbol(const nets_code *code, const char *name);
+
+/* ---- calls -------------------------------------------------------------------------------- */
+
+/* A compiled function: `buffers` are its inputs, then its outputs. */
+typedef int32_t (*nets_entry)(void *const *buffers, void *workspace, nets_pool *pool);
+
+/* Calls `entry` in IEEE mode (round to nearest, subnormals kept) whatever the calling thread's
+ * floating-point mode is, and puts that mode back afterwards. */
+int32_t nets_call(nets_entry entry, void *const *buffers, void *workspace, nets_pool *pool);
+
+/* ---- CPU ---------------------------------------------------------------------------------- */
+
+/* Writes what tells this CPU's instruction set from another's: the key of cached code. */
+void nets_cpu_identity(char *text, size_t size);
+
+/* The x86-64 level this CPU runs (3: AVX2 and FMA, 4: AVX-512), 0 for less or another family. */
+int32_t nets_cpu_level(void);
+
+/* ---- floating-point mode (used by pool.c and call.c) --------------------------------------- */
+
+/* Sets IEEE mode and returns the mode before; restores a mode. */
+uint64_t nets_ieee_mode_enter(void);
+void nets_ieee_mode_leave(uint64_t mode);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
