@@ -152,11 +152,13 @@ def _add_elements(
     widener: Widener, totals: Sequence[Total], slots: Slots, copy: Copy, mask: Value | None
 ) -> None:
     """Let the running results take the vector of elements that ``copy`` has computed."""
+    number = copy.shift // widener.lanes
     for total, vectors, value in zip(totals, slots, widener.body.yielded, strict=True):
-        number = copy.shift // widener.lanes % total.vectors
         element = widener.vector(value, copy)
-        counters = widener.vector(widener.body.counter, copy) if total.is_positional else None
-        vectors[number] = total.take(vectors[number], element, counters, mask)
+        place = number % total.vectors
+        row = copy.shift // total.row * total.row
+        start = widener.s.add(copy.start, widener.s.const(row, index)) if row else copy.start
+        vectors[place] = total.take(vectors[place], element, start, mask)
 
 
 def _flat(slots: Slots) -> list[Slot]:
@@ -233,19 +235,15 @@ class _VectorSteps:
         widener = Widener(s, self.body, self.lanes)
         widener.emit([copy])
         elements = [widener.vector(value, copy) for value in self.body.yielded]
-        positional = any(total.is_positional for total in self.totals)
-        counters = widener.vector(self.body.counter, copy) if positional else None
-        self._add(start, elements, counters, mask)
+        self._add(start, elements, mask)
 
-    def _add(
-        self, start: Value, elements: Sequence[Value], counters: Value | None, mask: Value | None
-    ) -> None:
+    def _add(self, start: Value, elements: Sequence[Value], mask: Value | None) -> None:
         """Let the lanes from ``start`` on, modulo the row, take the elements."""
         s = self.s
         for total, buffers, element in zip(self.totals, self.memory, elements, strict=True):
             place = s.binary("and", start, s.const(total.row - 1, index))
             slot = tuple(self._load(buffer, place, 0, self.lanes) for buffer in buffers)
-            taken = total.take(slot, element, counters, mask)
+            taken = total.take(slot, element, start, mask)
             for part, buffer in zip(taken, buffers, strict=True):
                 self._store(part, buffer, place, 0)
 
@@ -261,4 +259,4 @@ class _ScalarSteps(_VectorSteps):
         mapping = {self.body.counter: start}
         clone_into(self.s.builder, self.operations, mapping)
         elements = [mapping.get(value, value) for value in self.body.yielded]
-        self._add(start, elements, start, None)
+        self._add(start, elements, None)

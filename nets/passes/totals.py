@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from nets.ir.core import Value
-from nets.ir.types import DType, index
+from nets.ir.types import DType, i32, index
 from nets.ops.loop import ARG_COMBINERS, LoopBuilder, reduce_lanes
 from nets.ops.registry import REGISTRY
 
@@ -30,8 +30,6 @@ class Total(ABC):
     With 1 lane the vectors are scalars.
     """
 
-    is_positional = False
-
     def __init__(self, s: LoopBuilder, combiner: str, dtype: DType, lanes: int) -> None:
         self.s = s
         self.combiner = combiner
@@ -46,7 +44,7 @@ class Total(ABC):
         """What the given vector starts from."""
 
     @abstractmethod
-    def take(self, slot: Slot, element: Value, counters: Value | None, mask: Value | None) -> Slot:
+    def take(self, slot: Slot, element: Value, start: Value, mask: Value | None) -> Slot:
         """The running results after another element in each lane, or each lane of the mask.
 
         ``counters`` are the elements' positions.
@@ -88,7 +86,7 @@ class _Plain(Total):
     def initial(self, number: int) -> Slot:
         return (self.fill(identity(self.combiner, self.dtype), self.dtype),)
 
-    def take(self, slot: Slot, element: Value, counters: Value | None, mask: Value | None) -> Slot:
+    def take(self, slot: Slot, element: Value, start: Value, mask: Value | None) -> Slot:
         (before,) = slot
         after = self.s.binary(self.combiner, before, element)
         return (after if mask is None else self.s.select(mask, after, before),)
@@ -98,32 +96,31 @@ class _Plain(Total):
 
 
 class _Extreme(Total):
-    """argmax and argmin: each lane keeps its first extreme element and where that was.
+    """argmax and argmin: each lane keeps its first extreme element and the row it was in.
 
-    A NaN is beyond every number. Lanes start at their own first position, with the value that
-    nothing is below, so that a lane of such values keeps its first one.
+    A NaN is beyond every number. Lanes start in row 0, with the value that nothing is below, so
+    that a lane of such values keeps its first one.
     """
-
-    is_positional = True
 
     def __init__(self, s: LoopBuilder, combiner: str, dtype: DType, lanes: int) -> None:
         super().__init__(s, combiner, dtype, lanes)
-        self.dtypes = (dtype, index)
+        # Numbers of rows, not positions: 32 bits take half the registers and suffice.
+        self.rows = i32 if dtype.itemsize <= 4 else index
+        self.dtypes = (dtype, self.rows)
         self.extreme = combiner.removeprefix("arg")
 
     def initial(self, number: int) -> Slot:
-        first = self.fill(number * self.lanes, index)
-        if self.lanes > 1:
-            first = self.s.add(first, self.s.emit("lane_index", lanes=self.lanes).result)
-        return self.fill(identity(self.combiner, self.dtype), self.dtype), first
+        value = self.fill(identity(self.combiner, self.dtype), self.dtype)
+        return value, self.fill(0, self.rows)
 
-    def take(self, slot: Slot, element: Value, counters: Value | None, mask: Value | None) -> Slot:
-        assert counters is not None
-        s, (value, position) = self.s, slot
+    def take(self, slot: Slot, element: Value, start: Value, mask: Value | None) -> Slot:
+        s, (value, row) = self.s, slot
         is_beyond = self._is_beyond(element, value)
         if mask is not None:
             is_beyond = s.binary("and", is_beyond, mask)
-        return s.select(is_beyond, element, value), s.select(is_beyond, counters, position)
+        number = s.binary("shr", start, s.const(self.row.bit_length() - 1, index))
+        here = self.splat(s.cast(number, self.rows))
+        return s.select(is_beyond, element, value), s.select(is_beyond, here, row)
 
     def _is_beyond(self, element: Value, value: Value) -> Value:
         s, beyond = self.s, {"max": ("gt", "le"), "min": ("lt", "ge")}[self.extreme]
@@ -138,10 +135,19 @@ class _Extreme(Total):
         everywhere = self.splat(extreme)
         nowhere = self.fill(_BEHIND_ALL, index)
         found = [
-            self.s.select(self._is_extreme(value, everywhere), position, nowhere)
-            for value, position in slots
+            self.s.select(self._is_extreme(value, everywhere), self._position(row, number), nowhere)
+            for number, (value, row) in enumerate(slots)
         ]
         return [extreme, self.tree("min", found)]
+
+    def _position(self, row: Value, number: int) -> Value:
+        """The positions of a vector's elements in those rows."""
+        s = self.s
+        start = s.mul(s.cast(row, index), self.fill(self.row, index))
+        first = s.add(start, self.fill(number * self.lanes, index))
+        if self.lanes == 1:
+            return first
+        return s.add(first, s.emit("lane_index", lanes=self.lanes).result)
 
     def _is_extreme(self, value: Value, extreme: Value) -> Value:
         s = self.s

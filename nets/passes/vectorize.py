@@ -72,14 +72,13 @@ class _Loops:
 
     def emit_dynamic(self, lo: Value, hi: Value) -> None:
         """The loops for bounds that are known only at run time."""
-        known = multiple_of(lo, hi)
         widths = [vectors * self.lanes for vectors in dict.fromkeys((self.unroll, 1))]
         if self.body.is_maskable():
             # The vector that is left serves for all whole vectors left, too: less code.
             widths = widths[:1]
         for width in widths:
             lo = self._whole(lo, hi, width)
-            if known % width == 0:
+            if lo is hi:
                 return
         loop = self.s.for_(lo, hi, step=self.lanes)
         with self.s.inside(loop) as block:
@@ -90,8 +89,10 @@ class _Loops:
     def _whole(self, lo: Value, hi: Value, width: int) -> Value:
         """A loop over as many iterations as ``width`` divides; where it ends."""
         s = self.s
-        span = s.binary("and", s.sub(hi, lo), s.const(-width, index))
-        end = s.add(lo, s.binary("max", span, s.const(0, index)))
+        end = hi
+        if multiple_of(lo, hi) % width:
+            span = s.binary("and", s.sub(hi, lo), s.const(-width, index))
+            end = s.add(lo, s.binary("max", span, s.const(0, index)))
         self._loop(lo, end, width // self.lanes)
         return end
 
