@@ -120,7 +120,7 @@ def _store_reduced(s: ElementBuilder, group: Group, kept: Index) -> None:
     for value, buffer in group.reduced_outputs:
         shape = tensor_type(value).static_shape
         place = reduced_index(group.space, shape, kept)
-        s.store(s.read(value, place), buffer, linear(place, shape))
+        s.store(s.read(value, place), buffer, s.offset(place, shape))
 
 
 class _Columns:

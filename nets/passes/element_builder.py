@@ -41,7 +41,9 @@ class ElementBuilder(Lowering):
         self.buffers = buffers
         self.checks = checks
         self._stored: dict[Value, Home] = {}
-        self._scopes: list[dict[tuple[Value, Index], Value]] = [{}]
+        self._scopes: list[dict[tuple[Value, int], Value]] = [{}]
+        self._numbers: dict[Index, int] = {}
+        self._offsets: dict[tuple[int, tuple[int, ...]], Affine] = {}
         self._constants: dict[tuple[Block, DType, bytes], Value] = {}
 
     # Where code goes.
@@ -76,32 +78,42 @@ class ElementBuilder(Lowering):
     # Where elements come from.
     def define(self, value: Value, index: Index, scalar: Value) -> None:
         """Let reads of ``value`` at ``index`` in this body give ``scalar``."""
-        self._scopes[-1][value, index] = scalar
+        self._scopes[-1][value, self._number(index)] = scalar
 
     def keep(self, value: Value, home: Home) -> None:
         """Let reads of ``value`` until the end of the group load from memory."""
         self._stored[value] = home
 
     def read(self, operand: Value, index: Index) -> Value:
-        found = self._known(operand, index)
+        number = self._number(index)
+        found = self._known(operand, number)
         if found is not None:
             return found
         pending = [operand]
         while pending:
             value = pending[-1]
-            if self._known(value, index) is None:
+            if self._known(value, number) is None:
                 op = None if self._in_memory(value) else value.operation
-                if op is None or not op.has(Trait.ELEMENTWISE):
-                    self.define(value, index, self._element(value, op, index))
-                else:
-                    missing = [v for v in op.operands if self._known(v, index) is None]
+                if op is not None and op.has(Trait.ELEMENTWISE):
+                    missing = [v for v in op.operands if self._known(v, number) is None]
                     if missing:
                         pending.extend(reversed(missing))
                         continue
-                    self.define(value, index, self._apply(op, index))
+                    scalars = [self._known(operand, number) for operand in op.operands]
+                    self.define(value, index, self._run_rule(op, *scalars))
+                else:
+                    self.define(value, index, self._element(value, op, index))
             pending.pop()
-        found = self._known(operand, index)
+        found = self._known(operand, number)
         assert found is not None
+        return found
+
+    def offset(self, index: Index, shape: tuple[int, ...]) -> Affine:
+        """The element offset of ``index`` in a contiguous array of that shape."""
+        key = (self._number(index), shape)
+        found = self._offsets.get(key)
+        if found is None:
+            found = self._offsets[key] = linear(index, shape)
         return found
 
     def fail_unless(self, ok: Value, message: str) -> None:
@@ -110,25 +122,28 @@ class ElementBuilder(Lowering):
         self.checks.append((code, message, str(location) if location is not None else ""))
         self.check(ok, code)
 
-    def _known(self, value: Value, index: Index) -> Value | None:
-        key = (value, index)
+    def _number(self, index: Index) -> int:
+        """The number that stands for an index in keys, for an index takes long to hash."""
+        return self._numbers.setdefault(index, len(self._numbers))
+
+    def _known(self, value: Value, number: int) -> Value | None:
+        key = (value, number)
         for scope in reversed(self._scopes):
-            if key in scope:
-                return scope[key]
+            found = scope.get(key)
+            if found is not None:
+                return found
         return None
 
     def _in_memory(self, value: Value) -> bool:
         return value in self._stored or value in self.buffers
 
-    def _apply(self, op: Operation, index: Index) -> Value:
-        scalars = [self._known(operand, index) for operand in op.operands]
-        return self._run_rule(op, *scalars)
-
     def _element(self, value: Value, op: Operation | None, index: Index) -> Value:
         if value in self._stored:
             return self.load(*self._stored[value](index))
         if op is None:
-            return self.load(self.buffers[value], linear(index, tensor_type(value).static_shape))
+            return self.load(
+                self.buffers[value], self.offset(index, tensor_type(value).static_shape)
+            )
         if op.has(Trait.CONSTANT):
             # Only constants of one number are not in memory.
             return self.const(op.attributes["value"].flat[0].item(), value.type.dtype)

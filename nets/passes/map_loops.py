@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from nets.ir.affine import Affine, linear
+from nets.ir.affine import Affine
 from nets.ir.core import Block, Operation, Value
 from nets.ops.emitter import tensor_type
 from nets.ops.loop import LoopBuilder
@@ -58,7 +58,7 @@ def store_elements(s: ElementBuilder, outputs: Sequence[Output], index: Index) -
     """Store the element at ``index`` of each output, after all have been computed."""
     scalars = [s.read(value, index) for value, _ in outputs]
     for scalar, (value, buffer) in zip(scalars, outputs, strict=True):
-        s.store(scalar, buffer, linear(index, tensor_type(value).static_shape))
+        s.store(scalar, buffer, s.offset(index, tensor_type(value).static_shape))
 
 
 def build_nest(s: LoopBuilder, extent: Extent, body: Block, work: int) -> None:

@@ -131,7 +131,7 @@ class _Rows:
                     stores = ()
         for value, buffer in self.group.reduced_outputs:
             place, shape = self._row_index(value)
-            self.s.store(self.s.read(value, place), buffer, linear(place, shape))
+            self.s.store(self.s.read(value, place), buffer, self.s.offset(place, shape))
 
     def _row_index(self, value: Value) -> tuple[Index, tuple[int, ...]]:
         """The index of a value with one element per row, and its shape."""
@@ -254,7 +254,7 @@ class _Rows:
     def _home(self, value: Value, place: Index) -> tuple[Value, Affine]:
         """Where the element of a full value at ``place`` is stored."""
         if value in self.outputs:
-            return self.outputs[value], linear(place, self.space.shape)
+            return self.outputs[value], self.s.offset(place, self.space.shape)
         axes = self.space.reduced
         inner = tuple(place[axis] for axis in axes)
         return self.memory[value], linear(inner, self.space.sizes(axes))

@@ -1,0 +1,155 @@
+"""Memory planning: gives every ``loop.alloc`` its place in one arena.
+
+A buffer lives from the first operation of the function's body that touches it to the last.
+Buffers that live at the same time get disjoint places. Greedy: in some order, each goes to the
+lowest gap it fits in; the best of a few orders is taken, largest first being the one of Pisarchyk
+and Lee (arXiv 2001.03288). ``live_bytes`` is what any plan needs at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nets.ir.core import Function, Operation, Value
+from nets.ir.types import BufferType
+from nets.passes.manager import Options, register_pass
+
+ALIGNMENT = 64
+"""Bytes: a cache line, and the widest vector."""
+
+TRIED_BUFFERS = 512
+"""Up to this many buffers several orders are tried; beyond, the first alone."""
+
+Places = npt.NDArray[np.int64]
+
+
+@register_pass("plan_memory")
+def plan_memory(function: Function, options: Options) -> Function:
+    """Place the buffers of the function in an arena.
+
+    Requires: the loop dialect, every ``loop.alloc`` in the body of the function.
+    Ensures: every ``loop.alloc`` has an ``offset``, a multiple of 64. Attributes of the function:
+    ``workspace_bytes``, the size of the arena; ``live_bytes``, the most that is in use at a time;
+    ``scratch_bytes``, what the ``loop.scratch`` of a nest of loops take together at most.
+    """
+    lifetimes = lifetimes_of(function)
+    places = _best_places(lifetimes)
+    for lifetime, place in zip(lifetimes, places.tolist(), strict=True):
+        lifetime.op.attributes = {**lifetime.op.attributes, "offset": place}
+    function.attributes = {
+        **function.attributes,
+        "workspace_bytes": _extent(lifetimes, places),
+        "live_bytes": live_bytes(lifetimes),
+        "scratch_bytes": _scratch_bytes(function),
+    }
+    return function
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A ``loop.alloc``, its bytes, and the first and last place in the body that touch it."""
+
+    op: Operation
+    size: int
+    first: int
+    last: int
+
+    @property
+    def area(self) -> int:
+        return self.size * (self.last - self.first + 1)
+
+
+def lifetimes_of(function: Function) -> list[Lifetime]:
+    """The lifetimes of the buffers of the function, in the order of their allocs."""
+    buffers: dict[Value, Operation] = {}
+    touched: dict[Operation, tuple[int, int]] = {}
+    for place, outer in enumerate(function.body):
+        for op in (outer, *outer.walk_regions()):
+            for operand in op.operands:
+                if operand in buffers:
+                    made_by = buffers[operand]
+                    touched[made_by] = (touched.get(made_by, (place, 0))[0], place)
+            if op.name == "loop.alloc":
+                buffers[op.result] = op
+            elif op.name == "loop.view" and op.operands[0] in buffers:
+                buffers[op.result] = buffers[op.operands[0]]
+    allocs = dict.fromkeys(buffers.values())
+    return [Lifetime(op, _bytes_of(op), *touched.get(op, (0, -1))) for op in allocs]
+
+
+def live_bytes(lifetimes: Sequence[Lifetime]) -> int:
+    """The largest sum of buffers that live at the same time."""
+    change: dict[int, int] = {}
+    for lifetime in lifetimes:
+        change[lifetime.first] = change.get(lifetime.first, 0) + lifetime.size
+        change[lifetime.last + 1] = change.get(lifetime.last + 1, 0) - lifetime.size
+    live = most = 0
+    for place in sorted(change):
+        live += change[place]
+        most = max(most, live)
+    return most
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _bytes_of(op: Operation) -> int:
+    type = op.result.type
+    assert isinstance(type, BufferType)
+    return _aligned(type.nbytes)
+
+
+def _scratch_bytes(function: Function) -> int:
+    return max(
+        (
+            sum(_bytes_of(op) for op in (outer, *outer.walk_regions()) if op.name == "loop.scratch")
+            for outer in function.body
+        ),
+        default=0,
+    )
+
+
+_ORDERS: tuple[Callable[[Lifetime], tuple[int, ...]], ...] = (
+    lambda lifetime: (-lifetime.size, lifetime.first),
+    lambda lifetime: (-lifetime.area, lifetime.first),
+    lambda lifetime: (lifetime.first, -lifetime.size),
+)
+
+
+def _best_places(lifetimes: Sequence[Lifetime]) -> Places:
+    """The places of the order that needs the smallest arena."""
+    orders = _ORDERS if len(lifetimes) <= TRIED_BUFFERS else _ORDERS[:1]
+    plans = [_places(lifetimes, order) for order in orders]
+    return min(plans, key=lambda places: _extent(lifetimes, places))
+
+
+def _extent(lifetimes: Sequence[Lifetime], places: Places) -> int:
+    ends = (place + life.size for life, place in zip(lifetimes, places.tolist(), strict=True))
+    return max(ends, default=0)
+
+
+def _places(lifetimes: Sequence[Lifetime], order: Callable[[Lifetime], tuple[int, ...]]) -> Places:
+    """Places by first fit in that order."""
+    places = np.zeros(len(lifetimes), np.int64)
+    placed = np.zeros((len(lifetimes), 4), np.int64)
+    ranked = sorted(range(len(lifetimes)), key=lambda i: order(lifetimes[i]))
+    for count, i in enumerate(ranked):
+        life = lifetimes[i]
+        first, last, start, end = placed[:count].T
+        near = (first <= life.last) & (last >= life.first)
+        places[i] = _lowest_gap(start[near], end[near], life.size)
+        placed[count] = (life.first, life.last, places[i], places[i] + life.size)
+    return places
+
+
+def _lowest_gap(starts: Places, ends: Places, size: int) -> int:
+    """The lowest place where ``size`` bytes overlap none of the ranges."""
+    order = np.argsort(starts, kind="stable")
+    filled = np.concatenate(([0], np.maximum.accumulate(ends[order])))
+    fits = np.flatnonzero(starts[order] - filled[:-1] >= size)
+    return int(filled[fits[0]] if len(fits) else filled[-1])

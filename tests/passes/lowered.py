@@ -1,0 +1,79 @@
+"""Runs tensor programs through passes and the loop interpreter, and builds the programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from nets.backend.numpy import loop_interpreter
+from nets.ir.builder import Builder
+from nets.ir.clone import clone_function
+from nets.ir.core import Function, Operation, Value
+from nets.ir.types import DType, TensorType, f32
+from nets.ir.verifier import verify_function
+from nets.ops.emitter import GraphEmitter
+from nets.ops.registry import Array, lookup
+from nets.passes import column_loops, loop_nests, map_loops, row_loops
+from nets.passes.manager import Options, find_pass
+
+
+class Program:
+    """A function in the making: ``p.emit(...)`` adds operations, ``p.done(...)`` ends it."""
+
+    def __init__(self, *types: TensorType) -> None:
+        self.function = Function("f", types, [f"x{i}" for i in range(len(types))])
+        self.b = GraphEmitter(Builder(self.function.body))
+
+    @property
+    def arguments(self) -> list[Value]:
+        return self.function.arguments
+
+    def done(self, *results: Value) -> Function:
+        self.b.builder.create(lookup("return"), results)
+        return self.function
+
+
+def tensor(*shape: int, dtype: DType = f32) -> TensorType:
+    return TensorType(shape, dtype)
+
+
+def run_passes(function: Function, *passes: str) -> Function:
+    """A copy of the function after the passes, verified."""
+    result = clone_function(function)
+    for name in passes:
+        result = find_pass(name)(result, Options())
+    verify_function(result)
+    return result
+
+
+def run_loops(loops: Function, arrays: Sequence[Array], backwards: bool = False) -> list[Array]:
+    """The outputs of a function of loops whose checks all hold."""
+    status, outputs = status_of(loops, arrays, backwards)
+    assert status == 0
+    return outputs
+
+
+def status_of(
+    loops: Function, arrays: Sequence[Array], backwards: bool = False
+) -> tuple[int, list[Array]]:
+    """The status of a call and its outputs."""
+    outputs = [
+        np.empty(argument.type.shape, argument.type.dtype.numpy)
+        for argument in loops.arguments[loops.attributes["inputs"] :]
+    ]
+    inputs = [np.array(array, order="C") for array in arrays]
+    return loop_interpreter.run(loops, [*inputs, *outputs], backwards), outputs
+
+
+def operations(function: Function, name: str) -> list[Operation]:
+    """The operations of that name, nested ones too."""
+    return [op for op in function.walk() if op.name == name]
+
+
+def parallelize_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every loop be worth sharing among threads, in small pieces."""
+    for module in (loop_nests, map_loops, row_loops, column_loops):
+        monkeypatch.setattr(module, "PARALLEL_WORK", 1)
+    monkeypatch.setattr(map_loops, "_chunk", lambda work: 16)

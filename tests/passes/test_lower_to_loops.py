@@ -1,0 +1,213 @@
+"""lower_to_loops: loops compute what the reference says, in every form a group can take."""
+
+import numpy as np
+import pytest
+
+from nets.backend.numpy.interpreter import evaluate
+from nets.errors import IndexOutOfBoundsError
+from nets.ir.core import Function
+from nets.ir.types import bool_, f32, f64, i64
+from nets.ops.registry import Array
+from tests.passes.lowered import (
+    Program,
+    operations,
+    parallelize_everything,
+    run_loops,
+    run_passes,
+    status_of,
+    tensor,
+)
+from tests.property.programs import arguments, random_program
+from tests.property.results import assert_matches, assert_same
+
+LENGTHS = (0, 1, 2, 15, 16, 17, 33, 64, 100, 1023, 1025)
+
+
+@pytest.fixture(params=[False, True], ids=["serial", "parallel"])
+def _sharing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param:
+        parallelize_everything(monkeypatch)
+
+
+def draw(function: Function, seed: int = 0) -> list[Array]:
+    rng = np.random.default_rng(seed)
+    return [
+        rng.integers(0, 9, a.type.shape).astype(a.type.dtype.numpy) for a in function.arguments
+    ]
+
+
+def check(function: Function, *passes: str) -> Function:
+    """Integral numbers make sums exact, so every bit can be compared."""
+    loops = run_passes(function, *passes, "lower_to_loops")
+    arrays = draw(function)
+    expected = evaluate(function, arrays)
+    for backwards in (False, True):
+        assert_same(expected, run_loops(loops, arrays, backwards), loops)
+    return loops
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_programs(seed: int) -> None:
+    function = random_program(seed)
+    arrays = arguments(function, np.random.default_rng(seed))
+    if seed % 2:
+        loops = run_passes(function, "fuse", "lower_to_loops")
+    else:
+        loops = run_passes(function, "lower_to_loops")
+    try:
+        evaluate(function, arrays)
+    except IndexOutOfBoundsError:
+        assert status_of(loops, arrays)[0] > 0
+        return
+    status, found = status_of(loops, arrays, backwards=bool(seed % 4 // 2))
+    assert status == 0
+    if not operations(function, "reduce_prod"):  # may overflow in one order and not in another
+        assert_matches(function, arrays, found)
+
+
+@pytest.mark.usefixtures("_sharing")
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("dtype", [f32, f64])
+def test_sums_over_rows(length: int, dtype: object) -> None:
+    p = Program(tensor(3, length, dtype=dtype))
+    check(p.done(p.b.sum(p.arguments[0], (1,))))
+
+
+@pytest.mark.usefixtures("_sharing")
+@pytest.mark.parametrize("rows", LENGTHS)
+@pytest.mark.parametrize(("batch", "columns"), [(1, 5), (3, 2), (9, 3), (2, 0)])
+def test_sums_over_columns(rows: int, batch: int, columns: int) -> None:
+    p = Program(tensor(batch, rows, columns))
+    check(p.done(p.b.sum(p.arguments[0], (1,))))
+
+
+@pytest.mark.usefixtures("_sharing")
+@pytest.mark.parametrize("axes", [(0, 2), (1,), (0, 1), (1, 2), (0, 1, 2), (0, 3), (1, 3), (0, 1, 3)])
+def test_runs_of_axes(axes: tuple[int, ...]) -> None:
+    p = Program(tensor(3, 2, 5, 7))
+    check(p.done(p.b.sum(p.arguments[0], axes), p.b.emit("reduce_max", p.arguments[0], axes=axes)))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_positions(name: str, axis: int) -> None:
+    p = Program(tensor(4, 5, 6))
+    check(p.done(p.b.emit(name, p.arguments[0], axis=axis)))
+
+
+def test_axes_of_size_one_split_no_run() -> None:
+    p = Program(tensor(4, 1, 6), tensor(6, 1))
+    loops = check(p.done(p.b.sum(p.arguments[0], (0, 2)), p.b.sum(p.arguments[1], (0,))))
+    assert len(operations(loops, "loop.reduce")) == 2
+    assert not operations(loops, "loop.alloc")
+
+
+@pytest.mark.usefixtures("_sharing")
+@pytest.mark.parametrize("shape", [(3, 40), (70, 10), (2, 3000), (1, 2500), (20, 1), (5, 0)])
+def test_softmax_and_statistics_share_rows(shape: tuple[int, int]) -> None:
+    p = Program(tensor(*shape))
+    (x,) = p.arguments
+    if shape[1]:
+        x = p.b.sub(x, p.b.broadcast(p.b.emit("reduce_max", x, axes=(1,)), shape, (0,)))
+    e = p.b.emit("exp", x)
+    total = p.b.sum(e, (1,))
+    share = p.b.div(e, p.b.broadcast(p.b.reshape(total, (shape[0], 1)), shape, (0, 1)))
+    function = p.done(share, total, p.b.sum(p.b.cast(x, f64), (1,)))
+    loops = run_passes(function, "fuse", "lower_to_loops")
+    arrays = draw(function)
+    assert_matches(function, arrays, run_loops(loops, arrays))
+    assert_matches(function, arrays, run_loops(loops, arrays, backwards=True))
+
+
+@pytest.mark.usefixtures("_sharing")
+@pytest.mark.parametrize("rows", [3, 16, 40, 200])
+def test_columns_with_what_feeds_and_follows(rows: int) -> None:
+    p = Program(tensor(rows, 12), tensor(12))
+    x, bias = p.arguments
+    y = p.b.mul(x, p.b.broadcast(bias, (rows, 12), (1,)))
+    total = p.b.sum(y, (0,))
+    square = p.b.sum(p.b.mul(y, y), (0,))
+    loops = check(p.done(y, p.b.sub(bias, total), square), "fuse")
+    assert len(operations(loops, "loop.tree_combine")) == (2 if rows > 16 else 0)
+
+
+@pytest.mark.usefixtures("_sharing")
+@pytest.mark.parametrize("axes", [(1, 0, 2), (0, 2, 1), (2, 1, 0), (1, 2, 0)])
+def test_transposes(axes: tuple[int, ...]) -> None:
+    p = Program(tensor(40, 35, 33))
+    check(p.done(p.b.transpose(p.arguments[0], axes)))
+
+
+@pytest.mark.usefixtures("_sharing")
+def test_neighbouring_axes_share_a_loop() -> None:
+    p = Program(tensor(6, 7, 8), tensor(8))
+    x, bias = p.arguments
+    doubled = p.b.add(x, x)
+    loops = check(p.done(doubled, p.b.add(x, p.b.broadcast(bias, (6, 7, 8), (2,)))))
+    assert operations(loops, "loop.load")
+    assert all(len(op.operands) <= 3 for op in operations(loops, "loop.load"))
+
+
+def test_matrices_are_read_transposed() -> None:
+    p = Program(tensor(5, 3), tensor(4, 3), tensor(5, 4))
+    x, y, z = p.arguments
+    xy = p.b.emit("matmul", x, p.b.transpose(y, (1, 0)))
+    xz = p.b.emit("matmul", p.b.transpose(x, (1, 0)), z)
+    loops = check(p.done(xy, xz), "fuse")
+    flags = [tuple(op.attributes.values()) for op in operations(loops, "loop.gemm")]
+    assert flags == [(False, True), (True, False)]
+    assert not operations(loops, "loop.alloc")
+
+
+def test_a_transpose_that_others_read_is_stored_once() -> None:
+    p = Program(tensor(5, 3), tensor(4, 3, dtype=bool_))
+    x, y = p.arguments
+    t = p.b.transpose(x, (1, 0))
+    u = p.b.transpose(y, (1, 0))
+    product = p.b.emit("matmul", x, t)
+    table = p.b.emit("matmul", y, u)
+    loops = check(p.done(product, table, t))
+    assert len(operations(loops, "loop.gemm")) == 1
+
+
+def test_results_that_no_operation_makes() -> None:
+    p = Program(tensor(4), tensor())
+    x, y = p.arguments
+    c = p.b.constant(np.arange(3), i64)
+    one = p.b.constant(1, f32)
+    z = p.b.add(x, x)
+    function = p.done(x, z, z, p.b.reshape(z, (2, 2)), c, one, y, p.b.reshape(x, (4, 1)))
+    assert not operations(check(function), "loop.alloc")
+
+
+def test_a_failed_check_names_operation_and_axis() -> None:
+    p = Program(tensor(4, 3), tensor(2, dtype=i64))
+    function = p.done(p.b.emit("gather", *p.arguments, axis=0))
+    loops = run_passes(function, "lower_to_loops")
+    arrays = draw(function)
+    arrays[1][:] = (3, -4)
+    assert status_of(loops, arrays)[0] == 0
+    arrays[1][1] = 4
+    assert status_of(loops, arrays)[0] == 1
+    ((code, message, location),) = loops.attributes["checks"]
+    assert (code, location) == (1, "")
+    assert "axis 0 of size 4" in message
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bits_do_not_depend_on_fusion_or_sharing(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = random_program(1000 + seed)
+    arrays = arguments(function, np.random.default_rng(seed))
+    status, expected = status_of(run_passes(function, "lower_to_loops"), arrays)
+    parallelize_everything(monkeypatch)
+    found = status_of(run_passes(function, "fuse", "lower_to_loops"), arrays)
+    assert (found[0] > 0) == (status > 0)
+    assert_same(expected, found[1], function)
+
+
+def test_loops_are_left_alone() -> None:
+    p = Program(tensor(4))
+    loops = run_passes(p.done(p.b.neg(p.arguments[0])), "lower_to_loops")
+    assert str(run_passes(loops, "lower_to_loops")) == str(loops)
