@@ -12,6 +12,7 @@ from nets.frontend import functions
 from nets.frontend.functions import *  # noqa: F403 (named by __all__ there)
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import enable_grad, is_grad_enabled, no_grad
+from nets.version import __version__
 
 if TYPE_CHECKING:
     from nets.frontend.lowered import evaluate, parse_ir
@@ -31,8 +32,6 @@ _LATER = {
 }
 """Public name → the module that has it."""
 
-__version__ = "0.1.0"
-
 __all__ = [
     "Tensor",
     "no_grad",
@@ -46,6 +45,7 @@ __all__ = [
     "evaluate",
     "parse_ir",
     "errors",
+    "__version__",
 ]
 __all__ += functions.__all__
 

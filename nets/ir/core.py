@@ -115,6 +115,8 @@ class Trait(Flag):
     """Worth keeping rather than computing again (math functions, divisions)."""
     EXACT = auto()
     """The native result equals the reference bit for bit (numerics.md, 2)."""
+    CHECKED = auto()
+    """May fail at run time on the values of its operands, as an index out of bounds does."""
 
 
 class OpDefinition:

@@ -46,7 +46,11 @@ def _normal(name: str, indices: Array, axis: int, size: int) -> Array:
     return np.where(indices < 0, indices + size, indices)
 
 
-@op("gather", Trait.PURE | Trait.INDEXING | Trait.EXACT, attributes=("axis",))
+@op(
+    "gather",
+    Trait.PURE | Trait.INDEXING | Trait.EXACT | Trait.CHECKED,
+    attributes=("axis",),
+)
 class Gather:
     """The slices of x along ``axis`` at the indices; their axes take the place of that axis."""
 
@@ -98,7 +102,11 @@ def _checked(s: Lowering, name: str, picked: Value, axis: int, size: int) -> Val
     return s.binary("max", s.binary("min", position, last), zero)
 
 
-@op("scatter_add", Trait.PURE | Trait.KERNEL | Trait.EXACT, attributes=("axis",))
+@op(
+    "scatter_add",
+    Trait.PURE | Trait.KERNEL | Trait.EXACT | Trait.CHECKED,
+    attributes=("axis",),
+)
 class ScatterAdd:
     """x with ``updates`` added to its slices along ``axis`` at the indices.
 

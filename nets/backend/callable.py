@@ -1,0 +1,182 @@
+"""Native code as a Python callable: object code in memory, buffers, workspaces, pools.
+
+The only room (with the loader of exported libraries) that uses cffi. Calls go through the runtime
+extension ``nets._runtime``; cffi releases the GIL around each, so everything here may be used by
+several threads at once.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nets.errors import ArgumentError, CompileError, IndexOutOfBoundsError
+from nets.ir.core import Location
+from nets.ir.types import TensorType
+
+Array = npt.NDArray[Any]
+
+
+@functools.cache
+def _runtime() -> tuple[Any, Any]:
+    """cffi's interface to the runtime extension, and the extension."""
+    try:
+        from nets._runtime import ffi, lib
+    except ImportError as error:
+        raise CompileError(
+            f"the runtime extension of nets cannot be loaded ({error}); install the package with "
+            "a C compiler at hand, or set NETS_BACKEND=numpy"
+        ) from error
+    return ffi, lib
+
+
+def cpu_count() -> int:
+    """CPUs this process may run on."""
+    return int(_runtime()[1].nets_cpu_count())
+
+
+@functools.cache
+def cpu_identity() -> str:
+    """A text that differs between CPUs with different instruction sets."""
+    ffi, lib = _runtime()
+    text = ffi.new("char[256]")
+    lib.nets_cpu_identity(text, 256)
+    return str(ffi.string(text).decode())
+
+
+@functools.cache
+def cpu_level() -> int:
+    """The x86-64 level of this CPU: 4 with AVX-512, 3 with AVX2 and FMA, else 0."""
+    return int(_runtime()[1].nets_cpu_level())
+
+
+@functools.cache
+def _pool(threads: int) -> Any:
+    """The pool of that size, shared by every call of the process; null for one thread."""
+    ffi, lib = _runtime()
+    if threads == 1:
+        return ffi.NULL
+    pool = lib.nets_pool_new(threads)
+    if pool == ffi.NULL:
+        raise MemoryError(f"no memory for a pool of {threads} threads")
+    return ffi.gc(pool, lib.nets_pool_free)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A run-time check of a program: what failed where if a call returns ``code``."""
+
+    code: int
+    message: str
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """How to call native code: types of inputs and outputs, workspace, checks, threads."""
+
+    inputs: tuple[TensorType, ...]
+    outputs: tuple[TensorType, ...]
+    workspace_bytes: int
+    threads: int
+    checks: tuple[Check, ...]
+
+
+def load_object(code: bytes, symbol: str) -> tuple[Any, Any]:
+    """Object code in executable memory: a handle that keeps it there, and an entry point.
+
+    CompileError where the object is damaged or refers to something that is not there.
+    """
+    ffi, lib = _runtime()
+    slot = ffi.new("nets_code **")
+    status = lib.nets_code_load(ffi.from_buffer(code), len(code), slot)
+    if status != 0:
+        reason = ffi.string(lib.nets_status_message(status)).decode()
+        raise CompileError(f"native code cannot be loaded: {reason}")
+    handle = ffi.gc(slot[0], lib.nets_code_free)
+    address = lib.nets_code_symbol(handle, symbol.encode())
+    if address == ffi.NULL:
+        raise CompileError(f"native code lacks the entry point {symbol}")
+    return handle, ffi.cast("nets_entry", address)
+
+
+class NativeFunction:
+    """Compiled code that takes and gives NumPy arrays; any number of threads may call it."""
+
+    def __init__(self, code: bytes, symbol: str, signature: Signature) -> None:
+        self._ffi, self._lib = _runtime()
+        self._handle, self._entry = load_object(code, symbol)
+        self._signature = signature
+        self._pool = _pool(signature.threads)
+        self._forms = [(t.static_shape, t.dtype.numpy) for t in signature.inputs]
+        self._results = [(t.static_shape, t.dtype.numpy) for t in signature.outputs]
+        self._checks = {check.code: check for check in signature.checks}
+        self._buffer_count = len(signature.inputs) + len(signature.outputs)
+        self._arenas: list[Any] = []
+        """Workspaces that no call is using."""
+
+    def __call__(self, arrays: Sequence[Array]) -> list[Array]:
+        """The outputs for these inputs, in fresh arrays.
+
+        Inputs may be strided, unaligned, read-only or of the other byte order; they are copied
+        where native code could not read them in place.
+        """
+        inputs = self._readable(arrays)
+        outputs = [np.empty(shape, dtype) for shape, dtype in self._results]
+        ffi = self._ffi
+        # The views keep their arrays alive until the call is over.
+        views = [ffi.from_buffer(array) for array in inputs]
+        views += [ffi.from_buffer(array) for array in outputs]
+        buffers = ffi.new("void *[]", views) if views else ffi.NULL
+        arena = self._take_arena()
+        status = self._lib.nets_call(self._entry, buffers, arena, self._pool)
+        self._arenas.append(arena)
+        if status != 0:
+            raise self._failure(status)
+        return outputs
+
+    def _readable(self, arrays: Sequence[Array]) -> list[Array]:
+        if len(arrays) != len(self._forms):
+            raise ArgumentError(f"{len(self._forms)} arrays are needed, not {len(arrays)}")
+        found = []
+        for array, (shape, dtype) in zip(arrays, self._forms, strict=True):
+            if array.shape != shape or array.dtype != dtype:
+                raise ArgumentError(
+                    f"an array of {dtype}{list(shape)} is needed, not {array.dtype}"
+                    f"{list(array.shape)}"
+                )
+            flags = array.flags
+            if not (flags.c_contiguous and flags.aligned and array.dtype.isnative):
+                array = np.array(array, dtype=dtype, order="C")
+            found.append(array)
+        return found
+
+    def _take_arena(self) -> Any:
+        try:
+            return self._arenas.pop()
+        except IndexError:
+            pass
+        size = self._signature.workspace_bytes
+        arena = self._lib.nets_arena_new(size)
+        if arena == self._ffi.NULL:
+            raise MemoryError(f"no memory for a workspace of {size} bytes")
+        lib = self._lib
+        return self._ffi.gc(arena, lambda pointer: lib.nets_arena_free(pointer, size), size)
+
+    def _failure(self, status: int) -> Exception:
+        check = self._checks.get(status)
+        if check is None:
+            text = self._ffi.string(self._lib.nets_status_message(status)).decode()
+            return CompileError(f"native code returned status {status}: {text}")
+        return IndexOutOfBoundsError(check.message, _location(check.location))
+
+
+def _location(text: str) -> Location | None:
+    """The location whose text form is ``"file":line``."""
+    file, found, line = text.rpartition(":")
+    return Location(file.strip('"'), int(line)) if found and line.isdigit() else None

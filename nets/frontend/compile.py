@@ -1,0 +1,255 @@
+"""Compilation: one traced function on its way to something that can be called.
+
+This is where passes and backend meet. Every stage is made when first asked for and kept: traced →
+optimized → loops → LLVM IR → object code. ``executable`` looks into the object cache before it does
+any of that, and then needs neither the passes nor LLVM.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy.typing as npt
+
+from nets import config
+from nets.backend import cache
+from nets.backend.numpy.interpreter import evaluate
+from nets.errors import CompileError, ShapeError
+from nets.frontend.cost import cost
+from nets.ir.clone import clone_function
+from nets.ir.core import Function, Trait
+from nets.ir.printer import print_function
+from nets.ir.types import TensorType
+from nets.version import __version__
+
+if TYPE_CHECKING:
+    from nets.backend.callable import Signature
+    from nets.backend.llvm.target import Target
+
+Array = npt.NDArray[Any]
+Executable = Callable[[Sequence[Array]], list[Array]]
+"""Takes the arrays of the arguments, gives those of the results."""
+
+ENTRY: Final = "nets_entry"
+"""The symbol of in-process code."""
+
+_FORMAT: Final = "1"
+"""Changes when the meaning of a cache entry does."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """What is chosen besides the program.
+
+    ``backend``: "llvm" or "numpy" (the reference). ``threads``: 0 for NETS_NUM_THREADS, or one per
+    CPU. ``cpu``: the empty name is this machine's. ``pipeline``: "default", "none" or passes.
+    """
+
+    backend: str = field(default_factory=lambda: str(config.BACKEND.get()))
+    threads: int = 0
+    cpu: str = field(default_factory=lambda: str(config.CPU.get()))
+    pipeline: str = "default"
+
+    def thread_count(self) -> int:
+        """Threads a call may use."""
+        from nets.backend.callable import cpu_count
+
+        return self.threads or config.NUM_THREADS.get() or cpu_count()
+
+
+class Compilation:
+    """The stages of one function of the tensor dialect; the function itself is left alone."""
+
+    def __init__(self, function: Function, options: CompileOptions | None = None) -> None:
+        self.function = function
+        self.options = options or CompileOptions()
+        self._seconds: dict[str, float] = {}
+
+    # --------------------------------------------------------------------- stages
+
+    @cached_property
+    def optimized(self) -> Function:
+        """Tensor IR after the pipeline: fused, unless the pipeline leaves that out."""
+        from nets.passes.manager import dump
+        from nets.passes.pipelines import pipeline_of
+
+        dump(f"{self.function.name}-traced.nets", print_function(self.function))
+        return self._run(clone_function(self.function), pipeline_of(self.options.pipeline))
+
+    @cached_property
+    def loops(self) -> Function:
+        """Loop IR, vectorized and with every buffer placed."""
+        from nets.passes.pipelines import LOOPS
+
+        _refuse_symbols(self.function)
+        return self._run(clone_function(self.optimized), LOOPS)
+
+    @cached_property
+    def target(self) -> Target:
+        """The CPU to compile for."""
+        from nets.backend.llvm.target import Target
+
+        return Target.of(self.options.cpu)
+
+    def module(self, symbol: str) -> str:
+        """The LLVM IR with an entry point of that name."""
+        from nets.backend.llvm.emit import emit_module
+
+        return emit_module(self.loops, symbol, self.target)
+
+    def object_code(self, symbol: str) -> bytes:
+        """The object file with an entry point of that name."""
+        from nets.backend.llvm.target import object_code
+        from nets.passes.manager import dump
+
+        start = time.perf_counter()
+        text = self.module(symbol)
+        emitted = time.perf_counter()
+        code = object_code(text, self.target)
+        self._seconds |= {"emit": emitted - start, "llvm": time.perf_counter() - emitted}
+        dump(f"{self.function.name}.ll", text)
+        if config.DUMP_DIR.get():
+            dump(f"{self.function.name}.s", self.asm())
+        return code
+
+    @cached_property
+    def workspace_bytes(self) -> int:
+        """Size of the workspace of a call."""
+        from nets.backend.llvm.emit import workspace_bytes
+
+        return workspace_bytes(self.loops, self.target, self.options.thread_count())
+
+    # ----------------------------------------------------------------- to look at
+
+    def ir(self, stage: str = "optimized") -> str:
+        """The text of "traced", "optimized" or "loops"."""
+        stages = {"traced": "function", "optimized": "optimized", "loops": "loops"}
+        if stage not in stages:
+            raise CompileError(f"a stage is one of {', '.join(stages)}, not {stage!r}")
+        return print_function(getattr(self, stages[stage]))
+
+    def llvm(self) -> str:
+        """The LLVM IR of the native code."""
+        return self.module(ENTRY)
+
+    def asm(self) -> str:
+        """The assembly of the native code."""
+        from nets.backend.llvm.target import assembly
+
+        return assembly(self.llvm(), self.target)
+
+    def stats(self) -> dict[str, float]:
+        """Milliseconds of each pass, of emitting LLVM IR ("emit") and of LLVM ("llvm")."""
+        if "llvm" not in self._seconds:
+            self.object_code(ENTRY)
+        return {name: 1e3 * seconds for name, seconds in self._seconds.items()}
+
+    def cost(self) -> dict[str, int]:
+        """Scalar arithmetic operations, bytes moved, and peak bytes of a call."""
+        return cost(self.function, self.optimized, self.workspace_bytes)
+
+    # ------------------------------------------------------------------- to call
+
+    @cached_property
+    def executable(self) -> Executable:
+        """The function as a callable, compiled or from the object cache."""
+        _refuse_symbols(self.function)
+        if self.options.backend == "numpy":
+            return lambda arrays: evaluate(self.function, arrays)
+        if config.CHECK.get():
+            from nets.frontend.check import checked
+
+            return checked(self.function, self.options)
+        return self.native
+
+    @cached_property
+    def native(self) -> Executable:
+        """The function as native code, whatever the options say of the backend."""
+        from nets.backend.callable import NativeFunction
+
+        entry = self._entry()
+        if entry is None:
+            manifest, code = self._compile()
+        else:
+            manifest, code = entry
+            try:
+                return NativeFunction(code, ENTRY, self._signature(manifest))
+            except CompileError:  # not of this machine after all: compile it again
+                manifest, code = self._compile()
+        return NativeFunction(code, ENTRY, self._signature(manifest))
+
+    def _entry(self) -> cache.Entry | None:
+        """The cached object, if there is one this CPU can run."""
+        from nets.backend.callable import cpu_level
+
+        entry = cache.load(self.key)
+        return entry if entry is not None and entry[0]["level"] <= cpu_level() else None
+
+    @cached_property
+    def key(self) -> str:
+        """The key of the object cache: all that decides the code, and the lines checks name."""
+        from nets.backend.callable import cpu_identity
+
+        options = self.options
+        return cache.key_of(
+            _FORMAT,
+            __version__,
+            cache.compiler_version(),
+            options.cpu or cpu_identity(),
+            options.pipeline,
+            str(options.thread_count()),
+            print_function(self.function),
+            *(str(op.location) for op in self.function.body if op.has(Trait.CHECKED)),
+        )
+
+    def _compile(self) -> cache.Entry:
+        from nets.backend.callable import cpu_level
+
+        level = 4 if self.target.vector_bytes == 64 else 3
+        if level > cpu_level():
+            raise CompileError(
+                f"this machine cannot run code for the CPU {self.target.cpu}; export it instead"
+            )
+        code = self.object_code(ENTRY)
+        manifest = {
+            "level": level,
+            "workspace_bytes": self.workspace_bytes,
+            "checks": [list(check) for check in self.loops.attributes["checks"]],
+        }
+        cache.store(self.key, manifest, code)
+        return manifest, code
+
+    def _signature(self, manifest: dict[str, Any]) -> Signature:
+        from nets.backend.callable import Check, Signature
+
+        return Signature(
+            tuple(_tensor(a.type) for a in self.function.arguments),
+            tuple(_tensor(v.type) for v in self.function.returned),
+            manifest["workspace_bytes"],
+            self.options.thread_count(),
+            tuple(Check(*check) for check in manifest["checks"]),
+        )
+
+    def _run(self, function: Function, passes: Sequence[str]) -> Function:
+        from nets.passes.manager import Options, run_pipeline
+
+        options = Options(self.target.vector_bytes, self.options.thread_count())
+        return run_pipeline(function, passes, options, self._seconds)
+
+
+def _tensor(type: object) -> TensorType:
+    assert isinstance(type, TensorType)
+    return type
+
+
+def _refuse_symbols(function: Function) -> None:
+    for argument in function.arguments:
+        if not _tensor(argument.type).is_static:
+            raise ShapeError(
+                f"argument {argument.hint} of {function.name} is {argument.type}; only constant "
+                "sizes can be compiled"
+            )
