@@ -15,8 +15,8 @@ from typing import Any, Final
 from nets.errors import ArgumentError, TraceError
 from nets.frontend.scope import user_location
 
-Names = str | Sequence[str] | None
-Numbers = int | Sequence[int] | None
+Names = str | Iterable[str] | None
+Numbers = int | Iterable[int] | None
 
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -192,20 +192,22 @@ def _refuse_untraceable(function: Callable[..., Any], name: str) -> None:
 
 
 def _as_numbers(option: str, numbers: Numbers) -> Iterable[int]:
-    if numbers is None:
-        return ()
-    listed = numbers if isinstance(numbers, Sequence) else (numbers,)
-    for number in listed:
+    listed = () if numbers is None else (numbers,) if isinstance(numbers, int) else numbers
+    if not isinstance(listed, Iterable):
+        raise ArgumentError(f"{option}_argnums takes integers, not {listed!r}")
+    found = tuple(listed)
+    for number in found:
         if not isinstance(number, int) or isinstance(number, bool):
             raise ArgumentError(f"{option}_argnums takes integers, not {number!r}")
-    return listed
+    return found
 
 
 def _as_names(option: str, names: Names) -> Iterable[str]:
-    if names is None:
-        return ()
-    listed = (names,) if isinstance(names, str) else names
-    for name in listed:
+    listed = () if names is None else (names,) if isinstance(names, str) else names
+    if not isinstance(listed, Iterable):
+        raise ArgumentError(f"{option}_argnames takes names, not {listed!r}")
+    found = tuple(listed)
+    for name in found:
         if not isinstance(name, str):
             raise ArgumentError(f"{option}_argnames takes names, not {name!r}")
-    return listed
+    return found

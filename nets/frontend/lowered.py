@@ -13,6 +13,7 @@ from nets.backend.numpy.interpreter import evaluate as interpret
 from nets.errors import ArgumentError, ParseError
 from nets.frontend.binding import Binding
 from nets.frontend.compile import Compilation, CompileOptions, Executable
+from nets.frontend.conversion import array_of
 from nets.frontend.program import Program
 from nets.frontend.pytree import TreeDef, flatten
 from nets.frontend.scope import leaked, user_location
@@ -224,13 +225,18 @@ def evaluate(program: Lowered | Module | Function | str, *arrays: Any) -> Any:
     if isinstance(program, Lowered):
         return _nest(program, interpret(program.function, program.arrays(arrays, {})))
     function = _only_function(program)
-    given = [np.asarray(array) for array in arrays]
+    given = [x if isinstance(x, np.ndarray) else array_of(x) for x in arrays]
     return interpret(function, given)
 
 
 def _only_function(program: Module | Function | str) -> Function:
     if isinstance(program, Function):
         return program
+    if not isinstance(program, (Module, str)):
+        raise ArgumentError(
+            f"{type(program).__name__} is no program: pass IR, its text, or a lowered function",
+            user_location(),
+        )
     module = parse_ir(program) if isinstance(program, str) else program
     if len(module.functions) != 1:
         names = ", ".join(module.functions) or "none"

@@ -143,7 +143,7 @@ def _refuse_mutation(
             raise MutatedArgumentError(
                 f"argument {entry.path} of {function.name} was changed in place; a traced "
                 "function leaves its arguments as they are. Change a copy of it: "
-                f"nets.copy({entry.path})",
+                f"copy.copy({entry.path})",
                 made.location if made is not None else None,
             )
 

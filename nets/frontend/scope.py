@@ -25,8 +25,11 @@ from nets.ir.core import Function, Location, Operation, Value
 from nets.ir.types import TensorType, from_numpy
 from nets.ops.emitter import GraphEmitter
 
-PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-"""Folder of the package; frames of code in it are not the user's."""
+_LIBRARIES: Final = (
+    os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ""),
+    os.path.join(os.path.dirname(os.path.abspath(np.__file__)), ""),
+)
+"""Folders of nets and NumPy; frames of code in them are not the user's."""
 
 
 class FrameLocation(Location):
@@ -49,10 +52,10 @@ class FrameLocation(Location):
 
 
 def user_location() -> Location | None:
-    """Where the innermost frame outside nets stands now; None where there is none."""
+    """Where the innermost frame of the user's code stands now; None where there is none."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if not frame.f_code.co_filename.startswith(PACKAGE):
+        if not frame.f_code.co_filename.startswith(_LIBRARIES):
             return FrameLocation(frame.f_code, frame.f_lasti)
         frame = frame.f_back
     return None

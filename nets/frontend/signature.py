@@ -12,7 +12,13 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from nets.errors import ArgumentError, DTypeError, NetsError, UnsupportedObjectError
+from nets.errors import (
+    ArgumentError,
+    DTypeError,
+    NetsError,
+    ShapeError,
+    UnsupportedObjectError,
+)
 from nets.frontend.binding import Binding, Call
 from nets.frontend.conversion import array_of
 from nets.frontend.pytree import TreeDef, expression, identifier, unique
@@ -169,7 +175,10 @@ def locate_leaves(binding: Binding, call: Call, treedef: TreeDef) -> list[tuple[
 
 
 def inputs_of(places: Sequence[tuple[str, str]], keys: Sequence[LeafKey]) -> list[Input]:
-    """The declared arguments of the function to be traced; DTypeError for foreign dtypes."""
+    """The declared arguments of the function to be traced.
+
+    DTypeError for foreign dtypes, ShapeError for dimensions without a size.
+    """
     return [
         Input(name, path, _type_of(path, dtype, shape), weak)
         for (name, path), (dtype, shape, weak) in zip(places, keys, strict=True)
@@ -179,7 +188,13 @@ def inputs_of(places: Sequence[tuple[str, str]], keys: Sequence[LeafKey]) -> lis
 def _type_of(path: str, dtype: Any, shape: tuple[Any, ...]) -> TensorType:
     own = from_numpy(dtype)
     if own is not None:
-        return TensorType(shape, own)
+        type = TensorType(shape, own)
+        if type.is_static:
+            return type
+        raise ShapeError(
+            f"argument {path} is {short(type)}: a dimension without a size cannot be compiled yet",
+            user_location(),
+        )
     if dtype.kind == "O":
         raise UnsupportedObjectError(
             f"argument {path}: an array of Python objects is not a tensor", user_location()
