@@ -1,8 +1,10 @@
 """The rewriter: applies patterns until none fits any more.
 
 A worklist holds the operations to look at, at first all of them in order. Whatever a pattern
-changes puts its surroundings back on the list: new operations, the users of replaced values, the
-operations that made operands which lost a user. Work is linear in the number of changes.
+changes puts its surroundings back on the list: new operations, the operations that made operands
+which lost a user, the users of replaced values. A pattern may look at what made the operands of its
+operation, and through one operation with a single operand, such as a broadcast, at what made that.
+Work is linear in the number of changes.
 """
 
 from __future__ import annotations
@@ -87,11 +89,19 @@ class Rewriter:
     def replace(self, op: Operation, values: Sequence[Value]) -> None:
         """Let the users of each result use the value at its place; erase the operation."""
         for old, new in zip(op.results, values, strict=True):
-            for user in old.users:
-                self.look_at(user)
+            self._look_at_users(old)
             old.replace_uses(new)
             self.look_at(new.operation)
         self.erase(op)
+
+    def _look_at_users(self, value: Value) -> None:
+        """Users of the value, and those that see it through a user with one operand."""
+        for user in value.users:
+            self.look_at(user)
+            if len(user.operands) == 1:
+                for result in user.results:
+                    for further in result.users:
+                        self.look_at(further)
 
     def erase(self, op: Operation) -> None:
         """Erase the operation, whose results nobody uses."""

@@ -8,10 +8,12 @@ from nets.passes import (
     simplify_arithmetic,  # noqa: F401  (enters its rules)
     simplify_shapes,
 )
+from nets.passes.fold import fold_operation
 from nets.passes.manager import Options, register_pass
 from nets.passes.patterns import RULES, is_constant, pattern_of
 
 _EVERY = (
+    fold_operation,
     pattern_of(simplify_shapes.compute_before_broadcast),
     pattern_of(simplify_shapes.reduce_ones),
 )
@@ -19,7 +21,7 @@ _EVERY = (
 
 @register_pass("canonicalize")
 def canonicalize(function: Function, options: Options) -> Function:
-    """Apply the rules of ``simplify_arithmetic`` and ``simplify_shapes`` until none fits.
+    """Fold, and apply ``simplify_arithmetic`` and ``simplify_shapes``, until nothing fits.
 
     Requires: tensor IR.
     Ensures: the same results, bit for bit but for the powers named in their rule; constants are

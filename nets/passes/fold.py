@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from nets.errors import NetsError
-from nets.ir.builder import Builder
-from nets.ir.core import Function, Operation, Trait
+from nets.ir.core import Function, Operation, Trait, Value
+from nets.ir.rewriter import Rewriter, rewrite
 from nets.ir.types import TensorType
-from nets.ops.registry import OpDef, lookup
+from nets.ops.registry import Array, OpDef, lookup
 from nets.passes.manager import Options, register_pass
 from nets.passes.patterns import constant
 
@@ -24,49 +25,58 @@ def fold(function: Function, options: Options) -> Function:
 
     Only exact ops, for the others may differ natively within their bounds and a fold must not
     show. A broadcast stays: it is smaller than its result. So does what fails, such as an index
-    out of bounds: it fails when the program runs, if it runs.
+    out of bounds: it fails when the program runs, if it runs. ``canonicalize`` folds as well, for
+    rules and folds make room for each other.
 
     Requires: tensor IR.
     Ensures: the same results, bit for bit; what is no longer used is left for dce.
     """
-    for op in function.walk():
-        arrays = [array for operand in op.operands if (array := constant(operand)) is not None]
-        if len(arrays) == len(op.operands) and _worth_folding(op):
-            _fold(op, arrays)
+    rewrite(function, {}, (fold_operation,))
     return function
 
 
-def _worth_folding(op: Operation) -> bool:
+def fold_operation(op: Operation, rewriter: Rewriter) -> bool:
+    """The pattern: replace one operation by constants."""
+    arrays = []
+    for operand in op.operands:
+        array = constant(operand)
+        if array is None:
+            return False
+        arrays.append(array)
+    results = _results(op, arrays) if _is_worth_folding(op) else None
+    if results is None:
+        return False
+    made = [rewriter.builder.create(lookup("constant"), (), {"value": r}) for r in results]
+    rewriter.replace(op, [op.result for op in made])
+    return True
+
+
+def _is_worth_folding(op: Operation) -> bool:
     if not op.operands or op.regions or not op.has(Trait.PURE) or not op.has(Trait.EXACT):
         return False
-    made = _elements([result.type for result in op.results])
-    taken = _elements([operand.type for operand in op.operands])
+    made, taken = _elements(op.results), _elements(op.operands)
     if op.has(Trait.INDEXING) and made > taken:
         return False
     return made <= FOLDED_ELEMENTS or made < taken
 
 
-def _elements(types: list[Any]) -> int:
+def _elements(values: Sequence[Value]) -> int:
     """Elements of tensors of known shape; constants have one, and so has what is made of them."""
-    return sum(type.size for type in types if isinstance(type, TensorType))
+    return sum(value.type.size for value in values if isinstance(value.type, TensorType))
 
 
-def _with_plain_nan(array: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
-    """The array with every NaN the same: CPUs differ in the sign of the NaN they make."""
-    if array.dtype.kind != "f":
-        return array
-    return np.where(np.isnan(array), array.dtype.type(np.nan), array)
-
-
-def _fold(op: Operation, arrays: list[np.ndarray[Any, np.dtype[Any]]]) -> None:
+def _results(op: Operation, arrays: list[Array]) -> list[Array] | None:
+    """What the reference gives; None where it fails."""
     assert isinstance(op.definition, OpDef)
     try:
         results = op.definition.evaluate(arrays, op.attributes)
     except NetsError:
-        return
-    assert op.block is not None
-    builder = Builder(op.block, op, op.location)
-    if not op.has(Trait.INDEXING):
-        results = tuple(_with_plain_nan(result) for result in results)
-    made = [builder.create(lookup("constant"), (), {"value": result}) for result in results]
-    op.replace_with([constant.result for constant in made])
+        return None
+    return [result if op.has(Trait.INDEXING) else _with_plain_nan(result) for result in results]
+
+
+def _with_plain_nan(array: Array) -> Array:
+    """The array with every NaN the same: CPUs differ in the sign of the NaN they make."""
+    if array.dtype.kind != "f":
+        return array
+    return np.where(np.isnan(array), array.dtype.type(np.nan), array)

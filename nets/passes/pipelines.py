@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-OPTIMIZE: Final = ("canonicalize", "fold", "cse", "dce", "fuse")
-"""Tensor IR → fused tensor IR."""
+OPTIMIZE: Final = ("canonicalize", "cse", "dce", "fuse")
+"""Tensor IR → fused tensor IR. (canonicalize folds constants; ``fold`` does nothing else.)"""
 
 LOOPS: Final = ("lower_to_loops", "vectorize", "hoist", "parallelize", "plan_memory")
 """Fused tensor IR → loop IR that the backend emits."""

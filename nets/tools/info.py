@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from nets import config
+from nets.backend import cache
 from nets.backend.llvm.target import Target, llvm_version
 from nets.errors import NetsError
 
@@ -29,7 +30,7 @@ def add_command(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    for title, text in (*_versions(), *_machine()):
+    for title, text in (*_versions(), *_machine(), ("cache", _cache())):
         print(f"{title:<10} {text}")
     print("\nenvironment")
     for variable in config.TABLE:
@@ -59,6 +60,15 @@ def _machine() -> Iterator[tuple[str, str]]:
         return
     vectors = f"{target.vector_registers} registers of {target.vector_bytes} bytes"
     yield "CPU", f"{target.cpu}, {vectors}, {_cpus()} CPUs"
+
+
+def _cache() -> str:
+    place = cache.folder()
+    if place is None or not config.CACHE.get():
+        return "not used"
+    entries = [path for path in place.iterdir() if path.is_file()] if place.is_dir() else []
+    megabytes = sum(path.stat().st_size for path in entries) / 1e6
+    return f"{place}, {len(entries)} files of {megabytes:.1f} MB"
 
 
 def _cpus() -> int:

@@ -16,7 +16,7 @@ def test_shows_versions_cpu_and_variables(
     monkeypatch.setenv("NETS_CHECK", "perhaps")
     assert main(["info"]) == 0
     out = capsys.readouterr().out
-    for title in ("nets", "python", "numpy", "llvmlite", "cffi", "LLVM", "CPU"):
+    for title in ("nets", "python", "numpy", "llvmlite", "cffi", "LLVM", "CPU", "cache"):
         assert f"\n{title} " in f"\n{out}"
     for variable in config.TABLE:
         assert f"{variable.name} " in out
