@@ -24,7 +24,7 @@ from nets.frontend.variable import (
     variable,
 )
 from nets.ir.core import Attributes, Location, OpDefinition, Operation, Trait, Value
-from nets.ir.types import f64
+from nets.ir.types import DType, f64
 from nets.ops.emitter import Emitter
 from nets.ops.registry import lookup
 from nets.passes.vjp import pull_back
@@ -167,8 +167,18 @@ class Tape:
             assert isinstance(operand, Variable)
             replaced = every or operand.requires_grad
             operands.append(self.differentiable(operand) if replaced else operand)
-        results = [self.stand_ins[x] for x in self._results[op]]
-        return Record(op.definition, operands, results, op.attributes, op.location)
+        originals = self._results[op]
+        results = [self.stand_ins[x] for x in originals]
+        attributes = op.attributes
+        if any(x.type.dtype.is_integer for x in originals):
+            attributes = {name: _stand_in(value) for name, value in attributes.items()}
+        return Record(op.definition, operands, results, attributes, op.location)
+
+
+def _stand_in(attribute: Any) -> Any:
+    """An attribute in the eyes of the derivative rules: float64 for an integer dtype."""
+    is_integer = isinstance(attribute, DType) and attribute.is_integer
+    return f64 if is_integer else attribute
 
 
 # ------------------------------------------------------------------------ custom nodes
