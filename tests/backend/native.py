@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
-import numpy.typing as npt
 
 from nets.backend.llvm.emit import emit_module, workspace_bytes
 from nets.backend.llvm.target import Target, object_code
 from nets.ir.core import Function
-
-Array = npt.NDArray[Any]
+from nets.ops.registry import Array
+from tests.backend.loops import empty_outputs
 
 _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int32)
 _PARALLEL_FOR = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
 )
+_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 
 
 class Pool(ctypes.Structure):
@@ -28,8 +27,8 @@ class Pool(ctypes.Structure):
     _fields_ = [("parallel_for", _PARALLEL_FOR), ("threads", ctypes.c_int32)]
 
 
-def interleaved_pool(threads: int) -> Pool:
-    """A pool of pretended threads that run their ranges in reverse order, one by one."""
+def backward_pool(threads: int) -> Pool:
+    """A pool of pretended threads that run their ranges one by one, the last thread first."""
 
     def parallel_for(pool: int, body: int, context: int, count: int) -> None:
         run = _BODY(body)
@@ -50,30 +49,21 @@ class Native:
         self.object = object_code(self.text, self.target)
         self._jit = llvm.create_lljit_compiler()
         builder = llvm.JITLibraryBuilder().add_object_img(self.object).export_symbol("entry")
-        builder.add_current_process()
-        self._library = builder.link(self._jit, "entry")
-        self._entry = ctypes.CFUNCTYPE(
-            ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
-        )(self._library["entry"])
+        self._library = builder.add_current_process().link(self._jit, "entry")
+        self._entry = _ENTRY(self._library["entry"])
 
     def call(self, addresses: Sequence[int], pool: Pool | None = None) -> int:
-        """The status of a call with these buffers."""
+        """The status of a call with these buffers; the workspace starts out with a pattern."""
         threads = pool.threads if pool is not None else 1
-        workspace = np.empty(workspace_bytes(self.function, self.target, threads) + 64, np.uint8)
-        workspace.fill(0xA5)
+        size = workspace_bytes(self.function, self.target, threads)
+        workspace = np.full(size + 64, 0xA5, np.uint8)
         start = -(-workspace.ctypes.data // 64) * 64
         buffers = (ctypes.c_void_p * max(len(addresses), 1))(*addresses)
-        status: int = self._entry(buffers, start, ctypes.byref(pool) if pool is not None else None)
+        pool_address = ctypes.byref(pool) if pool is not None else None
+        status: int = self._entry(buffers, start, pool_address)
         return status
 
     def run(self, *inputs: Array, pool: Pool | None = None) -> tuple[int, list[Array]]:
-        """The status and the outputs; outputs start out filled with a pattern."""
-        count = self.function.attributes["inputs"]
-        arrays = [np.ascontiguousarray(x) for x in inputs]
-        outputs = []
-        for argument in self.function.arguments[count:]:
-            out = np.empty(argument.type.shape, argument.type.dtype.numpy)
-            out.view(np.uint8).fill(0xEE) if out.size and out.ndim else None
-            outputs.append(out)
-        status = self.call([a.ctypes.data for a in (*arrays, *outputs)], pool)
-        return status, outputs
+        """The status and the outputs."""
+        arrays, outputs = [np.array(x, order="C") for x in inputs], empty_outputs(self.function)
+        return self.call([a.ctypes.data for a in (*arrays, *outputs)], pool), outputs
