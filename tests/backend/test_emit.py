@@ -37,10 +37,8 @@ def check_native(function: Function, *inputs: np.ndarray, status: int = 0) -> Na
 
 
 @pytest.mark.parametrize("is_hidden", [False, True])
-@pytest.mark.parametrize(
-    ("lo", "hi", "step"), [(0, 7, 1), (3, 3, 1), (5, 2, 1), (1, 2, 3), (0, 7, 3)]
-)
-def test_carried_values(lo: int, hi: int, step: int, is_hidden: bool) -> None:
+@pytest.mark.parametrize("bounds", [(0, 7, 1), (3, 3, 1), (5, 2, 1), (1, 2, 3), (0, 7, 3)])
+def test_carried_values(bounds: tuple[int, int, int], is_hidden: bool) -> None:
     """A loop gives the last values it carried, or the first ones if it did not run."""
     function, s = loop_function([buffer(f32, 7)], [buffer(f32), buffer(i64)])
     x, total, last = function.arguments
