@@ -1,14 +1,14 @@
 """Memory planning: gives every ``loop.alloc`` its place in one arena.
 
 A buffer lives from the first operation of the function's body that touches it to the last.
-Buffers that live at the same time get disjoint places. Greedy: in some order, each goes to the
-lowest gap it fits in; the best of a few orders is taken, largest first being the one of Pisarchyk
-and Lee (arXiv 2001.03288). ``live_bytes`` is what any plan needs at least.
+Buffers that live at the same time get disjoint places: the largest first, each at the lowest gap it
+fits in (Pisarchyk and Lee, arXiv 2001.03288). ``live_bytes`` is what any plan needs; the tests hold
+the mean distance to it below 3 %.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,6 @@ from nets.passes.manager import Options, register_pass
 
 ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector."""
-
-TRIED_BUFFERS = 512
-"""Up to this many buffers several orders are tried; beyond, the first alone."""
 
 Places = npt.NDArray[np.int64]
 
@@ -37,7 +34,7 @@ def plan_memory(function: Function, options: Options) -> Function:
     ``scratch_bytes``, what the ``loop.scratch`` of a nest of loops take together at most.
     """
     lifetimes = lifetimes_of(function)
-    places = _best_places(lifetimes)
+    places = _places(lifetimes)
     for lifetime, place in zip(lifetimes, places.tolist(), strict=True):
         lifetime.op.attributes = {**lifetime.op.attributes, "offset": place}
     function.attributes = {
@@ -51,16 +48,15 @@ def plan_memory(function: Function, options: Options) -> Function:
 
 @dataclass(frozen=True)
 class Lifetime:
-    """A ``loop.alloc``, its bytes, and the first and last place in the body that touch it."""
+    """A ``loop.alloc``, its bytes, and the first and last place in the body that touch it.
+
+    One that nothing touches takes no bytes.
+    """
 
     op: Operation
     size: int
     first: int
     last: int
-
-    @property
-    def area(self) -> int:
-        return self.size * (self.last - self.first + 1)
 
 
 def lifetimes_of(function: Function) -> list[Lifetime]:
@@ -77,8 +73,10 @@ def lifetimes_of(function: Function) -> list[Lifetime]:
                 buffers[op.result] = op
             elif op.name == "loop.view" and op.operands[0] in buffers:
                 buffers[op.result] = buffers[op.operands[0]]
-    allocs = dict.fromkeys(buffers.values())
-    return [Lifetime(op, _bytes_of(op), *touched.get(op, (0, -1))) for op in allocs]
+    return [
+        Lifetime(op, _bytes_of(op), *touched[op]) if op in touched else Lifetime(op, 0, 0, 0)
+        for op in dict.fromkeys(buffers.values())
+    ]
 
 
 def live_bytes(lifetimes: Sequence[Lifetime]) -> int:
@@ -114,31 +112,17 @@ def _scratch_bytes(function: Function) -> int:
     )
 
 
-_ORDERS: tuple[Callable[[Lifetime], tuple[int, ...]], ...] = (
-    lambda lifetime: (-lifetime.size, lifetime.first),
-    lambda lifetime: (-lifetime.area, lifetime.first),
-    lambda lifetime: (lifetime.first, -lifetime.size),
-)
-
-
-def _best_places(lifetimes: Sequence[Lifetime]) -> Places:
-    """The places of the order that needs the smallest arena."""
-    orders = _ORDERS if len(lifetimes) <= TRIED_BUFFERS else _ORDERS[:1]
-    plans = [_places(lifetimes, order) for order in orders]
-    return min(plans, key=lambda places: _extent(lifetimes, places))
-
-
 def _extent(lifetimes: Sequence[Lifetime], places: Places) -> int:
     ends = (place + life.size for life, place in zip(lifetimes, places.tolist(), strict=True))
     return max(ends, default=0)
 
 
-def _places(lifetimes: Sequence[Lifetime], order: Callable[[Lifetime], tuple[int, ...]]) -> Places:
-    """Places by first fit in that order."""
+def _places(lifetimes: Sequence[Lifetime]) -> Places:
+    """Places by first fit, the largest first."""
+    order = sorted(range(len(lifetimes)), key=lambda i: (-lifetimes[i].size, lifetimes[i].first))
     places = np.zeros(len(lifetimes), np.int64)
     placed = np.zeros((len(lifetimes), 4), np.int64)
-    ranked = sorted(range(len(lifetimes)), key=lambda i: order(lifetimes[i]))
-    for count, i in enumerate(ranked):
+    for count, i in enumerate(order):
         life = lifetimes[i]
         first, last, start, end = placed[:count].T
         near = (first <= life.last) & (last >= life.first)

@@ -20,7 +20,7 @@ from tests.passes.lowered import (
 from tests.property.programs import arguments, random_program
 from tests.property.results import assert_matches, assert_same
 
-LENGTHS = (0, 1, 2, 15, 16, 17, 33, 64, 100, 1023, 1025)
+LENGTHS = (0, 1, 2, 16, 17, 33, 64, 100, 1025)
 
 
 @pytest.fixture(params=[False, True], ids=["serial", "parallel"])
@@ -31,9 +31,7 @@ def _sharing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 def draw(function: Function, seed: int = 0) -> list[Array]:
     rng = np.random.default_rng(seed)
-    return [
-        rng.integers(0, 9, a.type.shape).astype(a.type.dtype.numpy) for a in function.arguments
-    ]
+    return [rng.integers(0, 9, a.type.shape).astype(a.type.dtype.numpy) for a in function.arguments]
 
 
 def check(function: Function, *passes: str) -> Function:
@@ -46,9 +44,9 @@ def check(function: Function, *passes: str) -> Function:
     return loops
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_random_programs(seed: int) -> None:
-    function = random_program(seed)
+    function = random_program(seed, 8)
     arrays = arguments(function, np.random.default_rng(seed))
     if seed % 2:
         loops = run_passes(function, "fuse", "lower_to_loops")
@@ -74,7 +72,7 @@ def test_sums_over_rows(length: int, dtype: object) -> None:
 
 
 @pytest.mark.usefixtures("_sharing")
-@pytest.mark.parametrize("rows", LENGTHS)
+@pytest.mark.parametrize("rows", [0, 1, 2, 16, 17, 33, 100])
 @pytest.mark.parametrize(("batch", "columns"), [(1, 5), (3, 2), (9, 3), (2, 0)])
 def test_sums_over_columns(rows: int, batch: int, columns: int) -> None:
     p = Program(tensor(batch, rows, columns))
@@ -82,7 +80,9 @@ def test_sums_over_columns(rows: int, batch: int, columns: int) -> None:
 
 
 @pytest.mark.usefixtures("_sharing")
-@pytest.mark.parametrize("axes", [(0, 2), (1,), (0, 1), (1, 2), (0, 1, 2), (0, 3), (1, 3), (0, 1, 3)])
+@pytest.mark.parametrize(
+    "axes", [(0, 2), (1,), (0, 1), (1, 2), (0, 1, 2), (0, 3), (1, 3), (0, 1, 3)]
+)
 def test_runs_of_axes(axes: tuple[int, ...]) -> None:
     p = Program(tensor(3, 2, 5, 7))
     check(p.done(p.b.sum(p.arguments[0], axes), p.b.emit("reduce_max", p.arguments[0], axes=axes)))
@@ -103,7 +103,7 @@ def test_axes_of_size_one_split_no_run() -> None:
 
 
 @pytest.mark.usefixtures("_sharing")
-@pytest.mark.parametrize("shape", [(3, 40), (70, 10), (2, 3000), (1, 2500), (20, 1), (5, 0)])
+@pytest.mark.parametrize("shape", [(3, 40), (70, 10), (2, 1030), (1, 1100), (20, 1), (5, 0)])
 def test_softmax_and_statistics_share_rows(shape: tuple[int, int]) -> None:
     p = Program(tensor(*shape))
     (x,) = p.arguments
@@ -134,7 +134,7 @@ def test_columns_with_what_feeds_and_follows(rows: int) -> None:
 @pytest.mark.usefixtures("_sharing")
 @pytest.mark.parametrize("axes", [(1, 0, 2), (0, 2, 1), (2, 1, 0), (1, 2, 0)])
 def test_transposes(axes: tuple[int, ...]) -> None:
-    p = Program(tensor(40, 35, 33))
+    p = Program(tensor(34, 2, 33))
     check(p.done(p.b.transpose(p.arguments[0], axes)))
 
 
@@ -194,7 +194,7 @@ def test_a_failed_check_names_operation_and_axis() -> None:
     assert "axis 0 of size 4" in message
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
 def test_bits_do_not_depend_on_fusion_or_sharing(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,169 @@
+"""fuse: what becomes one group, what stays apart, and that programs keep their meaning."""
+
+import numpy as np
+import pytest
+
+from nets.backend.numpy.interpreter import evaluate
+from nets.errors import IndexOutOfBoundsError
+from nets.ir.core import Function, Value
+from nets.ops.emitter import GraphEmitter
+from nets.passes.fusion_groups import MAX_OPERATIONS
+from nets.passes.vjp import pull_back
+from tests.passes.lowered import Program, operations, run_passes, tensor
+from tests.property.programs import arguments, random_program
+from tests.property.results import assert_same
+
+
+def fused(function: Function) -> tuple[Function, list[set[str]]]:
+    """The function after fuse, and the names of the operations in each fusion."""
+    result = run_passes(function, "fuse")
+    groups = [{op.name for op in f.walk_regions()} for f in operations(result, "fusion")]
+    return result, groups
+
+
+def softmax(b: GraphEmitter, x: Value) -> Value:
+    shape = x.type.shape
+    shifted = b.sub(x, b.broadcast(b.emit("reduce_max", x, axes=(1,)), shape, (0,)))
+    e = b.emit("exp", shifted)
+    return b.div(e, b.broadcast(b.sum(e, (1,)), shape, (0,)))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_programs_keep_their_bits(seed: int) -> None:
+    function = random_program(seed, 20)
+    arrays = arguments(function, np.random.default_rng(seed))
+    try:
+        expected = evaluate(function, arrays)
+    except IndexOutOfBoundsError:
+        with pytest.raises(IndexOutOfBoundsError):
+            evaluate(run_passes(function, "fuse"), arrays)
+        return
+    # Split reductions may round differently; integral numbers would not, but overflow.
+    if not operations(function, "reduce_sum") and not operations(function, "reduce_prod"):
+        assert_same(expected, evaluate(run_passes(function, "fuse"), arrays), function)
+    else:
+        run_passes(function, "fuse")
+
+
+def test_a_softmax_is_one_fusion() -> None:
+    p = Program(tensor(8, 20))
+    _, groups = fused(p.done(softmax(p.b, p.arguments[0])))
+    assert len(groups) == 1
+    assert {"reduce_max", "exp", "reduce_sum", "divide"} <= groups[0]
+
+
+def test_the_gradient_of_a_softmax_joins_it() -> None:
+    p = Program(tensor(8, 20), tensor(8, 20))
+    x, ct = p.arguments
+    y = softmax(p.b, x)
+    cts = {y: ct}
+    pull_back(p.b, list(p.function.body), cts, [x])
+    result, groups = fused(p.done(y, cts[x]))
+    assert len(groups) == 1
+    assert len(list(result.body)) == 2
+
+
+def test_kept_axes_of_size_one_do_not_hinder() -> None:
+    p = Program(tensor(8, 20))
+    (x,) = p.arguments
+    mean = p.b.reshape(p.b.scale(p.b.sum(x, (1,)), 1 / 20), (8, 1))
+    centred = p.b.sub(x, p.b.broadcast(p.b.neg(p.b.neg(mean)), (8, 20), (0, 1)))
+    _, groups = fused(p.done(centred, mean))
+    assert len(groups) == 1
+
+
+def test_column_sums_take_producers_and_followers() -> None:
+    p = Program(tensor(32, 10), tensor(32, 10), tensor(10))
+    x, y, bias = p.arguments
+    product = p.b.mul(x, y)
+    step = p.b.sub(bias, p.b.sum(product, (0,)))
+    result, groups = fused(p.done(product, step))
+    assert groups == [{"multiply", "reduce_sum", "subtract", "yield"}]
+    assert len(operations(result, "fusion")[0].results) == 2
+
+
+def test_the_same_sum_spread_over_its_columns_is_another_group() -> None:
+    p = Program(tensor(32, 10))
+    (x,) = p.arguments
+    centred = p.b.sub(x, p.b.broadcast(p.b.sum(x, (0,)), (32, 10), (1,)))
+    result, _ = fused(p.done(centred))
+    assert len(list(result.body)) == 3
+
+
+def test_what_is_read_shifted_is_stored() -> None:
+    p = Program(tensor(16))
+    (x,) = p.arguments
+    e = p.b.emit("exp", x)
+    result, _ = fused(p.done(p.b.add(e, p.b.emit("flip", e, axes=(0,)))))
+    assert [op.name for op in result.body] == ["exp", "fusion", "return"]
+
+
+def test_no_cycle_through_a_kernel() -> None:
+    p = Program(tensor(4, 4))
+    (x,) = p.arguments
+    first = p.b.neg(x)
+    product = p.b.emit("matmul", first, x)
+    result, groups = fused(p.done(p.b.add(first, product)))
+    assert [op.name for op in result.body] == ["negative", "matmul", "add", "return"]
+    assert not groups
+
+
+def test_a_group_waits_for_a_kernel_it_does_not_feed() -> None:
+    p = Program(tensor(4, 4))
+    (x,) = p.arguments
+    first = p.b.neg(x)
+    product = p.b.emit("matmul", x, x)
+    result, groups = fused(p.done(p.b.add(first, product)))
+    assert [op.name for op in result.body] == ["matmul", "fusion", "return"]
+    assert groups == [{"negative", "add", "yield"}]
+
+
+def test_two_groups_meet_in_their_consumer() -> None:
+    p = Program(tensor(4), tensor(4))
+    x, y = p.arguments
+    _, groups = fused(p.done(p.b.add(p.b.neg(x), p.b.emit("abs", y))))
+    assert groups == [{"negative", "abs", "add", "yield"}]
+
+
+def test_siblings_share_a_loop_over_what_both_read() -> None:
+    p = Program(tensor(4), tensor(4))
+    x, y = p.arguments
+    _, groups = fused(p.done(p.b.mul(x, y), p.b.neg(x)))
+    assert groups == [{"multiply", "negative", "yield"}]
+
+
+def test_broadcasts_are_repeated_where_they_are_read() -> None:
+    p = Program(tensor(10), tensor(32, 10), tensor(32, 10))
+    bias, x, y = p.arguments
+    spread = p.b.broadcast(bias, (32, 10), (1,))
+    product = p.b.emit("matmul", p.b.transpose(x, (1, 0)), p.b.add(x, spread))
+    late = p.b.add(p.b.sub(y, spread), p.b.broadcast(p.b.sum(product, (0, 1)), (32, 10), ()))
+    result, _ = fused(p.done(late))
+    assert all(op.block is not result.body for op in operations(result, "broadcast"))
+
+
+def test_no_group_grows_without_bound() -> None:
+    p = Program(tensor(4))
+    value = p.arguments[0]
+    for _ in range(500):
+        value = p.b.add(value, p.arguments[0])
+    result, _ = fused(p.done(value))
+    sizes = [sum(1 for _ in f.walk_regions()) for f in operations(result, "fusion")]
+    assert max(sizes) <= MAX_OPERATIONS + 1
+    assert len(sizes) == -(-500 // MAX_OPERATIONS)
+
+
+def test_long_chains_and_wide_programs_take_linear_time() -> None:
+    p = Program(tensor(4), *[tensor(4) for _ in range(1000)])
+    value = p.arguments[0]
+    for argument in p.arguments[1:]:
+        value = p.b.emit("matmul", p.b.reshape(value, (2, 2)), p.b.reshape(argument, (2, 2)))
+        value = p.b.emit("tanh", p.b.reshape(value, (4,)))
+    run_passes(p.done(value), "fuse")
+
+
+def test_fusing_twice_changes_nothing_more() -> None:
+    p = Program(tensor(8, 20), tensor(20, 8))
+    x, y = p.arguments
+    result = run_passes(p.done(p.b.emit("matmul", softmax(p.b, x), y)), "fuse")
+    assert str(run_passes(result, "fuse")) == str(result)

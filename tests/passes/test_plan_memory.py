@@ -1,0 +1,84 @@
+"""plan_memory: buffers that live together never overlap, and the arena stays near the bound."""
+
+import random
+
+import numpy as np
+import pytest
+
+from nets.backend.numpy.interpreter import evaluate
+from nets.ir.builder import Builder
+from nets.ir.core import Function
+from nets.ir.types import BufferType, f32
+from nets.ops.loop import LoopBuilder
+from nets.passes.plan_memory import ALIGNMENT, Lifetime, lifetimes_of
+from tests.passes.lowered import Program, operations, run_loops, run_passes, tensor
+
+
+def random_function(seed: int, count: int) -> Function:
+    """Buffers filled and read in random order, inside and outside of loops."""
+    rng = random.Random(seed)
+    function = Function("f", [BufferType((1,), f32)], attributes={"inputs": 0, "checks": ()})
+    s = LoopBuilder(Builder(function.body))
+    buffers = []
+    for _ in range(count):
+        if rng.random() < 0.5 or not buffers:
+            buffers.append(s.alloc(BufferType((rng.choice((0, 1, 5, 64, 1000)),), f32)))
+        chosen = s.view(rng.choice(buffers), BufferType((0,), f32))
+        with s.inside(s.for_(0, 0)) as body:
+            s.emit("tree_combine", s.view(chosen, BufferType((0, 1), f32)), combiner="add")
+            s.yield_()
+        assert body.arguments
+    s.emit("return")
+    return function
+
+
+def overlap(one: Lifetime, other: Lifetime) -> bool:
+    start, begin = one.op.attributes["offset"], other.op.attributes["offset"]
+    in_time = one.first <= other.last and other.first <= one.last
+    return in_time and start < begin + other.size and begin < start + one.size
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_overlap(seed: int) -> None:
+    planned = run_passes(random_function(seed, 40), "plan_memory")
+    lifetimes = lifetimes_of(planned)
+    for i, one in enumerate(lifetimes):
+        place = one.op.attributes["offset"]
+        assert place % ALIGNMENT == 0
+        assert 0 <= place <= planned.attributes["workspace_bytes"] - one.size
+        assert not any(overlap(one, other) for other in lifetimes[:i])
+    assert planned.attributes["workspace_bytes"] >= planned.attributes["live_bytes"]
+
+
+def test_the_arena_is_near_the_bound() -> None:
+    gaps = []
+    for seed in range(30):
+        planned = run_passes(random_function(seed, 60), "plan_memory")
+        live = planned.attributes["live_bytes"]
+        gaps.append(planned.attributes["workspace_bytes"] / live if live else 1.0)
+    assert np.mean(gaps) < 1.03
+
+
+def test_a_chain_of_kernels_needs_two_buffers() -> None:
+    p = Program(tensor(16, 16))
+    value = p.arguments[0]
+    for _ in range(10):
+        value = p.b.emit("matmul", value, value)
+    loops = run_passes(p.done(value), "lower_to_loops", "plan_memory")
+    assert loops.attributes["workspace_bytes"] == 2 * 16 * 16 * 4
+    assert {op.attributes["offset"] for op in operations(loops, "loop.alloc")} == {0, 1024}
+
+
+def test_programs_run_in_the_planned_arena() -> None:
+    p = Program(tensor(4, 4))
+    value = p.b.emit("matmul", p.b.neg(p.arguments[0]), p.arguments[0])
+    function = p.done(p.b.emit("matmul", value, value))
+    loops = run_passes(function, "lower_to_loops", "plan_memory")
+    arrays = [np.arange(16, dtype=np.float32).reshape(4, 4)]
+    np.testing.assert_array_equal(run_loops(loops, arrays)[0], evaluate(function, arrays)[0])
+
+
+def test_no_buffers() -> None:
+    p = Program(tensor(4))
+    loops = run_passes(p.done(p.b.neg(p.arguments[0])), "lower_to_loops", "plan_memory")
+    assert loops.attributes["workspace_bytes"] == loops.attributes["live_bytes"] == 0
