@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from nets.ir.core import Value
+from nets.ir.core import Trait, Value
 from nets.ops.elementwise import EXACT, anything
 from nets.ops.emitter import Emitter
 from nets.ops.loop import LoopBuilder
@@ -12,7 +12,7 @@ from nets.ops.registry import Array, Lazy, op, sample
 from nets.ops.samples import boolean, f32, f64, i64
 
 
-@op("stop_gradient", EXACT)
+@op("stop_gradient", EXACT | Trait.STOPS_GRADIENT)
 class StopGradient:
     """x as it is, but a constant to every derivative: zero by definition."""
 

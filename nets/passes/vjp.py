@@ -65,6 +65,8 @@ def dependents(steps: Iterable[Step], wanted: Iterable[Value]) -> set[Value]:
     """The wanted values and every value through which they reach later ones differentiably."""
     active = set(wanted)
     for step in steps:
+        if step.definition.traits & Trait.STOPS_GRADIENT:
+            continue
         if not active.isdisjoint(step.operands):
             active.update(r for r in step.results if carries_cotangent(r.type))
     return active
