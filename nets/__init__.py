@@ -15,6 +15,8 @@ from nets.frontend.variable import enable_grad, is_grad_enabled, no_grad
 from nets.version import __version__
 
 if TYPE_CHECKING:
+    from nets.backend.loader import load
+    from nets.frontend.export import export
     from nets.frontend.lowered import evaluate, parse_ir
     from nets.frontend.pullback import vjp
     from nets.frontend.spec import spec
@@ -29,6 +31,8 @@ _LATER = {
     "spec": "nets.frontend.spec",
     "evaluate": "nets.frontend.lowered",
     "parse_ir": "nets.frontend.lowered",
+    "export": "nets.frontend.export",
+    "load": "nets.backend.loader",
 }
 """Public name → the module that has it."""
 
@@ -44,6 +48,8 @@ __all__ = [
     "spec",
     "evaluate",
     "parse_ir",
+    "export",
+    "load",
     "errors",
     "__version__",
 ]

@@ -29,7 +29,6 @@ from nets.frontend.spec import short
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, variable
 from nets.ir.core import Function, Module
-from nets.ir.parser import parse_module
 from nets.ops.registry import lookup
 
 _BACKENDS: Final = {"native": "llvm", "llvm": "llvm", "numpy": "numpy"}
@@ -87,6 +86,14 @@ class Lowered:
     def in_tree(self) -> TreeDef:
         """The nest of ``(args, kwargs)``, static arguments left out."""
         return self._treedef
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """Names of the positional arguments that are not static."""
+        args, _ = self._treedef.unflatten(range(self._treedef.leaf_count))
+        static = {entry[0] for entry in self._static if isinstance(entry[0], int)}
+        positions = [i for i in range(len(args) + len(static)) if i not in static]
+        return [self._binding.root(i) for i in positions]
 
     @property
     def out_tree(self) -> TreeDef:
@@ -213,6 +220,8 @@ def parse_ir(text: str) -> Module:
     """The module that an IR text describes; ParseError or VerifyError where it is none."""
     if not isinstance(text, str):
         raise ParseError(f"IR text is a str, not {type(text).__name__}")
+    from nets.ir.parser import parse_module  # not needed to call a traced function
+
     return parse_module(text, lookup)
 
 

@@ -6,6 +6,7 @@ This is the only room that talks to LLVM, and it imports it only when asked to c
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -104,6 +105,21 @@ def llvm_version() -> str:
 def object_code(text: str, target: Target) -> bytes:
     """The object file of a module in LLVM IR text. CompileError where LLVM refuses it."""
     return bytes(machine(target).emit_object(_module(text, target)))
+
+
+def linked_object_code(texts: Sequence[str], public: Sequence[str], target: Target) -> bytes:
+    """One object file of several modules that may call each other.
+
+    ``public`` names the functions that are seen from outside; all others become internal.
+    CompileError where LLVM refuses the modules.
+    """
+    first, *rest = [_module(text, target) for text in texts]
+    for module in rest:
+        first.link_in(module)
+    for function in first.functions:
+        if not function.is_declaration and function.name not in public:
+            function.linkage = "internal"
+    return bytes(machine(target).emit_object(first))
 
 
 def assembly(text: str, target: Target) -> str:

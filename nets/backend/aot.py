@@ -1,0 +1,235 @@
+"""Ahead of time: from loop IR of several functions to ``.o``, ``.a``, ``.so`` and ``.h`` files.
+
+Around the entry point that in-process code has too (``emit.py``) stands the flat C form: it checks
+the pointers, lays them into an array and calls. The files are written aside and renamed, so that a
+library in use is never seen half-written, and nothing is left behind where something fails.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from nets.backend.archive import archive
+from nets.backend.c_header import header
+from nets.backend.llvm.target import Target, linked_object_code
+from nets.backend.manifest import ABI_VERSION, MARK, Argument, Library, LibraryFunction
+from nets.errors import ExportError
+from nets.ir.types import DTYPES
+
+FORMATS: Final = ("so", "a", "o", "h")
+
+NULL_POINTER: Final = -1
+MISALIGNED: Final = -2
+WORKSPACE_ALIGNMENT: Final = 64
+
+_MESSAGES: Final = {
+    0: "success",
+    NULL_POINTER: "a pointer is null",
+    MISALIGNED: "a pointer is not aligned to its elements, or the workspace not to 64 bytes",
+}
+
+
+def entry_symbol(library: str, function: str) -> str:
+    """The symbol of a function's internal entry point, which its flat form calls."""
+    return f"{library}_{function}.entry"
+
+
+def write_library(
+    base: Path, library: Library, modules: Sequence[str], target: Target, formats: Sequence[str]
+) -> list[Path]:
+    """Write ``base.so``, ``.a``, ``.o``, ``.h`` as asked; gives their paths.
+
+    ``modules`` are the LLVM IR of the functions, with the entry points of ``entry_symbol``.
+    ExportError where a file cannot be written or there is no C compiler to link with.
+    """
+    code = linked_object_code([*modules, _interface(library)], global_symbols(library), target)
+    contents: dict[str, bytes] = {"o": code, "h": header(library).encode()}
+    if "a" in formats:
+        contents["a"] = archive(f"{library.name}.o", code, global_symbols(library))
+    try:
+        base.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".nets-", dir=base.parent) as aside:
+            if "so" in formats:
+                contents["so"] = _link(code, library.name, Path(aside))
+            return _put(base, {name: contents[name] for name in formats}, Path(aside))
+    except OSError as error:
+        if isinstance(error, ExportError):
+            raise
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ExportError(f"{base} cannot be written: {reason}") from None
+
+
+def global_symbols(library: Library) -> list[str]:
+    """The names the library defines."""
+    names = [f"{library.name}_{word}" for word in ("abi_version", "describe", "status_message")]
+    for function in library.functions:
+        names += [f"{library.name}_{function.name}"]
+        names += [f"{library.name}_{function.name}_workspace_bytes"]
+    return names
+
+
+# ---------------------------------------------------------------------------------- files
+
+
+def _put(base: Path, contents: Mapping[str, bytes], aside: Path) -> list[Path]:
+    """Write all files aside, then rename them into place."""
+    for suffix, data in contents.items():
+        (aside / suffix).write_bytes(data)
+    if "so" in contents:
+        (aside / "so").chmod(0o755 & ~_umask())
+    paths = [base.with_name(f"{base.name}.{suffix}") for suffix in contents]
+    for path in paths:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    for suffix, path in zip(contents, paths, strict=True):
+        os.replace(aside / suffix, path)
+    return paths
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _link(code: bytes, name: str, aside: Path) -> bytes:
+    """The shared library of an object, by the system's C compiler."""
+    compiler = _compiler()
+    if compiler is None:
+        raise ExportError(
+            f"no C compiler to link {name}.so with; install one, or export with "
+            'formats=("a", "o", "h")'
+        )
+    source, result = aside / "linked.o", aside / "linked.so"
+    source.write_bytes(code)
+    command = [compiler, "-shared", "-nostdlib", "-o", str(result), str(source), "-lc"]
+    options = [
+        "-z,noexecstack",
+        "-z,relro",
+        "-z,now",
+        "--build-id=none",
+        "-s",
+        f"-soname,{name}.so",
+    ]
+    command += [f"-Wl,{option}" for option in options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ExportError(f"{compiler} could not link {name}.so:\n{done.stderr.strip()}")
+    return result.read_bytes()
+
+
+def _compiler() -> str | None:
+    """The path of a C compiler: CC, or what the system calls cc, gcc or clang."""
+    found = map(shutil.which, (os.environ.get("CC", ""), "cc", "gcc", "clang"))
+    return next(filter(None, found), None)
+
+
+# ------------------------------------------------------------------------------ interface
+
+
+def _interface(library: Library) -> str:
+    """LLVM IR of the public functions."""
+    manifest = MARK + library.to_json().encode() + b"\0"
+    parts = [
+        _text("manifest", manifest),
+        f"define i32 @{library.name}_abi_version() nounwind {{ ret i32 {ABI_VERSION} }}",
+        f"define ptr @{library.name}_describe() nounwind {{\n"
+        f"  ret ptr getelementptr (i8, ptr @manifest, i64 {len(MARK)})\n}}",
+        _status_message(library),
+    ]
+    for function in library.functions:
+        parts += [_flat_form(library.name, function)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _text(name: str, data: bytes) -> str:
+    escaped = "".join(f"\\{byte:02x}" for byte in data)
+    return f'@{name} = internal unnamed_addr constant [{len(data)} x i8] c"{escaped}", align 16'
+
+
+def _status_message(library: Library) -> str:
+    """One function for all: positive codes mean what the functions' checks agree on."""
+    messages = dict(_MESSAGES)
+    for function in library.functions:
+        for code, message in function.checks:
+            known = messages.get(code)
+            messages[code] = message if known in (None, message) else "a value was refused"
+    texts = [_text(f"message.{code & 0xFFFF}", m.encode() + b"\0") for code, m in messages.items()]
+    cases = "\n".join(f"    i32 {code}, label %case.{code & 0xFFFF}" for code in messages)
+    blocks = "\n".join(
+        f"case.{code & 0xFFFF}:\n  ret ptr @message.{code & 0xFFFF}" for code in messages
+    )
+    return "\n".join(
+        [
+            *texts,
+            _text("message.unknown", b"unknown status\0"),
+            f"define ptr @{library.name}_status_message(i32 %status) nounwind {{",
+            f"entry:\n  switch i32 %status, label %unknown [\n{cases}\n  ]",
+            f"{blocks}\nunknown:\n  ret ptr @message.unknown\n}}",
+        ]
+    )
+
+
+def _flat_form(library: str, function: LibraryFunction) -> str:
+    symbol = f"{library}_{function.name}"
+    entry = entry_symbol(library, function.name)
+    buffers = [*function.arguments, *function.results]
+    parameters = ", ".join([*(f"ptr %p{i}" for i in range(len(buffers))), "ptr %workspace"])
+    stores = "\n".join(
+        f"  %slot{i} = getelementptr ptr, ptr %buffers, i64 {i}\n  store ptr %p{i}, ptr %slot{i}"
+        for i in range(len(buffers))
+    )
+    return f"""\
+declare i32 @{entry}(ptr, ptr, ptr)
+
+define i64 @{symbol}_workspace_bytes() nounwind {{ ret i64 {function.workspace_bytes} }}
+
+define i32 @{symbol}({parameters}) nounwind {{
+entry:
+{_pointer_checks(buffers, function.workspace_bytes)}
+  br i1 %null, label %refuse, label %present
+refuse:
+  ret i32 {NULL_POINTER}
+present:
+  br i1 %misaligned, label %refuse.misaligned, label %run
+refuse.misaligned:
+  ret i32 {MISALIGNED}
+run:
+  %buffers = alloca [{max(len(buffers), 1)} x ptr]
+{stores}
+  %code = call i32 @{entry}(ptr %buffers, ptr %workspace, ptr null)
+  ret i32 %code
+}}"""
+
+
+def _pointer_checks(buffers: Sequence[Argument], workspace_bytes: int) -> str:
+    """Sets ``%null`` and ``%misaligned``; buffers without elements are never touched."""
+    alignments = {
+        f"%p{i}": DTYPES[buffer.dtype].itemsize
+        for i, buffer in enumerate(buffers)
+        if 0 not in buffer.shape
+    }
+    if workspace_bytes:
+        alignments["%workspace"] = WORKSPACE_ALIGNMENT
+    lines = ["  %null.0 = or i1 false, false", "  %low.0 = or i64 0, 0"]
+    for i, (pointer, alignment) in enumerate(alignments.items(), 1):
+        lines += [
+            f"  %is.null.{i} = icmp eq ptr {pointer}, null",
+            f"  %null.{i} = or i1 %null.{i - 1}, %is.null.{i}",
+            f"  %address.{i} = ptrtoint ptr {pointer} to i64",
+            f"  %rest.{i} = and i64 %address.{i}, {alignment - 1}",
+            f"  %low.{i} = or i64 %low.{i - 1}, %rest.{i}",
+        ]
+    last = len(alignments)
+    lines += [
+        f"  %null = or i1 %null.{last}, false",
+        f"  %misaligned = icmp ne i64 %low.{last}, 0",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,123 @@
+"""The C header of an exported library, readable by C11 and C++17 compilers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from nets.backend.manifest import ABI_VERSION, Argument, Library, LibraryFunction
+
+C_TYPES: Final = {
+    "bool": "uint8_t",
+    "i8": "int8_t",
+    "i16": "int16_t",
+    "i32": "int32_t",
+    "i64": "int64_t",
+    "u8": "uint8_t",
+    "u16": "uint16_t",
+    "u32": "uint32_t",
+    "u64": "uint64_t",
+    "f32": "float",
+    "f64": "double",
+}
+"""C type of each dtype; a bool is a byte, 0 or 1."""
+
+_WORDS: Final = """
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t
+class compl const const_cast constexpr continue decltype default delete do double dynamic_cast
+else enum explicit export extern false float for friend goto if inline int long mutable
+namespace new noexcept not not_eq nullptr operator or or_eq private protected public register
+reinterpret_cast restrict return short signed sizeof static static_assert static_cast struct
+switch template this thread_local throw true try typedef typeid typename typeof union unsigned
+using virtual void volatile wchar_t while workspace xor xor_eq
+"""
+
+_RESERVED: Final = frozenset(_WORDS.split())
+"""Words that cannot name a parameter in C or C++ (``workspace`` is a parameter already)."""
+
+
+def c_names(names: Iterable[str]) -> list[str]:
+    """The names as C parameters: unique identifiers, no keywords."""
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        word = re.sub(r"\W", "_", name, flags=re.ASCII) or "_"
+        if word[0].isdigit() or word in _RESERVED:
+            word += "_" if word in _RESERVED else ""
+            word = "_" + word if word[0].isdigit() else word
+        unique, count = word, 1
+        while unique in taken:
+            count += 1
+            unique = f"{word}_{count}"
+        taken.add(unique)
+        found.append(unique)
+    return found
+
+
+def header(library: Library) -> str:
+    """The text of the header."""
+    guard = f"{library.name.upper()}_H"
+    functions = "\n".join(_declarations(library.name, function) for function in library.functions)
+    name = library.name
+    return f"""\
+/* {name}: {", ".join(f.name for f in library.functions)}. Made by nets {library.nets_version} for \
+{library.cpu or "the CPU it was made on"}.
+ *
+ * Arrays are contiguous and row-major; results must not overlap arguments. `workspace` is memory
+ * of FUNCTION_workspace_bytes() bytes at an address that is a multiple of 64 (null if that is 0); it
+ * holds nothing between calls. The library allocates nothing and keeps no state: threads may call
+ * it at once, each with a workspace of its own. A function returns 0, or a status that
+ * {name}_status_message() puts into words: negative where a pointer was null or misaligned
+ * (nothing was done), positive where a value was refused (results are undefined).
+ */
+#ifndef {guard}
+#define {guard}
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+#define {name.upper()}_ABI_VERSION {ABI_VERSION}
+
+/* The ABI version of the library at hand; compare it with {name.upper()}_ABI_VERSION. */
+int32_t {name}_abi_version(void);
+
+/* A JSON text that describes the library. */
+const char *{name}_describe(void);
+
+/* A sentence for a status, never null. */
+const char *{name}_status_message(int32_t status);
+
+{functions}
+#ifdef __cplusplus
+}}
+#endif
+#endif
+"""
+
+
+def _declarations(library: str, function: LibraryFunction) -> str:
+    symbol = f"{library}_{function.name}"
+    parameters = [*_parameters(function.arguments, "const "), *_parameters(function.results, "")]
+    joined = ",\n    ".join([*parameters, "void *workspace"])
+    return f"""\
+/* {_sentence(function)} */
+int32_t {symbol}(
+    {joined});
+
+size_t {symbol}_workspace_bytes(void);
+"""
+
+
+def _sentence(function: LibraryFunction) -> str:
+    given = ", ".join(f"{a.name}: {a.text}" for a in function.arguments) or "nothing"
+    made = ", ".join(f"{a.name}: {a.text}" for a in function.results) or "nothing"
+    return f"{given} -> {made}"
+
+
+def _parameters(arguments: Sequence[Argument], qualifier: str) -> list[str]:
+    return [f"{qualifier}{C_TYPES[a.dtype]} *{a.name}" for a in arguments]
