@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import NoneType
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,8 @@ def infer_types(
 ) -> tuple[Type, ...]:
     """The types the rule of the operation gives; every way it may fail is a VerifyError."""
     try:
-        return definition.infer(tuple(operands), attributes, tuple(regions))
+        types = definition.infer(tuple(operands), attributes, tuple(regions))
+        problem = next(filter(None, map(_type_problem, types)), None)
     except NetsError as error:
         raise VerifyError(error.message) from error
     except Exception as error:
@@ -113,6 +115,9 @@ def infer_types(
         raise VerifyError(
             f"{definition.name} has operands or attributes of the wrong kind: {error}"
         ) from error
+    if problem is not None:
+        raise VerifyError(f"the result of {definition.name} has no type: {problem}")
+    return types
 
 
 class _BrokenError(Exception):
@@ -320,17 +325,28 @@ def _kind(value: Attribute) -> str:
 
 
 def _check_type(type: Type, op: Operation | None) -> None:
-    if isinstance(type, TensorType | BufferType):
-        for dim in type.shape:
-            if not isinstance(dim, Symbol) and (dim.__class__ is not int or dim < 0):
-                raise _BrokenError(f"{type} has a dimension that is no size and no symbol", op)
-        if isinstance(type, TensorType) and type.dtype not in _TENSOR_DTYPES:
-            raise _BrokenError(f"{type}: tensors do not hold {type.dtype}", op)
-    elif isinstance(type, VectorType):
-        if type.lanes < 1:
-            raise _BrokenError(f"{type} has no lanes", op)
-    elif not isinstance(type, ScalarType):
-        raise _BrokenError(f"{type!r} is not a type", op)
+    problem = _type_problem(type)
+    if problem is not None:
+        raise _BrokenError(problem, op)
+
+
+def _type_problem(type: Any) -> str | None:
+    """What is wrong with a type, whatever it holds; None for a type that may be."""
+    if not isinstance(type, TensorType | BufferType | ScalarType | VectorType):
+        return f"{type!r} is not a type"
+    if not isinstance(type.dtype, DType):
+        return f"{type.dtype!r} is not a dtype"
+    if isinstance(type, ScalarType):
+        return None
+    if isinstance(type, VectorType):
+        lanes = type.lanes
+        return None if lanes.__class__ is int and lanes >= 1 else f"{type} has no lanes"
+    for dim in type.shape:
+        if not isinstance(dim, Symbol) and (dim.__class__ is not int or dim < 0):
+            return f"{type} has a dimension that is no size and no symbol"
+    if isinstance(type, TensorType) and type.dtype not in _TENSOR_DTYPES:
+        return f"{type}: tensors do not hold {type.dtype}"
+    return None
 
 
 _TENSOR_DTYPES = frozenset(TENSOR_DTYPES)
