@@ -8,6 +8,7 @@ apart, and says in Python's words what is missing or too many.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -167,9 +168,10 @@ def _bound(selected: frozenset[int | str]) -> tuple[list[int], list[str]]:
 
 
 def function_name(function: Callable[..., Any]) -> str:
-    """The function's own name; that of its class for a callable object."""
+    """The function's own name, that of its class for a callable object, as an identifier."""
     inner = getattr(function, "func", function)  # functools.partial
-    return str(getattr(inner, "__name__", type(inner).__name__)).strip("<>")
+    name = str(getattr(inner, "__name__", type(inner).__name__)).strip("<>")
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
 
 
 def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:

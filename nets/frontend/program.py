@@ -47,8 +47,11 @@ class Program:
         """Names of the results: ``out``, ``out_0_w``, or the key of a dict of results."""
         names = []
         for path in self.tree.paths():
-            named = path and isinstance(path[0].key, str)
-            names.append(identifier("" if named else "out", path))
+            name = identifier("out", path)
+            if path and isinstance(path[0].key, str):
+                # A key says enough, unless it makes no name.
+                name = identifier("", path) or name
+            names.append(f"out_{name}" if name[0].isdigit() else name)
         taken = self.argument_names
         return unique([*taken, *names])[len(taken) :]
 

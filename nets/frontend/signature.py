@@ -17,12 +17,13 @@ from nets.errors import (
     DTypeError,
     NetsError,
     ShapeError,
+    TraceError,
     UnsupportedObjectError,
 )
 from nets.frontend.binding import Binding, Call
 from nets.frontend.conversion import array_of
 from nets.frontend.pytree import TreeDef, expression, identifier, unique
-from nets.frontend.scope import leaked, user_location
+from nets.frontend.scope import is_live, leaked, user_location
 from nets.frontend.spec import TensorSpec, short
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable
@@ -84,7 +85,7 @@ def read_leaves(leaves: Sequence[Any]) -> tuple[list[Array], tuple[LeafKey, ...]
         elif isinstance(leaf, Tensor):
             value = leaf._value
             if not isinstance(value, Variable):
-                raise LeafError(len(arrays), leaked(leaf))
+                raise LeafError(len(arrays), _not_eager(leaf))
             array, weak = value.data, leaf._weak
         elif kind in _NUMBERS:
             array, weak = _number(leaf, len(arrays)), True
@@ -107,6 +108,14 @@ def spec_keys(leaves: Sequence[Any]) -> tuple[LeafKey, ...]:
         except LeafError as error:
             raise LeafError(len(keys), error.error) from None
     return tuple(keys)
+
+
+def _not_eager(leaf: Tensor) -> NetsError:
+    if not is_live(leaf._value):
+        return leaked(leaf)
+    return TraceError(
+        "compiled code takes arrays, not traced tensors; call the function it was made from"
+    )
 
 
 def _native(array: Array) -> Array:

@@ -16,6 +16,7 @@ import numpy as np
 
 from nets.frontend.autograd import record_call
 from nets.frontend.compile import Compilation, CompileOptions, Executable
+from nets.frontend.guards import Guard, hold
 from nets.frontend.program import Program
 from nets.frontend.scope import leaked
 from nets.frontend.variable import Array, Variable
@@ -59,14 +60,22 @@ class Halves:
 class Specialisation:
     """One signature of a traced function, ready to be called with arrays.
 
-    ``recompute``: let the backward half start again from the arguments.
+    ``recompute``: let the backward half start again from the arguments. ``guards``: where the
+    captured tensors were found.
     """
 
-    def __init__(self, program: Program, options: CompileOptions, recompute: bool = False) -> None:
+    def __init__(
+        self,
+        program: Program,
+        options: CompileOptions,
+        recompute: bool = False,
+        guards: Sequence[Guard] = (),
+    ) -> None:
         self.program = program
+        self._guards = guards
         self.options = options
         self.recompute = recompute
-        self._result_count = len(program.function.returned)
+        self._result_types = [value.type for value in program.function.returned]
         self._capture_forms = [_form(tensor._value.type) for tensor in program.captures]
         self._lock = threading.Lock()
         self._executable: Executable | None = None
@@ -75,7 +84,12 @@ class Specialisation:
     # ------------------------------------------------------------------ captured tensors
 
     def captured(self) -> list[Variable] | None:
-        """What the captured tensors hold now; None where a shape or dtype is another."""
+        """What the captured tensors hold now; None where the function must be traced again.
+
+        That is where one has another shape or dtype, or a name is bound to another tensor.
+        """
+        if self._guards and not hold(self._guards):
+            return None
         found = []
         for tensor, (dtype, shape) in zip(self.program.captures, self._capture_forms, strict=True):
             value = tensor._value
@@ -86,15 +100,22 @@ class Specialisation:
             found.append(value)
         return found
 
+    def take_over(self, other: Specialisation) -> None:
+        """Use the compiled code of another specialisation where the program is the same."""
+        same = str(other.program.function) == str(self.program.function)
+        if same and other.options == self.options:
+            self._executable = other._executable
+            self._halves = other._halves
+
     # ------------------------------------------------------------------------- calling
 
-    def call(self, arrays: Sequence[Array]) -> list[Array]:
+    def call(self, arrays: Sequence[Array]) -> list[Variable]:
         """The results for arrays of the inputs and captures; nothing is recorded."""
         if self._executable is None:
             with self._lock:
                 if self._executable is None:
                     self._executable = self._compile(self.program.function)
-        return self._executable(arrays)
+        return list(map(Variable, self._executable(arrays), self._result_types))
 
     def call_recorded(
         self, arrays: Sequence[Array], variables: Sequence[Variable | None]
@@ -127,7 +148,7 @@ class Specialisation:
         sources = {"argument": arrays, "result": outputs}
         residuals = [sources[kind][i] for kind, i in halves.split.residuals]
         pull = CompiledPullBack(halves.split.backward, halves.backward, residuals)
-        return outputs[: self._result_count], pull
+        return outputs[: len(self._result_types)], pull
 
     def _halves_for(self, wrt: Positions) -> Halves:
         halves = self._halves.get(wrt)

@@ -17,6 +17,7 @@ from nets import config
 from nets.errors import NetsError
 from nets.frontend.binding import Binding, Call
 from nets.frontend.compile import CompileOptions
+from nets.frontend.guards import guards_of
 from nets.frontend.lowered import Lowered
 from nets.frontend.program import Program, lift_results, stage
 from nets.frontend.pytree import TreeDef, flatten
@@ -36,7 +37,7 @@ from nets.frontend.signature import (
 )
 from nets.frontend.specialisation import Specialisation
 from nets.frontend.tensor import Tensor
-from nets.frontend.variable import Array, Variable, is_grad_enabled, variable
+from nets.frontend.variable import Array, Variable, is_grad_enabled
 from nets.ir.core import Value
 
 _KEPT: Final = "_nets_staged"
@@ -48,7 +49,7 @@ class Entry:
     __slots__ = ("described", "lock", "specialisation")
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.specialisation: Specialisation | None = None
         self.described: dict[str, str] = {}
 
@@ -65,6 +66,9 @@ class Staged:
 
     Safe to call from several threads. Specialisations are kept as long as the object lives.
     """
+
+    __wrapped__: Callable[..., Any]
+    """The Python function."""
 
     def __init__(
         self,
@@ -108,7 +112,7 @@ class Staged:
         ready, leaves, arrays, captured = self.find(call)
         recorded = _recorded(leaves, captured)
         if recorded is None:
-            results = [variable(array) for array in ready.call(arrays)]
+            results = ready.call(arrays)
         elif all(x.type.dtype.is_float for x in recorded if x is not None and x.requires_grad):
             results = ready.call_recorded(arrays, recorded)
         else:
@@ -152,20 +156,28 @@ class Staged:
 
     def _fill(self, entry: Entry, program: Program, call: Call) -> None:
         described = program.describe() | describe_static(self.binding, call)
-        before = [other.described for other in list(self.entries.values()) if other.described]
-        self._narrate(before, described)
+        self._narrate(entry, described)
         entry.described = described
-        options = CompileOptions(**self.options)
-        entry.specialisation = Specialisation(program, options, self.recompute)
+        guards = guards_of(self.__wrapped__, program.captures)
+        ready = Specialisation(program, CompileOptions(**self.options), self.recompute, guards)
+        if entry.specialisation is not None:
+            ready.take_over(entry.specialisation)
+        entry.specialisation = ready
 
-    def _narrate(self, before: list[dict[str, str]], now: dict[str, str]) -> None:
+    def _narrate(self, entry: Entry, now: dict[str, str]) -> None:
         log = config.LOG.get()
         if "trace" in log:
             listed = ", ".join(f"{path}: {text}" for path, text in now.items())
             print(f"nets trace: {self.name}({listed})", file=sys.stderr)
-        if "retrace" in log and before:
-            for line in explain(before, now):
-                print(f"nets retrace: {self.name}: {line}", file=sys.stderr)
+        before = [other.described for other in list(self.entries.values()) if other.described]
+        if "retrace" not in log or not before:
+            return
+        if entry.described == now:
+            lines = ["a captured tensor was replaced by another one"]
+        else:
+            lines = explain(before, now)
+        for line in lines:
+            print(f"nets retrace: {self.name}: {line}", file=sys.stderr)
 
     # ------------------------------------------------------------------------- tracing
 

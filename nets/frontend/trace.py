@@ -27,9 +27,16 @@ class Traced(Staged, Generic[P, R]):
     __wrapped__: Callable[P, R]
     __qualname__: str
 
-    def __init__(self, function: Callable[P, R], binding: Binding, options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R],
+        binding: Binding,
+        options: dict[str, Any],
+        numerics: str = "strict",
+    ) -> None:
         super().__init__(binding, binding.name, options)
         functools.update_wrapper(self, function)
+        self.numerics = numerics
         self._instances: dict[int, tuple[Any, Entries]] = {}
         self._method_binding: Binding | None = None
 
@@ -161,7 +168,7 @@ def trace(
         binding = Binding(
             function, static_argnums, static_argnames, donate_argnums, donate_argnames
         )
-        return Traced(function, binding, options)
+        return Traced(function, binding, options, numerics)
 
     return decorate if function is None else decorate(function)
 

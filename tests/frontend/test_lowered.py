@@ -15,6 +15,7 @@ from nets.errors import (
     NetsError,
     ParseError,
     ShapeError,
+    TraceError,
     UnsupportedObjectError,
 )
 from nets.frontend.lowered import Compiled, Lowered, evaluate, parse_ir
@@ -123,6 +124,7 @@ def test_names_of_results() -> None:
     assert names(lambda x: {1: x}) == ["out_1"]
     assert names(lambda out: out) == ["out_2"]
     assert names(lambda x: None) == []
+    assert names(lambda x: {"2x": x, "": x, "é": x, "a b": x}) == ["out", "out_2x", "a_b", "_"]
 
 
 def test_names_of_rest_and_keyword_arguments() -> None:
@@ -230,6 +232,13 @@ def test_compiled_refuses() -> None:
         integer(1.5)
     with pytest.raises(ArgumentError, match='"native" or "numpy"'):
         loss.lower(PARAMS, X, Y).compile("cuda")
+
+
+def test_compiled_code_in_a_trace() -> None:
+    compiled = trace(lambda x: x * 2).lower(1.0).compile()
+    assert trace(lambda x: x + compiled(3.0))(1.0).item() == 7
+    with pytest.raises(TraceError, match="argument x: compiled code takes arrays"):
+        trace(lambda x: compiled(x))(1.0)
 
 
 def test_compiled_reads_captured_tensors() -> None:

@@ -20,6 +20,7 @@ import pytest
 import nets
 from nets.errors import ArgumentError, TraceError
 from nets.frontend.trace import Traced, trace
+from nets.frontend.transforms import grad
 from nets.frontend.variable import no_grad
 from nets.ir.types import TENSOR_DTYPES
 
@@ -466,6 +467,72 @@ def test_a_captured_tensor_of_another_shape_retraces(
     assert f.count == 2
     assert f(1.0).shape == (4,)
     assert f.count == 2
+
+
+def test_a_name_bound_to_another_tensor_retraces(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NETS_LOG", "retrace")
+    w, params = nets.Tensor(1.0), {"layers": [{"w": nets.Tensor(2.0)}]}
+
+    def helper(x: Any) -> Any:
+        return x * w
+
+    f = Counted(lambda x: helper(x) * params["layers"][0]["w"])
+    assert f(1.0).item() == 2
+    w = nets.Tensor(10.0)
+    assert f(1.0).item() == 20
+    assert "a captured tensor was replaced by another one" in capsys.readouterr().err
+    params["layers"][0] = {"w": nets.Tensor(3.0)}
+    assert f(1.0).item() == 30
+    params = {"layers": [{"w": nets.Tensor(4.0)}]}
+    assert f(1.0).item() == 40
+    assert f.count == 4
+    assert f(1.0).item() == 40
+    w.data = 1.0
+    assert f(1.0).item() == 4
+    assert f.count == 4
+    del params["layers"]
+    with pytest.raises(KeyError):
+        f(1.0)
+
+
+shared = nets.Tensor(1.0)
+
+
+def test_a_global_or_attribute_bound_to_another_tensor_retraces() -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.inner = [self]
+            self.w = nets.Tensor(2.0)
+
+        @trace
+        def predict(self, x: Any) -> Any:
+            return self.w * x * shared
+
+    global shared
+    model = Model()
+    assert model.predict(1.0).item() == 2
+    model.w = model.w + 1
+    assert model.predict(1.0).item() == 3
+    shared = nets.Tensor(2.0)
+    assert model.predict(1.0).item() == 6
+    gradient = grad(lambda x: model.predict(x))
+    assert gradient(1.0).item() == 6
+    model.w = model.w + 1
+    assert gradient(1.0).item() == 8
+
+
+def test_the_code_of_the_same_program_is_used_again() -> None:
+    w = nets.Tensor(1.0)
+    f = trace(lambda x: x * w)
+    f(1.0)
+    (entry,) = f.entries.values()
+    before = entry.specialisation
+    w = nets.Tensor(5.0)
+    assert f(1.0).item() == 5
+    assert entry.specialisation is not before
+    assert entry.specialisation._executable is before._executable
 
 
 def test_a_captured_tensor_is_one_argument() -> None:
