@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK, Vectors, choose
+from nets.backend.llvm.gemm.dot import DotProduct
 from nets.backend.llvm.gemm.nest import Nest
 from nets.backend.llvm.gemm.product import Product
+from nets.backend.llvm.gemm.row import RowProduct
 from nets.errors import CompileError
 from nets.ir.types import DType
 
@@ -66,17 +68,21 @@ def plan(
     """
     if dtype not in K_BLOCK:
         raise CompileError(f"there is no matrix kernel for {dtype}")
-    operands = "ptr %x, ptr %y"
-    suffix = ""
-    if n == 1 and transpose_x and not transpose_y:
-        # A column of the result is a row of its transpose, where x lies the right way round.
+    operands, suffix = "ptr %x, ptr %y", ""
+    if n == 1 and m > 1:
+        # A column of the result is a row of its transpose, x and y having changed places.
         operands, suffix = "ptr %y, ptr %x", "_swapped"
-        m, n, transpose_x = 1, m, False
+        m, n, transpose_x, transpose_y = 1, m, not transpose_y, not transpose_x
     parameters = f"{operands}, ptr %out, ptr %workspace, i64 %begin, i64 %end"
     if min(batch, m, n, k) == 0:
         return _zeros(dtype, batch * m * n, parameters)
-    blocking = choose(dtype, m, n, k, transpose_x, transpose_y, target)
-    product = Product(dtype, batch, m, n, k, transpose_x, transpose_y, blocking)
+    lanes = target.vector_bytes // dtype.itemsize
+    product: Product | RowProduct | DotProduct
+    if m > 1:
+        blocking = choose(dtype, m, n, k, transpose_x, transpose_y, target)
+        product = Product(dtype, batch, m, n, k, transpose_x, transpose_y, blocking)
+    else:
+        product = (DotProduct if transpose_y else RowProduct)(dtype, batch, n, k, lanes)
     symbol = product.name + suffix
     texts = product.write(symbol, parameters)
     return GemmPlan(symbol, texts, product.workspace_bytes, product.panels)

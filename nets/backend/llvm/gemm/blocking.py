@@ -19,9 +19,17 @@ _A_BLOCK_BYTES: Final = 256 << 10
 """A block of A that stays in the L2 cache while it meets the panels of B."""
 
 _B_BLOCK_COLUMNS: Final = 1024
-_PACK_B_FROM_ROWS: Final = 24
-_PACK_A_FROM_COLUMNS: Final = 128
+_PACK_B_FROM_ROWS: Final = 32
+_PACK_B_FROM_BYTES: Final = 16 << 10
+"""B is packed where enough rows use it and it is more than L1 holds next to A."""
+
+_PACK_A_FROM_COLUMNS: Final = 256
+_PAGE: Final = 4096
+"""Rows this far apart meet in the same sets of the L1 cache; copies do not."""
+
 _FMA_LATENCY: Final = 4
+_TILE_OVERHEAD: Final = 0.35
+"""What a tile costs beyond its arithmetic, in cycles per step: calls, and C in and out."""
 
 
 class Vectors(Protocol):
@@ -52,16 +60,25 @@ class Blocking:
 
 
 def choose(
-    dtype: DType, m: int, n: int, k: int, transpose_x: bool, transpose_y: bool, target: Vectors
+    dtype: DType,
+    m: int,
+    n: int,
+    k: int,
+    transpose_x: bool,
+    transpose_y: bool,
+    target: Vectors,
 ) -> Blocking:
     """The blocking of an m × k by k × n product, all three positive."""
-    lanes = target.vector_bytes // dtype.itemsize
+    size = dtype.itemsize
+    lanes = target.vector_bytes // size
     rows, vectors = _tile(m, n, lanes, target.vector_registers)
     depth = min(k, K_BLOCK[dtype])
     columns = vectors * lanes
-    pack_b = transpose_y or m >= _PACK_B_FROM_ROWS
-    pack_a = n >= _PACK_A_FROM_COLUMNS and m * k * dtype.itemsize > (16 << 10)
-    block_rows = _even(m, _A_BLOCK_BYTES // (depth * dtype.itemsize), rows)
+    # Only packing can turn rows of y into vectors along n.
+    pack_b = transpose_y or (m >= _PACK_B_FROM_ROWS and n * depth * size > _PACK_B_FROM_BYTES)
+    scattered = depth >= _PACK_A_FROM_COLUMNS if transpose_x else k * size % _PAGE == 0
+    pack_a = n >= _PACK_A_FROM_COLUMNS and scattered
+    block_rows = _even(m, _A_BLOCK_BYTES // (depth * size), rows)
     block_columns = _even(n, _B_BLOCK_COLUMNS, columns)
     return Blocking(lanes, rows, vectors, block_rows, block_columns, pack_a, pack_b)
 
@@ -99,4 +116,6 @@ def _time(m: int, n: int, lanes: int, rows: int, vectors: int) -> float:
 def _step(rows: int, vectors: int) -> float:
     """Cycles per step of one tile: two multiply-additions, or two loads, or their latency."""
     tile = rows * vectors
-    return max(tile / 2, (rows + vectors) / 2, _FMA_LATENCY) if tile else 0.0
+    if not tile:
+        return 0.0
+    return max(tile / 2, (rows + vectors) / 2, _FMA_LATENCY) + _TILE_OVERHEAD

@@ -13,7 +13,7 @@ from typing import Final
 
 from nets.ir.types import DType
 
-UNROLL: Final = 4
+UNROLL: Final = 2
 """Steps of k per round of the main loop."""
 
 
@@ -24,7 +24,7 @@ class Kernel:
     ``a_row`` and ``a_step`` are the distances (in elements) of rows and of k in A, ``b_step`` that
     of k in B. ``columns`` may end inside the last vector; then C is masked there, and B too unless
     it is ``packed`` (aligned to whole vectors and padded). ``adds`` says that the kernel can also
-    add to C, as a later k-block does.
+    add to C, as a later k-block does. With ``even``, k is a multiple of `UNROLL` in every call.
     """
 
     dtype: DType
@@ -36,6 +36,7 @@ class Kernel:
     b_step: int
     packed: bool
     adds: bool
+    even: bool
 
     @property
     def vectors(self) -> int:
@@ -43,10 +44,9 @@ class Kernel:
 
     @property
     def symbol(self) -> str:
-        return (
-            f"nets_gemm_{self.dtype}x{self.lanes}_{self.rows}x{self.columns}"
-            f"_{self.a_row}_{self.a_step}_{self.b_step}{'p' * self.packed}{'a' * self.adds}"
-        )
+        strides = f"{self.a_row}_{self.a_step}_{self.b_step}"
+        flags = "p" * self.packed + "a" * self.adds + "e" * self.even
+        return f"nets_gemm_{self.dtype}x{self.lanes}_{self.rows}x{self.columns}_{strides}{flags}"
 
     def text(self) -> str:
         """``void (ptr a, ptr b, ptr c, i64 c_row, i64 k, i1 add)``; c_row in bytes."""
@@ -66,44 +66,46 @@ class _Writer:
         self.lines: list[str] = []
 
     def write(self) -> str:
-        main, rest, end = "main", "rest", "end"
         self.lines = [
             f"define internal void @{self.k.symbol}(ptr %a, ptr %b, ptr %c, i64 %c_row, i64 %k, "
             "i1 %add) noinline nounwind {",
             "entry:",
         ]
         self._c_rows()
+        zero = {f"{r}_{v}": "zeroinitializer" for r, v in self.tile}
         self.lines += [
             f"  %rounds = lshr i64 %k, {UNROLL.bit_length() - 1}",
-            f"  %single = and i64 %k, {UNROLL - 1}",
             "  %any = icmp ne i64 %rounds, 0",
-            f"  br i1 %any, label %{main}, label %joined",
+            "  br i1 %any, label %main, label %joined",
         ]
-        zero = {f"{r}_{v}": "zeroinitializer" for r, v in self.tile}
-        self._loop(main, "joined", "entry", UNROLL, "%rounds", "%a", "%b", zero)
-        self.lines.append("joined:")
-        for name, before in (("a", "%a"), ("b", "%b")):
-            self.lines.append(
-                f"  %{name}j = phi ptr [ {before}, %entry ], [ %{main}_{name}n, %{main} ]"
-            )
-        joined = {}
-        for at in zero:
-            joined[at] = f"%j{at}"
-            self.lines.append(
-                f"  %j{at} = phi {self.type} [ zeroinitializer, %entry ], [ %{main}_n{at}, %{main} ]"
-            )
-        self.lines += [
-            "  %some = icmp ne i64 %single, 0",
-            f"  br i1 %some, label %{rest}, label %{end}",
-        ]
-        self._loop(rest, end, "joined", 1, "%single", "%aj", "%bj", joined)
-        self.lines.append(f"{end}:")
-        for at, value in joined.items():
-            self.lines.append(
-                f"  %e{at} = phi {self.type} [ {value}, %joined ], [ %{rest}_n{at}, %{rest} ]"
-            )
-        self._store()
+        self._loop("main", "joined", "entry", UNROLL, "%rounds", ("%a", "%b"), zero)
+        tile = self._join("joined", "j", "entry", "main", zero)
+        if not self.k.even:
+            for name in ("a", "b"):
+                self.lines.append(
+                    f"  %{name}j = phi ptr [ %{name}, %entry ], [ %main_{name}n, %main ]"
+                )
+            self.lines += [
+                f"  %single = and i64 %k, {UNROLL - 1}",
+                "  %some = icmp ne i64 %single, 0",
+                "  br i1 %some, label %rest, label %end",
+            ]
+            self._loop("rest", "end", "joined", 1, "%single", ("%aj", "%bj"), tile)
+            tile = self._join("end", "e", "joined", "rest", tile)
+        self._store(tile)
         return "\n".join([*self.lines, "}", ""])
+
+    def _join(
+        self, label: str, letter: str, skipped: str, loop: str, start: dict[str, str]
+    ) -> dict[str, str]:
+        """The tile after a loop that may have been skipped."""
+        self.lines.append(f"{label}:")
+        joined = {}
+        for at, value in start.items():
+            joined[at] = f"%{letter}{at}"
+            edges = f"[ {value}, %{skipped} ], [ %{loop}_n{at}, %{loop} ]"
+            self.lines.append(f"  {joined[at]} = phi {self.type} {edges}")
+        return joined
 
     def _c_rows(self) -> None:
         """The addresses of the rows of C, asked for early."""
@@ -120,16 +122,15 @@ class _Writer:
         before: str,
         unroll: int,
         rounds: str,
-        a: str,
-        b: str,
+        pointers: tuple[str, str],
         start: dict[str, str],
     ) -> None:
-        """One loop over k; leaves by ``after`` with ``%name_n<r>_<v>``, ``%name_an``, ``%name_bn``."""
+        """One loop over k; it leaves ``%name_n<r>_<v>``, ``%name_an`` and ``%name_bn``."""
         k, size = self.k, self.k.dtype.itemsize
         out = self.lines
         out.append(f"{name}:")
         out.append(f"  %{name}_i = phi i64 [ {rounds}, %{before} ], [ %{name}_in, %{name} ]")
-        for letter, first in (("a", a), ("b", b)):
+        for letter, first in zip("ab", pointers, strict=True):
             out.append(
                 f"  %{name}_{letter} = phi ptr [ {first}, %{before} ], "
                 f"[ %{name}_{letter}n, %{name} ]"
@@ -196,32 +197,32 @@ class _Writer:
         ]
         return name
 
-    def _store(self) -> None:
+    def _store(self, tile: dict[str, str]) -> None:
         """The tile to C; on ``add``, C's old value plus the tile."""
         if not self.k.adds:
-            self._store_rows("e")
-            self.lines.append("  ret void")
+            self._store_rows("o", tile)
             return
         self.lines += ["  br i1 %add, label %adding, label %storing", "adding:"]
+        sums = {}
         for r, v in self.tile:
-            self._c_address("o", r, v)
-            self._load(f"%o{r}_{v}", f"%o{r}_{v}p", v)
             at = f"{r}_{v}"
-            self.lines.append(f"  %f{at} = fadd {self.type} %o{at}, %e{at}")
-        self._store_rows("f")
-        self.lines += ["  ret void", "storing:"]
-        self._store_rows("e")
-        self.lines.append("  ret void")
+            self._c_address("old", r, v)
+            self._load(f"%old{at}", f"%old{at}p", v)
+            sums[at] = f"%sum{at}"
+            self.lines.append(f"  %sum{at} = fadd {self.type} %old{at}, {tile[at]}")
+        self._store_rows("new", sums)
+        self.lines.append("storing:")
+        self._store_rows("o", tile)
 
     def _c_address(self, word: str, r: int, v: int) -> None:
         offset = v * self.k.lanes * self.k.dtype.itemsize
         self.lines.append(f"  %{word}{r}_{v}p = getelementptr i8, ptr %c{r}, i64 {offset}")
 
-    def _store_rows(self, word: str) -> None:
+    def _store_rows(self, word: str, tile: dict[str, str]) -> None:
         size = self.k.dtype.itemsize
         for r, v in self.tile:
             self._c_address(word, r, v)
-            value, pointer = f"{self.type} %{word}{r}_{v}", f"%{word}{r}_{v}p"
+            value, pointer = f"{self.type} {tile[f'{r}_{v}']}", f"%{word}{r}_{v}p"
             if self.tail and v == self.k.vectors - 1:
                 self.lines.append(
                     f"  call void @llvm.masked.store.{self.suffix}.p0({value}, ptr {pointer}, "
@@ -229,3 +230,4 @@ class _Writer:
                 )
             else:
                 self.lines.append(f"  store {value}, ptr {pointer}, align {size}")
+        self.lines.append("  ret void")

@@ -64,6 +64,14 @@ class Nest:
             return max(x, y)
         return x if x == y else self.value(f"call i64 @llvm.smax.i64(i64 {x}, i64 {y})")
 
+    def splat(self, x: str, scalar: str, lanes: int) -> str:
+        """A vector with x in every lane."""
+        type = f"<{lanes} x {scalar}>"
+        one = self.value(f"insertelement {type} poison, {scalar} {x}, i64 0")
+        return self.value(
+            f"shufflevector {type} {one}, {type} poison, <{lanes} x i32> zeroinitializer"
+        )
+
     def offset(self, pointer: str, elements: Count, type: str) -> str:
         """The address of an element."""
         if elements == 0:
@@ -100,15 +108,19 @@ class Nest:
         self.label(end)
 
     @contextmanager
-    def when(self, x: Count, predicate: str, y: Count) -> Iterator[None]:
-        """Runs the body where the comparison holds."""
-        then, end = self.new_label("then"), self.new_label("end")
-        condition = self.value(f"icmp {predicate} i64 {x}, {y}")
-        self.line(f"br i1 {condition}, label %{then}, label %{end}")
-        self.label(then)
-        yield
-        self.line(f"br label %{end}")
-        self.label(end)
+    def entries(self, batch: int, panels: int) -> Iterator[tuple[Count, Count, Count]]:
+        """The entries of a batch that the panels ``%begin`` to ``%end`` touch.
+
+        Each entry has so many panels; the body gets the entry and the range of its own panels.
+        """
+        if batch == 1:
+            yield 0, "%begin", "%end"
+            return
+        last = self.divide(self.add("%end", panels - 1), panels)
+        with self.loop(self.divide("%begin", panels), last, 1) as entry:
+            first = self.multiply(entry, panels)
+            low = self.most(self.subtract("%begin", first), 0)
+            yield entry, low, self.least(self.subtract("%end", first), panels)
 
     def function(self, symbol: str, parameters: str) -> str:
         """The text of the whole function."""

@@ -22,6 +22,49 @@ def offset(nest: Nest, pointer: str, elements: Count, dtype: DType) -> str:
     return nest.offset(pointer, elements, scalar_name(dtype))
 
 
+def transposed(nest: Nest, rows: list[str], dtype: DType) -> list[str]:
+    """The columns of a square of vectors: first inside 16-byte chunks, then chunk by chunk.
+
+    Each of the log2(lanes) rounds is one two-operand shuffle per vector that CPUs do in one go.
+    """
+    lanes = len(rows)
+    type = f"<{lanes} x {scalar_name(dtype)}>"
+    chunk = min(16 // dtype.itemsize, lanes)
+
+    def shuffle(x: str, y: str, order: list[int]) -> str:
+        mask = ", ".join(f"i32 {lane}" for lane in order)
+        return nest.value(f"shufflevector {type} {x}, {type} {y}, <{lanes} x i32> <{mask}>")
+
+    def interleave(x: str, y: str, unit: int, high: bool) -> str:
+        """In each chunk: a unit of x, one of y, …, out of its low or high half."""
+        order = []
+        for lane in range(lanes):
+            start, at = lane - lane % chunk, lane % chunk
+            source = start + high * chunk // 2 + at // (2 * unit) * unit + at % unit
+            order.append(source + lanes * (at // unit % 2))
+        return shuffle(x, y, order)
+
+    unit = 1
+    while unit < chunk:
+        for i in (i for i in range(lanes) if not i & unit):
+            x, y = rows[i], rows[i + unit]
+            rows[i], rows[i + unit] = (interleave(x, y, unit, high) for high in (False, True))
+        unit *= 2
+    if chunk == 4:
+        # Two rounds leave the columns of a chunk in the order 0, 2, 1, 3.
+        for i in range(0, lanes, 4):
+            rows[i + 1], rows[i + 2] = rows[i + 2], rows[i + 1]
+    half = chunk
+    while half < lanes:
+        for i in (i for i in range(lanes) if not i & half):
+            x, y = rows[i], rows[i + half]
+            rows[i] = shuffle(x, y, [j + (lanes - half if j & half else 0) for j in range(lanes)])
+            order = [j + (lanes if j & half else half) for j in range(lanes)]
+            rows[i + half] = shuffle(x, y, order)
+        half *= 2
+    return rows
+
+
 @dataclass(frozen=True, slots=True)
 class PackRows:
     """Copies rows, ``row`` elements apart, to rows ``stride`` apart.
@@ -144,22 +187,7 @@ class PackTransposed:
         for i in range(lanes):
             read = offset(nest, source, i * self.row, self.dtype)
             rows.append(nest.value(f"load {type}, ptr {read}, align {size}"))
-        half = lanes // 2
-        while half:
-            # Rows i and i + half exchange their off-diagonal blocks of half × half.
-            low = [i if not i & half else i - half + lanes for i in range(lanes)]
-            high = [i + half if not i & half else i + lanes for i in range(lanes)]
-            for i in range(lanes):
-                if i & half:
-                    continue
-                x, y = rows[i], rows[i + half]
-                for at, order in ((i, low), (i + half, high)):
-                    mask = ", ".join(f"i32 {lane}" for lane in order)
-                    rows[at] = nest.value(
-                        f"shufflevector {type} {x}, {type} {y}, <{lanes} x i32> <{mask}>"
-                    )
-            half //= 2
         target = offset(nest, "%to", nest.multiply(k, self.pitch), self.dtype)
-        for i, value in enumerate(rows):
+        for i, value in enumerate(transposed(nest, rows, self.dtype)):
             write = offset(nest, target, i * self.pitch, self.dtype)
             nest.line(f"store {type} {value}, ptr {write}, align {size}")

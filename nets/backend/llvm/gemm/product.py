@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK, Blocking
-from nets.backend.llvm.gemm.kernel import Kernel
+from nets.backend.llvm.gemm.kernel import UNROLL, Kernel
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import PackColumns, PackRows, PackTransposed, offset
 from nets.ir.types import DType
@@ -80,7 +79,7 @@ class Product:
     def write(self, symbol: str, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
         nest = Nest()
-        with self._entries(nest) as (b, low, high):
+        with nest.entries(self.batch, self.panels_per_entry) as (b, low, high):
             rows: tuple[Count, Count] = (0, self.m)
             columns: tuple[Count, Count] = (0, self.n)
             if self.panels_per_entry > 1:
@@ -94,19 +93,6 @@ class Product:
             )
             self._blocks(nest, x, y, out, rows, columns)
         return {**self.texts, symbol: nest.function(symbol, parameters)}
-
-    @contextmanager
-    def _entries(self, nest: Nest) -> Iterator[tuple[Count, Count, Count]]:
-        """The entries of the batch that the panels touch, with the part of each."""
-        per = self.panels_per_entry
-        if self.batch == 1:
-            yield 0, "%begin", "%end"
-            return
-        last = nest.divide(nest.add("%end", per - 1), per)
-        with nest.loop(nest.divide("%begin", per), last, 1) as b:
-            first = nest.multiply(b, per)
-            low = nest.most(nest.subtract("%begin", first), 0)
-            yield b, low, nest.least(nest.subtract("%end", first), per)
 
     def _range(
         self, nest: Nest, low: Count, high: Count, unit: int, size: int
@@ -179,9 +165,17 @@ class Product:
             a_row, a_step = 1, (blocking.rows if blocking.pack_a else self.m)
         vectors = -(-columns // blocking.lanes)
         b_step = vectors * blocking.lanes if blocking.pack_b else self.n
-        adds = self.k > K_BLOCK[self.dtype]
         return Kernel(
-            self.dtype, blocking.lanes, rows, columns, a_row, a_step, b_step, blocking.pack_b, adds
+            self.dtype,
+            blocking.lanes,
+            rows,
+            columns,
+            a_row,
+            a_step,
+            b_step,
+            packed=blocking.pack_b,
+            adds=self.k > K_BLOCK[self.dtype],
+            even=self.k % UNROLL == 0,
         )
 
     # Where the operands are, and how they get there. Panels are `depth` · width elements long.

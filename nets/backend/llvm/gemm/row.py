@@ -1,0 +1,186 @@
+"""One row times a matrix, where every element of B is used once and memory sets the pace.
+
+B is read in strips of a few rows, from left to right, so that each row is one stream; the row of
+C waits in the cache meanwhile. An element of C is the same chain of multiply-additions as ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from nets.backend.llvm.gemm.blocking import K_BLOCK
+from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.pack import offset, scalar_name
+from nets.ir.types import DType
+
+STRIP: Final = 8
+"""Rows of B that are read side by side."""
+
+_PANEL_BYTES: Final = 256
+"""Columns of a panel, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowProduct:
+    """``out[b, 0, j] = Σ_k x[b, k] · y[b, k, j]`` with all sizes positive."""
+
+    dtype: DType
+    batch: int
+    n: int
+    k: int
+    lanes: int
+
+    @property
+    def name(self) -> str:
+        return f"nets_gemm_{self.dtype}x{self.lanes}_row_{self.batch}_{self.n}_{self.k}"
+
+    @property
+    def panel_columns(self) -> int:
+        return _PANEL_BYTES // self.dtype.itemsize
+
+    @property
+    def panels(self) -> int:
+        """A panel is a group of columns of one entry of the batch."""
+        return self.batch * -(-self.n // self.panel_columns)
+
+    @property
+    def workspace_bytes(self) -> int:
+        """A row of sums of one k-block, where there are several."""
+        return self.n * self.dtype.itemsize if self.k > K_BLOCK[self.dtype] else 0
+
+    def write(self, symbol: str, parameters: str) -> dict[str, str]:
+        """The function and all it calls, by symbol."""
+        nest = Nest()
+        panels = -(-self.n // self.panel_columns)
+        texts: dict[str, str] = {}
+        with nest.entries(self.batch, panels) as (entry, low, high):
+            left = nest.multiply(low, self.panel_columns)
+            right = nest.least(nest.multiply(high, self.panel_columns), self.n)
+            x = offset(nest, "%x", nest.multiply(entry, self.k), self.dtype)
+            at = nest.add(nest.multiply(entry, self.k * self.n), left)
+            y = offset(nest, "%y", at, self.dtype)
+            out = offset(nest, "%out", nest.add(nest.multiply(entry, self.n), left), self.dtype)
+            columns = nest.most(nest.subtract(right, left), 0)
+            self._blocks(nest, texts, (x, y, out), columns)
+        return {**texts, symbol: nest.function(symbol, parameters)}
+
+    def _blocks(
+        self, nest: Nest, texts: dict[str, str], operands: tuple[str, str, str], columns: Count
+    ) -> None:
+        """The blocks of k: the first straight into C, the others into the workspace, then added."""
+        block = K_BLOCK[self.dtype]
+        out = operands[2]
+        self._strips(nest, texts, operands, columns, 0, min(self.k, block))
+        if self.k <= block:
+            return
+        adder = _AddRow(self.dtype, self.lanes)
+        texts[adder.symbol] = adder.text()
+        whole = self.k - self.k % block
+        sums = (*operands[:2], "%workspace")
+        with nest.loop(block, whole, block) as p:
+            self._strips(nest, texts, sums, columns, p, block)
+            nest.line(f"call void @{adder.symbol}(ptr {out}, ptr %workspace, i64 {columns})")
+        if self.k % block:
+            self._strips(nest, texts, sums, columns, whole, self.k % block)
+            nest.line(f"call void @{adder.symbol}(ptr {out}, ptr %workspace, i64 {columns})")
+
+    def _strips(
+        self,
+        nest: Nest,
+        texts: dict[str, str],
+        operands: tuple[str, str, str],
+        columns: Count,
+        p: Count,
+        depth: int,
+    ) -> None:
+        """One block of k from p on, strip by strip; the first strip starts the sums."""
+        whole = depth - depth % STRIP
+        pieces = [(0, whole, STRIP)] if whole else []
+        if depth % STRIP:
+            pieces.append((whole, depth, depth % STRIP))
+        for low, high, rows in pieces:
+            part = _Strip(self.dtype, self.lanes, rows, self.n)
+            texts[part.symbol] = part.text()
+            with nest.loop(low, high, rows) as s:
+                k = nest.add(p, s)
+                a = offset(nest, operands[0], k, self.dtype)
+                b = offset(nest, operands[1], nest.multiply(k, self.n), self.dtype)
+                first = nest.value(f"icmp eq i64 {s}, 0")
+                nest.line(
+                    f"call void @{part.symbol}(ptr {a}, ptr {b}, ptr {operands[2]}, "
+                    f"i64 {columns}, i1 {first})"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """c[j] = fma(a[rows−1], B[rows−1, j], … fma(a[0], B[0, j], c[j])), or from 0 on ``first``."""
+
+    dtype: DType
+    lanes: int
+    rows: int
+    row: int
+
+    @property
+    def symbol(self) -> str:
+        return f"nets_gemm_strip_{self.dtype}x{self.lanes}_{self.rows}_{self.row}"
+
+    def text(self) -> str:
+        """``void (ptr a, ptr b, ptr c, i64 columns, i1 first)``."""
+        nest, size, scalar = Nest(), self.dtype.itemsize, scalar_name(self.dtype)
+        factors = []
+        for r in range(self.rows):
+            at = offset(nest, "%a", r, self.dtype)
+            factors.append(nest.value(f"load {scalar}, ptr {at}, align {size}"))
+        splats = [nest.splat(factor, scalar, self.lanes) for factor in factors]
+        whole = nest.value(f"and i64 %columns, {-self.lanes}")
+        with nest.loop(0, whole, self.lanes) as j:
+            self._chain(nest, j, splats, f"<{self.lanes} x {scalar}>", f"v{self.lanes}")
+        with nest.loop(whole, "%columns", 1) as j:
+            self._chain(nest, j, factors, scalar, "")
+        return nest.function(self.symbol, "ptr %a, ptr %b, ptr %c, i64 %columns, i1 %first")
+
+    def _chain(self, nest: Nest, j: Count, factors: list[str], type: str, lanes: str) -> None:
+        size = self.dtype.itemsize
+        c = offset(nest, "%c", j, self.dtype)
+        old = nest.value(f"load {type}, ptr {c}, align {size}")
+        total = nest.value(f"select i1 %first, {type} zeroinitializer, {type} {old}")
+        for r, factor in enumerate(factors):
+            at = offset(nest, "%b", nest.add(j, r * self.row), self.dtype)
+            b = nest.value(f"load {type}, ptr {at}, align {size}")
+            total = nest.value(
+                f"call {type} @llvm.fma.{lanes}{self.dtype}({type} {factor}, {type} {b}, "
+                f"{type} {total})"
+            )
+        nest.line(f"store {type} {total}, ptr {c}, align {size}")
+
+
+@dataclass(frozen=True, slots=True)
+class _AddRow:
+    """c[j] += s[j]: a finished k-block joins the result."""
+
+    dtype: DType
+    lanes: int
+
+    @property
+    def symbol(self) -> str:
+        return f"nets_gemm_add_row_{self.dtype}x{self.lanes}"
+
+    def text(self) -> str:
+        """``void (ptr c, ptr s, i64 columns)``."""
+        nest, scalar = Nest(), scalar_name(self.dtype)
+        whole = nest.value(f"and i64 %columns, {-self.lanes}")
+        with nest.loop(0, whole, self.lanes) as j:
+            self._add(nest, j, f"<{self.lanes} x {scalar}>")
+        with nest.loop(whole, "%columns", 1) as j:
+            self._add(nest, j, scalar)
+        return nest.function(self.symbol, "ptr %c, ptr %s, i64 %columns")
+
+    def _add(self, nest: Nest, j: Count, type: str) -> None:
+        size = self.dtype.itemsize
+        c, s = (offset(nest, pointer, j, self.dtype) for pointer in ("%c", "%s"))
+        x = nest.value(f"load {type}, ptr {c}, align {size}")
+        y = nest.value(f"load {type}, ptr {s}, align {size}")
+        total = nest.value(f"fadd {type} {x}, {y}")
+        nest.line(f"store {type} {total}, ptr {c}, align {size}")
