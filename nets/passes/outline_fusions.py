@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from nets.ir.core import Block, Function, Operation, Region, Trait, Value
 from nets.ops.registry import lookup
 from nets.passes.fusion_groups import Groups, Node
+from nets.passes.memory_order import in_memory_order
 
 
 def outline_fusions(function: Function, groups: Groups, nodes: Iterable[Node]) -> None:
@@ -15,7 +16,8 @@ def outline_fusions(function: Function, groups: Groups, nodes: Iterable[Node]) -
     Index changes and constants (``groups.moves``) are copied into the fusions that read through
     them; one that something else reads as well stands before it.
     """
-    ordered = sorted({node.find() for node in nodes}, key=lambda node: node.slot)
+    by_slot = sorted({node.find() for node in nodes}, key=lambda node: node.slot)
+    ordered = in_memory_order(by_slot, groups)
     wanted = [_wanted_values(node, groups) for node in ordered]
     for op in function.body:
         function.body.remove(op)
