@@ -87,8 +87,9 @@ def gradient_array(of: Variable, grad: npt.ArrayLike | Operators) -> Array:
 
 
 def _add_gradient(value: Variable, ct: Array) -> None:
-    before = 0.0 if value.gradient is None else value.gradient
-    value.gradient = np.asarray(ct + np.asarray(before, ct.dtype))  # 0.0 + −0.0 is 0.0
+    before = ct.dtype.type(0) if value.gradient is None else value.gradient
+    with np.errstate(all="ignore"):
+        value.gradient = np.asarray(before + ct)  # also where it is −0.0, which becomes 0.0
 
 
 class Record(NamedTuple):

@@ -33,8 +33,8 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     ``dtype`` converts as ``nets.astype`` does. UnsupportedObjectError for object arrays, ragged
     lists, masked arrays, tensors on other devices; DTypeError for complex, float16, strings, …
     """
-    _refuse_foreign(data)
     try:
+        _refuse_foreign(data)
         array = np.array(data, order="C", copy=True)
     except NetsError:
         raise

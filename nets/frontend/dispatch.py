@@ -127,10 +127,12 @@ _WEAK_STAND_INS = {"b": False, "i": 0, "u": 0, "f": 0.0}
 
 
 def _stand_in(x: Tensor | Scalar) -> Any:
-    if not isinstance(x, Tensor):
-        return type(x)(0)
-    dtype = x._value.type.dtype
-    return _WEAK_STAND_INS[dtype.kind] if x._weak else dtype.numpy
+    if isinstance(x, Tensor):
+        dtype = x._value.type.dtype
+        return _WEAK_STAND_INS[dtype.kind] if x._weak else dtype.numpy
+    if isinstance(x, bool):
+        return False
+    return 0 if isinstance(x, int) else 0.0
 
 
 def promote(*operands: TensorLike, floating: bool = False) -> list[Tensor]:

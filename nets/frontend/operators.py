@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from nets.errors import UnsupportedObjectError
 from nets.ir.types import DType
 
 if TYPE_CHECKING:
@@ -90,10 +91,16 @@ class Operators:
     # ----------------------------------------------------------------- comparisons
 
     def __eq__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
-        return F.equal(self, other)
+        try:
+            return F.equal(self, other)
+        except UnsupportedObjectError:  # such as None, which is no tensor and so never equal
+            return NotImplemented
 
     def __ne__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
-        return F.not_equal(self, other)
+        try:
+            return F.not_equal(self, other)
+        except UnsupportedObjectError:
+            return NotImplemented
 
     def __lt__(self, other: TensorLike) -> Tensor:
         return F.less(self, other)

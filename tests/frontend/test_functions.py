@@ -237,6 +237,16 @@ def test_where_and_clip() -> None:
     check(nets.clip(np.array([1, 5]), 2, 3), np.array([2, 3]))
 
 
+def test_comparing_with_numbers_a_dtype_does_not_hold() -> None:
+    small, large = np.array([1, 200], np.uint8), np.array([0, 2**64 - 1], np.uint64)
+    assert (nets.Tensor(small) < 300).tolist() == [True, True]
+    assert (nets.Tensor(small) == -1).tolist() == [False, False]
+    assert (nets.Tensor(small) < 300).tolist() == [True, True]
+    assert (nets.Tensor(large) > -1).tolist() == [True, True]
+    assert (nets.Tensor([1, 2]) != 2**70).tolist() == [True, True]
+    assert (nets.Tensor([1, 2]) == None) is False  # noqa: E711
+
+
 def test_logic_and_classification() -> None:
     x = np.array([0.0, 1.0, np.nan, np.inf, -np.inf])
     y = np.array([1, 0, 0, 2, 3])
@@ -397,6 +407,32 @@ def test_split() -> None:
             check(found, expected)
     with pytest.raises(ShapeError):
         nets.split(x, 4)
+
+
+def test_absurd_shapes_and_arguments() -> None:
+    x = array(2, 3)
+    attempts: list[Callable[[], Any]] = [
+        lambda: nets.zeros(10**20),
+        lambda: nets.zeros((2**31, 2**31)),
+        lambda: nets.broadcast_to(x, (1,) * 100),
+        lambda: nets.reshape(x, (1,) * 64 + (6,)),
+        lambda: nets.arange(1e30),
+        lambda: nets.concatenate(5),  # type: ignore[arg-type]
+        lambda: nets.stack(None),  # type: ignore[arg-type]
+        lambda: nets.permute_dims(x, 0),  # type: ignore[arg-type]
+        lambda: nets.einsum(x, x),  # type: ignore[arg-type]
+        lambda: nets.repeat(x, [1, 2]),  # type: ignore[arg-type]
+        lambda: nets.reshape(x, "ab"),
+        lambda: nets.pad(x, "ab"),
+        lambda: nets.split(x, None),
+        lambda: nets.full(2, None),  # type: ignore[arg-type]
+        lambda: nets.sum(x, "a"),  # type: ignore[arg-type]
+        lambda: nets.take(x, 0.5),
+        lambda: nets.clip(x, "a"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(NetsError, match=r"test_functions\.py"):
+            attempt()
 
 
 def test_joining_that_does_not_fit() -> None:

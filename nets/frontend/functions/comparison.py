@@ -4,40 +4,61 @@ from __future__ import annotations
 
 import math
 
-from nets.frontend.dispatch import TensorLike, apply, as_tensor, elementwise, expand
+import numpy as np
+
+from nets.frontend.conversion import is_scalar
+from nets.frontend.dispatch import TensorLike, apply, as_tensor, cast, elementwise, expand
 from nets.frontend.functions import arithmetic
 from nets.frontend.functions.arithmetic import as_bool
 from nets.frontend.tensor import Tensor
+from nets.ir.types import f64, i64
 
 
 def equal(x: TensorLike, y: TensorLike) -> Tensor:
     """Whether x = y; NaN equals nothing."""
-    return elementwise("equal", x, y)
+    return _compared("equal", x, y)
 
 
 def not_equal(x: TensorLike, y: TensorLike) -> Tensor:
     """Whether x ≠ y."""
-    return elementwise("not_equal", x, y)
+    return _compared("not_equal", x, y)
 
 
 def less(x: TensorLike, y: TensorLike) -> Tensor:
     """Whether x < y."""
-    return elementwise("less", x, y)
+    return _compared("less", x, y)
 
 
 def less_equal(x: TensorLike, y: TensorLike) -> Tensor:
     """Whether x ≤ y."""
-    return elementwise("less_equal", x, y)
+    return _compared("less_equal", x, y)
 
 
 def greater(x: TensorLike, y: TensorLike) -> Tensor:
     """Whether x > y."""
-    return elementwise("greater", x, y)
+    return _compared("greater", x, y)
 
 
 def greater_equal(x: TensorLike, y: TensorLike) -> Tensor:
     """Whether x ≥ y."""
-    return elementwise("greater_equal", x, y)
+    return _compared("greater_equal", x, y)
+
+
+def _compared(name: str, x: TensorLike, y: TensorLike) -> Tensor:
+    return elementwise(name, _roomy(x, y), _roomy(y, x))
+
+
+def _roomy(x: TensorLike, other: TensorLike) -> TensorLike:
+    """x in a dtype that holds the Python int it is compared with, if its own does not."""
+    if is_scalar(x) or not is_scalar(other) or isinstance(other, float):
+        return x
+    tensor = as_tensor(x)
+    if not tensor.type.dtype.is_integer:
+        return tensor
+    limits = np.iinfo(tensor.dtype)
+    if limits.min <= other <= limits.max:
+        return tensor
+    return cast(tensor, i64 if tensor.dtype.itemsize < 8 and abs(other) < 2**63 else f64)
 
 
 def logical_and(x: TensorLike, y: TensorLike) -> Tensor:

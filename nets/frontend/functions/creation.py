@@ -112,7 +112,10 @@ def arange(
             raise DTypeError(f"arange takes numbers, not {bound!r}", user_location())
     if bounds[2] == 0:
         raise DTypeError("arange takes a step that is not zero", user_location())
-    array = np.arange(*bounds)
+    try:
+        array = np.arange(*bounds)
+    except (ValueError, OverflowError) as error:
+        raise ShapeError(f"arange{bounds}: {error}", user_location()) from None
     own = dtype_of(array.dtype)
     if current_scope() is not None and own.is_integer:
         # A count takes no memory in the compiled program, a constant does.

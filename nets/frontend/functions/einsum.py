@@ -33,6 +33,8 @@ def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
     Without "->" the result has the letters that appear once, in alphabetical order. ShapeError
     for subscripts that cannot be read or do not fit the operands.
     """
+    if not isinstance(subscripts, str):
+        _refuse(subscripts, "the subscripts come first, as a string")
     tensors = promote(*operands) if operands else []
     inputs, output = _parsed(subscripts, tensors)
     terms = [_diagonal(Term(x, letters)) for x, letters in zip(tensors, inputs, strict=True)]

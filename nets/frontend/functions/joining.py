@@ -43,6 +43,11 @@ def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
 
 
 def _several(name: str, tensors: Sequence[TensorLike]) -> list[Tensor]:
+    if not isinstance(tensors, (list, tuple, Tensor, np.ndarray)):
+        raise ArgumentError(
+            f"{name} takes a list or tuple of tensors, not a {type(tensors).__name__}",
+            user_location(),
+        )
     parts = list(tensors)
     if not parts:
         raise ShapeError(f"{name} takes at least one tensor", user_location())

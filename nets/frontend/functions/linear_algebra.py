@@ -34,6 +34,9 @@ def matmul(x: TensorLike, y: TensorLike) -> Tensor:
             f"matmul: shapes {shape_text(a.shape)} and {shape_text(b.shape)} do not fit together",
             user_location(),
         )
+    if a.ndim > 2 and b.ndim == 2:  # one product of many rows, rather than many of a repeated b
+        rows = apply("matmul", reshape(a, (math.prod(a.shape[:-1]), a.shape[-1])), b)
+        return reshape(rows, (*a.shape[:-1], b.shape[-1]))
     left = a if a.ndim > 1 else reshape(a, (1, *a.shape))
     right = b if b.ndim > 1 else reshape(b, (*b.shape, 1))
     batch = joined_shape(left.shape[:-2], right.shape[:-2])
@@ -42,9 +45,9 @@ def matmul(x: TensorLike, y: TensorLike) -> Tensor:
         expand(left, (*batch, *left.shape[-2:])),
         expand(right, (*batch, *right.shape[-2:])),
     )
-    rows = left.shape[-2:-1] if a.ndim > 1 else ()
-    columns = right.shape[-1:] if b.ndim > 1 else ()
-    return reshape(result, (*batch, *rows, *columns))
+    of_rows = left.shape[-2:-1] if a.ndim > 1 else ()
+    of_columns = right.shape[-1:] if b.ndim > 1 else ()
+    return reshape(result, (*batch, *of_rows, *of_columns))
 
 
 def dot(x: TensorLike, y: TensorLike) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from nets.errors import ShapeError
 from nets.frontend.conversion import integer_of
@@ -19,6 +19,11 @@ from nets.frontend.dispatch import (
 from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
 
+MOST_AXES: Final = 64
+"""NumPy's limit."""
+MOST_ELEMENTS: Final = 2**59
+"""Of 8 bytes each and more, they could not be addressed with a sign bit."""
+
 
 def normal_axis(axis: Any, rank: int) -> int:
     """The axis counted from the start; ShapeError where there is none."""
@@ -32,16 +37,20 @@ def normal_axis(axis: Any, rank: int) -> int:
 
 def shape_of(shape: Any) -> tuple[int, ...]:
     """A shape given as one size or a sequence of them; DTypeError for other things."""
-    if isinstance(shape, (tuple, list)):
-        return tuple(integer_of(n, "a size") for n in shape)
-    return (integer_of(shape, "a size"),)
+    if not isinstance(shape, (tuple, list)):
+        return (integer_of(shape, "a size"),)
+    if len(shape) > MOST_AXES:
+        raise ShapeError(f"{len(shape)} axes are more than {MOST_AXES}", user_location())
+    return tuple(integer_of(n, "a size") for n in shape)
 
 
 def new_shape(shape: Any) -> tuple[int, ...]:
-    """A shape whose sizes must not be negative."""
+    """A shape whose sizes must not be negative, nor too large to count the bytes."""
     sizes = shape_of(shape)
     if any(n < 0 for n in sizes):
         raise ShapeError(f"a size is negative in shape {shape_text(sizes)}", user_location())
+    if math.prod(n or 1 for n in sizes) >= MOST_ELEMENTS:
+        raise ShapeError(f"shape {shape_text(sizes)} has too many elements", user_location())
     return sizes
 
 
@@ -71,11 +80,11 @@ def flatten(x: TensorLike) -> Tensor:
 def permute_dims(x: TensorLike, axes: Sequence[int]) -> Tensor:
     """The axes in another order: axis i of the result is axis ``axes[i]`` of x."""
     tensor = as_tensor(x)
-    order = tuple(normal_axis(axis, tensor.ndim) for axis in shape_of(axes))
+    wanted = shape_of(axes)
+    order = tuple(normal_axis(axis, tensor.ndim) for axis in wanted)
     if sorted(order) != list(range(tensor.ndim)):
         raise ShapeError(
-            f"{tuple(axes)} is no order of the {tensor.ndim} axes of shape "
-            f"{shape_text(tensor.shape)}",
+            f"{wanted} is no order of the {tensor.ndim} axes of shape {shape_text(tensor.shape)}",
             user_location(),
         )
     return tensor if order == tuple(range(tensor.ndim)) else apply("transpose", tensor, axes=order)
