@@ -1,0 +1,42 @@
+# Two commands: `make demo` and `make test`. Both make .venv first and install everything into it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(wildcard runtime/*.c runtime/*.h runtime/build.py)
+
+.PHONY: demo test lint types unit bench docs clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/digits.py build/demo
+
+test: lint types unit
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+unit: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2
+
+bench: $(VENV)/.demo
+	$(BIN)/python -m benchmarks
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps are renewed when what is installed has changed; the package itself is installed in
+# place, so Python sources need none of it.
+$(VENV)/.demo: $(BIN)/python pyproject.toml setup.py $(RUNTIME)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[demo]"
+	touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml setup.py $(RUNTIME)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[demo,test]"
+	touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) build nets/_runtime*.so nets/_runtime*.c *.egg-info

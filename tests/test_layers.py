@@ -1,0 +1,88 @@
+"""Who may import whom: every import of the package, also those inside functions, points downward."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import nets
+
+ROOT = Path(nets.__file__).parent
+
+LAYERS = {
+    "errors": 0,
+    "config": 0,
+    "version": 0,
+    "ir": 1,
+    "ops": 2,
+    "passes": 3,
+    "backend": 3,
+    "frontend": 4,
+    "tools": 5,
+}
+FACE = {"__init__", "__main__"}
+"""The public face, above everything."""
+
+FOREIGN = {
+    "llvmlite": ("backend/",),
+    "cffi": ("backend/loader.py",),
+    "_runtime": ("backend/callable.py",),
+}
+"""Who may import what is not the core's own."""
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """(module, line) of every import of a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            assert node.module is not None
+            for alias in node.names:
+                # from nets import config, and from nets.ir import types
+                yield f"{node.module}.{alias.name}", node.lineno
+
+
+def room(name: str) -> str:
+    """The room of a module of the package."""
+    return name.split(".")[1] if "." in name else "__init__"
+
+
+def violations() -> list[str]:
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        place = path.relative_to(ROOT)
+        mine = place.parts[0].removesuffix(".py")
+        for name, line in imports(path):
+            top = name.split(".")[0]
+            where = f"{place}:{line} imports {name}"
+            if top in FOREIGN and not str(place).startswith(FOREIGN[top]):
+                found.append(where)
+            if top != "nets":
+                continue
+            theirs = room(name)
+            if theirs == "_runtime":
+                if not str(place).startswith(FOREIGN["_runtime"]):
+                    found.append(where)
+            elif mine in FACE:
+                continue
+            elif theirs not in LAYERS:
+                found.append(where)
+            elif LAYERS[theirs] > LAYERS[mine]:
+                found.append(where)
+            elif LAYERS[theirs] == LAYERS[mine] and theirs != mine and LAYERS[mine] > 0:
+                found.append(where)
+    return found
+
+
+def test_imports_point_downward() -> None:
+    assert violations() == []
+
+
+def test_every_room_has_a_layer() -> None:
+    rooms = {p.name.removesuffix(".py") for p in ROOT.iterdir() if not p.name.startswith("_")}
+    rooms -= {p.name for p in ROOT.iterdir() if p.suffix not in ("", ".py")}
+    assert rooms <= LAYERS.keys(), rooms - LAYERS.keys()
