@@ -334,8 +334,9 @@ def _type_problem(type: Any) -> str | None:
     """What is wrong with a type, whatever it holds; None for a type that may be."""
     if not isinstance(type, TensorType | BufferType | ScalarType | VectorType):
         return f"{type!r} is not a type"
-    if not isinstance(type.dtype, DType):
-        return f"{type.dtype!r} is not a dtype"
+    dtype: object = type.dtype
+    if not isinstance(dtype, DType):
+        return f"{dtype!r} is not a dtype"
     if isinstance(type, ScalarType):
         return None
     if isinstance(type, VectorType):
