@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from nets.ir.core import Value
-from nets.ir.types import DType, i32, index
+from nets.ir.types import DType, ScalarType, i32, index
 from nets.ops.loop import ARG_COMBINERS, LoopBuilder, reduce_lanes
 from nets.ops.registry import REGISTRY
 
@@ -119,7 +119,9 @@ class _Extreme(Total):
         if mask is not None:
             is_beyond = s.binary("and", is_beyond, mask)
         number = s.binary("shr", start, s.const(self.row.bit_length() - 1, index))
-        here = self.splat(s.cast(number, self.rows))
+        here = s.cast(number, self.rows)
+        if element.type != ScalarType(self.dtype):
+            here = self.splat(here)
         return s.select(is_beyond, element, value), s.select(is_beyond, here, row)
 
     def _is_beyond(self, element: Value, value: Value) -> Value:
