@@ -56,12 +56,14 @@ class AttributeParser(Tokens):
     # Types.
 
     def types(self) -> list[Type]:
+        """Types with commas between them."""
         types = [self.type()]
         while self.have(","):
             types.append(self.type())
         return types
 
     def type(self) -> Type:
+        """A type; the same text gives the same object."""
         token = self.take()
         found = self._known_types.get(token.text)
         if found is None:
@@ -101,6 +103,7 @@ class AttributeParser(Tokens):
     # Attributes.
 
     def attributes(self) -> dict[str, Attribute]:
+        """Attributes between braces. Arrays without a type come as ``Dense``."""
         found: dict[str, Attribute] = {}
         self.expect("{")
         while not self.have("}"):
@@ -114,11 +117,13 @@ class AttributeParser(Tokens):
         return found
 
     def refuse_untyped(self, attributes: dict[str, Attribute]) -> None:
+        """ParseError where an array has no type and no result to take it from."""
         for value in attributes.values():
             if isinstance(value, Dense):
                 self.fail("this array needs a type", value.token)
 
     def attribute(self, depth: int) -> Attribute:
+        """One attribute inside of ``depth`` lists."""
         token = self.peek()
         if depth > MAX_NESTING:
             self.fail(f"lists are nested more than {MAX_NESTING} deep", token)
@@ -167,6 +172,7 @@ class AttributeParser(Tokens):
         return number
 
     def integer(self, text: str, token: Token) -> int:
+        """The number these digits say, which must fit in 64 bits."""
         # Python reads only short digit strings in linear time.
         number = int(text) if len(text) <= 20 else None
         if number is None or not -(1 << 63) <= number < (1 << 64):
@@ -174,6 +180,7 @@ class AttributeParser(Tokens):
         return number
 
     def string(self) -> str:
+        """A string, which has JSON's escapes."""
         token = self.expect_kind("string", "a string")
         try:
             text: str = json.loads(token.text)
@@ -182,6 +189,7 @@ class AttributeParser(Tokens):
         return text
 
     def location(self) -> Location:
+        """A source location."""
         self.expect("loc")
         self.expect("(")
         file = self.string()
@@ -240,6 +248,7 @@ class AttributeParser(Tokens):
         return (len(shapes), *(shapes[0] if shapes else ()))
 
     def array(self, dense: Dense, type: TensorType | BufferType) -> Array:
+        """The array of these elements, of the shape and dtype of that type."""
         if not all(isinstance(dim, int) for dim in type.shape):
             self.fail("an array has no symbolic dimensions", dense.token)
         shape: tuple[Any, ...] = type.shape
