@@ -7,7 +7,7 @@ rules see floating-point values only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,12 +18,12 @@ from nets.frontend.conversion import array_of
 from nets.frontend.scope import user_location
 from nets.frontend.variable import (
     Array,
+    Recorded,
     Variable,
     carries_gradient,
-    tape_operation,
     variable,
 )
-from nets.ir.core import Attributes, Location, OpDefinition, Operation, Trait, Value
+from nets.ir.core import Attributes, Location, OpDefinition, Trait, Value
 from nets.ir.types import DType, f64
 from nets.ops.emitter import Emitter
 from nets.ops.registry import lookup
@@ -111,10 +111,11 @@ class Tape:
 
     def __init__(self, root: Variable) -> None:
         self.stand_ins: dict[Variable, Value] = {}
-        self._results: dict[Operation, list[Variable]] = {}
+        self._results: dict[Recorded, list[Variable]] = {}
         self._copies: dict[Variable, Value] = {}
-        self._note(root)
-        self.steps = [self._record(op) for op in self._in_order(root.operation)]
+        self._collect(root)
+        in_order = sorted(self._results, key=lambda op: op.serial)
+        self.steps = [self._record(op) for op in in_order]
         self.wanted = list(self.stand_ins.values())
 
     def differentiable(self, x: Variable) -> Value:
@@ -126,40 +127,22 @@ class Tape:
             copy = self._copies[x] = variable(x.data.astype(np.float64))
         return copy
 
-    def _note(self, x: Variable) -> None:
-        """Remember a variable as one on the way, and as a result of what made it."""
-        if x in self.stand_ins:
-            return
-        self.stand_ins[x] = self.differentiable(x)
-        if isinstance(x.owner, Operation):
-            self._results.setdefault(x.owner, []).append(x)
-
-    def _in_order(self, last: Operation | None) -> list[Operation]:
-        """Depth first with a list of what is to be done; an operation follows its operands'."""
-        order: list[Operation] = []
-        seen: set[Operation] = set()
-        pending = [] if last is None else [(last, False)]
+    def _collect(self, root: Variable) -> None:
+        """Find every variable on the way, and what made it."""
+        pending = [root]
         while pending:
-            op, finished = pending.pop()
-            if finished:
-                order.append(op)
-            elif op not in seen:
-                seen.add(op)
-                pending.append((op, True))
-                pending.extend((before, False) for before in self._makers(op))
-        return order
+            x = pending.pop()
+            if x in self.stand_ins:
+                continue
+            self.stand_ins[x] = self.differentiable(x)
+            if not isinstance(x.owner, Recorded):
+                continue
+            results = self._results.setdefault(x.owner, [])
+            results.append(x)
+            if len(results) == 1:
+                pending.extend(_gradient_operands(x.owner))
 
-    def _makers(self, op: Operation) -> list[Operation]:
-        makers = []
-        for operand in op.operands:
-            assert isinstance(operand, Variable)
-            if operand.requires_grad:
-                self._note(operand)
-                if isinstance(operand.owner, Operation):
-                    makers.append(operand.owner)
-        return makers
-
-    def _record(self, op: Operation) -> Record:
+    def _record(self, op: Recorded) -> Record:
         """The operation with stand-ins for integers: all of an elementwise op, as they must
         have one dtype, else those that require a gradient (and not indices)."""
         every = op.has(Trait.ELEMENTWISE)
@@ -174,6 +157,13 @@ class Tape:
         if any(x.type.dtype.is_integer for x in originals):
             attributes = {name: _stand_in(value) for name, value in attributes.items()}
         return Record(op.definition, operands, results, attributes, op.location)
+
+
+def _gradient_operands(op: Recorded) -> Iterator[Variable]:
+    for operand in op.operands:
+        assert isinstance(operand, Variable)
+        if operand.requires_grad:
+            yield operand
 
 
 def _stand_in(attribute: Any) -> Any:
@@ -229,7 +219,7 @@ def record_call(
     """
     results = [variable(array) for array in arrays]
     definition = _Call(name, len(operands), len(results), pull)
-    owner = tape_operation(definition, operands, {}, user_location())
+    owner = Recorded(definition, operands, {}, user_location())
     for i, result in enumerate(results):
         if result.type.dtype.is_float and carries_gradient(operands, result.type, definition):
             result.requires_grad, result.owner, result.index = True, owner, i

@@ -20,9 +20,9 @@ from nets.frontend.scope import current_scope, leaked, user_location
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import (
     Array,
+    Recorded,
     Variable,
     carries_gradient,
-    tape_operation,
     variable,
 )
 from nets.ir.types import DType, Shape, TensorType, Type, f64, from_numpy
@@ -63,7 +63,7 @@ def _evaluate(name: str, operands: list[Variable], attributes: dict[str, Any]) -
         raise
     if not carries_gradient(operands, type, definition):
         return Variable(data, type)
-    made_by = tape_operation(definition, operands, attributes, user_location())
+    made_by = Recorded(definition, operands, attributes, user_location())
     return Variable(data, type, True, made_by)
 
 

@@ -8,6 +8,7 @@ is freed as soon as the last tensor at its end is dropped.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -65,14 +66,26 @@ def carries_gradient(operands: Sequence[Variable], result: Type, definition: OpD
     return False
 
 
-def tape_operation(
-    definition: OpDefinition,
-    operands: Sequence[Variable],
-    attributes: Attributes,
-    location: Location | None,
-) -> Operation:
-    """A tape entry, which keeps its operands and is kept by its results."""
-    return Operation(definition, operands, (), attributes, (), location)
+class Recorded(Operation):
+    """A tape entry, which keeps its operands and is kept by its results.
+
+    ``serial`` numbers all of them in the order of execution.
+    """
+
+    __slots__ = ("serial",)
+
+    def __init__(
+        self,
+        definition: OpDefinition,
+        operands: Sequence[Variable],
+        attributes: Attributes,
+        location: Location | None,
+    ) -> None:
+        super().__init__(definition, operands, (), attributes, (), location)
+        self.serial = next(_serials)
+
+
+_serials = itertools.count()
 
 
 class _Mode(threading.local):

@@ -126,6 +126,27 @@ def test_gradients_of_functions_of_two_tensors(name: str) -> None:
     check_gradients(function, x, y)
 
 
+@pytest.mark.parametrize("name", [*ONE, *TWO])
+def test_traced_values_and_gradients_have_the_same_bits(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETS_BACKEND", "numpy")
+    function, *arrays = TWO[name] if name in TWO else (ONE[name], A)
+    tensors = [nets.Tensor(x, requires_grad=True) for x in arrays]
+
+    def total(*operands: nets.Tensor) -> nets.Tensor:
+        return function(*operands).sum()
+
+    result = total(*tensors)
+    result.backward()
+    argnums = tuple(range(len(arrays)))
+    value, gradients = nets.value_and_grad(total, argnums)(*map(nets.Tensor, arrays))
+    assert value.numpy().tobytes() == result.numpy().tobytes()
+    for eager, traced in zip(tensors, gradients, strict=True):
+        assert eager.grad is not None
+        np.testing.assert_array_equal(eager.grad.data, traced.data)
+
+
 # --------------------------------------------------------------------- bookkeeping
 
 

@@ -620,6 +620,26 @@ def test_assigning_by_index(key: Any, dtype: Any) -> None:
     check(t, expected)
 
 
+@pytest.mark.parametrize("indices", [([1, 1, 0], [2, 2, 1]), ([-1], [0])])
+def test_assigning_by_index_arrays_inside_a_trace(
+    indices: tuple[list[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETS_BACKEND", "numpy")
+    x, value = array(3, 4), array(len(indices[0]))
+    rows, columns = map(np.array, indices)
+
+    def assign(x: Any, rows: Any, columns: Any, value: Any) -> Any:
+        t = x * 1
+        t[rows, columns] = value
+        return t
+
+    expected = x.copy()
+    expected[rows, columns] = value
+    check(nets.trace(assign)(x, rows, columns, value), expected)
+    with pytest.raises(IndexOutOfBoundsError):
+        nets.trace(assign)(x, rows, columns + 4, value)
+
+
 def test_masks() -> None:
     x = array(4, 3)
     mask = x > 0

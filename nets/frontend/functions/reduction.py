@@ -10,6 +10,7 @@ import builtins
 import math
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from nets.errors import ShapeError
@@ -173,7 +174,7 @@ def cumsum(x: TensorLike, axis: int | None = None, dtype: DTypeSpec = None) -> T
     if axis is None:
         tensor, axis = flatten(tensor), 0
     at = normal_axis(axis, tensor.ndim)
-    zero = constant(tensor.dtype.type(0).reshape(()))
+    zero = constant(np.zeros((), tensor.dtype))
     distance = 1
     while distance < tensor.shape[at]:
         tensor = apply("add", tensor, _moved(tensor, at, distance, zero))
