@@ -2,9 +2,8 @@
 
 A file holds comments (``// passes: a, b``, maybe ``// options: …`` and ``// bits: close``),
 functions, a line ``// expected``, and the functions after the passes. ``NETS_BLESS=1`` rewrites
-what is expected.
-Where the result is tensor IR again, both programs are evaluated and must give the same bits
-(or, with ``// bits: close``, nearly).
+what is expected. Where the result is tensor IR again, both programs are evaluated and must give
+the same bits (or, with ``// bits: close``, nearly).
 """
 
 import os
@@ -25,6 +24,8 @@ from nets.tools.opt import header, optimize, options_of
 FOLDER = Path(__file__).parent.parent / "filetests"
 FILES = sorted(FOLDER.rglob("*.nets"))
 SEPARATOR = "\n// expected\n"
+SIMPLIFY = {"canonicalize", "fold", "cse", "dce"}
+"""Passes that have nothing to do on what they have done."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))
@@ -41,8 +42,9 @@ def test_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_text(f"{text.rstrip()}\n{SEPARATOR}{found}", encoding="utf-8")
     else:
         assert found == expected
-    again = optimize(parse_module(found, lookup), passes, options)
-    assert print_module(again) == found, "the passes do not leave their own result alone"
+    if SIMPLIFY.issuperset(passes):
+        again = optimize(parse_module(found, lookup), passes, options)
+        assert print_module(again) == found, "the passes do not leave their own result alone"
     for name, function in before.functions.items():
         compare(function, after.functions[name], said.get("bits") == "close")
 
