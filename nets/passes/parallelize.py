@@ -23,23 +23,24 @@ def parallelize(function: Function, options: Options) -> Function:
     Requires: the loop dialect.
     Ensures: the same bits; no parallel loop inside another; none at all for one thread.
     """
-    outermost = [op for op in function.walk() if op.name == "loop.parallel" and not _is_inner(op)]
-    for op in outermost:
-        inner = [o for o in op.walk_regions() if o.name == "loop.parallel"]
-        if options.threads == 1 or not _is_worth_a_fork(op):
-            inner.append(op)
-        for loop in inner:
-            _make_serial(loop)
+    shared: set[Operation] = set()
+    # Outer loops come first; inside one that is not worth a fork, another one may be.
+    for op in list(function.walk()):
+        if op.name == "loop.parallel":
+            if options.threads > 1 and not _stands_in(op, shared) and _is_worth_a_fork(op):
+                shared.add(op)
+            else:
+                _make_serial(op)
     return function
 
 
-def _is_inner(op: Operation) -> bool:
-    """Whether the operation stands inside a parallel loop."""
-    while op.block is not None and op.block.owner is not None:
+def _stands_in(op: Operation, loops: set[Operation]) -> bool:
+    """Whether the operation stands inside one of the loops."""
+    while loops and op.block is not None and op.block.owner is not None:
         outer = op.block.owner.owner
         if not isinstance(outer, Operation):
             return False
-        if outer.name == "loop.parallel":
+        if outer in loops:
             return True
         op = outer
     return False

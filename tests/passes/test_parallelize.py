@@ -1,0 +1,59 @@
+"""parallelize: which loops run in threads."""
+
+import pytest
+
+from nets.ir.core import Function, Value
+from nets.ir.types import f32
+from nets.ir.verifier import verify_function
+from nets.ops.loop import LoopBuilder
+from nets.passes.manager import Options
+from nets.passes.parallelize import parallelize
+from tests.backend.loops import at, buffer, hidden, loop, loop_function
+
+
+def rows(count: int | None, length: int, name: str = "for") -> Function:
+    """A parallel loop over rows of a loop over elements; None hides the count."""
+    function, s = loop_function([buffer(f32, 100)], [buffer(f32, 100)])
+    x, out = function.arguments
+
+    def row(s: LoopBuilder, i: Value) -> None:
+        loop(s, name, 0, length, lambda s, j: s.store(s.load(x, at(i)), out, at(i)))
+
+    loop(s, "parallel", 0, hidden(s, 100) if count is None else count, row)
+    s.emit("return")
+    return function
+
+
+def loops(function: Function, threads: int) -> list[str]:
+    result = parallelize(function, Options(threads=threads))
+    verify_function(result)
+    text = str(result)
+    assert str(parallelize(result, Options(threads=threads))) == text
+    return [op.name.removeprefix("loop.") for op in result.walk() if op.regions]
+
+
+@pytest.mark.parametrize("count", [None, 100])
+def test_much_work_stays_parallel(count: int | None) -> None:
+    assert loops(rows(count, 100_000), threads=2) == ["parallel", "for"]
+
+
+def test_one_thread_has_no_parallel_loops() -> None:
+    assert loops(rows(100, 100_000), threads=1) == ["for", "for"]
+
+
+def test_little_work_is_serial() -> None:
+    assert loops(rows(100, 3), threads=2) == ["for", "for"]
+    assert loops(rows(100, 0), threads=2) == ["for", "for"]
+
+
+def test_one_iteration_is_serial() -> None:
+    assert loops(rows(1, 100_000), threads=2) == ["for", "for"]
+
+
+def test_an_inner_loop_may_be_worth_it() -> None:
+    assert loops(rows(1, 100_000, name="parallel"), threads=2) == ["for", "parallel"]
+    assert loops(rows(1, 100, name="parallel"), threads=2) == ["for", "for"]
+
+
+def test_only_the_outermost_is_parallel() -> None:
+    assert loops(rows(100, 1000, name="parallel"), threads=2) == ["parallel", "for"]
