@@ -79,15 +79,12 @@ class _Registers:
         return self._rest(slots, span, count)
 
     def _initial(self) -> Slots:
-        return [[total.initial(number) for number in range(total.vectors)] for total in self.totals]
+        return [[total.initial()] * total.vectors for total in self.totals]
 
     def _first_row(self, count: int) -> Slots:
         """Fewer elements than a row: only the vectors that take one."""
-        needed = -(-count // self.lanes)
-        slots = [
-            [total.initial(number) for number in range(min(total.vectors, max(needed, 1)))]
-            for total in self.totals
-        ]
+        needed = max(1, -(-count // self.lanes))
+        slots = [vectors[:needed] for vectors in self._initial()]
         return self._rest(slots, 0, count)
 
     def _rest(self, slots: Slots, done: int, count: int) -> Slots:
@@ -197,9 +194,9 @@ class _VectorSteps:
 
     def _store_initial(self) -> None:
         for total, buffers in zip(self.totals, self.memory, strict=True):
-            for number in range(total.vectors):
-                for part, buffer in zip(total.initial(number), buffers, strict=True):
-                    self._store(part, buffer, None, number * total.lanes)
+            for part, buffer in zip(total.initial(), buffers, strict=True):
+                for place in range(0, total.row, total.lanes):
+                    self._store(part, buffer, None, place)
 
     def _load_all(self) -> Slots:
         return [

@@ -40,8 +40,8 @@ class Total(ABC):
         self.dtypes: tuple[DType, ...] = (dtype,)
 
     @abstractmethod
-    def initial(self, number: int) -> Slot:
-        """What the given vector starts from."""
+    def initial(self) -> Slot:
+        """What each vector starts from."""
 
     @abstractmethod
     def take(self, slot: Slot, element: Value, start: Value, mask: Value | None) -> Slot:
@@ -83,7 +83,7 @@ class Total(ABC):
 class _Plain(Total):
     """A combiner that is an operation on two values."""
 
-    def initial(self, number: int) -> Slot:
+    def initial(self) -> Slot:
         return (self.fill(identity(self.combiner, self.dtype), self.dtype),)
 
     def take(self, slot: Slot, element: Value, start: Value, mask: Value | None) -> Slot:
@@ -109,7 +109,7 @@ class _Extreme(Total):
         self.dtypes = (dtype, self.rows)
         self.extreme = combiner.removeprefix("arg")
 
-    def initial(self, number: int) -> Slot:
+    def initial(self) -> Slot:
         value = self.fill(identity(self.combiner, self.dtype), self.dtype)
         return value, self.fill(0, self.rows)
 
