@@ -58,9 +58,10 @@ def backward(root: Variable, grad: npt.ArrayLike | Operators | None) -> None:
     tape = Tape(root)
     cts: dict[Value, Value] = {tape.differentiable(root): variable(seed)}
     pull_back(EagerEmitter(), tape.steps, cts, tape.wanted)
-    for value, stand_in in tape.stand_ins.items():
-        if stand_in in cts:
-            _add_gradient(value, _array(cts[stand_in]))
+    with np.errstate(all="ignore"):
+        for value, stand_in in tape.stand_ins.items():
+            if stand_in in cts:
+                _add_gradient(value, _array(cts[stand_in]))
 
 
 def _seed(root: Variable, grad: npt.ArrayLike | Operators | None) -> Array:
@@ -87,9 +88,8 @@ def gradient_array(of: Variable, grad: npt.ArrayLike | Operators) -> Array:
 
 
 def _add_gradient(value: Variable, ct: Array) -> None:
-    before = ct.dtype.type(0) if value.gradient is None else value.gradient
-    with np.errstate(all="ignore"):
-        value.gradient = np.asarray(before + ct)  # also where it is −0.0, which becomes 0.0
+    before = 0 if value.gradient is None else value.gradient
+    value.gradient = np.asarray(before + ct)  # zero added as well: it turns −0.0 into 0.0
 
 
 class Record(NamedTuple):

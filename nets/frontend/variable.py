@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.ir.core import Attributes, Location, OpDefinition, Operation, Value
-from nets.ir.types import TensorType, Type, from_numpy
+from nets.ir.types import TENSOR_DTYPES, TensorType, Type
 
 Array = npt.NDArray[Any]
 
@@ -45,9 +45,10 @@ class Variable(Value):
 
 def variable(data: Array) -> Variable:
     """A Variable of an array whose dtype nets has; the array is not copied."""
-    dtype = from_numpy(data.dtype)
-    assert dtype is not None, data.dtype
-    return Variable(data, TensorType(data.shape, dtype))
+    return Variable(data, TensorType(data.shape, _DTYPES[data.dtype]))
+
+
+_DTYPES = {dtype.numpy: dtype for dtype in TENSOR_DTYPES}
 
 
 def carries_gradient(operands: Sequence[Variable], result: Type, definition: OpDefinition) -> bool:
