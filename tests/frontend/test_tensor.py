@@ -118,7 +118,7 @@ class Elsewhere:
         (np.array(["2020-01-01"], "datetime64[D]"), DTypeError),
         (np.zeros(2, [("a", "f4")]), DTypeError),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )
 def test_what_is_no_tensor_is_refused_at_the_users_line(data: Any, error: type[NetsError]) -> None:
     with pytest.raises(error, match=r"test_tensor\.py"):
