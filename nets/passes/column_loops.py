@@ -26,7 +26,7 @@ from nets.passes.loop_nests import (
     parallel_over,
 )
 from nets.passes.map_loops import build_nest, store_elements
-from nets.passes.row_loops import combiner_of, empty_result
+from nets.passes.row_loops import combiner_of, empty_result, first_total
 
 ROWS = 16
 """Rows of a block of the reduction tree."""
@@ -84,7 +84,9 @@ def _unflattened(position: int, sizes: Sequence[int]) -> tuple[Affine, ...]:
 
 
 def _combine(s: ElementBuilder, op: Operation, total: Value | None, element: Value) -> Value:
-    return element if total is None else s.binary(combiner_of(op), total, element)
+    if total is None:
+        return first_total(s, op, element)
+    return s.binary(combiner_of(op), total, element)
 
 
 def _lower_few_rows(s: ElementBuilder, group: Group) -> None:

@@ -64,6 +64,13 @@ def combiner_of(op: Operation) -> str:
     return name
 
 
+def first_total(s: ElementBuilder, op: Operation, element: Value) -> Value:
+    """The element a reduction starts with, as its result if no other follows: no sum is −0."""
+    if combiner_of(op) == "add" and element.type.dtype.is_float:
+        return s.add(s.like(element, 0.0), element)
+    return element
+
+
 def empty_result(s: ElementBuilder, op: Operation) -> Value:
     """What a reduction over no element gives."""
     assert isinstance(op.definition, OpDef)
@@ -226,7 +233,7 @@ class _Rows:
             if self.length == 0:
                 scalar = empty_result(s, op)
             else:
-                scalar = s.read(op.operands[0], place)
+                scalar = first_total(s, op, s.read(op.operands[0], place))
             if combiner_of(op) in ARG_COMBINERS:
                 scalar = s.const(0, op.result.type.dtype)
             s.define(op.result, self.outer.index, scalar)

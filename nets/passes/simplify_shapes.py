@@ -1,10 +1,11 @@
-"""Rules of canonicalize for ops that move elements. Each is exact: none computes anything."""
+"""Rules of canonicalize for ops that move elements. Each is exact."""
 
 from __future__ import annotations
 
 from nets.ir.core import Operation, Trait, Value
 from nets.ir.types import Shape
 from nets.ops.emitter import GraphEmitter, tensor_type
+from nets.ops.registry import OpDef
 from nets.passes.patterns import made_by, rule
 
 
@@ -218,7 +219,8 @@ def concatenate_nested(op: Operation, b: GraphEmitter) -> Value | None:
 
 
 def reduce_ones(op: Operation, b: GraphEmitter) -> Value | None:
-    """Reducing axes of size 1 is a reshape: the one element is the result."""
+    """Reducing axes of size 1 is a reshape: the one element is the result, but 0 where a sum is
+    of −0."""
     axes = op.attributes.get("axes")
     if not op.has(Trait.REDUCTION) or axes is None:
         return None
@@ -231,5 +233,10 @@ def reduce_ones(op: Operation, b: GraphEmitter) -> Value | None:
     squeezed = b.reshape(x, tuple(shape[axis] for axis in kept))
     rest = tuple(kept.index(axis) for axis in axes if axis not in ones)
     if not rest:
-        return squeezed
+        return b.add(squeezed, b.zero(squeezed)) if _is_float_sum(op) else squeezed
     return b.builder.create(op.definition, (squeezed,), {"axes": rest}).result
+
+
+def _is_float_sum(op: Operation) -> bool:
+    assert isinstance(op.definition, OpDef)
+    return op.definition.rules["combine"] == "add" and bool(op.result.type.dtype.is_float)
