@@ -67,8 +67,12 @@ def lower_columns(s: ElementBuilder, group: Group) -> None:
 
 
 def _rows_at_once(group: Group) -> int:
-    """A power of two of rows that fit a loop body, at most a block."""
-    rows = ROWS
+    """A power of two of rows that fit a loop body, at most a block.
+
+    Just one where rows are also stored: several stores to one buffer would keep the body from
+    being vectorized.
+    """
+    rows = 1 if group.full_outputs else ROWS
     while rows > 1 and rows * group.work > BODY_WORK:
         rows //= 2
     return rows

@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from nets.ir.affine import Affine, linear
 from nets.ir.builder import Builder
@@ -30,6 +31,27 @@ Checks = list[tuple[int, str, str]]
 """(code, message, location text or "") of every check of a function."""
 
 
+@dataclass
+class Accesses:
+    """The loads and stores of whole tensors in a group, by the number of the loop body.
+
+    ``places`` holds the index of the elements that a body runs over, for bodies that run one after
+    another over the same elements.
+    """
+
+    loads: list[tuple[Value, Index, int]] = field(default_factory=list)
+    stores: list[tuple[Value, Index, int]] = field(default_factory=list)
+    places: dict[int, Index] = field(default_factory=dict)
+    body: int = 0
+    bodies: int = 0
+
+    def enter_body(self) -> int:
+        """Count a new body; gives the number of the one around it."""
+        outer, self.bodies = self.body, self.bodies + 1
+        self.body = self.bodies
+        return outer
+
+
 class ElementBuilder(Lowering):
     """Emits the elements of one function's tensors.
 
@@ -44,6 +66,7 @@ class ElementBuilder(Lowering):
         self._scopes: list[dict[tuple[Value, int], Value]] = [{}]
         self._numbers: dict[Index, int] = {}
         self._offsets: dict[tuple[int, tuple[int, ...]], Affine] = {}
+        self.accesses = Accesses()
         self._constants: dict[tuple[Block, DType, bytes], Value] = {}
 
     # Where code goes.
@@ -53,13 +76,16 @@ class ElementBuilder(Lowering):
         saved = (self.builder.block, self.builder.before)
         self.builder.block, self.builder.before = block, None
         self._scopes.append({})
+        outer = self.accesses.enter_body()
         yield block
+        self.accesses.body = outer
         self._scopes.pop()
         self.builder.block, self.builder.before = saved
 
     @contextmanager
     def group(self) -> Iterator[None]:
-        """Forget afterwards what was stored and read in between."""
+        """Forget afterwards what was stored and read in between; note accesses anew."""
+        self.accesses = Accesses()
         self._scopes.append({})
         yield
         self._scopes.pop()
@@ -74,6 +100,11 @@ class ElementBuilder(Lowering):
         if found is None:
             found = self._constants[key] = super().const(value, dtype)
         return found
+
+    def store_element(self, scalar: Value, value: Value, buffer: Value, index: Index) -> None:
+        """Store the element of a tensor at ``index``."""
+        self.accesses.stores.append((value, index, self.accesses.body))
+        self.store(scalar, buffer, self.offset(index, tensor_type(value).static_shape))
 
     # Where elements come from.
     def define(self, value: Value, index: Index, scalar: Value) -> None:
@@ -141,9 +172,9 @@ class ElementBuilder(Lowering):
         if value in self._stored:
             return self.load(*self._stored[value](index))
         if op is None:
-            return self.load(
-                self.buffers[value], self.offset(index, tensor_type(value).static_shape)
-            )
+            buffer, shape = self.buffers[value], tensor_type(value).static_shape
+            self.accesses.loads.append((buffer, index, self.accesses.body))
+            return self.load(buffer, self.offset(index, shape))
         if op.has(Trait.CONSTANT):
             # Only constants of one number are not in memory.
             return self.const(op.attributes["value"].flat[0].item(), value.type.dtype)

@@ -17,6 +17,7 @@ from nets.ops.registry import OpDef
 from nets.passes.column_loops import lower_columns
 from nets.passes.element_builder import Checks, ElementBuilder
 from nets.passes.group import Group
+from nets.passes.in_place import behind_views, last_readers, may_replace
 from nets.passes.iteration import Kind
 from nets.passes.manager import Options, register_pass
 from nets.passes.map_loops import lower_map
@@ -63,6 +64,7 @@ class _FunctionLowering:
         self.output_buffers = self.loops.arguments[len(inputs) :]
         self.destinations: dict[Value, Value] = {}
         self.transposed: list[TransposedOperand] = []
+        self.last_readers = last_readers(function)
 
     def run(self) -> Function:
         self._choose_destinations()
@@ -87,7 +89,7 @@ class _FunctionLowering:
     def _choose_destinations(self) -> None:
         """Let the operation behind a result write into the output buffer, where one does."""
         for value, buffer in zip(self.function.returned, self.output_buffers, strict=True):
-            root = _behind_views(value)
+            root = behind_views(value)
             op = root.operation
             if op is not None and not op.has(Trait.CONSTANT):
                 self.destinations.setdefault(root, buffer)
@@ -95,7 +97,7 @@ class _FunctionLowering:
     def _store_remaining_outputs(self) -> None:
         """Copy arguments, constants, and what is returned twice."""
         for value, buffer in zip(self.function.returned, self.output_buffers, strict=True):
-            if self.destinations.get(_behind_views(value)) is not buffer:
+            if self.destinations.get(behind_views(value)) is not buffer:
                 self._run_group([value.operation] if value.operation else [], [(value, buffer)])
 
     # Buffers.
@@ -137,10 +139,9 @@ class _FunctionLowering:
             return
         if op.has(Trait.KERNEL):
             self._run_kernel(op, made)
-        elif op.regions:
-            self._run_fusion(op, made)
         else:
-            self._run_group([op], list(zip(op.results, made, strict=True)))
+            stored = self._run_fusion(op, made) if op.regions else self._run_alone(op, made)
+            made = self._reuse_operands(op, stored, made)
         self.buffers.update(zip(op.results, made, strict=True))
 
     def _run_kernel(self, op: Operation, results: Sequence[Value]) -> None:
@@ -148,14 +149,49 @@ class _FunctionLowering:
         operands = [self._in_memory(value) for value in op.operands]
         op.definition.rules["lower"](self.s, operands, results, **op.attributes)
 
-    def _run_fusion(self, op: Operation, results: Sequence[Value]) -> None:
+    def _run_fusion(self, op: Operation, results: Sequence[Value]) -> Sequence[Value]:
+        """Emit a fusion; gives the values inside it that the results are."""
         block = op.regions[0].block
         for argument, value in zip(block.arguments, op.operands, strict=True):
             self.buffers[argument] = self._in_memory(value)
-        end = block.terminator
-        assert end is not None
-        outputs = list(zip(end.operands, results, strict=True))
-        self._run_group([inner for inner in block if inner is not end], outputs)
+        *ops, end = block
+        outputs = dict(zip(end.operands, results, strict=True))
+        self._run_group(ops, list(outputs.items()))
+        for value, buffer in zip(end.operands, results, strict=True):
+            if outputs[value] is not buffer:  # yielded more than once
+                self._run_group(ops, [(value, buffer)])
+        return end.operands
+
+    def _run_alone(self, op: Operation, results: Sequence[Value]) -> Sequence[Value]:
+        self._run_group([op], list(zip(op.results, results, strict=True)))
+        return op.results
+
+    def _reuse_operands(
+        self, op: Operation, stored: Sequence[Value], made: Sequence[Value]
+    ) -> list[Value]:
+        """The buffers of the results, which may be those of operands that die here.
+
+        ``stored`` are the values that the group has just stored to the buffers ``made``.
+        """
+        dying = [
+            buffer
+            for value in dict.fromkeys(op.operands)
+            if (buffer := self.buffers.get(value)) is not None
+            and _is_alloc(buffer)
+            and self.last_readers.get(behind_views(value)) is op
+        ]
+        found = list(made)
+        for place, (value, buffer) in enumerate(zip(stored, made, strict=True)):
+            for old in dying:
+                fits = _is_alloc(buffer) and old.type == buffer.type
+                if fits and may_replace(self.s.accesses, old, value):
+                    buffer.replace_uses(old)
+                    assert buffer.operation is not None
+                    buffer.operation.erase()
+                    found[place] = old
+                    dying.remove(old)
+                    break
+        return found
 
     def _run_group(self, ops: list[Operation], outputs: list[tuple[Value, Value]]) -> None:
         group = Group(ops, outputs)
@@ -168,8 +204,6 @@ class _FunctionLowering:
                 lower_columns(self.s, group)
 
 
-def _behind_views(value: Value) -> Value:
-    """The value whose memory this one is."""
-    while value.operation is not None and value.operation.has(Trait.ALIAS):
-        value = value.operation.operands[0]
-    return value
+def _is_alloc(buffer: Value) -> bool:
+    op = buffer.operation
+    return op is not None and op.name == "loop.alloc"

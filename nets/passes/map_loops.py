@@ -58,7 +58,7 @@ def store_elements(s: ElementBuilder, outputs: Sequence[Output], index: Index) -
     """Store the element at ``index`` of each output, after all have been computed."""
     scalars = [s.read(value, index) for value, _ in outputs]
     for scalar, (value, buffer) in zip(scalars, outputs, strict=True):
-        s.store(scalar, buffer, s.offset(index, tensor_type(value).static_shape))
+        s.store_element(scalar, value, buffer, index)
 
 
 def build_nest(s: LoopBuilder, extent: Extent, body: Block, work: int) -> None:

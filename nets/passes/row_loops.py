@@ -163,8 +163,11 @@ class _Rows:
         return list(batches.values())
 
     def _index(self, inner: Extent) -> Index:
+        """The index of the elements that the loop body being emitted runs over."""
         space = self.space
-        return arranged(space, [(space.outer, self.outer.index), (space.reduced, inner.index)])
+        place = arranged(space, [(space.outer, self.outer.index), (space.reduced, inner.index)])
+        self.s.accesses.places[self.s.accesses.body] = place
+        return place
 
     def _inner(self) -> Extent:
         return Extent(self.space.sizes(self.space.reduced))
@@ -255,8 +258,10 @@ class _Rows:
     def _store(self, stores: Sequence[Value], place: Index) -> None:
         scalars = [self.s.read(value, place) for value in stores]
         for value, scalar in zip(stores, scalars, strict=True):
-            buffer, position = self._home(value, place)
-            self.s.store(scalar, buffer, position)
+            if value in self.outputs:
+                self.s.store_element(scalar, value, self.outputs[value], place)
+            else:
+                self.s.store(scalar, *self._home(value, place))
 
     def _home(self, value: Value, place: Index) -> tuple[Value, Affine]:
         """Where the element of a full value at ``place`` is stored."""

@@ -1,0 +1,51 @@
+"""In place: a group may store a result where a tensor was that nobody needs any more.
+
+That is safe where each element of the old tensor is loaded before the same element of the result is
+stored, by the same run of a loop body, or by an earlier body that runs over the same elements.
+"""
+
+from __future__ import annotations
+
+from nets.ir.core import Function, Operation, Trait, Value
+from nets.passes.element_builder import Accesses
+from nets.passes.transposed_operands import is_for_kernels
+
+
+def last_readers(function: Function) -> dict[Value, Operation]:
+    """The last operation that reads the memory of each value, by the value behind all views.
+
+    Values that a kernel will read through a transpose are left out: it does so later.
+    """
+    found: dict[Value, Operation] = {}
+    late: set[Value] = set()
+    for op in function.body:
+        for operand in op.operands:
+            found[behind_views(operand)] = op
+            if is_for_kernels(op):
+                late.add(behind_views(operand))
+    return {value: op for value, op in found.items() if value not in late}
+
+
+def behind_views(value: Value) -> Value:
+    """The value whose memory this one is."""
+    while value.operation is not None and value.operation.has(Trait.ALIAS):
+        value = value.operation.operands[0]
+    return value
+
+
+def may_replace(accesses: Accesses, old: Value, result: Value) -> bool:
+    """Whether the stores of ``result`` may go to the buffer ``old`` of the same type."""
+    stores = {(index, body) for value, index, body in accesses.stores if value is result}
+    first = min((body for _, body in stores), default=-1)
+    for buffer, index, body in accesses.loads:
+        if _behind_views(buffer) is old and (index, body) not in stores:
+            is_earlier = body < first and accesses.places.get(body) == index
+            if not is_earlier:
+                return False
+    return bool(stores)
+
+
+def _behind_views(buffer: Value) -> Value:
+    while (op := buffer.operation) is not None and op.name == "loop.view":
+        buffer = op.operands[0]
+    return buffer
