@@ -17,8 +17,6 @@ from nets.version import __version__
 if TYPE_CHECKING:
     from nets.backend.loader import load
     from nets.frontend.export import export
-    from nets.backend.loader import load
-    from nets.frontend.export import export
     from nets.frontend.lowered import evaluate, parse_ir
     from nets.frontend.pullback import vjp
     from nets.frontend.spec import spec
@@ -33,8 +31,6 @@ _LATER = {
     "spec": "nets.frontend.spec",
     "evaluate": "nets.frontend.lowered",
     "parse_ir": "nets.frontend.lowered",
-    "export": "nets.frontend.export",
-    "load": "nets.backend.loader",
     "export": "nets.frontend.export",
     "load": "nets.backend.loader",
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from nets.errors import UnsupportedObjectError
+from nets.frontend.scope import user_location
 from nets.ir.types import DType
 
 if TYPE_CHECKING:
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from nets.frontend.tensor import Tensor
 
 Axis = int | tuple[int, ...] | None
+
+_UFUNC_NAMES = {
+    "left_shift": "bitwise_left_shift",
+    "right_shift": "bitwise_right_shift",
+    "invert": "bitwise_invert",
+}
+"""Functions that NumPy's ufuncs call by another name than nets."""
 
 
 class Operators:
@@ -28,6 +36,24 @@ class Operators:
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Any:
         raise NotImplementedError
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Tensor:
+        """Let NumPy's functions, and operators with an array on the left, give tensors.
+
+        UnsupportedObjectError where nets has no function of that name, and for ``out=`` and
+        in-place operators, for the memory of an array is no place for a tensor.
+        """
+        name = _UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
+        if method != "__call__" or options or name not in F.__all__:
+            what = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+            how = f" with {', '.join(options)}" if options else ""
+            raise UnsupportedObjectError(
+                f"{what}{how} does not take tensors: use the functions and operators of nets, or "
+                "arrays (tensor.numpy())",
+                user_location(),
+            )
+        result: Tensor = getattr(F, name)(*operands)
+        return result
 
     # ------------------------------------------------------------------ arithmetic
 

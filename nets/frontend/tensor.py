@@ -49,8 +49,6 @@ class Tensor(Operators):
     """
 
     __slots__ = ("__weakref__", "_value", "_weak")
-    __array_ufunc__ = None
-    __array_priority__ = 1000.0
 
     _value: Value
     _weak: bool
