@@ -145,7 +145,8 @@ class NativeFunction:
             raise ArgumentError(f"{len(self._forms)} arrays are needed, not {len(arrays)}")
         found = []
         for array, (shape, dtype) in zip(arrays, self._forms, strict=True):
-            if array.shape != shape or array.dtype != dtype:
+            known = array.dtype
+            if array.shape != shape or (known != dtype and known.newbyteorder("=") != dtype):
                 raise ArgumentError(
                     f"an array of {dtype}{list(shape)} is needed, not {array.dtype}"
                     f"{list(array.shape)}"
