@@ -18,7 +18,7 @@ from nets.ir.types import BufferType, index
 from nets.ops.loop import LoopBuilder
 from nets.passes.index_values import constant_of
 from nets.passes.totals import Slot, Total, make_total
-from nets.passes.widen import Body, Copy, Widener, vectors_at_once
+from nets.passes.widen import Body, Copy, Widener
 
 _REGISTER_COST = 96
 """Cost of a row of the tree up to which the running results stay in registers."""
@@ -94,7 +94,7 @@ class _Registers:
         for shift in range(0, count - done, self.lanes):
             left = count - done - shift
             if left >= self.lanes:
-                self._take(widener, slots, [Copy(start, shift)])
+                self._take(widener, slots, Copy(start, shift))
             else:
                 end = self.s.const(count, index)
                 self._take_some(widener, slots, start, shift, end, self.s.const(left, index))
@@ -123,17 +123,14 @@ class _Registers:
                     left = s.sub(hi, s.add(start, s.const(shift, index)))
                     self._take_some(widener, inner, start, shift, hi, left)
             else:
-                at_once = vectors_at_once(self.body)
-                copies = [Copy(start, shift) for shift in shifts]
-                for first in range(0, len(copies), at_once):
-                    self._take(widener, inner, copies[first : first + at_once])
+                for shift in shifts:
+                    self._take(widener, inner, Copy(start, shift))
             s.yield_(*(part for slot in _flat(inner) for part in slot))
         return _shaped_like(slots, loop.results)
 
-    def _take(self, widener: Widener, slots: Slots, copies: Sequence[Copy]) -> None:
-        widener.emit(copies)
-        for copy in copies:
-            _add_elements(widener, self.totals, slots, copy, None)
+    def _take(self, widener: Widener, slots: Slots, copy: Copy) -> None:
+        widener.emit([copy])
+        _add_elements(widener, self.totals, slots, copy, None)
 
     def _take_some(
         self, widener: Widener, slots: Slots, start: Value, shift: int, end: Value, left: Value

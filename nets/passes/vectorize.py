@@ -41,7 +41,8 @@ def _vectorize_loop(op: Operation, vector_bytes: int) -> None:
     if lanes < 2 or (trips is not None and trips < 2) or not body.can_widen():
         return
     assert op.block is not None
-    loops = _Loops(LoopBuilder(Builder(op.block, op, op.location)), body, lanes)
+    s = LoopBuilder(Builder(op.block, op, op.location))
+    loops = _Loops(s, body, lanes, vectors_at_once(body, vector_bytes))
     if trips is None:
         loops.emit_dynamic(lo, hi)
     else:
@@ -52,11 +53,11 @@ def _vectorize_loop(op: Operation, vector_bytes: int) -> None:
 class _Loops:
     """Emits the loops that one loop becomes."""
 
-    def __init__(self, s: LoopBuilder, body: Body, lanes: int) -> None:
+    def __init__(self, s: LoopBuilder, body: Body, lanes: int, unroll: int) -> None:
         self.s = s
         self.body = body
         self.lanes = lanes
-        self.unroll = vectors_at_once(body)
+        self.unroll = unroll
 
     def emit_static(self, lo: Value, trips: int) -> None:
         """The loops for a known number of iterations."""

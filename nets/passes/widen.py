@@ -23,9 +23,6 @@ _MASKABLE_BYTES = (4, 8)
 
 _COSTS = {"loop.math": 16, "loop.div": 6, "loop.rem": 6, "loop.const": 0, "loop.yield": 0}
 
-_UNROLL = ((8, 4), (32, 2))
-"""Vectors handled at once, by the cost of a body up to which they pay."""
-
 
 def accessed_buffer(op: Operation) -> Value | None:
     """The buffer a load or store goes to; None for all other operations."""
@@ -163,10 +160,10 @@ class Copy:
     values: dict[Value, Value] = field(default_factory=dict)
 
 
-def vectors_at_once(body: Body) -> int:
-    """Vectors whose operations overlap well without running out of registers."""
-    cost = body.cost
-    return next((vectors for limit, vectors in _UNROLL if cost <= limit), 1)
+def vectors_at_once(body: Body, vector_bytes: int) -> int:
+    """Vectors per iteration. Processors overlap iterations by themselves, so that two are plenty;
+    and the constants of a math function alone fill most of 16 registers."""
+    return 2 if body.cost <= (32 if vector_bytes >= 64 else 8) else 1
 
 
 class Widener:

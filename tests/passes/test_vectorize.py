@@ -288,7 +288,7 @@ def saxpy(n: int | None, step: int = 2048) -> Function:
 
 @pytest.mark.parametrize(
     ("n", "steps", "masked"),
-    [(3, [], 1), (8, [8], 0), (32, [32], 0), (40, [32, 8], 0), (47, [32, 8], 1), (33, [32], 1)],
+    [(3, [], 1), (8, [8], 0), (32, [16], 0), (40, [16, 8], 0), (47, [16, 8], 1), (33, [16], 1)],
 )
 def test_only_the_loops_that_are_needed(n: int, steps: list[int], masked: int) -> None:
     function = widened(saxpy(n), 32)
