@@ -70,7 +70,7 @@ def emit_module(function: Function, symbol: str, target: Target) -> str:
     splits = sum(map(size_of, function.body)) > NEST_SIZE
     entry = FunctionEmitter(module, layout, nests, splits=splits)
     entry.block(function.body)
-    body = entry.code.text()
+    body = entry.text()
     module.add(symbol, _ENTRY.format(symbol=symbol, attributes=ATTRIBUTES, body=body))
     while nests:
         nest = nests.pop()
@@ -95,7 +95,7 @@ def _nest_text(nest: Nest, module: ModuleText, layout: Layout, nests: list[Nest]
         range=", i64 %begin, i64 %end, i32 %thread" if ranged else "",
         attributes=ATTRIBUTES,
         context="  %context = load ptr, ptr %values\n" if nest.passed else "",
-        body=code.text(),
+        body=emitter.text(),
     )
 
 

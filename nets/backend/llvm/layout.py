@@ -2,12 +2,12 @@
 
 The arena is what plan_memory laid out. Small scratch buffers live on the stack; large ones lie in
 the slice, and so do the panels that GEMM kernels pack. The nests at the top of a function run one
-after the other, so their scratch buffers share one place.
+after the other, so their scratch buffers share one place, on the stack and in the slice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,22 +32,23 @@ def aligned(size: int) -> int:
 class Layout:
     """Where things lie in the workspace, in bytes; thread t's slice is at ``arena + t · slice``.
 
-    ``scratch`` holds the places of large scratch buffers in a slice, ``panels`` that of the GEMM
-    kernels' panels.
+    ``scratch`` holds the place of each scratch buffer in the slice, or in the stack frame for
+    those in ``stacked``; ``panels`` is the place of the GEMM kernels' panels in a slice.
     """
 
     arena: int
     slice: int
     scratch: dict[Value, int]
+    stacked: frozenset[Value]
     panels: int
 
     @staticmethod
     def of(function: Function, target: Target) -> Layout:
         """CompileError where plan_memory has not run."""
-        scratch, end = _scratch_places(function)
+        scratch, stacked, end = _scratch_places(function)
         gemms = [op for op in function.walk() if op.name == "loop.gemm"]
         panels = max((aligned(gemm_plan(op, target).workspace_bytes) for op in gemms), default=0)
-        return Layout(_arena_bytes(function), end + panels, scratch, end)
+        return Layout(_arena_bytes(function), end + panels, scratch, stacked, end)
 
 
 def workspace_bytes(function: Function, target: Target, threads: int) -> int:
@@ -67,26 +68,39 @@ def _arena_bytes(function: Function) -> int:
     return aligned(end)
 
 
-def _scratch_places(function: Function) -> tuple[dict[Value, int], int]:
-    """Places of the large scratch buffers in a slice, and where they end."""
-    offsets: dict[Value, int] = {}
-    top = _place(offsets, [op for op in function.body if op.name == "loop.scratch"], 0)
-    end = top
+def _scratch_places(function: Function) -> tuple[dict[Value, int], frozenset[Value], int]:
+    """Places of the scratch buffers, which ones are on the stack, and where the slice ends."""
+    places: dict[Value, int] = {}
+    stacked: set[Value] = set()
+    # What is made at the top lives as long as the call; each nest begins behind that.
+    starts = {True: 0, False: 0}
+    top = [op for op in function.body if op.name == "loop.scratch"]
+    is_small, end = _place(places, stacked, top, starts)
+    starts[is_small] = end
+    slice_end = starts[False]
     for nest in function.body:
         inner = [op for op in nest.walk_regions() if op.name == "loop.scratch"]
-        end = max(end, _place(offsets, inner, top))
-    return offsets, end
+        is_small, end = _place(places, stacked, inner, starts)
+        if not is_small:
+            slice_end = max(slice_end, end)
+    return places, frozenset(stacked), slice_end
 
 
-def _place(offsets: dict[Value, int], ops: Iterable[Operation], start: int) -> int:
-    """Put one nest's scratch buffers behind ``start`` if they are too large for the stack."""
-    sizes = [(op.result, aligned(_nbytes(op.result))) for op in ops]
-    if sum(size for _, size in sizes) <= STACK_BYTES:
-        return start
-    for value, size in sizes:
-        offsets[value] = start
-        start += size
-    return start
+def _place(
+    places: dict[Value, int],
+    stacked: set[Value],
+    ops: Sequence[Operation],
+    starts: dict[bool, int],
+) -> tuple[bool, int]:
+    """Place scratch buffers one behind the other: whether they are small, and where they end."""
+    is_small = sum(aligned(_nbytes(op.result)) for op in ops) <= STACK_BYTES
+    end = starts[is_small]
+    for op in ops:
+        places[op.result] = end
+        end += aligned(_nbytes(op.result))
+    if is_small:
+        stacked.update(op.result for op in ops)
+    return is_small, end
 
 
 def _nbytes(buffer: Value) -> int:

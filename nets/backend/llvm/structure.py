@@ -67,6 +67,7 @@ class FunctionEmitter:
     thread: str = "0"
     splits: bool = False
     waiting: list[Operation] = field(default_factory=list)
+    stack_bytes: int = 0
     code: Code = field(init=False)
 
     def __post_init__(self) -> None:
@@ -232,13 +233,21 @@ class FunctionEmitter:
     # Memory that is private to a thread.
     def scratch(self, op: Operation) -> None:
         """loop.scratch: on the stack, or in the thread's slice of the workspace."""
-        code, type = self.code, op.result.type
+        code, layout, type = self.code, self.layout, op.result.type
         assert isinstance(type, BufferType)
-        if op.result in self.layout.scratch:
-            name = self.slice_address(self.layout.scratch[op.result])
+        place = layout.scratch[op.result]
+        if op.result in layout.stacked:
+            self.stack_bytes = max(self.stack_bytes, place + type.nbytes, 1)
+            name = code.value(f"getelementptr i8, ptr %stack, i64 {place}", code.entry)
         else:
-            name = code.value(f"alloca [{max(type.nbytes, 1)} x i8], align 64", code.entry)
+            name = self.slice_address(place)
         code.bind(op.result, name, 0)
+
+    def text(self) -> str:
+        """The body of the function."""
+        if self.stack_bytes:
+            self.code.entry.insert(0, f"%stack = alloca [{self.stack_bytes} x i8], align 64")
+        return self.code.text()
 
     def slice_address(self, place: int) -> str:
         """An address in the thread's slice of the workspace."""
