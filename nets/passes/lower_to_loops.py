@@ -197,7 +197,8 @@ class _FunctionLowering:
         group = Group(ops, outputs)
         match group.space.kind:
             case Kind.MAP:
-                lower_map(self.s, outputs, group.work)
+                for alike in _by_shape(outputs):
+                    lower_map(self.s, alike, group.work)
             case Kind.ROW:
                 lower_rows(self.s, group)
             case Kind.COLUMN:
@@ -207,3 +208,12 @@ class _FunctionLowering:
 def _is_alloc(buffer: Value) -> bool:
     op = buffer.operation
     return op is not None and op.name == "loop.alloc"
+def _by_shape(outputs: list[tuple[Value, Value]]) -> list[list[tuple[Value, Value]]]:
+    """The outputs of one shape together. A fusion whose reductions have since been folded away
+    may have several."""
+    found: dict[object, list[tuple[Value, Value]]] = {}
+    for value, buffer in outputs:
+        found.setdefault(tensor_type(value).shape, []).append((value, buffer))
+    return list(found.values())
+
+
