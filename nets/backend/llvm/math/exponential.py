@@ -182,18 +182,41 @@ def exp(b: Body, x: Lanes) -> Lanes:
 def expm1(b: Body, x: Lanes) -> Lanes:
     """e**x − 1 without cancellation: ((e**r − 1) · 2**(n−1) + (2**(n−1) − ½)) · 2."""
     c = _CONSTANTS[b.form]
-    biased, t = _reduce(b, b.at_least(b.at_most(x, c.overflow), -c.one))
+    capped = b.at_least(b.at_most(x, c.overflow), -c.one)
+    n, biased = b.round(capped, LOG2_E)
+    near = b.fma(n, -c.ln2_hi, capped)
+    r = b.fma(n, -c.ln2_lo, near)
+    # The sum below may cancel half of t, so that t takes the rounding error of r along.
+    error = b.fma(n, -c.ln2_lo, near - r)
+    t = r + b.fma(r * r, b.polynomial(r, c.expm1), error)
     half = _scale(b, biased, -1)
     y = b.fma(t, half, half - 0.5)
     return b.select(b.abs(x) < c.tiny, x, y + y)
 
 
 def sigmoid(b: Body, x: Lanes) -> Lanes:
-    """1 / (1 + e**−x), from e**−|x| so that neither end loses its small side."""
+    """1 / (1 + e**−x), as 1 / (1 + e) or e / (1 + e) with e = e**−|x| = 2**n · m.
+
+    The quotient is corrected by what its division, m and 1 + e leave over; 2**n comes last, so
+    that the result is rounded once even where it is subnormal.
+    """
     c = _CONSTANTS[b.form]
     biased, t = _reduce(b, b.at_least(-b.abs(x), c.underflow))
-    e = scale_by_halves(b, t + 1.0, biased)
-    return b.select(x < 0.0, e, 1.0) / (e + 1.0)
+    m = t + 1.0
+    m_low = t - (m - 1.0)
+    # Below 2**-100 e no longer shows in 1 + e.
+    floor = b.form.bits(b.form.magic) - 100
+    scale = _scale(b, b.select(biased > floor, biased, floor))
+    e = m * scale
+    d = e + 1.0
+    d_low = b.fma(m_low, scale, e - (d - 1.0))
+    negative = x < 0.0
+    top = b.select(negative, m, 1.0)
+    q = top / d
+    rest = b.fma(-q, d, top) + b.fma(-q, d_low, b.select(negative, m_low, 0.0))
+    inverse = b.select(negative, b.fma(-q, scale, 1.0), q)
+    one = b.form.bits(b.form.magic)
+    return scale_by_halves(b, b.fma(rest, inverse, q), b.select(negative, biased, one))
 
 
 def tanh(b: Body, x: Lanes) -> Lanes:
