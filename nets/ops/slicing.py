@@ -25,6 +25,10 @@ from nets.ops.registry import Array, op, sample
 Axes = tuple[int, ...]
 Index = tuple[Affine, ...]
 
+Pieces = tuple[tuple[tuple[int, tuple[int, ...]], ...], int | None]
+"""What a ``pieces`` rule gives: which operands stand whole in the result and where each begins, and
+the number of the 0-d operand that is everywhere else, if there is one."""
+
 _REINDEXING = Trait.PURE | Trait.INDEXING | Trait.EXACT
 
 
@@ -186,6 +190,10 @@ class Pad:
 
         return of_x, of_value
 
+    def pieces(*types: TensorType, low: Axes, high: Axes) -> Pieces:
+        """x stands at ``low``, the value around it."""
+        return ((0, low),), 1
+
     def lower(s: Lowering, index: Index, x: Value, value: Value, *, low: Axes, high: Axes) -> Value:
         shape = tensor_type(x).static_shape
         if 0 in shape:
@@ -279,6 +287,16 @@ class Concatenate:
             return (lambda: ct,)
         ends = np.cumsum([0, *(tensor_type(x).static_shape[axis] for x in xs)]).tolist()
         return tuple(part(start, stop) for start, stop in pairwise(ends))
+
+    def pieces(*types: TensorType, axis: int) -> Pieces:
+        """Each operand stands where those before it end."""
+        sizes = [type.static_shape[axis] for type in types]
+        starts = np.cumsum([0, *sizes[:-1]]).tolist()
+        rank = types[0].rank
+        return tuple(
+            (i, tuple(start if j == axis else 0 for j in range(rank)))
+            for i, start in enumerate(starts)
+        ), None
 
     def lower(s: Lowering, index: Index, *xs: Value, axis: int) -> Value:
         """Reads every operand at a clamped place and selects the one that holds the element."""

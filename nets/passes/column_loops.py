@@ -25,7 +25,7 @@ from nets.passes.loop_nests import (
     loop_over,
     parallel_over,
 )
-from nets.passes.map_loops import build_nest, store_elements
+from nets.passes.map_loops import emit_nest, store_elements
 from nets.passes.row_loops import combiner_of, empty_result, first_total
 
 ROWS = 16
@@ -97,14 +97,9 @@ def _lower_few_rows(s: ElementBuilder, group: Group) -> None:
     """All rows in one loop body: no partial results, and what follows is in the same body."""
     space = group.space
     kept = Extent(space.sizes(space.kept))
-    if not kept.axes:
-        with s.group():
-            _emit_few_rows(s, group, kept.index)
-        return
-    with s.group(), s.body(Block()) as body:
-        _emit_few_rows(s, group, kept.index)
-        s.yield_()
-    build_nest(s, kept, body, group.work * space.count(space.reduced))
+    work = group.work * space.count(space.reduced)
+    with s.group():
+        emit_nest(s, kept, work, lambda: _emit_few_rows(s, group, kept.index))
 
 
 def _emit_few_rows(s: ElementBuilder, group: Group, kept: Index) -> None:
@@ -191,19 +186,19 @@ class _Columns:
         s, space = self.s, self.space
         columns = Extent(space.sizes(space.columns))
         home = block * columns.count + linear(columns.index, columns.sizes)
-        extents = [Extent(space.sizes(space.reduced)) for _ in rows]
-        with s.body(Block()) as body:
+
+        def emit() -> None:
             totals: dict[Operation, Value] = {}
             if not is_first:
                 totals = {op: s.load(self.partials[op], home) for op in self.group.reductions}
-            for extent in extents:
+            for row in rows:
+                extent = Extent(space.sizes(space.reduced))
                 self._add_row(columns.index, extent.index, totals)
+                extent.resolve(s, s.builder.block, row)
             for op, total in totals.items():
                 s.store(total, self.partials[op], home)
-            s.yield_()
-        for extent, row in zip(extents, rows, strict=True):
-            extent.resolve(s, body, row)
-        build_nest(s, columns, body, work * len(rows))
+
+        emit_nest(s, columns, work * len(rows), emit)
 
     def _add_row(self, columns: Index, row: Index, totals: dict[Operation, Value]) -> None:
         s, space = self.s, self.space
@@ -229,7 +224,5 @@ class _Columns:
         if not self.group.reduced_outputs:
             return
         s, columns = self.s, Extent(self.space.sizes(self.space.columns))
-        with s.body(Block()) as body:
-            _store_reduced(s, self.group, (*self.outer.index, *columns.index))
-            s.yield_()
-        build_nest(s, columns, body, self.work)
+        place = (*self.outer.index, *columns.index)
+        emit_nest(s, columns, self.work, lambda: _store_reduced(s, self.group, place))

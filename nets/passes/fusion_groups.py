@@ -15,6 +15,7 @@ from nets.passes.access_maps import Index, reads_of
 from nets.passes.group import is_reduced, reduced_index
 from nets.passes.iteration import Kind, Space, map_space, reduction_space
 from nets.passes.loop_nests import Extent
+from nets.passes.piece_loops import has_pieces
 
 MAX_OPERATIONS = 64
 """Operations of a group: bounds the size of a loop body and the depth of nested index changes."""
@@ -238,6 +239,8 @@ def space_of(op: Operation) -> Space | None:
     """The space of a group of this one operation; None if it takes no part in fusion."""
     if op.has(Trait.REDUCTION):
         return reduction_space(op)
+    if has_pieces(op):
+        return None
     if op.has(Trait.ELEMENTWISE) or (op.has(Trait.INDEXING) and not op.has(Trait.ALIAS)):
         return map_space(tensor_type(op.results[0]).static_shape)
     return None

@@ -21,6 +21,7 @@ from nets.passes.in_place import behind_views, last_readers, may_replace
 from nets.passes.iteration import Kind
 from nets.passes.manager import Options, register_pass
 from nets.passes.map_loops import lower_map
+from nets.passes.piece_loops import has_pieces, lower_pieces
 from nets.passes.row_loops import lower_rows
 from nets.passes.split_reductions import split_reductions
 from nets.passes.transposed_operands import TransposedOperand, is_for_kernels
@@ -139,6 +140,8 @@ class _FunctionLowering:
             return
         if op.has(Trait.KERNEL):
             self._run_kernel(op, made)
+        elif has_pieces(op):
+            lower_pieces(self.s, op, made[0])
         else:
             stored = self._run_fusion(op, made) if op.regions else self._run_alone(op, made)
             made = self._reuse_operands(op, stored, made)
@@ -205,9 +208,6 @@ class _FunctionLowering:
                 lower_columns(self.s, group)
 
 
-def _is_alloc(buffer: Value) -> bool:
-    op = buffer.operation
-    return op is not None and op.name == "loop.alloc"
 def _by_shape(outputs: list[tuple[Value, Value]]) -> list[list[tuple[Value, Value]]]:
     """The outputs of one shape together. A fusion whose reductions have since been folded away
     may have several."""
@@ -217,3 +217,6 @@ def _by_shape(outputs: list[tuple[Value, Value]]) -> list[list[tuple[Value, Valu
     return list(found.values())
 
 
+def _is_alloc(buffer: Value) -> bool:
+    op = buffer.operation
+    return op is not None and op.name == "loop.alloc"

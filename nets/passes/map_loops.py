@@ -42,16 +42,8 @@ def lower_map(s: ElementBuilder, outputs: Sequence[Output], work: int) -> None:
     ``work`` is the work per element (``loop_nests.PARALLEL_WORK`` says in what unit).
     """
     extent = Extent(tensor_type(outputs[0][0]).static_shape)
-    if extent.count == 0:
-        return
-    if not extent.axes:
-        with s.group():
-            store_elements(s, outputs, extent.index)
-        return
-    with s.group(), s.body(Block()) as body:
-        store_elements(s, outputs, extent.index)
-        s.yield_()
-    build_nest(s, extent, body, work)
+    with s.group():
+        emit_nest(s, extent, work, lambda: store_elements(s, outputs, extent.index))
 
 
 def store_elements(s: ElementBuilder, outputs: Sequence[Output], index: Index) -> None:
@@ -61,8 +53,23 @@ def store_elements(s: ElementBuilder, outputs: Sequence[Output], index: Index) -
         s.store_element(scalar, value, buffer, index)
 
 
-def build_nest(s: LoopBuilder, extent: Extent, body: Block, work: int) -> None:
-    """The loops around a body that was emitted, with its yield, at the index of ``extent``."""
+def emit_nest(s: ElementBuilder, extent: Extent, work: int, emit: Callable[[], None]) -> None:
+    """Loops over an extent around what ``emit`` emits, at ``extent.index``.
+
+    ``work`` is the work per element; 0 where the loops must not be split among threads.
+    """
+    if extent.count == 0:
+        return
+    if not extent.axes:
+        emit()
+        return
+    with s.body(Block()) as body:
+        emit()
+        s.yield_()
+    _build_nest(s, extent, body, work)
+
+
+def _build_nest(s: LoopBuilder, extent: Extent, body: Block, work: int) -> None:
     *outer, inner = extent.runs()
     is_parallel = extent.count * work >= PARALLEL_WORK
     across = _run_across(body, outer, inner)

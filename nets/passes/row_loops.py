@@ -30,7 +30,7 @@ from nets.passes.loop_nests import (
     parallel_over,
     reduce_over,
 )
-from nets.passes.map_loops import build_nest
+from nets.passes.map_loops import emit_nest
 from nets.passes.row_plan import Phase, levels_of, plan_rows
 
 
@@ -244,16 +244,9 @@ class _Rows:
             self._store(phase.stores, place)
 
     def _emit_stores(self, stores: Sequence[Value]) -> None:
-        s, inner = self.s, self._inner()
-        if inner.count == 0:
-            return
-        if not inner.axes:
-            self._store(stores, self._index(inner))
-            return
-        with s.body(Block()) as body:
-            self._store(stores, self._index(inner))
-            s.yield_()
-        build_nest(s, inner, body, self.group.work if self.splits_rows else 0)
+        inner = self._inner()
+        work = self.group.work if self.splits_rows else 0
+        emit_nest(self.s, inner, work, lambda: self._store(stores, self._index(inner)))
 
     def _store(self, stores: Sequence[Value], place: Index) -> None:
         scalars = [self.s.read(value, place) for value in stores]

@@ -167,3 +167,12 @@ def test_fusing_twice_changes_nothing_more() -> None:
     x, y = p.arguments
     result = run_passes(p.done(p.b.emit("matmul", softmax(p.b, x), y)), "fuse")
     assert str(run_passes(result, "fuse")) == str(result)
+
+
+def test_the_step_of_a_parameter_follows_its_gradient() -> None:
+    p = Program(tensor(8, 8), tensor(8, 8), tensor(8, 8))
+    x, v, w = p.arguments
+    first, second = p.b.emit("matmul", x, v), p.b.emit("matmul", x, w)
+    result, _ = fused(p.done(p.b.sub(v, first), p.b.sub(w, second)))
+    names = [op.name for op in result.body]
+    assert names == ["matmul", "subtract", "matmul", "subtract", "return"]

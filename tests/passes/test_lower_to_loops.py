@@ -211,3 +211,42 @@ def test_loops_are_left_alone() -> None:
     p = Program(tensor(4))
     loops = run_passes(p.done(p.b.neg(p.arguments[0])), "lower_to_loops")
     assert str(run_passes(loops, "lower_to_loops")) == str(loops)
+
+
+@pytest.mark.usefixtures("_sharing")
+def test_whole_operands_are_copied_without_tests_per_element() -> None:
+    p = Program(tensor(3, 40), tensor(3, 5), tensor())
+    x, y, value = p.arguments
+    joined = p.b.emit("concatenate", x, y, x, axis=1)
+    padded = p.b.emit("pad", x, value, low=(2, 0), high=(0, 7))
+    zeros = p.b.emit("pad", y, p.b.constant(0, f32), low=(0, 0), high=(0, 0))
+    loops = check(p.done(joined, padded, zeros), "fuse")
+    assert not operations(loops, "loop.select")
+    assert not operations(loops, "loop.compare")
+
+
+def test_a_result_takes_the_place_of_an_operand_that_dies() -> None:
+    p = Program(tensor(8, 8), tensor(8))
+    x, bias = p.arguments
+    product = p.b.emit("matmul", x, x)
+    active = p.b.emit("tanh", p.b.add(product, p.b.broadcast(bias, (8, 8), (1,))))
+    share = p.b.div(active, p.b.broadcast(p.b.sum(active, (1,)), (8, 8), (0,)))
+    loops = check_close(p.done(p.b.emit("matmul", share, x)))
+    sizes = [op.result.type.size for op in operations(loops, "loop.alloc")]
+    assert sizes == [64, 8], "the matrix, and a row of active values"
+
+
+def test_a_result_stays_out_of_an_operand_that_is_read_elsewhere() -> None:
+    p = Program(tensor(8, 8))
+    (x,) = p.arguments
+    product = p.b.emit("matmul", x, x)
+    turned = p.b.add(product, p.b.transpose(product, (1, 0)))
+    loops = check(p.done(p.b.emit("matmul", turned, x)), "fuse")
+    assert len(operations(loops, "loop.alloc")) == 2
+
+
+def check_close(function: Function) -> Function:
+    loops = run_passes(function, "fuse", "lower_to_loops")
+    arrays = draw(function)
+    assert_matches(function, arrays, run_loops(loops, arrays))
+    return loops
