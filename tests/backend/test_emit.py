@@ -14,7 +14,17 @@ from nets.errors import CompileError
 from nets.ir.core import Function, Value
 from nets.ir.types import TENSOR_DTYPES, DType, bool_, f32, f64, i32, i64, index
 from nets.ops.loop import LoopBuilder
-from tests.backend.loops import at, branch, buffer, copy, hidden, interpret, loop, loop_function
+from tests.backend.loops import (
+    Fill,
+    at,
+    branch,
+    buffer,
+    copy,
+    hidden,
+    interpret,
+    loop,
+    loop_function,
+)
 from tests.backend.native import Native, backward_pool
 from tests.property.results import assert_same
 
@@ -143,16 +153,51 @@ def test_inner_parallel_loops_are_serial() -> None:
 def test_large_programs_are_many_functions() -> None:
     """Nests share functions up to a size, and run in order around what stands between them."""
     count = 2 * NEST_SIZE // 8
-    function, s = loop_function([buffer(f32, 20, 5)], [buffer(f32, 20, 5), buffer(f32)])
-    x, out, last = function.arguments
+    function, s = loop_function([buffer(f32, 20, 5)], [buffer(f32, 20, 5), buffer(f32, count)])
+    x, out, totals = function.arguments
     copy_rows(s, "for", x, out, 20)
     for number in range(count):
         copy_rows(s, "for", out, out, 20)
+        value = s.const(0, f32)
         if number % 7 == 3:
-            s.store(s.mul(s.load(out, at(3)), s.load(out, at(99))), last, at())
+            value = s.mul(s.load(out, at(3)), s.load(out, at(99)))
+        if number % 7 == 5:
+            value = _sum(s, out, 100)
+        if number % 5 == 3:
+            s.store(value, totals, at(number))
+        else:
+            loop(
+                s, "for", hidden(s, 0), 1, lambda s, i, v=value, n=number: s.store(v, totals, at(n))
+            )
     s.emit("return")
     native = check_native(function, np.ones((20, 5), np.float32))
     assert 3 < native.text.count("define internal void @entry.n") < count
+
+
+def _filler(value: Value, out: Value) -> Fill:
+    return lambda s, i: s.store(value, out, at(i))
+
+
+def _sum(s: LoopBuilder, x: Value, count: int) -> Value:
+    op = s.for_(0, count, [s.const(0, f32)])
+    with s.inside(op) as block:
+        i, total = block.arguments
+        s.yield_(s.add(total, s.load(x, at(i))))
+    return op.result
+
+
+def test_parallel_loops_without_iterations() -> None:
+    function, s = loop_function([buffer(f32, 7)], [buffer(f32, 7)])
+    x, out = function.arguments
+
+    def row(s: LoopBuilder, i: Value) -> None:
+        s.store(s.load(x, at(i)), out, at(i))
+        loop(s, "parallel", 3, 3, lambda s, j: s.store(s.const(9, f32), out, at(j)))
+
+    loop(s, "parallel", 0, 7, row)
+    loop(s, "parallel", 4, 2, lambda s, i: s.store(s.const(9, f32), out, at(i)))
+    s.emit("return")
+    check_native(function, X)
 
 
 # --------------------------------------------------------------------------------- checks

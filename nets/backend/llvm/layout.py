@@ -79,6 +79,8 @@ def _scratch_places(function: Function) -> tuple[dict[Value, int], frozenset[Val
     starts[is_small] = end
     slice_end = starts[False]
     for nest in function.body:
+        if not nest.regions:
+            continue
         inner = [op for op in nest.walk_regions() if op.name == "loop.scratch"]
         is_small, end = _place(places, stacked, inner, starts)
         if not is_small:

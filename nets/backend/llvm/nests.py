@@ -33,7 +33,7 @@ class Nest:
 
 def size_of(op: Operation) -> int:
     """Operations in the regions of this one, a measure of the code it becomes."""
-    return sum(1 for _ in op.walk_regions())
+    return sum(1 for _ in op.walk_regions()) if op.regions else 0
 
 
 def outer_values(ops: Iterable[Operation]) -> list[Value]:

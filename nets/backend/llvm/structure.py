@@ -89,6 +89,12 @@ class FunctionEmitter:
         else:
             self.call_gemm(op, gemm_plan(op, self.module.target), "%begin", "%end")
 
+    def text(self) -> str:
+        """The body of the function."""
+        if self.stack_bytes:
+            self.code.entry.insert(0, f"%stack = alloca [{self.stack_bytes} x i8], align 64")
+        return self.code.text()
+
     def _write(self, outermost: _Open) -> None:
         stack = [outermost]
         while stack:
@@ -139,6 +145,7 @@ class FunctionEmitter:
         if self.splits and self.code.depth == 0 and not op.results:
             self._wait(op)
             return None
+        self.call_waiting()
         return self.open_loop(op, code.name(lo), code.name(hi), op.attributes["step"])
 
     def _rename(self, values: Sequence[Value], sources: Sequence[Value]) -> None:
@@ -161,7 +168,7 @@ class FunctionEmitter:
         code, number = self.code, self.code.fresh()
         iv, *inner = op.regions[0].block.arguments
         code.open_level()
-        guarded = _trips(lo, hi, step) is None
+        guarded = not _trips(lo, hi, step)
         if guarded:
             some = code.value(f"icmp slt i64 {lo}, {hi}")
             code.line(f"br i1 {some}, label %body{number}, label %exit{number}")
@@ -170,7 +177,7 @@ class FunctionEmitter:
         before = code.label
         code.start(f"body{number}")
         counter = code.value(f"phi i64 [ {lo}, %{before} ], [ %next{number}, %latch{number} ]")
-        initial = [code.name(value) for value in _carried(op)]
+        initial = [code.name(value) for value in op.operands[2:]]
         loop = _Loop(op, number, before, counter, initial, hi, step, guarded)
         code.sink.append(loop.phis)
         for value in inner:
@@ -180,7 +187,7 @@ class FunctionEmitter:
 
     def _close_loop(self, loop: _Loop, end: Operation) -> None:
         code, number = self.code, loop.number
-        yielded = _yielded(code, end)
+        yielded = [code.name(value) for value in end.operands]
         code.line(f"br label %latch{number}")
         code.start(f"latch{number}")
         code.line(f"%next{number} = add nsw i64 {loop.counter}, {loop.step}")
@@ -242,12 +249,6 @@ class FunctionEmitter:
         else:
             name = self.slice_address(place)
         code.bind(op.result, name, 0)
-
-    def text(self) -> str:
-        """The body of the function."""
-        if self.stack_bytes:
-            self.code.entry.insert(0, f"%stack = alloca [{self.stack_bytes} x i8], align 64")
-        return self.code.text()
 
     def slice_address(self, place: int) -> str:
         """An address in the thread's slice of the workspace."""
@@ -321,15 +322,6 @@ class FunctionEmitter:
 
     def tree_combine(self, op: Operation) -> None:
         call_tree_combine(self.code, op)
-
-
-def _yielded(code: Code, end: Operation) -> list[str]:
-    return [code.name(value) for value in end.operands]
-
-
-def _carried(op: Operation) -> tuple[Value, ...]:
-    """The initial values of what a loop carries."""
-    return op.operands[2:]
 
 
 def _trips(lo: str, hi: str, step: int) -> int | None:
