@@ -65,7 +65,7 @@ def initial_state(rng):
 
 
 def digits(rng):
-    """(training images, their labels one-hot), (held-out images, their labels): a fifth held out."""
+    """(training images, one-hot labels), (held-out images, labels); a fifth is held out."""
     images, labels = load_digits(return_X_y=True)
     order = rng.permutation(len(images))
     images, labels = (images[order] / 16).astype("float32"), labels[order]

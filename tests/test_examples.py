@@ -1,0 +1,51 @@
+"""Runs every program under examples/ as a user does, and looks for what it promises to print."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+PROMISED = {
+    "black_scholes": "at most ",
+    "digits": "C program: held-out accuracy 9",
+    "export_filter": "loaded: the same bits",
+    "heat_equation": "largest error 0.0",
+    "inverse_kinematics": "hand at (-0.500, 1.200)",
+    "pendulum": "length 1.30",
+    "spirals": "% of 600 points are on their arm",
+}
+"""Part of what each prints when it did its work."""
+
+NEEDS = {"digits": ("sklearn", "tqdm")}
+NEEDS_COMPILER = {"digits", "export_filter"}
+TAKES_FOLDER = NEEDS_COMPILER
+
+
+def test_every_example_is_run() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == PROMISED.keys()
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_example(name: str, tmp_path: Path) -> None:
+    for module in NEEDS.get(name, ()):
+        pytest.importorskip(module)
+    if name in NEEDS_COMPILER and not (os.environ.get("CC") or shutil.which("cc")):
+        pytest.skip("there is no C compiler")
+    folder = [str(tmp_path / "out")] if name in TAKES_FOLDER else []
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *folder],
+        env=os.environ | {"NETS_CACHE_DIR": str(tmp_path / "cache")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert PROMISED[name] in done.stdout
