@@ -1,0 +1,125 @@
+"""Compiles text of the math library and of matrix products, and calls it on arrays."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from nets.backend.llvm import math
+from nets.backend.llvm.gemm import GemmPlan
+from nets.backend.llvm.target import Target, object_code
+from nets.ir.types import DType
+from nets.ops.registry import Array
+
+_POINTER, _COUNT = ctypes.c_void_p, ctypes.c_int64
+
+
+def compiled(text: str, symbol: str, *arguments: Any, libc: bool = False) -> Any:
+    """The function of a module as a Python callable.
+
+    Linking fails where the code refers to anything outside; with ``libc`` it finds memcpy and the
+    like.
+    """
+    code = object_code(text, Target.host())
+    jit = llvm.create_lljit_compiler()
+    builder = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(symbol)
+    if libc:
+        builder.add_current_process()
+    library = builder.link(jit, symbol)
+    function = ctypes.CFUNCTYPE(None, *arguments)(library[symbol])
+    function.keep = (library, jit)
+    return function
+
+
+def math_text(function: str, dtype: DType, lanes: int) -> str:
+    """All definitions of a math function."""
+    wanted, texts = [(function, dtype, lanes)], {}
+    while wanted:
+        found = math.definition(*wanted.pop())
+        texts[found.symbol] = found.text
+        wanted.extend(found.requires)
+    return "\n\n".join(texts.values())
+
+
+class MathKernel:
+    """A math function over whole arrays, so many lanes at a time (sizes are multiples)."""
+
+    def __init__(self, function: str, dtype: DType, lanes: int) -> None:
+        scalar = "float" if dtype.itemsize == 4 else "double"
+        type = scalar if lanes == 1 else f"<{lanes} x {scalar}>"
+        names = ("x", "y")[: math.FUNCTIONS[function]]
+        loads = "".join(
+            f"  %{name}p = getelementptr {scalar}, ptr %{name}s, i64 %i\n"
+            f"  %{name} = load {type}, ptr %{name}p, align {dtype.itemsize}\n"
+            for name in names
+        )
+        arguments = ", ".join(f"{type} %{name}" for name in names)
+        self.lanes = lanes
+        self._run = compiled(
+            math_text(function, dtype, lanes)
+            + f"""
+define void @run(ptr %xs, ptr %ys, ptr %out, i64 %n) {{
+entry:
+  br label %head
+head:
+  %i = phi i64 [ 0, %entry ], [ %next, %body ]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %body, label %end
+body:
+{loads}  %r = call {type} @nets_{function}_{dtype}x{lanes}({arguments})
+  %at = getelementptr {scalar}, ptr %out, i64 %i
+  store {type} %r, ptr %at, align {dtype.itemsize}
+  %next = add i64 %i, {lanes}
+  br label %head
+end:
+  ret void
+}}
+""",
+            "run",
+            _POINTER,
+            _POINTER,
+            _POINTER,
+            _COUNT,
+        )
+
+    def __call__(self, x: Array, y: Array | None = None) -> Array:
+        assert x.size % self.lanes == 0
+        out = np.empty_like(x)
+        second = x if y is None else y
+        self._run(x.ctypes.data, second.ctypes.data, out.ctypes.data, x.size)
+        return out
+
+
+class GemmKernel:
+    """A matrix product by its plan."""
+
+    def __init__(self, plan: GemmPlan) -> None:
+        self.plan = plan
+        parameters = "ptr %x, ptr %y, ptr %out, ptr %workspace, i64 %begin, i64 %end"
+        self._run = compiled(
+            plan.text
+            + f"""
+define void @run({parameters}) {{
+  call void @{plan.symbol}({parameters})
+  ret void
+}}
+""",
+            "run",
+            *(_POINTER,) * 4,
+            _COUNT,
+            _COUNT,
+            libc=True,
+        )
+        self._memory = np.empty(plan.workspace_bytes + 64, np.uint8)
+        self.workspace = -(-self._memory.ctypes.data // 64) * 64
+
+    def run(self, x: int, y: int, out: int, begin: int, end: int) -> None:
+        """Compute some panels of the product of the matrices at these addresses."""
+        self._run(x, y, out, self.workspace, begin, end)
+
+    def __call__(self, x: Array, y: Array, out: Array) -> Array:
+        self.run(x.ctypes.data, y.ctypes.data, out.ctypes.data, 0, self.plan.panels)
+        return out

@@ -1,0 +1,188 @@
+"""Matrix products: the one order of their sums, under every tile, CPU, split and layout."""
+
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from nets.backend.llvm import gemm
+from nets.backend.llvm.target import Target
+from nets.errors import CompileError
+from nets.ir.types import DType, f32, f64, i32
+from nets.ops.registry import Array
+from tests.backend.guarded import Guarded
+from tests.backend.kernels import GemmKernel
+
+
+class Vectors(NamedTuple):
+    """A CPU by the size and number of its vectors; LLVM splits what this one does not have."""
+
+    vector_bytes: int
+    vector_registers: int
+
+
+AVX2, AVX512, NEON = Vectors(32, 16), Vectors(64, 32), Vectors(16, 32)
+
+Shape = tuple[int, int, int, int]
+
+# Batch, m, n, k: whole tiles and tails, one row, one column, several blocks, narrow, shallow.
+SHAPES: list[Shape] = [
+    (1, 7, 19, 5),
+    (9, 5, 9, 33),
+    (1, 1, 100, 70),
+    (2, 1, 21, 801),
+    (2, 70, 1, 530),
+    (1, 50, 10, 400),
+    (1, 40, 1100, 3),
+    (1, 300, 20, 30),
+    (1, 33, 260, 512),
+]
+
+
+def operands(
+    shape: Shape, dtype: DType, transpose_x: bool, transpose_y: bool
+) -> tuple[Array, Array]:
+    batch, m, n, k = shape
+    generator = np.random.default_rng(m * n + k)
+    x = generator.standard_normal((batch, k, m) if transpose_x else (batch, m, k))
+    y = generator.standard_normal((batch, n, k) if transpose_y else (batch, k, n))
+    return x.astype(dtype.numpy), y.astype(dtype.numpy)
+
+
+def kernel(
+    shape: Shape, dtype: DType, transpose_x: bool, transpose_y: bool, target: Vectors
+) -> GemmKernel:
+    return GemmKernel(gemm.plan(dtype, *shape, transpose_x, transpose_y, target))
+
+
+def empty(shape: Shape, dtype: DType) -> Array:
+    batch, m, n, _ = shape
+    return np.full((batch, m, n), np.nan, dtype.numpy)
+
+
+def to_nearest(value: Fraction, dtype: DType) -> float:
+    """The nearest number of the dtype, ties to even."""
+    double = float(value)
+    if dtype == f64 or Fraction(double) == value:
+        return float(dtype.numpy.type(double))
+    # Rounding twice is right where the first one rounds to odd.
+    if not int(np.float64(double).view(np.uint64)) & 1:
+        double = float(np.nextafter(double, np.inf if value > Fraction(double) else -np.inf))
+    return float(np.float32(double))
+
+
+@pytest.mark.parametrize("dtype", [f32, f64])
+def test_sums_are_chains_of_fused_operations_in_blocks(dtype: DType) -> None:
+    block = gemm.K_BLOCK[dtype]
+    shape = (1, 2, 3, 2 * block + 5)
+    x, y = operands(shape, dtype, False, False)
+    got = kernel(shape, dtype, False, False, AVX2)(x, y, empty(shape, dtype))
+    for i, j in np.ndindex(2, 3):
+        sums = []
+        for start in range(0, shape[3], block):
+            total = 0.0
+            for k in range(start, min(start + block, shape[3])):
+                exact = Fraction(float(x[0, i, k])) * Fraction(float(y[0, k, j]))
+                total = to_nearest(exact + Fraction(total), dtype)
+            sums.append(dtype.numpy.type(total))
+        assert got[0, i, j] == sums[0] + sums[1] + sums[2]
+
+
+@pytest.mark.parametrize("dtype", [f32, f64])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_layout_cpu_and_split_gives_the_same_bits(shape: Shape, dtype: DType) -> None:
+    x, y = operands(shape, dtype, False, False)
+    expected = kernel(shape, dtype, False, False, AVX2)(x, y, empty(shape, dtype))
+    tolerance = 1e-4 if dtype == f32 else 1e-12
+    product = x.astype(np.float64) @ y.astype(np.float64)
+    np.testing.assert_allclose(expected, product, tolerance, tolerance * np.sqrt(shape[3]))
+    layouts = [(True, False, AVX512), (False, True, AVX2), (True, True, NEON)]
+    for transpose_x, transpose_y, target in layouts:
+        xs = np.ascontiguousarray(x.swapaxes(1, 2)) if transpose_x else x
+        ys = np.ascontiguousarray(y.swapaxes(1, 2)) if transpose_y else y
+        product_of = kernel(shape, dtype, transpose_x, transpose_y, target)
+        out, panels = empty(shape, dtype), product_of.plan.panels
+        cuts = [0, panels // 3, panels // 3, panels // 2, panels]
+        addresses = xs.ctypes.data, ys.ctypes.data, out.ctypes.data
+        for begin, end in reversed(list(pairwise(cuts))):
+            product_of.run(*addresses, begin, end)
+        assert out.tobytes() == expected.tobytes(), (transpose_x, transpose_y, target)
+
+
+@pytest.mark.parametrize("dtype", [f32, f64])
+@pytest.mark.parametrize(
+    ("transpose_x", "transpose_y"), [(False, False), (False, True), (True, False)]
+)
+def test_nothing_outside_the_buffers_is_touched(
+    transpose_x: bool, transpose_y: bool, dtype: DType
+) -> None:
+    for shape in ((1, 7, 19, 5), (2, 1, 21, 801), (1, 37, 1, 50), (1, 40, 270, 300)):
+        x, y = operands(shape, dtype, transpose_x, transpose_y)
+        product_of = kernel(shape, dtype, transpose_x, transpose_y, AVX2)
+        expected = product_of(x, y, empty(shape, dtype))
+        for at_end in (False, True):
+            buffers = [Guarded(array, at_end=at_end) for array in (x, y)]
+            out = Guarded(empty(shape, dtype), at_end=at_end)
+            workspace = np.zeros(product_of.plan.workspace_bytes, np.uint8)
+            guarded = Guarded(workspace, at_end=at_end)
+            product_of.workspace = guarded.address
+            addresses = (buffer.read_only().address for buffer in buffers)
+            product_of.run(*addresses, out.address, 0, product_of.plan.panels)
+            np.testing.assert_array_equal(out.array, expected)
+
+
+@pytest.mark.parametrize("dtype", [f32, f64])
+def test_operands_may_lie_anywhere(dtype: DType) -> None:
+    shape = (1, 40, 50, 60)
+    x, y = operands(shape, dtype, False, False)
+    product_of = kernel(shape, dtype, False, False, AVX2)
+    expected = product_of(x, y, empty(shape, dtype))
+    moved = []
+    for array in (x, y, empty(shape, dtype)):
+        memory = np.zeros(array.size + 1, dtype.numpy)
+        memory[1:] = array.ravel()
+        moved.append(memory[1:].reshape(array.shape))
+    np.testing.assert_array_equal(product_of(*moved), expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 4, 0), (2, 1, 4, 0), (3, 5, 1, 0)])
+def test_sums_over_nothing_are_zero(shape: Shape) -> None:
+    x, y = operands(shape, f32, False, False)
+    assert not kernel(shape, f32, False, False, AVX2)(x, y, empty(shape, f32)).any()
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4, 5), (1, 0, 4, 5), (1, 3, 0, 5), (0, 0, 0, 0)])
+def test_empty_products_have_nothing_to_do(shape: Shape) -> None:
+    assert gemm.plan(f64, *shape, False, False, AVX2).panels == 0
+
+
+def test_infinities_and_nan_spread_as_they_should() -> None:
+    shape = (1, 8, 20, 30)
+    x, y = operands(shape, f32, False, False)
+    x[0, 1, 3], x[0, 2, 4], y[0, 7, 5] = np.inf, np.nan, -np.inf
+    with np.errstate(invalid="ignore"):
+        expected = x @ y
+    got = kernel(shape, f32, False, False, AVX2)(x, y, empty(shape, f32))
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    np.testing.assert_array_equal(np.isinf(got), np.isinf(expected))
+
+
+def test_products_share_their_microkernels() -> None:
+    first = gemm.plan(f32, 1, 60, 800, 400, False, False, AVX2)
+    second = gemm.plan(f32, 1, 66, 640, 400, False, False, AVX2)
+    shared = first.texts.keys() & second.texts.keys()
+    assert shared
+    assert all(first.texts[symbol] == second.texts[symbol] for symbol in shared)
+
+
+def test_kernels_stay_small() -> None:
+    plan = gemm.plan(f32, 1, 512, 512, 512, False, False, Target.host())
+    assert len(plan.text) < 80_000
+    assert plan.workspace_bytes < 4 << 20
+
+
+def test_integers_have_no_matrix_kernel() -> None:
+    with pytest.raises(CompileError):
+        gemm.plan(i32, 1, 2, 3, 4, False, False, AVX2)
