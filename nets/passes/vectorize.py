@@ -2,7 +2,7 @@
 
 A loop of independent iterations becomes up to three loops: over several vectors at a time, over
 single vectors, and one vector for what is left, whose other lanes are idle (``nets.passes.widen``).
-``loop.reduce`` becomes loops whatever its body (``nets.passes.reduce_lanes``). Results do not
+``loop.reduce`` becomes loops whatever its body (``nets.passes.lane_tree``). Results do not
 depend on the number of lanes.
 """
 
