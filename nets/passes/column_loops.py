@@ -16,7 +16,7 @@ from nets.ir.core import Block, Operation, Value
 from nets.ir.types import BufferType
 from nets.ops.emitter import tensor_type
 from nets.passes.element_builder import ElementBuilder, Index
-from nets.passes.group import Group, arranged, reduced_index
+from nets.passes.group import Group, arranged, positions_in, reduced_index
 from nets.passes.loop_nests import (
     PARALLEL_TRIPS,
     PARALLEL_WORK,
@@ -78,15 +78,6 @@ def _rows_at_once(group: Group) -> int:
     return rows
 
 
-def _unflattened(position: int, sizes: Sequence[int]) -> tuple[Affine, ...]:
-    """The index of an element from its position in row-major order."""
-    places = []
-    for size in reversed(sizes):
-        places.append(Affine.of(position % size))
-        position //= size
-    return tuple(reversed(places))
-
-
 def _combine(s: ElementBuilder, op: Operation, total: Value | None, element: Value) -> Value:
     if total is None:
         return first_total(s, op, element)
@@ -105,8 +96,7 @@ def _lower_few_rows(s: ElementBuilder, group: Group) -> None:
 def _emit_few_rows(s: ElementBuilder, group: Group, kept: Index) -> None:
     space = group.space
     totals: dict[Operation, Value] = {}
-    for row in range(space.count(space.reduced)):
-        place = _unflattened(row, space.sizes(space.reduced))
+    for place in positions_in(space.sizes(space.reduced)):
         index = arranged(space, [(space.kept, kept), (space.reduced, place)])
         for op in group.reductions:
             totals[op] = _combine(s, op, totals.get(op), s.read(op.operands[0], index))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 from nets.ir.affine import Affine
 from nets.ir.core import Operation, Trait, Value
@@ -77,6 +78,11 @@ def arranged(space: Space, parts: Sequence[tuple[tuple[int, ...], Index]]) -> In
         for axis, position in zip(axes, positions, strict=True):
             index[axis] = position
     return tuple(index)
+
+
+def positions_in(sizes: Sequence[int]) -> list[Index]:
+    """Every index of a shape, in row-major order."""
+    return [tuple(map(Affine.of, place)) for place in product(*map(range, sizes))]
 
 
 def reduced_index(space: Space, shape: tuple[int, ...], kept: Index) -> Index:

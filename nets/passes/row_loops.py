@@ -20,7 +20,7 @@ from nets.ops.emitter import tensor_type
 from nets.ops.loop import ARG_COMBINERS, reduce_block, reduce_lanes
 from nets.ops.registry import OpDef
 from nets.passes.element_builder import ElementBuilder, Index
-from nets.passes.group import Group, arranged, is_reduced, reduced_index
+from nets.passes.group import Group, arranged, is_reduced, positions_in, reduced_index
 from nets.passes.loop_nests import (
     PARALLEL_TRIPS,
     PARALLEL_WORK,
@@ -33,12 +33,23 @@ from nets.passes.loop_nests import (
 from nets.passes.map_loops import emit_nest
 from nets.passes.row_plan import Phase, levels_of, plan_rows
 
+SHORT_ROW = 16
+"""Elements of a row that a straight-line body may hold; fewer than the lanes of the tree."""
+
+SHORT_ROW_WORK = 96
+"""Work that such a body may hold, for the sake of compile time."""
+
 
 def lower_rows(s: ElementBuilder, group: Group) -> None:
     """Loops that store the outputs of a ROW group."""
     space = group.space
     rows, length = space.count(space.outer), space.count(space.reduced)
     if rows == 0:
+        return
+    if _are_short(group):
+        emission = _Rows(s, group, splits_rows=False, is_private=True)
+        with s.group():
+            emit_nest(s, emission.outer, length * group.work, emission.emit)
         return
     is_big = rows * length * group.work >= PARALLEL_WORK
     shares_rows = is_big and rows >= PARALLEL_TRIPS
@@ -57,6 +68,20 @@ def lower_rows(s: ElementBuilder, group: Group) -> None:
         loop_over(s, body, 0, rows)
 
 
+def _are_short(group: Group) -> bool:
+    """Whether all elements of a row fit one straight-line body, which then runs on many rows.
+
+    Rows that are stored do not: the stores to one buffer would keep that from being vectorized.
+    """
+    length = group.space.count(group.space.reduced)
+    return (
+        1 < length <= SHORT_ROW
+        and length * group.work <= SHORT_ROW_WORK
+        and not group.full_outputs
+        and all(combiner_of(op) not in ARG_COMBINERS for op in group.reductions)
+    )
+
+
 def combiner_of(op: Operation) -> str:
     """The combiner of a reduction."""
     assert isinstance(op.definition, OpDef)
@@ -69,6 +94,24 @@ def first_total(s: ElementBuilder, op: Operation, element: Value) -> Value:
     if combiner_of(op) == "add" and element.type.dtype.is_float:
         return s.add(s.like(element, 0.0), element)
     return element
+
+
+def from_identity(s: ElementBuilder, op: Operation, total: Value) -> Value:
+    """A total combined from elements alone, as if from the identity on: no sum is −0."""
+    if combiner_of(op) != "add" or not total.type.dtype.is_float:
+        return total
+    return s.add(empty_result(s, op), total)
+
+
+def combine_by_halving(s: ElementBuilder, op: Operation, elements: Sequence[Value]) -> Value:
+    """The total of a few elements, one per lane, in the order of ``loop.reduce``."""
+    live = list(elements)
+    while len(live) > 1:
+        half = 1 << ((len(live) - 1).bit_length() - 1)
+        pairs = zip(live, live[half:], strict=False)
+        merged = [s.binary(combiner_of(op), x, y) for x, y in pairs]
+        live = merged + live[len(merged) : half]
+    return from_identity(s, op, live[0])
 
 
 def empty_result(s: ElementBuilder, op: Operation) -> Value:
@@ -131,6 +174,8 @@ class _Rows:
                 self._emit_stores(phase.stores)
             elif self.length <= 1:
                 self._reduce_directly(phase)
+            elif _are_short(self.group):
+                self._reduce_straight(phase.reductions)
             else:
                 stores: Sequence[Value] = phase.stores
                 for reductions in self._batches(phase.reductions):
@@ -242,6 +287,18 @@ class _Rows:
             s.define(op.result, self.outer.index, scalar)
         if self.length:
             self._store(phase.stores, place)
+
+    def _reduce_straight(self, reductions: Sequence[Operation]) -> None:
+        """Every element of the row one after the other, without a loop."""
+        space = self.space
+        indices = [
+            arranged(space, [(space.outer, self.outer.index), (space.reduced, place)])
+            for place in positions_in(space.sizes(space.reduced))
+        ]
+        for op in reductions:
+            elements = [self.s.read(op.operands[0], index) for index in indices]
+            total = combine_by_halving(self.s, op, elements)
+            self.s.define(op.result, self.outer.index, total)
 
     def _emit_stores(self, stores: Sequence[Value]) -> None:
         inner = self._inner()

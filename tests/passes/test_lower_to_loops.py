@@ -96,7 +96,7 @@ def test_positions(name: str, axis: int) -> None:
 
 
 def test_axes_of_size_one_split_no_run() -> None:
-    p = Program(tensor(4, 1, 6), tensor(6, 1))
+    p = Program(tensor(4, 1, 6), tensor(20, 1))
     loops = check(p.done(p.b.sum(p.arguments[0], (0, 2)), p.b.sum(p.arguments[1], (0,))))
     assert len(operations(loops, "loop.reduce")) == 2
     assert not operations(loops, "loop.alloc")
@@ -129,6 +129,29 @@ def test_columns_with_what_feeds_and_follows(rows: int) -> None:
     square = p.b.sum(p.b.mul(y, y), (0,))
     loops = check(p.done(y, p.b.sub(bias, total), square), "fuse")
     assert len(operations(loops, "loop.tree_combine")) == (2 if rows > 16 else 0)
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (3, 4), (3, 40), (3, 2000), (4, 3), (40, 3)])
+def test_no_sum_is_minus_zero(shape: tuple[int, int]) -> None:
+    p = Program(tensor(*shape))
+    (x,) = p.arguments
+    loops = run_passes(
+        p.done(p.b.sum(x, (0,)), p.b.sum(x, (1,)), p.b.sum(x, (0, 1))), "lower_to_loops"
+    )
+    for total in run_loops(loops, [np.full(shape, -0.0, np.float32)]):
+        assert not np.signbit(total).any()
+
+
+@pytest.mark.usefixtures("_sharing")
+@pytest.mark.parametrize("shape", [(40, 10), (300, 3), (5, 16), (2, 2, 5)])
+def test_short_rows_have_no_loop_of_their_own(shape: tuple[int, ...]) -> None:
+    p = Program(tensor(*shape))
+    (x,) = p.arguments
+    axis = len(shape) - 1
+    total = p.b.sum(x, (axis,))
+    largest = p.b.emit("reduce_max", x, axes=(axis,))
+    loops = check(p.done(p.b.add(total, largest), p.b.sum(p.b.mul(x, x), (axis,))), "fuse")
+    assert not operations(loops, "loop.reduce")
 
 
 @pytest.mark.usefixtures("_sharing")
