@@ -675,7 +675,7 @@ def test_indices_that_are_refused() -> None:
         with pytest.raises(DTypeError):
             t[key]
     with pytest.raises(NetsError):
-        t[True]
+        t[True, 0]
     with pytest.raises(NetsError):
         t[np.array([True, False])]
     with pytest.raises(ShapeError):

@@ -18,7 +18,7 @@ from nets.frontend.dispatch import (
 )
 from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
-from nets.ir.types import bool_
+from nets.ir.types import bool_, i8
 
 
 def add(x: TensorLike, y: TensorLike) -> Tensor:
@@ -47,13 +47,21 @@ def divide(x: TensorLike, y: TensorLike) -> Tensor:
 
 
 def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
-    """The floor of the quotient; integers by zero give 0."""
-    return elementwise("floor_divide", x, y)
+    """The floor of the quotient; integers by zero give 0. Bools are taken as int8."""
+    return _counting("floor_divide", x, y)
 
 
 def remainder(x: TensorLike, y: TensorLike) -> Tensor:
     """What floor_divide leaves, with the sign of y; integers by zero give 0."""
-    return elementwise("remainder", x, y)
+    return _counting("remainder", x, y)
+
+
+def _counting(name: str, x: TensorLike, y: TensorLike) -> Tensor:
+    """An op on numbers; two bools, which it does not take, become int8, as in NumPy."""
+    operands = promote(x, y)
+    if operands[0].type.dtype.is_bool:
+        operands = [cast(operand, i8) for operand in operands]
+    return apply(name, *broadcast(*operands))
 
 
 def pow(x: TensorLike, y: TensorLike) -> Tensor:
@@ -63,7 +71,7 @@ def pow(x: TensorLike, y: TensorLike) -> Tensor:
     tensor to a negative Python int, whose value is no integer.
     """
     if not is_scalar(y) or isinstance(y, bool):
-        return elementwise("power", x, y)
+        return _counting("power", x, y)
     base, exponent = promote(x, y)
     if y == 1 or y == 2:
         return base if y == 1 else apply("multiply", base, base)
@@ -163,10 +171,11 @@ def bitwise_invert(x: TensorLike) -> Tensor:
 
 
 def bitwise_left_shift(x: TensorLike, y: TensorLike) -> Tensor:
-    """x shifted up by y bits; 0 where y is negative or not below the width."""
-    return elementwise("bitwise_left_shift", x, y)
+    """x shifted up by y bits; 0 where y is negative or not below the width. Bools are taken as
+    int8."""
+    return _counting("bitwise_left_shift", x, y)
 
 
 def bitwise_right_shift(x: TensorLike, y: TensorLike) -> Tensor:
-    """x shifted down by y bits, keeping its sign."""
-    return elementwise("bitwise_right_shift", x, y)
+    """x shifted down by y bits, keeping its sign. Bools are taken as int8."""
+    return _counting("bitwise_right_shift", x, y)

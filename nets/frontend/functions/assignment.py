@@ -59,9 +59,9 @@ def updated(x: Tensor, key: Any, value: TensorLike) -> Tensor:
     else:
         new = cast(as_tensor(value), x.type.dtype)
     mask = _mask(x, key)
-    if mask is not None and new.ndim <= x.ndim - mask.ndim:
+    if mask is not None and (not mask.ndim or new.ndim <= x.ndim - mask.ndim):
         every = reshape(mask, (*mask.shape, *(1,) * (x.ndim - mask.ndim)))
-        return apply("select", expand(every, x.shape), broadcast_to(new, x.shape), x)
+        return apply("select", expand(every, x.shape), _filling(new, x.shape), x)
     entries = normal_key(key, x.shape)
     if any(isinstance(entry, Picks) for entry in entries):
         return _picked(x, entries, new)
@@ -70,7 +70,9 @@ def updated(x: Tensor, key: Any, value: TensorLike) -> Tensor:
 
 def _mask(x: Tensor, key: Any) -> Tensor | None:
     """The key as a bool tensor over the first axes of x, if it is one."""
-    if not isinstance(key, (Tensor, np.ndarray)) or key.dtype != np.bool_:
+    if isinstance(key, bool):
+        key = np.bool_(key)
+    if not isinstance(key, (Tensor, np.ndarray, np.bool_)) or key.dtype != np.bool_:
         return None
     return as_tensor(key) if x.shape[: key.ndim] == tuple(key.shape) else None
 
@@ -84,7 +86,7 @@ def _ranged(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
     sizes = iter(counts)
     shape = [1 if isinstance(e, NewAxis) else next(sizes) for e in entries]
     kept = tuple(n for n, e in zip(shape, entries, strict=True) if not isinstance(e, Whole))
-    value = reshape(broadcast_to(value, kept), tuple(counts))
+    value = reshape(_filling(value, kept), tuple(counts))
     if 0 in counts:
         return x
     written = None
@@ -98,6 +100,14 @@ def _ranged(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
         here = expand(here, x.shape)
         written = here if written is None else apply("bitwise_and", written, here)
     return value if written is None else apply("select", written, value, x)
+
+
+def _filling(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The value broadcast to the places it goes to; it may have more axes of size 1 in front."""
+    extra = value.ndim - len(shape)
+    if extra > 0 and set(value.shape[:extra]) == {1}:
+        value = reshape(value, value.shape[extra:])
+    return broadcast_to(value, shape)
 
 
 def _on_axes(entries: Sequence[Entry]) -> list[Entry]:
@@ -138,7 +148,7 @@ def _picked(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
         traced = getitem(every, tuple(map(_numpy_key, entries)))
         shape = traced.shape
         writer = _traced_writer(flatten(traced), x.size)
-    value = flatten(broadcast_to(value, shape))
+    value = flatten(_filling(value, shape))
     if not value.size:
         return x
     chosen = apply("gather", value, writer.clip(0), axis=0)

@@ -107,14 +107,14 @@ def _expanded(item: Any) -> list[Any]:
         return [item]
     if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
         return [int(item)]
-    if isinstance(item, (bool, np.bool_)):
-        raise UnsupportedObjectError("a bool is not an index", user_location())
-    if isinstance(item, (list, np.ndarray)) and not np.size(item):
-        item = np.zeros(np.shape(item), np.int64)
     array = _known(item)
     if array is None:
         return [_picks_of_traced(item)]
+    if isinstance(item, list) and not array.size:
+        array = array.astype(np.int64)
     if array.dtype.kind == "b":
+        if not array.ndim:
+            raise UnsupportedObjectError("a single bool is no index beside others", user_location())
         found = np.nonzero(array)
         return [_picks(at, n) for at, n in zip(found, array.shape, strict=True)]
     if array.dtype.kind not in "iu":
@@ -196,6 +196,8 @@ def getitem(x: TensorLike, key: Any) -> Tensor:
     be a NumPy array. The gradient is added at the positions read.
     """
     tensor = as_tensor(x)
+    if (chosen := _single_bool(key)) is not None:
+        tensor, key = reshape(tensor, (1, *tensor.shape)), chosen.reshape(1)
     entries = normal_key(key, tensor.shape)
     if any(isinstance(e, Picks) for e in entries):
         # Beside integer arrays, whole numbers count as such, as in NumPy.
@@ -209,6 +211,12 @@ def getitem(x: TensorLike, key: Any) -> Tensor:
         others = [axis for axis in range(part.ndim) if axis not in picked]
         part, picked = permute_dims(part, [*picked, *others]), list(range(len(picked)))
     return _gathered(part, picked[0], indices)
+
+
+def _single_bool(key: Any) -> Array | None:
+    """A key that is one bool: it picks all of a tensor, or nothing, along a new first axis."""
+    is_bool = isinstance(key, bool) or getattr(key, "dtype", None) == np.bool_
+    return _known(key) if is_bool and not np.ndim(key) else None
 
 
 def slice_(x: TensorLike, key: Any) -> Tensor:

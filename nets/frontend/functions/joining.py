@@ -10,7 +10,7 @@ import numpy as np
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.conversion import integer_of
-from nets.frontend.dispatch import TensorLike, apply, as_tensor, expand, promote, shape_text
+from nets.frontend.dispatch import TensorLike, apply, as_tensor, cast, expand, promote, shape_text
 from nets.frontend.functions.reduction import normal_axes
 from nets.frontend.functions.shape import (
     expand_dims,
@@ -76,13 +76,13 @@ def split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor
 
 
 def pad(x: TensorLike, pad_width: Any, constant_values: TensorLike = 0) -> Tensor:
-    """x with constant elements before and after it on each axis.
+    """x with constant elements, in its dtype, before and after it on each axis.
 
     ``pad_width`` is one number, one (before, after) pair, or one such pair per axis.
     """
     tensor = as_tensor(x)
     low, high = _widths(pad_width, tensor)
-    value, tensor = promote(constant_values, tensor)
+    value = cast(as_tensor(constant_values), tensor.type.dtype)
     if value.ndim:
         raise ShapeError("pad takes one constant value for all sides", user_location())
     return apply("pad", tensor, value, low=low, high=high)

@@ -10,12 +10,12 @@ from nets.errors import ShapeError
 from nets.frontend.dispatch import (
     TensorLike,
     apply,
-    as_tensor,
     expand,
     joined_shape,
     promote,
     shape_text,
 )
+from nets.frontend.functions import reduction
 from nets.frontend.functions.arithmetic import multiply
 from nets.frontend.functions.shape import normal_axis, permute_dims, reshape, shape_of
 from nets.frontend.scope import user_location
@@ -103,6 +103,9 @@ def _pairs(axes: int | Sequence[Any], a: Tensor, b: Tensor) -> tuple[list[int], 
 
 
 def vecdot(x: TensorLike, y: TensorLike, axis: int = -1) -> Tensor:
-    """Sum of products along one axis of both."""
-    product = multiply(as_tensor(x), as_tensor(y))
-    return product.sum(axis)
+    """Sum of products along one axis of both, in the dtype they promote to; of bools, whether
+    any product is true."""
+    product = multiply(x, y)
+    if product.type.dtype.is_bool:
+        return product.any(axis)
+    return reduction.sum(product, axis, dtype=product.dtype)
