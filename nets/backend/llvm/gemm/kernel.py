@@ -1,9 +1,9 @@
 """The microkernel: a tile of C in registers, one rank-1 update per step of k.
 
 Each step loads ``vectors`` vectors of a row of B, broadcasts one element of A per row, and makes
-``rows · vectors`` fused multiply-additions. The strides are constants of the kernel, so that every
-address is a pointer that moves by a constant plus an immediate. Each element of C is one chain of
-``llvm.fma`` in k order, which is all that its bits depend on.
+``rows · vectors`` fused multiply-additions. Each element of C is one chain of ``llvm.fma`` in k
+order, which is all that its bits depend on. The strides come with the call, so that products of
+many shapes share one kernel.
 """
 
 from __future__ import annotations
@@ -16,24 +16,28 @@ from nets.ir.types import DType
 UNROLL: Final = 2
 """Steps of k per round of the main loop."""
 
+_PARAMETERS: Final = (
+    "ptr %a, i64 %a_stride, ptr %b, i64 %b_stride, ptr %c, i64 %c_stride, i64 %k, i1 %add"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
     """One microkernel: C[rows, columns] (+)= Σ_k A[r, k] · B[k, c].
 
-    ``a_row`` and ``a_step`` are the distances (in elements) of rows and of k in A, ``b_step`` that
-    of k in B. ``columns`` may end inside the last vector; then C is masked there, and B too unless
-    it is ``packed`` (aligned to whole vectors and padded). ``adds`` says that the kernel can also
-    add to C, as a later k-block does. With ``even``, k is a multiple of `UNROLL` in every call.
+    A lies ``a_by_rows`` (its rows contiguous, ``a_stride`` bytes apart) or by columns (its steps
+    contiguous, ``a_stride`` bytes apart). B's steps are ``b_stride`` bytes apart, or ``packed``:
+    one after the other, aligned, padded to whole vectors. ``columns`` may end inside the last
+    vector; then C is masked there, and B too unless it is packed. ``adds`` says that the kernel
+    can also add to C, as a later k-block does. With ``even``, k is a multiple of `UNROLL` in every
+    call.
     """
 
     dtype: DType
     lanes: int
     rows: int
     columns: int
-    a_row: int
-    a_step: int
-    b_step: int
+    a_by_rows: bool
     packed: bool
     adds: bool
     even: bool
@@ -44,18 +48,21 @@ class Kernel:
 
     @property
     def symbol(self) -> str:
-        strides = f"{self.a_row}_{self.a_step}_{self.b_step}"
-        flags = "p" * self.packed + "a" * self.adds + "e" * self.even
-        return f"nets_gemm_{self.dtype}x{self.lanes}_{self.rows}x{self.columns}_{strides}{flags}"
+        flags = "nt"[not self.a_by_rows] + "p" * self.packed + "a" * self.adds + "e" * self.even
+        return f"nets_gemm_{self.dtype}x{self.lanes}_{self.rows}x{self.columns}_{flags}"
 
     def text(self) -> str:
-        """``void (ptr a, ptr b, ptr c, i64 c_row, i64 k, i1 add)``; c_row in bytes."""
+        """``void (ptr a, i64 a_stride, ptr b, i64 b_stride, ptr c, i64 c_stride, i64 k, i1 add)``.
+
+        Strides are in bytes; c_stride is that of the rows of C.
+        """
         return _Writer(self).write()
 
 
 class _Writer:
     def __init__(self, kernel: Kernel) -> None:
         self.k = kernel
+        self.size = kernel.dtype.itemsize
         self.scalar = "float" if kernel.dtype.itemsize == 4 else "double"
         self.suffix = f"v{kernel.lanes}{kernel.dtype}"
         self.type = f"<{kernel.lanes} x {self.scalar}>"
@@ -67,25 +74,28 @@ class _Writer:
 
     def write(self) -> str:
         self.lines = [
-            f"define internal void @{self.k.symbol}(ptr %a, ptr %b, ptr %c, i64 %c_row, i64 %k, "
-            "i1 %add) noinline nounwind {",
+            f"define internal void @{self.k.symbol}({_PARAMETERS}) noinline nounwind {{",
             "entry:",
         ]
-        self._c_rows()
+        self._rows("c", "%c", "%c_stride")
+        for r in range(self.k.rows):
+            self.lines.append(f"  call void @llvm.prefetch.p0(ptr %c{r}, i32 1, i32 3, i32 1)")
+        # Where A is at: an offset into each of its rows, or a pointer to the step.
+        a_type, a_start = ("i64", "0") if self.k.a_by_rows else ("ptr", "%a")
+        if self.k.a_by_rows:
+            self._rows("a", "%a", "%a_stride")
         zero = {f"{r}_{v}": "zeroinitializer" for r, v in self.tile}
         self.lines += [
             f"  %rounds = lshr i64 %k, {UNROLL.bit_length() - 1}",
             "  %any = icmp ne i64 %rounds, 0",
             "  br i1 %any, label %main, label %joined",
         ]
-        self._loop("main", "joined", "entry", UNROLL, "%rounds", ("%a", "%b"), zero)
+        self._loop("main", "joined", "entry", UNROLL, "%rounds", (a_start, "%b"), zero)
         tile = self._join("joined", "j", "entry", "main", zero)
         if not self.k.even:
-            for name in ("a", "b"):
-                self.lines.append(
-                    f"  %{name}j = phi ptr [ %{name}, %entry ], [ %main_{name}n, %main ]"
-                )
             self.lines += [
+                f"  %aj = phi {a_type} [ {a_start}, %entry ], [ %main_a{UNROLL}, %main ]",
+                f"  %bj = phi ptr [ %b, %entry ], [ %main_b{UNROLL}, %main ]",
                 f"  %single = and i64 %k, {UNROLL - 1}",
                 "  %some = icmp ne i64 %single, 0",
                 "  br i1 %some, label %rest, label %end",
@@ -94,6 +104,12 @@ class _Writer:
             tile = self._join("end", "e", "joined", "rest", tile)
         self._store(tile)
         return "\n".join([*self.lines, "}", ""])
+
+    def _rows(self, word: str, first: str, stride: str) -> None:
+        """The addresses of the rows of A or C."""
+        self.lines.append(f"  %{word}0 = getelementptr i8, ptr {first}, i64 0")
+        for r in range(1, self.k.rows):
+            self.lines.append(f"  %{word}{r} = getelementptr i8, ptr %{word}{r - 1}, i64 {stride}")
 
     def _join(
         self, label: str, letter: str, skipped: str, loop: str, start: dict[str, str]
@@ -107,14 +123,6 @@ class _Writer:
             self.lines.append(f"  {joined[at]} = phi {self.type} {edges}")
         return joined
 
-    def _c_rows(self) -> None:
-        """The addresses of the rows of C, asked for early."""
-        self.lines.append("  %c0 = getelementptr i8, ptr %c, i64 0")
-        for r in range(1, self.k.rows):
-            self.lines.append(f"  %c{r} = getelementptr i8, ptr %c{r - 1}, i64 %c_row")
-        for r in range(self.k.rows):
-            self.lines.append(f"  call void @llvm.prefetch.p0(ptr %c{r}, i32 1, i32 3, i32 1)")
-
     def _loop(
         self,
         name: str,
@@ -122,61 +130,67 @@ class _Writer:
         before: str,
         unroll: int,
         rounds: str,
-        pointers: tuple[str, str],
+        cursors: tuple[str, str],
         start: dict[str, str],
     ) -> None:
-        """One loop over k; it leaves ``%name_n<r>_<v>``, ``%name_an`` and ``%name_bn``."""
-        k, size = self.k, self.k.dtype.itemsize
+        """One loop over k; it leaves ``%name_n<r>_<v>`` and the cursors ``%name_a<unroll>``, b."""
         out = self.lines
+        types = "i64" if self.k.a_by_rows else "ptr", "ptr"
         out.append(f"{name}:")
         out.append(f"  %{name}_i = phi i64 [ {rounds}, %{before} ], [ %{name}_in, %{name} ]")
-        for letter, first in zip("ab", pointers, strict=True):
-            out.append(
-                f"  %{name}_{letter} = phi ptr [ {first}, %{before} ], "
-                f"[ %{name}_{letter}n, %{name} ]"
-            )
+        for letter, type, first in zip("ab", types, cursors, strict=True):
+            edges = f"[ {first}, %{before} ], [ %{name}_{letter}{unroll}, %{name} ]"
+            out.append(f"  %{name}_{letter}0 = phi {type} {edges}")
         current = {}
         for at, value in start.items():
             current[at] = f"%{name}_c{at}"
-            out.append(
-                f"  %{name}_c{at} = phi {self.type} [ {value}, %{before} ], "
-                f"[ %{name}_n{at}, %{name} ]"
-            )
+            edges = f"[ {value}, %{before} ], [ %{name}_n{at}, %{name} ]"
+            out.append(f"  %{name}_c{at} = phi {self.type} {edges}")
         for step in range(unroll):
-            last = step == unroll - 1
-            for v in range(k.vectors):
-                self._load_b(f"%{name}_b{step}_{v}", f"%{name}_b", step, v)
-            for r in range(k.rows):
-                splat = self._splat_a(f"%{name}_a{step}_{r}", f"%{name}_a", step, r)
-                for v in range(k.vectors):
-                    at = f"{r}_{v}"
-                    new = f"%{name}_n{at}" if last else f"%{name}_s{step}_{at}"
-                    out.append(
-                        f"  {new} = call {self.type} @llvm.fma.{self.suffix}({self.type} {splat}, "
-                        f"{self.type} %{name}_b{step}_{v}, {self.type} {current[at]})"
-                    )
-                    current[at] = new
+            word = f"{name}_n" if step == unroll - 1 else f"{name}_s{step}_"
+            current = self._step(name, step, word, current)
         out += [
-            f"  %{name}_an = getelementptr i8, ptr %{name}_a, i64 {unroll * k.a_step * size}",
-            f"  %{name}_bn = getelementptr i8, ptr %{name}_b, i64 {unroll * k.b_step * size}",
             f"  %{name}_in = sub i64 %{name}_i, 1",
             f"  %{name}_more = icmp ne i64 %{name}_in, 0",
             f"  br i1 %{name}_more, label %{name}, label %{after}",
         ]
 
-    def _load_b(self, name: str, pointer: str, step: int, v: int) -> None:
-        k, size = self.k, self.k.dtype.itemsize
-        offset = (step * k.b_step + v * k.lanes) * size
-        self.lines.append(f"  {name}p = getelementptr i8, ptr {pointer}, i64 {offset}")
-        if k.packed:
-            align = k.lanes * size
-            self.lines.append(f"  {name} = load {self.type}, ptr {name}p, align {align}")
+    def _step(self, name: str, step: int, word: str, tile: dict[str, str]) -> dict[str, str]:
+        """One step of k: the tile after it, and the cursors of the next."""
+        a, b = f"%{name}_a{step}", f"%{name}_b{step}"
+        rows = [f"{b}_{v}" for v in range(self.k.vectors)]
+        for v, row in enumerate(rows):
+            self._load_b(row, b, v)
+        after = {}
+        for r in range(self.k.rows):
+            splat = self._splat_a(f"{a}_{r}", a, r)
+            for v, row in enumerate(rows):
+                at = f"{r}_{v}"
+                after[at] = f"%{word}{at}"
+                self.lines.append(
+                    f"  {after[at]} = call {self.type} @llvm.fma.{self.suffix}({self.type} "
+                    f"{splat}, {self.type} {row}, {self.type} {tile[at]})"
+                )
+        if self.k.a_by_rows:
+            self.lines.append(f"  %{name}_a{step + 1} = add i64 {a}, {self.size}")
+        else:
+            self.lines.append(f"  %{name}_a{step + 1} = getelementptr i8, ptr {a}, i64 %a_stride")
+        packed = self.k.vectors * self.k.lanes * self.size
+        distance = packed if self.k.packed else "%b_stride"
+        self.lines.append(f"  %{name}_b{step + 1} = getelementptr i8, ptr {b}, i64 {distance}")
+        return after
+
+    def _load_b(self, name: str, cursor: str, v: int) -> None:
+        bytes_ = self.k.lanes * self.size
+        self.lines.append(f"  {name}p = getelementptr i8, ptr {cursor}, i64 {v * bytes_}")
+        if self.k.packed:
+            self.lines.append(f"  {name} = load {self.type}, ptr {name}p, align {bytes_}")
         else:
             self._load(name, f"{name}p", v)
 
     def _load(self, name: str, pointer: str, v: int) -> None:
         """A vector of the user's memory, masked where it is the last and not whole."""
-        size = self.k.dtype.itemsize
+        size = self.size
         if self.tail and v == self.k.vectors - 1:
             self.lines.append(
                 f"  {name} = call {self.type} @llvm.masked.load.{self.suffix}.p0(ptr {pointer}, "
@@ -185,15 +199,15 @@ class _Writer:
         else:
             self.lines.append(f"  {name} = load {self.type}, ptr {pointer}, align {size}")
 
-    def _splat_a(self, name: str, pointer: str, step: int, r: int) -> str:
-        k, size = self.k, self.k.dtype.itemsize
-        offset = (step * k.a_step + r * k.a_row) * size
+    def _splat_a(self, name: str, cursor: str, r: int) -> str:
+        """Element r of the step in every lane."""
+        base, offset = (f"%a{r}", cursor) if self.k.a_by_rows else (cursor, str(r * self.size))
         self.lines += [
-            f"  {name}p = getelementptr i8, ptr {pointer}, i64 {offset}",
-            f"  {name}s = load {self.scalar}, ptr {name}p, align {size}",
+            f"  {name}p = getelementptr i8, ptr {base}, i64 {offset}",
+            f"  {name}s = load {self.scalar}, ptr {name}p, align {self.size}",
             f"  {name}i = insertelement {self.type} poison, {self.scalar} {name}s, i64 0",
             f"  {name} = shufflevector {self.type} {name}i, {self.type} poison, "
-            f"<{k.lanes} x i32> zeroinitializer",
+            f"<{self.k.lanes} x i32> zeroinitializer",
         ]
         return name
 
@@ -215,11 +229,11 @@ class _Writer:
         self._store_rows("o", tile)
 
     def _c_address(self, word: str, r: int, v: int) -> None:
-        offset = v * self.k.lanes * self.k.dtype.itemsize
+        offset = v * self.k.lanes * self.size
         self.lines.append(f"  %{word}{r}_{v}p = getelementptr i8, ptr %c{r}, i64 {offset}")
 
     def _store_rows(self, word: str, tile: dict[str, str]) -> None:
-        size = self.k.dtype.itemsize
+        size = self.size
         for r, v in self.tile:
             self._c_address(word, r, v)
             value, pointer = f"{self.type} {tile[f'{r}_{v}']}", f"%{word}{r}_{v}p"

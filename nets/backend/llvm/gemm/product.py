@@ -110,7 +110,7 @@ class Product:
     ) -> None:
         """The loops over blocks of k, of columns and of rows."""
         blocking, block = self.blocking, K_BLOCK[self.dtype]
-        packed_a = "%workspace"
+        size, packed_a = self.dtype.itemsize, "%workspace"
         packed_b = nest.offset("%workspace", self.a_bytes, "i8")
         with nest.loop(0, self.k, block) as p:
             depth = nest.least(nest.subtract(self.k, p), block)
@@ -130,10 +130,10 @@ class Product:
                             at = nest.add(nest.multiply(i, self.n), j)
                             c = offset(nest, out, at, self.dtype)
                             kernel = self._kernel(height, width)
-                            row_bytes = self.n * self.dtype.itemsize
                             nest.line(
-                                f"call void @{self._use(kernel)}(ptr {a}, ptr {b}, ptr {c}, "
-                                f"i64 {row_bytes}, i64 {depth}, i1 {add})"
+                                f"call void @{self._use(kernel)}(ptr {a}, i64 {self._a_stride}, "
+                                f"ptr {b}, i64 {self.n * size}, ptr {c}, i64 {self.n * size}, "
+                                f"i64 {depth}, i1 {add})"
                             )
 
     def _pieces(
@@ -158,25 +158,22 @@ class Product:
         return part.symbol
 
     def _kernel(self, rows: int, columns: int) -> Kernel:
-        blocking = self.blocking
-        if not self.transpose_x:
-            a_row, a_step = (self.depth if blocking.pack_a else self.k), 1
-        else:
-            a_row, a_step = 1, (blocking.rows if blocking.pack_a else self.m)
-        vectors = -(-columns // blocking.lanes)
-        b_step = vectors * blocking.lanes if blocking.pack_b else self.n
         return Kernel(
             self.dtype,
-            blocking.lanes,
+            self.blocking.lanes,
             rows,
             columns,
-            a_row,
-            a_step,
-            b_step,
-            packed=blocking.pack_b,
+            a_by_rows=not self.transpose_x,
+            packed=self.blocking.pack_b,
             adds=self.k > K_BLOCK[self.dtype],
             even=self.k % UNROLL == 0,
         )
+
+    @property
+    def _a_stride(self) -> int:
+        """Bytes between rows of A, or between its steps where it lies by columns."""
+        packed, loose = (self.blocking.rows, self.m) if self.transpose_x else (self.depth, self.k)
+        return (packed if self.blocking.pack_a else loose) * self.dtype.itemsize
 
     # Where the operands are, and how they get there. Panels are `depth` · width elements long.
     def _a(self, nest: Nest, x: str, packed: str, p: Count, i0: Count, i: Count) -> str:
