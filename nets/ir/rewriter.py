@@ -23,6 +23,7 @@ from nets.ir.core import (
     OpDefinition,
     Operation,
     Region,
+    Trait,
     Value,
 )
 
@@ -34,13 +35,18 @@ CHANGES_PER_OPERATION: Final = 64
 
 
 def rewrite(
-    function: Function, patterns: Mapping[str, Sequence[Pattern]], every: Sequence[Pattern] = ()
+    function: Function,
+    patterns: Mapping[str, Sequence[Pattern]],
+    every: Sequence[Pattern] = (),
+    *,
+    into_isolated: bool = True,
 ) -> bool:
     """Apply patterns by the name of the operation, and ``every`` to all; whether any fitted.
 
+    With ``into_isolated`` false the regions of isolated operations are left as they are.
     PassError where the patterns do not come to an end.
     """
-    rewriter = Rewriter(function)
+    rewriter = Rewriter(function, into_isolated)
     limit = CHANGES_PER_OPERATION * (rewriter.pending + 16)
     changes = 0
     while (op := rewriter.next()) is not None:
@@ -59,8 +65,9 @@ class Rewriter:
     ``builder`` inserts before the operation that is being looked at, with its location.
     """
 
-    def __init__(self, function: Function) -> None:
-        self._list: deque[Operation] = deque(function.walk())
+    def __init__(self, function: Function, into_isolated: bool = True) -> None:
+        left = set() if into_isolated else _inside_isolated(function)
+        self._list: deque[Operation] = deque(op for op in function.walk() if op not in left)
         self._listed: set[Operation] = set(self._list)
         self.builder: Builder = _Reporting(function.body, self)
 
@@ -117,6 +124,11 @@ class Rewriter:
         for maker in makers:
             self.look_at(maker)
         self.look_at(op)
+
+
+def _inside_isolated(function: Function) -> set[Operation]:
+    isolated = (op for op in function.walk() if op.has(Trait.ISOLATED))
+    return {inner for op in isolated for inner in op.walk_regions()}
 
 
 class _Reporting(Builder):

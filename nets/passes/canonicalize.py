@@ -25,9 +25,10 @@ def canonicalize(function: Function, options: Options) -> Function:
 
     Requires: tensor IR.
     Ensures: the same results, bit for bit but for the powers named in their rule; constants are
-    the second operand of commutative ops; what is no longer used is left for dce.
+    the second operand of commutative ops; what is no longer used is left for dce. Fusions
+    are as they were, for what is in one has been chosen to share its loops.
     """
-    rewrite(function, RULES, (_constant_second, *_EVERY))
+    rewrite(function, RULES, (_constant_second, *_EVERY), into_isolated=False)
     return function
 
 

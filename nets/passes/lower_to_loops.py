@@ -75,7 +75,7 @@ class _FunctionLowering:
                 self._lower(op)
         self._store_remaining_outputs()
         self.s.emit("return")
-        for operand in self.transposed:
+        for operand in reversed(self.transposed):  # one may read another
             self.s.builder.location = operand.op.location
             operand.settle(self.s, self._fill)
         inputs = len(self.function.arguments)
