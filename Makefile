@@ -22,8 +22,9 @@ types: $(VENV)/.test
 unit: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2
 
-bench: $(VENV)/.demo
-	$(BIN)/python -m benchmarks
+# JAX and PyTorch take part where they are installed: see benchmarks/__init__.py.
+bench: $(VENV)/.bench
+	$(BIN)/python -m nets bench --json build/bench.json --svg build/bench.svg
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +38,10 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml setup.py $(RUNTIME)
 $(VENV)/.test: $(BIN)/python pyproject.toml setup.py $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[demo,test]"
 	touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
+	touch $@
 
 clean:
 	rm -rf $(VENV) build nets/_runtime*.so nets/_runtime*.c *.egg-info

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 
 from nets.errors import NetsError
-from nets.tools import info, opt
+from nets.tools import bench, info, opt
 from nets.tools.usage import UsageError
 
-COMMANDS = (info, opt)
+COMMANDS = (info, opt, bench)
 """Each adds its parser with ``add_command``; the parser's default ``run`` does the work."""
 
 

@@ -1,0 +1,100 @@
+"""What a run says: rows of the table in the terminal, and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import Machine
+from benchmarks.rounds import Measured
+from benchmarks.workload import Workload
+
+NAME, CELL = 22, 10
+
+
+def row(
+    workload: Workload, times: Mapping[str, Measured], failed: Mapping[str, str], limits: Machine
+) -> dict[str, Any]:
+    """The row of one workload: times in seconds, ratio of the best peer, part of the bound."""
+    bound = workload.bound
+    least = limits.bound_seconds(bound.flops, bound.dtype, bound.reads, bound.writes)
+    peers = {name: time.median for name, time in times.items() if name != "nets"}
+    best = min(peers, key=peers.__getitem__, default=None)
+    mine = times["nets"].median if "nets" in times else None
+    return {
+        "workload": workload.name,
+        "what": workload.what,
+        "threads": limits.threads,
+        "unit": "s",
+        "systems": {name: time.as_json() for name, time in times.items()},
+        "failed": dict(failed),
+        "best_peer": best,
+        "ratio": peers[best] / mine if best and mine else None,
+        "bound": least,
+        "of_bound": least / mine if mine and least else None,
+        "tolerance": workload.tolerance,
+    }
+
+
+def print_head(found: Mapping[str, Any]) -> None:
+    machine = found["machine"]
+    print(f"{machine['cpu']}, {machine['cpus']} CPUs, load {machine['load_before']}")
+    print(", ".join(f"{name} {version}" for name, version in found["versions"].items()))
+
+
+def print_limits(limits: Machine) -> None:
+    """One line: what the CPU does at most."""
+    rates = ", ".join(f"{dtype} {rate / 1e9:.0f} GF/s" for dtype, rate in limits.flops.items())
+    levels = ", ".join(
+        f"{name} {level.read / 1e9:.0f}/{level.copy / 1e9:.0f}"
+        for name, level in limits.levels.items()
+    )
+    print(f"\n{limits.threads} thread(s): {rates}; GB/s read/copy: {levels}")
+
+
+def print_columns(systems: Sequence[str]) -> None:
+    cells = "".join(f"{name:>{CELL}}" for name in systems)
+    print(f"{'workload':<{NAME}}{cells}{'ratio':>7} {'bound':>6} {'spread':>7}")
+
+
+def print_row(row: Mapping[str, Any], systems: Sequence[str]) -> None:
+    """Times, best peer / nets, the part of the bound nets reaches, spread of nets' samples."""
+    times = row["systems"]
+    cells = "".join(f"{cell(times.get(name), row['unit']):>{CELL}}" for name in systems)
+    ratio = f"{row['ratio']:.2f}" if row["ratio"] else "-"
+    part = f"{row['of_bound']:.0%}" if row.get("of_bound") else "-"
+    print(f"{row['workload']:<{NAME}}{cells}{ratio:>7} {part:>6} {spread(times):>7}", flush=True)
+    for name, why in row["failed"].items():
+        print(f"  {name}: {why.strip().splitlines()[-1]}")
+
+
+def cell(time: Mapping[str, Any] | None, unit: str) -> str:
+    """A median for people."""
+    if time is None:
+        return "-"
+    return quantity(time["median"], unit)
+
+
+def quantity(value: float, unit: str) -> str:
+    """Seconds or bytes with three digits and a prefix."""
+    if unit == "s":
+        scales = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+    else:
+        scales = ((1e6, "MB"), (1e3, "KB"), (1.0, "B"))
+    scale, name = next((pair for pair in scales if value >= pair[0]), scales[-1])
+    return f"{value / scale:.3g} {name}" if value / scale < 999.5 else f"{value / scale:.0f} {name}"
+
+
+def spread(times: Mapping[str, Any]) -> str:
+    """How far the samples of nets lie apart: (max - min) / median."""
+    if "nets" not in times:
+        return "-"
+    mine = times["nets"]
+    return f"{(mine['max'] - mine['min']) / mine['median']:.0%}"
+
+
+def write_json(found: Mapping[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,132 @@
+"""One workload on several systems: results compared, then measured in turns.
+
+All systems of a round see the same state of the machine, so that a change of its speed hits them
+alike; the order rotates from round to round.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers import Peer, PeerError
+from benchmarks.workload import Workload
+
+REFERENCES = ("numpy", "torch", "jax", "inductor", "numba", "nets")
+"""Whose results the others are compared with: the first of these that takes part."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: ``rounds`` turns per system, each of ``samples`` samples."""
+
+    rounds: int
+    samples: int
+    sample_seconds: float
+
+
+FULL = Effort(10, 3, 2e-3)
+QUICK = Effort(3, 1, 1e-4)
+
+
+@dataclass
+class Measured:
+    """Seconds per call of one system: every sample."""
+
+    samples: list[float]
+    calls: int
+    first_seconds: float
+    error: float
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.samples)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "median": self.median,
+            "min": min(self.samples),
+            "max": max(self.samples),
+            "samples": len(self.samples),
+            "calls_per_sample": self.calls,
+            "first_call": self.first_seconds,
+            "error": self.error,
+        }
+
+
+def measure(
+    workload: Workload, peers: Sequence[Peer], effort: Effort
+) -> tuple[dict[str, Measured], dict[str, str]]:
+    """System → times, and system → why it has none."""
+    results, first, failed = _prepare(workload, peers)
+    errors = _compare(workload, results, failed)
+    able = [peer for peer in peers if peer.name in errors]
+    measured = {}
+    for peer in able:
+        calls = peer.ask("calibrate", sample_seconds=effort.sample_seconds)["calls"]
+        measured[peer.name] = Measured([], calls, first[peer.name], errors[peer.name])
+    for round in range(effort.rounds):
+        turn = round % len(able) if able else 0
+        for peer in able[turn:] + able[:turn]:
+            mine = measured[peer.name]
+            mine.samples += peer.ask("sample", calls=mine.calls, count=effort.samples)["seconds"]
+    for peer in able:
+        peer.ask("forget")
+    return measured, failed
+
+
+def _prepare(
+    workload: Workload, peers: Sequence[Peer]
+) -> tuple[dict[str, list[Any]], dict[str, float], dict[str, str]]:
+    """Results and first seconds of each system that has the workload; why others failed."""
+    results: dict[str, list[Any]] = {}
+    first: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    for peer in peers:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                answer = peer.ask("prepare", name=workload.name, folder=folder)
+            except PeerError as error:
+                failed[peer.name] = str(error)
+                continue
+            if answer["supported"]:
+                first[peer.name] = answer["first_seconds"]
+                results[peer.name] = [np.load(path) for path in answer["results"]]
+    return results, first, failed
+
+
+def _compare(
+    workload: Workload, results: Mapping[str, list[Any]], failed: dict[str, str]
+) -> dict[str, float]:
+    """System → largest distance to the reference; those too far away join ``failed``."""
+    reference = next((name for name in REFERENCES if name in results), None)
+    errors = {}
+    for name, found in results.items():
+        assert reference is not None
+        error = distance(found, results[reference])
+        if error <= workload.tolerance:
+            errors[name] = error
+        else:
+            failed[name] = f"its result is {error:.1e} away from that of {reference}"
+    return errors
+
+
+def distance(found: Sequence[Any], expected: Sequence[Any]) -> float:
+    """Largest difference of two lists of arrays, each relative to its largest element."""
+    if [x.shape for x in found] != [x.shape for x in expected]:
+        return math.inf
+    worst = 0.0
+    for x, y in zip(found, expected, strict=True):
+        if x.size == 0:
+            continue
+        difference = np.max(np.abs(x.astype("float64") - y.astype("float64")))
+        scale = np.max(np.abs(y.astype("float64")))
+        error = float(difference / scale) if scale else float(difference)
+        worst = math.inf if math.isnan(error) else max(worst, error)
+    return worst

@@ -1,0 +1,60 @@
+"""``python -m nets bench``: the benchmark suite of a source checkout.
+
+The suite is no part of the installed package: it stands in ``benchmarks/`` beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nets
+from nets.tools.usage import UsageError
+
+if TYPE_CHECKING:
+    from nets.tools.usage import Commands
+
+DEFAULT_THREADS = "1,2"
+
+
+def add_command(commands: Commands) -> None:
+    """Add the parser of ``bench``."""
+    parser = commands.add_parser(
+        "bench",
+        help="measure nets beside NumPy, JAX, PyTorch and numba",
+        description="Measures workloads on every system that is installed, in turns, and compares.",
+    )
+    add = parser.add_argument
+    add("--only", metavar="NAMES", help="workloads, families, or patterns such as 'sgemm/*'")
+    add("--threads", metavar="COUNTS", default=DEFAULT_THREADS, help="default: %(default)s")
+    add("--peers", metavar="NAMES", help="systems to compare; default: all that are installed")
+    add("--quick", action="store_true", help="few samples, for a first look")
+    add("--list", action="store_true", help="name the workloads and stop")
+    add("--json", metavar="FILE", type=Path, help="write everything that was measured")
+    add("--svg", metavar="FILE", type=Path, help="draw the ratios")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    suite = _suite()
+    try:
+        suite.run(arguments)
+    except suite.ChoiceError as error:
+        raise UsageError(str(error)) from None
+
+
+def _suite() -> Any:
+    """The suite; UsageError where there is no source checkout."""
+    root = Path(nets.__file__).resolve().parent.parent
+    if not (root / "benchmarks" / "suite.py").is_file():
+        raise UsageError(
+            f"the benchmarks come with the source of nets, and there is none at {root}; "
+            "run the command in a checkout"
+        )
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    return import_module("benchmarks.suite")

@@ -1,0 +1,59 @@
+"""``python -m nets bench`` on two small workloads; what it measures is not looked at."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from nets.tools import bench
+from nets.tools.command_line import main
+
+SMALL = ("sgemm/32", "sgemm/37x53x91")
+
+
+def test_measures_compares_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {"json": tmp_path / "bench.json", "svg": tmp_path / "bench.svg"}
+    options = ["--quick", "--threads", "1", "--peers", "nets,numpy", "--only", ",".join(SMALL)]
+    for name, path in files.items():
+        options += [f"--{name}", str(path)]
+    assert main(["bench", *options]) == 0
+
+    found = json.loads(files["json"].read_text())
+    assert found["machine"]["limits"][0]["flops"]["float32"] > 0
+    assert set(found["versions"]) == {"nets", "numpy"}
+    assert [row["workload"] for row in found["rows"]] == list(SMALL)
+    for row in found["rows"]:
+        assert row["best_peer"] == "numpy"
+        assert not row["failed"]
+        assert row["systems"]["nets"]["error"] <= row["tolerance"]
+        for times in row["systems"].values():
+            assert 0 < times["min"] <= times["median"] <= times["max"]
+
+    ElementTree.fromstring(files["svg"].read_text())
+    out = capsys.readouterr().out
+    for name in SMALL:
+        assert f"\n{name} " in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--only", "soup"], "no workload 'soup'"),
+        (["--peers", "abacus"], "no system 'abacus'"),
+        (["--threads", "many"], "not 'many'"),
+    ],
+)
+def test_refuses_what_is_not_there(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "--peers", "nets", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench.nets, "__file__", str(tmp_path / "nets" / "__init__.py"))
+    assert main(["bench"]) == 2
+    assert "come with the source of nets" in capsys.readouterr().err
