@@ -11,13 +11,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nets
 from nets.tools.usage import UsageError
 
 if TYPE_CHECKING:
     from nets.tools.usage import Commands
 
 DEFAULT_THREADS = "1,2"
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+"""Where the package lies: a source checkout, or a folder of installed packages."""
 
 
 def add_command(commands: Commands) -> None:
@@ -49,12 +51,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _suite() -> Any:
     """The suite; UsageError where there is no source checkout."""
-    root = Path(nets.__file__).resolve().parent.parent
-    if not (root / "benchmarks" / "suite.py").is_file():
+    if not (CHECKOUT / "benchmarks" / "suite.py").is_file():
         raise UsageError(
-            f"the benchmarks come with the source of nets, and there is none at {root}; "
+            f"the benchmarks come with the source of nets, and there is none at {CHECKOUT}; "
             "run the command in a checkout"
         )
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
+    if str(CHECKOUT) not in sys.path:
+        sys.path.insert(0, str(CHECKOUT))
     return import_module("benchmarks.suite")

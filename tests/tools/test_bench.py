@@ -54,6 +54,6 @@ def test_refuses_what_is_not_there(
 def test_without_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench.nets, "__file__", str(tmp_path / "nets" / "__init__.py"))
+    monkeypatch.setattr(bench, "CHECKOUT", tmp_path)
     assert main(["bench"]) == 2
     assert "come with the source of nets" in capsys.readouterr().err
