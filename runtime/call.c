@@ -69,8 +69,8 @@ const char *nets_status_message(int32_t status) {
         return "not an object file of this machine, or damaged";
     case NETS_NO_SYMBOL:
         return "a symbol is missing";
-    case NETS_NO_THREADS:
-        return "the system refused to start a thread";
+    case NETS_NOT_ALLOWED:
+        return "the system refuses this process executable memory";
     case NETS_NOT_SUPPORTED:
         return "not supported on this platform";
     default:

@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include "nets_runtime.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,14 +54,16 @@ struct image {
     uint8_t *got;      /* one per symbol, GOT_BYTES each */
 };
 
+typedef void (*function)(void);
+
 static const struct {
     const char *name;
-    void *address;
+    function address;
 } OFFERED[] = {
-    {"memcpy", (void *)memcpy},
-    {"memmove", (void *)memmove},
-    {"memset", (void *)memset},
-    {"memcmp", (void *)memcmp},
+    {"memcpy", (function)memcpy},
+    {"memmove", (function)memmove},
+    {"memset", (function)memset},
+    {"memcmp", (function)memcmp},
 };
 
 static bool inside(uint64_t offset, uint64_t size, uint64_t total) {
@@ -73,7 +76,7 @@ static size_t align_up(size_t value, size_t unit) {
 
 static bool read_header(struct image *image) {
     const Elf64_Ehdr *header = image->header = (const Elf64_Ehdr *)image->bytes;
-    if (image->size < sizeof *header || image->size > MOST_BYTES ||
+    if (image->size < sizeof *header ||
         memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
         header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
         header->e_type != ET_REL || header->e_machine != EM_X86_64 ||
@@ -179,7 +182,7 @@ static int32_t place_sections(struct image *image, struct nets_code *code, size_
     return NETS_OK;
 }
 
-static void *offered(const char *name) {
+static function offered(const char *name) {
     for (size_t i = 0; i < sizeof OFFERED / sizeof *OFFERED; i++) {
         if (strcmp(OFFERED[i].name, name) == 0) {
             return OFFERED[i].address;
@@ -195,7 +198,7 @@ static int32_t resolve(struct image *image, size_t number, uint8_t **address) {
     }
     const Elf64_Sym *symbol = &image->symbols[number];
     if (symbol->st_shndx == SHN_UNDEF) {
-        void *target = offered(image->names + symbol->st_name);
+        function target = offered(image->names + symbol->st_name);
         if (target == NULL) {
             return NETS_NO_SYMBOL;
         }
@@ -321,7 +324,7 @@ static int32_t keep_symbols(struct image *image, struct nets_code *code) {
 static int32_t protect(struct nets_code *code, const size_t ends[GROUPS]) {
     if (ends[GROUP_CODE] > 0 &&
         mprotect(code->base, ends[GROUP_CODE], PROT_READ | PROT_EXEC) != 0) {
-        return NETS_NO_MEMORY;
+        return errno == ENOMEM ? NETS_NO_MEMORY : NETS_NOT_ALLOWED;
     }
     size_t constants = ends[GROUP_CONST] - ends[GROUP_CODE];
     if (constants > 0 && mprotect(code->base + ends[GROUP_CODE], constants, PROT_READ) != 0) {
@@ -355,13 +358,16 @@ static int32_t load_image(struct image *image, struct nets_code *code) {
 
 int32_t nets_code_load(const void *object, size_t bytes, nets_code **loaded) {
     *loaded = NULL;
+    if (bytes == 0 || bytes > MOST_BYTES) {
+        return NETS_BAD_OBJECT;
+    }
     /* A copy of our own: aligned, and nobody changes it between check and use. */
-    uint8_t *copy = bytes < MOST_BYTES ? aligned_alloc(16, align_up(bytes + 1, 16)) : NULL;
+    uint8_t *copy = aligned_alloc(16, align_up(bytes, 16));
     struct nets_code *code = calloc(1, sizeof *code);
     if (copy == NULL || code == NULL) {
         free(copy);
         free(code);
-        return bytes < MOST_BYTES ? NETS_NO_MEMORY : NETS_BAD_OBJECT;
+        return NETS_NO_MEMORY;
     }
     memcpy(copy, object, bytes);
     struct image image = {.bytes = copy, .size = bytes};

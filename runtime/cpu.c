@@ -19,12 +19,14 @@ static uint64_t enabled_states(uint32_t leaf1_ecx) {
 void nets_cpu_identity(char *text, size_t size) {
     uint32_t a1 = 0, b1 = 0, c1 = 0, d1 = 0;
     uint32_t a7 = 0, b7 = 0, c7 = 0, d7 = 0;
+    uint32_t a71 = 0, b71 = 0, c71 = 0, d71 = 0;
     uint32_t ae = 0, be = 0, ce = 0, de = 0;
     __get_cpuid(1, &a1, &b1, &c1, &d1);
     __get_cpuid_count(7, 0, &a7, &b7, &c7, &d7);
+    __get_cpuid_count(7, 1, &a71, &b71, &c71, &d71);
     __get_cpuid(0x80000001, &ae, &be, &ce, &de);
-    snprintf(text, size, "x86_64-%x-%x-%x-%x-%x-%x-%x-%llx", a1, c1, d1, b7, c7, d7, ce,
-             (unsigned long long)enabled_states(c1));
+    snprintf(text, size, "x86_64-%x-%x-%x-%x-%x-%x-%x-%x-%x-%llx", a1, c1, d1, b7, c7, d7, a71, d71,
+             ce, (unsigned long long)enabled_states(c1));
 }
 
 int32_t nets_cpu_level(void) {

@@ -26,7 +26,7 @@ enum nets_status {
     NETS_NO_MEMORY = -1,
     NETS_BAD_OBJECT = -2,   /* not an object file of this machine, or damaged */
     NETS_NO_SYMBOL = -3,    /* the object lacks the symbol, or needs one that is not offered */
-    NETS_NO_THREADS = -4,   /* the system refused to start a thread */
+    NETS_NOT_ALLOWED = -4,  /* the system refuses this process executable memory */
     NETS_NOT_SUPPORTED = -5 /* no object loader for this platform */
 };
 
@@ -46,11 +46,14 @@ typedef struct nets_pool {
     int32_t threads;
 } nets_pool;
 
-/* A pool of `threads` threads, the caller's included; null without memory. Threads start at the
- * first parallel_for. Only one caller uses the workers at a time: a second one that comes
- * meanwhile, or a body that calls parallel_for again, runs its ranges itself, one after another.
- * After fork() the child's pool starts workers of its own. */
+/* A pool of `threads` threads (1 to 1024, a number outside is taken as the nearer end), the
+ * caller's included; null without memory. Threads start at the first parallel_for. Only one caller
+ * uses the workers at a time: a second one that comes meanwhile, or a body that calls parallel_for
+ * again, runs its ranges itself, one after another, as does the caller with the ranges of threads
+ * that the system refuses to start. After fork() the child's pool starts workers of its own. */
 nets_pool *nets_pool_new(int32_t threads);
+
+/* No call may be using the pool. Takes null. */
 void nets_pool_free(nets_pool *pool);
 
 /* CPUs this process may run on. */
@@ -61,6 +64,8 @@ int32_t nets_cpu_count(void);
 /* `bytes` of memory aligned to 64 bytes, large ones backed by huge pages where the system offers
  * them; null without memory. */
 void *nets_arena_new(size_t bytes);
+
+/* `bytes` are those it was made with. Takes null. */
 void nets_arena_free(void *arena, size_t bytes);
 
 /* ---- code --------------------------------------------------------------------------------- */
@@ -69,8 +74,11 @@ typedef struct nets_code nets_code;
 
 /* Maps a relocatable ELF object of this machine into executable memory. The object may refer to
  * memcpy, memmove, memset and memcmp and to nothing else outside itself. Every offset in it is
- * checked, so a damaged file gives NETS_BAD_OBJECT. */
+ * checked, so no file, however damaged, makes the loader read or write outside it; whether the
+ * instructions in it are the right ones, nobody can check here. Null in `*code` unless NETS_OK. */
 int32_t nets_code_load(const void *object, size_t bytes, nets_code **code);
+
+/* No call may be running in the code. Takes null. */
 void nets_code_free(nets_code *code);
 
 /* The address of a global symbol; null if there is none. */

@@ -2,8 +2,14 @@
  * park, so that a chain of small parallel loops costs a fraction of a microsecond each and an idle
  * process costs nothing.
  *
- * A job is published by raising `generation` (release) after the job's fields are written; workers
- * acquire it and lower `pending` when their range is done. Sleeping is guarded by `lock`.
+ * A job is published by raising `generation` after its fields are written; each worker lowers
+ * `pending` when its range is done. The caller overwrites the fields only when `pending` is zero,
+ * so no worker reads them late.
+ *
+ * Nobody sleeps through a wake-up: who parks first announces it (`sleepers`, `waiting`) and then
+ * looks at the counter once more; who changes the counter looks at the announcement afterwards.
+ * All four accesses are sequentially consistent, so at least one side sees the other, and the
+ * signal is sent after passing through `lock`, which the parking side holds until it sleeps.
  */
 #define _GNU_SOURCE
 #include "nets_runtime.h"
@@ -14,11 +20,15 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
-/* About 20 µs of pauses: longer than the gap between two loops of one program, shorter than
- * anything a user would notice on a busy machine. */
-enum { SPINS = 4000, CACHE_LINE = 64 };
+/* How long to spin, in nanoseconds: longer than the gap between two loops of one program, shorter
+ * than anything a user would notice on a busy machine. */
+enum { SPIN_TIME = 25000, PAUSES_PER_LOOK = 32 };
+
+/* More threads than any machine this is made for has; a larger wish would exhaust the system. */
+enum { MOST_THREADS = 1024, CACHE_LINE = 64 };
 
 struct worker {
     struct pool *pool;
@@ -28,6 +38,7 @@ struct worker {
 
 struct pool {
     nets_pool face; /* first: compiled code holds a pointer to it */
+    bool spins;     /* there is a CPU for every thread */
 
     _Alignas(CACHE_LINE) atomic_uint_fast64_t generation;
     nets_body body;
@@ -47,6 +58,7 @@ struct pool {
     pid_t owner;          /* process that started the workers; 0: not started */
     struct worker *workers;
     int32_t started;
+    struct pool *next; /* in the list of all pools */
 };
 
 static void pause_cpu(void) {
@@ -57,11 +69,41 @@ static void pause_cpu(void) {
 #endif
 }
 
+struct spin {
+    int pauses;
+    int64_t deadline;
+};
+
+static int64_t nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* One step of spinning; false when it has lasted long enough. By the clock, since a pause takes
+ * from 5 to 150 cycles. */
+static bool spin_on(const struct pool *pool, struct spin *spin) {
+    if (!pool->spins) {
+        return false;
+    }
+    pause_cpu();
+    if (++spin->pauses % PAUSES_PER_LOOK != 0) {
+        return true;
+    }
+    int64_t now = nanoseconds();
+    if (spin->deadline == 0) {
+        spin->deadline = now + SPIN_TIME;
+    }
+    return now < spin->deadline;
+}
+
+__extension__ typedef __int128 wide;
+
 static void run_range(const struct pool *pool, nets_body body, void *context, int64_t count,
                       int32_t number) {
-    /* 128-bit products: count may be anything up to 2^63 - 1. */
-    int64_t begin = (int64_t)((__int128)count * number / pool->face.threads);
-    int64_t end = (int64_t)((__int128)count * (number + 1) / pool->face.threads);
+    /* Wide products: count may be anything up to 2^63 - 1. */
+    int64_t begin = (int64_t)((wide)count * number / pool->face.threads);
+    int64_t end = (int64_t)((wide)count * (number + 1) / pool->face.threads);
     if (begin < end) {
         body(context, begin, end, number);
     }
@@ -69,12 +111,12 @@ static void run_range(const struct pool *pool, nets_body body, void *context, in
 
 /* Waits until the generation differs from `seen`; false when the pool ends. */
 static bool await_job(struct pool *pool, uint_fast64_t seen) {
-    for (int spin = 0; spin < SPINS; spin++) {
+    struct spin spin = {0};
+    do {
         if (atomic_load_explicit(&pool->generation, memory_order_acquire) != seen) {
             return !atomic_load_explicit(&pool->stop, memory_order_acquire);
         }
-        pause_cpu();
-    }
+    } while (spin_on(pool, &spin));
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleepers, 1);
     while (atomic_load(&pool->generation) == seen) {
@@ -85,11 +127,16 @@ static bool await_job(struct pool *pool, uint_fast64_t seen) {
     return !atomic_load(&pool->stop);
 }
 
+/* Waits until whoever was about to park sleeps. Held no longer: a woken thread would run into it. */
+static void pass_through(pthread_mutex_t *lock) {
+    pthread_mutex_lock(lock);
+    pthread_mutex_unlock(lock);
+}
+
 static void finish_range(struct pool *pool) {
     if (atomic_fetch_sub(&pool->pending, 1) == 1 && atomic_load(&pool->waiting)) {
-        pthread_mutex_lock(&pool->lock);
+        pass_through(&pool->lock);
         pthread_cond_signal(&pool->done);
-        pthread_mutex_unlock(&pool->lock);
     }
 }
 
@@ -110,10 +157,14 @@ static void *worker_main(void *argument) {
 static void start_workers(struct pool *pool) {
     pool->owner = getpid();
     pool->started = 0;
-    /* Workers never handle the process's signals. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    /* Workers leave the process's signals to its other threads, but for their own faults. */
+    sigset_t others, before;
+    sigfillset(&others);
+    sigdelset(&others, SIGSEGV);
+    sigdelset(&others, SIGBUS);
+    sigdelset(&others, SIGILL);
+    sigdelset(&others, SIGFPE);
+    pthread_sigmask(SIG_SETMASK, &others, &before);
     for (int32_t i = 0; i < pool->face.threads - 1; i++) {
         struct worker *worker = &pool->workers[i];
         *worker = (struct worker){.pool = pool, .number = i + 1};
@@ -133,6 +184,7 @@ static void reset(struct pool *pool) {
     atomic_store(&pool->sleepers, 0);
     atomic_store(&pool->waiting, false);
     atomic_store(&pool->stop, false);
+    atomic_flag_clear(&pool->busy);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
     pthread_cond_init(&pool->done, NULL);
@@ -143,19 +195,18 @@ static void reset(struct pool *pool) {
 static void publish(struct pool *pool) {
     atomic_fetch_add(&pool->generation, 1);
     if (atomic_load(&pool->sleepers) > 0) {
-        pthread_mutex_lock(&pool->lock);
+        pass_through(&pool->lock);
         pthread_cond_broadcast(&pool->work);
-        pthread_mutex_unlock(&pool->lock);
     }
 }
 
 static void await_workers(struct pool *pool) {
-    for (int spin = 0; spin < SPINS; spin++) {
+    struct spin spin = {0};
+    do {
         if (atomic_load_explicit(&pool->pending, memory_order_acquire) == 0) {
             return;
         }
-        pause_cpu();
-    }
+    } while (spin_on(pool, &spin));
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->waiting, true);
     while (atomic_load(&pool->pending) != 0) {
@@ -193,10 +244,9 @@ static void parallel_for(nets_pool *face, nets_body body, void *context, int64_t
     atomic_flag_clear(&pool->busy);
 }
 
-/* ---- pools known to fork ------------------------------------------------------------------- */
+/* ---- all pools, for fork -------------------------------------------------------------------- */
 
-enum { MOST_POOLS = 64 };
-static struct pool *pools[MOST_POOLS];
+static struct pool *first_pool;
 static pthread_mutex_t pools_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void before_fork(void) {
@@ -208,61 +258,49 @@ static void after_fork_in_parent(void) {
 }
 
 static void after_fork_in_child(void) {
-    pthread_mutex_init(&pools_lock, NULL);
-    for (int i = 0; i < MOST_POOLS; i++) {
-        if (pools[i] != NULL) {
-            reset(pools[i]);
-            atomic_flag_clear(&pools[i]->busy);
-        }
+    for (struct pool *pool = first_pool; pool != NULL; pool = pool->next) {
+        reset(pool);
     }
+    pthread_mutex_unlock(&pools_lock);
 }
 
 static void watch_forks(void) {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-static bool enlist(struct pool *pool) {
+static void enlist(struct pool *pool) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch_forks);
-    bool found = false;
     pthread_mutex_lock(&pools_lock);
-    for (int i = 0; i < MOST_POOLS && !found; i++) {
-        if (pools[i] == NULL) {
-            pools[i] = pool;
-            found = true;
-        }
-    }
+    pool->next = first_pool;
+    first_pool = pool;
     pthread_mutex_unlock(&pools_lock);
-    return found;
 }
 
 static void strike_off(const struct pool *pool) {
     pthread_mutex_lock(&pools_lock);
-    for (int i = 0; i < MOST_POOLS; i++) {
-        if (pools[i] == pool) {
-            pools[i] = NULL;
-        }
+    struct pool **link = &first_pool;
+    while (*link != pool) {
+        link = &(*link)->next;
     }
+    *link = pool->next;
     pthread_mutex_unlock(&pools_lock);
 }
 
 nets_pool *nets_pool_new(int32_t threads) {
-    if (threads < 1) {
-        threads = 1;
-    }
+    threads = threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : threads;
     struct pool *pool = aligned_alloc(CACHE_LINE, sizeof *pool);
-    if (pool == NULL) {
-        return NULL;
-    }
-    *pool = (struct pool){.face = {.parallel_for = parallel_for, .threads = threads}};
-    pool->workers = calloc((size_t)threads, sizeof *pool->workers);
-    atomic_flag_clear(&pool->busy);
-    reset(pool);
-    if (pool->workers == NULL || !enlist(pool)) {
-        free(pool->workers);
+    struct worker *workers = calloc((size_t)threads, sizeof *workers);
+    if (pool == NULL || workers == NULL) {
         free(pool);
+        free(workers);
         return NULL;
     }
+    pool->face = (nets_pool){.parallel_for = parallel_for, .threads = threads};
+    pool->spins = threads <= nets_cpu_count();
+    pool->workers = workers;
+    reset(pool);
+    enlist(pool);
     return &pool->face;
 }
 
@@ -278,6 +316,9 @@ void nets_pool_free(nets_pool *face) {
         for (int32_t i = 0; i < pool->started; i++) {
             pthread_join(pool->workers[i].thread, NULL);
         }
+        pthread_mutex_destroy(&pool->lock);
+        pthread_cond_destroy(&pool->work);
+        pthread_cond_destroy(&pool->done);
     }
     free(pool->workers);
     free(pool);
