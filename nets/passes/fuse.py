@@ -33,8 +33,11 @@ def fuse(function: Function, options: Options) -> Function:
     """Gather operations that can share loops into fusions.
 
     Requires: the tensor dialect with static shapes.
-    Ensures: every reduction is over one run of axes; operations may stand in another order.
+    Ensures: every reduction is over one run of axes; operations may stand in another order. A
+    function that has fusions is left alone.
     """
+    if any(op.has(Trait.ISOLATED) for op in function.body):
+        return function
     split_reductions(function, options)
     scan = _Scan()
     for position, op in enumerate(function.body):

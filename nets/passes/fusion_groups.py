@@ -181,9 +181,9 @@ class Groups:
             if space.kind is not Kind.MAP and space != found:
                 return None
             space = found
-        return space if self._fits(op, space, node.values) else None
+        return space if self.fits(op, space, node.values) else None
 
-    def _fits(self, op: Operation, space: Space, inside: set[Value]) -> bool:
+    def fits(self, op: Operation, space: Space, inside: set[Value]) -> bool:
         """Whether the operation reads what the loops of the space have at hand.
 
         Values of the full shape are read where they are computed; reduced ones at the position of
@@ -229,7 +229,7 @@ class Groups:
         ops = sorted({**first.ops, **second.ops}.items(), key=lambda item: item[1])
         inside: set[Value] = set()
         for op, _ in ops:
-            if not self._fits(op, space, inside):
+            if not self.fits(op, space, inside):
                 return None
             inside.update(op.results)
         return space

@@ -18,6 +18,7 @@ from nets.passes.column_loops import lower_columns
 from nets.passes.element_builder import Checks, ElementBuilder
 from nets.passes.group import Group
 from nets.passes.in_place import behind_views, last_readers, may_replace
+from nets.passes.inline_fusions import inline_unfit_fusions
 from nets.passes.iteration import Kind
 from nets.passes.manager import Options, register_pass
 from nets.passes.map_loops import lower_map
@@ -38,6 +39,7 @@ def lower_to_loops(function: Function, options: Options) -> Function:
     """
     if any(isinstance(argument.type, BufferType) for argument in function.arguments):
         return function
+    inline_unfit_fusions(function)
     return _FunctionLowering(split_reductions(function, options)).run()
 
 
@@ -184,6 +186,8 @@ class _FunctionLowering:
             and self.last_readers.get(behind_views(value)) is op
         ]
         found = list(made)
+        if len(set(stored)) < len(stored):  # then the operands are read a second time
+            return found
         for place, (value, buffer) in enumerate(zip(stored, made, strict=True)):
             for old in dying:
                 fits = _is_alloc(buffer) and old.type == buffer.type
@@ -200,21 +204,11 @@ class _FunctionLowering:
         group = Group(ops, outputs)
         match group.space.kind:
             case Kind.MAP:
-                for alike in _by_shape(outputs):
-                    lower_map(self.s, alike, group.work)
+                lower_map(self.s, outputs, group.work)
             case Kind.ROW:
                 lower_rows(self.s, group)
             case Kind.COLUMN:
                 lower_columns(self.s, group)
-
-
-def _by_shape(outputs: list[tuple[Value, Value]]) -> list[list[tuple[Value, Value]]]:
-    """The outputs of one shape together. A fusion whose reductions have since been folded away
-    may have several."""
-    found: dict[object, list[tuple[Value, Value]]] = {}
-    for value, buffer in outputs:
-        found.setdefault(tensor_type(value).shape, []).append((value, buffer))
-    return list(found.values())
 
 
 def _is_alloc(buffer: Value) -> bool:

@@ -1,6 +1,6 @@
 """Memory order: which of the operations that could come next comes next.
 
-Program order, but a node that frees at least as much memory as it takes runs as soon as it can: the
+Program order, but a node that frees more memory than it takes runs as soon as it can: the
 step of a parameter right after its gradient, while that is in the cache, and not at the end of the
 program with all the other gradients still alive.
 """
@@ -54,7 +54,7 @@ class _Order:
         ready = []
         for user in self.users[node]:
             self.waits[user] -= 1
-            if self.waits[user] == 0 and not _is_return(user) and self._gain(user) >= 0:
+            if self.waits[user] == 0 and not _is_return(user) and self._gain(user) > 0:
                 ready.append(user)
         return ready
 

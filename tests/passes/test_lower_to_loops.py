@@ -6,8 +6,9 @@ import pytest
 from nets.backend.numpy.interpreter import evaluate
 from nets.errors import IndexOutOfBoundsError
 from nets.ir.core import Function
+from nets.ir.parser import parse_function
 from nets.ir.types import bool_, f32, f64, i64
-from nets.ops.registry import Array
+from nets.ops.registry import Array, lookup
 from tests.passes.lowered import (
     Program,
     operations,
@@ -44,7 +45,7 @@ def check(function: Function, *passes: str) -> Function:
     return loops
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(24))
 def test_random_programs(seed: int) -> None:
     function = random_program(seed, 8)
     arrays = arguments(function, np.random.default_rng(seed))
@@ -103,7 +104,7 @@ def test_axes_of_size_one_split_no_run() -> None:
 
 
 @pytest.mark.usefixtures("_sharing")
-@pytest.mark.parametrize("shape", [(3, 40), (70, 10), (2, 1030), (1, 1100), (20, 1), (5, 0)])
+@pytest.mark.parametrize("shape", [(3, 40), (70, 10), (2, 1030), (1, 1030), (20, 1), (5, 0)])
 def test_softmax_and_statistics_share_rows(shape: tuple[int, int]) -> None:
     p = Program(tensor(*shape))
     (x,) = p.arguments
@@ -120,7 +121,7 @@ def test_softmax_and_statistics_share_rows(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.usefixtures("_sharing")
-@pytest.mark.parametrize("rows", [3, 16, 40, 200])
+@pytest.mark.parametrize("rows", [3, 16, 40, 100])
 def test_columns_with_what_feeds_and_follows(rows: int) -> None:
     p = Program(tensor(rows, 12), tensor(12))
     x, bias = p.arguments
@@ -131,7 +132,7 @@ def test_columns_with_what_feeds_and_follows(rows: int) -> None:
     assert len(operations(loops, "loop.tree_combine")) == (2 if rows > 16 else 0)
 
 
-@pytest.mark.parametrize("shape", [(3, 1), (3, 4), (3, 40), (3, 2000), (4, 3), (40, 3)])
+@pytest.mark.parametrize("shape", [(3, 1), (3, 4), (3, 40), (3, 1030), (4, 3), (40, 3)])
 def test_no_sum_is_minus_zero(shape: tuple[int, int]) -> None:
     p = Program(tensor(*shape))
     (x,) = p.arguments
@@ -217,7 +218,7 @@ def test_a_failed_check_names_operation_and_axis() -> None:
     assert "axis 0 of size 4" in message
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_bits_do_not_depend_on_fusion_or_sharing(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,3 +274,33 @@ def check_close(function: Function) -> Function:
     arrays = draw(function)
     assert_matches(function, arrays, run_loops(loops, arrays))
     return loops
+
+
+def test_fusions_may_yield_what_they_take_and_yield_twice() -> None:
+    text = """
+    func @f(%x: tensor<3x4xf32>) -> (tensor<3x4xf32>, tensor<3x4xf32>, tensor<3x4xf32>) {
+      %0, %1, %2 = fusion %x (%x: tensor<3x4xf32>) {
+        %3 = negative %x : tensor<3x4xf32>
+        yield %3, %x, %3 : tensor<3x4xf32>, tensor<3x4xf32>, tensor<3x4xf32>
+      } : tensor<3x4xf32>, tensor<3x4xf32>, tensor<3x4xf32>
+      return %0, %1, %2 : tensor<3x4xf32>, tensor<3x4xf32>, tensor<3x4xf32>
+    }"""
+    check(parse_function(text, lookup))
+
+
+def test_fusions_without_common_loops_are_dissolved() -> None:
+    text = """
+    func @f(%x: tensor<3x4xf32>) -> (tensor<4x3xf32>, tensor<4xf32>, tensor<3xf32>) {
+      %0, %1, %2 = fusion %x (%x: tensor<3x4xf32>) {
+        %3 = negative %x : tensor<3x4xf32>
+        %4 = transpose %3 {axes = [1, 0]} : tensor<4x3xf32>
+        %5 = constant {value = dense<[[1.0, 2.0, 3.0]]>} : tensor<1x3xf32>
+        %6 = broadcast %5 {axes = [0, 1]} : tensor<4x3xf32>
+        %7 = add %4, %6 : tensor<4x3xf32>
+        %8 = reduce_sum %3 {axes = [0]} : tensor<4xf32>
+        %9 = reduce_sum %3 {axes = [1]} : tensor<3xf32>
+        yield %7, %8, %9 : tensor<4x3xf32>, tensor<4xf32>, tensor<3xf32>
+      } : tensor<4x3xf32>, tensor<4xf32>, tensor<3xf32>
+      return %0, %1, %2 : tensor<4x3xf32>, tensor<4xf32>, tensor<3xf32>
+    }"""
+    check(parse_function(text, lookup))

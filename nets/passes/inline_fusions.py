@@ -1,0 +1,78 @@
+"""Dissolves fusions that no loops fit, so that their operations are lowered one by one.
+
+``fuse`` makes none of these. But a pass that ran after it may have changed what a fusion holds, and
+IR may be written by hand.
+"""
+
+from __future__ import annotations
+
+from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ops.emitter import tensor_type
+from nets.passes.access_maps import is_index_change
+from nets.passes.fusion_groups import Groups
+from nets.passes.group import is_reduced
+from nets.passes.iteration import Kind, Space, map_space, reduction_space
+
+
+def inline_unfit_fusions(function: Function) -> None:
+    """Put the operations of fusions that have no common loops into the body of the function."""
+    for op in function.body:
+        if op.has(Trait.ISOLATED) and not has_loops(op.regions[0].block):
+            _inline(op)
+
+
+def has_loops(block: Block) -> bool:
+    """Whether the operations of a fusion's region share an iteration space."""
+    *ops, end = block
+    space = _space(ops, end.operands)
+    if space is None:
+        return False
+    moves = {op.result: op for op in ops if _is_move(op)}
+    groups, inside = Groups(moves), set[Value]()
+    for op in ops:
+        if op.results[0] not in moves:
+            if not op.has(Trait.ELEMENTWISE | Trait.REDUCTION | Trait.INDEXING):
+                return False
+            if not groups.fits(op, space, inside):
+                return False
+            inside.update(op.results)
+    return all(_is_stored(value, space) for value in end.operands)
+
+
+def _is_move(op: Operation) -> bool:
+    if op.has(Trait.CONSTANT):
+        return tensor_type(op.result).shape == ()
+    return is_index_change(op)
+
+
+def _space(ops: list[Operation], yielded: tuple[Value, ...]) -> Space | None:
+    """The only space of the reductions, or that of the first result; None if there is none."""
+    if not yielded:
+        return None
+    found = {reduction_space(op) for op in ops if op.has(Trait.REDUCTION)}
+    if not found:
+        return map_space(tensor_type(yielded[0]).static_shape)
+    is_along_columns = any("axis" in op.attributes for op in ops if op.has(Trait.REDUCTION))
+    space = found.pop()
+    if found or space is None or (space.kind is Kind.COLUMN and is_along_columns):
+        return None
+    return space
+
+
+def _is_stored(value: Value, space: Space) -> bool:
+    shape = tensor_type(value).static_shape
+    return shape == space.shape or (space.kind is not Kind.MAP and is_reduced(space, shape))
+
+
+def _inline(fusion: Operation) -> None:
+    block, body = fusion.regions[0].block, fusion.block
+    assert body is not None
+    for argument, value in zip(block.arguments, fusion.operands, strict=True):
+        argument.replace_uses(value)
+    *ops, end = block
+    results = end.operands
+    block.remove(end)
+    for op in ops:
+        block.remove(op)
+        body.insert(op, fusion)
+    fusion.replace_with(results)
