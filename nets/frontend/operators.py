@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -23,6 +23,15 @@ _UFUNC_NAMES = {
     "invert": "bitwise_invert",
 }
 """Functions that NumPy's ufuncs call by another name than nets."""
+
+
+def _refuse_options(name: str, options: Mapping[str, object]) -> None:
+    """Refuse what nets has no use for; NumPy's functions pass None for options nobody chose."""
+    chosen = [key for key, value in options.items() if value is not None]
+    if chosen:
+        raise UnsupportedObjectError(
+            f"{name} of a tensor takes no {' or '.join(chosen)}: see nets.{name}", user_location()
+        )
 
 
 class Operators:
@@ -47,10 +56,11 @@ class Operators:
         if method != "__call__" or options or name not in F.__all__:
             what = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
             how = f" with {', '.join(options)}" if options else ""
+            advice = "use the functions and operators of nets, or arrays (tensor.numpy())"
+            if "out" in options:
+                advice = "an array holds no tensors; write x = x + t in place of x += t"
             raise UnsupportedObjectError(
-                f"{what}{how} does not take tensors: use the functions and operators of nets, or "
-                "arrays (tensor.numpy())",
-                user_location(),
+                f"{what}{how} does not take tensors: {advice}", user_location()
             )
         result: Tensor = getattr(F, name)(*operands)
         return result
@@ -92,6 +102,12 @@ class Operators:
 
     def __rmod__(self, other: TensorLike) -> Tensor:
         return F.remainder(other, self)
+
+    def __divmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
+        return F.floor_divide(self, other), F.remainder(self, other)
+
+    def __rdivmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
+        return F.floor_divide(other, self), F.remainder(other, self)
 
     def __pow__(self, other: TensorLike) -> Tensor:
         return F.pow(self, other)
@@ -245,53 +261,83 @@ class Operators:
 
     # ------------------------------------------------------------------ reductions
 
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def sum(
+        self,
+        axis: Axis = None,
+        keepdims: bool = False,
+        dtype: npt.DTypeLike | DType = None,
+        **absent: None,
+    ) -> Tensor:
         """Sum of the elements over the axes."""
-        return F.sum(self, axis, keepdims)
+        _refuse_options("sum", absent)
+        return F.sum(self, axis, keepdims, dtype)
 
-    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def prod(
+        self,
+        axis: Axis = None,
+        keepdims: bool = False,
+        dtype: npt.DTypeLike | DType = None,
+        **absent: None,
+    ) -> Tensor:
         """Product of the elements over the axes."""
-        return F.prod(self, axis, keepdims)
+        _refuse_options("prod", absent)
+        return F.prod(self, axis, keepdims, dtype)
 
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def mean(self, axis: Axis = None, keepdims: bool = False, **absent: None) -> Tensor:
         """Arithmetic mean over the axes."""
+        _refuse_options("mean", absent)
         return F.mean(self, axis, keepdims)
 
-    def var(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    def var(
+        self, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **absent: None
+    ) -> Tensor:
         """Variance over the axes; the divisor is the count minus ``ddof``."""
+        _refuse_options("var", absent)
         return F.var(self, axis, ddof, keepdims)
 
-    def std(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    def std(
+        self, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **absent: None
+    ) -> Tensor:
         """Standard deviation over the axes."""
+        _refuse_options("std", absent)
         return F.std(self, axis, ddof, keepdims)
 
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def max(self, axis: Axis = None, keepdims: bool = False, **absent: None) -> Tensor:
         """Largest element over the axes."""
+        _refuse_options("max", absent)
         return F.max(self, axis, keepdims)
 
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def min(self, axis: Axis = None, keepdims: bool = False, **absent: None) -> Tensor:
         """Smallest element over the axes."""
+        _refuse_options("min", absent)
         return F.min(self, axis, keepdims)
 
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    def argmax(self, axis: int | None = None, keepdims: bool = False, **absent: None) -> Tensor:
         """Position of the first largest element."""
+        _refuse_options("argmax", absent)
         return F.argmax(self, axis, keepdims)
 
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    def argmin(self, axis: int | None = None, keepdims: bool = False, **absent: None) -> Tensor:
         """Position of the first smallest element."""
+        _refuse_options("argmin", absent)
         return F.argmin(self, axis, keepdims)
 
-    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def any(self, axis: Axis = None, keepdims: bool = False, **absent: None) -> Tensor:
         """Whether an element over the axes is not zero."""
+        _refuse_options("any", absent)
         return F.any(self, axis, keepdims)
 
-    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def all(self, axis: Axis = None, keepdims: bool = False, **absent: None) -> Tensor:
         """Whether no element over the axes is zero."""
+        _refuse_options("all", absent)
         return F.all(self, axis, keepdims)
 
-    def cumsum(self, axis: int | None = None) -> Tensor:
+    def cumsum(
+        self, axis: int | None = None, dtype: npt.DTypeLike | DType = None, **absent: None
+    ) -> Tensor:
         """Sums of the elements up to each one."""
-        return F.cumsum(self, axis)
+        _refuse_options("cumsum", absent)
+        return F.cumsum(self, axis, dtype)
 
     # ------------------------------------------------------------------- functions
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.errors import (
+    ControlFlowError,
     DTypeError,
     IndexOutOfBoundsError,
     NetsError,
@@ -30,7 +31,7 @@ from nets.frontend.functions.comparison import equal, greater_equal, less_equal
 from nets.frontend.functions.shape import expand_dims, new_shape
 from nets.frontend.scope import current_scope, user_location
 from nets.frontend.tensor import Tensor
-from nets.frontend.variable import Variable, variable
+from nets.frontend.variable import variable
 from nets.ir.types import DType, f64, from_numpy, i64
 
 DTypeSpec = npt.DTypeLike | DType | None
@@ -107,6 +108,7 @@ def arange(
 ) -> Tensor:
     """start, start + step, … below stop; with one argument, from 0 below it."""
     bounds = (0, start, step) if stop is None else (start, stop, step)
+    bounds = tuple(b.item() if isinstance(b, Tensor) else b for b in bounds)
     for bound in bounds:
         if not isinstance(bound, (int, float, np.number)):
             raise DTypeError(f"arange takes numbers, not {bound!r}", user_location())
@@ -163,14 +165,15 @@ def _triangle(name: str, x: TensorLike, k: int) -> Tensor:
 def one_hot(x: TensorLike, num_classes: int = -1, dtype: DTypeSpec = None) -> Tensor:
     """A last axis of ``num_classes`` with 1 at the position x gives and 0 elsewhere.
 
-    int64 by default; −1 takes the largest element plus one. Eagerly, IndexOutOfBoundsError for
-    elements that are no position; inside a trace they give a row of zeros.
+    int64 by default; −1 takes the largest element plus one, which a trace does not know
+    (ControlFlowError). Eagerly, IndexOutOfBoundsError for elements that are no position; inside a
+    trace they give a row of zeros.
     """
     tensor = as_tensor(x)
     require_dtype(tensor, "iu", "one_hot takes integers")
     count = integer_of(num_classes, "the number of classes")
-    if isinstance(tensor._value, Variable):
-        data = tensor._value.data
+    if current_scope() is None:
+        data = tensor.data
         if count < 0:
             count = int(data.max()) + 1 if data.size else 0
         if data.size and not 0 <= data.min() <= data.max() < count:
@@ -179,6 +182,12 @@ def one_hot(x: TensorLike, num_classes: int = -1, dtype: DTypeSpec = None) -> Te
                 "and not negative",
                 user_location(),
             )
+    elif count < 0:
+        raise ControlFlowError(
+            "one_hot: the largest element is known only when the traced function runs; pass the "
+            "number of classes: nets.one_hot(x, 10)",
+            user_location(),
+        )
     positions = expand(expand_dims(cast(tensor, i64), -1), (*tensor.shape, *new_shape(count)))
     hit = equal(positions, _counted(positions.shape, tensor.ndim))
     return cast(hit, i64 if dtype is None else dtype_of(dtype))
