@@ -85,11 +85,15 @@ end:
             _COUNT,
         )
 
+    def run(self, x: int, y: int, out: int, count: int) -> None:
+        """The function of the numbers at these addresses (y is not read by functions of one)."""
+        self._run(x, y, out, count)
+
     def __call__(self, x: Array, y: Array | None = None) -> Array:
         assert x.size % self.lanes == 0
         out = np.empty_like(x)
         second = x if y is None else y
-        self._run(x.ctypes.data, second.ctypes.data, out.ctypes.data, x.size)
+        self.run(x.ctypes.data, second.ctypes.data, out.ctypes.data, x.size)
         return out
 
 

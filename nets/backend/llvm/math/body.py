@@ -75,6 +75,8 @@ F32: Final = Format(f32, "float", "i32", 32, 23, 127)
 F64: Final = Format(f64, "double", "i64", 64, 52, 1023)
 FORMATS: Final = {f32: F32, f64: F64}
 
+_LONGEST_CHAIN: Final = 8
+
 Kind = Literal["float", "integer", "bool"]
 INFINITY: Final = float("inf")
 NAN: Final = float("nan")
@@ -276,10 +278,19 @@ class Body:
         return self.select(x < bound, bound, x)
 
     def polynomial(self, x: Lanes, coefficients: Sequence[float]) -> Lanes:
-        """Σ coefficients[i] · x**i by Horner's rule."""
-        total: Operand = coefficients[-1]
-        for coefficient in reversed(coefficients[:-1]):
-            total = self.fma(total, x, coefficient)
+        """Σ coefficients[i] · x**i: by Horner's rule, or pairwise (Estrin) where that is long.
+
+        A chain of dependent operations is hidden behind its neighbours up to about that length.
+        """
+        terms: list[Operand] = list(coefficients)
+        while len(terms) > _LONGEST_CHAIN:
+            pairs = zip(terms[0::2], terms[1::2], strict=False)
+            odd = terms[-1:] if len(terms) % 2 else []
+            terms = [*(self.fma(high, x, low) for low, high in pairs), *odd]
+            x = x * x
+        total = terms.pop()
+        while terms:
+            total = self.fma(total, x, terms.pop())
         assert isinstance(total, Lanes)
         return total
 
