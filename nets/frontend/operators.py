@@ -265,7 +265,7 @@ class Operators:
         self,
         axis: Axis = None,
         keepdims: bool = False,
-        dtype: npt.DTypeLike | DType = None,
+        dtype: npt.DTypeLike | DType | None = None,
         **absent: None,
     ) -> Tensor:
         """Sum of the elements over the axes."""
@@ -276,7 +276,7 @@ class Operators:
         self,
         axis: Axis = None,
         keepdims: bool = False,
-        dtype: npt.DTypeLike | DType = None,
+        dtype: npt.DTypeLike | DType | None = None,
         **absent: None,
     ) -> Tensor:
         """Product of the elements over the axes."""
@@ -333,7 +333,7 @@ class Operators:
         return F.all(self, axis, keepdims)
 
     def cumsum(
-        self, axis: int | None = None, dtype: npt.DTypeLike | DType = None, **absent: None
+        self, axis: int | None = None, dtype: npt.DTypeLike | DType | None = None, **absent: None
     ) -> Tensor:
         """Sums of the elements up to each one."""
         _refuse_options("cumsum", absent)

@@ -100,15 +100,15 @@ def eye(
 
 
 def arange(
-    start: Scalar,
-    stop: Scalar | None = None,
-    step: Scalar = 1,
+    start: Scalar | Tensor,
+    stop: Scalar | Tensor | None = None,
+    step: Scalar | Tensor = 1,
     dtype: DTypeSpec = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """start, start + step, … below stop; with one argument, from 0 below it."""
-    bounds = (0, start, step) if stop is None else (start, stop, step)
-    bounds = tuple(b.item() if isinstance(b, Tensor) else b for b in bounds)
+    given = (0, start, step) if stop is None else (start, stop, step)
+    bounds = tuple(b.item() if isinstance(b, Tensor) else b for b in given)
     for bound in bounds:
         if not isinstance(bound, (int, float, np.number)):
             raise DTypeError(f"arange takes numbers, not {bound!r}", user_location())
