@@ -1,0 +1,309 @@
+"""The parts of the documents that are made from the package itself, by name."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nets
+import nets.frontend.functions as functions
+import nets.ops  # noqa: F401  (fills the registry)
+from nets import config, errors
+from nets.backend.loader import LoadedLibrary
+from nets.frontend.lowered import Compiled, Lowered
+from nets.frontend.operators import Operators
+from nets.ir import printer, verifier
+from nets.ops.registry import REGISTRY, OpDef, Trait
+from nets.passes import pipelines
+from nets.passes.manager import find_pass
+
+PACKAGE = Path(nets.__file__).parent
+FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/functions")
+"""Packages that the list of rooms shows as one line."""
+
+
+def environment() -> str:
+    """The NETS_* variables."""
+    return _table(
+        ("variable", "default", "effect"),
+        ((f"`{v.name}`", f"`{v.default}`" if v.default else "", v.help) for v in config.TABLE),
+    )
+
+
+def error_classes() -> str:
+    """Every error, under the one it derives from."""
+    found = [cls for _, cls in inspect.getmembers(errors, inspect.isclass)]
+    found = [cls for cls in found if issubclass(cls, Exception) and cls.__module__ == "nets.errors"]
+    found.sort(key=lambda cls: inspect.getsourcelines(cls)[1])
+    rows = [(f"`{c.__name__}`", _bases(c), _first_sentence(inspect.getdoc(c))) for c in found]
+    return _table(("class", "is also", "raised where"), rows)
+
+
+def _bases(cls: type) -> str:
+    return ", ".join(f"`{base.__name__}`" for base in cls.__bases__ if base is not Exception)
+
+
+# ------------------------------------------------------------------------------------ rooms
+
+
+def rooms() -> str:
+    """Every module with the first sentence of its docstring."""
+    places = [PACKAGE, *(PACKAGE / name for name in ("ir", "ops", "passes"))]
+    places += [PACKAGE / "backend", PACKAGE / "backend/numpy", PACKAGE / "backend/llvm"]
+    places += [PACKAGE / "frontend", PACKAGE / "tools"]
+    return "\n\n".join(f"### {_name(place)}\n\n{_room(place)}" for place in places)
+
+
+def _name(place: Path) -> str:
+    return f"{place.relative_to(PACKAGE.parent)}/"
+
+
+def _room(place: Path) -> str:
+    modules = [path for path in sorted(place.glob("*.py")) if path.stem != "__init__"]
+    modules += [place / name / "__init__.py" for name in sorted(_folded(place))]
+    rows = []
+    for path in modules:
+        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        shown = path.parent if path.stem == "__init__" else path
+        rows.append((f"`{shown.relative_to(place)}`", _first_sentence(doc)))
+    return _table(("module", "what it is"), rows)
+
+
+def _folded(place: Path) -> list[str]:
+    return [p.name for name in FOLDED if (p := PACKAGE / name).parent == place]
+
+
+# ----------------------------------------------------------------------------------- passes
+
+
+def passes() -> str:
+    """The named pipelines, each pass with its contract."""
+    rows = []
+    for name in (*pipelines.OPTIMIZE, *pipelines.LOOPS):
+        doc = inspect.getdoc(find_pass(name)) or ""
+        requires, ensures = (_clause(doc, word) for word in ("Requires", "Ensures"))
+        rows.append((f"`{name}`", _first_sentence(doc), requires, ensures))
+    return _table(("pass", "what it does", "requires", "ensures"), rows)
+
+
+def _clause(doc: str, word: str) -> str:
+    found = re.search(rf"^{word}:\s*(.*?)(?=^\w+:|\Z|\n\n)", doc, re.MULTILINE | re.DOTALL)
+    return _one_line(found[1]) if found else ""
+
+
+def grammar() -> str:
+    """The language of IR text, from the printer."""
+    _, _, text = (printer.__doc__ or "").partition("(``*``")
+    block, _, rest = text.partition("The types after")
+    body = inspect.cleandoc("\n" + block.partition("::\n")[2])
+    return f"```text\n{body}\n```\n\nThe types after{rest.replace('``', '`').rstrip()}"
+
+
+def invariants() -> str:
+    """What the verifier holds IR to."""
+    return f"```text\n{(verifier.__doc__ or '').partition(chr(10) * 2)[2].rstrip()}\n```"
+
+
+# ------------------------------------------------------------------------------------- ops
+
+
+def tensor_ops() -> str:
+    """The ops of the tensor dialect, by family."""
+    return "\n\n".join(
+        f"### {family}\n\n{_op_table(found)}"
+        for family, found in _families("evaluate" in d.rules and d for d in REGISTRY.values())
+    )
+
+
+def loop_ops() -> str:
+    """The ops of the loop dialect."""
+    found = [d for d in REGISTRY.values() if d.name.startswith("loop.")]
+    rows = ((f"`{d.name}`", _first_sentence(d.doc)) for d in found)
+    return _table(("op", "meaning"), rows)
+
+
+def _families(found: Iterator[OpDef | bool]) -> list[tuple[str, list[OpDef]]]:
+    families: dict[str, list[OpDef]] = {}
+    for definition in found:
+        if isinstance(definition, OpDef):
+            module = definition.rules["evaluate"].__module__.rpartition(".")[2]
+            families.setdefault(module, []).append(definition)
+    return sorted(families.items())
+
+
+def _op_table(found: list[OpDef]) -> str:
+    rows = ((f"`{_call(d)}`", _first_sentence(d.doc), _derivative(d), _exactness(d)) for d in found)
+    return _table(("op", "meaning", "derivative", "native result"), rows)
+
+
+def _call(definition: OpDef) -> str:
+    attributes = ", ".join(definition.attribute_names)
+    words = [
+        definition.name,
+        ", ".join(definition.operand_names),
+        attributes and f"{{{attributes}}}",
+    ]
+    return " ".join(word for word in words if word)
+
+
+def _derivative(definition: OpDef) -> str:
+    reason = definition.derivative_reason
+    if reason is not None:
+        return f"none: {reason}"
+    return next(rule for rule in ("partials", "transpose", "vjp") if rule in definition.rules)
+
+
+def _exactness(definition: OpDef) -> str:
+    if definition.traits & Trait.EXACT:
+        return "exact"
+    return "exact for some dtypes" if "exact" in definition.rules else "within its bound"
+
+
+# ------------------------------------------------------------------------------- reference
+
+
+def tensor() -> str:
+    """The class Tensor: its attributes and methods."""
+    found = {**_members(Operators), **_members(nets.Tensor)}
+    attributes = {n: m for n, m in found.items() if isinstance(m, property)}
+    methods = {n: m for n, m in found.items() if n not in attributes}
+    head = _entry("nets.Tensor", nets.Tensor)
+    table = _table(
+        ("attribute", "what it is"),
+        ((f"`.{n}`", _first_sentence(m.__doc__)) for n, m in attributes.items()),
+    )
+    calls = _table(
+        ("method", "what it gives"),
+        ((f"`.{_signature(n, m)}`", _first_sentence(m.__doc__)) for n, m in methods.items()),
+    )
+    return f"{head}\n\n{table}\n\n{calls}"
+
+
+def _members(cls: type) -> dict[str, Any]:
+    return {name: member for name, member in vars(cls).items() if not name.startswith("_")}
+
+
+def functions_by_theme() -> str:
+    """Every function on tensors, by the module it stands in."""
+    themes: dict[str, list[str]] = {}
+    for name in functions.__all__:
+        function = getattr(functions, name)
+        if function.__name__.rstrip("_") == name:
+            themes.setdefault(function.__module__, []).append(name)
+    return "\n\n".join(_theme(module, names) for module, names in sorted(themes.items()))
+
+
+def _theme(module: str, names: list[str]) -> str:
+    source = inspect.getmodule(getattr(functions, names[0]))
+    assert isinstance(source, ModuleType)
+    rows = ((f"`{_signature(n, getattr(functions, n))}`", _meaning(n)) for n in sorted(names))
+    title = module.rpartition(".")[2].replace("_", " ").replace("dispatch", "conversion")
+    head = "" if title == "conversion" else f"{_first_sentence(source.__doc__)}\n\n"
+    return f"### {title}\n\n{head}{_table(('function', 'meaning'), rows)}"
+
+
+def _meaning(name: str) -> str:
+    function = getattr(functions, name)
+    aliases = [a for a in functions.__all__ if getattr(functions, a) is function and a != name]
+    also = f" Also {', '.join(f'`{a}`' for a in aliases)}." if aliases else ""
+    return _one_line(inspect.getdoc(function) or "") + also
+
+
+def compiler() -> str:
+    """Tracing, transforms, lowering, the reference, gradients' switches."""
+    words = ("trace", "grad", "value_and_grad", "vjp", "spec", "evaluate", "parse_ir")
+    words += ("no_grad", "enable_grad", "is_grad_enabled")
+    return "\n\n".join(_entry(f"nets.{word}", getattr(nets, word)) for word in words)
+
+
+def lowered() -> str:
+    """What ``f.lower(...)`` gives, and what that compiles to."""
+    return f"{_class('Lowered', Lowered)}\n\n{_class('Compiled', Compiled)}"
+
+
+def leaving() -> str:
+    """export, load and the loaded library."""
+    entries = [_entry(f"nets.{word}", getattr(nets, word)) for word in ("export", "load")]
+    return "\n\n".join([*entries, _class("LoadedLibrary", LoadedLibrary)])
+
+
+def _class(name: str, cls: type) -> str:
+    rows = []
+    for word, member in _members(cls).items():
+        doc = getattr(member, "__doc__", None)
+        if doc:
+            call = word if not inspect.isfunction(member) else _signature(word, member)
+            rows.append((f"`.{call}`", _one_line(inspect.cleandoc(doc))))
+    table = f"\n\n{_table(('member', 'what it gives'), rows)}" if rows else ""
+    return f"### {name}\n\n{_prose(inspect.getdoc(cls) or '')}{table}"
+
+
+def _entry(name: str, thing: Any) -> str:
+    signature = _signature(name.removeprefix("nets."), thing)
+    doc = _prose(inspect.getdoc(thing) or "")
+    return f"### {name}\n\n```text\nnets.{signature}\n```\n\n{doc}"
+
+
+def _signature(name: str, thing: Any) -> str:
+    """The call with its defaults, without types, which the prose tells."""
+    found = inspect.signature(thing)
+    parameters = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in found.parameters.values()
+        if parameter.name != "self"
+    ]
+    bare = inspect.Signature(parameters, return_annotation=inspect.Signature.empty)
+    return f"{name}{bare}"
+
+
+# ---------------------------------------------------------------------------------- Markdown
+
+
+def _prose(doc: str) -> str:
+    """A docstring as Markdown."""
+    return doc.replace("``", "`")
+
+
+def _one_line(doc: str) -> str:
+    return " ".join(_prose(doc).split())
+
+
+def _first_sentence(doc: str | None) -> str:
+    text = _one_line((doc or "").strip().partition("\n\n")[0])
+    found = re.match(r"(.*?\.)(?=\s[A-Z(`−]|\s*$)", text)
+    return found[1] if found else text
+
+
+def _table(head: tuple[str, ...], rows: Any) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    function.__name__: function
+    for function in (
+        environment,
+        error_classes,
+        rooms,
+        passes,
+        grammar,
+        invariants,
+        tensor_ops,
+        loop_ops,
+        tensor,
+        functions_by_theme,
+        compiler,
+        lowered,
+        leaving,
+    )
+}
+"""What ``<!-- generated: NAME -->`` may name."""
