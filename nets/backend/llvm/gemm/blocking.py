@@ -27,6 +27,9 @@ _PACK_A_FROM_COLUMNS: Final = 256
 _PAGE: Final = 4096
 """Rows this far apart meet in the same sets of the L1 cache; copies do not."""
 
+_MOST_ROWS: Final = 8
+"""Each row of A takes a pointer, and there are 16 registers for those."""
+
 _FMA_LATENCY: Final = 4
 _TILE_OVERHEAD: Final = 0.35
 """What a tile costs beyond its arithmetic, in cycles per step: calls, and C in and out."""
@@ -95,7 +98,7 @@ def _tile(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
     candidates = [
         (rows, vectors)
         for vectors in range(1, 5)
-        for rows in range(1, registers)
+        for rows in range(1, _MOST_ROWS + 1)
         if rows * vectors + vectors + 1 <= budget
     ]
     return min(candidates, key=lambda tile: (_time(m, n, lanes, *tile), -tile[0] * tile[1]))
