@@ -10,18 +10,23 @@ from typing import TYPE_CHECKING, Any
 from nets import errors
 from nets.frontend import functions
 from nets.frontend.functions import *  # noqa: F403 (named by __all__ there)
+from nets.frontend.state import read_static
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import enable_grad, is_grad_enabled, no_grad
 from nets.version import __version__
 
 if TYPE_CHECKING:
+    from nets import data, datasets, nn, optim, random
     from nets.backend.loader import load
     from nets.frontend.export import export
     from nets.frontend.lowered import evaluate, parse_ir
     from nets.frontend.pullback import vjp
+    from nets.frontend.scope import user_location
     from nets.frontend.spec import spec
     from nets.frontend.trace import trace
     from nets.frontend.transforms import grad, value_and_grad
+    from nets.random import manual_seed
+    from nets.solver import Solver
 
 _LATER = {
     "trace": "nets.frontend.trace",
@@ -33,14 +38,21 @@ _LATER = {
     "parse_ir": "nets.frontend.lowered",
     "export": "nets.frontend.export",
     "load": "nets.backend.loader",
+    "user_location": "nets.frontend.scope",
+    "manual_seed": "nets.random",
+    "Solver": "nets.solver",
 }
 """Public name → the module that has it."""
+
+_ROOMS = ("nn", "optim", "data", "datasets", "random")
+"""What is written on the public names only."""
 
 __all__ = [
     "Tensor",
     "no_grad",
     "enable_grad",
     "is_grad_enabled",
+    "read_static",
     "trace",
     "grad",
     "value_and_grad",
@@ -57,6 +69,8 @@ __all__ += functions.__all__
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"nets.{name}")
     module = _LATER.get(name)
     if module is None:
         raise AttributeError(f"module 'nets' has no attribute {name!r}")

@@ -86,6 +86,11 @@ def _library_name(base: Path, functions: dict[str, Lowered]) -> str:
             raise ArgumentError(
                 f"{word} is {type(lowered).__name__}; export takes what f.lower(...) gives"
             )
+        if lowered.program.updates:
+            raise ArgumentError(
+                f"{word} changes tensors outside itself; a library has no state, so write it with "
+                "the state as arguments and results"
+            )
     name = re.sub(r"\W", "_", base.name, flags=re.ASCII)
     return f"_{name}" if name[0].isdigit() else name
 

@@ -26,6 +26,7 @@ from nets.frontend.signature import (
     static_key,
 )
 from nets.frontend.spec import short
+from nets.frontend.state import write_back
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, variable
 from nets.ir.core import Function, Module
@@ -182,14 +183,17 @@ class Compiled:
         self._executable = executable
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return _nest(self.lowered, self._executable(self.lowered.arrays(args, kwargs)))
+        results = self._executable(self.lowered.arrays(args, kwargs))
+        write_back(self.lowered.program.updates, results)
+        return _nest(self.lowered, results)
 
     def __repr__(self) -> str:
         return f"<compiled function {self.lowered.name}>"
 
 
 def _nest(lowered: Lowered, arrays: Sequence[Array]) -> Any:
-    return lowered.out_tree.unflatten([Tensor._of(variable(array)) for array in arrays])
+    kept = arrays[: lowered.out_tree.leaf_count]
+    return lowered.out_tree.unflatten([Tensor._of(variable(array)) for array in kept])
 
 
 def _fitting(array: Array, weak: bool, entry: Input) -> Array:

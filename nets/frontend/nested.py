@@ -15,6 +15,7 @@ from nets.frontend.program import Program, lift_results, stage
 from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
 from nets.frontend.scope import current_scope
 from nets.frontend.signature import Input
+from nets.frontend.state import carry_out
 from nets.frontend.tensor import Tensor
 from nets.ir.core import Value
 
@@ -58,4 +59,6 @@ def _inputs(roots: Sequence[str], treedef: TreeDef, tensors: Sequence[Tensor]) -
 
 def inlined(program: Program, arguments: Sequence[Value]) -> Any:
     """The result of the program inserted into the current trace, in its nest."""
-    return program.tree.unflatten([Tensor._of(x) for x in program.inline(arguments)])
+    values = program.inline(arguments)
+    carry_out(program.updates, values)
+    return program.tree.unflatten([Tensor._of(x) for x in values[: program.tree.leaf_count]])

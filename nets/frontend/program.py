@@ -17,6 +17,7 @@ from nets.frontend.pytree import TreeDef, expression, flatten, identifier, uniqu
 from nets.frontend.scope import Scope, current_scope, enter, user_location
 from nets.frontend.signature import Input
 from nets.frontend.spec import short
+from nets.frontend.state import Update, finish
 from nets.frontend.tensor import Tensor
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
@@ -36,6 +37,12 @@ class Program:
     inputs: tuple[Input, ...]
     captures: tuple[Tensor, ...]
     tree: TreeDef
+    updates: tuple[Update, ...] = ()
+    """What a call writes back: results beyond those of ``tree``."""
+    attributes: tuple[tuple[Any, str, Any], ...] = ()
+    """(object, attribute, value) triples the program depends on."""
+    detached: bool = False
+    """Whether it differentiates itself, so that its results take no part in eager gradients."""
 
     @property
     def argument_names(self) -> list[str]:
@@ -52,6 +59,7 @@ class Program:
                 # A key says enough, unless it makes no name.
                 name = identifier("", path) or name
             names.append(f"out_{name}" if name[0].isdigit() else name)
+        names += ["state"] * (len(self.function.returned) - len(names))
         taken = self.argument_names
         return unique([*taken, *names])[len(taken) :]
 
@@ -90,6 +98,8 @@ def stage(name: str, inputs: Sequence[Input], body: Body) -> Program:
     with enter(scope):
         try:
             values, tree = body(tensors)
+            extra, updates = finish(scope, len(values))
+            _refuse_mutation(tensors, inputs, function)
         except RecursionError as error:
             raise TraceError(
                 f"{name} recursed too deeply while it was traced. A function that calls itself "
@@ -97,13 +107,21 @@ def stage(name: str, inputs: Sequence[Input], body: Body) -> Program:
                 user_location(),
             ) from error
         finally:
-            mutated = scope.undo_mutation()
-        _refuse_mutation(tensors, inputs, function, mutated)
+            scope.restore()
         scope.emitter.builder.location = None
-        scope.emitter.builder.create(lookup("return"), values)
+        scope.emitter.builder.create(lookup("return"), [*values, *extra])
     captures = [capture.source for capture in scope.captures.values()]
     _name_captures(function, len(inputs))
-    return Program(function, tuple(inputs), tuple(captures), tree)
+    detached = scope.gradients is not None and scope.gradients.ran_backward
+    return Program(
+        function,
+        tuple(inputs),
+        tuple(captures),
+        tree,
+        tuple(updates),
+        tuple(scope.attributes),
+        detached,
+    )
 
 
 def lift_results(result: Any) -> tuple[list[Value], TreeDef]:
@@ -131,15 +149,9 @@ def lift_results(result: Any) -> tuple[list[Value], TreeDef]:
 
 
 def _refuse_mutation(
-    tensors: Sequence[Tensor], inputs: Sequence[Input], function: Function, captured: Tensor | None
+    tensors: Sequence[Tensor], inputs: Sequence[Input], function: Function
 ) -> None:
-    """MutatedArgumentError where an argument or a captured tensor was assigned to."""
-    if captured is not None:
-        raise MutatedArgumentError(
-            f"{function.name} changed in place a tensor of type {captured.type} that was made "
-            "outside; return the changed tensor instead",
-            user_location(),
-        )
+    """MutatedArgumentError where an argument was assigned to."""
     for tensor, entry, argument in zip(tensors, inputs, function.arguments, strict=False):
         if tensor._value is not argument:
             made = tensor._value.operation

@@ -23,6 +23,7 @@ from nets.frontend.scope import current_scope, user_location
 from nets.frontend.spec import short
 from nets.frontend.specialisation import CompiledPullBack
 from nets.frontend.staged import Staged, kept
+from nets.frontend.state import carry_out, write_back
 from nets.frontend.tensor import Tensor
 from nets.frontend.trace import Traced, trace
 from nets.frontend.variable import Variable, variable
@@ -97,6 +98,8 @@ def _run_compiled(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Ba
     wrt = _float_inputs(ready.program)
     outputs, pull = ready.forward(arrays, wrt)
     residuals = [Tensor._of(variable(array)) for array in pull.residuals]
+    write_back(ready.program.updates, outputs)
+    outputs = outputs[: ready.program.tree.leaf_count]
     results = [Tensor._of(variable(array)) for array in outputs]
     return ready.program, results, Backward(pull.function, residuals, wrt, pull)
 
@@ -115,6 +118,7 @@ def _run_nested(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Back
     split = split_vjp(program.function, wrt)
     bound = [*values, *(scope.lift(tensor) for tensor in program.captures)]
     outputs = inline(scope.emitter.builder, split.forward, bound)
+    carry_out(program.updates, outputs)
     sources = {"argument": bound, "result": outputs}
     residuals = [Tensor._of(sources[kind][i]) for kind, i in split.residuals]
     results = [Tensor._of(x) for x in outputs[: program.tree.leaf_count]]
@@ -131,6 +135,7 @@ class Pullback:
     def __init__(self, program: Program, call: Call, backward: Backward, result: Any) -> None:
         leaves, self._result_tree = flatten(result)
         types = [tensor_type(value) for value in program.function.returned]
+        types = types[: program.tree.leaf_count]
         self._result_types = types[: len(leaves)]
         self._aux_types = types[len(leaves) :]
         primals, self._primal_tree = flatten((call.args, call.kwargs))

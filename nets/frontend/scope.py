@@ -86,6 +86,10 @@ class Scope:
         self.emitter = GraphEmitter(Builder(function.body))
         self.outer: Scope | None = None
         self.captures: dict[int, Capture] = {}
+        self.gradients: Any = None
+        """Gradients inside this trace, kept by ``nets.frontend.state``."""
+        self.attributes: list[tuple[Any, str, Any]] = []
+        """(object, attribute, value) triples that the trace depends on."""
 
     def owns(self, value: Value) -> bool:
         """Is the value defined in the body of this scope's function?"""
@@ -123,14 +127,12 @@ class Scope:
             found = self.captures[key] = Capture(source, argument, tensor, tensor._value)
         return found.argument
 
-    def undo_mutation(self) -> Any:
-        """Give tensors from outside their values back; one that had lost it, or None."""
-        mutated = None
+    def restore(self) -> None:
+        """Give tensors from outside the values back that they had before the trace."""
         for capture in self.captures.values():
-            if capture.tensor._value is not capture.value:
-                capture.tensor._value = capture.value
-                mutated = mutated or capture.tensor
-        return mutated
+            if isinstance(getattr(type(capture.tensor), "_value", None), property):
+                continue  # a gradient: it is read from its tensor
+            capture.tensor._value = capture.value
 
 
 def constant_array(x: Any) -> np.ndarray[Any, Any]:

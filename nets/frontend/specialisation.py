@@ -72,7 +72,10 @@ class Specialisation:
         guards: Sequence[Guard] = (),
     ) -> None:
         self.program = program
-        self._guards = guards
+        self._guards = (
+            *guards,
+            *(Guard(getattr, holder, name, value) for holder, name, value in program.attributes),
+        )
         self.options = options
         self.recompute = recompute
         self._result_types = [value.type for value in program.function.returned]

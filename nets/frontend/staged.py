@@ -36,6 +36,7 @@ from nets.frontend.signature import (
     static_key,
 )
 from nets.frontend.specialisation import Specialisation
+from nets.frontend.state import write_back
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, is_grad_enabled
 from nets.ir.core import Value
@@ -110,14 +111,18 @@ class Staged:
         """The result of a call from outside every trace."""
         call = self.binding.call(args, kwargs)
         ready, leaves, arrays, captured = self.find(call)
-        recorded = _recorded(leaves, captured)
+        program = ready.program
+        recorded = None if program.detached else _recorded(leaves, captured)
         if recorded is None:
             results = ready.call(arrays)
         elif all(x.type.dtype.is_float for x in recorded if x is not None and x.requires_grad):
             results = ready.call_recorded(arrays, recorded)
         else:
             return self.eagerly(args, kwargs)
-        return ready.program.tree.unflatten([Tensor._of(x) for x in results])
+        if program.updates:
+            write_back(program.updates, [x.data for x in results])
+        kept = results[: program.tree.leaf_count]
+        return program.tree.unflatten([Tensor._of(x) for x in kept])
 
     def find(self, call: Call) -> tuple[Specialisation, list[Any], list[Array], list[Variable]]:
         """The specialisation for a call, its leaves, all arrays it takes, the captured ones."""
@@ -173,7 +178,7 @@ class Staged:
         if "retrace" not in log or not before:
             return
         if entry.described == now:
-            lines = ["a captured tensor was replaced by another one"]
+            lines = ["a captured tensor or a static attribute was replaced by another one"]
         else:
             lines = explain(before, now)
         for line in lines:

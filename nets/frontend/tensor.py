@@ -20,9 +20,11 @@ from nets.frontend.conversion import array_of, dtype_of
 from nets.frontend.operators import Operators
 from nets.frontend.printing import format_array, html_of_array
 from nets.frontend.scope import current_scope, is_live, leaked, user_location
+from nets.frontend.state import assign, origin, read_gradient, write_gradient
+from nets.frontend.state import backward as traced_backward
 from nets.frontend.variable import Array, Variable, variable, zeros_for
 from nets.ir.core import Value
-from nets.ir.types import DType, TensorType
+from nets.ir.types import DType, TensorType, f64
 from nets.ops.emitter import tensor_type
 
 _ADVICE: Final = {
@@ -31,7 +33,6 @@ _ADVICE: Final = {
     "int()": "keep it a tensor (nets.astype), or pass the number as a static argument",
     "float()": "keep it a tensor (nets.astype), or pass the number as a static argument",
     "an index": "index a tensor with it (x[i]), or pass the number as a static argument",
-    "backward()": "differentiate a function instead: nets.grad or nets.value_and_grad",
     "a NumPy array of it": "call the function of nets in place of NumPy's",
 }
 """What to write instead, for each thing a traced tensor cannot give."""
@@ -120,14 +121,23 @@ class Tensor(Operators):
         """The elements, as an array that is not copied and cannot be written to.
 
         Assigning an array of the same shape gives the tensor new elements (of its own dtype),
-        outside the reach of gradients; results computed before keep the old ones.
+        outside the reach of gradients; results computed before keep the old ones. Inside a trace
+        this is a traced tensor without gradient, and assigning to it changes the tensor after
+        each call of the compiled function.
         """
+        if current_scope() is not None:
+            return Tensor._of(_staged(self, None), self._weak)  # type: ignore[return-value]
         view = self._variable(".data").data.view()
         view.flags.writeable = False
         return view
 
     @data.setter
     def data(self, new: npt.ArrayLike | Operators) -> None:
+        scope = current_scope()
+        if scope is not None:
+            scope.emitter.builder.location = user_location()
+            assign(scope, self, scope.lift(new))
+            return
         old = self._variable("assigning to .data")
         array = array_of(new, old.type.dtype)
         if array.shape != old.data.shape:
@@ -143,7 +153,8 @@ class Tensor(Operators):
     @property
     def requires_grad(self) -> bool:
         """Whether backward passes leave a gradient here. May be set on leaves."""
-        return isinstance(self._value, Variable) and self._value.requires_grad
+        own = origin(self)
+        return own is not None and own.requires_grad
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -165,6 +176,10 @@ class Tensor(Operators):
     @property
     def grad(self) -> Tensor | None:
         """The gradient so far: zeros before any backward pass; None unless requires_grad."""
+        scope = current_scope()
+        if scope is not None:
+            value = read_gradient(scope, self)
+            return None if value is None else Tensor._of(value)
         own = self._value
         if not isinstance(own, Variable) or not own.requires_grad:
             return None
@@ -172,11 +187,19 @@ class Tensor(Operators):
 
     @grad.setter
     def grad(self, new: npt.ArrayLike | Operators | None) -> None:
+        scope = current_scope()
+        if scope is not None and origin(self) is not None:
+            write_gradient(scope, self, None if new is None else _staged_gradient(self, new))
+            return
         own = self._variable("assigning to .grad")
         own.gradient = None if new is None else gradient_array(own, new)
 
     def zero_grad(self) -> None:
         """Set the gradient back to zeros."""
+        scope = current_scope()
+        if scope is not None and origin(self) is not None:
+            write_gradient(scope, self, None)
+            return
         self._variable("zero_grad()").gradient = None
 
     def backward(self, grad: npt.ArrayLike | Operators | None = None) -> None:
@@ -184,8 +207,13 @@ class Tensor(Operators):
 
         ``grad`` has the shape of this tensor and may be left out for one element. GradientError
         where this tensor does not require a gradient or ``grad`` is missing, ShapeError where it
-        has another shape. Visits each recorded operation once.
+        has another shape. Visits each recorded operation once. Inside a trace the gradients of
+        captured tensors that require one become part of the compiled function.
         """
+        scope = current_scope()
+        if scope is not None and self.is_traced and is_live(self._value):
+            traced_backward(scope, self, _seed(self, grad))
+            return
         backward(self._variable("backward()"), grad)
 
     # ------------------------------------------------------------------ conversion
@@ -300,3 +328,35 @@ def _staged(data: npt.ArrayLike | Operators, dtype: DType | None) -> Value:
         return b.emit("constant", value=array_of(data, dtype))
     value = b.emit("stop_gradient", scope.lift(data))
     return value if dtype is None else b.cast(value, dtype)
+
+
+def _staged_gradient(tensor: Tensor, grad: npt.ArrayLike | Operators) -> Value:
+    """A gradient for ``tensor`` as a value of the trace; ShapeError where it does not fit."""
+    scope = current_scope()
+    assert scope is not None
+    scope.emitter.builder.location = user_location()
+    value = scope.lift(grad)
+    own = tensor.type
+    if tensor_type(value).shape != own.shape:
+        raise ShapeError(
+            f"the gradient of a tensor of shape {own.shape} cannot have shape "
+            f"{tensor_type(value).shape}",
+            user_location(),
+        )
+    return scope.emitter.cast(value, own.dtype if own.dtype.is_float else f64)
+
+
+def _seed(tensor: Tensor, grad: npt.ArrayLike | Operators | None) -> Value:
+    """The cotangent that ``backward`` starts with, inside a trace."""
+    if grad is not None:
+        return _staged_gradient(tensor, grad)
+    scope = current_scope()
+    assert scope is not None
+    if tensor.size != 1:
+        raise GradientError(
+            f"backward() of a tensor of shape {tensor.shape} needs its gradient as argument: "
+            "only for one element is it 1",
+            user_location(),
+        )
+    scope.emitter.builder.location = user_location()
+    return scope.emitter.full(tensor.shape, 1, tensor.type.dtype)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from nets.errors import MutatedArgumentError
 from nets.frontend.conversion import is_scalar, scalar_array
 from nets.frontend.dispatch import TensorLike, apply, as_tensor, cast, constant, expand
 from nets.frontend.functions.indexing import (
@@ -25,7 +24,6 @@ from nets.frontend.functions.indexing import (
     normal_key,
 )
 from nets.frontend.functions.shape import broadcast_to, flatten, reshape
-from nets.frontend.scope import current_scope, user_location
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, is_grad_enabled
 from nets.ir.types import i64
@@ -35,16 +33,10 @@ def setitem(x: TensorLike, key: Any, value: TensorLike) -> None:
     """Give the tensor x a new value, that with ``value`` at x[key].
 
     ``value`` broadcasts to the shape of x[key] and takes the dtype of x. Tensors made from x
-    before keep its old value. Errors are those of reading x[key]; MutatedArgumentError where a
-    trace would change a tensor of the world outside.
+    before keep its old value. Errors are those of reading x[key]. Inside a trace, a tensor that
+    was made outside is changed after each call of the compiled function.
     """
     assert isinstance(x, Tensor)
-    if current_scope() is not None and not x.is_traced:
-        raise MutatedArgumentError(
-            f"a traced function assigns to elements of a tensor of type {x.type} that was made "
-            "outside; return the changed tensor instead",
-            user_location(),
-        )
     old, new = x._value, updated(x, key, value)._value
     if isinstance(old, Variable) and isinstance(new, Variable) and not is_grad_enabled():
         new = Variable(new.data, old.type, old.requires_grad)

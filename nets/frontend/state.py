@@ -1,0 +1,247 @@
+"""State: what a traced function changes outside itself, and gradients inside a trace.
+
+Tensors that exist before a trace are its captures. Where the traced Python gives one new elements
+(``t.data = …``, ``t[k] = …``) or a new gradient (``loss.backward()``, ``t.zero_grad()``,
+``t.grad = …``), the compiled function has the new value as a further result, and the call writes it
+back. So an imperative training step is one function: parameters, optimiser moments and gradients
+in, the same out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nets.errors import GradientError, MutatedArgumentError, ShapeError
+from nets.frontend.scope import Scope, current_scope, user_location
+from nets.frontend.variable import Array, Variable, variable, zeros_for
+from nets.ir.core import Value
+from nets.ops.emitter import tensor_type
+from nets.passes.vjp import pull_back
+
+if TYPE_CHECKING:
+    from nets.frontend.tensor import Tensor
+
+
+class GradientPlace:
+    """The gradient of an eager tensor, read and written like the value of a tensor."""
+
+    is_traced = False
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    @property
+    def _value(self) -> Variable:
+        own = self.tensor._value
+        assert isinstance(own, Variable)
+        return variable(zeros_for(own) if own.gradient is None else own.gradient)
+
+
+class Update(NamedTuple):
+    """After a call: the place that takes the result of that number; None clears a gradient."""
+
+    place: Tensor | GradientPlace
+    result: int | None
+
+
+class Gradients:
+    """The gradients of captured tensors in the course of one trace."""
+
+    def __init__(self) -> None:
+        self.places: dict[int, GradientPlace] = {}
+        self.values: dict[int, Value | None] = {}
+        """What was written, by tensor; None where it was cleared."""
+        self.leaves: dict[Value, Tensor] = {}
+        """Values that captured tensors took on in this trace, which backward passes stop at."""
+        self.ran_backward = False
+
+
+def gradients_of(scope: Scope) -> Gradients:
+    """The gradients of a scope; made when first asked for."""
+    if scope.gradients is None:
+        scope.gradients = Gradients()
+    found: Gradients = scope.gradients
+    return found
+
+
+def origin(tensor: Tensor) -> Variable | None:
+    """What a captured tensor held before the trace; None for tensors that are not from outside."""
+    if isinstance(tensor._value, Variable):
+        return tensor._value
+    scope = current_scope()
+    capture = None if scope is None else scope.captures.get(id(tensor))
+    found = None if capture is None else capture.value
+    return found if isinstance(found, Variable) else None
+
+
+# --------------------------------------------------------------------- inside a trace
+
+
+def assign(scope: Scope, tensor: Tensor, new: Value) -> None:
+    """Give a tensor the value ``new``, cut off from gradients."""
+    own = tensor_type(tensor._value)
+    if tensor_type(new).shape != own.shape:
+        raise ShapeError(
+            f"a tensor of shape {own.shape} cannot take data of shape {tensor_type(new).shape}",
+            user_location(),
+        )
+    outside = origin(tensor)
+    if outside is not None:
+        scope.lift(tensor)  # an update is of a capture
+    b = scope.emitter
+    tensor._value = b.emit("stop_gradient", b.cast(new, own.dtype))
+    if outside is not None and outside.requires_grad:
+        gradients_of(scope).leaves[tensor._value] = tensor
+
+
+def read_gradient(scope: Scope, tensor: Tensor) -> Value | None:
+    """The gradient of a captured tensor now; None for a tensor without one."""
+    own = origin(tensor)
+    if own is None or not own.requires_grad:
+        return None
+    found = gradients_of(scope)
+    if id(tensor) not in found.values:
+        place = found.places.setdefault(id(tensor), GradientPlace(_settled(scope, tensor)))
+        return scope.lift(place)
+    value = found.values[id(tensor)]
+    if value is None:
+        zeros = zeros_for(own)
+        return scope.emitter.full(zeros.shape, 0, variable(zeros).type.dtype)
+    return value
+
+
+def write_gradient(scope: Scope, tensor: Tensor, value: Value | None) -> None:
+    """Set the gradient of a captured tensor, or clear it."""
+    found = gradients_of(scope)
+    found.places.setdefault(id(tensor), GradientPlace(_settled(scope, tensor)))
+    found.values[id(tensor)] = value
+
+
+def _settled(scope: Scope, tensor: Tensor) -> Tensor:
+    """The tensor, as a capture of the scope: it is what the gradient is written back to."""
+    if isinstance(tensor._value, Variable):
+        scope.lift(tensor)
+    return tensor
+
+
+def backward(scope: Scope, tensor: Tensor, seed: Value) -> None:
+    """Add the gradients of ``tensor`` to those of the captured tensors that require one.
+
+    The derivative is part of the function being traced. GradientError where no captured tensor
+    with a gradient has a part in ``tensor``.
+    """
+    gradients = gradients_of(scope)
+    leaves = dict(_captured_leaves(scope)) | gradients.leaves
+    cts = {tensor._value: seed}
+    steps = list(scope.function.body)
+    scope.emitter.builder.location = user_location()
+    pull_back(scope.emitter, steps, cts, list(leaves))
+    gradients.ran_backward = True
+    reached = [(leaf, owner) for leaf, owner in leaves.items() if leaf in cts]
+    if not reached:
+        raise GradientError(
+            "backward() inside a trace starts at a tensor made from captured tensors that require "
+            "a gradient; to differentiate by arguments, use nets.grad or nets.value_and_grad",
+            user_location(),
+        )
+    for leaf, owner in reached:
+        ct = cts[leaf]
+        if id(owner) in gradients.values and gradients.values[id(owner)] is None:
+            total = ct
+        else:
+            before = read_gradient(scope, owner)
+            assert before is not None
+            total = scope.emitter.add(before, ct)
+        write_gradient(scope, owner, total)
+
+
+def _captured_leaves(scope: Scope) -> Iterator[tuple[Value, Tensor]]:
+    for capture in scope.captures.values():
+        held = capture.value
+        if isinstance(held, Variable) and held.requires_grad and held.type.dtype.is_float:
+            yield capture.argument, capture.tensor
+
+
+# ------------------------------------------------------------------- around a trace
+
+
+def finish(scope: Scope, count: int) -> tuple[list[Value], list[Update]]:
+    """What the trace changed outside: further values to return, after ``count``, and their places.
+
+    MutatedArgumentError where a nested trace changed a tensor of the outer one, or a gradient.
+    """
+    values: list[Value] = []
+    updates: list[Update] = []
+
+    def update(place: Tensor | GradientPlace, value: Value | None) -> None:
+        updates.append(Update(place, None if value is None else count + len(values)))
+        if value is not None:
+            values.append(value)
+
+    for capture in scope.captures.values():
+        is_gradient = isinstance(capture.source, GradientPlace)
+        if not is_gradient and capture.tensor._value is not capture.value:
+            if not isinstance(capture.value, Variable):
+                raise _refusal(scope, "a tensor of the trace around it")
+            update(capture.source, scope.lift(capture.tensor))
+    gradients: Gradients | None = scope.gradients
+    if gradients is not None:
+        if gradients.values and scope.outer is not None:
+            raise _refusal(scope, "the gradient of a tensor")
+        for key, value in gradients.values.items():
+            update(gradients.places[key], value)
+    return values, updates
+
+
+def _refusal(scope: Scope, what: str) -> MutatedArgumentError:
+    return MutatedArgumentError(
+        f"{scope.function.name} changed in place {what} that was made outside, while it was "
+        "differentiated; return what is new instead",
+        user_location(),
+    )
+
+
+def carry_out(updates: Sequence[Update], values: Sequence[Value]) -> None:
+    """Make the updates of a nested trace, inlined into the current one, its updates.
+
+    ``values``: all results of the nested function.
+    """
+    scope = current_scope()
+    assert scope is not None
+    for place, number in updates:
+        assert not isinstance(place, GradientPlace)
+        assert number is not None
+        assign(scope, place, values[number])
+
+
+def write_back(updates: Sequence[Update], results: Sequence[Array]) -> None:
+    """Give every place its new value. ``results``: all results of the call."""
+    # Gradients last: they belong to the variable a tensor holds.
+    for place, number in updates:
+        if not isinstance(place, GradientPlace):
+            assert number is not None
+            old = place._value
+            assert isinstance(old, Variable)
+            new = Variable(results[number], old.type, old.requires_grad)
+            new.gradient = old.gradient
+            place._value = new
+    for place, number in updates:
+        if isinstance(place, GradientPlace):
+            own = place.tensor._value
+            assert isinstance(own, Variable)
+            own.gradient = None if number is None else results[number]
+
+
+def read_static(holder: Any, name: str) -> Any:
+    """``getattr(holder, name)``; a trace that reads it is made again when it has changed.
+
+    For attributes that Python code branches on, such as the mode of a layer: they are no tensors,
+    so a traced function could not see them change.
+    """
+    value = getattr(holder, name)
+    scope = current_scope()
+    while scope is not None:
+        scope.attributes.append((holder, name, value))
+        scope = scope.outer
+    return value
