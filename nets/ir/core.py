@@ -74,10 +74,12 @@ class Location:
         if text.strip():
             lines.append(f"    {text.strip()}")
             span = self.span()
-            if span is not None and span[0] == span[1] == self.line:
+            if span is not None and span[0] == self.line:
                 raw = text.encode()
                 start = len(raw[: span[2]].decode(errors="replace"))
                 end = len(raw[: span[3]].decode(errors="replace"))
+                if span[1] != self.line:  # of an expression of several lines, the first
+                    end = len(text)
                 indent = len(text) - len(text.lstrip())
                 lines.append("    " + " " * (start - indent) + "^" * max(1, end - start))
         return "\n".join(lines)

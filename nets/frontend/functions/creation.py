@@ -108,10 +108,7 @@ def arange(
 ) -> Tensor:
     """start, start + step, … below stop; with one argument, from 0 below it."""
     given = (0, start, step) if stop is None else (start, stop, step)
-    bounds = tuple(b.item() if isinstance(b, Tensor) else b for b in given)
-    for bound in bounds:
-        if not isinstance(bound, (int, float, np.number)):
-            raise DTypeError(f"arange takes numbers, not {bound!r}", user_location())
+    bounds = tuple(_number("arange", x) for x in given)
     if bounds[2] == 0:
         raise DTypeError("arange takes a step that is not zero", user_location())
     try:
@@ -128,9 +125,17 @@ def arange(
     return _leaf(result if dtype is None else cast(result, dtype_of(dtype)), requires_grad)
 
 
+def _number(name: str, x: Scalar | Tensor) -> Any:
+    """A bound as a number; DTypeError where it is none."""
+    number = x.item() if isinstance(x, Tensor) else x
+    if not isinstance(number, (int, float, np.number)):
+        raise DTypeError(f"{name} takes numbers, not {number!r}", user_location())
+    return number
+
+
 def linspace(
-    start: float,
-    stop: float,
+    start: Scalar | Tensor,
+    stop: Scalar | Tensor,
     num: int = 50,
     endpoint: bool = True,
     dtype: DTypeSpec = None,
@@ -138,7 +143,8 @@ def linspace(
 ) -> Tensor:
     """``num`` evenly spaced numbers from start to stop, which may be left out."""
     (count,) = new_shape(num)
-    result = constant(np.linspace(start, stop, count, endpoint=endpoint))
+    bounds = _number("linspace", start), _number("linspace", stop)
+    result = constant(np.linspace(*bounds, count, endpoint=endpoint))
     return _leaf(result if dtype is None else cast(result, dtype_of(dtype)), requires_grad)
 
 
