@@ -74,7 +74,9 @@ class Binding:
         self.donated = self._select("donate", donate_argnums, donate_argnames)
         if self.static & self.donated:
             both = ", ".join(map(str, sorted(self.static & self.donated, key=str)))
-            raise ArgumentError(f"{both} of {self.name} cannot be both static and donated")
+            raise ArgumentError(
+                f"{both} of {self.name} cannot be both static and donated", user_location()
+            )
 
     def of_method(self, method: Callable[..., Any]) -> Binding:
         """The binding of the function bound to its first argument."""
@@ -149,7 +151,8 @@ class Binding:
             return {position}
         raise ArgumentError(
             f"{option}_argnums={number}: {self.name} has "
-            f"{len(self.positional)} positional parameters"
+            f"{len(self.positional)} positional parameters",
+            user_location(),
         )
 
     def _by_name(self, option: str, name: str) -> set[int | str]:
@@ -158,7 +161,7 @@ class Binding:
         if name in self._keyword_only or self._takes_any_name or self.signature is None:
             return {name}
         known = ", ".join((*self.positional, *sorted(self._keyword_only))) or "no parameters"
-        raise ArgumentError(f"{option}_argnames={name!r}: {self.name} has {known}")
+        raise ArgumentError(f"{option}_argnames={name!r}: {self.name} has {known}", user_location())
 
 
 def _bound(selected: frozenset[int | str]) -> tuple[list[int], list[str]]:
@@ -183,33 +186,38 @@ def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
 
 def _refuse_untraceable(function: Callable[..., Any], name: str) -> None:
     if not callable(function):
-        raise ArgumentError(f"nets.trace takes a function, not {type(function).__name__}")
+        raise ArgumentError(
+            f"tracing takes a function, not {type(function).__name__}", user_location()
+        )
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise TraceError(f"{name} is an async function; only plain functions can be traced")
+        raise TraceError(
+            f"{name} is an async function; only plain functions can be traced", user_location()
+        )
     if inspect.isgeneratorfunction(function):
         raise TraceError(
             f"{name} is a generator function; only plain functions can be traced. "
-            "Return a list or tuple instead of yielding."
+            "Return a list or tuple instead of yielding.",
+            user_location(),
         )
 
 
 def _as_numbers(option: str, numbers: Numbers) -> Iterable[int]:
     listed = () if numbers is None else (numbers,) if isinstance(numbers, int) else numbers
     if not isinstance(listed, Iterable):
-        raise ArgumentError(f"{option}_argnums takes integers, not {listed!r}")
+        raise ArgumentError(f"{option}_argnums takes integers, not {listed!r}", user_location())
     found = tuple(listed)
     for number in found:
         if not isinstance(number, int) or isinstance(number, bool):
-            raise ArgumentError(f"{option}_argnums takes integers, not {number!r}")
+            raise ArgumentError(f"{option}_argnums takes integers, not {number!r}", user_location())
     return found
 
 
 def _as_names(option: str, names: Names) -> Iterable[str]:
     listed = () if names is None else (names,) if isinstance(names, str) else names
     if not isinstance(listed, Iterable):
-        raise ArgumentError(f"{option}_argnames takes names, not {listed!r}")
+        raise ArgumentError(f"{option}_argnames takes names, not {listed!r}", user_location())
     found = tuple(listed)
     for name in found:
         if not isinstance(name, str):
-            raise ArgumentError(f"{option}_argnames takes names, not {name!r}")
+            raise ArgumentError(f"{option}_argnames takes names, not {name!r}", user_location())
     return found

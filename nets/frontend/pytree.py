@@ -21,6 +21,7 @@ from types import NoneType
 from typing import Any, Final, NamedTuple
 
 from nets.errors import ArgumentError
+from nets.frontend.scope import user_location
 
 LEAF: Final = "leaf"
 _DICTS: Final = (dict, OrderedDict, defaultdict)
@@ -254,7 +255,9 @@ def _refuse_cycles(tree: Any) -> None:
             done.add(id(node))
             path.pop()
         elif id(child) in above:
-            raise ArgumentError(f"a {type(child).__name__} among the arguments contains itself")
+            raise ArgumentError(
+                f"a {type(child).__name__} among the arguments contains itself", user_location()
+            )
         elif id(child) not in done:
             above.add(id(child))
             path.append((child, _children(child)))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.errors import DTypeError, ParseError, ShapeError
+from nets.frontend.scope import user_location
 from nets.ir.types import TENSOR_DTYPES, Dim, DType, Shape, Symbol, TensorType, from_numpy
 
 _NAMES: Final = {dtype.name: dtype for dtype in TENSOR_DTYPES}
@@ -52,7 +53,7 @@ def short(type: TensorType) -> str:
     return f"{type.dtype}[{','.join(map(str, type.shape))}]"
 
 
-def spec(form: str | Sequence[Dim], dtype: npt.DTypeLike | None = None) -> TensorSpec:
+def spec(form: str | Dim | Sequence[Dim], dtype: npt.DTypeLike | None = None) -> TensorSpec:
     """The spec written as ``"f32[32, 784]"``, or given by a shape and a dtype.
 
     dtypes go by their short name (``f32``) or NumPy's (``float32``); ``f32[]`` and ``f32`` are
@@ -61,13 +62,16 @@ def spec(form: str | Sequence[Dim], dtype: npt.DTypeLike | None = None) -> Tenso
     """
     if not isinstance(form, str):
         if dtype is None:
-            raise DTypeError("nets.spec(shape, dtype) needs a dtype")
-        return TensorSpec(TensorType(tuple(_size(dim) for dim in form), _dtype(dtype)))
+            raise DTypeError("nets.spec(shape, dtype) needs a dtype", user_location())
+        sizes = form if isinstance(form, (tuple, list)) else (form,)
+        return TensorSpec(TensorType(tuple(map(_size, sizes)), _dtype(dtype)))
     if dtype is not None:
-        raise ParseError(f"nets.spec({form!r}) names its dtype; it takes no second argument")
+        raise ParseError(
+            f"nets.spec({form!r}) names its dtype; it takes no second argument", user_location()
+        )
     match = _FORM.fullmatch(form)
     if match is None:
-        raise ParseError(f'{form!r} is not a spec; write it as "f32[32, 784]"')
+        raise ParseError(f'{form!r} is not a spec; write it as "f32[32, 784]"', user_location())
     dims = (match[2] or "").strip()
     words = [word.strip() for word in dims.removesuffix(",").split(",")] if dims else []
     return TensorSpec(TensorType(tuple(_dim(word, form) for word in words), _dtype(match[1])))
@@ -83,7 +87,7 @@ def _dtype(name: Any) -> DType:
     except TypeError:
         found = None
     if found is None:
-        raise DTypeError(f"nets has no dtype {name!r}; it has {', '.join(_NAMES)}")
+        raise DTypeError(f"nets has no dtype {name!r}; it has {', '.join(_NAMES)}", user_location())
     return found
 
 
@@ -91,7 +95,9 @@ def _dim(word: str, form: str) -> Dim:
     if re.fullmatch(r"\?[A-Za-z_]\w*", word, re.ASCII):
         return Symbol(word[1:])
     if not re.fullmatch(r"[0-9]{1,20}", word):
-        raise ParseError(f"{word!r} in the spec {form!r} is neither a size nor a ?name")
+        raise ParseError(
+            f"{word!r} in the spec {form!r} is neither a size nor a ?name", user_location()
+        )
     return _size(int(word))
 
 
@@ -101,7 +107,7 @@ def _size(dim: Any) -> Dim:
     try:
         size = operator.index(dim)
     except TypeError:
-        raise ShapeError(f"{dim!r} is not the size of an axis") from None
+        raise ShapeError(f"{dim!r} is not the size of an axis", user_location()) from None
     if not 0 <= size <= _MAX_DIM:
-        raise ShapeError(f"{size} is not the size of an axis")
+        raise ShapeError(f"{size} is not the size of an axis", user_location())
     return size

@@ -14,7 +14,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from nets.errors import ArgumentError
 from nets.frontend.binding import Binding, Names, Numbers
 from nets.frontend.pytree import is_container
-from nets.frontend.scope import current_scope
+from nets.frontend.scope import current_scope, user_location
 from nets.frontend.staged import Entries, Staged
 
 P = ParamSpec("P")
@@ -175,9 +175,9 @@ def trace(
 
 def _options(threads: int | None, numerics: str) -> dict[str, Any]:
     if numerics not in ("strict", "fast"):
-        raise ArgumentError(f'numerics is "strict" or "fast", not {numerics!r}')
+        raise ArgumentError(f'numerics is "strict" or "fast", not {numerics!r}', user_location())
     if threads is None:
         return {}
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise ArgumentError(f"threads is a positive integer, not {threads!r}")
+        raise ArgumentError(f"threads is a positive integer, not {threads!r}", user_location())
     return {"threads": threads}

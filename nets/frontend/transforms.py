@@ -24,7 +24,7 @@ from nets.ir.core import Value
 from nets.ops.emitter import tensor_type
 from nets.passes.vjp import carries_cotangent, pull_back
 
-Argnums = int | tuple[int, ...]
+Argnums = int | Sequence[int]
 
 
 def grad(function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Gradient:
@@ -54,12 +54,15 @@ def _gradient(
     function: Callable[..., Any], argnums: Argnums, has_aux: bool, with_value: bool
 ) -> Gradient:
     """The transform of a function, the same object each time where the function can keep it."""
+    argnums = tuple(argnums) if isinstance(argnums, list) else argnums
     numbers = argnums if isinstance(argnums, tuple) else (argnums,)
     for number in numbers:
         if not isinstance(number, int) or isinstance(number, bool):
-            raise ArgumentError(f"argnums is an int or a tuple of them, not {argnums!r}")
+            raise ArgumentError(
+                f"argnums is an int or a tuple of them, not {argnums!r}", user_location()
+            )
     if not numbers:
-        raise ArgumentError("argnums names no argument")
+        raise ArgumentError("argnums names no argument", user_location())
     key = (argnums, bool(has_aux), with_value)
     return kept(function, key, lambda: Gradient(function, argnums, bool(has_aux), with_value))
 
