@@ -14,7 +14,7 @@ from nets.ir.core import Trait, Value
 from nets.ir.types import DType
 from nets.ops.elementwise import EXACT, anything, floats, numbers
 from nets.ops.emitter import Emitter
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.ops.registry import Array, Lazy, op, sample
 from nets.ops.samples import boolean, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
 

@@ -11,7 +11,7 @@ import numpy as np
 from nets.ir.core import Trait, Value
 from nets.ir.types import TensorType, Type, bool_
 from nets.ops.elementwise import EXACT, same_type
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.ops.registry import Array, OpDef, op, sample
 from nets.ops.samples import boolean, f32, f64, i8, u64
 

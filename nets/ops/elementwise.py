@@ -18,7 +18,7 @@ from nets.errors import DTypeError, ShapeError, VerifyError
 from nets.ir.core import Trait, Value
 from nets.ir.types import TensorType, Type
 from nets.ops.emitter import Emitter
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.ops.registry import Array, Lazy, op, sample
 from nets.ops.samples import boolean, f32, f64, i16, u64
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from nets.ir.core import Trait, Value
 from nets.ops.elementwise import EXACT, anything
 from nets.ops.emitter import Emitter
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.ops.registry import Array, Lazy, op, sample
 from nets.ops.samples import boolean, f32, f64, i64
 

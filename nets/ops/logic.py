@@ -8,7 +8,7 @@ import numpy as np
 
 from nets.ir.core import Trait, Value
 from nets.ops.elementwise import EXACT, bits, integers
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.ops.registry import Array, op, sample
 from nets.ops.samples import boolean, i8, i16, i32, i64, u8, u32, u64
 

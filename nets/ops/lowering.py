@@ -5,7 +5,7 @@ from __future__ import annotations
 from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.types import BufferType
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 
 
 class Lowering(LoopBuilder):

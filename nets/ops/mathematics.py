@@ -17,7 +17,7 @@ import numpy as np
 from nets.ir.core import Trait, Value
 from nets.ops.elementwise import EXACT, MATH, floats
 from nets.ops.emitter import Emitter
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.ops.registry import Array, Lazy, op
 from nets.ops.samples import f32, f64
 

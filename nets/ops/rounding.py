@@ -17,7 +17,7 @@ from nets.ir.types import (
 )
 from nets.ops.elementwise import EXACT, floats, same_shape
 from nets.ops.emitter import Emitter
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.ops.registry import Array, Lazy, op, sample
 from nets.ops.samples import boolean, f32, f64, i8, i64, u8, u64
 

@@ -15,7 +15,7 @@ from nets.ir.builder import Builder
 from nets.ir.clone import clone_into
 from nets.ir.core import Operation, Value
 from nets.ir.types import BufferType, index
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.passes.index_values import constant_of
 from nets.passes.totals import Slot, Total, make_total
 from nets.passes.widen import Body, Copy, Widener

@@ -15,7 +15,7 @@ from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Operation, Region, Value
 from nets.ir.types import ScalarType, index
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.ops.registry import lookup
 
 _INDEX = ScalarType(index)

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from nets.ir.affine import Affine
 from nets.ir.core import Block, Operation, Value
 from nets.ops.emitter import tensor_type
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.passes.element_builder import ElementBuilder, Index
 from nets.passes.loop_nests import (
     CHUNK,

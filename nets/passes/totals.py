@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from nets.ir.core import Value
 from nets.ir.types import DType, ScalarType, i32, index
-from nets.ops.loop import ARG_COMBINERS, LoopBuilder, reduce_lanes
+from nets.ops.loop import ARG_COMBINERS, reduce_lanes
+from nets.ops.loop_builder import LoopBuilder
 from nets.ops.registry import REGISTRY
 
 Slot = tuple[Value, ...]

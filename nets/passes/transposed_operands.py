@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import BufferType
 from nets.ops.emitter import tensor_type
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.passes.access_maps import reads_of
 from nets.passes.loop_nests import Extent
 

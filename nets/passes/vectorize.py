@@ -11,7 +11,7 @@ from __future__ import annotations
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Value
 from nets.ir.types import index
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.passes.index_values import constant_of, distance, multiple_of
 from nets.passes.lane_tree import lower_reduce
 from nets.passes.manager import Options, register_pass

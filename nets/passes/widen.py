@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import ScalarType, VectorType, index
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 
 _MASKABLE_BYTES = (4, 8)
 """Sizes of elements that the processor loads and stores under a mask."""

@@ -12,7 +12,7 @@ from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Region, Value
 from nets.ir.types import BufferType, DType, ScalarType, index
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.ops.registry import Array, lookup
 
 Fill = Callable[[LoopBuilder, Value], None]

@@ -9,7 +9,8 @@ import pytest
 from nets.ir.clone import clone_function
 from nets.ir.core import Function, Value
 from nets.ir.types import TENSOR_DTYPES, DType, bool_, f32, f64, i64, index
-from nets.ops.loop import COMPARISONS, LoopBuilder
+from nets.ops.loop import COMPARISONS
+from nets.ops.loop_builder import LoopBuilder
 from nets.passes.manager import Options
 from nets.passes.vectorize import vectorize
 from tests.backend.loops import at, buffer, interpret, loop, loop_function, pairs

@@ -13,7 +13,8 @@ from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Location, Region, Value
 from nets.ir.types import BufferType, ScalarType, bool_, from_numpy, i32, i64, index, u8
-from nets.ops.loop import LoopBuilder, reduce_lanes
+from nets.ops.loop import reduce_lanes
+from nets.ops.loop_builder import LoopBuilder
 from nets.ops.registry import lookup
 
 Body = Callable[..., None]

@@ -7,7 +7,7 @@ from nets.ir.clone import clone_function
 from nets.ir.core import Function, Value
 from nets.ir.types import VectorType, f32, i64, index
 from nets.ir.verifier import verify_function
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.passes.hoist import hoist
 from nets.passes.manager import Options
 from nets.passes.vectorize import vectorize

@@ -9,7 +9,7 @@ from nets.backend.numpy.interpreter import evaluate
 from nets.ir.builder import Builder
 from nets.ir.core import Function
 from nets.ir.types import BufferType, f32
-from nets.ops.loop import LoopBuilder
+from nets.ops.loop_builder import LoopBuilder
 from nets.passes.plan_memory import ALIGNMENT, Lifetime, lifetimes_of
 from tests.passes.lowered import Program, operations, run_loops, run_passes, tensor
 
