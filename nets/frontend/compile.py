@@ -23,11 +23,11 @@ from nets.frontend.cost import cost
 from nets.ir.clone import clone_function
 from nets.ir.core import Function, Trait
 from nets.ir.printer import print_function
-from nets.ir.types import TensorType
+from nets.ops.emitter import tensor_type
 from nets.version import __version__
 
 if TYPE_CHECKING:
-    from nets.backend.callable import Signature
+    from nets.backend.callable import NativeFunction
     from nets.backend.llvm.target import Target
 
 Array = npt.NDArray[Any]
@@ -68,6 +68,11 @@ class Compilation:
         self.function = function
         self.options = options or CompileOptions()
         self._seconds: dict[str, float] = {}
+
+    @cached_property
+    def threads(self) -> int:
+        """Threads a call may use; asked for once, since the CPUs of a process may change."""
+        return self.options.thread_count()
 
     # --------------------------------------------------------------------- stages
 
@@ -121,7 +126,7 @@ class Compilation:
         """Size of the workspace of a call."""
         from nets.backend.llvm.emit import workspace_bytes
 
-        return workspace_bytes(self.loops, self.target, self.options.thread_count())
+        return workspace_bytes(self.loops, self.target, self.threads)
 
     # ----------------------------------------------------------------- to look at
 
@@ -169,44 +174,28 @@ class Compilation:
     @cached_property
     def native(self) -> Executable:
         """The function as native code, whatever the options say of the backend."""
-        from nets.backend.callable import NativeFunction
+        return self._from_cache() or self._compile()
 
-        entry = self._entry()
-        if entry is None:
-            manifest, code = self._compile()
-        else:
-            manifest, code = entry
-            try:
-                return NativeFunction(code, ENTRY, self._signature(manifest))
-            except CompileError:  # not of this machine after all: compile it again
-                manifest, code = self._compile()
-        return NativeFunction(code, ENTRY, self._signature(manifest))
-
-    def _entry(self) -> cache.Entry | None:
-        """The cached object, if there is one this CPU can run."""
+    def _from_cache(self) -> NativeFunction | None:
+        """The cached object, if there is one that this machine can run."""
         from nets.backend.callable import cpu_level
 
-        entry = cache.load(self.key)
-        return entry if entry is not None and entry[0]["level"] <= cpu_level() else None
+        entry = cache.load(self.key) if cache.is_on() else None
+        if entry is None:
+            return None
+        manifest, code = entry
+        try:
+            if not _is_manifest(manifest):
+                raise CompileError("its manifest is of another version")
+            if manifest["level"] > cpu_level():
+                raise CompileError("it is code for another CPU")
+            return self._load(manifest, code)
+        except CompileError as error:
+            cache.refuse(self.key, str(error))
+            return None
 
-    @cached_property
-    def key(self) -> str:
-        """The key of the object cache: all that decides the code, and the lines checks name."""
-        from nets.backend.callable import cpu_identity
-
-        options = self.options
-        return cache.key_of(
-            _FORMAT,
-            __version__,
-            cache.compiler_version(),
-            options.cpu or cpu_identity(),
-            options.pipeline,
-            str(options.thread_count()),
-            print_function(self.function),
-            *(str(op.location) for op in self.function.body if op.has(Trait.CHECKED)),
-        )
-
-    def _compile(self) -> cache.Entry:
+    def _compile(self) -> NativeFunction:
+        """The function compiled now, and kept in the cache."""
         from nets.backend.callable import cpu_level
 
         level = 4 if self.target.vector_bytes == 64 else 3
@@ -220,35 +209,66 @@ class Compilation:
             "workspace_bytes": self.workspace_bytes,
             "checks": [list(check) for check in self.loops.attributes["checks"]],
         }
-        cache.store(self.key, manifest, code)
-        return manifest, code
+        if cache.is_on():
+            cache.store(self.key, manifest, code)
+        return self._load(manifest, code)
 
-    def _signature(self, manifest: dict[str, Any]) -> Signature:
-        from nets.backend.callable import Check, Signature
+    def _load(self, manifest: dict[str, Any], code: bytes) -> NativeFunction:
+        """The code in memory. CompileError where it cannot be loaded."""
+        from nets.backend.callable import Check, NativeFunction, Signature
 
-        return Signature(
-            tuple(_tensor(a.type) for a in self.function.arguments),
-            tuple(_tensor(v.type) for v in self.function.returned),
+        signature = Signature(
+            tuple(tensor_type(value) for value in self.function.arguments),
+            tuple(tensor_type(value) for value in self.function.returned),
             manifest["workspace_bytes"],
-            self.options.thread_count(),
+            self.threads,
             tuple(Check(*check) for check in manifest["checks"]),
+        )
+        return NativeFunction(code, ENTRY, signature)
+
+    @cached_property
+    def key(self) -> str:
+        """The key of the object cache: all that decides the code, and the lines checks name."""
+        from nets.backend.callable import cpu_identity
+
+        return cache.key_of(
+            _FORMAT,
+            __version__,
+            cache.compiler_version(),
+            self.options.cpu or cpu_identity(),
+            self.options.pipeline,
+            str(self.threads),
+            print_function(self.function),
+            *(str(op.location) for op in self.function.walk() if op.has(Trait.CHECKED)),
         )
 
     def _run(self, function: Function, passes: Sequence[str]) -> Function:
         from nets.passes.manager import Options, run_pipeline
 
-        options = Options(self.target.vector_bytes, self.options.thread_count())
+        options = Options(self.target.vector_bytes, self.threads)
         return run_pipeline(function, passes, options, self._seconds)
 
 
-def _tensor(type: object) -> TensorType:
-    assert isinstance(type, TensorType)
-    return type
+def _is_manifest(data: Any) -> bool:
+    """Is this what ``_compile`` stores?"""
+    match data:
+        case {"level": int(), "workspace_bytes": int(size), "checks": list(checks)}:
+            return size >= 0 and all(map(_is_check, checks))
+        case _:
+            return False
+
+
+def _is_check(data: Any) -> bool:
+    match data:
+        case [int(), str(), str()]:
+            return True
+        case _:
+            return False
 
 
 def _refuse_symbols(function: Function) -> None:
     for argument in function.arguments:
-        if not _tensor(argument.type).is_static:
+        if not tensor_type(argument).is_static:
             raise ShapeError(
                 f"argument {argument.hint} of {function.name} is {argument.type}; only constant "
                 "sizes can be compiled"

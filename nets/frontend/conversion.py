@@ -6,6 +6,7 @@ arrays of numbers, DTypeError for elements nets does not have.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final, TypeGuard
 
 import numpy as np
@@ -59,7 +60,7 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
 
 
 def _refuse_foreign(data: Any) -> None:
-    if isinstance(data, np.ma.MaskedArray):
+    if _is_masked(data):
         raise UnsupportedObjectError(
             "a masked array has no tensor form; fill it first: array.filled(value)",
             user_location(),
@@ -72,6 +73,12 @@ def _refuse_foreign(data: Any) -> None:
             f"{_described(data)} is on another device; copy it to the CPU first",
             user_location(),
         )
+
+
+def _is_masked(data: Any) -> bool:
+    # numpy.ma takes longer to import than most programs to trace; who made one has imported it.
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(data, masked.MaskedArray)
 
 
 def _described(data: object) -> str:
