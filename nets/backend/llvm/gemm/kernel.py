@@ -59,6 +59,16 @@ class Kernel:
         return _Writer(self).write()
 
 
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    """A pointer that each step of k moves by ``distance`` bytes, and what makes its start."""
+
+    word: str
+    start: str
+    distance: str
+    setup: tuple[str, ...] = ()
+
+
 class _Writer:
     def __init__(self, kernel: Kernel) -> None:
         self.k = kernel
@@ -77,39 +87,56 @@ class _Writer:
             f"define internal void @{self.k.symbol}({_PARAMETERS}) noinline nounwind {{",
             "entry:",
         ]
-        self._rows("c", "%c", "%c_stride")
-        for r in range(self.k.rows):
-            self.lines.append(f"  call void @llvm.prefetch.p0(ptr %c{r}, i32 1, i32 3, i32 1)")
-        # Where A is at: an offset into each of its rows, or a pointer to the step.
-        a_type, a_start = ("i64", "0") if self.k.a_by_rows else ("ptr", "%a")
-        if self.k.a_by_rows:
-            self._rows("a", "%a", "%a_stride")
+        self._c_rows()
+        for cursor in self._cursors():
+            self.lines += cursor.setup
         zero = {f"{r}_{v}": "zeroinitializer" for r, v in self.tile}
         self.lines += [
             f"  %rounds = lshr i64 %k, {UNROLL.bit_length() - 1}",
             "  %any = icmp ne i64 %rounds, 0",
             "  br i1 %any, label %main, label %joined",
         ]
-        self._loop("main", "joined", "entry", UNROLL, "%rounds", (a_start, "%b"), zero)
+        starts = {cursor.word: cursor.start for cursor in self._cursors()}
+        self._loop("main", "joined", "entry", UNROLL, "%rounds", starts, zero)
         tile = self._join("joined", "j", "entry", "main", zero)
         if not self.k.even:
+            for word, start in starts.items():
+                edges = f"[ {start}, %entry ], [ %main_{word}_{UNROLL}, %main ]"
+                self.lines.append(f"  %{word}_j = phi ptr {edges}")
             self.lines += [
-                f"  %aj = phi {a_type} [ {a_start}, %entry ], [ %main_a{UNROLL}, %main ]",
-                f"  %bj = phi ptr [ %b, %entry ], [ %main_b{UNROLL}, %main ]",
                 f"  %single = and i64 %k, {UNROLL - 1}",
                 "  %some = icmp ne i64 %single, 0",
                 "  br i1 %some, label %rest, label %end",
             ]
-            self._loop("rest", "end", "joined", 1, "%single", ("%aj", "%bj"), tile)
+            starts = {word: f"%{word}_j" for word in starts}
+            self._loop("rest", "end", "joined", 1, "%single", starts, tile)
             tile = self._join("end", "e", "joined", "rest", tile)
         self._store(tile)
         return "\n".join([*self.lines, "}", ""])
 
-    def _rows(self, word: str, first: str, stride: str) -> None:
-        """The addresses of the rows of A or C."""
-        self.lines.append(f"  %{word}0 = getelementptr i8, ptr {first}, i64 0")
+    def _c_rows(self) -> None:
+        """The addresses of the rows of C, asked for early."""
+        self.lines.append("  %c0 = getelementptr i8, ptr %c, i64 0")
         for r in range(1, self.k.rows):
-            self.lines.append(f"  %{word}{r} = getelementptr i8, ptr %{word}{r - 1}, i64 {stride}")
+            self.lines.append(f"  %c{r} = getelementptr i8, ptr %c{r - 1}, i64 %c_stride")
+        for r in range(self.k.rows):
+            self.lines.append(f"  call void @llvm.prefetch.p0(ptr %c{r}, i32 1, i32 3, i32 1)")
+
+    def _cursors(self) -> list[_Cursor]:
+        """The pointers that walk along k."""
+        packed = self.k.vectors * self.k.lanes * self.size
+        b = _Cursor("b", "%b", str(packed) if self.k.packed else "%b_stride")
+        if not self.k.a_by_rows:
+            return [_Cursor("a0", "%a", "%a_stride"), b]
+        walkers = [_Cursor("a0", "%a", str(self.size))]
+        for r in range(1, self.k.rows):
+            # Frozen, for LLVM would else find the rows related, and compute one from the other.
+            setup = (
+                f"  %row{r} = getelementptr i8, ptr {walkers[-1].start}, i64 %a_stride",
+                f"  %a{r} = freeze ptr %row{r}",
+            )
+            walkers.append(_Cursor(f"a{r}", f"%a{r}", str(self.size), setup))
+        return [*walkers, b]
 
     def _join(
         self, label: str, letter: str, skipped: str, loop: str, start: dict[str, str]
@@ -130,17 +157,16 @@ class _Writer:
         before: str,
         unroll: int,
         rounds: str,
-        cursors: tuple[str, str],
+        cursors: dict[str, str],
         start: dict[str, str],
     ) -> None:
-        """One loop over k; it leaves ``%name_n<r>_<v>`` and the cursors ``%name_a<unroll>``, b."""
+        """One loop over k; it leaves ``%name_n<r>_<v>`` and cursors ``%name_<word>_<unroll>``."""
         out = self.lines
-        types = "i64" if self.k.a_by_rows else "ptr", "ptr"
         out.append(f"{name}:")
         out.append(f"  %{name}_i = phi i64 [ {rounds}, %{before} ], [ %{name}_in, %{name} ]")
-        for letter, type, first in zip("ab", types, cursors, strict=True):
-            edges = f"[ {first}, %{before} ], [ %{name}_{letter}{unroll}, %{name} ]"
-            out.append(f"  %{name}_{letter}0 = phi {type} {edges}")
+        for word, first in cursors.items():
+            edges = f"[ {first}, %{before} ], [ %{name}_{word}_{unroll}, %{name} ]"
+            out.append(f"  %{name}_{word}_0 = phi ptr {edges}")
         current = {}
         for at, value in start.items():
             current[at] = f"%{name}_c{at}"
@@ -157,27 +183,22 @@ class _Writer:
 
     def _step(self, name: str, step: int, word: str, tile: dict[str, str]) -> dict[str, str]:
         """One step of k: the tile after it, and the cursors of the next."""
-        a, b = f"%{name}_a{step}", f"%{name}_b{step}"
-        rows = [f"{b}_{v}" for v in range(self.k.vectors)]
-        for v, row in enumerate(rows):
-            self._load_b(row, b, v)
+        vectors = [f"%{name}_y{step}_{v}" for v in range(self.k.vectors)]
+        for v, vector in enumerate(vectors):
+            self._load_b(vector, f"%{name}_b_{step}", v)
         after = {}
         for r in range(self.k.rows):
-            splat = self._splat_a(f"{a}_{r}", a, r)
-            for v, row in enumerate(rows):
+            splat = self._splat_a(f"%{name}_x{step}_{r}", name, step, r)
+            for v, vector in enumerate(vectors):
                 at = f"{r}_{v}"
                 after[at] = f"%{word}{at}"
                 self.lines.append(
                     f"  {after[at]} = call {self.type} @llvm.fma.{self.suffix}({self.type} "
-                    f"{splat}, {self.type} {row}, {self.type} {tile[at]})"
+                    f"{splat}, {self.type} {vector}, {self.type} {tile[at]})"
                 )
-        if self.k.a_by_rows:
-            self.lines.append(f"  %{name}_a{step + 1} = add i64 {a}, {self.size}")
-        else:
-            self.lines.append(f"  %{name}_a{step + 1} = getelementptr i8, ptr {a}, i64 %a_stride")
-        packed = self.k.vectors * self.k.lanes * self.size
-        distance = packed if self.k.packed else "%b_stride"
-        self.lines.append(f"  %{name}_b{step + 1} = getelementptr i8, ptr {b}, i64 {distance}")
+        for cursor in self._cursors():
+            now, following = (f"%{name}_{cursor.word}_{i}" for i in (step, step + 1))
+            self.lines.append(f"  {following} = getelementptr i8, ptr {now}, i64 {cursor.distance}")
         return after
 
     def _load_b(self, name: str, cursor: str, v: int) -> None:
@@ -199,9 +220,10 @@ class _Writer:
         else:
             self.lines.append(f"  {name} = load {self.type}, ptr {pointer}, align {size}")
 
-    def _splat_a(self, name: str, cursor: str, r: int) -> str:
+    def _splat_a(self, name: str, loop: str, step: int, r: int) -> str:
         """Element r of the step in every lane."""
-        base, offset = (f"%a{r}", cursor) if self.k.a_by_rows else (cursor, str(r * self.size))
+        walker, offset = (r, 0) if self.k.a_by_rows else (0, r * self.size)
+        base = f"%{loop}_a{walker}_{step}"
         self.lines += [
             f"  {name}p = getelementptr i8, ptr {base}, i64 {offset}",
             f"  {name}s = load {self.scalar}, ptr {name}p, align {self.size}",
