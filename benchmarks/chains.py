@@ -86,6 +86,7 @@ def numbers(size: int):
 
 
 def chain(name: str, size: int) -> Workload:
+    """The chain on so many elements."""
     return Workload(
         name=f"chain/{name}",
         what=f"8 elementwise operations on {size} float32 and their constants",
@@ -102,6 +103,7 @@ def chain(name: str, size: int) -> Workload:
 
 
 def gradient(name: str, size: int) -> Workload:
+    """Its gradient."""
     return Workload(
         name=f"chain_grad/{name}",
         what=f"the gradient of the sum of the chain on {size} float32",

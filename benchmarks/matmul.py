@@ -27,12 +27,12 @@ SYSTEMS = {"nets": in_nets, "numpy": in_numpy, "jax": in_jax, "torch": in_torch}
 def product(m: int, k: int, n: int, dtype: str = "float32", batch: int = 0) -> Workload:
     """The product of an m×k matrix and a k×n matrix, or of a batch of them."""
     prefix = (batch,) if batch else ()
-    size = (batch or 1) * np_size(dtype)
+    size = (batch or 1) * (8 if dtype == "float64" else 4)
     kind = "d" if dtype == "float64" else "s"
     shape = str(m) if m == k == n else f"{m}x{k}x{n}"
     what = f"{m}×{k} times {k}×{n}, {dtype}" + (f", a batch of {batch}" if batch else "")
     return Workload(
-        name=f"{kind}gemm/{f'{batch}x ' if batch else ''}{shape}".replace(" ", ""),
+        name=f"{kind}gemm/{shape}" + (f" x{batch}" if batch else ""),
         what=what,
         arguments=normal((*prefix, m, k), (*prefix, k, n), dtype=dtype),
         systems=SYSTEMS,
@@ -44,11 +44,6 @@ def product(m: int, k: int, n: int, dtype: str = "float32", batch: int = 0) -> W
         ),
         tolerance=1e-5 if dtype == "float32" else 1e-13,
     )
-
-
-def np_size(dtype: str) -> int:
-    """Bytes of an element."""
-    return 8 if dtype == "float64" else 4
 
 
 WORKLOADS = [

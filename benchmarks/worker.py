@@ -25,6 +25,9 @@ from benchmarks.workload import Run, Workload
 
 SEED = 20
 
+CHECKED_STEPS = 3
+"""More steps before results are compared, so that the updates are compared too."""
+
 
 class Worker:
     """One system and the workload it has at hand."""
@@ -48,6 +51,8 @@ class Worker:
         start = time.perf_counter()
         result = self._system.wait(run())
         seconds = time.perf_counter() - start
+        for _ in range(CHECKED_STEPS * workload.steps):
+            result = self._system.wait(run())
         self._run = run
         files = []
         for number, leaf in enumerate(leaves(result)):

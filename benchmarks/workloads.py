@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from benchmarks import chains, matmul, rows
+from benchmarks import (
+    calls,
+    chains,
+    elementwise,
+    finance,
+    heat,
+    matmul,
+    mlp,
+    reductions,
+    rows,
+    transformer,
+)
 from benchmarks.workload import Workload
 
-_FAMILIES = (chains, matmul, rows)
+_FAMILIES = (
+    *(calls, matmul, elementwise, reductions, chains, rows),
+    *(finance, mlp, transformer, heat),
+)
 
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload for family in _FAMILIES for workload in family.WORKLOADS
