@@ -150,7 +150,8 @@ def trace(
     Arguments are nests (dicts, lists, tuples, dataclasses) of tensors, arrays and numbers; the
     result is the same nest with Tensor leaves, sharing memory with nothing. A Python number is
     a 0-d argument whose value may change freely. Tensors the function closes over are read at
-    each call; arrays and numbers it closes over are constants.
+    each call, and written back where it changes their elements or gradients; arrays and numbers it
+    closes over are constants.
 
     ``static_argnums``, ``static_argnames``: arguments the function sees as they are; each new
     (hashable) value is a new signature. ``donate_argnums``, ``donate_argnames``: arguments the
