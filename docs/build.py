@@ -6,12 +6,13 @@
 
 What it does with the parts of a document:
 
-``python``         runs the block; its output, and the error that ended it if one did, stand in the
-                   ``text`` block that follows. The blocks of a document share their names.
+``python``         runs the block; its output, and the error of nets that ended it if one did, stand
+                   in the ``text`` block that follows. The blocks of a document share their names.
 ``LANGUAGE FILE``  writes the block to that file, in a folder made for the document; with
                    ``, at the end`` after it, adds the block to the file. A file under nets/ or
                    tests/ belongs to a copy of the repository in that folder.
-``console``        runs the lines after ``$`` in that folder; the other lines are their output.
+``console``        runs the lines after ``$`` in that folder; the other lines are their output. A
+                   command that fails is a mistake of the document.
 ``<!-- generated: NAME -->`` … ``<!-- end -->``   is what ``sections.py`` makes under that name.
 
 Everything else is left alone. Programs run for one fixed kind of CPU and on one thread, so that
@@ -36,6 +37,8 @@ from pathlib import Path
 from typing import Any
 
 from sections import SECTIONS
+
+from nets.errors import NetsError
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -91,14 +94,14 @@ class Session:
         shutil.copy(ROOT / "pyproject.toml", self.folder)
 
     def python(self, source: str) -> str:
-        """What the program prints, to either stream, and the error that ended it."""
+        """What the program prints, to either stream, and the error of nets that ended it."""
         lines = source.splitlines(keepends=True)
         linecache.cache[SHOWN_AS] = (len(source), None, lines, SHOWN_AS)
         out = io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             try:
                 exec(compile(source, SHOWN_AS, "exec"), self.names)
-            except Exception as error:
+            except NetsError as error:
                 print(f"{type(error).__name__}: {error}")
         return _trimmed(out.getvalue())
 
@@ -118,11 +121,18 @@ class Session:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        if done.returncode != 0:
+            raise RuntimeError(f"{command} failed:\n{done.stdout}")
         return _trimmed(done.stdout)
 
 
 def _trimmed(text: str) -> str:
-    """Without spaces at the ends of lines and empty lines at the end; a line break if not empty."""
+    """Without spaces at the ends of lines and empty lines at the end; a line break if not empty.
+
+    ValueError where it names a folder of this machine.
+    """
+    if str(ROOT) in text or tempfile.gettempdir() in text:
+        raise ValueError(f"a folder of this machine is in the output:\n{text}")
     text = "\n".join(line.rstrip() for line in text.splitlines()).rstrip("\n")
     return f"{text}\n" if text else ""
 

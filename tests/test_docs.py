@@ -1,0 +1,72 @@
+"""The documents are what ``docs/build.py`` makes of them: their blocks run and print just that."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BUILD = ROOT / "docs" / "build.py"
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+ALL = [*DOCUMENTS, ROOT / "CHANGELOG.md"]
+FAILING = "import nets; raise nets.errors.ShapeError('nothing fits')"
+
+
+def build(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(BUILD), *arguments], capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_document_is_true(path: Path) -> None:
+    if "\n$ cc " in path.read_text(encoding="utf-8") and shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    done = build("--check", str(path))
+    assert done.returncode == 0, f"run python docs/build.py\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        if "://" in link:
+            continue
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), f"{link} in {path.name}"
+        if anchor:
+            assert anchor in anchors(target), f"{link} in {path.name}"
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of the headings of a document, as code hosts make them."""
+    titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_a_wrong_output_is_noticed(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "environment.md"
+    copy = tmp_path / "page.md"
+    copy.write_text(page.read_text(encoding="utf-8").replace("size of the", "length of the"))
+    assert build("--check", str(copy)).returncode == 1
+    for block, output in (("1 + 1", "2"), ("print(2)", "3"), (FAILING, "ShapeError")):
+        copy.write_text(f"```python\n{block}\n```\n\n```text\n{output}\n```\n")
+        assert build("--check", str(copy)).returncode == 1, block
+    copy.write_text(f"```python\nprint(2)\n{FAILING}\n```\n")
+    assert build(str(copy)).returncode == 0
+    assert "```text\n2\nShapeError: nothing fits\n```\n" in copy.read_text()
+    assert build("--check", str(copy)).returncode == 0
+
+
+@pytest.mark.parametrize("block", ["```python\n1 / 0\n```\n", "```console\n$ false\n```\n"])
+def test_a_block_that_fails_is_no_document(block: str, tmp_path: Path) -> None:
+    copy = tmp_path / "page.md"
+    copy.write_text(block)
+    assert build(str(copy)).returncode == 1
+    assert copy.read_text() == block
