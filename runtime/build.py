@@ -16,6 +16,7 @@ SOURCES = ("arena.c", "call.c", "code.c", "cpu.c", "pool.c")
 ffi = FFI()
 ffi.cdef(
     """
+    enum nets_status { NETS_OK, NETS_NO_MEMORY, ... };
     const char *nets_status_message(int32_t status);
 
     typedef struct nets_pool { int32_t threads; ...; } nets_pool;

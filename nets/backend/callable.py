@@ -55,16 +55,21 @@ def cpu_level() -> int:
     return int(_runtime()[1].nets_cpu_level())
 
 
-@functools.cache
+_pools: dict[int, Any] = {}
+
+
 def _pool(threads: int) -> Any:
     """The pool of that size, shared by every call of the process; null for one thread."""
     ffi, lib = _runtime()
     if threads == 1:
         return ffi.NULL
-    pool = lib.nets_pool_new(threads)
-    if pool == ffi.NULL:
-        raise MemoryError(f"no memory for a pool of {threads} threads")
-    return ffi.gc(pool, lib.nets_pool_free)
+    if threads not in _pools:
+        pool = lib.nets_pool_new(threads)
+        if pool == ffi.NULL:
+            raise MemoryError(f"no memory for a pool of {threads} threads")
+        # Of two threads that come at once one is first; the other's pool is freed unused.
+        _pools.setdefault(threads, ffi.gc(pool, lib.nets_pool_free))
+    return _pools[threads]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +95,14 @@ class Signature:
 def load_object(code: bytes, symbol: str) -> tuple[Any, Any]:
     """Object code in executable memory: a handle that keeps it there, and an entry point.
 
-    CompileError where the object is damaged or refers to something that is not there.
+    CompileError where the object is damaged, refers to something that is not there, or may not
+    be made executable.
     """
     ffi, lib = _runtime()
     slot = ffi.new("nets_code **")
     status = lib.nets_code_load(ffi.from_buffer(code), len(code), slot)
+    if status == lib.NETS_NO_MEMORY:
+        raise MemoryError(f"no memory for native code of {len(code)} bytes")
     if status != 0:
         reason = ffi.string(lib.nets_status_message(status)).decode()
         raise CompileError(f"native code cannot be loaded: {reason}")
@@ -116,7 +124,7 @@ class NativeFunction:
         self._forms = [(t.static_shape, t.dtype.numpy) for t in signature.inputs]
         self._results = [(t.static_shape, t.dtype.numpy) for t in signature.outputs]
         self._checks = {check.code: check for check in signature.checks}
-        self._buffer_count = len(signature.inputs) + len(signature.outputs)
+        self._pointers = self._ffi.typeof(f"void *[{len(self._forms) + len(self._results)}]")
         self._arenas: list[Any] = []
         """Workspaces that no call is using."""
 
@@ -128,12 +136,10 @@ class NativeFunction:
         """
         inputs = self._readable(arrays)
         outputs = [np.empty(shape, dtype) for shape, dtype in self._results]
-        ffi = self._ffi
         # The views keep their arrays alive until the call is over.
-        views = [ffi.from_buffer(array) for array in inputs]
-        views += [ffi.from_buffer(array) for array in outputs]
-        buffers = ffi.new("void *[]", views) if views else ffi.NULL
+        views = [self._ffi.from_buffer(array) for array in (*inputs, *outputs)]
         arena = self._take_arena()
+        buffers = self._ffi.new(self._pointers, views)
         status = self._lib.nets_call(self._entry, buffers, arena, self._pool)
         self._arenas.append(arena)
         if status != 0:
@@ -141,21 +147,15 @@ class NativeFunction:
         return outputs
 
     def _readable(self, arrays: Sequence[Array]) -> list[Array]:
+        """The inputs as native code reads them. ArgumentError for another shape or dtype."""
         if len(arrays) != len(self._forms):
             raise ArgumentError(f"{len(self._forms)} arrays are needed, not {len(arrays)}")
-        found = []
-        for array, (shape, dtype) in zip(arrays, self._forms, strict=True):
-            known = array.dtype
-            if array.shape != shape or (known != dtype and known.newbyteorder("=") != dtype):
-                raise ArgumentError(
-                    f"an array of {dtype}{list(shape)} is needed, not {array.dtype}"
-                    f"{list(array.shape)}"
-                )
-            flags = array.flags
-            if not (flags.c_contiguous and flags.aligned and array.dtype.isnative):
-                array = np.array(array, dtype=dtype, order="C")
-            found.append(array)
-        return found
+        return [
+            array
+            if array.dtype is dtype and array.shape == shape and array.flags.carray
+            else _converted(array, shape, dtype)
+            for array, (shape, dtype) in zip(arrays, self._forms, strict=True)
+        ]
 
     def _take_arena(self) -> Any:
         try:
@@ -163,6 +163,8 @@ class NativeFunction:
         except IndexError:
             pass
         size = self._signature.workspace_bytes
+        if size == 0:
+            return self._ffi.NULL
         arena = self._lib.nets_arena_new(size)
         if arena == self._ffi.NULL:
             raise MemoryError(f"no memory for a workspace of {size} bytes")
@@ -175,6 +177,19 @@ class NativeFunction:
             text = self._ffi.string(self._lib.nets_status_message(status)).decode()
             return CompileError(f"native code returned status {status}: {text}")
         return IndexOutOfBoundsError(check.message, _location(check.location))
+
+
+def _converted(array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """The array itself if native code can read it as it is, else a copy that it can."""
+    known = array.dtype
+    if array.shape != shape or (known != dtype and known.newbyteorder("=") != dtype):
+        raise ArgumentError(
+            f"an array of {dtype}{list(shape)} is needed, not {known}{list(array.shape)}"
+        )
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and known.isnative:
+        return array
+    return np.array(array, dtype=dtype, order="C")
 
 
 def _location(text: str) -> Location | None:
