@@ -112,21 +112,26 @@ def _extremes(dtype: DType) -> Array:
 
 
 def strided(array: Array, rng: np.random.Generator) -> Array:
-    """An equal array in another layout: transposed memory, gaps, reversed, or read-only."""
-    layout = rng.integers(0, 5)
-    if layout == 0 or array.ndim == 0:
-        return array
-    if layout == 1:
-        result = np.asfortranarray(array)
-    elif layout == 2:
-        wide = np.repeat(array, 3, axis=-1)
-        result = wide[..., ::3]
-    elif layout == 3:
-        result = array[::-1].copy()[::-1]
-    else:
-        result = array.copy()
-        result.flags.writeable = False
-    return result
+    """An equal array laid out otherwise: transposed memory, gaps, reversed, read-only, unaligned,
+    or of the other byte order."""
+    layout = rng.integers(0, 7)
+    if layout == 1 and array.ndim:
+        return np.asfortranarray(array)
+    if layout == 2 and array.ndim:
+        return np.repeat(array, 3, axis=-1)[..., ::3]
+    if layout == 3 and array.ndim:
+        return array[::-1].copy()[::-1]
+    if layout == 4:
+        array = array.copy()
+        array.flags.writeable = False
+    elif layout == 5:
+        memory = np.zeros(array.nbytes + 1, np.uint8)
+        unaligned = memory[1:].view(array.dtype).reshape(array.shape)
+        unaligned[...] = array
+        return unaligned
+    elif layout == 6:
+        return array.astype(array.dtype.newbyteorder())
+    return array
 
 
 # ------------------------------------------------------------------------------- programs

@@ -1,0 +1,57 @@
+"""Programs compiled one way or another, and called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nets.backend.callable import Check, NativeFunction, Signature
+from nets.backend.llvm.target import Target
+from nets.frontend.compile import ENTRY, Compilation, CompileOptions, Executable
+from nets.ir.core import Function
+from nets.ir.types import TensorType
+
+__all__ = ["Executable", "Way", "signature_of"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to compile a program. The width may exceed that of this CPU: LLVM splits vectors."""
+
+    pipeline: str = "default"
+    threads: int = 1
+    vector_bytes: int = 32
+
+    @property
+    def target(self) -> Target:
+        host = Target.host()
+        registers = 32 if self.vector_bytes == 64 else 16
+        return Target(host.cpu, host.features, self.vector_bytes, registers)
+
+    def compilation(self, function: Function) -> Compilation:
+        options = CompileOptions(threads=self.threads, pipeline=self.pipeline, cpu="")
+        compilation = Compilation(function, options)
+        compilation.target = self.target
+        return compilation
+
+    def compile(self, function: Function) -> NativeFunction:
+        """The function as native code; the object cache takes no part."""
+        compilation = self.compilation(function)
+        code = compilation.object_code(ENTRY)
+        return NativeFunction(code, ENTRY, signature_of(compilation))
+
+
+def signature_of(compilation: Compilation) -> Signature:
+    function = compilation.function
+    return Signature(
+        _types([argument.type for argument in function.arguments]),
+        _types([value.type for value in function.returned]),
+        compilation.workspace_bytes,
+        compilation.options.threads,
+        tuple(Check(*check) for check in compilation.loops.attributes["checks"]),
+    )
+
+
+def _types(types: Sequence[object]) -> tuple[TensorType, ...]:
+    assert all(isinstance(type, TensorType) for type in types)
+    return tuple(type for type in types if isinstance(type, TensorType))

@@ -1,0 +1,77 @@
+"""Random programs through the passes: values stay, and a second time changes nothing."""
+
+import random
+
+import numpy as np
+import pytest
+
+from nets.backend.numpy.interpreter import evaluate
+from nets.ir.clone import clone_function
+from nets.ir.core import Function
+from nets.ir.printer import print_function
+from nets.ir.verifier import verify_function
+from nets.passes.manager import Options, find_pass
+from nets.passes.pipelines import OPTIMIZE
+from nets.passes.vjp import carries_cotangent, vjp
+from tests.property.hunt import random_pipeline
+from tests.property.programs import arguments, random_program
+from tests.property.results import assert_matches
+
+PASSES = tuple(dict.fromkeys((*OPTIMIZE, "fold")))
+PROGRAMS = 40
+
+
+def after(function: Function, *passes: str) -> Function:
+    """A copy of the function after the passes, verified after each."""
+    result = clone_function(function)
+    for name in passes:
+        result = find_pass(name)(result, Options())
+        verify_function(result)
+    return result
+
+
+def gradient(seed: int) -> Function:
+    """The derivative of a smooth program: large, and full of what the passes remove."""
+    function = random_program(seed, size=8, smooth=True)
+    return vjp(function, [i for i, x in enumerate(function.arguments) if carries_cotangent(x.type)])
+
+
+def sample(seed: int) -> Function:
+    return (
+        gradient(seed)
+        if seed % 4 == 3
+        else random_program(seed, random.Random(seed).choice((6, 12, 30)))
+    )
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_each_pass_keeps_the_values(name: str) -> None:
+    for seed in range(PROGRAMS):
+        keeps_the_values(sample(seed), seed, name)
+
+
+def test_passes_in_any_order_keep_the_values() -> None:
+    for seed in range(1000, 1000 + 2 * PROGRAMS):
+        pipeline = random_pipeline(random.Random(seed))
+        names = {"default": ",".join(OPTIMIZE), "none": ""}.get(pipeline, pipeline)
+        keeps_the_values(sample(seed), seed, *filter(None, names.split(",")))
+
+
+def keeps_the_values(function: Function, seed: int, *passes: str) -> None:
+    before = print_function(function)
+    arrays = arguments(function, np.random.default_rng(seed))
+    assert_matches(function, arrays, evaluate(after(function, *passes), arrays))
+    assert print_function(function) == before, "the copy was not independent"
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_a_second_time_changes_nothing(name: str) -> None:
+    for seed in range(2000, 2000 + PROGRAMS):
+        once = after(sample(seed), name)
+        assert print_function(after(once, name)) == print_function(once), seed
+
+
+def test_the_whole_pipeline_a_second_time_changes_nothing() -> None:
+    for seed in range(3000, 3000 + PROGRAMS):
+        once = after(sample(seed), *OPTIMIZE)
+        assert print_function(after(once, *OPTIMIZE)) == print_function(once), seed
