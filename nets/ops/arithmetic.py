@@ -281,8 +281,8 @@ class Power:
 
     def evaluate(x: Array, y: Array) -> Array:
         if x.dtype.kind == "f":
-            wide = np.power(x.astype(np.float64, copy=False), y.astype(np.float64, copy=False))
-            return np.asarray(wide).astype(x.dtype)
+            # np.power would take the square root for one exponent 0.5, which differs at −inf.
+            return np.asarray(np.float_power(x, y)).astype(x.dtype)
         powers = np.power(x, np.where(np.abs(x) == 1, y & 1, np.maximum(y, 0)))
         return np.where((y < 0) & (x != 1) & (x != -1), np.zeros_like(x), powers)
 
