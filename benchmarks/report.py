@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,6 @@ def row(
     """The row of one workload: times in seconds, ratio of the best peer, part of the bound."""
     bound = workload.bound
     least = limits.bound_seconds(bound.flops, bound.dtype, bound.reads, bound.writes)
-    peers = {name: time.median for name, time in times.items() if name != "nets"}
-    best = min(peers, key=peers.__getitem__, default=None)
     mine = times["nets"].median if "nets" in times else None
     return {
         "workload": workload.name,
@@ -30,12 +29,48 @@ def row(
         "unit": "s",
         "systems": {name: time.as_json() for name, time in times.items()},
         "failed": dict(failed),
-        "best_peer": best,
-        "ratio": peers[best] / mine if best and mine else None,
+        **_against({name: time.median for name, time in times.items()}),
         "bound": least,
         "of_bound": least / mine if mine and least else None,
         "tolerance": workload.tolerance,
     }
+
+
+def fresh_row(
+    name: str,
+    what: str,
+    unit: str,
+    threads: int,
+    samples: Mapping[str, Sequence[float]],
+    failed: Mapping[str, str],
+) -> dict[str, Any]:
+    """The row of a quantity that each system shows once per new process."""
+    systems = {
+        system: {
+            "median": statistics.median(values),
+            "min": min(values),
+            "max": max(values),
+            "samples": len(values),
+        }
+        for system, values in samples.items()
+    }
+    return {
+        "workload": name,
+        "what": what,
+        "threads": threads,
+        "unit": unit,
+        "systems": systems,
+        "failed": dict(failed),
+        **_against({system: found["median"] for system, found in systems.items()}),
+    }
+
+
+def _against(medians: Mapping[str, float]) -> dict[str, Any]:
+    """The best peer, and its time over that of nets."""
+    peers = {name: value for name, value in medians.items() if name != "nets"}
+    best = min(peers, key=peers.__getitem__, default=None)
+    mine = medians.get("nets")
+    return {"best_peer": best, "ratio": peers[best] / mine if best and mine else None}
 
 
 def print_head(found: Mapping[str, Any]) -> None:

@@ -8,14 +8,14 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, plot, report
+from benchmarks import fresh, machine, plot, report
 from benchmarks.peers import Peer
-from benchmarks.rounds import FULL, QUICK, measure
+from benchmarks.rounds import FULL, QUICK, Effort, measure
 from benchmarks.systems import SYSTEMS, version
-from benchmarks.workload import Workload
 from benchmarks.workloads import WORKLOADS
 
 
@@ -27,8 +27,7 @@ def run(options: argparse.Namespace) -> None:
     """One run. ChoiceError for options that cannot be followed."""
     chosen = choose(options.only)
     if options.list:
-        for workload in chosen:
-            print(f"{workload.name:<24} {workload.what}")
+        print("\n".join(f"{name:<24} {described(name)}" for name in chosen))
         return
     systems = installed(options.peers)
     found: dict[str, Any] = {"machine": machine.describe(), "versions": systems, "rows": []}
@@ -42,36 +41,56 @@ def run(options: argparse.Namespace) -> None:
 
 
 def run_threads(
-    found: dict[str, Any], chosen: Sequence[Workload], systems: list[str], threads: int, quick: bool
+    found: dict[str, Any], chosen: Sequence[str], systems: list[str], threads: int, quick: bool
 ) -> None:
-    """Measure every workload with that many threads; the rows join ``found``."""
+    """Measure everything with that many threads; the rows join ``found``."""
     cores = pick_cores(threads)
     limits = machine.measure(threads, cores, quick)
     found["machine"].setdefault("limits", []).append(limits.as_json())
     report.print_limits(limits)
+    report.print_columns(systems)
+    warm = [name for name in chosen if name in WORKLOADS]
+    rows = warm_rows(warm, systems, limits, cores, QUICK if quick else FULL) if warm else []
+    starts = fresh.rows(chosen, systems, threads, cores, 1 if quick else 5)
+    for row in chain(rows, starts):
+        found["rows"].append(row)
+        report.print_row(row, systems)
+
+
+def warm_rows(
+    names: Sequence[str],
+    systems: Sequence[str],
+    limits: machine.Machine,
+    cores: Sequence[int],
+    effort: Effort,
+) -> Iterator[dict[str, Any]]:
+    """The rows of workloads in processes that stay: one per system."""
     with ExitStack() as stack:
         caches = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nets-bench-")))
-        peers = [stack.enter_context(Peer(name, threads, cores, caches)) for name in systems]
-        report.print_columns(systems)
-        for workload in chosen:
-            times, failed = measure(workload, peers, QUICK if quick else FULL)
-            row = report.row(workload, times, failed, limits)
-            found["rows"].append(row)
-            report.print_row(row, systems)
+        peers = [stack.enter_context(Peer(name, limits.threads, cores, caches)) for name in systems]
+        for name in names:
+            times, failed = measure(WORKLOADS[name], peers, effort)
+            yield report.row(WORKLOADS[name], times, failed, limits)
 
 
-def choose(only: str | None) -> list[Workload]:
-    """The workloads that ``--only`` names."""
-    patterns = only.split(",") if only else ["*"]
-    chosen = []
-    for pattern in patterns:
-        names = [
-            n for n, w in WORKLOADS.items() if fnmatch.fnmatch(n, pattern) or w.family == pattern
-        ]
+def choose(only: str | None) -> list[str]:
+    """The names that ``--only`` means, in the order of the table."""
+    known = [*WORKLOADS, *fresh.NAMES]
+    chosen: set[str] = set()
+    for pattern in only.split(",") if only else ["*"]:
+        names = fnmatch.filter(known, pattern) or fnmatch.filter(known, f"{pattern}/*")
         if not names:
             raise ChoiceError(f"there is no workload {pattern!r}; --list names them")
-        chosen += [WORKLOADS[name] for name in names if WORKLOADS[name] not in chosen]
-    return chosen
+        chosen.update(names)
+    return [name for name in known if name in chosen]
+
+
+def described(name: str) -> str:
+    """What the workload of that name does."""
+    if name in WORKLOADS:
+        return WORKLOADS[name].what
+    kind, program = name.split("/")
+    return f"{program}: {fresh.KINDS[kind][1]}"
 
 
 def installed(names: str | None) -> dict[str, str]:

@@ -49,6 +49,10 @@ class System:
         """A leaf of a result as a NumPy array."""
         return np.asarray(leaf)
 
+    def artifact_bytes(self, workload: Workload, arguments: tuple[Any, ...], folder: Path) -> int:
+        """Size of the compiled code on disk; 0 where there is none to show."""
+        return 0
+
     def build(self, workload: Workload, arguments: tuple[Any, ...]) -> Run | None:
         """One execution of the workload as a function; None where it is not written for us."""
         names = [name for name in self.written_for if name in workload.systems]
@@ -80,6 +84,12 @@ class Nets(System):
     def stage(self, function: Callable[..., Any], steps: bool = False) -> Callable[..., Any]:
         staged: Callable[..., Any] = self.lib.trace(function, donate_argnums=0 if steps else None)
         return staged
+
+    def artifact_bytes(self, workload: Workload, arguments: tuple[Any, ...], folder: Path) -> int:
+        given = (map_leaves(self.array, argument) for argument in arguments)
+        lowered = self.stage(workload.systems["nets"](self.lib)).lower(*given)
+        files = self.lib.export(folder / "artifact", program=lowered).files
+        return sum(path.stat().st_size for path in files if path.suffix == ".so")
 
 
 class Jax(System):
@@ -147,6 +157,9 @@ class Inductor(Torch):
     def stage(self, function: Callable[..., Any], steps: bool = False) -> Callable[..., Any]:
         staged: Callable[..., Any] = self.lib.compile(function, dynamic=False)
         return staged
+
+    def artifact_bytes(self, workload: Workload, arguments: tuple[Any, ...], folder: Path) -> int:
+        return sum(path.stat().st_size for path in folder.rglob("*.so"))
 
 
 class Numba(System):

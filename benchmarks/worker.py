@@ -35,6 +35,7 @@ class Worker:
     def __init__(self, system: System) -> None:
         self._system = system
         self._run: Run | None = None
+        self._workload: Workload | None = None
         self._arguments: tuple[Any, ...] = ()
 
     def prepare(self, name: str, folder: str) -> dict[str, Any]:
@@ -53,7 +54,7 @@ class Worker:
         seconds = time.perf_counter() - start
         for _ in range(CHECKED_STEPS * workload.steps):
             result = self._system.wait(run())
-        self._run = run
+        self._run, self._workload, self._arguments = run, workload, arguments
         files = []
         for number, leaf in enumerate(leaves(result)):
             files.append(str(Path(folder) / f"{number}.npy"))
@@ -64,6 +65,11 @@ class Worker:
             "peak_bytes": peak_bytes() - before,
             "results": files,
         }
+
+    def artifact(self, folder: str) -> dict[str, Any]:
+        """Bytes of the compiled code on disk; 0 where the system has none to show."""
+        assert self._workload is not None
+        return {"bytes": self._system.artifact_bytes(self._workload, self._arguments, Path(folder))}
 
     def calibrate(self, sample_seconds: float) -> dict[str, Any]:
         """How many calls make one sample of at least that long, after warming up."""
@@ -80,7 +86,7 @@ class Worker:
 
     def forget(self) -> dict[str, Any]:
         """Drop the workload and its memory."""
-        self._run = None
+        self._run, self._workload, self._arguments = None, None, ()
         gc.collect()
         return {}
 
