@@ -23,9 +23,11 @@ from nets.frontend.variable import (
     Recorded,
     Variable,
     carries_gradient,
+    is_grad_enabled,
     variable,
 )
 from nets.ir.types import DType, Shape, TensorType, Type, f64, from_numpy
+from nets.ops.emitter import tensor_type
 from nets.ops.registry import OpDef, lookup
 
 TensorLike = npt.ArrayLike | Operators
@@ -43,7 +45,10 @@ def apply(name: str, *operands: Tensor, **attributes: Any) -> Tensor:
     if scope is not None:
         values = [scope.lift(x) for x in operands]
         scope.emitter.builder.location = user_location()
-        return Tensor._of(scope.emitter.emit(name, *values, **attributes), weak)
+        value = scope.emitter.emit(name, *values, **attributes)
+        if not is_grad_enabled() and tensor_type(value).dtype.is_float:
+            value = scope.emitter.emit("stop_gradient", value)
+        return Tensor._of(value, weak)
     return Tensor._of(_evaluate(name, [_eager(x) for x in operands], attributes), weak)
 
 

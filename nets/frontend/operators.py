@@ -130,6 +130,47 @@ class Operators:
     def __abs__(self) -> Tensor:
         return F.abs(self)
 
+    # -------------------------------------------------------------------- in place
+
+    def __iadd__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.add(self, other))
+
+    def __isub__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.subtract(self, other))
+
+    def __imul__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.multiply(self, other))
+
+    def __itruediv__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.divide(self, other))
+
+    def __ifloordiv__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.floor_divide(self, other))
+
+    def __imod__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.remainder(self, other))
+
+    def __ipow__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.pow(self, other))
+
+    def __imatmul__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.matmul(self, other))
+
+    def __iand__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.bitwise_and(self, other))
+
+    def __ior__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.bitwise_or(self, other))
+
+    def __ixor__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.bitwise_xor(self, other))
+
+    def __ilshift__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.bitwise_left_shift(self, other))
+
+    def __irshift__(self, other: TensorLike) -> Tensor:
+        return F.in_place(self, F.bitwise_right_shift(self, other))
+
     # ----------------------------------------------------------------- comparisons
 
     def __eq__(self, other: TensorLike) -> Tensor:  # type: ignore[override]

@@ -19,6 +19,7 @@ from nets.frontend.signature import Input
 from nets.frontend.spec import short
 from nets.frontend.state import Update, finish
 from nets.frontend.tensor import Tensor
+from nets.frontend.variable import enable_grad
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
 from nets.ops.emitter import tensor_type
@@ -87,6 +88,7 @@ Body = Callable[[list[Tensor]], tuple[Sequence[Value], TreeDef]]
 def stage(name: str, inputs: Sequence[Input], body: Body) -> Program:
     """The Program of what ``body`` does with traced tensors for ``inputs``.
 
+    Whether the caller records gradients makes no difference, for the program is used again.
     TraceError where it recurses without end; every other error of the body passes through.
     """
     function = Function(name, [i.type for i in inputs], [i.name for i in inputs])
@@ -95,7 +97,7 @@ def stage(name: str, inputs: Sequence[Input], body: Body) -> Program:
         Tensor._of(argument, entry.weak)
         for argument, entry in zip(function.arguments, inputs, strict=True)
     ]
-    with enter(scope):
+    with enter(scope), enable_grad():
         try:
             values, tree = body(tensors)
             extra, updates = finish(scope, len(values))

@@ -218,7 +218,12 @@ def test_arguments_stay_as_they_are() -> None:
         p["w"][0] = 1.0
         return p["w"] * 2
 
+    def add_in_place(x: Any) -> Any:
+        x += 1
+        return x
+
     assert "argument x of assign" in refused(MutatedArgumentError, assign, f32(3))
+    assert "x += 1" in refused(MutatedArgumentError, add_in_place, f32(3))
     text = refused(MutatedArgumentError, assign_in_nest, {"w": f32(3)})
     assert "argument p['w']" in text
     assert 'p["w"][0] = 1.0' in text
@@ -226,7 +231,8 @@ def test_arguments_stay_as_they_are() -> None:
     def harmless(x: Any) -> Any:
         y = x * 2
         y[0] = 1.0
-        x += y
+        y += x
+        x = x + y
         return x
 
     assert trace(harmless)(f32(3)).shape == (3,)

@@ -39,6 +39,7 @@ from nets.frontend.functions.arithmetic import (
     subtract,
     where,
 )
+from nets.frontend.functions.assignment import in_place as in_place
 from nets.frontend.functions.assignment import setitem as setitem
 from nets.frontend.functions.comparison import (
     equal,

@@ -1,4 +1,4 @@
-"""Index assignment: x[key] = value, as a new value for the tensor x.
+"""Assignment: x[key] = value and x += value, as a new value for the tensor x.
 
 Elements never change in place. For each element of x the update knows its *writer*: the position
 in ``value`` of what is assigned to it, or none; where a key names an element twice, the last one.
@@ -12,8 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from nets.errors import DTypeError, ShapeError
 from nets.frontend.conversion import is_scalar, scalar_array
-from nets.frontend.dispatch import TensorLike, apply, as_tensor, cast, constant, expand
+from nets.frontend.dispatch import (
+    TensorLike,
+    apply,
+    as_tensor,
+    cast,
+    constant,
+    expand,
+    shape_text,
+)
 from nets.frontend.functions.indexing import (
     Entry,
     NewAxis,
@@ -24,6 +33,8 @@ from nets.frontend.functions.indexing import (
     normal_key,
 )
 from nets.frontend.functions.shape import broadcast_to, flatten, reshape
+from nets.frontend.scope import current_scope, user_location
+from nets.frontend.state import assign
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, is_grad_enabled
 from nets.ir.types import i64
@@ -37,11 +48,47 @@ def setitem(x: TensorLike, key: Any, value: TensorLike) -> None:
     was made outside is changed after each call of the compiled function.
     """
     assert isinstance(x, Tensor)
-    old, new = x._value, updated(x, key, value)._value
-    if isinstance(old, Variable) and isinstance(new, Variable) and not is_grad_enabled():
-        new = Variable(new.data, old.type, old.requires_grad)
-        new.gradient = old.gradient
-    x._value = new
+    _give(x, updated(x, key, value))
+
+
+def in_place(x: TensorLike, new: Tensor) -> Tensor:
+    """The tensor x with the elements of ``new``, as ``x += y`` gives them to it.
+
+    Every name of x sees them; what was computed from x before does not. A traced Python number
+    is no tensor that could change: ``new`` takes its place. ShapeError where ``new`` has another
+    shape, DTypeError where it is of another kind than x.
+    """
+    assert isinstance(x, Tensor)
+    if x._weak:
+        return new
+    if new.shape != x.shape:
+        raise ShapeError(
+            f"a tensor of shape {shape_text(x.shape)} cannot become one of shape "
+            f"{shape_text(new.shape)} in place: write x = x + y instead of x += y",
+            user_location(),
+        )
+    if not np.can_cast(new.dtype, x.dtype, "same_kind"):
+        raise DTypeError(
+            f"a tensor of dtype {x.dtype} cannot hold {new.dtype} in place: write x = x + y "
+            "instead of x += y",
+            user_location(),
+        )
+    _give(x, cast(new, x.type.dtype))
+    return x
+
+
+def _give(x: Tensor, new: Tensor) -> None:
+    """Give x another value. Where nothing is recorded it stays the leaf it was."""
+    old, value, scope = x._value, new._value, current_scope()
+    if is_grad_enabled():
+        x._value = value
+    elif scope is not None:
+        assign(scope, x, value)
+    else:
+        assert isinstance(old, Variable)
+        assert isinstance(value, Variable)
+        x._value = Variable(value.data, old.type, old.requires_grad)
+        x._value.gradient = old.gradient
 
 
 def updated(x: Tensor, key: Any, value: TensorLike) -> Tensor:
