@@ -20,7 +20,15 @@ LAYERS = {
     "backend": 3,
     "frontend": 4,
     "tools": 5,
+    "nn": 5,
+    "optim": 5,
+    "data": 5,
+    "datasets": 5,
+    "random": 5,
+    "solver": 5,
 }
+USER_LEVEL = {"nn", "optim", "data", "datasets", "random", "solver"}
+"""Rooms written as a user would: they import ``nets`` and each other, nothing else of it."""
 FACE = {"__init__", "__main__"}
 """The public face, above everything."""
 
@@ -69,6 +77,9 @@ def violations() -> list[str]:
                     found.append(where)
             elif mine in FACE:
                 continue
+            elif mine in USER_LEVEL:
+                if theirs not in USER_LEVEL and name != "nets":
+                    found.append(where)
             elif theirs not in LAYERS:
                 found.append(where)
             elif LAYERS[theirs] > LAYERS[mine]:

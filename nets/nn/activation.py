@@ -1,0 +1,172 @@
+"""Activations as modules, for use in a Sequential."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy.typing as npt
+
+import nets
+from nets.nn import functional as F
+from nets.nn.module import Module, Parameter, also_named
+
+
+class ReLU(Module):
+    """x where it is positive, else 0."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.relu(x)
+
+
+class ReLU6(Module):
+    """x moved into [0, 6]."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.relu6(x)
+
+
+class LeakyReLU(Module):
+    """x where it is positive, else ``negative_slope`` · x."""
+
+    @also_named(alpha="negative_slope")
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__()
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.leaky_relu(x, self.negative_slope)
+
+    def extra_repr(self) -> str:
+        return f"{self.negative_slope}"
+
+
+class PReLU(Module):
+    """x where it is positive, else weight · x, with one trained slope or one per channel."""
+
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, dtype: npt.DTypeLike = "float32"
+    ) -> None:
+        super().__init__()
+        self.weight = Parameter(nets.full((num_parameters,), init, dtype))
+
+    def forward(self, x: Any) -> nets.Tensor:
+        tensor = nets.as_tensor(x)
+        slope: nets.Tensor = self.weight
+        if slope.size > 1:
+            slope = slope.reshape((-1,) + (1,) * (tensor.ndim - 2))
+        return nets.where(tensor > 0, tensor, slope * tensor)
+
+
+class ELU(Module):
+    """x where it is positive, else alpha · (exp(x) − 1)."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.elu(x, self.alpha)
+
+
+class SELU(Module):
+    """ELU with the constants that keep mean 0 and variance 1."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.selu(x)
+
+
+class GELU(Module):
+    """x · Φ(x), Φ the normal distribution function."""
+
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
+        super().__init__()
+        self.approximate = approximate
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.gelu(x, self.approximate)
+
+
+class SiLU(Module):
+    """x · sigmoid(x)."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.silu(x)
+
+
+class Mish(Module):
+    """x · tanh(softplus(x))."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.mish(x)
+
+
+class Tanh(Module):
+    """Hyperbolic tangent."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.tanh(x)
+
+
+class Sigmoid(Module):
+    """1 / (1 + exp(−x))."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.sigmoid(x)
+
+
+class LogSigmoid(Module):
+    """log(sigmoid(x))."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.logsigmoid(x)
+
+
+class Hardtanh(Module):
+    """x moved into [min_val, max_val]."""
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+        super().__init__()
+        self.min_val, self.max_val = min_val, max_val
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.hardtanh(x, self.min_val, self.max_val)
+
+
+class Softplus(Module):
+    """log(1 + exp(beta · x)) / beta."""
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.softplus(x, self.beta, self.threshold)
+
+
+class Softsign(Module):
+    """x / (1 + |x|)."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.softsign(x)
+
+
+class Softmax(Module):
+    """Exponentials along an axis, divided by their sum."""
+
+    @also_named(axis="dim")
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.softmax(x, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class LogSoftmax(Softmax):
+    """The logarithm of Softmax."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.log_softmax(x, self.dim)

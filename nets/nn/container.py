@@ -1,0 +1,62 @@
+"""Modules that hold other modules in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, overload
+
+import nets
+from nets.nn.module import Module
+
+
+class _Ordered(Module):
+    """Children under the names 0, 1, 2, …, or names of their own."""
+
+    def _add(self, name: str, module: Module) -> None:
+        if not isinstance(module, Module):
+            raise nets.errors.ArgumentError(
+                f"{type(self).__name__} holds modules, not {module!r}", nets.user_location()
+            )
+        setattr(self, name, module)
+
+    def append(self, module: Module) -> None:
+        """Add a module at the end."""
+        self._add(str(len(self)), module)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.children())
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Module]: ...
+    def __getitem__(self, index: int | slice) -> Module | list[Module]:
+        return list(self.children())[index]
+
+
+class Sequential(_Ordered):
+    """Modules applied one after the other; given one by one, or in a dict by name."""
+
+    def __init__(self, *modules: Module | dict[str, Module]) -> None:
+        super().__init__()
+        for i, part in enumerate(modules):
+            named = part if isinstance(part, dict) else {str(i): part}
+            for name, module in named.items():
+                self._add(name, module)
+
+    def forward(self, x: Any) -> Any:
+        for module in self.children():
+            x = module(x)
+        return x
+
+
+class ModuleList(_Ordered):
+    """A list of modules, to be called by the module that holds it."""
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        super().__init__()
+        for i, module in enumerate(modules):
+            self._add(str(i), module)

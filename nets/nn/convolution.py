@@ -1,0 +1,180 @@
+"""Convolution and pooling layers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy.typing as npt
+
+import nets
+from nets.nn import functional as F
+from nets.nn.functional.convolution import Sizes, pair
+from nets.nn.linear import parameter, reset_affine
+from nets.nn.module import Module
+
+Padding = Sizes | Literal["valid", "same"]
+
+
+class _Convolution(Module):
+    """A correlation of ``in_channels`` with trained kernels, one per output channel."""
+
+    rank: int
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        groups: int = 1,
+        bias: bool = True,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        if in_channels % groups or out_channels % groups:
+            raise nets.errors.ArgumentError(
+                f"{in_channels} and {out_channels} channels do not form {groups} groups",
+                nets.user_location(),
+            )
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size = pair(kernel_size, self.rank)
+        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+        shape = (out_channels, in_channels // groups, *self.kernel_size)
+        self.weight = parameter(shape, dtype)
+        self.bias = parameter((out_channels,), dtype) if bias else None
+        reset_affine(self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+
+
+class Conv1d(_Convolution):
+    """(N, C, L) → (N, out_channels, L′); see ``nets.nn.functional.conv1d``."""
+
+    rank = 1
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.conv1d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+
+class Conv2d(_Convolution):
+    """(N, C, H, W) → (N, out_channels, H′, W′); see ``nets.nn.functional.conv2d``."""
+
+    rank = 2
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.conv2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+
+class ConvTranspose2d(Module):
+    """(N, C, H, W) → (N, out_channels, H′, W′), larger for a stride above 1.
+
+    See ``nets.nn.functional.conv_transpose2d``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes = 0,
+        output_padding: Sizes = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Sizes = 1,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size = pair(kernel_size)
+        self.stride, self.padding, self.output_padding = stride, padding, output_padding
+        self.groups, self.dilation = groups, dilation
+        self.weight = parameter((in_channels, out_channels // groups, *self.kernel_size), dtype)
+        self.bias = parameter((out_channels,), dtype) if bias else None
+        reset_affine(self.weight, self.bias)
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.conv_transpose2d(
+            x,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.output_padding,
+            self.groups,
+            self.dilation,
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+
+
+class _MaxPool(Module):
+    """The largest element of each window; ``stride`` is by default the size of the window."""
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+    ) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = kernel_size, stride
+        self.padding, self.dilation = padding, dilation
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel_size}"
+
+
+class MaxPool1d(_MaxPool):
+    """(N, C, L) → the largest element of each window."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.max_pool1d(x, self.kernel_size, self.stride, self.padding, self.dilation)
+
+
+class MaxPool2d(_MaxPool):
+    """(N, C, H, W) → the largest element of each window."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation)
+
+
+class _AvgPool(Module):
+    """The mean of each window; ``stride`` is by default the size of the window."""
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.count_include_pad = count_include_pad
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel_size}"
+
+
+class AvgPool1d(_AvgPool):
+    """(N, C, L) → the mean of each window."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.avg_pool1d(x, self.kernel_size, self.stride, self.padding, self.count_include_pad)
+
+
+class AvgPool2d(_AvgPool):
+    """(N, C, H, W) → the mean of each window."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding, self.count_include_pad)

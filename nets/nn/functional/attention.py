@@ -1,0 +1,47 @@
+"""Attention: values weighted by how well their keys fit a query."""
+
+from __future__ import annotations
+
+import math
+
+import nets
+from nets.nn.functional.linear import dropout
+from nets.nn.module import TensorLike
+
+
+def scaled_dot_product_attention(
+    query: TensorLike,
+    key: TensorLike,
+    value: TensorLike,
+    attn_mask: TensorLike | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> nets.Tensor:
+    """softmax(q kᵀ / √d + mask) v: (…, L, d), (…, S, d), (…, S, e) gives (…, L, e).
+
+    A bool mask is true where a key takes part; other masks are added. Vaswani et al., "Attention
+    is all you need", 2017.
+    """
+    weights = attention_weights(query, key, attn_mask, is_causal, scale)
+    return nets.matmul(dropout(weights, dropout_p), value)
+
+
+def attention_weights(
+    query: TensorLike,
+    key: TensorLike,
+    attn_mask: TensorLike | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> nets.Tensor:
+    """What each query (…, L, d) gives each key (…, S, d): shape (…, L, S), rows adding up to 1."""
+    q, k = nets.as_tensor(query), nets.as_tensor(key)
+    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    scores = nets.matmul(q * factor, nets.matrix_transpose(k))
+    if is_causal:
+        past = nets.tril(nets.ones((q.shape[-2], k.shape[-2]), dtype=bool))
+        scores = nets.where(past, scores, -math.inf)
+    if attn_mask is not None:
+        mask = nets.as_tensor(attn_mask)
+        scores = nets.where(mask, scores, -math.inf) if mask.dtype == bool else scores + mask
+    return nets.softmax(scores, -1)

@@ -1,0 +1,211 @@
+"""Convolution (in truth, correlation) as a matrix product over shifted copies of the input.
+
+Each offset within the kernel is one strided slice of the padded input; the slices side by side
+are the columns that the kernel, one row per output channel, multiplies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import nets
+from nets.nn.module import TensorLike
+
+Sizes = int | Sequence[int]
+
+
+def pair(value: Sizes, count: int = 2) -> tuple[int, ...]:
+    """One number for each axis of the image."""
+    sizes = (value,) * count if isinstance(value, int) else tuple(value)
+    if len(sizes) != count:
+        raise nets.errors.ArgumentError(
+            f"one number or {count} are needed, not {sizes}", nets.user_location()
+        )
+    return sizes
+
+
+def windows(
+    x: nets.Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+) -> list[nets.Tensor]:
+    """For each offset of a kernel, in row-major order, what it meets: (N, C, *out) each."""
+    extents = [size - d * (k - 1) for size, k, d in zip(x.shape[2:], kernel, dilation, strict=True)]
+    if any(extent < 1 for extent in extents):
+        raise nets.errors.ShapeError(
+            f"a kernel of {tuple(kernel)} with dilation {tuple(dilation)} does not fit into "
+            f"{x.shape[2:]}",
+            nets.user_location(),
+        )
+    found = []
+    for flat in range(math.prod(kernel)):
+        starts = [d * i for d, i in zip(dilation, _position(flat, kernel), strict=True)]
+        key = [
+            slice(start, start + extent, step)
+            for start, extent, step in zip(starts, extents, stride, strict=True)
+        ]
+        found.append(x[(slice(None), slice(None), *key)])
+    return found
+
+
+def _position(flat: int, sizes: Sequence[int]) -> list[int]:
+    """The row-major position of that number."""
+    found = []
+    for size in reversed(sizes):
+        flat, at = divmod(flat, size)
+        found.append(at)
+    return found[::-1]
+
+
+def padded(x: nets.Tensor, padding: Sequence[tuple[int, int]], value: float = 0.0) -> nets.Tensor:
+    """x with (before, after) more elements on each axis of the image."""
+    if not any(map(any, padding)):
+        return x
+    return nets.pad(x, ((0, 0), (0, 0), *padding), value)
+
+
+def conv2d(
+    input: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike | None = None,
+    stride: Sizes = 1,
+    padding: Sizes | Literal["valid", "same"] = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> nets.Tensor:
+    """Images (N, C, H, W) with weight (O, C / groups, kH, kW) and bias (O,) give (N, O, H′, W′).
+
+    H′ = (H + 2 · padding − dilation · (kH − 1) − 1) // stride + 1. "same" keeps the size, for
+    stride 1. An image without the axis N gives one without it.
+    """
+    return _convolve(input, weight, bias, stride, padding, dilation, groups, 2)
+
+
+def conv1d(
+    input: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike | None = None,
+    stride: Sizes = 1,
+    padding: Sizes | Literal["valid", "same"] = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> nets.Tensor:
+    """Sequences (N, C, L) with weight (O, C / groups, k) and bias (O,) give (N, O, L′)."""
+    return _convolve(input, weight, bias, stride, padding, dilation, groups, 1)
+
+
+def _convolve(
+    input: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike | None,
+    stride: Sizes,
+    padding: Sizes | str,
+    dilation: Sizes,
+    groups: int,
+    rank: int,
+) -> nets.Tensor:
+    x, w = nets.as_tensor(input), nets.as_tensor(weight)
+    if x.ndim == rank + 1:
+        batch = _convolve(x[None], w, bias, stride, padding, dilation, groups, rank)
+        return nets.squeeze(batch, 0)
+    _check(x, w, groups, rank)
+    kernel, steps, dilations = w.shape[2:], pair(stride, rank), pair(dilation, rank)
+    x = padded(x, _padding(padding, kernel, steps, dilations))
+    met = windows(x, kernel, steps, dilations)
+    out, places = met[0].shape[2:], math.prod(met[0].shape[2:])
+    outputs, inputs = w.shape[0] // groups, w.shape[1]
+    # (N, groups, inputs · offsets, places): the order of the elements of a row of the weight
+    columns = nets.stack(met, axis=2).reshape((x.shape[0], groups, inputs * len(met), places))
+    rows = w.reshape((groups, outputs, inputs * len(met)))
+    result = nets.matmul(rows, columns).reshape((x.shape[0], w.shape[0], *out))
+    return result if bias is None else result + nets.reshape(bias, (-1,) + (1,) * rank)
+
+
+def _check(x: nets.Tensor, w: nets.Tensor, groups: int, rank: int) -> None:
+    fits = x.ndim == w.ndim == rank + 2 and groups > 0
+    if not fits or x.shape[1] != w.shape[1] * groups or w.shape[0] % groups:
+        raise nets.errors.ShapeError(
+            f"conv{rank}d: an input of shape {x.shape} does not go with a weight of shape "
+            f"{w.shape} in {groups} groups",
+            nets.user_location(),
+        )
+
+
+def _padding(
+    padding: Sizes | str, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> list[tuple[int, int]]:
+    if padding == "valid":
+        return [(0, 0)] * len(kernel)
+    if padding == "same":
+        if any(step != 1 for step in stride):
+            raise nets.errors.ArgumentError("padding='same' is for stride 1", nets.user_location())
+        totals = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        return [(total // 2, total - total // 2) for total in totals]
+    if isinstance(padding, str):
+        raise nets.errors.ArgumentError(
+            f"padding is numbers, 'valid' or 'same', not {padding!r}", nets.user_location()
+        )
+    return [(p, p) for p in pair(padding, len(kernel))]
+
+
+def conv_transpose2d(
+    input: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike | None = None,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
+    groups: int = 1,
+    dilation: Sizes = 1,
+) -> nets.Tensor:
+    """What the gradient of ``conv2d`` with respect to its input computes.
+
+    (N, C, H, W) with weight (C, O / groups, kH, kW) and bias (O,) gives (N, O, H′, W′),
+    H′ = (H − 1) · stride − 2 · padding + dilation · (kH − 1) + output_padding + 1.
+    """
+    x, w = nets.as_tensor(input), nets.as_tensor(weight)
+    if x.ndim == 3:
+        batch = conv_transpose2d(
+            x[None], w, bias, stride, padding, output_padding, groups, dilation
+        )
+        return nets.squeeze(batch, 0)
+    if x.ndim != 4 or w.ndim != 4 or x.shape[1] != w.shape[0] or w.shape[0] % groups:
+        raise nets.errors.ShapeError(
+            f"conv_transpose2d: an input of shape {x.shape} does not go with a weight of shape "
+            f"{w.shape} in {groups} groups",
+            nets.user_location(),
+        )
+    steps, dilations = pair(stride), pair(dilation)
+    margins = zip(w.shape[2:], dilations, pair(padding), pair(output_padding), strict=True)
+    x = _grown(
+        _spread(x, steps), [(d * (k - 1) - p, d * (k - 1) - p + o) for k, d, p, o in margins]
+    )
+    outputs, inputs = w.shape[1], w.shape[0] // groups
+    turned = nets.flip(w, (2, 3)).reshape((groups, inputs, outputs, *w.shape[2:]))
+    turned = nets.swapaxes(turned, 1, 2).reshape((groups * outputs, inputs, *w.shape[2:]))
+    return conv2d(x, turned, bias, dilation=dilations, groups=groups)
+
+
+def _spread(x: nets.Tensor, steps: Sequence[int]) -> nets.Tensor:
+    """step − 1 zeros between neighbours on each axis of the image."""
+    if tuple(steps) == (1, 1):
+        return x
+    n, c, h, w = x.shape
+    apart = nets.pad(
+        x.reshape((n, c, h, 1, w, 1)),
+        ((0, 0), (0, 0), (0, 0), (0, steps[0] - 1), (0, 0), (0, steps[1] - 1)),
+    ).reshape((n, c, h * steps[0], w * steps[1]))
+    return apart[:, :, : (h - 1) * steps[0] + 1, : (w - 1) * steps[1] + 1]
+
+
+def _grown(x: nets.Tensor, margins: Sequence[tuple[int, int]]) -> nets.Tensor:
+    """Zeros added before and after each axis of the image; negative numbers take away."""
+    x = padded(x, [(max(low, 0), max(high, 0)) for low, high in margins])
+    cut = [
+        slice(max(-low, 0), n - max(-high, 0))
+        for (low, high), n in zip(margins, x.shape[2:], strict=True)
+    ]
+    return x[(slice(None), slice(None), *cut)]

@@ -1,0 +1,49 @@
+"""Linear maps, rows of a table, and dropout."""
+
+from __future__ import annotations
+
+import nets
+from nets.nn.module import TensorLike
+
+
+def linear(input: TensorLike, weight: TensorLike, bias: TensorLike | None = None) -> nets.Tensor:
+    """x Wᵀ + b: (…, in) with weight (out, in) and bias (out,) gives (…, out)."""
+    result = nets.matmul(input, nets.transpose(weight))
+    return result if bias is None else result + bias
+
+
+def embedding(input: TensorLike, weight: TensorLike, padding_idx: int | None = None) -> nets.Tensor:
+    """Rows of weight (n, d) at integer positions: shape (*input.shape, d).
+
+    The row ``padding_idx`` gets no gradient. IndexOutOfBoundsError for positions outside.
+    """
+    if padding_idx is None:
+        return nets.take(weight, input, axis=0)
+    positions, table = nets.as_tensor(input), nets.as_tensor(weight)
+    rows = nets.take(table, positions, axis=0)
+    padding = nets.expand_dims(positions == padding_idx % table.shape[0], -1)
+    return nets.where(padding, nets.stop_gradient(rows), rows)
+
+
+def dropout(input: TensorLike, p: float = 0.5, training: bool = True) -> nets.Tensor:
+    """Each element with probability p replaced by 0, the others divided by 1 − p.
+
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
+    The numbers come from ``nets.random.default_generator``.
+    """
+    x = nets.as_tensor(input)
+    if not 0 <= p <= 1:
+        raise nets.errors.ArgumentError(
+            f"a probability lies between 0 and 1, not {p}", nets.user_location()
+        )
+    if not training or p == 0:
+        return x
+    if p == 1:
+        return x * 0
+    kept = nets.random.uniform(x.shape) >= p
+    return nets.where(kept, x / (1 - p), 0)
+
+
+def one_hot(tensor: TensorLike, num_classes: int = -1) -> nets.Tensor:
+    """int64 rows with 1 at the given position and 0 elsewhere; see ``nets.one_hot``."""
+    return nets.one_hot(tensor, num_classes)

@@ -1,0 +1,220 @@
+"""Losses: one number, or one per element, that says how far predictions are from targets.
+
+``reduction`` is "mean", "sum" or "none".
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import nets
+from nets.nn.module import TensorLike
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+def _reduced(loss: nets.Tensor, reduction: str) -> nets.Tensor:
+    if reduction == "mean":
+        return nets.mean(loss)
+    if reduction == "sum":
+        return nets.sum(loss)
+    if reduction == "none":
+        return loss
+    raise nets.errors.ArgumentError(
+        f"reduction is 'mean', 'sum' or 'none', not {reduction!r}", nets.user_location()
+    )
+
+
+def _difference(input: TensorLike, target: TensorLike) -> nets.Tensor:
+    x, y = nets.as_tensor(input), nets.as_tensor(target)
+    if x.shape != y.shape:
+        raise nets.errors.ShapeError(
+            f"predictions of shape {x.shape} and targets of shape {y.shape} do not correspond",
+            nets.user_location(),
+        )
+    return x - y
+
+
+def mse_loss(input: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> nets.Tensor:
+    """Squared differences."""
+    return _reduced(nets.square(_difference(input, target)), reduction)
+
+
+def l1_loss(input: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> nets.Tensor:
+    """Magnitudes of the differences."""
+    return _reduced(nets.abs(_difference(input, target)), reduction)
+
+
+def huber_loss(
+    input: TensorLike, target: TensorLike, reduction: Reduction = "mean", delta: float = 1.0
+) -> nets.Tensor:
+    """d²/2 for differences below delta, delta · (|d| − delta/2) above (Huber, 1964)."""
+    difference = nets.abs(_difference(input, target))
+    square = 0.5 * difference * difference
+    return _reduced(
+        nets.where(difference < delta, square, delta * (difference - 0.5 * delta)), reduction
+    )
+
+
+def smooth_l1_loss(
+    input: TensorLike, target: TensorLike, reduction: Reduction = "mean", beta: float = 1.0
+) -> nets.Tensor:
+    """``huber_loss`` divided by its delta, here beta; ``l1_loss`` for 0."""
+    if beta == 0:
+        return l1_loss(input, target, reduction)
+    return huber_loss(input, target, reduction, beta) / beta
+
+
+def cross_entropy(
+    input: TensorLike,
+    target: TensorLike,
+    weight: TensorLike | None = None,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+    label_smoothing: float = 0.0,
+) -> nets.Tensor:
+    """−log of the probability that the scores (N, C, …) or (C,) give to the right class.
+
+    ``target``: class indices, without the axis C; or probabilities (such as one-hot rows) of the
+    shape of the scores. ``weight`` (C,): of each class; the mean over indices is divided by the
+    weights of the targets. ``label_smoothing``: the part of each target spread over all classes.
+    """
+    scores, wanted = nets.as_tensor(input), nets.as_tensor(target)
+    axis = 1 if scores.ndim > 1 else 0
+    logs = nets.log_softmax(scores, axis)
+    if wanted.shape == scores.shape:
+        return _cross_entropy_of_probabilities(
+            logs, wanted, weight, reduction, label_smoothing, axis
+        )
+    loss = nll_loss(logs, wanted, weight, ignore_index, reduction)
+    if not label_smoothing:
+        return loss
+    everywhere = -nets.sum(_weighted(logs, weight, axis), axis)
+    smooth = _reduced_of_classes(everywhere, wanted, weight, ignore_index, reduction)
+    return (1 - label_smoothing) * loss + label_smoothing / scores.shape[axis] * smooth
+
+
+def _cross_entropy_of_probabilities(
+    logs: nets.Tensor,
+    target: nets.Tensor,
+    weight: TensorLike | None,
+    reduction: str,
+    label_smoothing: float,
+    axis: int,
+) -> nets.Tensor:
+    wanted = nets.astype(target, logs.dtype)
+    if label_smoothing:
+        wanted = wanted * (1 - label_smoothing) + label_smoothing / logs.shape[axis]
+    return _reduced(-nets.sum(_weighted(logs, weight, axis) * wanted, axis), reduction)
+
+
+def _weighted(logs: nets.Tensor, weight: TensorLike | None, axis: int) -> nets.Tensor:
+    if weight is None:
+        return logs
+    return logs * nets.reshape(weight, (-1,) + (1,) * (logs.ndim - axis - 1))
+
+
+def nll_loss(
+    input: TensorLike,
+    target: TensorLike,
+    weight: TensorLike | None = None,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> nets.Tensor:
+    """Minus the log-probabilities (N, C, …) or (C,) of the classes whose indices are given."""
+    logs, classes = nets.as_tensor(input), nets.as_tensor(target)
+    axis = 1 if logs.ndim > 1 else 0
+    if classes.shape != logs.shape[:axis] + logs.shape[axis + 1 :]:
+        raise nets.errors.ShapeError(
+            f"class indices of shape {classes.shape} do not belong to scores of shape {logs.shape}",
+            nets.user_location(),
+        )
+    if classes.dtype.kind not in "iu":
+        raise nets.errors.DTypeError(
+            f"class indices are integers, not {classes.dtype}; probabilities have the shape of "
+            "the scores",
+            nets.user_location(),
+        )
+    # What is ignored must still be read somewhere.
+    read = nets.where(classes == ignore_index, 0, classes)
+    picked = nets.take_along_axis(logs, nets.expand_dims(read, axis), axis)
+    loss = -nets.squeeze(picked, axis)
+    if weight is not None:
+        loss = loss * nets.take(weight, read, axis=0)
+    return _reduced_of_classes(loss, classes, weight, ignore_index, reduction)
+
+
+def _reduced_of_classes(
+    loss: nets.Tensor,
+    classes: nets.Tensor,
+    weight: TensorLike | None,
+    ignore_index: int,
+    reduction: str,
+) -> nets.Tensor:
+    """Losses of class indices reduced; the mean is over the weights of what is not ignored."""
+    ignored = classes == ignore_index
+    counted = nets.where(ignored, 0, loss)
+    if reduction != "mean":
+        return _reduced(counted, reduction)
+    if weight is None:
+        of_each = nets.ones_like(loss)
+    else:
+        of_each = nets.take(weight, nets.where(ignored, 0, classes), axis=0)
+    return nets.sum(counted) / nets.sum(nets.where(ignored, 0, of_each))
+
+
+def binary_cross_entropy(
+    input: TensorLike,
+    target: TensorLike,
+    weight: TensorLike | None = None,
+    reduction: Reduction = "mean",
+) -> nets.Tensor:
+    """−(y log p + (1 − y) log(1 − p)) of probabilities p; logarithms are kept above −100."""
+    p, y = nets.as_tensor(input), nets.as_tensor(target)
+    _difference(p, y)
+    hit, miss = nets.clip(nets.log(p), -100.0), nets.clip(nets.log1p(-p), -100.0)
+    loss = -(y * hit + (1 - y) * miss)
+    return _reduced(loss if weight is None else loss * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: TensorLike,
+    target: TensorLike,
+    weight: TensorLike | None = None,
+    reduction: Reduction = "mean",
+    pos_weight: TensorLike | None = None,
+) -> nets.Tensor:
+    """``binary_cross_entropy`` of sigmoid(x), computed from x without overflow.
+
+    ``pos_weight`` multiplies the loss of positive targets.
+    """
+    x, y = nets.as_tensor(input), nets.as_tensor(target)
+    _difference(x, y)
+    missed = nets.softplus(-x)  # −log(sigmoid(x))
+    if pos_weight is not None:
+        missed = missed * ((nets.as_tensor(pos_weight) - 1) * y + 1)
+    loss = (1 - y) * x + missed
+    return _reduced(loss if weight is None else loss * weight, reduction)
+
+
+def kl_div(
+    input: TensorLike,
+    target: TensorLike,
+    reduction: Literal["mean", "sum", "none", "batchmean"] = "mean",
+    log_target: bool = False,
+) -> nets.Tensor:
+    """y · (log y − x): the divergence of probabilities y from log-probabilities x.
+
+    "batchmean" divides the sum by the size of the first axis, which is what mathematics means.
+    ``log_target``: the targets are given as logarithms, too.
+    """
+    x, y = nets.as_tensor(input), nets.as_tensor(target)
+    _difference(x, y)
+    if log_target:
+        loss = nets.exp(y) * (y - x)
+    else:
+        positive = y > 0
+        loss = nets.where(positive, y * (nets.log(nets.where(positive, y, 1)) - x), 0)
+    if reduction == "batchmean":
+        return nets.sum(loss) / x.shape[0]
+    return _reduced(loss, reduction)

@@ -1,0 +1,136 @@
+"""Normalisation: mean and variance of some axes brought to 0 and 1, then scaled and moved."""
+
+from __future__ import annotations
+
+import nets
+from nets.nn.module import TensorLike
+
+
+def layer_norm(
+    input: TensorLike,
+    normalized_shape: int | tuple[int, ...],
+    weight: TensorLike | None = None,
+    bias: TensorLike | None = None,
+    eps: float = 1e-5,
+) -> nets.Tensor:
+    """Over the last axes, which have the shape ``normalized_shape`` (Ba, Kiros, Hinton, 2016)."""
+    x = nets.as_tensor(input)
+    axes = _last_axes(x, normalized_shape)
+    distance = x - nets.mean(x, axes, keepdims=True)
+    variance = nets.mean(distance * distance, axes, keepdims=True)
+    return _affine(distance / nets.sqrt(variance + eps), weight, bias)
+
+
+def rms_norm(
+    input: TensorLike,
+    normalized_shape: int | tuple[int, ...],
+    weight: TensorLike | None = None,
+    eps: float | None = None,
+) -> nets.Tensor:
+    """Divided by the root of the mean square of the last axes (Zhang and Sennrich, 2019).
+
+    ``eps`` is by default the distance from 1 to the next number of the dtype.
+    """
+    x = nets.as_tensor(input)
+    axes = _last_axes(x, normalized_shape)
+    small = (2.0**-23 if x.dtype == "float32" else 2.0**-52) if eps is None else eps
+    return _affine(x / nets.sqrt(nets.mean(x * x, axes, keepdims=True) + small), weight, None)
+
+
+def group_norm(
+    input: TensorLike,
+    num_groups: int,
+    weight: TensorLike | None = None,
+    bias: TensorLike | None = None,
+    eps: float = 1e-5,
+) -> nets.Tensor:
+    """Over the axes after the first, the channels of axis 1 in groups (Wu and He, 2018)."""
+    x = nets.as_tensor(input)
+    if x.ndim < 2 or x.shape[1] % num_groups:
+        raise nets.errors.ShapeError(
+            f"the channels of shape {x.shape} do not form {num_groups} groups",
+            nets.user_location(),
+        )
+    groups = x.reshape((x.shape[0], num_groups, -1))
+    normal = layer_norm(groups, groups.shape[-1], eps=eps).reshape(x.shape)
+    return _affine(normal, _per_channel(weight, x), _per_channel(bias, x))
+
+
+def batch_norm(
+    input: TensorLike,
+    running_mean: nets.Tensor | None,
+    running_var: nets.Tensor | None,
+    weight: TensorLike | None = None,
+    bias: TensorLike | None = None,
+    training: bool = False,
+    momentum: float | nets.Tensor = 0.1,
+    eps: float = 1e-5,
+) -> nets.Tensor:
+    """Each channel of axis 1 over all other axes (Ioffe and Szegedy, 2015).
+
+    In training by the mean and variance of the batch, which also move the running ones a part
+    ``momentum`` of the way; otherwise by the running ones.
+    """
+    x = nets.as_tensor(input)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise nets.errors.ArgumentError(
+                "batch_norm outside training needs running_mean and running_var",
+                nets.user_location(),
+            )
+        distance = x - _per_channel(running_mean, x)
+        variance = _per_channel(running_var, x)
+        return _scaled(distance, variance, weight, bias, eps)
+    axes = (0, *range(2, x.ndim))
+    mean = nets.mean(x, axes, keepdims=True)
+    distance = x - mean
+    variance = nets.mean(distance * distance, axes, keepdims=True)
+    count = x.size // x.shape[1]
+    if count < 2:
+        raise nets.errors.ShapeError(
+            f"batch_norm in training needs more than one value per channel, not shape {x.shape}",
+            nets.user_location(),
+        )
+    _move(running_mean, mean, momentum)
+    _move(running_var, variance * (count / (count - 1)), momentum)
+    return _scaled(distance, variance, weight, bias, eps)
+
+
+def _scaled(
+    distance: nets.Tensor,
+    variance: nets.Tensor,
+    weight: TensorLike | None,
+    bias: TensorLike | None,
+    eps: float,
+) -> nets.Tensor:
+    normal = distance / nets.sqrt(variance + eps)
+    return _affine(normal, _per_channel(weight, distance), _per_channel(bias, distance))
+
+
+def _move(running: nets.Tensor | None, found: nets.Tensor, part: float | nets.Tensor) -> None:
+    if running is None:
+        return
+    with nets.no_grad():
+        new = nets.stop_gradient(found).reshape(running.shape)
+        running.data = (1 - part) * running + part * new
+
+
+def _per_channel(x: TensorLike | None, like: nets.Tensor) -> nets.Tensor:
+    """Shape (C,) as (1, C, 1, …); a missing tensor stays so."""
+    if x is None:
+        return None  # type: ignore[return-value]  # handed on to _affine, which takes it
+    return nets.reshape(x, (1, -1) + (1,) * (like.ndim - 2))
+
+
+def _affine(x: nets.Tensor, weight: TensorLike | None, bias: TensorLike | None) -> nets.Tensor:
+    result = x if weight is None else x * weight
+    return result if bias is None else result + bias
+
+
+def _last_axes(x: nets.Tensor, shape: int | tuple[int, ...]) -> tuple[int, ...]:
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not sizes or x.shape[-len(sizes) :] != sizes:
+        raise nets.errors.ShapeError(
+            f"the last axes of shape {x.shape} are not {sizes}", nets.user_location()
+        )
+    return tuple(range(x.ndim - len(sizes), x.ndim))

@@ -1,0 +1,129 @@
+"""Initial values of parameters. Each function gives the tensor new elements and returns it.
+
+Names and formulas are PyTorch's; the numbers come from ``nets.random`` (``nets.manual_seed``).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import nets
+
+Mode = Literal["fan_in", "fan_out"]
+
+_GAINS = {
+    "linear": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5 / 3,
+    "relu": math.sqrt(2.0),
+    "selu": 0.75,
+}
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """How much larger weights are before this function, so that signals keep their size."""
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
+    if nonlinearity.startswith("conv"):
+        return 1.0
+    if nonlinearity not in _GAINS:
+        raise nets.errors.ArgumentError(
+            f"no gain is known for {nonlinearity!r}", nets.user_location()
+        )
+    return _GAINS[nonlinearity]
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Inputs and outputs each element of a weight (out, in, *kernel) is connected with."""
+    if len(shape) < 2:
+        raise nets.errors.ShapeError(
+            f"a weight has at least two axes, not shape {shape}", nets.user_location()
+        )
+    field = math.prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def uniform_(tensor: nets.Tensor, a: float = 0.0, b: float = 1.0) -> nets.Tensor:
+    """Evenly distributed in [a, b)."""
+    return _fill(tensor, nets.random.uniform(tensor.shape, a, b, tensor.dtype))
+
+
+def normal_(tensor: nets.Tensor, mean: float = 0.0, std: float = 1.0) -> nets.Tensor:
+    """Normally distributed."""
+    return _fill(tensor, nets.random.normal(tensor.shape, mean, std, tensor.dtype))
+
+
+def trunc_normal_(
+    tensor: nets.Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+) -> nets.Tensor:
+    """Normally distributed within [a, b]: numbers outside are drawn again."""
+    drawn = nets.random.normal(tensor.shape, mean, std, tensor.dtype)
+    while nets.any(outside := (drawn < a) | (drawn > b)):
+        again = nets.random.normal(tensor.shape, mean, std, tensor.dtype)
+        drawn = nets.where(outside, again, drawn)
+    return _fill(tensor, drawn)
+
+
+def constant_(tensor: nets.Tensor, val: float) -> nets.Tensor:
+    """One value everywhere."""
+    return _fill(tensor, nets.full(tensor.shape, val, tensor.dtype))
+
+
+def zeros_(tensor: nets.Tensor) -> nets.Tensor:
+    """Zeros."""
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: nets.Tensor) -> nets.Tensor:
+    """Ones."""
+    return constant_(tensor, 1.0)
+
+
+def eye_(tensor: nets.Tensor) -> nets.Tensor:
+    """The identity matrix."""
+    rows, columns = tensor.shape
+    return _fill(tensor, nets.eye(rows, columns, dtype=tensor.dtype))
+
+
+def xavier_uniform_(tensor: nets.Tensor, gain: float = 1.0) -> nets.Tensor:
+    """Uniform with variance gain² · 2 / (fan_in + fan_out).
+
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks", 2010.
+    """
+    bound = gain * math.sqrt(6.0 / sum(fans(tensor.shape)))
+    return uniform_(tensor, -bound, bound)
+
+
+def xavier_normal_(tensor: nets.Tensor, gain: float = 1.0) -> nets.Tensor:
+    """Normal with variance gain² · 2 / (fan_in + fan_out)."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor.shape))))
+
+
+def kaiming_uniform_(
+    tensor: nets.Tensor, a: float = 0.0, mode: Mode = "fan_in", nonlinearity: str = "leaky_relu"
+) -> nets.Tensor:
+    """Uniform with variance gain² / fan.
+
+    He, Zhang, Ren and Sun, "Delving deep into rectifiers", 2015.
+    """
+    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound)
+
+
+def kaiming_normal_(
+    tensor: nets.Tensor, a: float = 0.0, mode: Mode = "fan_in", nonlinearity: str = "leaky_relu"
+) -> nets.Tensor:
+    """Normal with variance gain² / fan."""
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity))
+
+
+def _kaiming_std(tensor: nets.Tensor, a: float, mode: Mode, nonlinearity: str) -> float:
+    fan = fans(tensor.shape)[("fan_in", "fan_out").index(mode)]
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
+
+
+def _fill(tensor: nets.Tensor, elements: nets.Tensor) -> nets.Tensor:
+    tensor.data = elements
+    return tensor

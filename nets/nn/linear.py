@@ -1,0 +1,160 @@
+"""Layers that are linear in their parameters, dropout, and the stack of layers of the original."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy.typing as npt
+
+import nets
+from nets.nn import functional as F
+from nets.nn import init
+from nets.nn.activation import ReLU, Softmax
+from nets.nn.container import Sequential
+from nets.nn.module import Module, Parameter, also_named
+
+
+def parameter(shape: tuple[int, ...], dtype: npt.DTypeLike, value: float = 0.0) -> Parameter:
+    """A parameter filled with one value."""
+    return Parameter(nets.full(shape, value, dtype))
+
+
+def reset_affine(weight: nets.Tensor, bias: nets.Tensor | None) -> None:
+    """Weight and bias uniform within 1 / √fan_in, which is what PyTorch starts from."""
+    init.kaiming_uniform_(weight, a=math.sqrt(5))
+    fan_in, _ = init.fans(weight.shape)
+    if bias is not None and fan_in:
+        bound = 1 / math.sqrt(fan_in)
+        init.uniform_(bias, -bound, bound)
+
+
+class Linear(Module):
+    """x Wᵀ + b, on the last axis: weight (out_features, in_features), bias (out_features,)."""
+
+    @also_named(input_dim="in_features", output_dim="out_features")
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = parameter((out_features, in_features), dtype)
+        self.bias = parameter((out_features,), dtype) if bias else None
+        reset_affine(self.weight, self.bias)
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}" + (
+            "" if self.bias is not None else ", bias=False"
+        )
+
+
+class Embedding(Module):
+    """A table of ``num_embeddings`` rows read at integer positions: (…) gives (…, embedding_dim).
+
+    The row ``padding_idx`` starts as zeros and is not trained.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = padding_idx
+        self.weight = parameter((num_embeddings, embedding_dim), dtype)
+        init.normal_(self.weight)
+        if padding_idx is not None:
+            rows = self.weight.numpy()
+            rows[padding_idx] = 0
+            self.weight.data = rows
+
+    def forward(self, positions: Any) -> nets.Tensor:
+        return F.embedding(positions, self.weight, self.padding_idx)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_embeddings}, {self.embedding_dim}"
+
+
+class Dropout(Module):
+    """In training, each element with probability p replaced by 0, the others divided by 1 − p."""
+
+    @also_named(prob="p")
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.dropout(x, nets.read_static(self, "p"), nets.read_static(self, "training"))
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class Flatten(Module):
+    """The axes from ``start_dim`` to ``end_dim`` as one."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x: Any) -> nets.Tensor:
+        tensor = nets.as_tensor(x)
+        first, last = self.start_dim % tensor.ndim, self.end_dim % tensor.ndim
+        merged = math.prod(tensor.shape[first : last + 1])
+        return tensor.reshape((*tensor.shape[:first], merged, *tensor.shape[last + 1 :]))
+
+
+class Identity(Module):
+    """What it is given."""
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
+class DNN(Sequential):
+    """The dense network of the original NETS: Linear layers with an activation between them.
+
+    ``layer_dimensions``: sizes from input to output. ``activation_hidden`` follows every layer but
+    the last, ``activation_output`` the last; leave it None (not the original's Softmax) before a
+    loss that takes scores, such as CrossEntropyLoss. Weights start as in He et al., biases at 0.
+    """
+
+    def __init__(
+        self,
+        layer_dimensions: Sequence[int],
+        activation_hidden: Module | None = None,
+        activation_output: Module | None = None,
+        softmax: bool = False,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        if len(layer_dimensions) < 2:
+            raise nets.errors.ArgumentError(
+                "DNN needs the sizes of an input and an output", nets.user_location()
+            )
+        hidden = ReLU() if activation_hidden is None else activation_hidden
+        layers: list[Module] = []
+        for inputs, outputs in pairwise(layer_dimensions):
+            layer = Linear(inputs, outputs, dtype=dtype)
+            init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                init.zeros_(layer.bias)
+            layers += [layer, hidden]
+        layers.pop()
+        if softmax:
+            activation_output = Softmax(1)
+        if activation_output is not None:
+            layers.append(activation_output)
+        super().__init__(*layers)
+        self.layer_dimensions = tuple(layer_dimensions)

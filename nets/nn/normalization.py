@@ -1,0 +1,155 @@
+"""Normalisation layers: parameters and running statistics around ``nets.nn.functional``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+import nets
+from nets.nn import functional as F
+from nets.nn.linear import parameter
+from nets.nn.module import Module
+
+
+class _BatchNorm(Module):
+    """Channels of axis 1 brought to mean 0 and variance 1, then scaled and moved.
+
+    In training by the statistics of the batch, whose running means (over the last 1 / momentum
+    batches; over all of them where it is None) serve afterwards. Without
+    ``track_running_stats`` the batch's own serve always.
+    """
+
+    ranks: tuple[int, ...]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.weight = parameter((num_features,), dtype, 1.0) if affine else None
+        self.bias = parameter((num_features,), dtype) if affine else None
+        self.running_mean: nets.Tensor | None = None
+        self.running_var: nets.Tensor | None = None
+        if track_running_stats:
+            self.register_buffer("running_mean", nets.zeros((num_features,), dtype))
+            self.register_buffer("running_var", nets.ones((num_features,), dtype))
+            self.register_buffer("num_batches_tracked", nets.Tensor(0))
+
+    def forward(self, x: Any) -> nets.Tensor:
+        tensor = nets.as_tensor(x)
+        if tensor.ndim not in self.ranks or tensor.shape[1] != self.num_features:
+            raise nets.errors.ShapeError(
+                f"{type(self).__name__}({self.num_features}) does not take shape {tensor.shape}",
+                nets.user_location(),
+            )
+        training = nets.read_static(self, "training")
+        by_batch = training or self.running_mean is None
+        # Eval mode without running statistics has nothing to move.
+        return F.batch_norm(
+            tensor,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            by_batch,
+            self._counted(tensor) if by_batch and self.running_mean is not None else 0.0,
+            self.eps,
+        )
+
+    def _counted(self, x: nets.Tensor) -> float | nets.Tensor:
+        """Count the batch; the part of the way the running statistics move."""
+        counter: nets.Tensor = self.num_batches_tracked  # type: ignore[attr-defined]
+        counter.data = counter + 1
+        if self.momentum is not None:
+            return self.momentum
+        return nets.astype(1.0 / counter, x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}"
+
+
+class BatchNorm1d(_BatchNorm):
+    __doc__ = _BatchNorm.__doc__
+    ranks = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    __doc__ = _BatchNorm.__doc__
+    ranks = (4,)
+
+
+class LayerNorm(Module):
+    """The last axes, of the shape ``normalized_shape``, brought to mean 0 and variance 1."""
+
+    def __init__(
+        self,
+        normalized_shape: int | tuple[int, ...],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        self.normalized_shape, self.eps = tuple(shape), eps
+        self.weight = parameter(self.normalized_shape, dtype, 1.0) if elementwise_affine else None
+        with_bias = elementwise_affine and bias
+        self.bias = parameter(self.normalized_shape, dtype) if with_bias else None
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}"
+
+
+class RMSNorm(Module):
+    """The last axes divided by the root of their mean square, then scaled."""
+
+    def __init__(
+        self,
+        normalized_shape: int | tuple[int, ...],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        self.normalized_shape, self.eps = tuple(shape), eps
+        self.weight = parameter(self.normalized_shape, dtype, 1.0) if elementwise_affine else None
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}"
+
+
+class GroupNorm(Module):
+    """Channels of axis 1 in groups, each brought to mean 0 and variance 1."""
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.weight = parameter((num_channels,), dtype, 1.0) if affine else None
+        self.bias = parameter((num_channels,), dtype) if affine else None
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_groups}, {self.num_channels}"

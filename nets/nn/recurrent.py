@@ -1,0 +1,196 @@
+"""Recurrent layers: a state carried along a sequence.
+
+Parameters have PyTorch's names (``weight_ih_l0``, ``bias_hh_l1_reverse``, …) and the order of
+gates within them. What the inputs contribute is computed for all times in one product; the loop
+over time is Python's, so a trace unrolls it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy.typing as npt
+
+import nets
+from nets.nn import functional as F
+from nets.nn import init
+from nets.nn.linear import parameter
+from nets.nn.module import Module
+
+States = list[nets.Tensor]
+
+
+class _Recurrent(Module):
+    """``num_layers`` layers, each in one direction or both, over (L, N, input_size).
+
+    With ``batch_first`` over (N, L, input_size); without the axis N, one sequence. In training,
+    ``dropout`` acts on the output of each layer but the last.
+    """
+
+    gates: int
+    states: int = 1
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.batch_first, self.dropout = batch_first, dropout
+        self.bidirectional = bidirectional
+        rows, ways = self.gates * hidden_size, len(self._ways())
+        for layer in range(num_layers):
+            inputs = hidden_size * ways if layer else input_size
+            for way in self._ways():
+                name = f"l{layer}{way}"
+                setattr(self, f"weight_ih_{name}", parameter((rows, inputs), dtype))
+                setattr(self, f"weight_hh_{name}", parameter((rows, hidden_size), dtype))
+                for kind in ("ih", "hh") if bias else ():
+                    setattr(self, f"bias_{kind}_{name}", parameter((rows,), dtype))
+        bound = 1 / math.sqrt(hidden_size)
+        for weight in self.parameters():
+            init.uniform_(weight, -bound, bound)
+
+    def _ways(self) -> tuple[str, ...]:
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    def _advance(self, x: nets.Tensor, h: nets.Tensor, states: States) -> States:
+        """The states after a step, from what inputs and state contribute (N, rows)."""
+        raise NotImplementedError
+
+    def _run(self, input: Any, initial: States | None) -> tuple[nets.Tensor, States]:
+        """Output, and each state after the last step: (layers · ways, N, hidden_size)."""
+        x = nets.as_tensor(input)
+        single = x.ndim == 2
+        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
+            raise nets.errors.ShapeError(
+                f"{type(self).__name__}({self.input_size}, …) does not take shape {x.shape}",
+                nets.user_location(),
+            )
+        if single:
+            x = nets.expand_dims(x, 1)
+            initial = initial and [nets.expand_dims(state, 1) for state in initial]
+        elif self.batch_first:
+            x = nets.swapaxes(x, 0, 1)
+        x, last = self._layers(x, initial or self._zeros(x))
+        if single:
+            return nets.squeeze(x, 1), [nets.squeeze(state, 1) for state in last]
+        return nets.swapaxes(x, 0, 1) if self.batch_first else x, last
+
+    def _zeros(self, x: nets.Tensor) -> States:
+        shape = (self.num_layers * len(self._ways()), x.shape[1], self.hidden_size)
+        return [nets.zeros(shape, x.dtype)] * self.states
+
+    def _layers(self, x: nets.Tensor, initial: States) -> tuple[nets.Tensor, States]:
+        last: list[States] = []
+        for layer in range(self.num_layers):
+            outputs = []
+            for way in self._ways():
+                states = [state[len(last)] for state in initial]
+                output, states = self._sweep(x, states, f"l{layer}{way}", bool(way))
+                outputs.append(output)
+                last.append(states)
+            x = outputs[0] if len(outputs) == 1 else nets.concatenate(outputs, -1)
+            if self.dropout and layer < self.num_layers - 1:
+                x = F.dropout(x, self.dropout, nets.read_static(self, "training"))
+        return x, [nets.stack(list(states)) for states in zip(*last, strict=True)]
+
+    def _sweep(
+        self, x: nets.Tensor, states: States, name: str, backwards: bool
+    ) -> tuple[nets.Tensor, States]:
+        """One layer in one direction: its output at each time, and its last states."""
+        bias_x, bias_h = (getattr(self, f"bias_{kind}_{name}", None) for kind in ("ih", "hh"))
+        weight = nets.transpose(getattr(self, f"weight_hh_{name}"))
+        contributed = F.linear(x, getattr(self, f"weight_ih_{name}"), bias_x)
+        outputs: list[nets.Tensor] = []
+        for time in range(x.shape[0])[:: -1 if backwards else 1]:
+            of_state = nets.matmul(states[0], weight)
+            of_state = of_state if bias_h is None else of_state + bias_h
+            states = self._advance(contributed[time], of_state, states)
+            outputs.append(states[0])
+        return nets.stack(outputs[::-1] if backwards else outputs), states
+
+    def extra_repr(self) -> str:
+        more = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
+        return f"{self.input_size}, {self.hidden_size}{more}" + (
+            ", bidirectional=True" if self.bidirectional else ""
+        )
+
+
+class RNN(_Recurrent):
+    """h′ = tanh(W x + b + V h + c), or relu: (L, N, input_size) → output and last state.
+
+    ``output`` is (L, N, ways · hidden_size), the state (num_layers · ways, N, hidden_size).
+    """
+
+    gates = 1
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        **options: Any,
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, **options)
+        self.nonlinearity = nonlinearity
+
+    def forward(self, x: Any, hx: nets.Tensor | None = None) -> tuple[nets.Tensor, nets.Tensor]:
+        output, (state,) = self._run(x, None if hx is None else [hx])
+        return output, state
+
+    def _advance(self, x: nets.Tensor, h: nets.Tensor, states: States) -> States:
+        return [nets.tanh(x + h) if self.nonlinearity == "tanh" else nets.relu(x + h)]
+
+
+class GRU(_Recurrent):
+    """Gated recurrent units (Cho et al., 2014): (L, N, input_size) → output and last state.
+
+    The state is (num_layers · ways, N, hidden_size).
+    """
+
+    gates = 3
+
+    def forward(self, x: Any, hx: nets.Tensor | None = None) -> tuple[nets.Tensor, nets.Tensor]:
+        output, (state,) = self._run(x, None if hx is None else [hx])
+        return output, state
+
+    def _advance(self, x: nets.Tensor, h: nets.Tensor, states: States) -> States:
+        n = self.hidden_size
+        gates = nets.sigmoid(x[:, : 2 * n] + h[:, : 2 * n])
+        reset, update = gates[:, :n], gates[:, n:]
+        new = nets.tanh(x[:, 2 * n :] + reset * h[:, 2 * n :])
+        return [(1 - update) * new + update * states[0]]
+
+
+class LSTM(_Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber, 1997).
+
+    (L, N, input_size) → output and the pair (h, c) of last states, each
+    (num_layers · ways, N, hidden_size).
+    """
+
+    gates = 4
+    states = 2
+
+    def forward(
+        self, x: Any, hx: tuple[nets.Tensor, nets.Tensor] | None = None
+    ) -> tuple[nets.Tensor, tuple[nets.Tensor, nets.Tensor]]:
+        output, (hidden, cell) = self._run(x, None if hx is None else list(hx))
+        return output, (hidden, cell)
+
+    def _advance(self, x: nets.Tensor, h: nets.Tensor, states: States) -> States:
+        n, total = self.hidden_size, x + h
+        let_in, forget = nets.sigmoid(total[:, :n]), nets.sigmoid(total[:, n : 2 * n])
+        new, let_out = nets.tanh(total[:, 2 * n : 3 * n]), nets.sigmoid(total[:, 3 * n :])
+        cell = forget * states[1] + let_in * new
+        return [let_out * nets.tanh(cell), cell]

@@ -1,0 +1,251 @@
+"""Optimizer: what all of them share, parameter groups and state.
+
+What a step changes, and what schedules change between steps, lives in Tensors, which a traced
+step reads and writes: learning rates, momenta, moments, step counts. A compiled step therefore
+goes on from the same numbers as an eager one. Other hyperparameters are plain numbers, and a
+traced step is traced again when one changes.
+
+A parameter that no backward pass has reached counts as having a gradient of zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+import nets
+
+Moments = dict[str, nets.Tensor]
+
+
+class ParameterGroup(MutableMapping[str, Any]):
+    """Parameters and the hyperparameters they share, read and set like the items of a dict."""
+
+    def __init__(self, params: list[nets.Tensor], options: Mapping[str, Any], live: frozenset[str]):
+        self.params = params
+        self._tensors: dict[str, nets.Tensor] = {}
+        self._names = tuple(options)
+        self.initial_lr: float | None = None
+        """Where the first schedule began; the others go by it, too."""
+        for name, value in options.items():
+            if name in live:
+                self._tensors[name] = nets.Tensor(value, dtype="float64")
+            else:
+                setattr(self, name, value)
+
+    def tensor(self, name: str) -> nets.Tensor:
+        """The Tensor that holds a hyperparameter which may change from step to step."""
+        return self._tensors[name]
+
+    def static(self, name: str) -> Any:
+        """A hyperparameter that is a constant of a traced step."""
+        return nets.read_static(self, name)
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "params":
+            return self.params
+        if name in self._tensors:
+            value = self._tensors[name].tolist()
+            return tuple(value) if isinstance(value, list) else value
+        if name not in self._names:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self._tensors:
+            self._tensors[name].data = value
+        elif name in self._names:
+            setattr(self, name, value)
+        else:
+            raise nets.errors.ArgumentError(
+                f"there is no hyperparameter {name!r}, only {', '.join(self._names)}",
+                nets.user_location(),
+            )
+
+    def __delitem__(self, name: str) -> None:
+        raise nets.errors.ArgumentError("hyperparameters cannot be removed", nets.user_location())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("params", *self._names))
+
+    def __len__(self) -> int:
+        return len(self._names) + 1
+
+
+class Optimizer:
+    """Base of the optimisers.
+
+    ``params``: parameters, or dicts with the key ``params`` and hyperparameters of their own.
+    Subclasses say which tensors each parameter needs (``_start``) and how it moves (``_update``).
+    """
+
+    _live: ClassVar[frozenset[str]] = frozenset({"lr"})
+    """Hyperparameters that schedules may change."""
+
+    def __init__(
+        self, params: Iterable[nets.Tensor] | Iterable[Mapping[str, Any]], defaults: dict[str, Any]
+    ) -> None:
+        self.defaults = defaults
+        self.param_groups: list[ParameterGroup] = []
+        self._states: list[list[Moments]] = []
+        listed: list[Any] = [params] if isinstance(params, nets.Tensor) else list(params)
+        if not listed:
+            raise nets.errors.ArgumentError(
+                "an optimiser needs at least one parameter", nets.user_location()
+            )
+        if not isinstance(listed[0], Mapping):
+            listed = [{"params": listed}]
+        for group in listed:
+            self.add_param_group(group)
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Take more parameters, with hyperparameters that differ from the defaults."""
+        given = dict(group)
+        own = given.pop("params")
+        params = [own] if isinstance(own, nets.Tensor) else list(own)
+        self._check(params, given)
+        for name, value in {**self.defaults, **given}.items():
+            _check_number(name, value)
+        made = ParameterGroup(params, {**self.defaults, **given}, self._live)
+        self.param_groups.append(made)
+        self._states.append([self._start(p, made) for p in params])
+
+    def _check(self, params: list[Any], options: Mapping[str, Any]) -> None:
+        unknown = options.keys() - self.defaults.keys()
+        if unknown:
+            raise nets.errors.ArgumentError(
+                f"{type(self).__name__} has no hyperparameter {', '.join(sorted(unknown))}",
+                nets.user_location(),
+            )
+        known = {id(p) for group in self.param_groups for p in group.params}
+        for p in params:
+            if not isinstance(p, nets.Tensor) or not p.requires_grad or p.dtype.kind != "f":
+                raise nets.errors.ArgumentError(
+                    "an optimiser takes floating-point tensors that require a gradient",
+                    nets.user_location(),
+                )
+            if id(p) in known:
+                raise nets.errors.ArgumentError(
+                    "a parameter appears twice in an optimiser", nets.user_location()
+                )
+            known.add(id(p))
+
+    def _start(self, p: nets.Tensor, group: ParameterGroup) -> Moments:
+        """The tensors that go with a parameter, before the first step."""
+        raise NotImplementedError
+
+    def _update(
+        self, p: nets.Tensor, grad: nets.Tensor, state: Moments, group: ParameterGroup
+    ) -> None:
+        """Move a parameter, and the tensors that go with it, one step."""
+        raise NotImplementedError
+
+    # -------------------------------------------------------------------------- use
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first group; setting it sets that of all."""
+        found: float = self.param_groups[0]["lr"]
+        return found
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        for group in self.param_groups:
+            group["lr"] = value
+
+    def zero_grad(self) -> None:
+        """Set the gradients of all parameters to zeros."""
+        for group in self.param_groups:
+            for p in group.params:
+                p.zero_grad()
+
+    def step(self) -> None:
+        """Move every parameter by its gradient."""
+        with nets.no_grad():
+            for group, states in zip(self.param_groups, self._states, strict=True):
+                for p, state in zip(group.params, states, strict=True):
+                    grad = p.grad
+                    if grad is not None:  # it is where requires_grad has been switched off
+                        self._update(p, grad, state, group)
+
+    # ------------------------------------------------------------------------ state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Hyperparameters, and the tensors of each parameter as arrays, numbered in order."""
+        flat = [state for states in self._states for state in states]
+        numbers = iter(range(len(flat)))
+        return {
+            "state": {
+                i: {name: tensor.numpy() for name, tensor in state.items()}
+                for i, state in enumerate(flat)
+            },
+            "param_groups": [
+                {name: group[name] for name in group if name != "params"}
+                | {"params": [next(numbers) for _ in group.params]}
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the state was taken: of an optimiser of the same kind and parameters.
+
+        ArgumentError or ShapeError where it does not fit; nothing has been changed then.
+        """
+        groups, found = state["param_groups"], state["state"]
+        flat = [own for states in self._states for own in states]
+        if [len(g["params"]) for g in groups] != [len(g.params) for g in self.param_groups]:
+            raise nets.errors.ArgumentError(
+                "the state is of an optimiser of other parameters", nets.user_location()
+            )
+        new = [
+            (tensor, np.asarray(_entry(found, i, name)))
+            for i, own in enumerate(flat)
+            for name, tensor in own.items()
+        ]
+        for tensor, array in new:
+            if tensor.shape != array.shape:
+                raise nets.errors.ShapeError(
+                    f"the state has shape {array.shape} for a parameter of shape {tensor.shape}",
+                    nets.user_location(),
+                )
+        for tensor, array in new:
+            tensor.data = array
+        for group, saved in zip(self.param_groups, groups, strict=True):
+            for name in group:
+                if name != "params" and name in saved:
+                    value = saved[name]
+                    group[name] = tuple(value) if isinstance(value, list) else value
+
+    def __repr__(self) -> str:
+        rows = [
+            f"  group {i}: {len(group.params)} parameters, "
+            + ", ".join(f"{name}={group[name]}" for name in group if name != "params")
+            for i, group in enumerate(self.param_groups)
+        ]
+        return "\n".join([type(self).__name__, *rows])
+
+
+def _entry(found: Mapping[Any, Any], number: int, name: str) -> Any:
+    """The array of a parameter's state; JSON has turned its number into text."""
+    own = found.get(number, found.get(str(number), {}))
+    if name not in own:
+        raise nets.errors.ArgumentError(
+            f"the state of parameter {number} has no {name!r}", nets.user_location()
+        )
+    return own[name]
+
+
+def _check_number(name: str, value: Any) -> None:
+    """Refuse negative hyperparameters: none of them may be."""
+    numbers = value if isinstance(value, tuple) else (value,)
+    if any(not isinstance(n, bool) and isinstance(n, (int, float)) and n < 0 for n in numbers):
+        raise nets.errors.ArgumentError(
+            f"{name} must not be negative, but is {value}", nets.user_location()
+        )
+
+
+def same_dtype(scalar: nets.Tensor, like: nets.Tensor) -> nets.Tensor:
+    """A hyperparameter, kept in float64, in the dtype of the tensor it multiplies."""
+    return nets.astype(scalar, like.dtype)

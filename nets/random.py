@@ -1,0 +1,225 @@
+"""Random numbers that are functions of a key and a shape, so that they are the same everywhere.
+
+The generator is Threefry-2x32 with 20 rounds: Salmon, Moraes, Dror and Shaw, "Parallel random
+numbers: as easy as 1, 2, 3", SC 2011. It encrypts the positions 0, 1, 2, … with the key; nothing
+but 32-bit additions, rotations and exclusive ors, written in functions of nets, so that it runs
+eagerly, inside a trace and in an exported library, and gives the same bits in each.
+
+Functions take a ``key`` made by ``key``, ``split`` or ``fold_in``, to be used once. Without one
+they take the next key of ``default_generator``, which ``nets.manual_seed`` starts anew. A generator
+counts in a Tensor: a traced function that draws from it draws other numbers at every call.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+import nets
+
+_ROTATIONS: Final = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY: Final = 0x1BD11BDA
+_WORD: Final = 0xFFFFFFFF
+
+Shape = int | tuple[int, ...] | list[int]
+
+
+# -------------------------------------------------------------------------------- keys
+
+
+def key(seed: int) -> nets.Tensor:
+    """The key of a seed: its low 64 bits as two uint32 words, shape (2,)."""
+    return nets.Tensor([(seed >> 32) & _WORD, seed & _WORD], dtype="uint32")
+
+
+def split(key: nets.Tensor, num: int = 2) -> nets.Tensor:
+    """``num`` independent keys made of one: shape (num, 2)."""
+    return nets.stack(_encrypt(key, *_words(nets.arange(num))), axis=1)
+
+
+def fold_in(key: nets.Tensor, number: npt.ArrayLike | nets.Tensor) -> nets.Tensor:
+    """The key that belongs to this number (a 0-d integer, such as a step) and the given key."""
+    return nets.stack(_encrypt(key, *_words(nets.astype(number, "uint64"))))
+
+
+class Generator:
+    """A source of keys: a key and how many keys have been taken from it, both Tensors."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.key = key(seed)
+        self.counter = nets.Tensor(0, dtype="uint64")
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start anew from a seed."""
+        self.key.data = key(seed)
+        self.counter.data = 0
+        return self
+
+    def next_key(self) -> nets.Tensor:
+        """A key that has not been given before."""
+        found = fold_in(self.key, self.counter)
+        self.counter.data = self.counter + 1
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Key and count as arrays."""
+        return {"key": self.key.numpy(), "counter": self.counter.numpy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the state was taken."""
+        self.key.data, self.counter.data = state["key"], state["counter"]
+
+
+default_generator: Final = Generator()
+"""Where keys come from that nobody gives. It starts from the seed 0 in every process."""
+
+
+def manual_seed(seed: int) -> Generator:
+    """Start the default generator anew: initial weights, dropout and draws without a key."""
+    return default_generator.manual_seed(seed)
+
+
+# ------------------------------------------------------------------------------- draws
+
+
+def bits(shape: Shape = (), key: nets.Tensor | None = None) -> nets.Tensor:
+    """uint32 words, each of the 2³² values as likely as the others."""
+    sizes = _sizes(shape)
+    count = math.prod(sizes)
+    first, second = _pairs(key, (count + 1) // 2)
+    return nets.concatenate([first, second])[:count].reshape(sizes)
+
+
+def uniform(
+    shape: Shape = (),
+    low: float = 0.0,
+    high: float = 1.0,
+    dtype: npt.DTypeLike = "float32",
+    key: nets.Tensor | None = None,
+) -> nets.Tensor:
+    """Numbers in [low, high): multiples of 2⁻²⁴ (float32) or 2⁻⁵³ (float64), then scaled."""
+    sizes = _sizes(shape)
+    if np.dtype(dtype) == np.float64:
+        fraction = _fraction64(*_pairs(key, math.prod(sizes))).reshape(sizes)
+    else:
+        fraction = _fraction32(bits(sizes, key))
+    if (low, high) == (0.0, 1.0):
+        return fraction
+    return fraction * (high - low) + low
+
+
+def normal(
+    shape: Shape = (),
+    mean: float = 0.0,
+    std: float = 1.0,
+    dtype: npt.DTypeLike = "float32",
+    key: nets.Tensor | None = None,
+) -> nets.Tensor:
+    """Normally distributed numbers.
+
+    Box and Muller, "A note on the generation of random normal deviates", 1958: two uniform
+    numbers give two normal ones.
+    """
+    sizes = _sizes(shape)
+    count = math.prod(sizes)
+    drawn = uniform((2, (count + 1) // 2), dtype=dtype, key=key)
+    radius = nets.sqrt(-2.0 * nets.log(1.0 - drawn[0]))  # 1 − u is never 0
+    angle = 2 * math.pi * drawn[1]
+    pairs = nets.concatenate([radius * nets.cos(angle), radius * nets.sin(angle)])
+    return pairs[:count].reshape(sizes) * std + mean
+
+
+def bernoulli(
+    p: npt.ArrayLike | nets.Tensor = 0.5,
+    shape: Shape | None = None,
+    key: nets.Tensor | None = None,
+) -> nets.Tensor:
+    """Bools that are true with probability p, which broadcasts to the shape."""
+    likely = nets.as_tensor(p)
+    return uniform(likely.shape if shape is None else shape, key=key) < likely
+
+
+def randint(
+    low: int,
+    high: int,
+    shape: Shape = (),
+    dtype: npt.DTypeLike = "int64",
+    key: nets.Tensor | None = None,
+) -> nets.Tensor:
+    """Integers in [low, high), for ranges up to 2³²; their odds differ by less than 2⁻³²."""
+    if not 0 < high - low <= 2**32:
+        raise nets.errors.ArgumentError(f"there is no integer to draw in [{low}, {high})")
+    words = nets.astype(bits(shape, key), "uint64")
+    return nets.astype(words * (high - low) >> 32, dtype) + low
+
+
+def categorical(
+    logits: npt.ArrayLike | nets.Tensor, axis: int = -1, key: nets.Tensor | None = None
+) -> nets.Tensor:
+    """A position along the axis, each with the odds exp(logit).
+
+    The largest of the logits with Gumbel noise added: Gumbel, "Statistical theory of extreme
+    values", 1954.
+    """
+    scores = nets.as_tensor(logits)
+    drawn = 1.0 - uniform(scores.shape, dtype="float64", key=key)
+    # −log(u) of u = 1 is 0, whose logarithm is −inf: the smallest positive number stands for it.
+    exponential = nets.maximum(-nets.log(drawn), 2.0**-60)
+    return nets.argmax(scores - nets.log(exponential), axis=axis)
+
+
+def permutation(x: int | npt.ArrayLike | nets.Tensor, key: nets.Tensor | None = None) -> Any:
+    """The numbers 0 … x − 1, or the slices of an array x, in random order. Not inside a trace.
+
+    An int gives an int64 Tensor. Sorts 64 random bits per element.
+    """
+    count = x if isinstance(x, int) else nets.as_tensor(x).shape[0]
+    first, second = (word.data.astype(np.uint64) for word in _pairs(key, count))
+    order = np.argsort(first << np.uint64(32) | second, kind="stable")
+    return nets.Tensor(order) if isinstance(x, int) else nets.take(x, order, axis=0)
+
+
+# --------------------------------------------------------------------------- generator
+
+
+def _encrypt(
+    key: nets.Tensor, first: nets.Tensor, second: nets.Tensor
+) -> tuple[nets.Tensor, nets.Tensor]:
+    """Threefry-2x32-20 of two counter words (uint32, of any one shape) under a key."""
+    k0, k1 = key[0], key[1]
+    keys = (k0, k1, k0 ^ k1 ^ _PARITY)
+    x0, x1 = first + k0, second + k1
+    for group in range(5):
+        for distance in _ROTATIONS[group % 2]:
+            x0 = x0 + x1
+            x1 = ((x1 << distance) | (x1 >> (32 - distance))) ^ x0
+        x0 = x0 + keys[(group + 1) % 3]
+        x1 = x1 + (keys[(group + 2) % 3] + (group + 1))
+    return x0, x1
+
+
+def _words(number: nets.Tensor) -> tuple[nets.Tensor, nets.Tensor]:
+    """High and low 32 bits of 64-bit integers."""
+    return nets.astype(number >> 32, "uint32"), nets.astype(number & _WORD, "uint32")
+
+
+def _pairs(key: nets.Tensor | None, count: int) -> tuple[nets.Tensor, nets.Tensor]:
+    """Two random words for each of ``count`` positions."""
+    own = default_generator.next_key() if key is None else key
+    return _encrypt(own, *_words(nets.arange(count)))
+
+
+def _fraction32(word: nets.Tensor) -> nets.Tensor:
+    return nets.astype(word >> 8, "float32") * 2.0**-24
+
+
+def _fraction64(high: nets.Tensor, low: nets.Tensor) -> nets.Tensor:
+    upper, lower = nets.astype(high >> 5, "float64"), nets.astype(low >> 6, "float64")
+    return (upper * 2.0**26 + lower) * 2.0**-53
+
+
+def _sizes(shape: Shape) -> tuple[int, ...]:
+    return (shape,) if isinstance(shape, int) else tuple(shape)
