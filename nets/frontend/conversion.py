@@ -95,9 +95,18 @@ def scalar_array(x: Scalar, dtype: DType) -> Array:
 
 
 def dtype_of(spec: npt.DTypeLike | DType | None) -> DType:
-    """The dtype of a NumPy dtype, a Python type, or a name such as "float32" or "f32"."""
+    """The dtype of a NumPy dtype, a Python type, or a name such as "float32" or "f32".
+
+    DTypeError for dtypes nets does not have, and for names that mean two things.
+    """
     if isinstance(spec, DType):
         return spec
+    if isinstance(spec, str) and spec in ("i8", "u8"):
+        raise DTypeError(
+            f"{spec!r} has 8 bits in nets and 8 bytes in NumPy: write int8 or int64, uint8 or "
+            "uint64",
+            user_location(),
+        )
     if isinstance(spec, str) and spec in DTYPES and spec != "index":
         return DTYPES[spec]
     try:

@@ -13,6 +13,7 @@ from typing import Any
 
 from nets.errors import MutatedArgumentError, NetsError, TraceError, UnsupportedObjectError
 from nets.frontend.conversion import is_scalar
+from nets.frontend.dispatch import as_tensor
 from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
 from nets.frontend.scope import Scope, current_scope, enter, user_location
 from nets.frontend.signature import Input
@@ -137,7 +138,7 @@ def lift_results(result: Any) -> tuple[list[Value], TreeDef]:
     values = []
     for i, leaf in enumerate(leaves):
         try:
-            values.append(scope.lift(leaf))
+            values.append(scope.lift(as_tensor(leaf)))
         except NetsError as error:
             path = expression("result", tree.paths()[i])
             if isinstance(leaf, Tensor) or is_scalar(leaf):

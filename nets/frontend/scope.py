@@ -19,10 +19,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from nets.errors import DTypeError, LeakedTracerError, UnsupportedObjectError
+from nets.errors import LeakedTracerError
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Location, Operation, Value
-from nets.ir.types import TensorType, from_numpy
+from nets.ir.types import TensorType
 from nets.ops.emitter import GraphEmitter
 
 _LIBRARIES: Final = (
@@ -97,16 +97,12 @@ class Scope:
         return (owner.block if isinstance(owner, Operation) else owner) is self.function.body
 
     def lift(self, x: Any) -> Value:
-        """The value that stands for ``x`` in this function.
+        """The value that stands for the Tensor ``x`` in this function.
 
-        A Tensor of this scope is its own value; a Tensor from outside is captured; an array or
-        a Python number becomes a constant, with the dtype NumPy gives it. LeakedTracerError for
-        a Tensor of a trace that has ended, DTypeError or UnsupportedObjectError for an array of
-        elements nets does not have.
+        A Tensor of this scope is its own value, one from outside is captured. LeakedTracerError
+        for a Tensor of a trace that has ended.
         """
-        value = getattr(x, "_value", None)
-        if value is None:
-            return self.emitter.emit("constant", value=constant_array(x))
+        value = x._value
         if not x.is_traced:
             return self._capture(x, TensorType(value.data.shape, value.type.dtype))
         if self.owns(value):
@@ -133,26 +129,6 @@ class Scope:
             if isinstance(getattr(type(capture.tensor), "_value", None), property):
                 continue  # a gradient: it is read from its tensor
             capture.tensor._value = capture.value
-
-
-def constant_array(x: Any) -> np.ndarray[Any, Any]:
-    """A private copy of the array or number, in native byte order, that nobody can write to."""
-    try:
-        array = np.array(x)
-    except (ValueError, OverflowError) as error:
-        raise UnsupportedObjectError(
-            f"no tensor can be made of this: {error}", user_location()
-        ) from None
-    if array.dtype.kind not in "biufc":
-        raise UnsupportedObjectError(
-            f"no tensor can be made of {type(x).__name__}", user_location()
-        )
-    dtype = from_numpy(array.dtype)
-    if dtype is None:
-        raise DTypeError(f"nets has no dtype for {array.dtype}", user_location())
-    array = array.astype(dtype.numpy, copy=False)
-    array.flags.writeable = False
-    return array
 
 
 class _Stack(threading.local):

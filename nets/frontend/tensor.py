@@ -33,7 +33,8 @@ _ADVICE: Final = {
     "int()": "keep it a tensor (nets.astype), or pass the number as a static argument",
     "float()": "keep it a tensor (nets.astype), or pass the number as a static argument",
     "an index": "index a tensor with it (x[i]), or pass the number as a static argument",
-    "a NumPy array of it": "call the function of nets in place of NumPy's",
+    "a NumPy array of it": "call the function of nets in place of NumPy's, and join tensors by "
+    "nets.stack in place of a list",
 }
 """What to write instead, for each thing a traced tensor cannot give."""
 
@@ -136,7 +137,7 @@ class Tensor(Operators):
         scope = current_scope()
         if scope is not None:
             scope.emitter.builder.location = user_location()
-            assign(scope, self, scope.lift(new))
+            assign(scope, self, _staged(new, None))
             return
         old = self._variable("assigning to .data")
         array = array_of(new, old.type.dtype)
