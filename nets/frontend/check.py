@@ -1,21 +1,25 @@
 """NETS_CHECK=1: every call runs native code and reference, and compares.
 
-Where the results differ, the program is compiled a second time with every intermediate value as a
-result; each operation is then evaluated by the reference on the operands that native code
-computed, so that the first operation that is wrong by itself is found.
+A program is compiled twice: as it is called, and without any pass on its tensor IR and with every
+intermediate value as a result. Each operation is then evaluated by the reference on the operands
+that native code computed, so that the first operation that is wrong by itself is named, and no
+rounding further up can be mistaken for an error. What the passes did is held to the bits of the
+program without them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from nets.backend.numpy.interpreter import evaluate, evaluate_op
+from nets.backend.numpy.interpreter import evaluate_op
 from nets.errors import CheckError
+from nets.frontend.cost import flops
 from nets.ir.builder import Builder
 from nets.ir.clone import body_without_terminator, clone_into
 from nets.ir.core import Function, Operation, Trait, Value
@@ -26,9 +30,9 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-_ULPS: Final = 64
-"""How far, in units of the largest result element, inexact results may lie apart per operation.
-Wide enough for the rounding of a long sum, narrow enough for any mistake in code."""
+_ULPS: Final = 16
+"""How far an inexact result may lie from the reference, in units in the last place: more than the
+bounds of native math functions and of NumPy's together, less than any mistake in code."""
 
 
 def checked(function: Function, options: CompileOptions) -> Executable:
@@ -36,73 +40,26 @@ def checked(function: Function, options: CompileOptions) -> Executable:
     from nets.frontend.compile import Compilation
 
     native = Compilation(function, options).native
+    open_function, returned = _with_every_value(function)
+    every = Compilation(open_function, dataclasses.replace(options, pipeline="none")).native
 
     def run(arrays: Sequence[Array]) -> list[Array]:
         found = native(arrays)
-        expected = evaluate(function, arrays)
-        if not all(map(_agree_inexactly, expected, found, [len(function.body)] * len(found))):
-            raise _first_difference(function, options, arrays)
+        values = [*open_function.arguments, *open_function.returned]
+        known = dict(zip(values, [*arrays, *every(arrays)], strict=True))
+        for op in body_without_terminator(open_function):
+            _check_operation(op, known)
+        for value, result in zip(returned, found, strict=True):
+            if not _same_bits(known[value], result):
+                raise _changed_by_passes(function, options, value, known[value], result)
         return found
 
     return run
 
 
-def _agree_inexactly(expected: Array, found: Array, operations: int) -> bool:
-    """Whether rounding in that many operations may explain the difference."""
-    if not np.issubdtype(expected.dtype, np.floating):
-        return bool(np.array_equal(expected, found))
-    with np.errstate(all="ignore"):
-        finite = np.isfinite(expected)
-        same_rest = np.array_equal(expected[~finite], found[~finite], equal_nan=True)
-        scale = np.max(np.abs(expected), initial=0.0, where=finite)
-        gap = np.max(np.abs(expected - found), initial=0.0, where=finite)
-    return bool(same_rest and gap <= _ULPS * operations * np.finfo(expected.dtype).eps * scale)
-
-
-def _agree(op: Operation, expected: Array, found: Array) -> bool:
-    definition = op.definition
-    types = [operand.type for operand in op.operands]
-    if isinstance(definition, OpDef) and definition.is_exact(types):
-        return bool(np.array_equal(expected, found, equal_nan=expected.dtype.kind == "f"))
-    return _agree_inexactly(expected, found, 1)
-
-
-def _first_difference(
-    function: Function, options: CompileOptions, arrays: Sequence[Array]
-) -> CheckError:
-    """The error that names the first operation whose native result is wrong."""
-    from nets.frontend.compile import Compilation
-
-    open_function, values = _with_every_value(function)
-    options = dataclasses.replace(options, pipeline="none")
-    results = Compilation(open_function, options).native(arrays)
-    known = dict(zip(open_function.arguments, arrays, strict=True))
-    known |= dict(zip(values, results, strict=True))
-    for op in body_without_terminator(open_function):
-        operands = [_value(known, operand) for operand in op.operands]
-        for value, expected in zip(op.results, evaluate_op(op, operands), strict=True):
-            if value in known and not _agree(op, expected, known[value]):
-                return CheckError(
-                    f"native code and reference disagree on {op.name}: {value.type}\n"
-                    f"native:    {known[value].ravel()[:8]}\nreference: {expected.ravel()[:8]}",
-                    op.location,
-                )
-    return CheckError(
-        f"native code and reference disagree on {function.name}, though on no operation alone: "
-        "the passes of its pipeline changed the result"
-    )
-
-
-def _value(known: dict[Value, Array], value: Value) -> Array:
-    if value not in known:
-        op = value.operation
-        assert op is not None
-        known[value] = evaluate_op(op, ())[0]  # a constant
-    return known[value]
-
-
 def _with_every_value(function: Function) -> tuple[Function, list[Value]]:
-    """A copy that returns the results of all operations but constants, and those values."""
+    """A copy that returns the results of all operations but constants; the values the function
+    itself returns."""
     arguments = function.arguments
     copy = Function(function.name, [a.type for a in arguments], [a.hint for a in arguments])
     mapping: dict[Value, Value] = dict(zip(arguments, copy.arguments, strict=True))
@@ -110,4 +67,83 @@ def _with_every_value(function: Function) -> tuple[Function, list[Value]]:
     clone_into(builder, body_without_terminator(function), mapping)
     values = [result for op in copy.body if not op.has(Trait.CONSTANT) for result in op.results]
     builder.create(lookup("return"), values)
-    return copy, values
+    return copy, [mapping[value] for value in function.returned]
+
+
+def _check_operation(op: Operation, known: dict[Value, Array]) -> None:
+    """CheckError if the native results of the operation are wrong for its native operands."""
+    operands = [known[operand] for operand in op.operands]
+    for value, expected in zip(op.results, evaluate_op(op, operands), strict=True):
+        found = known.setdefault(value, expected)  # constants are taken from the reference
+        if not _agree(op, operands, expected, found):
+            raise CheckError(
+                f"native code and reference disagree on {op.name}: {value.type}\n"
+                + _difference(expected, found),
+                op.location,
+            )
+
+
+def _changed_by_passes(
+    function: Function, options: CompileOptions, value: Value, expected: Array, found: Array
+) -> CheckError:
+    return CheckError(
+        f"the passes of pipeline {options.pipeline!r} changed the result of {function.name}, "
+        f"though every operation is right by itself\n{_difference(expected, found)}",
+        value.operation.location if value.operation is not None else None,
+    )
+
+
+def _difference(expected: Array, found: Array) -> str:
+    """The first elements that differ."""
+    differ = np.argwhere(~_equal(expected, found))
+    lines = []
+    for index in map(tuple, differ[:4]):
+        place = f"[{', '.join(map(str, index))}]"
+        lines.append(f"  at {place}: native {found[index]!r}, expected {expected[index]!r}")
+    return "\n".join([*lines, f"  {len(differ)} of {expected.size} elements differ"])
+
+
+# ------------------------------------------------------------------------------ comparing
+
+
+def _equal(x: Array, y: Array) -> npt.NDArray[np.bool_]:
+    """Where two arrays of one shape and dtype have the same bits; any NaN equals any NaN."""
+    if x.dtype.kind != "f":
+        return np.asarray(x == y)
+    equal = (x == y) & (np.signbit(x) == np.signbit(y))
+    return np.asarray(equal | (np.isnan(x) & np.isnan(y)))
+
+
+def _same_bits(x: Array, y: Array) -> bool:
+    return x.dtype == y.dtype and x.shape == y.shape and bool(np.all(_equal(x, y)))
+
+
+def _agree(op: Operation, operands: Sequence[Array], expected: Array, found: Array) -> bool:
+    """Whether the found result is one the numerics contract allows."""
+    if _same_bits(expected, found):
+        return True
+    definition = op.definition
+    assert isinstance(definition, OpDef)
+    if definition.is_exact([operand.type for operand in op.operands]):
+        return False
+    with np.errstate(all="ignore"):
+        if not op.has(Trait.REDUCTION | Trait.KERNEL):
+            return bool(np.all(_close(expected, found, np.abs(expected), _ULPS)))
+        # The terms of a sum may cancel, or overflow in one order only.
+        sizes = [np.abs(x) if x.dtype.kind == "f" else x for x in operands]
+        (magnitude,) = evaluate_op(op, sizes)
+        close = _close(expected, found, magnitude, _ULPS + math.sqrt(flops(op) / expected.size))
+        return bool(np.all(close | ~np.isfinite(magnitude)))
+
+
+def _close(expected: Array, found: Array, magnitude: Array, ulps: float) -> npt.NDArray[np.bool_]:
+    """Where an element is found within so many ulps of its magnitude; infinity is next to the
+    largest number."""
+    limits = np.finfo(expected.dtype)
+    largest, smallest = float(limits.max), float(limits.smallest_subnormal)
+    x, y, size = (
+        np.clip(array.astype(np.float64), -largest, largest)
+        for array in (expected, found, magnitude)
+    )
+    near = np.abs(x - y) <= ulps * (float(limits.eps) * size + smallest)
+    return np.asarray(near | (np.isnan(x) & np.isnan(y)))

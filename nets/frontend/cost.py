@@ -18,13 +18,14 @@ def cost(function: Function, optimized: Function, workspace_bytes: int) -> dict[
     """
     outer = [*function.arguments, *function.returned]
     return {
-        "flops": sum(_flops(op) for op in optimized.walk()),
+        "flops": sum(map(flops, optimized.walk())),
         "bytes": sum(_traffic(op) for op in optimized.body if not op.has(Trait.ALIAS)),
         "peak_bytes": _nbytes(outer) + workspace_bytes,
     }
 
 
-def _flops(op: Operation) -> int:
+def flops(op: Operation) -> int:
+    """The scalar operations of one operation: its rule of that name, or as many as elements."""
     definition = op.definition
     if isinstance(definition, OpDef) and "flops" in definition.rules:
         return int(definition.rules["flops"](*(operand.type for operand in op.operands)))

@@ -54,6 +54,9 @@ class MatMul:
             )
         return x.with_shape((*x.shape[:-1], y.shape[-1]))
 
+    def flops(x: TensorType, y: TensorType) -> int:
+        return 2 * x.size * y.static_shape[-1]
+
     def evaluate(x: Array, y: Array) -> Array:
         if x.dtype == np.float32:
             wide = np.matmul(x, y, dtype=np.float64)

@@ -21,6 +21,8 @@ one lowering
     of ``Affine``) with ``s.read(operand, index)``;
     reduction: ``combine`` names the combiner of ``loop.reduce``;
     kernel: ``lower(s, operands, results, **attributes)`` builds loops from buffer to buffer.
+``flops(*types)``
+    for an op that does more arithmetic than one operation per element.
 ``exact(dtype)``
     for an op that is exact for some dtypes of its operands only; the trait EXACT says all.
 """
