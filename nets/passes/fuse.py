@@ -19,6 +19,7 @@ from __future__ import annotations
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ops.emitter import tensor_type
 from nets.passes.access_maps import is_index_change
+from nets.passes.dce import dce
 from nets.passes.fusion_groups import SPACING, Groups, Node, space_of
 from nets.passes.manager import Options, register_pass
 from nets.passes.outline_fusions import outline_fusions
@@ -33,11 +34,12 @@ def fuse(function: Function, options: Options) -> Function:
     """Gather operations that can share loops into fusions.
 
     Requires: the tensor dialect with static shapes.
-    Ensures: every reduction is over one run of axes; operations may stand in another order. A
-    function that has fusions is left alone.
+    Ensures: every reduction is over one run of axes; operations may stand in another order; what
+    is not used is gone. A function that has fusions is left alone.
     """
     if any(op.has(Trait.ISOLATED) for op in function.body):
         return function
+    dce(function, options)
     split_reductions(function, options)
     scan = _Scan()
     for position, op in enumerate(function.body):
