@@ -7,6 +7,7 @@ any of that, and then needs neither the passes nor LLVM.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -83,7 +84,9 @@ class Compilation:
         from nets.passes.pipelines import pipeline_of
 
         dump(f"{self.function.name}-traced.nets", print_function(self.function))
-        return self._run(clone_function(self.function), pipeline_of(self.options.pipeline))
+        found = self._run(clone_function(self.function), pipeline_of(self.options.pipeline))
+        self._narrate("fuse", f"{_size(self.function)} operations became {_size(found)}")
+        return found
 
     @cached_property
     def loops(self) -> Function:
@@ -111,11 +114,18 @@ class Compilation:
         from nets.backend.llvm.target import object_code
         from nets.passes.manager import dump
 
+        _ = self.loops  # not part of what is timed
         start = time.perf_counter()
         text = self.module(symbol)
         emitted = time.perf_counter()
         code = object_code(text, self.target)
-        self._seconds |= {"emit": emitted - start, "llvm": time.perf_counter() - emitted}
+        compiled = time.perf_counter()
+        self._seconds |= {"emit": emitted - start, "llvm": compiled - emitted}
+        self._narrate(
+            "llvm",
+            f"{len(text):,} characters of LLVM IR in {1e3 * (emitted - start):.1f} ms, "
+            f"{len(code):,} bytes of code in {1e3 * (compiled - emitted):.1f} ms",
+        )
         dump(f"{self.function.name}.ll", text)
         if config.DUMP_DIR.get():
             dump(f"{self.function.name}.s", self.asm())
@@ -247,6 +257,15 @@ class Compilation:
 
         options = Options(self.target.vector_bytes, self.threads)
         return run_pipeline(function, passes, options, self._seconds)
+
+    def _narrate(self, topic: str, text: str) -> None:
+        if topic in config.LOG.get():
+            print(f"nets {topic}: {self.function.name}: {text}", file=sys.stderr)
+
+
+def _size(function: Function) -> int:
+    """How many operations stand in the body, terminator aside."""
+    return sum(1 for _ in function.body) - 1
 
 
 def _is_manifest(data: Any) -> bool:
