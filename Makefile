@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUNTIME := $(wildcard runtime/*.c runtime/*.h runtime/build.py)
+RUNTIME := $(wildcard runtime/*.c runtime/*.h runtime/build.py runtime/python/*)
 
 .PHONY: demo test lint types unit bench docs clean
 
@@ -44,4 +44,4 @@ $(VENV)/.bench: $(VENV)/.demo
 	touch $@
 
 clean:
-	rm -rf $(VENV) build nets/_runtime*.so nets/_runtime*.c *.egg-info
+	rm -rf $(VENV) build nets/_runtime*.so nets/_runtime*.c nets/_dispatch*.so *.egg-info

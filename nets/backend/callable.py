@@ -2,7 +2,8 @@
 
 The only room (with the loader of exported libraries) that uses cffi. Calls go through the runtime
 extension ``nets._runtime``; cffi releases the GIL around each, so everything here may be used by
-several threads at once.
+several threads at once. Where the extension ``nets._dispatch`` is there, it makes the calls whose
+arrays native code can read in place; cffi is the road for all others.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ import numpy.typing as npt
 from nets.errors import ArgumentError, CompileError, IndexOutOfBoundsError
 from nets.ir.core import Location
 from nets.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from nets._dispatch import Kernel
 
 Array = npt.NDArray[Any]
 
@@ -127,6 +131,8 @@ class NativeFunction:
         self._pointers = self._ffi.typeof(f"void *[{len(self._forms) + len(self._results)}]")
         self._arenas: list[Any] = []
         """Workspaces that no call is using."""
+        self.kernel = self._kernel()
+        """The same code for the extension ``nets._dispatch``; None without it."""
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for these inputs, in fresh arrays.
@@ -134,6 +140,12 @@ class NativeFunction:
         Inputs may be strided, unaligned, read-only or of the other byte order; they are copied
         where native code could not read them in place.
         """
+        if self.kernel is not None:
+            found = self.kernel.run(arrays)
+            if isinstance(found, list):
+                return found
+            if found is not None:
+                raise self.failure(found)
         inputs = self._readable(arrays)
         outputs = [np.empty(shape, dtype) for shape, dtype in self._results]
         # The views keep their arrays alive until the call is over.
@@ -143,8 +155,27 @@ class NativeFunction:
         status = self._lib.nets_call(self._entry, buffers, arena, self._pool)
         self._arenas.append(arena)
         if status != 0:
-            raise self._failure(status)
+            raise self.failure(status)
         return outputs
+
+    def _kernel(self) -> Kernel | None:
+        try:
+            from nets._dispatch import Kernel
+        except ImportError:
+            return None
+        functions = ("nets_call", "nets_arena_new", "nets_arena_free")
+        places = [self._ffi.addressof(self._lib, name) for name in functions]
+        entry, call, new, free = (
+            int(self._ffi.cast("uintptr_t", place)) for place in (self._entry, *places)
+        )
+        return Kernel(
+            (entry, call, new, free),
+            int(self._ffi.cast("uintptr_t", self._pool)),
+            self._signature.workspace_bytes,
+            self._forms,
+            self._results,
+            (self._handle, self._pool),
+        )
 
     def _readable(self, arrays: Sequence[Array]) -> list[Array]:
         """The inputs as native code reads them. ArgumentError for another shape or dtype."""
@@ -171,7 +202,8 @@ class NativeFunction:
         lib = self._lib
         return self._ffi.gc(arena, lambda pointer: lib.nets_arena_free(pointer, size), size)
 
-    def _failure(self, status: int) -> Exception:
+    def failure(self, status: int) -> Exception:
+        """What to raise for a call that returned ``status``."""
         check = self._checks.get(status)
         if check is None:
             text = self._ffi.string(self._lib.nets_status_message(status)).decode()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from nets.frontend.variable import Array, Variable
 from nets.ir.core import Function
 from nets.ir.types import TensorType
 from nets.passes.vjp import SplitVjp, split_vjp, vjp
+
+if TYPE_CHECKING:
+    from nets.frontend.plans import Plan
 
 Positions = tuple[int, ...]
 """Which arguments of the program gradients are wanted for."""
@@ -72,7 +76,7 @@ class Specialisation:
         guards: Sequence[Guard] = (),
     ) -> None:
         self.program = program
-        self._guards = (
+        self.guards = (
             *guards,
             *(Guard(getattr, holder, name, value) for holder, name, value in program.attributes),
         )
@@ -81,6 +85,9 @@ class Specialisation:
         self._result_types = [value.type for value in program.function.returned]
         self._capture_forms = [_form(tensor._value.type) for tensor in program.captures]
         self._lock = threading.Lock()
+        self.plan: Plan | None = None
+        """How repeated calls run it; made after the first one."""
+        self.is_planned = False
         self._executable: Executable | None = None
         self._halves: dict[Positions, Halves] = {}
 
@@ -91,7 +98,7 @@ class Specialisation:
 
         That is where one has another shape or dtype, or a name is bound to another tensor.
         """
-        if self._guards and not hold(self._guards):
+        if self.guards and not hold(self.guards):
             return None
         found = []
         for tensor, (dtype, shape) in zip(self.program.captures, self._capture_forms, strict=True):
@@ -112,13 +119,18 @@ class Specialisation:
 
     # ------------------------------------------------------------------------- calling
 
-    def call(self, arrays: Sequence[Array]) -> list[Variable]:
-        """The results for arrays of the inputs and captures; nothing is recorded."""
+    @property
+    def executable(self) -> Executable:
+        """The program as code, for calls without gradients."""
         if self._executable is None:
             with self._lock:
                 if self._executable is None:
                     self._executable = self._compile(self.program.function)
-        return list(map(Variable, self._executable(arrays), self._result_types))
+        return self._executable
+
+    def call(self, arrays: Sequence[Array]) -> list[Variable]:
+        """The results for arrays of the inputs and captures; nothing is recorded."""
+        return list(map(Variable, self.executable(arrays), self._result_types))
 
     def call_recorded(
         self, arrays: Sequence[Array], variables: Sequence[Variable | None]

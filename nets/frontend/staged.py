@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from types import FunctionType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from nets import config
 from nets.errors import NetsError
@@ -19,6 +19,7 @@ from nets.frontend.binding import Binding, Call
 from nets.frontend.compile import CompileOptions
 from nets.frontend.guards import guards_of
 from nets.frontend.lowered import Lowered
+from nets.frontend.plans import Planned, forget, plan_of, remember
 from nets.frontend.program import Program, lift_results, stage
 from nets.frontend.pytree import TreeDef, flatten
 from nets.frontend.scope import current_scope
@@ -41,6 +42,9 @@ from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, is_grad_enabled
 from nets.ir.core import Value
 
+if TYPE_CHECKING:
+    from nets.frontend.plans import Plan
+
 _KEPT: Final = "_nets_staged"
 
 
@@ -59,10 +63,15 @@ class Entry:
         return None if self.specialisation is None else self.specialisation.captured()
 
 
-Entries = dict[Signature, Entry]
+class Entries(dict[Signature, Entry]):
+    """What is kept of a callable: its signatures, and plans of the latest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plans: list[Plan] = []
 
 
-class Staged:
+class Staged(Planned):
     """A Python callable that is compiled for each signature of its calls.
 
     Safe to call from several threads. Specialisations are kept as long as the object lives.
@@ -81,7 +90,8 @@ class Staged:
         self.binding = binding
         self.name = name
         self.options = options
-        self.entries: Entries = {} if entries is None else entries
+        self.entries = Entries() if entries is None else entries
+        self._plans = self.entries.plans
 
     # What the kinds of staged callables differ in.
 
@@ -102,7 +112,7 @@ class Staged:
 
     # ------------------------------------------------------------------------- calling
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if current_scope() is not None:
             return self.inline(args, kwargs)
         return self.run(args, kwargs)
@@ -115,6 +125,8 @@ class Staged:
         recorded = None if program.detached else _recorded(leaves, captured)
         if recorded is None:
             results = ready.call(arrays)
+            if not (call.kwargs or call.static):
+                self._plan(ready, call)
         elif all(x.type.dtype.is_float for x in recorded if x is not None and x.requires_grad):
             results = ready.call_recorded(arrays, recorded)
         else:
@@ -123,6 +135,13 @@ class Staged:
             write_back(program.updates, [x.data for x in results])
         kept = results[: program.tree.leaf_count]
         return program.tree.unflatten([Tensor._of(x) for x in kept])
+
+    def _plan(self, ready: Specialisation, call: Call) -> None:
+        """Let further calls with such arguments run without Python."""
+        if not ready.is_planned:
+            ready.is_planned = True
+            ready.plan = plan_of(ready, flatten(call.args)[1].tokens)
+        remember(self._plans, ready.plan)
 
     def find(self, call: Call) -> tuple[Specialisation, list[Any], list[Array], list[Variable]]:
         """The specialisation for a call, its leaves, all arrays it takes, the captured ones."""
@@ -167,6 +186,7 @@ class Staged:
         ready = Specialisation(program, CompileOptions(**self.options), self.recompute, guards)
         if entry.specialisation is not None:
             ready.take_over(entry.specialisation)
+            forget(self._plans, entry.specialisation.plan)
         entry.specialisation = ready
 
     def _narrate(self, entry: Entry, now: dict[str, str]) -> None:

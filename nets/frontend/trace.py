@@ -9,12 +9,12 @@ import functools
 import types
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from nets.errors import ArgumentError
 from nets.frontend.binding import Binding, Names, Numbers
 from nets.frontend.pytree import is_container
-from nets.frontend.scope import current_scope, user_location
+from nets.frontend.scope import user_location
 from nets.frontend.staged import Entries, Staged
 
 P = ParamSpec("P")
@@ -40,10 +40,9 @@ class Traced(Staged, Generic[P, R]):
         self._instances: dict[int, tuple[Any, Entries]] = {}
         self._method_binding: Binding | None = None
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if current_scope() is not None:
-            return self.__wrapped__(*args, **kwargs)
-        return self.run(args, kwargs)  # type: ignore[no-any-return]
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
     def result_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         return self.__wrapped__(*args, **kwargs)
@@ -71,7 +70,7 @@ class Traced(Staged, Generic[P, R]):
         found = self._instances.get(key)
         if found is None:
             owner = _reference(instance, lambda _: self._instances.pop(key, None))
-            found = self._instances.setdefault(key, (owner, {}))
+            found = self._instances.setdefault(key, (owner, Entries()))
         return found[1]
 
     def binding_of(self, method: types.MethodType) -> Binding:

@@ -1,0 +1,165 @@
+"""Plans: repeated calls of traced functions go from Python to native code without Python between.
+
+After a call by the Python road (``Staged.run``), its signature becomes a ``Plan`` of the extension
+``nets._dispatch``: the structure of the arguments, the form of each leaf, captured tensors and
+their guards, native code, the structure of the result. The next call tries the plans of its
+function first, in C, and takes the Python road where none fits. Without the extension every call
+takes the Python road; the results are the same.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from nets.backend.callable import NativeFunction
+from nets.frontend import scope, variable
+from nets.frontend.cost import cost
+from nets.frontend.pytree import LEAF, TreeDef
+from nets.frontend.tensor import Tensor
+from nets.ir.core import Function
+
+try:
+    from nets import _dispatch as _found
+except ImportError:
+    _found = None  # type: ignore[assignment]
+_dispatch: Any = _found
+
+if TYPE_CHECKING:
+    from nets._dispatch import Plan as Plan
+    from nets.frontend.specialisation import Specialisation
+
+PLANS_KEPT: Final = 8
+"""Plans of a function that a call tries, the latest first."""
+
+BRIEF: Final = 4096
+"""Scalar operations and words moved by a call that keeps the GIL: at most about 20 microseconds.
+
+To give the GIL away and take it back costs a tenth of a microsecond where nobody wants it, and
+many times that where somebody does.
+"""
+
+_NOT_BUILT: Final = (OrderedDict, defaultdict)
+"""Containers that a plan takes apart but cannot make."""
+
+
+class _PythonRoad:
+    """What stands for ``Dispatch`` without the extension."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.call(args, kwargs)
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of a call, by the Python road."""
+        raise NotImplementedError
+
+
+if TYPE_CHECKING or _dispatch is None:
+    _Dispatch = _PythonRoad
+else:
+    _Dispatch = _dispatch.Dispatch
+
+
+class Planned(_Dispatch):
+    """A callable that is called by one of its plans, or else by ``call(args, kwargs)``."""
+
+    __slots__ = ("__dict__", "__weakref__", "_plans")
+
+    _plans: list[Plan]
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    names = [name for base in kind.__mro__ for name in base.__dict__.get("__slots__", ())]
+    return tuple(name for name in names if name != "__weakref__")
+
+
+def _configure() -> bool:
+    """Show the extension how tensors are made, and where a thread keeps what it is doing.
+
+    False where the extension is missing, or tensors are not what it expects.
+    """
+    if _dispatch is None:
+        return False
+    value = variable.variable(np.zeros(()))
+    try:
+        _dispatch.configure(
+            value,
+            _slots(variable.Variable),
+            Tensor._of(value),
+            _slots(Tensor),
+            Planned,
+            (scope._stack, "innermost"),
+            (variable._mode, "records"),
+        )
+    except TypeError:
+        return False
+    return True
+
+
+_is_configured = _configure()
+
+
+def remember(plans: list[Plan], new: Plan | None) -> None:
+    """Let calls try this plan first; None stands for a signature without one."""
+    if new is None or new in plans:
+        return
+    plans.insert(0, new)
+    del plans[PLANS_KEPT:]
+
+
+def forget(plans: list[Plan], old: Plan | None) -> None:
+    """Try a plan no more; None stands for a signature without one."""
+    plans[:] = [plan for plan in plans if plan is not old]
+
+
+def plan_of(ready: Specialisation, arguments: tuple[Any, ...]) -> Plan | None:
+    """The plan of calls with positional arguments of this structure.
+
+    None where something is left to Python: state to be written back, gradients among the captured
+    tensors, code that is not native. ``arguments``: the tokens of the tuple of arguments.
+    """
+    program = ready.program
+    native = ready.executable
+    captures = program.captures
+    if not _is_configured or not isinstance(native, NativeFunction) or native.kernel is None:
+        return None
+    if program.updates or not all(isinstance(source, Tensor) for source in captures):
+        return None
+    results = program.tree.tokens
+    if any(token is not LEAF and token[0] in _NOT_BUILT for token in results):
+        return None
+    native.kernel.brief = _is_brief(program.function)
+    plan: Plan = _dispatch.Plan(
+        native.kernel,
+        native.failure,
+        arguments,
+        (*(entry.weak for entry in program.inputs), *(tensor._weak for tensor in captures)),
+        captures,
+        tuple(map(tuple, ready.guards)),
+        results,
+        _orders(program.tree),
+        tuple(value.type for value in program.function.returned),
+        program.detached,
+    )
+    return plan
+
+
+def _orders(tree: TreeDef) -> tuple[tuple[int, ...], ...]:
+    """For each dict of a nest the positions, among its sorted keys, of its keys in their order."""
+    sorted_keys = [token[1] for token in tree.tokens if token is not LEAF and token[0] is dict]
+    found = []
+    for keys, (order, _) in zip(sorted_keys, tree._orders, strict=True):
+        position = {key: i for i, key in enumerate(keys)}
+        found.append(tuple(position[key] for key in order))
+    return tuple(found)
+
+
+def _is_brief(function: Function) -> bool:
+    if any(op.regions for op in function.walk()):
+        return False
+    counted = cost(function, function, 0)
+    return counted["flops"] + counted["bytes"] // 8 <= BRIEF

@@ -1,0 +1,83 @@
+/* Dispatch, the base of traced functions, and the module. */
+#define NETS_DISPATCH_IMPORTS_NUMPY
+#include "dispatch.h"
+
+static PyObject *call_name;
+
+/* Tries the plans, the latest first. */
+static Outcome try_plans(PyObject *self, PyObject *args, PyObject **result) {
+    PyObject *plans = plans_of(self);
+    if (plans == NULL || !PyList_CheckExact(plans)) {
+        return MISS;
+    }
+    Outcome outcome = MISS;
+    Py_INCREF(plans);
+    /* Other threads may change the list meanwhile. */
+    for (Py_ssize_t i = 0; outcome == MISS && i < PyList_GET_SIZE(plans); i++) {
+        PyObject *plan = Py_NewRef(PyList_GET_ITEM(plans, i));
+        if (Py_TYPE(plan) == &Plan_Type) {
+            outcome = plan_run(plan, args, result);
+        }
+        Py_DECREF(plan);
+    }
+    Py_DECREF(plans);
+    return outcome;
+}
+
+/* self(*args, **kwargs) by a plan, or else as self.call(args, kwargs). */
+static PyObject *dispatch_call(PyObject *self, PyObject *args, PyObject *kwargs) {
+    if ((kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0) && outside_traces()) {
+        PyObject *result = NULL;
+        Outcome outcome = try_plans(self, args, &result);
+        if (outcome != MISS) {
+            return result;
+        }
+    }
+    PyObject *named = kwargs != NULL ? Py_NewRef(kwargs) : PyDict_New();
+    if (named == NULL) {
+        return NULL;
+    }
+    PyObject *result = PyObject_CallMethodObjArgs(self, call_name, args, named, NULL);
+    Py_DECREF(named);
+    return result;
+}
+
+static PyTypeObject Dispatch_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Dispatch",
+    .tp_doc = "The base of traced functions: a call goes by one of their plans, or to self.call.",
+    .tp_basicsize = sizeof(PyObject),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .tp_new = PyType_GenericNew,
+    .tp_call = dispatch_call,
+};
+
+static PyMethodDef functions[] = {
+    {"configure", record_configure, METH_VARARGS,
+     "configure(value, names, tensor, names, function_class, (scopes, name), (modes, name))\n\n"
+     "Tell the module the classes of tensors; see nets.frontend.plans."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "nets._dispatch",
+    .m_doc = "Repeated calls of traced functions, from Python to native code.",
+    .m_size = -1,
+    .m_methods = functions,
+};
+
+PyMODINIT_FUNC PyInit__dispatch(void) {
+#ifdef Py_GIL_DISABLED
+    PyErr_SetString(PyExc_ImportError, "nets._dispatch relies on the GIL");
+    return NULL;
+#endif
+    import_array();
+    PyObject *module = PyModule_Create(&definition);
+    call_name = PyUnicode_InternFromString("call");
+    if (module == NULL || call_name == NULL || PyModule_AddType(module, &Kernel_Type) < 0 ||
+        PyModule_AddType(module, &Plan_Type) < 0 || PyModule_AddType(module, &Dispatch_Type) < 0) {
+        Py_XDECREF(module);
+        return NULL;
+    }
+    return module;
+}

@@ -1,0 +1,137 @@
+/* The extension nets._dispatch: what a repeated call of a traced function needs, without Python.
+ *
+ *   kernel.c    Kernel: native code that takes and gives arrays
+ *   nest.c      containers taken apart into leaves and put together again
+ *   record.c    reads and makes tensors and their values
+ *   plan.c      Plan: one signature of a traced function
+ *   dispatch.c  Dispatch, the base of traced functions, which tries their plans; the module
+ *
+ * Unlike the runtime proper, these files know Python and NumPy (their public interfaces only) and
+ * are no part of exported libraries. Whatever they do not expect they leave to the Python road,
+ * which takes the same call from the start: nothing here has an effect before it is sure.
+ *
+ * References: every object that is used while foreign code may run (a lookup, the native code) is
+ * owned meanwhile. Shared fields (lists of arenas and plans) are guarded by the GIL.
+ */
+#ifndef NETS_DISPATCH_H
+#define NETS_DISPATCH_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
+#define PY_ARRAY_UNIQUE_SYMBOL nets_dispatch_array_api
+#ifndef NETS_DISPATCH_IMPORTS_NUMPY
+#define NO_IMPORT_ARRAY
+#endif
+#include <numpy/arrayobject.h>
+#include <numpy/arrayscalars.h>
+
+#include "nets_runtime.h"
+
+/* What an attempt comes to. */
+typedef enum { MISS, HIT, FAILED /* an exception is set */ } Outcome;
+
+/* ---- kernel.c ----------------------------------------------------------------------------- */
+
+/* Type and shape of an array. */
+typedef struct {
+    PyArray_Descr *descr;
+    int ndim;
+    npy_intp *dims;
+} Form;
+
+enum { KEPT_ARENAS = 8 };
+
+typedef struct {
+    PyObject_HEAD
+    nets_entry entry;
+    int32_t (*call)(nets_entry, void *const *, void *, nets_pool *);
+    void *(*arena_new)(size_t);
+    void (*arena_free)(void *, size_t);
+    nets_pool *pool;
+    size_t workspace_bytes;
+    char brief; /* so short a call that it keeps the GIL */
+    Py_ssize_t inputs, outputs;
+    Form *forms; /* of the inputs, then of the outputs */
+    char is_ready;
+    PyObject *keep; /* what entry and pool live in */
+    void *arenas[KEPT_ARENAS]; /* workspaces that no call is using */
+    int arena_count;
+} Kernel;
+
+extern PyTypeObject Kernel_Type;
+
+/* Can native code read the array in place, as an array of that form? */
+int form_fits(const Form *form, PyArrayObject *array);
+
+/* Makes the output arrays and notes where their elements are. Returns -1 with an exception. */
+int kernel_outputs(Kernel *kernel, PyObject **outputs, void **buffers);
+
+/* Calls the code. Returns -1 with an exception, else 0 and the status. */
+int kernel_call(Kernel *kernel, void **buffers, int32_t *status);
+
+/* ---- nest.c ------------------------------------------------------------------------------- */
+
+typedef enum { LEAF, NONE, TUPLE, LIST, DICT, NAMED_TUPLE, FIELDS } TokenKind;
+
+typedef struct {
+    TokenKind kind;
+    PyTypeObject *type;
+    Py_ssize_t size;
+    PyObject *keys;  /* of a dict, sorted; the names of fields; else null */
+    PyObject *order; /* a dict to be made: the positions of its keys in their order, else null */
+} Token;
+
+/* A structure in depth-first order. */
+typedef struct {
+    Py_ssize_t count;
+    Py_ssize_t leaves;
+    Py_ssize_t depth; /* entries of the stack that a walk needs */
+    Token *tokens;
+} Nest;
+
+/* From tokens of nets.frontend.pytree. `orders` is null, or has a tuple of positions per dict.
+ * Returns -1 with an exception. */
+int nest_init(Nest *nest, PyObject *tokens, PyObject *orders);
+void nest_clear(Nest *nest);
+int nest_visit(Nest *nest, visitproc visit, void *arg);
+
+/* Takes `root` apart; the caller owns the leaves. Leaves null behind unless HIT. */
+Outcome nest_flatten(const Nest *nest, PyObject *root, PyObject **leaves, PyObject **stack);
+
+/* Puts leaves together, whose references it takes. Null with an exception. */
+PyObject *nest_build(const Nest *nest, PyObject **leaves, PyObject **stack);
+
+/* ---- record.c ----------------------------------------------------------------------------- */
+
+/* Tells this module the classes of tensors and their values; see nets.frontend.plans. */
+PyObject *record_configure(PyObject *module, PyObject *args);
+
+/* Is there what a trace needs to know, and is this thread outside every trace? */
+int outside_traces(void);
+
+/* Does this thread record operations? -1 with an exception. */
+int is_recording(void);
+
+/* If `x` is an eager tensor of that weakness: its elements, owned, and whether it requires a
+ * gradient. Else null, without exception. */
+PyObject *tensor_array(PyObject *x, int weak, int *requires_grad);
+int is_tensor(PyObject *x);
+
+/* A tensor of an array, whose reference it takes. Null with an exception. */
+PyObject *tensor_new(PyObject *array, PyObject *type);
+
+/* The plans of a traced function, borrowed; null if there are none. */
+PyObject *plans_of(PyObject *function);
+
+/* ---- plan.c ------------------------------------------------------------------------------- */
+
+extern PyTypeObject Plan_Type;
+
+/* The result of the traced function for these arguments. */
+Outcome plan_run(PyObject *plan, PyObject *args, PyObject **result);
+
+#endif

@@ -1,0 +1,297 @@
+/* Nests: containers taken apart into leaves and put together again, by a structure known before.
+ *
+ * Both directions are loops over the tokens with a stack of their own, whatever the depth.
+ */
+#include "dispatch.h"
+
+static void release(PyObject **objects, Py_ssize_t count) {
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Py_CLEAR(objects[i]);
+    }
+}
+
+/* ---- apart --------------------------------------------------------------------------------- */
+
+static Py_ssize_t size_of(const Token *token, PyObject *x) {
+    switch (token->kind) {
+    case TUPLE:
+        return PyTuple_GET_SIZE(x);
+    case LIST:
+        return PyList_GET_SIZE(x);
+    case DICT:
+        return PyDict_GET_SIZE(x);
+    default:
+        return token->size;
+    }
+}
+
+/* A child, owned; null, with an exception perhaps, where there is none. */
+static PyObject *child_of(const Token *token, PyObject *x, Py_ssize_t i) {
+    switch (token->kind) {
+    case TUPLE:
+        return Py_NewRef(PyTuple_GET_ITEM(x, i));
+    case LIST: /* it may have shrunk since it was measured */
+        return i < PyList_GET_SIZE(x) ? Py_NewRef(PyList_GET_ITEM(x, i)) : NULL;
+    case DICT:
+        return Py_XNewRef(PyDict_GetItemWithError(x, PyTuple_GET_ITEM(token->keys, i)));
+    default:
+        return PyObject_GetAttr(x, PyTuple_GET_ITEM(token->keys, i));
+    }
+}
+
+/* Pushes the children, the first on top. Returns the new height; -1 for another structure. */
+static Py_ssize_t push_children(const Token *token, PyObject *x, PyObject **stack,
+                                Py_ssize_t height) {
+    if (Py_TYPE(x) != token->type || size_of(token, x) != token->size) {
+        return -1;
+    }
+    for (Py_ssize_t i = token->size - 1; i >= 0; i--) {
+        stack[height] = child_of(token, x, i);
+        if (stack[height++] == NULL) {
+            return -1;
+        }
+    }
+    return height;
+}
+
+Outcome nest_flatten(const Nest *nest, PyObject *root, PyObject **leaves, PyObject **stack) {
+    Py_ssize_t height = 1, found = 0;
+    stack[0] = Py_NewRef(root);
+    for (Py_ssize_t i = 0; i < nest->count; i++) {
+        const Token *token = &nest->tokens[i];
+        PyObject *x = stack[--height];
+        stack[height] = NULL;
+        if (token->kind == LEAF) {
+            leaves[found++] = x;
+            continue;
+        }
+        Py_ssize_t higher = push_children(token, x, stack, height);
+        Py_DECREF(x);
+        if (higher < 0) {
+            PyErr_Clear();
+            release(stack, nest->depth);
+            release(leaves, found);
+            return MISS;
+        }
+        height = higher;
+    }
+    return HIT;
+}
+
+/* ---- together ------------------------------------------------------------------------------ */
+
+static PyObject *build_dict(const Token *token, PyObject **top) {
+    PyObject *dict = PyDict_New();
+    for (Py_ssize_t i = 0; dict != NULL && i < token->size; i++) {
+        Py_ssize_t k = PyLong_AsSsize_t(PyTuple_GET_ITEM(token->order, i));
+        PyObject *child = top[-k];
+        if (PyDict_SetItem(dict, PyTuple_GET_ITEM(token->keys, k), child) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    release(top - token->size + 1, token->size);
+    return dict;
+}
+
+/* Not through __init__: it may compute with the fields, or refuse what stands in for them. */
+static PyObject *build_fields(const Token *token, PyObject **top) {
+    PyObject *nothing = PyTuple_New(0);
+    PyObject *made = nothing ? PyBaseObject_Type.tp_new(token->type, nothing, NULL) : NULL;
+    Py_XDECREF(nothing);
+    for (Py_ssize_t i = 0; made != NULL && i < token->size; i++) {
+        if (PyObject_GenericSetAttr(made, PyTuple_GET_ITEM(token->keys, i), top[-i]) < 0) {
+            Py_CLEAR(made);
+        }
+    }
+    release(top - token->size + 1, token->size);
+    return made;
+}
+
+static PyObject *build_list_or_tuple(const Token *token, PyObject **top) {
+    PyObject *made = token->kind == LIST ? PyList_New(token->size) : PyTuple_New(token->size);
+    if (made == NULL) {
+        release(top - token->size + 1, token->size);
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < token->size; i++) {
+        if (token->kind == LIST) {
+            PyList_SET_ITEM(made, i, top[-i]);
+        } else {
+            PyTuple_SET_ITEM(made, i, top[-i]);
+        }
+        top[-i] = NULL;
+    }
+    return made;
+}
+
+/* The container of the topmost entries, the first child on top; takes their references. */
+static PyObject *build(const Token *token, PyObject **top) {
+    switch (token->kind) {
+    case NONE:
+        return Py_NewRef(Py_None);
+    case DICT:
+        return build_dict(token, top);
+    case FIELDS:
+        return build_fields(token, top);
+    default:
+        break;
+    }
+    PyObject *made = build_list_or_tuple(token, top);
+    if (made != NULL && token->kind == NAMED_TUPLE) {
+        PyObject *named = PyObject_CallMethod((PyObject *)token->type, "_make", "(O)", made);
+        Py_SETREF(made, named);
+    }
+    return made;
+}
+
+PyObject *nest_build(const Nest *nest, PyObject **leaves, PyObject **stack) {
+    Py_ssize_t height = 0, left = nest->leaves;
+    for (Py_ssize_t i = nest->count - 1; i >= 0; i--) {
+        const Token *token = &nest->tokens[i];
+        PyObject *x;
+        if (token->kind == LEAF) {
+            x = leaves[--left];
+            leaves[left] = NULL;
+        } else {
+            x = build(token, stack + height - 1);
+            height -= token->size;
+        }
+        if (x == NULL) {
+            release(stack, height);
+            release(leaves, left);
+            return NULL;
+        }
+        stack[height++] = x;
+    }
+    return stack[0];
+}
+
+/* ---- structures ---------------------------------------------------------------------------- */
+
+static TokenKind kind_of(PyTypeObject *type, PyObject *keys) {
+    if (type == Py_TYPE(Py_None)) {
+        return NONE;
+    }
+    if (PyLong_Check(keys)) {
+        return type == &PyTuple_Type ? TUPLE : LIST;
+    }
+    if (PyType_IsSubtype(type, &PyDict_Type)) {
+        return DICT;
+    }
+    return PyType_IsSubtype(type, &PyTuple_Type) ? NAMED_TUPLE : FIELDS;
+}
+
+static int token_init(Token *token, PyObject *from) {
+    PyObject *type, *keys;
+    if (!PyTuple_Check(from)) { /* the mark of a leaf */
+        token->kind = LEAF;
+        return 0;
+    }
+    if (!PyArg_ParseTuple(from, "O!O", &PyType_Type, &type, &keys)) {
+        return -1;
+    }
+    if (PyTuple_Check(keys)) {
+        token->size = PyTuple_GET_SIZE(keys);
+        token->keys = Py_NewRef(keys);
+    } else {
+        token->size = PyLong_AsSsize_t(keys);
+        if (token->size < 0) {
+            PyErr_SetString(PyExc_ValueError, "a container has a size or keys");
+            return -1;
+        }
+    }
+    token->type = (PyTypeObject *)Py_NewRef(type);
+    token->kind = kind_of(token->type, keys);
+    return 0;
+}
+
+/* How high the stack of a walk may be: first children on top apart, or put together. */
+static Py_ssize_t depth_of(const Nest *nest) {
+    Py_ssize_t height = 1, highest = 1;
+    for (Py_ssize_t i = 0; i < nest->count; i++) {
+        height += nest->tokens[i].size - 1;
+        highest = height > highest ? height : highest;
+    }
+    height = 0;
+    for (Py_ssize_t i = nest->count - 1; i >= 0; i--) {
+        height += 1 - nest->tokens[i].size;
+        highest = height > highest ? height : highest;
+    }
+    return highest;
+}
+
+/* Does each place of the structure have its token, and each container its children? */
+static int is_whole(const Nest *nest) {
+    Py_ssize_t pending = 1;
+    for (Py_ssize_t i = 0; i < nest->count; i++) {
+        if (pending == 0) {
+            return 0;
+        }
+        pending += nest->tokens[i].size - 1;
+    }
+    return pending == 0;
+}
+
+static int take_orders(Nest *nest, PyObject *orders) {
+    Py_ssize_t next = 0;
+    for (Py_ssize_t i = 0; i < nest->count; i++) {
+        Token *token = &nest->tokens[i];
+        if (token->kind != DICT) {
+            continue;
+        }
+        PyObject *order = next < PyTuple_GET_SIZE(orders) ? PyTuple_GET_ITEM(orders, next) : NULL;
+        if (order == NULL || !PyTuple_Check(order) || PyTuple_GET_SIZE(order) != token->size) {
+            PyErr_SetString(PyExc_ValueError, "each dict has an order of its keys");
+            return -1;
+        }
+        for (Py_ssize_t k = 0; k < token->size; k++) {
+            Py_ssize_t position = PyLong_AsSsize_t(PyTuple_GET_ITEM(order, k));
+            if (position < 0 || position >= token->size) {
+                PyErr_SetString(PyExc_ValueError, "an order lists positions of keys");
+                return -1;
+            }
+        }
+        token->order = Py_NewRef(order);
+        next++;
+    }
+    return 0;
+}
+
+int nest_init(Nest *nest, PyObject *tokens, PyObject *orders) {
+    nest->count = PyTuple_GET_SIZE(tokens);
+    nest->tokens = PyMem_Calloc((size_t)nest->count + 1, sizeof(Token));
+    if (nest->tokens == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < nest->count; i++) {
+        if (token_init(&nest->tokens[i], PyTuple_GET_ITEM(tokens, i)) < 0) {
+            return -1;
+        }
+        nest->leaves += nest->tokens[i].kind == LEAF;
+    }
+    if (!is_whole(nest)) {
+        PyErr_SetString(PyExc_ValueError, "the tokens are not those of one nest");
+        return -1;
+    }
+    nest->depth = depth_of(nest);
+    return orders == NULL ? 0 : take_orders(nest, orders);
+}
+
+void nest_clear(Nest *nest) {
+    for (Py_ssize_t i = 0; nest->tokens != NULL && i < nest->count; i++) {
+        Py_XDECREF(nest->tokens[i].type);
+        Py_XDECREF(nest->tokens[i].keys);
+        Py_XDECREF(nest->tokens[i].order);
+    }
+    PyMem_Free(nest->tokens);
+    nest->tokens = NULL;
+}
+
+int nest_visit(Nest *nest, visitproc visit, void *arg) {
+    for (Py_ssize_t i = 0; nest->tokens != NULL && i < nest->count; i++) {
+        Py_VISIT(nest->tokens[i].type);
+        Py_VISIT(nest->tokens[i].keys);
+    }
+    return 0;
+}

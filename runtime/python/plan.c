@@ -1,0 +1,339 @@
+/* Plan: one signature of a traced function, from a tuple of arguments to its result.
+ *
+ * A plan answers only calls whose every detail it has checked: structure and classes of the
+ * containers, class, dtype, shape and layout of each leaf, the guards and forms of the captured
+ * tensors, and that nothing has to be recorded for a gradient.
+ */
+#include "dispatch.h"
+
+typedef struct {
+    PyObject *get, *holder, *key, *expected;
+} Guard;
+
+typedef struct {
+    PyObject_HEAD
+    Kernel *kernel;
+    PyObject *failure;  /* gives the exception for a status */
+    Nest arguments;     /* the structure of the tuple of arguments */
+    PyObject *weak;     /* a bool per leaf: does it stand for a Python number? */
+    PyObject *captures; /* the captured tensors, which follow the leaves */
+    Guard *guards;
+    Py_ssize_t guard_count;
+    Nest results;
+    PyObject *types;    /* the type of each result */
+    int detached;       /* results take no part in gradients whatever the arguments are */
+    Py_ssize_t words;   /* of the memory that a call needs; 0 until the plan is made */
+} Plan;
+
+/* The memory of one call. */
+typedef struct {
+    PyObject **stack;
+    PyObject **inputs;  /* what the buffers of the inputs belong to, owned */
+    PyObject **outputs; /* owned */
+    void **buffers;
+    union {
+        npy_bool boolean;
+        npy_int64 integer;
+        double real;
+        void *word;
+    } *numbers; /* the elements of Python and NumPy scalars */
+} Frame;
+
+enum { WORDS_ON_STACK = 96 };
+
+/* ---- guards -------------------------------------------------------------------------------- */
+
+/* What the place holds now, owned; null, with an exception perhaps, where it is empty. */
+static PyObject *guarded(const Guard *guard) {
+    if (PyDict_CheckExact(guard->holder)) {
+        return Py_XNewRef(PyDict_GetItemWithError(guard->holder, guard->key));
+    }
+    if (PyCell_Check(guard->holder)) {
+        return PyCell_Get(guard->holder);
+    }
+    return PyObject_CallFunctionObjArgs(guard->get, guard->holder, guard->key, NULL);
+}
+
+static int guards_hold(const Plan *plan) {
+    for (Py_ssize_t i = 0; i < plan->guard_count; i++) {
+        PyObject *found = guarded(&plan->guards[i]);
+        if (found != plan->guards[i].expected) {
+            Py_XDECREF(found);
+            PyErr_Clear();
+            return 0;
+        }
+        Py_DECREF(found);
+    }
+    return 1;
+}
+
+/* ---- leaves -------------------------------------------------------------------------------- */
+
+static int read_python_number(PyObject *x, int type_num, void *to) {
+    if (PyFloat_CheckExact(x) && type_num == NPY_DOUBLE) {
+        *(double *)to = PyFloat_AS_DOUBLE(x);
+        return 1;
+    }
+    if (PyBool_Check(x) && type_num == NPY_BOOL) {
+        *(npy_bool *)to = x == Py_True;
+        return 1;
+    }
+    if (PyLong_CheckExact(x) && type_num == NPY_INT64) {
+        int overflow;
+        long long value = PyLong_AsLongLongAndOverflow(x, &overflow);
+        *(npy_int64 *)to = value;
+        return !overflow;
+    }
+    return 0;
+}
+
+/* A number: its element is copied. */
+static int read_number(PyObject *x, const Form *form, int weak, void *to) {
+    if (form->ndim != 0) {
+        return 0;
+    }
+    if (weak) {
+        return read_python_number(x, form->descr->type_num, to);
+    }
+    if (Py_TYPE(x) != form->descr->typeobj || PyDataType_ELSIZE(form->descr) > 8) {
+        return 0;
+    }
+    PyArray_ScalarAsCtype(x, to);
+    return 1;
+}
+
+/* Input number i for the object in its place, which is replaced by what keeps the elements. */
+static int read_leaf(const Plan *plan, Frame *frame, Py_ssize_t i, int *requires_grad) {
+    PyObject *x = frame->inputs[i];
+    const Form *form = &plan->kernel->forms[i];
+    int weak = PyTuple_GET_ITEM(plan->weak, i) == Py_True;
+    if (is_tensor(x)) {
+        PyObject *array = tensor_array(x, weak, requires_grad);
+        if (array == NULL) {
+            return 0;
+        }
+        frame->inputs[i] = array;
+        Py_DECREF(x);
+        x = array;
+    } else if (!PyArray_CheckExact(x)) {
+        frame->buffers[i] = &frame->numbers[i];
+        return read_number(x, form, weak, frame->buffers[i]);
+    } else if (weak) {
+        return 0;
+    }
+    frame->buffers[i] = PyArray_DATA((PyArrayObject *)x);
+    return PyArray_Check(x) && form_fits(form, (PyArrayObject *)x);
+}
+
+/* All inputs: the leaves of the arguments, and the captured tensors. */
+static Outcome read_inputs(const Plan *plan, Frame *frame, PyObject *args) {
+    int requires_grad = 0;
+    if (!guards_hold(plan) ||
+        nest_flatten(&plan->arguments, args, frame->inputs, frame->stack) != HIT) {
+        return MISS;
+    }
+    for (Py_ssize_t i = plan->arguments.leaves; i < plan->kernel->inputs; i++) {
+        PyObject *tensor = PyTuple_GET_ITEM(plan->captures, i - plan->arguments.leaves);
+        frame->inputs[i] = Py_NewRef(tensor);
+    }
+    for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
+        if (!read_leaf(plan, frame, i, &requires_grad)) {
+            return MISS;
+        }
+    }
+    if (!requires_grad || plan->detached) {
+        return HIT;
+    }
+    int recording = is_recording();
+    return recording < 0 ? FAILED : recording ? MISS : HIT;
+}
+
+/* ---- a call -------------------------------------------------------------------------------- */
+
+static void set_failure(const Plan *plan, int32_t status) {
+    PyObject *error = PyObject_CallFunction(plan->failure, "i", (int)status);
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+}
+
+static Outcome run(const Plan *plan, Frame *frame, PyObject *args, PyObject **result) {
+    Outcome outcome = read_inputs(plan, frame, args);
+    if (outcome != HIT) {
+        return outcome;
+    }
+    int32_t status;
+    if (kernel_outputs(plan->kernel, frame->outputs, frame->buffers) < 0 ||
+        kernel_call(plan->kernel, frame->buffers, &status) < 0) {
+        return FAILED;
+    }
+    if (status != 0) {
+        set_failure(plan, status);
+        return FAILED;
+    }
+    for (Py_ssize_t i = 0; i < plan->kernel->outputs; i++) {
+        frame->outputs[i] = tensor_new(frame->outputs[i], PyTuple_GET_ITEM(plan->types, i));
+        if (frame->outputs[i] == NULL) {
+            return FAILED;
+        }
+    }
+    *result = nest_build(&plan->results, frame->outputs, frame->stack);
+    return *result == NULL ? FAILED : HIT;
+}
+
+static Frame frame_in(const Plan *plan, void **memory) {
+    Frame frame;
+    Py_ssize_t in = plan->kernel->inputs, out = plan->kernel->outputs;
+    frame.inputs = (PyObject **)memory;
+    frame.outputs = frame.inputs + in;
+    frame.buffers = (void **)(frame.outputs + out);
+    frame.numbers = (void *)(frame.buffers + in + out);
+    frame.stack = (PyObject **)(frame.numbers + in);
+    return frame;
+}
+
+Outcome plan_run(PyObject *self, PyObject *args, PyObject **result) {
+    const Plan *plan = (Plan *)self;
+    if (plan->words == 0 || PyTuple_GET_SIZE(args) != plan->arguments.tokens[0].size) {
+        return MISS;
+    }
+    void *on_stack[WORDS_ON_STACK];
+    void **memory = on_stack;
+    if (plan->words > WORDS_ON_STACK) {
+        memory = PyMem_Malloc((size_t)plan->words * sizeof *memory);
+        if (memory == NULL) {
+            PyErr_NoMemory();
+            return FAILED;
+        }
+    }
+    memset(memory, 0, (size_t)plan->words * sizeof *memory);
+    Frame frame = frame_in(plan, memory);
+    Outcome outcome = run(plan, &frame, args, result);
+    for (Py_ssize_t i = 0; i < plan->kernel->inputs + plan->kernel->outputs; i++) {
+        Py_XDECREF(frame.inputs[i]); /* the outputs follow the inputs */
+    }
+    if (memory != on_stack) {
+        PyMem_Free(memory);
+    }
+    return outcome;
+}
+
+/* ---- making and ending --------------------------------------------------------------------- */
+
+static int guards_init(Plan *plan, PyObject *guards) {
+    plan->guards = PyMem_Calloc((size_t)PyTuple_GET_SIZE(guards) + 1, sizeof(Guard));
+    if (plan->guards == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(guards); i++) {
+        Guard *guard = &plan->guards[i];
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(guards, i), "OOOO", &guard->get, &guard->holder,
+                              &guard->key, &guard->expected)) {
+            return -1;
+        }
+        Py_INCREF(guard->get);
+        Py_INCREF(guard->holder);
+        Py_INCREF(guard->key);
+        Py_INCREF(guard->expected);
+        plan->guard_count++;
+    }
+    return 0;
+}
+
+/* Do the parts fit together, so that no call reads beyond one of them? */
+static int is_consistent(const Plan *plan) {
+    const Kernel *kernel = plan->kernel;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(plan->captures); i++) {
+        if (!is_tensor(PyTuple_GET_ITEM(plan->captures, i))) {
+            return 0;
+        }
+    }
+    return kernel->is_ready && plan->arguments.tokens[0].kind == TUPLE &&
+           PyTuple_GET_SIZE(plan->weak) == kernel->inputs &&
+           plan->arguments.leaves + PyTuple_GET_SIZE(plan->captures) == kernel->inputs &&
+           plan->results.leaves == kernel->outputs &&
+           PyTuple_GET_SIZE(plan->types) == kernel->outputs;
+}
+
+static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"kernel", "failure", "arguments", "weak",  "captures", "guards",
+                            "results", "orders", "types", "detached", NULL};
+    PyObject *kernel, *failure, *arguments, *weak, *captures, *guards, *results, *orders, *types;
+    if (plan->kernel != NULL || !outside_traces()) {
+        PyErr_SetString(PyExc_TypeError, "a Plan is made once, after configure");
+        return -1;
+    }
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O!OO!O!O!O!O!O!O!p", names, &Kernel_Type, &kernel, &failure,
+            &PyTuple_Type, &arguments, &PyTuple_Type, &weak, &PyTuple_Type, &captures,
+            &PyTuple_Type, &guards, &PyTuple_Type, &results, &PyTuple_Type, &orders, &PyTuple_Type,
+            &types, &plan->detached)) {
+        return -1;
+    }
+    plan->kernel = (Kernel *)Py_NewRef(kernel);
+    plan->failure = Py_NewRef(failure);
+    plan->weak = Py_NewRef(weak);
+    plan->captures = Py_NewRef(captures);
+    plan->types = Py_NewRef(types);
+    if (guards_init(plan, guards) < 0 || nest_init(&plan->arguments, arguments, NULL) < 0 ||
+        nest_init(&plan->results, results, orders) < 0) {
+        return -1;
+    }
+    if (!is_consistent(plan)) {
+        PyErr_SetString(PyExc_ValueError, "the parts of the plan do not fit together");
+        return -1;
+    }
+    Py_ssize_t depth = plan->arguments.depth;
+    depth = plan->results.depth > depth ? plan->results.depth : depth;
+    plan->words = 3 * plan->kernel->inputs + 2 * plan->kernel->outputs + depth;
+    return 0;
+}
+
+static int plan_traverse(Plan *plan, visitproc visit, void *arg) {
+    Py_VISIT(plan->failure);
+    Py_VISIT(plan->captures);
+    Py_VISIT(plan->types);
+    for (Py_ssize_t i = 0; i < plan->guard_count; i++) {
+        Py_VISIT(plan->guards[i].get);
+        Py_VISIT(plan->guards[i].holder);
+        Py_VISIT(plan->guards[i].key);
+        Py_VISIT(plan->guards[i].expected);
+    }
+    int stopped = nest_visit(&plan->arguments, visit, arg);
+    return stopped ? stopped : nest_visit(&plan->results, visit, arg);
+}
+
+/* No tp_clear: a plan cannot change, since calls may be running in it. Cycles through it also pass
+ * through the list of plans of a function, or through its dictionary, which can be cleared. */
+static void plan_dealloc(Plan *plan) {
+    PyObject_GC_UnTrack(plan);
+    for (Py_ssize_t i = 0; i < plan->guard_count; i++) {
+        Py_DECREF(plan->guards[i].get);
+        Py_DECREF(plan->guards[i].holder);
+        Py_DECREF(plan->guards[i].key);
+        Py_DECREF(plan->guards[i].expected);
+    }
+    PyMem_Free(plan->guards);
+    nest_clear(&plan->arguments);
+    nest_clear(&plan->results);
+    Py_XDECREF(plan->kernel);
+    Py_XDECREF(plan->failure);
+    Py_XDECREF(plan->weak);
+    Py_XDECREF(plan->captures);
+    Py_XDECREF(plan->types);
+    Py_TYPE(plan)->tp_free((PyObject *)plan);
+}
+
+PyTypeObject Plan_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Plan",
+    .tp_doc = "Plan(kernel, failure, arguments, weak, captures, guards, results, orders, types, "
+              "detached)\n\nOne signature of a traced function.",
+    .tp_basicsize = sizeof(Plan),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)plan_init,
+    .tp_dealloc = (destructor)plan_dealloc,
+    .tp_traverse = (traverseproc)plan_traverse,
+};

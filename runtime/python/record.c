@@ -1,0 +1,200 @@
+/* Tensors and their values, read and made by the places of their slots.
+ *
+ * Python hands over one instance of each class; a new one gets what that one has, but for its
+ * array, its type and its dictionary of uses, so that the classes may change without this file.
+ */
+#include "dispatch.h"
+
+typedef enum { SHARED, FRESH_DICT, ARRAY, TYPE, VALUE } Filling;
+
+typedef struct {
+    Py_ssize_t offset;
+    Filling filling;
+    PyObject *shared;
+} Slot;
+
+enum { MOST_SLOTS = 24 };
+
+typedef struct {
+    PyTypeObject *type;
+    Slot slots[MOST_SLOTS];
+    Py_ssize_t count;
+} Record;
+
+static Record value_record, tensor_record;
+static Py_ssize_t data_at, requires_grad_at, value_at, weak_at, plans_at;
+static PyObject *traces, *modes, *innermost, *records; /* two thread-local objects and names */
+static PyTypeObject *function_type;
+static int is_configured;
+
+static PyObject **slot(PyObject *x, Py_ssize_t offset) {
+    return (PyObject **)((char *)x + offset);
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+int outside_traces(void) {
+    if (!is_configured) {
+        return 0;
+    }
+    PyObject *scope = PyObject_GetAttr(traces, innermost);
+    if (scope == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    Py_DECREF(scope);
+    return scope == Py_None;
+}
+
+int is_recording(void) {
+    PyObject *found = PyObject_GetAttr(modes, records);
+    if (found == NULL) {
+        return -1;
+    }
+    Py_DECREF(found);
+    return found != Py_False;
+}
+
+int is_tensor(PyObject *x) {
+    return PyObject_TypeCheck(x, tensor_record.type);
+}
+
+PyObject *tensor_array(PyObject *x, int weak, int *requires_grad) {
+    PyObject *value = *slot(x, value_at);
+    if (*slot(x, weak_at) != (weak ? Py_True : Py_False) || value == NULL ||
+        Py_TYPE(value) != value_record.type) {
+        return NULL;
+    }
+    *requires_grad |= *slot(value, requires_grad_at) != Py_False;
+    return Py_XNewRef(*slot(value, data_at));
+}
+
+PyObject *plans_of(PyObject *function) {
+    return PyObject_TypeCheck(function, function_type) ? *slot(function, plans_at) : NULL;
+}
+
+/* ---- making -------------------------------------------------------------------------------- */
+
+/* A new instance; `given` are the references, owned by the caller, that ARRAY, TYPE and VALUE
+ * stand for. */
+static PyObject *record_new(const Record *record, PyObject *const *given) {
+    PyObject *made = record->type->tp_alloc(record->type, 0);
+    if (made == NULL) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < record->count; i++) {
+        const Slot *to = &record->slots[i];
+        PyObject *x;
+        if (to->filling == FRESH_DICT) {
+            x = PyDict_New();
+            if (x == NULL) {
+                Py_DECREF(made);
+                return NULL;
+            }
+        } else {
+            x = Py_NewRef(to->filling == SHARED ? to->shared : given[to->filling]);
+        }
+        *slot(made, to->offset) = x;
+    }
+    return made;
+}
+
+PyObject *tensor_new(PyObject *array, PyObject *type) {
+    PyObject *given[] = {[ARRAY] = array, [TYPE] = type, [VALUE] = NULL};
+    PyObject *value = record_new(&value_record, given);
+    Py_DECREF(array);
+    if (value == NULL) {
+        return NULL;
+    }
+    given[VALUE] = value;
+    PyObject *tensor = record_new(&tensor_record, given);
+    Py_DECREF(value);
+    return tensor;
+}
+
+/* ---- learning ------------------------------------------------------------------------------ */
+
+/* Where instances keep the slot of that name; -1 with an exception. */
+static Py_ssize_t offset_of(PyTypeObject *type, const char *name) {
+    PyObject *found = PyObject_GetAttrString((PyObject *)type, name);
+    Py_ssize_t offset = -1;
+    if (found != NULL && Py_TYPE(found) == &PyMemberDescr_Type) {
+        const PyMemberDef *member = ((PyMemberDescrObject *)found)->d_member;
+        offset = member->type == T_OBJECT_EX ? member->offset : -1;
+    }
+    Py_XDECREF(found);
+    if (offset < 0 && !PyErr_Occurred()) {
+        PyErr_Format(PyExc_TypeError, "%s.%s is no slot", type->tp_name, name);
+    }
+    return offset;
+}
+
+static Filling filling_of(const char *name, PyObject *held) {
+    if (strcmp(name, "data") == 0) {
+        return ARRAY;
+    }
+    if (strcmp(name, "type") == 0) {
+        return TYPE;
+    }
+    if (strcmp(name, "_value") == 0) {
+        return VALUE;
+    }
+    return PyDict_Check(held) ? FRESH_DICT : SHARED;
+}
+
+static int learn(Record *record, PyObject *instance, PyObject *names) {
+    record->type = (PyTypeObject *)Py_NewRef(Py_TYPE(instance));
+    if (PyTuple_GET_SIZE(names) > MOST_SLOTS) {
+        PyErr_SetString(PyExc_TypeError, "more slots than expected");
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        const char *name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(names, i));
+        Slot *to = &record->slots[i];
+        to->offset = name == NULL ? -1 : offset_of(record->type, name);
+        if (to->offset < 0) {
+            return -1;
+        }
+        to->shared = Py_XNewRef(*slot(instance, to->offset));
+        if (to->shared == NULL) {
+            PyErr_Format(PyExc_TypeError, "slot %s is empty", name);
+            return -1;
+        }
+        to->filling = filling_of(name, to->shared);
+    }
+    record->count = PyTuple_GET_SIZE(names);
+    return 0;
+}
+
+PyObject *record_configure(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *value, *value_names, *tensor, *tensor_names, *function;
+    PyObject *scopes, *recording;
+    if (is_configured) {
+        PyErr_SetString(PyExc_RuntimeError, "configured before");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "OO!OO!O!(OU)(OU)", &value, &PyTuple_Type, &value_names, &tensor,
+                          &PyTuple_Type, &tensor_names, &PyType_Type, &function, &scopes,
+                          &innermost, &recording, &records) ||
+        learn(&value_record, value, value_names) < 0 ||
+        learn(&tensor_record, tensor, tensor_names) < 0) {
+        return NULL;
+    }
+    function_type = (PyTypeObject *)Py_NewRef(function);
+    if ((data_at = offset_of(value_record.type, "data")) < 0 ||
+        (requires_grad_at = offset_of(value_record.type, "requires_grad")) < 0 ||
+        (value_at = offset_of(tensor_record.type, "_value")) < 0 ||
+        (weak_at = offset_of(tensor_record.type, "_weak")) < 0 ||
+        (plans_at = offset_of(function_type, "_plans")) < 0) {
+        return NULL;
+    }
+    traces = Py_NewRef(scopes);
+    modes = Py_NewRef(recording);
+    Py_INCREF(innermost);
+    Py_INCREF(records);
+    PyUnicode_InternInPlace(&innermost);
+    PyUnicode_InternInPlace(&records);
+    is_configured = 1;
+    Py_RETURN_NONE;
+}
