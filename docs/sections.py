@@ -26,6 +26,9 @@ PACKAGE = Path(nets.__file__).parent
 FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/functions")
 """Packages that the list of rooms shows as one line."""
 
+FLOW = (".", "ir", "ops", "passes", "backend", "frontend", "nn", "optim", "data", "datasets")
+"""The packages from the bottom up."""
+
 
 def environment() -> str:
     """The NETS_* variables."""
@@ -53,10 +56,16 @@ def _bases(cls: type) -> str:
 
 def rooms() -> str:
     """Every module with the first sentence of its docstring."""
-    places = [PACKAGE, *(PACKAGE / name for name in ("ir", "ops", "passes"))]
-    places += [PACKAGE / "backend", PACKAGE / "backend/numpy", PACKAGE / "backend/llvm"]
-    places += [PACKAGE / "frontend", PACKAGE / "tools"]
+    packages = [path.parent for path in PACKAGE.rglob("__init__.py")]
+    places = [p for p in packages if str(p.relative_to(PACKAGE)) not in FOLDED]
+    places.sort(key=lambda place: (_layer(place), place))
     return "\n\n".join(f"### {_name(place)}\n\n{_room(place)}" for place in places)
+
+
+def _layer(place: Path) -> int:
+    """Where the package stands in the flow; new ones come last."""
+    name = str(place.relative_to(PACKAGE)).partition("/")[0]
+    return FLOW.index(name) if name in FLOW else len(FLOW)
 
 
 def _name(place: Path) -> str:
@@ -217,8 +226,27 @@ def _meaning(name: str) -> str:
 def compiler() -> str:
     """Tracing, transforms, lowering: the public names without a chapter of their own."""
     elsewhere = {"Tensor", "export", "load", "errors", "__version__", *functions.__all__}
-    words = [word for word in nets.__all__ if word not in elsewhere]
-    return "\n\n".join(_entry(f"nets.{word}", getattr(nets, word)) for word in words)
+    public = {word: getattr(nets, word) for word in nets.__all__ if word not in elsewhere}
+    entries = {word: thing for word, thing in public.items() if not inspect.ismodule(thing)}
+    return "\n\n".join(_entry(f"nets.{word}", thing) for word, thing in entries.items())
+
+
+def libraries() -> str:
+    """The public modules besides ``nets.errors``: their names, and what each is."""
+    found = {word: getattr(nets, word) for word in nets.__all__ if word != "errors"}
+    modules = {word: module for word, module in found.items() if inspect.ismodule(module)}
+    return "\n\n".join(_library(word, module) for word, module in modules.items())
+
+
+def _library(word: str, module: ModuleType) -> str:
+    names = getattr(module, "__all__", None) or [
+        name
+        for name, thing in vars(module).items()
+        if not name.startswith("_") and getattr(thing, "__module__", "") == module.__name__
+    ]
+    rows = ((f"`{name}`", _first_sentence(inspect.getdoc(getattr(module, name)))) for name in names)
+    head = _prose(inspect.getdoc(module) or "")
+    return f"### nets.{word}\n\n{head}\n\n{_table(('name', 'what it is'), rows)}"
 
 
 def lowered() -> str:
@@ -302,6 +330,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
         tensor,
         functions_by_theme,
         compiler,
+        libraries,
         lowered,
         leaving,
     )
