@@ -1,0 +1,130 @@
+"""One program, one set of bits (numerics.md, 6): whatever the threads, the width of the vectors,
+the passes, the addresses of the arguments, and however often it is compiled or called."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nets.backend.callable import NativeFunction
+from nets.frontend.compile import ENTRY
+from nets.ops.registry import Array
+from tests.backend.corpus import CORPUS
+from tests.property.compiled import Executable, Way, signature_of
+from tests.property.hunt import sharing
+from tests.property.results import assert_native, assert_same
+
+NAMES = tuple(CORPUS)
+
+
+@functools.cache
+def native(name: str) -> Executable:
+    """One thread, the vectors of this CPU, the usual passes."""
+    return Way().compile(CORPUS[name].program())
+
+
+@functools.cache
+def arrays(name: str) -> list[Array]:
+    return CORPUS[name].arrays()
+
+
+@functools.cache
+def expected(name: str) -> list[Array]:
+    return native(name)(arrays(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_bits_are_those_of_the_order(name: str) -> None:
+    """The reference, bit for bit where sums and products are all that rounds otherwise."""
+    assert_native(CORPUS[name].program(), arrays(name), expected(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_threads(name: str) -> None:
+    """Code for several threads is the same for any number of them."""
+    program = CORPUS[name].program()
+    code = Way(threads=2).compilation(program).object_code(ENTRY)
+    for threads in (2, 3, 8):
+        compilation = Way(threads=threads).compilation(program)
+        shared = NativeFunction(code, ENTRY, signature_of(compilation))
+        assert_same(expected(name), shared(arrays(name)), (name, threads))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_narrow_vectors_and_every_loop_shared(name: str) -> None:
+    with sharing(everything=True):
+        other = Way(threads=3, vector_bytes=16).compile(CORPUS[name].program())
+    assert_same(expected(name), other(arrays(name)), name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wide_vectors_and_no_passes(name: str) -> None:
+    other = Way("none", vector_bytes=64).compile(CORPUS[name].program())
+    assert_same(expected(name), other(arrays(name)), name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_addresses_of_the_arguments(name: str) -> None:
+    for shift in (1, 3, 8):
+        moved = [at_shift(array, shift) for array in arrays(name)]
+        assert_same(expected(name), native(name)(moved), f"{name}, {shift} elements further")
+
+
+def at_shift(array: Array, elements: int) -> Array:
+    """A copy that starts that many elements behind an address divisible by 64."""
+    memory = np.zeros(array.nbytes + 64 + elements * array.itemsize, np.uint8)
+    start = -memory.ctypes.data % 64 + elements * array.itemsize
+    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+@pytest.mark.parametrize("name", ["perceptron", "sums", "statistics", "softmax"])
+def test_a_hundred_calls(name: str) -> None:
+    call = Way(threads=3).compile(CORPUS[name].program())
+    for _ in range(100):
+        assert_same(expected(name), call(arrays(name)), name)
+
+
+# ------------------------------------------------------------------------------ the code
+
+
+CODE = ("layer norm, gradient", "transposed products", "statistics")
+
+
+def digest() -> str:
+    """A hash of LLVM IR and object code of some programs, compiled afresh."""
+    found = hashlib.sha256()
+    for name in CODE:
+        compilation = Way(threads=2).compilation(CORPUS[name].program())
+        found.update(compilation.module(ENTRY).encode())
+        found.update(compilation.object_code(ENTRY))
+    return found.hexdigest()
+
+
+def test_code_is_the_same_bytes_again() -> None:
+    assert digest() == digest()
+
+
+def test_code_does_not_depend_on_the_hash_seed() -> None:
+    script = "from tests.backend import test_bits; print(test_bits.digest())"
+    root = Path(__file__).parents[2]
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for seed in ("1", "2")
+    ]
+    assert {run.stdout.strip() for run in runs} == {digest()}
