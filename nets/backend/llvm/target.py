@@ -97,6 +97,14 @@ def machine(target: Target) -> Any:
     )
 
 
+@functools.cache
+def _pass_builder(target: Target) -> Any:
+    """What runs passes; kept, for llvmlite does not give all of its memory back."""
+    llvm = _llvm()
+    tuning = llvm.create_pipeline_tuning_options(speed_level=0)
+    return llvm.create_pass_builder(machine(target), tuning)
+
+
 def llvm_version() -> str:
     """The version of LLVM that compiles; part of the key of cached objects."""
     return ".".join(map(str, _llvm().llvm_version_info))
@@ -142,6 +150,5 @@ def _module(text: str, target: Target) -> Any:
     if " alwaysinline" in text:
         passes = llvm.create_new_module_pass_manager()
         passes.add_always_inliner_pass()
-        tuning = llvm.create_pipeline_tuning_options(speed_level=0)
-        passes.run(module, llvm.create_pass_builder(machine(target), tuning))
+        passes.run(module, _pass_builder(target))
     return module
