@@ -33,6 +33,7 @@ class Plan:
         results: tuple[Any, ...],
         orders: tuple[tuple[int, ...], ...],
         types: tuple[Any, ...],
+        write: Callable[[list[npt.NDArray[Any]]], object] | None,
         detached: bool,
     ) -> None: ...
 

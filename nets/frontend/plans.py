@@ -9,6 +9,7 @@ takes the Python road; the results are the same.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from nets.backend.callable import NativeFunction
 from nets.frontend import scope, variable
 from nets.frontend.cost import cost
 from nets.frontend.pytree import LEAF, TreeDef
+from nets.frontend.state import write_back
 from nets.frontend.tensor import Tensor
 from nets.ir.core import Function
 
@@ -119,15 +121,16 @@ def forget(plans: list[Plan], old: Plan | None) -> None:
 def plan_of(ready: Specialisation, arguments: tuple[Any, ...]) -> Plan | None:
     """The plan of calls with positional arguments of this structure.
 
-    None where something is left to Python: state to be written back, gradients among the captured
-    tensors, code that is not native. ``arguments``: the tokens of the tuple of arguments.
+    None where something is left to Python: gradients among the captured tensors, containers that
+    the extension does not make, code that is not native. ``arguments``: the tokens of the tuple
+    of arguments.
     """
     program = ready.program
     native = ready.executable
     captures = program.captures
     if not _is_configured or not isinstance(native, NativeFunction) or native.kernel is None:
         return None
-    if program.updates or not all(isinstance(source, Tensor) for source in captures):
+    if not all(isinstance(source, Tensor) for source in captures):
         return None
     results = program.tree.tokens
     if any(token is not LEAF and token[0] in _NOT_BUILT for token in results):
@@ -143,6 +146,7 @@ def plan_of(ready: Specialisation, arguments: tuple[Any, ...]) -> Plan | None:
         results,
         _orders(program.tree),
         tuple(value.type for value in program.function.returned),
+        functools.partial(write_back, program.updates) if program.updates else None,
         program.detached,
     )
     return plan

@@ -21,6 +21,7 @@ typedef struct {
     Py_ssize_t guard_count;
     Nest results;
     PyObject *types;    /* the type of each result */
+    PyObject *write;    /* takes the list of all results, to change state; or None */
     int detached;       /* results take no part in gradients whatever the arguments are */
     Py_ssize_t words;   /* of the memory that a call needs; 0 until the plan is made */
 } Plan;
@@ -158,6 +159,24 @@ static void set_failure(const Plan *plan, int32_t status) {
     }
 }
 
+/* Writes back what the function changed outside itself. Returns -1 with an exception. */
+static int write_state(const Plan *plan, PyObject *const *outputs) {
+    if (plan->write == Py_None) {
+        return 0;
+    }
+    PyObject *list = PyList_New(plan->kernel->outputs);
+    if (list == NULL) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < plan->kernel->outputs; i++) {
+        PyList_SET_ITEM(list, i, Py_NewRef(outputs[i]));
+    }
+    PyObject *done = PyObject_CallOneArg(plan->write, list);
+    Py_DECREF(list);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
 static Outcome run(const Plan *plan, Frame *frame, PyObject *args, PyObject **result) {
     Outcome outcome = read_inputs(plan, frame, args);
     if (outcome != HIT) {
@@ -172,7 +191,10 @@ static Outcome run(const Plan *plan, Frame *frame, PyObject *args, PyObject **re
         set_failure(plan, status);
         return FAILED;
     }
-    for (Py_ssize_t i = 0; i < plan->kernel->outputs; i++) {
+    if (write_state(plan, frame->outputs) < 0) {
+        return FAILED;
+    }
+    for (Py_ssize_t i = 0; i < plan->results.leaves; i++) {
         frame->outputs[i] = tensor_new(frame->outputs[i], PyTuple_GET_ITEM(plan->types, i));
         if (frame->outputs[i] == NULL) {
             return FAILED;
@@ -253,23 +275,25 @@ static int is_consistent(const Plan *plan) {
     return kernel->is_ready && plan->arguments.tokens[0].kind == TUPLE &&
            PyTuple_GET_SIZE(plan->weak) == kernel->inputs &&
            plan->arguments.leaves + PyTuple_GET_SIZE(plan->captures) == kernel->inputs &&
-           plan->results.leaves == kernel->outputs &&
+           (plan->write == Py_None ? plan->results.leaves == kernel->outputs
+                                   : plan->results.leaves <= kernel->outputs) &&
            PyTuple_GET_SIZE(plan->types) == kernel->outputs;
 }
 
 static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"kernel", "failure", "arguments", "weak",  "captures", "guards",
-                            "results", "orders", "types", "detached", NULL};
+                            "results", "orders", "types", "write", "detached", NULL};
     PyObject *kernel, *failure, *arguments, *weak, *captures, *guards, *results, *orders, *types;
+    PyObject *write;
     if (plan->kernel != NULL || !outside_traces()) {
         PyErr_SetString(PyExc_TypeError, "a Plan is made once, after configure");
         return -1;
     }
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!OO!O!O!O!O!O!O!p", names, &Kernel_Type, &kernel, &failure,
+            args, kwargs, "O!OO!O!O!O!O!O!O!Op", names, &Kernel_Type, &kernel, &failure,
             &PyTuple_Type, &arguments, &PyTuple_Type, &weak, &PyTuple_Type, &captures,
             &PyTuple_Type, &guards, &PyTuple_Type, &results, &PyTuple_Type, &orders, &PyTuple_Type,
-            &types, &plan->detached)) {
+            &types, &write, &plan->detached)) {
         return -1;
     }
     plan->kernel = (Kernel *)Py_NewRef(kernel);
@@ -277,6 +301,7 @@ static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
     plan->weak = Py_NewRef(weak);
     plan->captures = Py_NewRef(captures);
     plan->types = Py_NewRef(types);
+    plan->write = Py_NewRef(write);
     if (guards_init(plan, guards) < 0 || nest_init(&plan->arguments, arguments, NULL) < 0 ||
         nest_init(&plan->results, results, orders) < 0) {
         return -1;
@@ -295,6 +320,7 @@ static int plan_traverse(Plan *plan, visitproc visit, void *arg) {
     Py_VISIT(plan->failure);
     Py_VISIT(plan->captures);
     Py_VISIT(plan->types);
+    Py_VISIT(plan->write);
     for (Py_ssize_t i = 0; i < plan->guard_count; i++) {
         Py_VISIT(plan->guards[i].get);
         Py_VISIT(plan->guards[i].holder);
@@ -323,13 +349,14 @@ static void plan_dealloc(Plan *plan) {
     Py_XDECREF(plan->weak);
     Py_XDECREF(plan->captures);
     Py_XDECREF(plan->types);
+    Py_XDECREF(plan->write);
     Py_TYPE(plan)->tp_free((PyObject *)plan);
 }
 
 PyTypeObject Plan_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Plan",
     .tp_doc = "Plan(kernel, failure, arguments, weak, captures, guards, results, orders, types, "
-              "detached)\n\nOne signature of a traced function.",
+              "write, detached)\n\nOne signature of a traced function.",
     .tp_basicsize = sizeof(Plan),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = PyType_GenericNew,

@@ -364,8 +364,35 @@ def test_written_state() -> None:
         count.data = count + 1
         return x * count
 
-    for i in range(4):
-        assert values(step(A)) == (A * (i + 1)).tolist()
+    assert values(step(A)) == A.tolist()
+    with python_calls() as slow:
+        for i in range(2, 5):
+            assert values(step(A)) == (A * i).tolist()
+    assert not slow
+    assert count.item() == 4
+
+
+def test_written_gradients() -> None:
+    w = nets.Tensor(A, requires_grad=True)
+
+    @nets.trace
+    def step(x: Any) -> Any:
+        w.zero_grad()
+        loss = (w * w * x).sum()
+        loss.backward()
+        w.data = w.data - w.grad
+        return {"loss": loss}
+
+    found = []
+    for _ in range(3):
+        w.data = A
+        with python_calls() as slow:
+            result = step(B)
+        found.append((values(result["loss"]), values(w), values(w.grad)))
+    assert found[0] == found[1] == found[2]
+    assert found[0][1] == (A - 2 * A * B).tolist()
+    assert not slow
+    assert w.requires_grad
 
 
 def test_more_signatures_than_plans() -> None:
@@ -497,6 +524,7 @@ def test_plans_of_parts_that_do_not_fit_are_refused() -> None:
         "results": ((dict, ("y",)), "leaf"),
         "orders": ((0,),),
         "types": (tensor_type,),
+        "write": None,
         "detached": False,
     }
     _dispatch.Plan(kernel, print, **good)
@@ -516,6 +544,7 @@ def test_plans_of_parts_that_do_not_fit_are_refused() -> None:
         {"orders": ((0, 0),)},
         {"types": ()},
         {"results": ("leaf", "leaf")},
+        {"results": ((tuple, 0),), "orders": ()},
     ]
     for change in bad:
         with pytest.raises((ValueError, TypeError)):
