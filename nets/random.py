@@ -42,7 +42,7 @@ def split(key: nets.Tensor, num: int = 2) -> nets.Tensor:
 
 def fold_in(key: nets.Tensor, number: npt.ArrayLike | nets.Tensor) -> nets.Tensor:
     """The key that belongs to this number (a 0-d integer, such as a step) and the given key."""
-    return nets.stack(_encrypt(key, *_words(nets.astype(number, "uint64"))))
+    return nets.stack(_encrypt(key, *_words(nets.as_tensor(number))))
 
 
 class Generator:

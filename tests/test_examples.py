@@ -20,12 +20,13 @@ PROMISED = {
     "inverse_kinematics": "hand at (-0.500, 1.200)",
     "pendulum": "length 1.30",
     "spirals": "% of 600 points are on their arm",
+    "train_digits": "the exported library gives the same digits",
 }
 """Part of what each prints when it did its work."""
 
-NEEDS = {"digits": ("sklearn", "tqdm")}
+NEEDS = {"digits": ("sklearn", "tqdm"), "train_digits": ("sklearn",)}
 NEEDS_COMPILER = {"digits", "export_filter"}
-TAKES_FOLDER = NEEDS_COMPILER
+TAKES_FOLDER = NEEDS_COMPILER | {"train_digits"}
 
 
 def test_every_example_is_run() -> None:

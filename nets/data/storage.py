@@ -158,7 +158,7 @@ def _write_npz(file: IO[bytes], arrays: Mapping[str, Array], structure: str) -> 
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Array], str | None]:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}  # which checks their checksums
     text = arrays.pop(_STRUCTURE, None)
     return arrays, None if text is None else text.tobytes().decode()

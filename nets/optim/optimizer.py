@@ -248,4 +248,4 @@ def _check_number(name: str, value: Any) -> None:
 
 def same_dtype(scalar: nets.Tensor, like: nets.Tensor) -> nets.Tensor:
     """A hyperparameter, kept in float64, in the dtype of the tensor it multiplies."""
-    return nets.astype(scalar, like.dtype)
+    return scalar if scalar.dtype == like.dtype else nets.astype(scalar, like.dtype)

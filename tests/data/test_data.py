@@ -1,0 +1,268 @@
+"""Datasets, loaders, splits, files of state, and readers of other people's files."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import struct
+import sys
+import tarfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nets
+from nets import data, datasets
+
+
+class Squares(data.Dataset):
+    """Samples one by one, as dicts."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> Any:
+        return {"x": np.float32(index), "square": np.array([index * index])}
+
+
+def rows(loader: data.DataLoader) -> list[list[int]]:
+    return [x.tolist() for (x,) in loader]
+
+
+def test_batches() -> None:
+    numbers = data.TensorDataset(np.arange(7))
+    assert rows(data.DataLoader(numbers, 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert rows(data.DataLoader(numbers, 3, drop_last=True)) == [[0, 1, 2], [3, 4, 5]]
+    assert [len(data.DataLoader(numbers, 3, drop_last=d)) for d in (False, True)] == [3, 2]
+    batch = next(iter(data.Iterator(Squares(), 5, prefetch=0)))
+    assert batch["square"].tolist() == [[0], [1], [4], [9], [16]]
+    assert batch["x"].dtype == np.float32
+    assert len(list(Squares())) == 5
+    doubled = data.DataLoader(numbers, 7, transform=lambda batch: (batch[0] * 2,))
+    assert rows(doubled) == [[0, 2, 4, 6, 8, 10, 12]]
+    with pytest.raises(nets.errors.ShapeError):
+        data.TensorDataset(np.zeros(3), np.zeros(2))
+    with pytest.raises(nets.errors.ArgumentError):
+        data.DataLoader(numbers, 0)
+
+
+def test_the_order_is_a_function_of_seed_and_epoch() -> None:
+    numbers = data.TensorDataset(np.arange(10))
+    loader = data.DataLoader(numbers, 4, shuffle=True, seed=3)
+    first, second = rows(loader), rows(loader)
+    assert sorted(x for batch in first for x in batch) == list(range(10))
+    assert first != second
+    again = data.DataLoader(numbers, 4, shuffle=True, seed=3, prefetch=0)
+    assert [rows(again), rows(again)] == [first, second]
+    assert rows(data.DataLoader(numbers, 4, shuffle=True, seed=4)) != first
+
+
+def test_a_loader_goes_on_in_the_middle_of_an_epoch() -> None:
+    numbers = data.TensorDataset(np.arange(10))
+    loader = data.DataLoader(numbers, 3, shuffle=True)
+    expected = [rows(loader), rows(loader)]
+    part = data.DataLoader(numbers, 3, shuffle=True)
+    batches = iter(part)
+    found = [next(batches)[0].tolist() for _ in range(2)]
+    state = part.state_dict()
+    batches.close()  # type: ignore[attr-defined]
+    other = data.DataLoader(numbers, 3, shuffle=True)
+    other.load_state_dict(state)
+    assert [found + rows(other), rows(other)] == expected
+
+
+def test_the_thread_ends_and_hands_errors_over() -> None:
+    class Broken(data.TensorDataset):
+        def batch(self, indices: Any) -> Any:
+            if 4 in indices:
+                raise OSError("the disk is gone")
+            return super().batch(indices)
+
+    loader = data.DataLoader(Broken(np.arange(6)), 2)
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(loader)
+    batches = iter(data.DataLoader(data.TensorDataset(np.arange(1000)), 1))
+    next(batches)
+    batches.close()  # type: ignore[attr-defined]
+    assert not [t for t in threading.enumerate() if t.name == "nets-batches"]
+
+
+def test_splits() -> None:
+    numbers = data.TensorDataset(np.arange(10))
+    parts = data.random_split(numbers, [0.7, 0.3], seed=1)
+    assert [len(part) for part in parts] == [7, 3]
+    every = [int(x) for part in parts for (x,) in part]
+    assert sorted(every) == list(range(10))
+    assert [len(part) for part in data.random_split(numbers, [4, 6])] == [4, 6]
+    with pytest.raises(nets.errors.ArgumentError):
+        data.random_split(numbers, [4, 4])
+
+
+# ---------------------------------------------------------------------------- storage
+
+STATE = {
+    "model": {"weight": np.arange(6, dtype="float32").reshape(2, 3), "flag": np.array([True])},
+    "steps": {0: np.array(7), 1: nets.Tensor([1.5])},
+    "rates": [0.1, (1, "two", None)],
+    "a/b": np.zeros((0, 2), "int8"),
+}
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_state_comes_back(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"state.{ending}"
+    data.save(path, STATE)
+    found = data.load(path)
+    assert list(found) == list(STATE)
+    np.testing.assert_array_equal(found["model"]["weight"], STATE["model"]["weight"])
+    assert found["model"]["weight"].dtype == np.float32
+    assert found["model"]["flag"].tolist() == [True]
+    assert found["steps"][0] == 7
+    assert found["steps"][1].tolist() == [1.5]
+    assert found["rates"] == [0.1, (1, "two", None)]
+    assert found["a/b"].shape == (0, 2)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_damage_is_noticed(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"state.{ending}"
+    data.save(path, {"x": np.arange(100.0)})
+    whole = path.read_bytes()
+    middle = whole.index(np.arange(100.0).tobytes()) + 400
+    for damaged in (b"", whole[:50], whole[:-300], whole[:middle] + b"?" + whole[middle + 1 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(nets.errors.LoadError):
+            data.load(path)
+    with pytest.raises(nets.errors.LoadError):
+        data.load(tmp_path / "missing.npz")
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    data.save(path, {"x": 1})
+    for bad in ({"x": object()}, {"x": np.zeros(2, complex)}, {(1, 2): 1}):
+        with pytest.raises(nets.errors.ArgumentError):
+            data.save(path, bad)
+    assert data.load(path) == {"x": 1}
+    with pytest.raises(nets.errors.ArgumentError):
+        data.save(tmp_path / "state.pickle", {})
+    with pytest.raises(nets.errors.ExportError):
+        data.save(tmp_path / "no such folder" / "state.npz", {})
+
+
+def test_safetensors_are_those_of_others(tmp_path: Path) -> None:
+    header = b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+    elements = np.array([1.5, -2], "<f4").tobytes()
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + elements)
+    assert data.load(path)["w"].tolist() == [1.5, -2.0]
+    path.write_bytes(struct.pack("<Q", 1 << 60) + header + elements)
+    with pytest.raises(nets.errors.LoadError):
+        data.load(path)
+
+
+# ---------------------------------------------------------------------------- datasets
+
+
+def idx(array: np.ndarray[Any, Any], code: int) -> bytes:
+    big = array.astype(array.dtype.newbyteorder(">"))
+    return (
+        bytes([0, 0, code, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + big.tobytes()
+    )
+
+
+def test_mnist(tmp_path: Path) -> None:
+    images = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images, 8)))
+    (tmp_path / "t10k-labels.idx1-ubyte").write_bytes(idx(np.array([3, 1, 2], np.uint8), 8))
+    found = datasets.mnist(tmp_path, train=False)
+    x, y = found.batch(np.arange(3))
+    assert (x.shape, x.dtype, y.tolist(), y.dtype) == (
+        (3, 1, 28, 28),
+        np.float32,
+        [3, 1, 2],
+        np.int64,
+    )
+    assert x.max() == 1.0
+    with pytest.raises(nets.errors.LoadError, match="https://"):
+        datasets.mnist(tmp_path)
+    numbers = np.array([[1, -2]], np.int32)
+    (tmp_path / "numbers").write_bytes(idx(numbers, 12))
+    assert datasets.read_idx(tmp_path / "numbers").tolist() == [[1, -2]]
+    for damaged in (b"", b"text", idx(numbers, 12)[:-1], b"\0\0\x08\xff\0", b"\x1f\x8bnothing"):
+        (tmp_path / "damaged").write_bytes(damaged)
+        with pytest.raises(nets.errors.LoadError):
+            datasets.read_idx(tmp_path / "damaged")
+
+
+def test_cifar10(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 3072)).astype(np.uint8)
+    labels = [3, 9, 0, 1]
+    binary = np.column_stack([np.array(labels, np.uint8), images]).tobytes()
+    (tmp_path / "binary").mkdir()
+    (tmp_path / "binary" / "test_batch.bin").write_bytes(binary)
+    batch = {b"batch_label": b"testing", b"labels": labels, b"data": images, b"filenames": [b"a"]}
+    pickled = tmp_path / "cifar-10-python.tar.gz"
+    with tarfile.open(pickled, "w:gz") as archive:
+        content = pickle.dumps(batch, protocol=2)
+        member = tarfile.TarInfo("cifar-10-batches-py/test_batch")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    expected = images.reshape(4, 3, 32, 32).astype(np.float32) / 255
+    x, y = datasets.cifar10(tmp_path / "binary", train=False).arrays
+    np.testing.assert_array_equal(x, expected)
+    assert y.tolist() == labels
+    with pytest.raises(nets.errors.LoadError, match="https://"):
+        datasets.cifar10(pickled)
+    (tmp_path / "binary" / "test_batch.bin").write_bytes(binary[:-1])
+    with pytest.raises(nets.errors.LoadError, match="not complete"):
+        datasets.cifar10(tmp_path / "binary", train=False)
+
+
+def test_pickles_are_read_but_not_run(tmp_path: Path) -> None:
+    pixels = bytes(range(256)) * 24
+    strings = b"U\x04dataT" + struct.pack("<I", len(pixels)) + pixels + b"U\x06labels"
+    # The strings of Python 2, which wrote the archive, in its second protocol.
+    (tmp_path / "test_batch").write_bytes(b"\x80\x02}(" + strings + b"](K\x03K\x09eu.")
+    x, y = datasets.cifar10(tmp_path, train=False).arrays
+    assert (x.shape, y.tolist()) == ((2, 3, 32, 32), [3, 9])
+    (tmp_path / "test_batch").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    with pytest.raises(nets.errors.LoadError):
+        datasets.cifar10(tmp_path, train=False)
+
+
+def test_csv(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a,b,c\n1,2.5,0\n-3,,1\n", encoding="utf-8")
+    table, names = datasets.read_csv(path)
+    assert names == ["a", "b", "c"]
+    np.testing.assert_array_equal(table, [[1, 2.5, 0], [-3, np.nan, 1]])
+    x, y = datasets.csv(path, "c", classes=True).arrays
+    assert (x.dtype, x.shape, y.tolist()) == (np.float32, (2, 2), [0, 1])
+    assert datasets.csv(path, 0).arrays[1].tolist() == [[1.0], [-3.0]]
+    for text in ("", "1,2\n3\n", "1,2\n3,x\n"):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(nets.errors.LoadError):
+            datasets.read_csv(path)
+    path.write_text("1,2\n", encoding="utf-8")
+    with pytest.raises(nets.errors.ArgumentError, match="no column 'z'"):
+        datasets.csv(path, "z")
+
+
+def test_sets_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn")
+    x, y = datasets.digits().arrays
+    assert (x.shape, x.dtype, x.max(), y.dtype) == ((1797, 64), np.float32, 1.0, np.int64)
+    assert datasets.digits(flat=False).arrays[0].shape == (1797, 1, 8, 8)
+    assert datasets.iris().arrays[0].shape == (150, 4)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(nets.errors.LoadError, match=r"nets-compiler\[demo\]"):
+        datasets.wine()

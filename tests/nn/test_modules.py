@@ -1,0 +1,242 @@
+"""Modules: what they hold, their state and printed form, modes, initial values, gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nets
+from nets import nn
+from nets.nn import functional as F
+
+
+class Shared(nn.Module):
+    """Two names for one layer, a buffer, and a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.again = self.first
+        self.parts = nn.ModuleList([nn.ReLU(), nn.Linear(2, 1, bias=False)])
+        self.register_buffer("count", nets.Tensor(0))
+        self.register_buffer("scratch", nets.Tensor(1.0), persistent=False)
+
+    def forward(self, x: Any) -> nets.Tensor:
+        for part in (self.first, *self.parts):
+            x = part(x)
+        return nets.as_tensor(x)
+
+
+def test_names() -> None:
+    model = Shared()
+    assert [name for name, _ in model.named_parameters()] == [
+        "first.weight",
+        "first.bias",
+        "parts.1.weight",
+    ]
+    assert list(model.state_dict()) == [
+        "count",
+        "first.weight",
+        "first.bias",
+        "again.weight",
+        "again.bias",
+        "parts.1.weight",
+    ]
+    assert [name for name, _ in model.named_buffers()] == ["count", "scratch"]
+    assert len(list(model.modules())) == 5
+    assert isinstance(model.first.weight, nn.Parameter)
+    assert model(np.ones((3, 2), "float32")).shape == (3, 1)
+
+
+def test_printed_form() -> None:
+    model = nn.Sequential(
+        {"body": nn.Sequential(nn.Linear(784, 128), nn.ReLU()), "head": nn.Linear(128, 10)}
+    )
+    assert repr(model).splitlines() == [
+        "Sequential()                 101,770",
+        "├─ body: Sequential()        100,480",
+        "│  ├─ 0: Linear(784, 128)    100,480",
+        "│  └─ 1: ReLU()",
+        "└─ head: Linear(128, 10)       1,290",
+    ]
+
+
+def test_state_is_copied_and_checked() -> None:
+    model, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    state = model.state_dict()
+    other.load_state_dict(state)
+    np.testing.assert_array_equal(other.weight.data, model.weight.data)
+    state["weight"][0, 0] = 9.0
+    assert model.weight[0, 0].item() != 9.0
+    before = model.state_dict()
+    for bad in (
+        {"weight": state["weight"]},
+        state | {"extra": 1.0},
+        {"weight": np.zeros((2, 2)), "bias": np.zeros(3)},
+    ):
+        with pytest.raises((nets.errors.ArgumentError, nets.errors.ShapeError)):
+            model.load_state_dict(bad)
+    np.testing.assert_equal(model.state_dict(), before)
+    model.load_state_dict({"bias": np.ones(2)}, strict=False)
+    assert model.bias is not None
+    assert model.bias.tolist() == [1.0, 1.0]
+
+
+def test_modes_copies_and_dtypes() -> None:
+    model = Shared()
+    copied = model.copy().eval().double()
+    assert not any(module.training for module in copied.modules())
+    assert all(module.training for module in model.modules())
+    assert copied.first is copied.again
+    assert {p.dtype.name for p in copied.parameters()} == {"float64"}
+    assert {p.dtype.name for p in model.parameters()} == {"float32"}
+    model.requires_grad_(False)
+    assert not any(p.requires_grad for p in model.parameters())
+    seen: list[nn.Module] = []
+    model.apply(seen.append)
+    assert seen[-1] is model
+
+
+def test_names_of_the_original_are_taken() -> None:
+    assert nn.Linear(input_dim=3, output_dim=2).weight.shape == (2, 3)  # type: ignore[call-arg]
+    assert nn.Softmax(axis=1).dim == 1  # type: ignore[call-arg]
+    with pytest.raises(nets.errors.ArgumentError, match="two names"):
+        nn.Linear(3, out_features=2, output_dim=2)  # type: ignore[call-arg]
+    network = nn.DNN([4, 8, 3], activation_hidden=nn.Tanh(), softmax=True)
+    assert [type(m).__name__ for m in network] == ["Linear", "Tanh", "Linear", "Softmax"]
+    np.testing.assert_allclose(network(np.ones((2, 4), "float32")).data.sum(1), 1, rtol=1e-6)
+
+
+def test_initial_values() -> None:
+    nets.manual_seed(0)
+    layer = nn.Linear(100, 50)
+    assert layer.bias is not None
+    for p in (layer.weight, layer.bias):
+        assert 0.08 < np.abs(p.data).max() <= 0.1
+    again = nn.Linear(100, 50)
+    assert not np.array_equal(again.weight.data, layer.weight.data)
+    nets.manual_seed(0)
+    np.testing.assert_array_equal(nn.Linear(100, 50).weight.data, layer.weight.data)
+    w = nets.zeros((200, 100))
+    init = nn.init
+    assert init.xavier_uniform_(w).data.std() == pytest.approx(math.sqrt(2 / 300), rel=0.03)
+    assert init.xavier_normal_(w).data.std() == pytest.approx(math.sqrt(2 / 300), rel=0.03)
+    relu = init.kaiming_normal_(w, nonlinearity="relu", mode="fan_out")
+    assert relu.data.std() == pytest.approx(0.1, rel=0.03)
+    assert init.kaiming_uniform_(w).data.std() == pytest.approx(math.sqrt(0.02), rel=0.03)
+    assert np.abs(init.trunc_normal_(w, std=2.0).data).max() <= 2
+    assert init.eye_(nets.zeros((2, 3))).tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert init.fans((8, 4, 3, 3)) == (36, 72)
+    assert init.calculate_gain("leaky_relu", 1.0) == 1.0
+    assert nn.Embedding(4, 3, padding_idx=1).weight[1].tolist() == [0, 0, 0]
+
+
+def test_dropout() -> None:
+    nets.manual_seed(1)
+    layer = nn.Dropout(0.25)
+    x = nets.ones((200, 50), "float32", requires_grad=True)
+    found = layer(x)
+    kept = found.data != 0
+    assert abs(kept.mean() - 0.75) < 0.02
+    np.testing.assert_allclose(found.data[kept], 1 / 0.75, rtol=1e-6)
+    nets.sum(found).backward()
+    np.testing.assert_allclose(np.asarray(x.grad), found.data)
+    assert F.dropout(x, 1.0).data.max() == 0
+    traced = nets.trace(lambda x: layer(x))
+    first, second = traced(x), traced(x)
+    assert not np.array_equal(first.data, second.data)
+    layer.eval()  # which the trace notices
+    np.testing.assert_array_equal(traced(x).data, x.data)
+    with pytest.raises(nets.errors.ArgumentError):
+        F.dropout(x, 1.5)
+
+
+def test_batch_norm_in_a_trace_keeps_its_statistics() -> None:
+    layer = nn.BatchNorm1d(2, momentum=None)
+    step = nets.trace(lambda x: layer(x))
+    batches = [np.arange(8.0).reshape(4, 2), np.arange(8.0).reshape(4, 2) ** 2]
+    for batch in batches:
+        step(batch)
+    mean = np.mean([batch.mean(0) for batch in batches], axis=0)
+    variance = np.mean([batch.var(0, ddof=1) for batch in batches], axis=0)
+    state = layer.state_dict()
+    np.testing.assert_allclose(state["running_mean"], mean, rtol=1e-6)
+    np.testing.assert_allclose(state["running_var"], variance, rtol=1e-6)
+    assert state["num_batches_tracked"] == 2
+    layer.eval()
+    expected = (batches[0] - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(step(batches[0]).data, expected, rtol=1e-5)
+    np.testing.assert_array_equal(layer.state_dict()["running_mean"], state["running_mean"])
+
+
+def test_gradients_of_a_whole_model() -> None:
+    p, q = nn.Parameter([3.0, 0.0]), nn.Parameter([4.0])
+
+    def reset() -> None:
+        p.grad, q.grad = nets.Tensor([3.0, 0.0]), nets.Tensor([4.0])
+
+    reset()
+    assert nn.utils.clip_grad_norm_([p, q], 1.0).item() == 5.0
+    np.testing.assert_allclose(np.asarray(p.grad), [0.6, 0], rtol=1e-5)
+    reset()
+    assert nn.utils.clip_grad_norm_([p, q], 8.0, math.inf).item() == 4.0
+    assert np.asarray(q.grad).tolist() == [4.0]
+    nn.utils.clip_grad_value_([p, q], 2.0)
+    assert (np.asarray(p.grad).tolist(), np.asarray(q.grad).tolist()) == ([2.0, 0.0], [2.0])
+    vector = nn.utils.parameters_to_vector([p, q])
+    assert vector.tolist() == [3.0, 0.0, 4.0]
+    nn.utils.vector_to_parameters(vector * 2, [p, q])
+    assert (p.tolist(), q.tolist()) == ([6.0, 0.0], [8.0])
+    assert nn.utils.one_hot([1, 0], 3).tolist() == [[0, 1, 0], [1, 0, 0]]
+
+
+def test_clipping_inside_a_traced_step() -> None:
+    def trained(traced: bool) -> Any:
+        model = nn.Linear(2, 1)
+        model.load_state_dict({"weight": [[3.0, -2.0]], "bias": [1.0]})
+        sgd = nets.optim.SGD(model.parameters(), lr=0.1)
+
+        def step(x: nets.Tensor) -> nets.Tensor:
+            sgd.zero_grad()
+            loss = nets.sum(nets.square(model(x)))
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+            sgd.step()
+            return loss
+
+        run = nets.trace(step) if traced else step
+        return [run(nets.ones((4, 2), "float32")).item() for _ in range(3)]
+
+    assert trained(True) == pytest.approx(trained(False), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: nn.Module()(1),
+        lambda: nn.Sequential(1),  # type: ignore[arg-type]
+        lambda: nn.Conv2d(3, 4, 3, groups=2),
+        lambda: nn.Conv2d(3, 4, 3)(np.zeros((1, 2, 5, 5))),
+        lambda: nn.Conv2d(1, 1, 3)(np.zeros((1, 1, 2, 5))),
+        lambda: nn.MaxPool2d(2, padding=2)(np.zeros((1, 1, 4, 4))),
+        lambda: nn.BatchNorm2d(3)(np.zeros((2, 3))),
+        lambda: nn.BatchNorm1d(3)(np.zeros((1, 3))),
+        lambda: nn.LayerNorm(3)(np.zeros((2, 4))),
+        lambda: nn.GroupNorm(2, 3)(np.zeros((2, 3))),
+        lambda: nn.LSTM(3, 2)(np.zeros((2, 4))),
+        lambda: nn.MultiheadAttention(5, 2),
+        lambda: nn.DNN([3]),
+        lambda: nn.MSELoss()(np.zeros(3), np.zeros(2)),
+        lambda: nn.MSELoss("all")(np.zeros(3), np.zeros(3)),  # type: ignore[arg-type]
+        lambda: nn.CrossEntropyLoss()(np.zeros((3, 2)), np.zeros(3)),
+        lambda: nn.CrossEntropyLoss()(np.zeros((3, 2)), np.array([0, 1])),
+        lambda: nn.CrossEntropyLoss()(np.zeros((3, 2)), np.array([0, 1, 2])),
+        lambda: nn.Embedding(3, 2)(np.array([3])),
+    ],
+)
+def test_what_is_refused(call: Any) -> None:
+    with pytest.raises(nets.errors.NetsError, match=r"test_modules\.py"):
+        call()

@@ -1,0 +1,101 @@
+"""Random numbers: the generator's published answers, distributions, keys, and traces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nets
+from nets import random
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "expected"),
+    [
+        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+        ((2**32 - 1,) * 2, (2**32 - 1,) * 2, (0x1CB996FC, 0xBB002BE7)),
+        ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
+    ],
+)
+def test_known_answers_of_threefry(
+    counter: tuple[int, int], key: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    """The vectors that come with Salmon et al.'s Random123."""
+    number = nets.Tensor(counter[0] << 32 | counter[1], dtype="uint64")
+    folded = random.fold_in(nets.Tensor(key, dtype="uint32"), number)
+    assert tuple(folded.tolist()) == expected
+
+
+def test_traces_draw_the_same_numbers() -> None:
+    key = random.key(5)
+
+    def draw(key: nets.Tensor) -> tuple[nets.Tensor, ...]:
+        return (
+            random.bits((7,), key),
+            random.uniform((3, 2), -1.0, 2.0, key=key),
+            random.uniform((5,), dtype="float64", key=key),
+            random.bernoulli(0.3, (9,), key),
+            random.randint(-2, 3, (9,), key=key),
+            random.split(key, 3),
+        )
+
+    for eager, traced in zip(draw(key), nets.trace(draw)(key), strict=True):
+        assert eager.dtype == traced.dtype
+        np.testing.assert_array_equal(eager.data, traced.data)
+    normal = nets.trace(lambda key: random.normal((9,), key=key))(key)
+    np.testing.assert_allclose(normal.data, random.normal((9,), key=key).data, rtol=1e-5)
+
+
+def test_distributions() -> None:
+    n = 40_000
+    key = random.key(1)
+    x = random.uniform((n,), 2.0, 4.0, key=key).data
+    assert x.dtype == np.float32
+    assert 2 <= x.min() < 2.01 < 3.99 < x.max() < 4
+    assert abs(x.mean() - 3) < 0.02
+    assert abs(x.var() - 1 / 3) < 0.01
+    g = random.normal((n,), 1.0, 3.0, "float64", key).data
+    assert abs(g.mean() - 1) < 0.06
+    assert abs(g.std() - 3) < 0.05
+    assert abs((np.abs(g - 1) < 3).mean() - 0.6827) < 0.01
+    assert abs(random.bernoulli(0.3, (n,), key).data.mean() - 0.3) < 0.01
+    counts = np.bincount(random.randint(0, 5, (n,), key=key).data)
+    assert np.abs(counts / n - 0.2).max() < 0.01
+    logits = np.broadcast_to(np.log([0.1, 0.2, 0.7]), (n, 3))
+    picks = np.bincount(random.categorical(logits, key=key).data) / n
+    assert np.abs(picks - [0.1, 0.2, 0.7]).max() < 0.01
+
+
+def test_permutations() -> None:
+    key = random.key(3)
+    order = random.permutation(50, key)
+    assert sorted(order.tolist()) == list(range(50))
+    assert order.tolist() != list(range(50))
+    rows = random.permutation(np.arange(100).reshape(50, 2), key)
+    assert rows[:, 0].tolist() == [2 * i for i in order.tolist()]
+
+
+def test_seeds_and_keys() -> None:
+    random.manual_seed(7)
+    first, second = random.uniform((3,)), random.uniform((3,))
+    assert first.tolist() != second.tolist()
+    nets.manual_seed(7)
+    assert random.uniform((3,)).tolist() == first.tolist()
+    state = random.default_generator.state_dict()
+    third = random.uniform((3,)).tolist()
+    random.default_generator.load_state_dict(state)
+    assert random.uniform((3,)).tolist() == third
+    one, other = random.split(random.key(7))
+    assert random.bits((2,), one).tolist() != random.bits((2,), other).tolist()
+    assert random.bits((0, 3)).shape == (0, 3)
+    with pytest.raises(nets.errors.ArgumentError):
+        random.randint(3, 3)
+
+
+def test_a_traced_function_draws_other_numbers_at_every_call() -> None:
+    nets.manual_seed(2)
+    draw = nets.trace(lambda x: x + random.uniform((4,)))
+    x = nets.zeros((4,), "float32")
+    traced = [draw(x).tolist() for _ in range(3)]
+    nets.manual_seed(2)
+    assert traced == [random.uniform((4,)).tolist() for _ in range(3)]
