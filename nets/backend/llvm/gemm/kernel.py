@@ -90,6 +90,8 @@ class _Writer:
         self._c_rows()
         for cursor in self._cursors():
             self.lines += cursor.setup
+        if self.k.a_by_rows:
+            self._ask_for_next_a()
         zero = {f"{r}_{v}": "zeroinitializer" for r, v in self.tile}
         self.lines += [
             f"  %rounds = lshr i64 %k, {UNROLL.bit_length() - 1}",
@@ -121,6 +123,16 @@ class _Writer:
             self.lines.append(f"  %c{r} = getelementptr i8, ptr %c{r - 1}, i64 %c_stride")
         for r in range(self.k.rows):
             self.lines.append(f"  call void @llvm.prefetch.p0(ptr %c{r}, i32 1, i32 3, i32 1)")
+
+    def _ask_for_next_a(self) -> None:
+        """The starts of the rows that the tile below will read; the hardware finds the rest."""
+        before = f"%a{self.k.rows - 1}" if self.k.rows > 1 else "%a"
+        for r in range(self.k.rows):
+            self.lines += [
+                f"  %below{r} = getelementptr i8, ptr {before}, i64 %a_stride",
+                f"  call void @llvm.prefetch.p0(ptr %below{r}, i32 0, i32 3, i32 1)",
+            ]
+            before = f"%below{r}"
 
     def _cursors(self) -> list[_Cursor]:
         """The pointers that walk along k."""
