@@ -52,12 +52,17 @@ class Native:
         self._library = builder.add_current_process().link(self._jit, "entry")
         self._entry = _ENTRY(self._library["entry"])
 
-    def call(self, addresses: Sequence[int], pool: Pool | None = None) -> int:
-        """The status of a call with these buffers; the workspace starts out with a pattern."""
-        threads = pool.threads if pool is not None else 1
-        size = workspace_bytes(self.function, self.target, threads)
-        workspace = np.full(size + 64, 0xA5, np.uint8)
-        start = -(-workspace.ctypes.data // 64) * 64
+    def workspace_bytes(self, pool: Pool | None = None) -> int:
+        """Size of the workspace of a call."""
+        return workspace_bytes(self.function, self.target, pool.threads if pool is not None else 1)
+
+    def call(
+        self, addresses: Sequence[int], pool: Pool | None = None, workspace: int | None = None
+    ) -> int:
+        """The status of a call with these buffers and the workspace at that address, or else one
+        that starts out with a pattern."""
+        memory = np.full(self.workspace_bytes(pool) + 64, 0xA5, np.uint8)
+        start = -(-memory.ctypes.data // 64) * 64 if workspace is None else workspace
         buffers = (ctypes.c_void_p * max(len(addresses), 1))(*addresses)
         pool_address = ctypes.byref(pool) if pool is not None else None
         status: int = self._entry(buffers, start, pool_address)
