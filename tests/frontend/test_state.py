@@ -176,6 +176,14 @@ def test_static_attributes_retrace() -> None:
     assert f(1.0).item() == 2
 
 
+def test_a_cast_to_the_same_dtype_still_sees_new_elements() -> None:
+    rate = nets.Tensor(1.0)
+    f = nets.trace(lambda x: x * nets.astype(rate, "float64"))
+    assert f(2.0).item() == 2
+    rate.data = 5.0
+    assert f(2.0).item() == 10
+
+
 def test_refusals() -> None:
     w = nets.Tensor([1.0, 2.0], requires_grad=True)
     with pytest.raises(ShapeError, match="cannot take data of shape"):

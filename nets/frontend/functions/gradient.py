@@ -27,4 +27,7 @@ def astype(x: TensorLike, dtype: npt.DTypeLike | DType) -> Tensor:
     Floats become integers by truncation; what does not fit becomes the nearest integer that
     does, and NaN becomes 0. Gradients pass between floats, and from integers to floats.
     """
-    return Tensor._of(cast(as_tensor(x), dtype_of(dtype))._value)
+    tensor = cast(as_tensor(x), dtype_of(dtype))
+    scope = current_scope()
+    # Inside a trace a tensor from outside must be captured itself, not another one of its value.
+    return Tensor._of(tensor._value if scope is None else scope.lift(tensor))
