@@ -38,6 +38,9 @@ Executable = Callable[[Sequence[Array]], list[Array]]
 ENTRY: Final = "nets_entry"
 """The symbol of in-process code."""
 
+_MOST_THREADS: Final = 1024
+"""That of the runtime's pools; a larger wish counts as this."""
+
 _FORMAT: Final = "1"
 """Changes when the meaning of a cache entry does."""
 
@@ -59,7 +62,7 @@ class CompileOptions:
         """Threads a call may use."""
         from nets.backend.callable import cpu_count
 
-        return self.threads or config.NUM_THREADS.get() or cpu_count()
+        return min(self.threads or config.NUM_THREADS.get() or cpu_count(), _MOST_THREADS)
 
 
 class Compilation:

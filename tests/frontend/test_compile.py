@@ -280,6 +280,15 @@ def test_code_for_another_cpu_is_not_run_here(monkeypatch: pytest.MonkeyPatch) -
         Compilation(program(), CompileOptions(cpu="x86-64-v4")).native([X])
 
 
+def test_how_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CompileOptions(threads=3).thread_count() == 3
+    assert CompileOptions(threads=10**12).thread_count() == 1024
+    assert CompileOptions().thread_count() == len(os.sched_getaffinity(0))
+    monkeypatch.setenv("NETS_NUM_THREADS", "5")
+    assert CompileOptions().thread_count() == 5
+    assert CompileOptions(threads=3).thread_count() == 3
+
+
 def test_the_function_is_left_alone() -> None:
     function = program()
     before = str(Compilation(function).ir("traced"))
