@@ -12,11 +12,19 @@ import numpy.typing as npt
 
 from nets.errors import DTypeError, ParseError, ShapeError
 from nets.frontend.scope import user_location
-from nets.ir.types import TENSOR_DTYPES, Dim, DType, Shape, Symbol, TensorType, from_numpy
+from nets.ir.types import (
+    TENSOR_DTYPES,
+    Dim,
+    DType,
+    Shape,
+    Symbol,
+    TensorType,
+    from_numpy,
+    is_addressable,
+)
 
 _NAMES: Final = {dtype.name: dtype for dtype in TENSOR_DTYPES}
 _FORM: Final = re.compile(r"\s*(\w+)\s*(?:\[(.*)\])?\s*", re.ASCII)
-_MAX_DIM: Final = 2**62
 
 
 class TensorSpec:
@@ -64,7 +72,7 @@ def spec(form: str | Dim | Sequence[Dim], dtype: npt.DTypeLike | None = None) ->
         if dtype is None:
             raise DTypeError("nets.spec(shape, dtype) needs a dtype", user_location())
         sizes = form if isinstance(form, (tuple, list)) else (form,)
-        return TensorSpec(TensorType(tuple(map(_size, sizes)), _dtype(dtype)))
+        return _spec(tuple(map(_size, sizes)), _dtype(dtype))
     if dtype is not None:
         raise ParseError(
             f"nets.spec({form!r}) names its dtype; it takes no second argument", user_location()
@@ -74,7 +82,14 @@ def spec(form: str | Dim | Sequence[Dim], dtype: npt.DTypeLike | None = None) ->
         raise ParseError(f'{form!r} is not a spec; write it as "f32[32, 784]"', user_location())
     dims = (match[2] or "").strip()
     words = [word.strip() for word in dims.removesuffix(",").split(",")] if dims else []
-    return TensorSpec(TensorType(tuple(_dim(word, form) for word in words), _dtype(match[1])))
+    return _spec(tuple(_dim(word, form) for word in words), _dtype(match[1]))
+
+
+def _spec(shape: Shape, dtype: DType) -> TensorSpec:
+    type = TensorType(shape, dtype)
+    if not is_addressable(shape):
+        raise ShapeError(f"{short(type)} has too many elements", user_location())
+    return TensorSpec(type)
 
 
 def _dtype(name: Any) -> DType:
@@ -108,6 +123,6 @@ def _size(dim: Any) -> Dim:
         size = operator.index(dim)
     except TypeError:
         raise ShapeError(f"{dim!r} is not the size of an axis", user_location()) from None
-    if not 0 <= size <= _MAX_DIM:
+    if size < 0:
         raise ShapeError(f"{size} is not the size of an axis", user_location())
     return size

@@ -112,6 +112,15 @@ def _shaped(word: str, shape: Shape, dtype: DType) -> str:
     return f"{word}<{dims}{dtype}>"
 
 
+MOST_ELEMENTS: Final = 2**59
+"""This many elements of 8 bytes could not be addressed with a sign bit."""
+
+
+def is_addressable(shape: Shape) -> bool:
+    """Whether memory could hold a tensor of this shape, sizes of 0 and symbols taken as 1."""
+    return math.prod(n for n in shape if isinstance(n, int) and n) < MOST_ELEMENTS
+
+
 @dataclass(frozen=True, slots=True)
 class TensorType:
     """An immutable n-dimensional array value."""

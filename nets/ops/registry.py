@@ -37,9 +37,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nets.errors import DTypeError, GradientError, VerifyError
+from nets.errors import DTypeError, GradientError, ShapeError, VerifyError
 from nets.ir.core import Attributes, OpDefinition, Region, Trait, Value
-from nets.ir.types import DType, Symbol, TensorType, Type
+from nets.ir.types import DType, Symbol, TensorType, Type, is_addressable
 
 if TYPE_CHECKING:
     from nets.ops.emitter import Emitter
@@ -165,8 +165,12 @@ class OpDef(OpDefinition):
                 if not type.dtype.is_float:
                     raise DTypeError(f"{self.name} takes floating-point operands, not {type}")
         extra = {"regions": regions} if self.region_count else {}
-        result = self.rules["infer"](*types, **attributes, **extra)
-        return result if isinstance(result, tuple) else (result,)
+        found = self.rules["infer"](*types, **attributes, **extra)
+        results: tuple[Type, ...] = found if isinstance(found, tuple) else (found,)
+        for result in results:
+            if isinstance(result, TensorType) and not is_addressable(result.shape):
+                raise ShapeError(f"{self.name}: {result} has too many elements")
+        return results
 
     def _check_kinds(self, types: Sequence[Type], attributes: Attributes) -> None:
         """Ops of the tensor dialect take tensors, and attributes of the kind their name tells."""

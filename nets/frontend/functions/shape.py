@@ -18,11 +18,10 @@ from nets.frontend.dispatch import (
 )
 from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
+from nets.ir.types import is_addressable
 
 MOST_AXES: Final = 64
 """NumPy's limit."""
-MOST_ELEMENTS: Final = 2**59
-"""Of 8 bytes each and more, they could not be addressed with a sign bit."""
 
 
 def normal_axis(axis: Any, rank: int) -> int:
@@ -49,7 +48,7 @@ def new_shape(shape: Any) -> tuple[int, ...]:
     sizes = shape_of(shape)
     if any(n < 0 for n in sizes):
         raise ShapeError(f"a size is negative in shape {shape_text(sizes)}", user_location())
-    if math.prod(n or 1 for n in sizes) >= MOST_ELEMENTS:
+    if not is_addressable(sizes):
         raise ShapeError(f"shape {shape_text(sizes)} has too many elements", user_location())
     return sizes
 
