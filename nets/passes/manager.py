@@ -12,6 +12,7 @@ that ``python -m nets opt`` runs again.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import pkgutil
 import re
@@ -56,7 +57,8 @@ def register_pass(name: str) -> Callable[[Pass], Pass]:
     """Decorator: enter a pass under its name."""
 
     def enter(run: Pass) -> Pass:
-        if name in PASSES:
+        # A module whose import was interrupted is run again.
+        if name in PASSES and PASSES[name].__module__ != run.__module__:
             raise TypeError(f"pass {name} is defined twice")
         PASSES[name] = run
         return run
@@ -66,12 +68,13 @@ def register_pass(name: str) -> Callable[[Pass], Pass]:
 
 def find_pass(name: str) -> Pass:
     """The pass of that name; PassError with the names there are."""
+    if name in _modules():
+        # Even where PASSES has it: the import may have been interrupted after the pass was
+        # entered, or be running in another thread, which is waited for.
+        importlib.import_module(f"nets.passes.{name}")
     if name not in PASSES:
-        if name in _modules():
-            importlib.import_module(f"nets.passes.{name}")
-        if name not in PASSES:
-            known = ", ".join(sorted(load_all_passes()))
-            raise PassError(f"there is no pass named {name!r}; there are {known}")
+        known = ", ".join(sorted(load_all_passes()))
+        raise PassError(f"there is no pass named {name!r}; there are {known}")
     return PASSES[name]
 
 
@@ -82,8 +85,9 @@ def load_all_passes() -> dict[str, Pass]:
     return PASSES
 
 
-def _modules() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(nets.passes.__path__)]
+@functools.cache
+def _modules() -> tuple[str, ...]:
+    return tuple(module.name for module in pkgutil.iter_modules(nets.passes.__path__))
 
 
 def run_pipeline(

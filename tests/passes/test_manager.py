@@ -1,6 +1,7 @@
 """The manager: passes by name, what happens around them, and what a failure leaves behind."""
 
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -85,6 +86,18 @@ def test_unknown_pass() -> None:
 def test_two_passes_of_one_name(passes: dict[str, Pass]) -> None:
     with pytest.raises(TypeError, match="defined twice"):
         register_pass("dce")(passes["cse"])
+
+
+@pytest.mark.usefixtures("passes")
+def test_a_module_whose_import_was_interrupted_is_imported_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = find_pass("dce")
+    # An exception in the middle of an import leaves the pass in the table, but no module.
+    monkeypatch.delitem(sys.modules, "nets.passes.dce")
+    after = find_pass("dce")
+    assert after is not before
+    assert after.__globals__ is vars(sys.modules["nets.passes.dce"])
 
 
 def test_runs_in_order_and_takes_the_time() -> None:
