@@ -39,7 +39,7 @@ def lower_reduce(op: Operation, vector_bytes: int) -> None:
     hi = op.operands[0]
     if lanes == 1 or not body.can_widen():
         slots = _ScalarSteps(s, op, body, totals).run(hi)
-    elif body.cost * (_row(totals) // lanes) <= _REGISTER_COST:
+    elif _suits_registers(body, lanes, totals, hi):
         slots = _Registers(s, body, lanes, totals).run(hi)
     else:
         slots = _VectorSteps(s, body, lanes, totals).run(hi)
@@ -47,6 +47,13 @@ def lower_reduce(op: Operation, vector_bytes: int) -> None:
     for total, vectors in zip(totals, slots, strict=True):
         results += total.finish(vectors)
     op.replace_with(results)
+
+
+def _suits_registers(body: Body, lanes: int, totals: Sequence[Total], hi: Value) -> bool:
+    if body.cost * (_row(totals) // lanes) > _REGISTER_COST:
+        return False
+    # Whole vectors of the last row may have no element left, and then repeat the last one.
+    return constant_of(hi) is not None or body.is_maskable() or body.may_repeat()
 
 
 def _row(totals: Sequence[Total]) -> int:

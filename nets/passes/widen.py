@@ -119,6 +119,11 @@ class Body:
         """Whether lanes without an iteration can be left out of the accesses."""
         return all(self._can_mask(op) for op in self.accesses if self.is_varying(op))
 
+    def may_repeat(self) -> bool:
+        """Whether iterations may run again: none reads what it overwrites."""
+        groups = self._accesses_by_root().values()
+        return all(len({op.name for op in accesses}) == 1 for accesses in groups)
+
     def _can_mask(self, op: Operation) -> bool:
         if self.step_of(op) == 1:
             return _buffer(op).type.dtype.itemsize in _MASKABLE_BYTES
