@@ -19,8 +19,9 @@ import numpy.typing as npt
 from nets import config
 from nets.backend import cache
 from nets.backend.numpy.interpreter import evaluate
-from nets.errors import CompileError, ShapeError
+from nets.errors import ArgumentError, CompileError, ShapeError
 from nets.frontend.cost import cost
+from nets.frontend.scope import user_location
 from nets.ir.clone import clone_function
 from nets.ir.core import Function, Trait
 from nets.ir.printer import print_function
@@ -63,6 +64,13 @@ class CompileOptions:
         from nets.backend.callable import cpu_count
 
         return min(self.threads or config.NUM_THREADS.get() or cpu_count(), _MOST_THREADS)
+
+
+def thread_option(threads: object) -> int:
+    """The number of threads a user chose; ArgumentError where it is no positive integer."""
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        raise ArgumentError(f"threads is a positive integer, not {threads!r}", user_location())
+    return threads
 
 
 class Compilation:
@@ -147,7 +155,9 @@ class Compilation:
         """The text of "traced", "optimized" or "loops"."""
         stages = {"traced": "function", "optimized": "optimized", "loops": "loops"}
         if stage not in stages:
-            raise CompileError(f"a stage is one of {', '.join(stages)}, not {stage!r}")
+            raise CompileError(
+                f"a stage is one of {', '.join(stages)}, not {stage!r}", user_location()
+            )
         return print_function(getattr(self, stages[stage]))
 
     def llvm(self) -> str:

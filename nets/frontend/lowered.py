@@ -12,7 +12,7 @@ import numpy as np
 from nets.backend.numpy.interpreter import evaluate as interpret
 from nets.errors import ArgumentError, ParseError
 from nets.frontend.binding import Binding
-from nets.frontend.compile import Compilation, CompileOptions, Executable
+from nets.frontend.compile import Compilation, CompileOptions, Executable, thread_option
 from nets.frontend.conversion import array_of
 from nets.frontend.program import Program
 from nets.frontend.pytree import TreeDef, flatten
@@ -134,10 +134,10 @@ class Lowered:
         ``backend``: "native", or "numpy" for the reference.
         """
         if backend not in _BACKENDS:
-            raise ArgumentError(f'backend is "native" or "numpy", not {backend!r}')
+            raise ArgumentError(f'backend is "native" or "numpy", not {backend!r}', user_location())
         changes: dict[str, Any] = {"backend": _BACKENDS[backend]}
         if threads is not None:
-            changes["threads"] = threads
+            changes["threads"] = thread_option(threads)
         options = dataclasses.replace(self.options, **changes)
         if options == self.options:
             return Compiled(self, self.compilation.executable)
@@ -159,10 +159,14 @@ class Lowered:
         call = self._binding.call(args, kwargs)
         self._binding.check(*call.merged(call.args, call.kwargs))
         leaves, treedef = flatten((call.args, call.kwargs))
-        if treedef != self._treedef or static_key(call, self.name) != self._static:
+        if treedef != self._treedef:
             raise ArgumentError(
-                f"{self.name} was lowered for other containers or static values", user_location()
+                f"{self.name} was lowered for arguments {_nest_text(self._treedef)}, not "
+                f"{_nest_text(treedef)}",
+                user_location(),
             )
+        if static_key(call, self.name) != self._static:
+            raise ArgumentError(f"{self.name} was lowered for other static values", user_location())
         try:
             arrays, keys = read_leaves(leaves)
         except LeafError as error:
@@ -189,6 +193,13 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled function {self.lowered.name}>"
+
+
+def _nest_text(arguments: TreeDef) -> str:
+    """The nest of ``(args, kwargs)`` as a user would write it, ``*`` for each leaf."""
+    args, kwargs = arguments.unflatten(arguments.stars())
+    named = [f"{name}={part!r}" for name, part in kwargs.items()]
+    return f"({', '.join([*map(repr, args), *named])})"
 
 
 def _nest(lowered: Lowered, arrays: Sequence[Array]) -> Any:

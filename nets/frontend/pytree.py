@@ -68,7 +68,11 @@ class TreeDef:
         return self._hash
 
     def __repr__(self) -> str:
-        return f"TreeDef({self.unflatten([_Star()] * self.leaf_count)!r})"
+        return f"TreeDef({self.unflatten(self.stars())!r})"
+
+    def stars(self) -> list[Any]:
+        """Stand-ins for the leaves that print as ``*``."""
+        return [_Star()] * self.leaf_count
 
     def unflatten(self, leaves: Sequence[Any]) -> Any:
         """The nest with these leaves in place."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from nets.errors import ArgumentError
 from nets.frontend.binding import Binding, Names, Numbers
+from nets.frontend.compile import thread_option
 from nets.frontend.pytree import is_container
 from nets.frontend.scope import user_location
 from nets.frontend.staged import Entries, Staged
@@ -178,6 +179,4 @@ def _options(threads: int | None, numerics: str) -> dict[str, Any]:
         raise ArgumentError(f'numerics is "strict" or "fast", not {numerics!r}', user_location())
     if threads is None:
         return {}
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise ArgumentError(f"threads is a positive integer, not {threads!r}", user_location())
-    return {"threads": threads}
+    return {"threads": thread_option(threads)}

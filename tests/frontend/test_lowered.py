@@ -217,8 +217,8 @@ def test_compiled_refuses() -> None:
     for args, words in (
         ((PARAMS, X[:2], Y), r"argument x is float32\[2,3\]; .* f32\[4,3\]"),
         ((PARAMS, X.astype(np.float64), Y), r"argument x is float64\[4,3\]"),
-        (({"w": PARAMS["w"]}, X, Y), "other containers"),
-        ((PARAMS, X, Y, 2), "other containers or static"),
+        (({"w": PARAMS["w"]}, X, Y), r"not \({'w': \*}, \*, \*\)"),
+        ((PARAMS, X, Y, 2), "other static values"),
         ((PARAMS, X), "missing a required argument: 'y'"),
         ((PARAMS, X, Y, 1, 1), "too many positional"),
     ):
@@ -232,6 +232,8 @@ def test_compiled_refuses() -> None:
         integer(1.5)
     with pytest.raises(ArgumentError, match='"native" or "numpy"'):
         loss.lower(PARAMS, X, Y).compile("cuda")
+    with pytest.raises(ArgumentError, match="positive integer, not 0"):
+        loss.lower(PARAMS, X, Y).compile(threads=0)
 
 
 def test_compiled_code_in_a_trace() -> None:
