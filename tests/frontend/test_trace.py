@@ -686,8 +686,5 @@ def test_ten_thousand_operations() -> None:
             x = x * 0.5 + 1.0
         return x
 
-    start = time.perf_counter()
     lowered = trace(chain).lower(np.ones(3))
-    seconds = time.perf_counter() - start
     assert len(lowered.function.body) > 10_000
-    assert seconds < 5

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -133,12 +132,10 @@ VERIFY_ERRORS = {
 
 @pytest.mark.parametrize(("text", "reason"), PARSE_ERRORS.values(), ids=PARSE_ERRORS)
 def test_not_in_the_language(text: str, reason: str) -> None:
-    start = time.perf_counter()
     with pytest.raises(ParseError, match=reason) as caught:
         parse_module(text, lookup)
     assert re.match(r"\d+:\d+: ", str(caught.value))
     assert len(str(caught.value)) < 1000
-    assert time.perf_counter() - start < 2
 
 
 @pytest.mark.parametrize(("text", "reason"), VERIFY_ERRORS.values(), ids=VERIFY_ERRORS)
@@ -205,10 +202,8 @@ def test_any_text(text: str) -> None:
 
 
 def accepts_or_refuses(text: str) -> None:
-    start = time.perf_counter()
     with contextlib.suppress(ParseError, VerifyError):
         parse_module(text, lookup)
-    assert time.perf_counter() - start < 5
 
 
 def test_valid_text_is_valid() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -308,11 +307,9 @@ def long_chain(length: int) -> Function:
 
 
 def test_thousands_of_operations() -> None:
-    start = time.process_time()
     function = long_chain(3_000)
     gradient = dce(vjp(function, [0]), Options())
     split = split_vjp(function, [0])
-    assert time.process_time() - start < 10
     x, ct = np.array([0.1, -0.2]), np.ones(2)
     outputs = evaluate(split.forward, [x])
     kept = [([x] if kind == "argument" else outputs)[i] for kind, i in split.residuals]
