@@ -22,6 +22,7 @@ from nets.ir.core import Function
 from nets.ir.printer import print_function
 from nets.ops.registry import Array
 from nets.passes.pipelines import OPTIMIZE
+from nets.passes.vjp import carries_cotangent, vjp
 from tests.passes.lowered import parallelize_everything
 from tests.property.compiled import Executable, Way
 from tests.property.programs import arguments, random_program, strided
@@ -44,12 +45,22 @@ class Quarry:
         return f"// {self.way}{shared}\n{print_function(self.function)}"
 
 
-def quarry(seed: int) -> Quarry:
-    """That of the seed, always the same."""
+def quarry(seed: int, large: bool = False) -> Quarry:
+    """That of the seed, always the same; every fourth program is a derivative."""
     choices = random.Random(seed)
-    function = random_program(seed, choices.choice(SIZES))
+    size = choices.choice(SIZES)
+    if seed % 4 == 3:
+        function = gradient(seed, large)
+    else:
+        function = random_program(seed, size, large=large)
     way = Way(random_pipeline(choices), choices.choice((1, 2, 3)), choices.choice((16, 32, 64)))
     return Quarry(function, way, choices.random() < 0.5)
+
+
+def gradient(seed: int, large: bool = False) -> Function:
+    """The derivative of a smooth program: full of what the passes remove."""
+    function = random_program(seed, size=8, smooth=True, large=large)
+    return vjp(function, [i for i, x in enumerate(function.arguments) if carries_cotangent(x.type)])
 
 
 def random_pipeline(choices: random.Random) -> str:
@@ -60,9 +71,9 @@ def random_pipeline(choices: random.Random) -> str:
     return choices.choice(("default", "none", passes[0], several, several))
 
 
-def check(seed: int) -> None:
+def check(seed: int, large: bool = False) -> None:
     """AssertionError where the results of the seed's program are wrong."""
-    found = quarry(seed)
+    found = quarry(seed, large)
     with sharing(found.shares_everything):
         odd = found.way.compile(found.function)
     usual = Way().compile(found.function)
@@ -98,16 +109,19 @@ def sharing(everything: bool) -> Iterator[None]:
         yield
 
 
-def hunt(seeds: Iterable[int]) -> list[int]:
+def hunt(seeds: Iterable[int], large: bool = False) -> list[int]:
     """The seeds that fail, each told of on the way."""
     failed = []
     for seed in seeds:
         print(f"\r{seed}", end="", file=sys.stderr, flush=True)  # the last word, if it crashes
         try:
-            check(seed)
+            check(seed, large)
         except Exception:
             failed.append(seed)
-            print(f"\nseed {seed}\n{traceback.format_exc(limit=-3)}\n{quarry(seed)}", flush=True)
+            print(
+                f"\nseed {seed}\n{traceback.format_exc(limit=-3)}\n{quarry(seed, large)}",
+                flush=True,
+            )
     return failed
 
 
@@ -115,9 +129,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("first", type=int)
     parser.add_argument("end", type=int)
-    seeds = parser.parse_args()
-    failed = hunt(range(seeds.first, seeds.end))
-    print(f"\n{seeds.end - seeds.first} programs, wrong: {failed or 'none'}")
+    parser.add_argument("--large", action="store_true", help="long axes")
+    wanted = parser.parse_args()
+    failed = hunt(range(wanted.first, wanted.end), wanted.large)
+    print(f"\n{wanted.end - wanted.first} programs, wrong: {failed or 'none'}")
     sys.exit(bool(failed))
 
 

@@ -51,12 +51,18 @@ JUMPS = frozenset(
 NOT_ITS_SLOPE = frozenset(("stop_gradient",))
 """Ops whose derivative is by definition not that of their function."""
 
+LARGE_ELEMENTS = 120_000
+"""The same of large programs, where loops are long enough for blocks, tiles and threads."""
+
 _AXES = (2, 3, 1, 5, 4, 7, 0, 8, 13, 16, 17, 33, 64, 67)
+_LARGE_AXES = (2, 64, 129, 257, 1025, 3, 31, 512, 4099)
 
 
-def random_program(seed: int, size: int = 12, *, smooth: bool = False) -> Function:
+def random_program(
+    seed: int, size: int = 12, *, smooth: bool = False, large: bool = False
+) -> Function:
     """The program of that seed, with ``size`` operations (and some to join their operands)."""
-    return _Grower(random.Random(seed).randrange, smooth).grow(f"program_{seed}", size)
+    return _Grower(random.Random(seed).randrange, smooth, large).grow(f"program_{seed}", size)
 
 
 @st.composite
@@ -140,12 +146,13 @@ def strided(array: Array, rng: np.random.Generator) -> Array:
 class _Grower:
     """A program in the making: the values there are, and where choices come from."""
 
-    def __init__(self, below: Below, smooth: bool) -> None:
+    def __init__(self, below: Below, smooth: bool, large: bool = False) -> None:
         self.below = below
+        self.most = LARGE_ELEMENTS if large else MAX_ELEMENTS
         self.smooth = smooth
         self.dtypes: tuple[DType, ...] = (f64,) if smooth else TENSOR_DTYPES
         self.main = f64 if smooth else self.pick((f32, f64))
-        self.sizes = [self.pick(_AXES) for _ in range(2 + below(2))]
+        self.sizes = [self.pick(_LARGE_AXES if large else _AXES) for _ in range(2 + below(2))]
         self.values: list[Value] = []
         self.inexact: set[Value] = set()
 
@@ -176,7 +183,13 @@ class _Grower:
 
     def type(self) -> TensorType:
         shape = tuple(self.pick(self.sizes) for _ in range(self.below(4)))
-        return TensorType(_limited(shape), self.dtype())
+        return TensorType(self.limited(shape), self.dtype())
+
+    def limited(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The last axes of the shape, as many as are not too large."""
+        while int(np.prod(shape)) > self.most:
+            shape = shape[1:]
+        return shape
 
     def scalar(self, dtype: DType) -> Value:
         number = self.pick((0.0, 1.0, 2.0, 0.5, -1.0, -2.5, 3.0, 7.0))
@@ -198,7 +211,7 @@ class _Grower:
             return None
         op = result.operation
         assert op is not None
-        if shape_of(result).size > MAX_ELEMENTS:
+        if shape_of(result).size > self.most:
             op.erase()
             return None
         if not is_exact(op) or not self.inexact.isdisjoint(operands):
@@ -230,12 +243,6 @@ class _Grower:
 def shape_of(x: Value) -> TensorType:
     assert isinstance(x.type, TensorType)
     return x.type
-
-
-def _limited(shape: tuple[int, ...]) -> tuple[int, ...]:
-    while int(np.prod(shape)) > MAX_ELEMENTS:
-        shape = shape[1:]
-    return shape
 
 
 # ------------------------------------------------------------------------------- families
@@ -371,7 +378,7 @@ def _concatenate(g: _Grower) -> None:
 
 
 def _iota(g: _Grower) -> None:
-    shape = _limited(tuple(g.pick(g.sizes) for _ in range(1 + g.below(3))))
+    shape = g.limited(tuple(g.pick(g.sizes) for _ in range(1 + g.below(3))))
     if shape:
         g.emit("iota", shape=shape, dtype=g.dtype(), axis=g.below(len(shape)))
 

@@ -12,8 +12,7 @@ from nets.ir.printer import print_function
 from nets.ir.verifier import verify_function
 from nets.passes.manager import Options, find_pass
 from nets.passes.pipelines import OPTIMIZE
-from nets.passes.vjp import carries_cotangent, vjp
-from tests.property.hunt import random_pipeline
+from tests.property.hunt import gradient, random_pipeline
 from tests.property.programs import arguments, random_program
 from tests.property.results import assert_matches
 
@@ -30,18 +29,9 @@ def after(function: Function, *passes: str) -> Function:
     return result
 
 
-def gradient(seed: int) -> Function:
-    """The derivative of a smooth program: large, and full of what the passes remove."""
-    function = random_program(seed, size=8, smooth=True)
-    return vjp(function, [i for i, x in enumerate(function.arguments) if carries_cotangent(x.type)])
-
-
 def sample(seed: int) -> Function:
-    return (
-        gradient(seed)
-        if seed % 4 == 3
-        else random_program(seed, random.Random(seed).choice((6, 12, 30)))
-    )
+    size = random.Random(seed).choice((6, 12, 30))
+    return gradient(seed) if seed % 4 == 3 else random_program(seed, size)
 
 
 @pytest.mark.parametrize("name", PASSES)
