@@ -22,6 +22,9 @@ types: $(VENV)/.test
 unit: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2
 
+docs: $(VENV)/.test
+	$(BIN)/python docs/build.py
+
 # JAX and PyTorch take part where they are installed: see benchmarks/__init__.py.
 bench: $(VENV)/.bench
 	$(BIN)/python -m nets bench --json build/bench.json --svg build/bench.svg

@@ -1,4 +1,4 @@
-"""Who may import whom: every import of the package, also those inside functions, points downward."""
+"""Who may import whom: every import of the package, also inside functions, points downward."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def header(library: Library) -> str:
  *
  * Arrays are contiguous and row-major; results must not overlap arguments. `workspace` is memory
  * of FUNCTION_workspace_bytes() bytes at an address that is a multiple of 64 (null if that is 0)
- * and holds nothing between calls. The library allocates nothing and keeps no state: threads may call
- * it at once, each with a workspace of its own. A function returns 0, or a status that
+ * and holds nothing between calls. The library allocates nothing and keeps no state: threads may
+ * call it at once, each with a workspace of its own. A function returns 0, or a status that
  * {name}_status_message() puts into words: negative where a pointer was null or misaligned
  * (nothing was done), positive where a value was refused (results are undefined).
  */
