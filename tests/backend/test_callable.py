@@ -206,6 +206,7 @@ def test_an_interrupt_while_a_kernel_runs(interrupt: Callable[[float], None]) ->
     assert function(x).numpy().tobytes() == x.tobytes()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_while_compiling(interrupt: Callable[[float], None]) -> None:
     expected = bits(layer(1.0)(X, W))
     interrupted = 0
