@@ -14,15 +14,15 @@ from nets.passes.transposed_operands import is_for_kernels
 def last_readers(function: Function) -> dict[Value, Operation]:
     """The last operation that reads the memory of each value, by the value behind all views.
 
-    Values that a kernel will read through a transpose are left out: it does so later.
+    Values that a kernel will read through a transpose are left out, for it does so later; so are
+    such transposes, whose memory stands for them until the kernels know.
     """
     found: dict[Value, Operation] = {}
     late: set[Value] = set()
     for op in function.body:
-        for operand in op.operands:
-            found[behind_views(operand)] = op
-            if is_for_kernels(op):
-                late.add(behind_views(operand))
+        found.update((behind_views(operand), op) for operand in op.operands)
+        if is_for_kernels(op):
+            late.update((behind_views(op.operands[0]), op.result))
     return {value: op for value, op in found.items() if value not in late}
 
 

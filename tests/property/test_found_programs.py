@@ -35,6 +35,15 @@ FOUND = {
           %6 = scatter_add %3, %4, %5 {axis = 0} : tensor<16x13xf64>
           return %2, %6 : tensor<16x16xf64>, tensor<16x13xf64>
         }""",
+    # A result took the place of a transpose, and the product read the transpose's source.
+    "a result in place of a transpose": """
+        func @f(%x: tensor<2x1xf64>) -> (tensor<2x2xf64>, tensor<1x2xf64>) {
+          %0 = transpose %x {axes = [1, 0]} : tensor<1x2xf64>
+          %1 = matmul %x, %0 : tensor<2x2xf64>
+          %2 = negative %0 : tensor<1x2xf64>
+          %3 = matmul %2, %1 : tensor<1x2xf64>
+          return %1, %3 : tensor<2x2xf64>, tensor<1x2xf64>
+        }""",
     # Canonicalize turned the reduction in a fusion into a constant of another shape.
     "a reduction of a constant": """
         func @f(%x: tensor<5x1xf64>) -> (tensor<5x1xf64>, tensor<5xbool>) {
