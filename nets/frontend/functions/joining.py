@@ -75,11 +75,16 @@ def split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor
     return [tensor[(*(slice(None),) * at, bound)] for bound in bounds]
 
 
-def pad(x: TensorLike, pad_width: Any, constant_values: TensorLike = 0) -> Tensor:
+def pad(
+    x: TensorLike, pad_width: Any, constant_values: TensorLike = 0, *, mode: str = "constant"
+) -> Tensor:
     """x with constant elements, in its dtype, before and after it on each axis.
 
-    ``pad_width`` is one number, one (before, after) pair, or one such pair per axis.
+    ``pad_width`` is one number, one (before, after) pair, or one such pair per axis. ``mode`` is
+    NumPy's; ArgumentError for any but "constant".
     """
+    if mode != "constant" or isinstance(constant_values, str):
+        raise ArgumentError('pad has the mode "constant" and no other', user_location())
     tensor = as_tensor(x)
     low, high = _widths(pad_width, tensor)
     value = cast(as_tensor(constant_values), tensor.type.dtype)
