@@ -11,7 +11,7 @@ def chain_in_nets(nets):
     def chain(x, y):
         a = x * y + 0.5
         b = nets.maximum(a, -a) - x
-        c = nets.sqrt(b * b + 1.0)
+        c = nets.minimum(b * b, 1.0)
         return c * y
 
     return chain
@@ -21,7 +21,7 @@ def chain_in_numpy(np):
     def chain(x, y):
         a = x * y + np.float32(0.5)
         b = np.maximum(a, -a) - x
-        c = np.sqrt(b * b + np.float32(1.0))
+        c = np.minimum(b * b, np.float32(1.0))
         return c * y
 
     return chain
@@ -31,7 +31,7 @@ def chain_in_jax(jax):
     def chain(x, y):
         a = x * y + 0.5
         b = jax.numpy.maximum(a, -a) - x
-        c = jax.numpy.sqrt(b * b + 1.0)
+        c = jax.numpy.minimum(b * b, 1.0)
         return c * y
 
     return chain
@@ -41,7 +41,7 @@ def chain_in_torch(torch):
     def chain(x, y):
         a = x * y + 0.5
         b = torch.maximum(a, -a) - x
-        c = torch.sqrt(b * b + 1.0)
+        c = torch.clamp(b * b, max=1.0)
         return c * y
 
     return chain
@@ -53,7 +53,7 @@ def chain_in_numba(numba):
         for i in numba.prange(x.size):
             a = x[i] * y[i] + np.float32(0.5)
             b = max(a, -a) - x[i]
-            c = np.sqrt(b * b + np.float32(1.0))
+            c = min(b * b, np.float32(1.0))
             out[i] = c * y[i]
         return out
 

@@ -60,6 +60,11 @@ class Peer:
             raise PeerError(f"{self.name}: {answer['error']}")
         return answer
 
+    @property
+    def alive(self) -> bool:
+        """False once the process has ended, as by a crash."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """End the process."""
         self._process.kill()

@@ -13,6 +13,10 @@ from benchmarks.rounds import Measured
 from benchmarks.workload import Workload
 
 NAME, CELL = 22, 10
+"""Widths of the columns."""
+
+IDLE, STEADY = 0.5, 0.1
+"""Load before a run, and change of the FMA peak during it, up to which nothing is said."""
 
 
 def row(
@@ -76,6 +80,8 @@ def _against(medians: Mapping[str, float]) -> dict[str, Any]:
 def print_head(found: Mapping[str, Any]) -> None:
     machine = found["machine"]
     print(f"{machine['cpu']}, {machine['cpus']} CPUs, load {machine['load_before']}")
+    if machine["load_before"] > IDLE:
+        print("other programs are running: times and ratios are rough")
     print(", ".join(f"{name} {version}" for name, version in found["versions"].items()))
 
 
@@ -87,6 +93,14 @@ def print_limits(limits: Machine) -> None:
         for name, level in limits.levels.items()
     )
     print(f"\n{limits.threads} thread(s): {rates}; GB/s read/copy: {levels}")
+
+
+def print_drift(before: Machine, after: Machine) -> None:
+    """A word where the machine was not the same all the time: such rows are to be repeated."""
+    changes = [after.flops[dtype] / rate - 1 for dtype, rate in before.flops.items()]
+    worst = max(changes, key=abs)
+    if abs(worst) > STEADY:
+        print(f"the speed of the CPU changed by {worst:+.0%} during this run")
 
 
 def print_columns(systems: Sequence[str]) -> None:

@@ -66,19 +66,24 @@ def measure(
     """System → times, and system → why it has none."""
     results, first, failed = _prepare(workload, peers)
     errors = _compare(workload, results, failed)
-    able = [peer for peer in peers if peer.name in errors]
     measured = {}
-    for peer in able:
+    for peer in [peer for peer in peers if peer.name in errors]:
         calls = peer.ask("calibrate", sample_seconds=effort.sample_seconds)["calls"]
         measured[peer.name] = Measured([], calls, first[peer.name], errors[peer.name])
+    _take_turns([peer for peer in peers if peer.name in measured], measured, effort)
+    for peer in peers:
+        if peer.alive:
+            peer.ask("forget")
+    return measured, failed
+
+
+def _take_turns(peers: Sequence[Peer], measured: Mapping[str, Measured], effort: Effort) -> None:
+    """Fill in the samples."""
     for round in range(effort.rounds):
-        turn = round % len(able) if able else 0
-        for peer in able[turn:] + able[:turn]:
+        turn = round % max(1, len(peers))
+        for peer in (*peers[turn:], *peers[:turn]):
             mine = measured[peer.name]
             mine.samples += peer.ask("sample", calls=mine.calls, count=effort.samples)["seconds"]
-    for peer in able:
-        peer.ask("forget")
-    return measured, failed
 
 
 def _prepare(

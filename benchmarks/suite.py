@@ -55,6 +55,7 @@ def run_threads(
     for row in chain(rows, starts):
         found["rows"].append(row)
         report.print_row(row, systems)
+    report.print_drift(limits, machine.measure(threads, cores, quick))
 
 
 def warm_rows(
@@ -67,9 +68,13 @@ def warm_rows(
     """The rows of workloads in processes that stay: one per system."""
     with ExitStack() as stack:
         caches = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nets-bench-")))
-        peers = [stack.enter_context(Peer(name, limits.threads, cores, caches)) for name in systems]
+        peers: dict[str, Peer] = {}
         for name in names:
-            times, failed = measure(WORKLOADS[name], peers, effort)
+            for system in systems:
+                if system not in peers or not peers[system].alive:
+                    peer = Peer(system, limits.threads, cores, caches)
+                    peers[system] = stack.enter_context(peer)
+            times, failed = measure(WORKLOADS[name], list(peers.values()), effort)
             yield report.row(WORKLOADS[name], times, failed, limits)
 
 

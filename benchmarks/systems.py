@@ -100,11 +100,10 @@ class Jax(System):
 
     @staticmethod
     def environment(threads: int, caches: Path) -> dict[str, str]:
-        flags = f"intra_op_parallelism_threads={threads}"
-        if threads == 1:
-            flags = f"--xla_cpu_multi_thread_eigen=false {flags}"
+        # With more threads XLA takes one per CPU that the process may run on.
+        one = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         return {
-            "XLA_FLAGS": flags,
+            "XLA_FLAGS": one if threads == 1 else "",
             "JAX_PLATFORMS": "cpu",
             "JAX_ENABLE_X64": "1",
             "JAX_COMPILATION_CACHE_DIR": str(caches / "jax"),
