@@ -190,8 +190,8 @@ def one_hot(x: TensorLike, num_classes: int = -1, dtype: DTypeSpec = None) -> Te
             )
     elif count < 0:
         raise ControlFlowError(
-            "one_hot: the largest element is known only when the traced function runs; pass the "
-            "number of classes: nets.one_hot(x, 10)",
+            f"one_hot: the largest element of a traced {tensor.type} is known only when the "
+            "function runs; pass the number of classes: nets.one_hot(x, 10)",
             user_location(),
         )
     positions = expand(expand_dims(cast(tensor, i64), -1), (*tensor.shape, *new_shape(count)))
