@@ -85,6 +85,17 @@ def test_results_keep_the_dtype_numpy_gives() -> None:
         nets.pad(small, 1, mode="edge")
 
 
+@pytest.mark.parametrize("name", ["eq", "ne", "lt", "le", "gt", "ge"])
+def test_comparisons_of_large_integers_are_exact(name: str) -> None:
+    unsigned = np.array([2**63, 2**53 + 1, 0, 5, 2**64 - 1], np.uint64)
+    signed = np.array([-1, 2**53, 0, 6, -1])
+    compare = getattr(operator, name)
+    both(compare, unsigned, signed)
+    both(compare, signed, unsigned)
+    both(lambda x: compare(x, 2**63), unsigned)
+    both(lambda x: compare(x, 2**70), signed)
+
+
 def test_names_of_dtypes_that_mean_two_things() -> None:
     for name in ("i8", "u8"):
         with pytest.raises(DTypeError, match="8 bytes in NumPy"):

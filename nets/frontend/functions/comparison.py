@@ -11,7 +11,7 @@ from nets.frontend.dispatch import TensorLike, apply, as_tensor, cast, elementwi
 from nets.frontend.functions import arithmetic
 from nets.frontend.functions.arithmetic import as_bool
 from nets.frontend.tensor import Tensor
-from nets.ir.types import f64, i64
+from nets.ir.types import f64, i64, u64
 
 
 def equal(x: TensorLike, y: TensorLike) -> Tensor:
@@ -45,7 +45,20 @@ def greater_equal(x: TensorLike, y: TensorLike) -> Tensor:
 
 
 def _compared(name: str, x: TensorLike, y: TensorLike) -> Tensor:
+    if not is_scalar(x) and not is_scalar(y):
+        a, b = as_tensor(x), as_tensor(y)
+        if {a.type.dtype, b.type.dtype} & {u64} and "i" in (a.type.dtype.kind, b.type.dtype.kind):
+            return _compared_exactly(name, a, b)
+        return elementwise(name, a, b)
     return elementwise(name, _roomy(x, y), _roomy(y, x))
+
+
+def _compared_exactly(name: str, a: Tensor, b: Tensor) -> Tensor:
+    """Signed integers beside uint64, without the float64 they promote to, which would round."""
+    signed, holds_below = (a, "less") if a.type.dtype != u64 else (b, "greater")
+    of_negative = name.startswith(holds_below) or name == "not_equal"
+    of_others = elementwise(name, cast(a, u64), cast(b, u64))
+    return arithmetic.where(elementwise("less", signed, 0), of_negative, of_others)
 
 
 def _roomy(x: TensorLike, other: TensorLike) -> TensorLike:
