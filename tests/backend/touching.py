@@ -30,8 +30,8 @@ Case = tuple[str, Function, Sequence[Array]]
 
 LENGTHS = range(68)
 ROWS_AND_COLUMNS = (
-    *((1, 1), (1, 17), (2, 3), (3, 8), (4, 4), (5, 67), (7, 9), (8, 16), (9, 15)),
-    *((15, 33), (16, 31), (17, 1), (17, 17), (31, 7), (33, 5), (65, 2)),
+    *((1, 1), (1, 17), (2, 3), (3, 8), (5, 67), (7, 9), (8, 16), (9, 15)),
+    *((16, 31), (17, 1), (33, 5), (65, 2)),
 )
 FAR = (2**62, -(2**62), 2**63 - 1, -(2**63))
 
@@ -137,13 +137,13 @@ def compiled(function: Function, way: Way) -> Native:
 
 
 def touch(cases: Iterator[Case]) -> None:
-    """Run the cases; every other one with every loop shared among threads as well."""
+    """Run the cases; every third one with every loop shared among threads as well."""
     for number, (name, function, inputs) in enumerate(cases):
         print(name, flush=True)
         serial = compiled(function, Way())
         first = call(serial, inputs, None, at_end=True)
         assert_same(first, call(serial, inputs, None, at_end=False), name)
-        if number % 2:
+        if number % 3:
             continue
         with sharing(everything=True):
             shared = compiled(function, Way(threads=3))

@@ -17,7 +17,7 @@ from tests.property.hunt import check, quarry
 from tests.property.programs import arguments, random_program, strided
 from tests.property.results import assert_native, assert_same
 
-SEEDS = range(100_000, 100_050)
+SEEDS = range(100_000, 100_040)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -29,7 +29,7 @@ def test_the_ways_to_compile_differ() -> None:
     found = [quarry(seed) for seed in SEEDS]
     assert {q.way.threads for q in found} == {1, 2, 3}
     assert {q.way.vector_bytes for q in found} == {16, 32, 64}
-    assert len({q.way.pipeline for q in found}) > 20
+    assert len({q.way.pipeline for q in found}) > 15
     assert {q.shares_everything for q in found} == {False, True}
 
 
@@ -47,8 +47,7 @@ SHAPES = ((), (0,), (1,), (0, 3), (3, 0), (2, 0, 3), (1, 1), (31, 37), (1,) * 8,
 
 
 def everywhere(shape: tuple[int, ...]) -> Function:
-    """Arguments of several dtypes, each computed with, moved, and reduced over all sets of one,
-    two and all axes."""
+    """Arguments of several dtypes: each computed with, moved, reduced over some axes and all."""
     p = Program(*(tensor(*shape, dtype=dtype) for dtype in (f32, f64, i8, u16, bool_)))
     b, axes = p.b, tuple(range(len(shape)))
     results = []
@@ -57,7 +56,7 @@ def everywhere(shape: tuple[int, ...]) -> Function:
         results += [b.emit("flip", x, axes=axes), b.transpose(x, axes[::-1]), b.cast(x, i64)]
         is_bool = x.type.dtype.is_bool
         names = ("reduce_all", "reduce_max") if is_bool else ("reduce_sum", "reduce_min")
-        for reduced in {(), *((axis,) for axis in axes), axes[::2], axes} - {()}:
+        for reduced in {(), axes[:1], axes[1:2], axes[-1:], axes[::2], axes} - {()}:
             for name in names:
                 try:
                     results.append(b.emit(name, x, axes=reduced))
