@@ -184,6 +184,8 @@ class OpDef(OpDefinition):
 
     def evaluate(self, arrays: Sequence[Array], attributes: Attributes) -> tuple[Array, ...]:
         """The results for these arrays, by the NumPy rule; no floating-point warning leaks."""
+        if self.traits & Trait.ELEMENTWISE and not self.traits & Trait.EXACT:
+            arrays = [_in_one_piece(array) for array in arrays]
         with np.errstate(all="ignore"):
             result = self.rules["evaluate"](*arrays, **attributes)
         results = result if isinstance(result, tuple) else (result,)
@@ -231,6 +233,13 @@ class OpDef(OpDefinition):
         else:
             raise GradientError(f"{self.name} has no derivative: {self.derivative_reason}")
         return [_force(ct) if want else None for ct, want in zip(found, wanted, strict=True)]
+
+
+def _in_one_piece(array: Array) -> Array:
+    """The elements side by side: NumPy's math functions take other code for strides, with other
+    last bits on some CPUs, and the reference must not depend on the layout."""
+    is_plain = array.flags.c_contiguous and array.size != 1  # one element has any strides
+    return array if is_plain or not array.ndim else np.array(array, order="C")
 
 
 Lazy = Value | None | Callable[[], Value | None]
