@@ -138,9 +138,9 @@ def quantity(value: float, unit: str) -> str:
 
 def spread(times: Mapping[str, Any]) -> str:
     """How far the samples of nets lie apart: (max - min) / median."""
-    if "nets" not in times:
+    mine = times.get("nets")
+    if not mine or not mine["median"]:
         return "-"
-    mine = times["nets"]
     return f"{(mine['max'] - mine['min']) / mine['median']:.0%}"
 
 

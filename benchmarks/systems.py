@@ -196,7 +196,9 @@ _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 def environment(name: str, threads: int, caches: Path) -> dict[str, str]:
     """The environment of a worker."""
     common = dict.fromkeys(_THREADS, str(threads))
-    return {**os.environ, **common, **SYSTEMS[name].environment(threads, caches)}
+    # Installed packages come with their bytecode; a checkout is to keep its own.
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, **common, **SYSTEMS[name].environment(threads, caches)}
 
 
 def version(name: str) -> str | None:

@@ -6,7 +6,9 @@ This is the only room that talks to LLVM, and it imports it only when asked to c
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -90,10 +92,11 @@ def machine(target: Target) -> Any:
     """LLVM's code generator for the target: position-independent code, small code model.
 
     The same for code that runs at once and for exported code, so that both are the same bytes.
+    The first level of optimisation takes less time than the second, and kernels run the same.
     """
     llvm = _llvm()
     return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small"
+        cpu=target.cpu, features=target.features, opt=1, reloc="pic", codemodel="small"
     )
 
 
@@ -112,7 +115,9 @@ def llvm_version() -> str:
 
 def object_code(text: str, target: Target) -> bytes:
     """The object file of a module in LLVM IR text. CompileError where LLVM refuses it."""
-    return bytes(machine(target).emit_object(_module(text, target)))
+    module = _module(text, target)
+    with _as_written():
+        return bytes(machine(target).emit_object(module))
 
 
 def linked_object_code(texts: Sequence[str], public: Sequence[str], target: Target) -> bytes:
@@ -127,12 +132,34 @@ def linked_object_code(texts: Sequence[str], public: Sequence[str], target: Targ
     for function in first.functions:
         if not function.is_declaration and function.name not in public:
             function.linkage = "internal"
-    return bytes(machine(target).emit_object(first))
+    with _as_written():
+        return bytes(machine(target).emit_object(first))
 
 
 def assembly(text: str, target: Target) -> str:
     """The module as the target's assembly, to read."""
-    return str(machine(target).emit_assembly(_module(text, target)))
+    module = _module(text, target)
+    with _as_written():
+        return str(machine(target).emit_assembly(module))
+
+
+_options = threading.Lock()
+
+
+@contextmanager
+def _as_written() -> Iterator[None]:
+    """Code generation that takes addresses as they are written.
+
+    Loop strength reduction would take a third of LLVM's time to find them again. The option is
+    one of the process, which others may compile in, so it is set for the moment only.
+    """
+    llvm = _llvm()
+    with _options:
+        llvm.set_option("", "-disable-lsr=true")
+        try:
+            yield
+        finally:
+            llvm.set_option("", "-disable-lsr=false")
 
 
 def _module(text: str, target: Target) -> Any:
