@@ -7,9 +7,11 @@ any of that, and then needs neither the passes nor LLVM.
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -197,7 +199,8 @@ class Compilation:
     @cached_property
     def native(self) -> Executable:
         """The function as native code, whatever the options say of the backend."""
-        return self._from_cache() or self._compile()
+        with _garbage_waits():
+            return self._from_cache() or self._compile()
 
     def _from_cache(self) -> NativeFunction | None:
         """The cached object, if there is one that this machine can run."""
@@ -274,6 +277,22 @@ class Compilation:
     def _narrate(self, topic: str, text: str) -> None:
         if topic in config.LOG.get():
             print(f"nets {topic}: {self.function.name}: {text}", file=sys.stderr)
+
+
+@contextmanager
+def _garbage_waits() -> Iterator[None]:
+    """No collection of cyclic garbage meanwhile.
+
+    A compilation makes so many small objects that collections would fall into it, each of which
+    walks the heap of the whole process: with large libraries loaded they take longer than all else.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _size(function: Function) -> int:
