@@ -5,12 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(wildcard runtime/*.c runtime/*.h runtime/build.py runtime/python/*)
 
-.PHONY: demo test lint types unit bench docs clean
+.PHONY: demo test torch lint types unit bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py build/demo
 
 test: lint types unit
+
+# PyTorch, which the tests of nn and optim compare with where it is installed; CI installs it.
+torch: $(VENV)/.torch
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -41,6 +44,10 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml setup.py $(RUNTIME)
 $(VENV)/.test: $(BIN)/python pyproject.toml setup.py $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[demo,test]"
 	touch $@ $(VENV)/.demo
+
+$(VENV)/.torch: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[torch]"
+	touch $@
 
 $(VENV)/.bench: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"

@@ -7,9 +7,13 @@ functions of nets, so it runs eagerly, inside ``nets.trace``, and in exported li
 from nets.nn import functional, init
 from nets.nn import gradients as utils
 from nets.nn.activation import (
+    CELU,
     ELU,
     GELU,
+    GLU,
     SELU,
+    Hardsigmoid,
+    Hardswish,
     Hardtanh,
     LeakyReLU,
     LogSigmoid,
@@ -84,9 +88,13 @@ __all__ = [
     "MultiheadAttention",
     "TransformerEncoder",
     "TransformerEncoderLayer",
+    "CELU",
     "ELU",
     "GELU",
+    "GLU",
     "SELU",
+    "Hardsigmoid",
+    "Hardswish",
     "Hardtanh",
     "LeakyReLU",
     "LogSigmoid",

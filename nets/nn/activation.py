@@ -11,26 +11,36 @@ from nets.nn import functional as F
 from nets.nn.module import Module, Parameter, also_named
 
 
-class ReLU(Module):
+class _Activation(Module):
+    """Base of the activations for which PyTorch has ``inplace``.
+
+    It is taken and makes no difference: where memory is used again is planned by the compiler.
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+
+class ReLU(_Activation):
     """x where it is positive, else 0."""
 
     def forward(self, x: Any) -> nets.Tensor:
         return F.relu(x)
 
 
-class ReLU6(Module):
+class ReLU6(_Activation):
     """x moved into [0, 6]."""
 
     def forward(self, x: Any) -> nets.Tensor:
         return F.relu6(x)
 
 
-class LeakyReLU(Module):
+class LeakyReLU(_Activation):
     """x where it is positive, else ``negative_slope`` · x."""
 
     @also_named(alpha="negative_slope")
-    def __init__(self, negative_slope: float = 0.01) -> None:
-        super().__init__()
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__(inplace)
         self.negative_slope = negative_slope
 
     def forward(self, x: Any) -> nets.Tensor:
@@ -57,18 +67,25 @@ class PReLU(Module):
         return nets.where(tensor > 0, tensor, slope * tensor)
 
 
-class ELU(Module):
+class ELU(_Activation):
     """x where it is positive, else alpha · (exp(x) − 1)."""
 
-    def __init__(self, alpha: float = 1.0) -> None:
-        super().__init__()
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(inplace)
         self.alpha = alpha
 
     def forward(self, x: Any) -> nets.Tensor:
         return F.elu(x, self.alpha)
 
 
-class SELU(Module):
+class CELU(ELU):
+    """x where it is positive, else alpha · (exp(x / alpha) − 1)."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.celu(x, self.alpha)
+
+
+class SELU(_Activation):
     """ELU with the constants that keep mean 0 and variance 1."""
 
     def forward(self, x: Any) -> nets.Tensor:
@@ -86,14 +103,14 @@ class GELU(Module):
         return F.gelu(x, self.approximate)
 
 
-class SiLU(Module):
+class SiLU(_Activation):
     """x · sigmoid(x)."""
 
     def forward(self, x: Any) -> nets.Tensor:
         return F.silu(x)
 
 
-class Mish(Module):
+class Mish(_Activation):
     """x · tanh(softplus(x))."""
 
     def forward(self, x: Any) -> nets.Tensor:
@@ -121,15 +138,40 @@ class LogSigmoid(Module):
         return F.logsigmoid(x)
 
 
-class Hardtanh(Module):
+class Hardtanh(_Activation):
     """x moved into [min_val, max_val]."""
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
-        super().__init__()
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(inplace)
         self.min_val, self.max_val = min_val, max_val
 
     def forward(self, x: Any) -> nets.Tensor:
         return F.hardtanh(x, self.min_val, self.max_val)
+
+
+class Hardsigmoid(_Activation):
+    """x / 6 + 1/2, moved into [0, 1]."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.hardsigmoid(x)
+
+
+class Hardswish(_Activation):
+    """x · Hardsigmoid(x)."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.hardswish(x)
+
+
+class GLU(Module):
+    """a · sigmoid(b), a and b the halves of x along an axis."""
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.glu(x, self.dim)
 
 
 class Softplus(Module):

@@ -88,10 +88,13 @@ class Embedding(Module):
 
 
 class Dropout(Module):
-    """In training, each element with probability p replaced by 0, the others divided by 1 − p."""
+    """In training, each element with probability p replaced by 0, the others divided by 1 − p.
+
+    ``inplace`` is taken and makes no difference.
+    """
 
     @also_named(prob="p")
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         self.p = p
 

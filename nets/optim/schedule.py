@@ -153,6 +153,7 @@ class CosineAnnealingLR(LRScheduler):
 class OneCycleLR(LRScheduler):
     """Up to ``max_lr`` in the first part of all steps, down to almost nothing in the rest.
 
+    How many steps there are say ``total_steps``, or ``epochs`` and ``steps_per_epoch`` together.
     Begins at max_lr / div_factor, ends at that / final_div_factor. ``cycle_momentum`` moves the
     momentum (of Adam, the first beta) the other way. Smith and Topin, "Super-convergence", 2018.
     """
@@ -161,7 +162,9 @@ class OneCycleLR(LRScheduler):
         self,
         optimizer: Optimizer,
         max_lr: float,
-        total_steps: int,
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
         pct_start: float = 0.3,
         anneal_strategy: Literal["cos", "linear"] = "cos",
         cycle_momentum: bool = True,
@@ -175,6 +178,13 @@ class OneCycleLR(LRScheduler):
                 f"anneal_strategy is 'cos' or 'linear', not {anneal_strategy!r}",
                 nets.user_location(),
             )
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise nets.errors.ArgumentError(
+                    "OneCycleLR needs total_steps, or epochs and steps_per_epoch",
+                    nets.user_location(),
+                )
+            total_steps = epochs * steps_per_epoch
         self.total_steps, self.anneal_strategy = total_steps, anneal_strategy
         self.peak = pct_start * total_steps - 1
         first = max_lr / div_factor

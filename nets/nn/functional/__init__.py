@@ -1,8 +1,12 @@
 """Layers, losses and activations as functions of tensors, with PyTorch's names and arguments."""
 
 from nets.nn.functional.activation import (
+    celu,
     elu,
     gelu,
+    glu,
+    hardsigmoid,
+    hardswish,
     hardtanh,
     leaky_relu,
     log_softmax,
@@ -36,8 +40,12 @@ from nets.nn.functional.normalization import batch_norm, group_norm, layer_norm,
 from nets.nn.functional.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 
 __all__ = [
+    "celu",
     "elu",
     "gelu",
+    "glu",
+    "hardsigmoid",
+    "hardswish",
     "hardtanh",
     "leaky_relu",
     "log_softmax",

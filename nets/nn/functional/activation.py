@@ -60,6 +60,33 @@ def selu(input: TensorLike) -> nets.Tensor:
     return _SELU_SCALE * elu(input, _SELU_ALPHA)
 
 
+def celu(input: TensorLike, alpha: float = 1.0) -> nets.Tensor:
+    """``elu`` of x / alpha, times alpha, whose derivative has no step (Barron, 2017)."""
+    return alpha * elu(nets.as_tensor(input) / alpha)
+
+
+def glu(input: TensorLike, dim: int = -1) -> nets.Tensor:
+    """a · sigmoid(b), a and b the halves of x along an axis (Dauphin et al., 2017)."""
+    x = nets.as_tensor(input)
+    if x.ndim == 0 or x.shape[dim] % 2:
+        raise nets.errors.ShapeError(
+            f"axis {dim} of shape {x.shape} does not split into halves", nets.user_location()
+        )
+    a, b = nets.split(x, 2, dim)
+    return a * nets.sigmoid(b)
+
+
+def hardsigmoid(input: TensorLike) -> nets.Tensor:
+    """x / 6 + 1/2, moved into [0, 1]; on the bounds the derivative is 0."""
+    return hardtanh(nets.as_tensor(input), -3.0, 3.0) / 6 + 0.5
+
+
+def hardswish(input: TensorLike) -> nets.Tensor:
+    """x · hardsigmoid(x) (Howard et al., 2019)."""
+    x = nets.as_tensor(input)
+    return x * hardsigmoid(x)
+
+
 def mish(input: TensorLike) -> nets.Tensor:
     """x · tanh(softplus(x)) (Misra, 2019)."""
     x = nets.as_tensor(input)
