@@ -147,3 +147,51 @@ def spread(times: Mapping[str, Any]) -> str:
 def write_json(found: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+MEASURED = ("<!-- measured -->\n", "<!-- end -->")
+"""Between these lines of a page stands what ``write_table`` writes."""
+
+
+def write_table(found: Mapping[str, Any], path: Path) -> None:
+    """Put the rows into a page in Markdown, in place of those of an earlier run."""
+    page = path.read_text(encoding="utf-8") if path.exists() else "".join(MEASURED)
+    before, _, rest = page.partition(MEASURED[0])
+    _, _, after = rest.partition(MEASURED[1])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parts = [before, MEASURED[0], table(found), MEASURED[1], after or "\n"]
+    path.write_text("".join(parts), encoding="utf-8")
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """The machine, and a line per row: nets, the best peer, their ratio, part of the bound."""
+    machine, versions = found["machine"], found["versions"]
+    lines = [
+        f"{machine['cpu']}, {machine['cpus']} CPUs; "
+        + ", ".join(f"{name} {version}" for name, version in versions.items())
+        + ".",
+        "",
+        *(f"* {_limits_text(limits)}" for limits in machine["limits"]),
+        "",
+        "| row | threads | nets | best peer | its time ÷ nets | of the bound |",
+        "| --- | --: | --: | --: | --: | --: |",
+    ]
+    for row in found["rows"]:
+        times, best, unit = row["systems"], row["best_peer"], row["unit"]
+        peer = f"{best} {cell(times[best], unit)}" if best else "-"
+        ratio = f"{row['ratio']:.2f}" if row["ratio"] else "-"
+        part = f"{row['of_bound']:.0%}" if row.get("of_bound") else "-"
+        mine = cell(times.get("nets"), unit)
+        name = f"{row['workload']}: {row['what']}"
+        lines.append(f"| {name} | {row['threads']} | {mine} | {peer} | {ratio} | {part} |")
+    return "\n".join([*lines, ""])
+
+
+def _limits_text(limits: Mapping[str, Any]) -> str:
+    """The limits of the machine as ``Machine.as_json`` gives them."""
+    rates = ", ".join(f"{dtype} {rate / 1e9:.0f} GF/s" for dtype, rate in limits["flops"].items())
+    memory = limits["levels"]["memory"]
+    return (
+        f"{limits['threads']} thread(s): {rates}; memory {memory['read'] / 1e9:.0f} GB/s read, "
+        f"{memory['copy'] / 1e9:.0f} GB/s copied"
+    )

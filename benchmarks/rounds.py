@@ -22,17 +22,25 @@ REFERENCES = ("numpy", "torch", "jax", "inductor", "numba", "nets")
 """Whose results the others are compared with: the first of these that takes part."""
 
 
+FEWEST_TURNS = 3
+
+
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: ``rounds`` turns per system, each of ``samples`` samples."""
+    """How long to measure: ``rounds`` turns per system, each of ``samples`` samples.
+
+    A system that has taken ``seconds`` has no further turn: slow ones get fewer samples, three
+    turns at least.
+    """
 
     rounds: int
     samples: int
     sample_seconds: float
+    seconds: float
 
 
-FULL = Effort(10, 3, 2e-3)
-QUICK = Effort(3, 1, 1e-4)
+FULL = Effort(10, 3, 2e-3, 2.0)
+QUICK = Effort(3, 1, 1e-4, 1.0)
 
 
 @dataclass
@@ -83,6 +91,8 @@ def _take_turns(peers: Sequence[Peer], measured: Mapping[str, Measured], effort:
         turn = round % max(1, len(peers))
         for peer in (*peers[turn:], *peers[:turn]):
             mine = measured[peer.name]
+            if round >= FEWEST_TURNS and sum(mine.samples) * mine.calls > effort.seconds:
+                continue
             mine.samples += peer.ask("sample", calls=mine.calls, count=effort.samples)["seconds"]
 
 

@@ -36,6 +36,8 @@ def run(options: argparse.Namespace) -> None:
         run_threads(found, chosen, list(systems), threads, options.quick)
     if options.json:
         report.write_json(found, options.json)
+    if options.table:
+        report.write_table(found, options.table)
     if options.svg:
         plot.write_svg(found, options.svg)
 

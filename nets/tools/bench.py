@@ -36,6 +36,7 @@ def add_command(commands: Commands) -> None:
     add("--quick", action="store_true", help="few samples, for a first look")
     add("--list", action="store_true", help="name the workloads and stop")
     add("--json", metavar="FILE", type=Path, help="write everything that was measured")
+    add("--table", metavar="FILE", type=Path, help="put the rows into a page in Markdown")
     add("--svg", metavar="FILE", type=Path, help="draw the ratios")
     parser.set_defaults(run=run)
 

@@ -13,7 +13,8 @@ SMALL = ("sgemm/32", "sgemm/37x53x91")
 
 
 def test_measures_compares_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = {"json": tmp_path / "bench.json", "svg": tmp_path / "bench.svg"}
+    files = {kind: tmp_path / f"bench.{kind}" for kind in ("json", "svg", "table")}
+    files["table"].write_text("before\n<!-- measured -->\nold\n<!-- end -->\nafter\n")
     options = ["--quick", "--threads", "1", "--peers", "nets,numpy", "--only", ",".join(SMALL)]
     for name, path in files.items():
         options += [f"--{name}", str(path)]
@@ -31,9 +32,14 @@ def test_measures_compares_and_reports(tmp_path: Path, capsys: pytest.CaptureFix
             assert 0 < times["min"] <= times["median"] <= times["max"]
 
     ElementTree.fromstring(files["svg"].read_text())
+    page = files["table"].read_text()
+    assert page.startswith("before\n<!-- measured -->\n")
+    assert page.endswith("<!-- end -->\nafter\n")
+    assert "old" not in page
     out = capsys.readouterr().out
     for name in SMALL:
         assert f"\n{name} " in out
+        assert f"\n| {name}: " in page
 
 
 @pytest.mark.parametrize(
