@@ -20,6 +20,12 @@ def _flag(text: str) -> bool:
     return text == "1"
 
 
+def _check(text: str) -> str:
+    if text not in ("", "0", "1", "nan"):
+        raise ValueError("0, 1 or nan")
+    return "" if text == "0" else text
+
+
 def _choice(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
@@ -73,9 +79,10 @@ BACKEND = Variable(
 )
 CHECK = Variable(
     "NETS_CHECK",
-    _flag,
+    _check,
     "0",
-    "1: run native code and reference, name the first operation that differs",
+    "1: run native code and reference, name the first operation that differs; "
+    "nan: name the operation that made the first NaN of a result or a gradient",
 )
 NUM_THREADS = Variable("NETS_NUM_THREADS", _count, "0", "size of the thread pool; 0: one per CPU")
 CACHE_DIR = Variable("NETS_CACHE_DIR", str, "", "folder of the object cache; default: the user's")

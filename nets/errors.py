@@ -93,7 +93,8 @@ class CompileError(NetsError, RuntimeError):
 
 
 class CheckError(NetsError):
-    """NETS_CHECK=1 found an operation whose native result differs from the reference."""
+    """NETS_CHECK found an operation whose native result differs from the reference, or that
+    made a NaN."""
 
 
 class ExportError(NetsError, OSError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nets import config
 from nets.errors import GradientError, ShapeError
 from nets.frontend.conversion import array_of
 from nets.frontend.scope import user_location
@@ -58,6 +59,10 @@ def backward(root: Variable, grad: npt.ArrayLike | Operators | None) -> None:
     tape = Tape(root)
     cts: dict[Value, Value] = {tape.differentiable(root): variable(seed)}
     pull_back(EagerEmitter(), tape.steps, cts, tape.wanted)
+    if config.CHECK.get() == "nan":
+        from nets.frontend.nan_check import check_tape
+
+        check_tape(tape.steps, tape.differentiable(root), variable(seed), cts, tape.wanted)
     with np.errstate(all="ignore"):
         for value, stand_in in tape.stand_ins.items():
             if stand_in in cts:

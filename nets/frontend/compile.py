@@ -188,12 +188,22 @@ class Compilation:
     def executable(self) -> Executable:
         """The function as a callable, compiled or from the object cache."""
         _refuse_symbols(self.function)
-        if self.options.backend == "numpy":
-            return lambda arrays: evaluate(self.function, arrays)
-        if config.CHECK.get():
+        check = config.CHECK.get()
+        if check == "nan":
+            from nets.frontend.nan_check import checked_for_nan
+
+            return checked_for_nan(self.function, self._chosen)
+        if check and self.options.backend != "numpy":
             from nets.frontend.check import checked
 
             return checked(self.function, self.options)
+        return self._chosen
+
+    @cached_property
+    def _chosen(self) -> Executable:
+        """The function on the backend that the options name."""
+        if self.options.backend == "numpy":
+            return lambda arrays: evaluate(self.function, arrays)
         return self.native
 
     @cached_property

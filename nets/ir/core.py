@@ -85,6 +85,24 @@ class Location:
         return "\n".join(lines)
 
 
+class GradientLocation(Location):
+    """Where an operation stands in the user's source, for what computes its derivative."""
+
+    __slots__ = ("gradient_of", "origin")
+
+    def __init__(self, origin: Location, gradient_of: str) -> None:
+        self.origin = origin
+        self.gradient_of = gradient_of
+        """The name of the operation."""
+        self.file = origin.file
+        self._code = origin._code
+        self._lasti = origin._lasti
+
+    @property
+    def line(self) -> int:  # type: ignore[override]
+        return self.origin.line
+
+
 class Trait(Flag):
     """What passes may know of an operation without knowing its name."""
 

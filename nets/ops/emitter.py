@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 
 from nets.ir.builder import Builder
-from nets.ir.core import Value
+from nets.ir.core import GradientLocation, Location, Value
 from nets.ir.types import DType, Shape, TensorType
 from nets.ops.registry import lookup
 
 
 class Emitter(ABC):
     """Emits tensor ops by name. Operands of elementwise ops must have equal types."""
+
+    def derive(self, name: str, location: Location | None) -> None:  # noqa: B027
+        """What follows is the derivative of the op of that name, which stands at the location."""
 
     @abstractmethod
     def emit_all(self, name: str, *operands: Value, **attributes: Any) -> tuple[Value, ...]:
@@ -107,6 +110,9 @@ class GraphEmitter(Emitter):
 
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
+
+    def derive(self, name: str, location: Location | None) -> None:
+        self.builder.location = None if location is None else GradientLocation(location, name)
 
     def emit_all(self, name: str, *operands: Value, **attributes: Any) -> tuple[Value, ...]:
         return self.builder.create(lookup(name), operands, attributes).results

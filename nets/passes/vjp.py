@@ -109,8 +109,7 @@ def _pull_back_step(
             "nets.stop_gradient to treat the result as a constant.",
             step.location,
         )
-    if isinstance(b, GraphEmitter):
-        b.builder.location = step.location
+    b.derive(step.definition.name, step.location)
     wanted = [operand in active for operand in step.operands]
     try:
         found = definition.vjp(b, step.operands, step.results, incoming, step.attributes, wanted)
