@@ -87,6 +87,9 @@ CHECK = Variable(
 NUM_THREADS = Variable("NETS_NUM_THREADS", _count, "0", "size of the thread pool; 0: one per CPU")
 CACHE_DIR = Variable("NETS_CACHE_DIR", str, "", "folder of the object cache; default: the user's")
 CACHE = Variable("NETS_CACHE", _flag, "1", "0: neither read nor write the object cache")
+CACHE_LIMIT = Variable(
+    "NETS_CACHE_LIMIT", _count, "1000", "megabytes the object cache may take; 0: any number"
+)
 CPU = Variable("NETS_CPU", str, "", "CPU to compile for, such as x86-64-v3; default: this one")
 
 TABLE = (
@@ -99,5 +102,6 @@ TABLE = (
     NUM_THREADS,
     CACHE_DIR,
     CACHE,
+    CACHE_LIMIT,
     CPU,
 )

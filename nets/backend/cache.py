@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from nets import config
+from nets.backend.cache_size import SUFFIX, keep_below_limit, note_use
 from nets.errors import CacheWarning
 
 _MAGIC: Final = b"netsobj2"
 _DIGEST_BYTES: Final = 32
-_SUFFIX: Final = ".nets-object"
-
 _COMPILER: Final = ("ir", "ops", "passes", "backend")
 """The packages that decide what code a traced program becomes."""
 
@@ -99,7 +98,7 @@ def load(key: str) -> Entry | None:
     if place is None:
         return None
     try:
-        with open(place / (key + _SUFFIX), "rb") as file:
+        with open(place / (key + SUFFIX), "rb") as file:
             private = _is_private(os.fstat(file.fileno()))
             data = file.read() if private else b""
     except FileNotFoundError:
@@ -115,6 +114,7 @@ def load(key: str) -> Entry | None:
         refuse(key, "it is damaged")
     else:
         _narrate("hit", key)
+        note_use(place / (key + SUFFIX))
     return entry
 
 
@@ -134,7 +134,7 @@ def store(key: str, manifest: Any, code: bytes) -> None:
         aside = place / f"{key[:16]}-{os.getpid()}-{os.urandom(8).hex()}.part"
         try:
             _write_private(aside, _encode(key, manifest, code))
-            os.replace(aside, place / (key + _SUFFIX))
+            os.replace(aside, place / (key + SUFFIX))
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
@@ -142,6 +142,7 @@ def store(key: str, manifest: Any, code: bytes) -> None:
         _warn(f"the object cache in {place} cannot be written: {error.strerror}")
         return
     _narrate("stored", key)
+    keep_below_limit(place, key)
 
 
 def _write_private(path: Path, data: bytes) -> None:

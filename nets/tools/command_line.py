@@ -11,10 +11,11 @@ import sys
 from collections.abc import Sequence
 
 from nets.errors import NetsError
-from nets.tools import bench, info, opt
+from nets.tools import bench, cache, info, opt
+from nets.tools import compile as compile_
 from nets.tools.usage import UsageError
 
-COMMANDS = (info, opt, bench)
+COMMANDS = (info, opt, compile_, bench, cache)
 """Each adds its parser with ``add_command``; the parser's default ``run`` does the work."""
 
 

@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from nets import config
-from nets.backend import cache
+from nets.backend import cache, cache_size
 from nets.backend.llvm.target import Target, llvm_version
 from nets.errors import NetsError
 
@@ -66,9 +66,9 @@ def _cache() -> str:
     place = cache.folder()
     if place is None or not config.CACHE.get():
         return "not used"
-    entries = [path for path in place.iterdir() if path.is_file()] if place.is_dir() else []
-    megabytes = sum(path.stat().st_size for path in entries) / 1e6
-    return f"{place}, {len(entries)} files of {megabytes:.1f} MB"
+    entries = cache_size.entries(place)
+    megabytes = sum(entry.bytes for entry in entries) / 1e6
+    return f"{place}, {len(entries)} entries of {megabytes:.1f} MB"
 
 
 def _cpus() -> int:
