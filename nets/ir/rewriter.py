@@ -112,10 +112,23 @@ class Rewriter:
 
     def erase(self, op: Operation) -> None:
         """Erase the operation, whose results nobody uses."""
-        makers = [operand.operation for operand in op.operands]
+        operands = op.operands
         op.erase()
-        for maker in makers:
-            self.look_at(maker)
+        for operand in operands:
+            self.look_at(operand.operation)
+            if len(operand.uses) == 1:  # rules may ask for an only user
+                self.look_at(operand.users[0])
+
+    def erase_unused(self, op: Operation) -> None:
+        """Erase the operation if it is pure and nobody uses it, and what only it used."""
+        pending = [op]
+        while pending:
+            op = pending.pop()
+            is_used = any(result.uses for result in op.results)
+            if op.block is None or is_used or not op.has(Trait.PURE):
+                continue
+            pending += [made for operand in op.operands if (made := operand.operation) is not None]
+            self.erase(op)
 
     def set_operands(self, op: Operation, operands: Sequence[Value]) -> None:
         """Give the operation other operands of the same types."""

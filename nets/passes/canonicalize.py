@@ -7,6 +7,7 @@ from nets.ir.rewriter import Rewriter, rewrite
 from nets.passes import (
     simplify_arithmetic,  # noqa: F401  (enters its rules)
     simplify_shapes,
+    simplify_windows,  # noqa: F401
 )
 from nets.passes.fold import fold_operation
 from nets.passes.manager import Options, register_pass
@@ -21,7 +22,7 @@ _EVERY = (
 
 @register_pass("canonicalize")
 def canonicalize(function: Function, options: Options) -> Function:
-    """Fold, and apply ``simplify_arithmetic`` and ``simplify_shapes``, until nothing fits.
+    """Fold, and apply the rules of the modules ``simplify_*``, until nothing fits.
 
     Requires: tensor IR.
     Ensures: the same results, bit for bit but for the powers named in their rule; constants are

@@ -62,6 +62,9 @@ class ElementBuilder(Lowering):
         super().__init__(builder)
         self.buffers = buffers
         self.checks = checks
+        self.places: dict[Value, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        """Tensors that are stored as a piece of another one: where it begins there, and the shape
+        of the other."""
         self._stored: dict[Value, Home] = {}
         self._scopes: list[dict[tuple[Value, int], Value]] = [{}]
         self._numbers: dict[Index, int] = {}
@@ -104,7 +107,14 @@ class ElementBuilder(Lowering):
     def store_element(self, scalar: Value, value: Value, buffer: Value, index: Index) -> None:
         """Store the element of a tensor at ``index``."""
         self.accesses.stores.append((value, index, self.accesses.body))
-        self.store(scalar, buffer, self.offset(index, tensor_type(value).static_shape))
+        self.store(scalar, *self.home(value, buffer, index))
+
+    def home(self, value: Value, buffer: Value, index: Index) -> tuple[Value, Affine]:
+        """Where the element at ``index`` of a tensor that is stored to ``buffer`` goes."""
+        start, shape = self.places.get(value, (None, tensor_type(value).static_shape))
+        if start is not None:
+            index = tuple(at + first for at, first in zip(index, start, strict=True))
+        return buffer, self.offset(index, shape)
 
     # Where elements come from.
     def define(self, value: Value, index: Index, scalar: Value) -> None:

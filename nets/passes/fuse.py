@@ -23,6 +23,8 @@ from nets.passes.dce import dce
 from nets.passes.fusion_groups import SPACING, Groups, Node, space_of
 from nets.passes.manager import Options, register_pass
 from nets.passes.outline_fusions import outline_fusions
+from nets.passes.read_pieces import read_pieces
+from nets.passes.share_windows import share_windows
 from nets.passes.split_reductions import split_reductions
 
 MAX_MOVES = 8
@@ -41,9 +43,12 @@ def fuse(function: Function, options: Options) -> Function:
         return function
     dce(function, options)
     split_reductions(function, options)
+    share_windows(function, options)
+    dce(function, options)
     scan = _Scan()
     for position, op in enumerate(function.body):
         scan.visit(op, position)
+    read_pieces(scan.groups, scan.nodes)
     outline_fusions(function, scan.groups, scan.nodes)
     return function
 

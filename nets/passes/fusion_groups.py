@@ -163,6 +163,11 @@ class Groups:
                 self._connect(user, [first])
         return True
 
+    def connect(self, nodes: Iterable[Node], producer: Node) -> None:
+        """Note that the nodes, whose slots are greater, read what the producer computes."""
+        for node in nodes:
+            self._connect(node, [producer])
+
     def _connect(self, node: Node, producers: Iterable[Node]) -> None:
         for producer in producers:
             node.producers[producer] = None

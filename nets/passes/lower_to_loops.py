@@ -22,7 +22,12 @@ from nets.passes.inline_fusions import inline_unfit_fusions
 from nets.passes.iteration import Kind
 from nets.passes.manager import Options, register_pass
 from nets.passes.map_loops import lower_map
-from nets.passes.piece_loops import has_pieces, lower_pieces
+from nets.passes.piece_loops import (
+    has_pieces,
+    lower_pieces,
+    pieces_stored_in_place,
+    start_of_piece,
+)
 from nets.passes.row_loops import lower_rows
 from nets.passes.split_reductions import split_reductions
 from nets.passes.transposed_operands import TransposedOperand, is_for_kernels
@@ -68,6 +73,8 @@ class _FunctionLowering:
         self.destinations: dict[Value, Value] = {}
         self.transposed: list[TransposedOperand] = []
         self.last_readers = last_readers(function)
+        self.homes = {value: op for op in function.body for value in pieces_stored_in_place(op)}
+        self.wholes: dict[Operation, Value] = {}
 
     def run(self) -> Function:
         self._choose_destinations()
@@ -113,6 +120,12 @@ class _FunctionLowering:
         return self.buffers[value]
 
     def _make_buffer(self, value: Value) -> Value:
+        """The buffer the tensor is stored to; that of the whole for a piece of it."""
+        whole = self.homes.get(value)
+        if whole is not None:
+            if whole not in self.wholes:
+                self.wholes[whole] = self._make_buffer(whole.result)
+            return self.wholes[whole]
         type = buffer_type(value)
         if value in self.destinations:
             return self.s.view(self.destinations[value], type)
@@ -134,7 +147,7 @@ class _FunctionLowering:
             source = self._in_memory(op.operands[0])
             self.buffers[op.result] = self.s.view(source, buffer_type(op.result))
             return
-        made = [self._make_buffer(value) for value in op.results]
+        made = [self.wholes.get(op) or self._make_buffer(value) for value in op.results]
         if is_for_kernels(op) and op.result not in self.destinations:
             source = self._in_memory(op.operands[0])
             self.transposed.append(TransposedOperand(op, made[0], source))
@@ -143,7 +156,8 @@ class _FunctionLowering:
         if op.has(Trait.KERNEL):
             self._run_kernel(op, made)
         elif has_pieces(op):
-            lower_pieces(self.s, op, made[0])
+            placed = [operand for operand in op.operands if operand in self.homes]
+            lower_pieces(self.s, op, made[0], placed)
         else:
             stored = self._run_fusion(op, made) if op.regions else self._run_alone(op, made)
             made = self._reuse_operands(op, stored, made)
@@ -161,6 +175,7 @@ class _FunctionLowering:
             self.buffers[argument] = self._in_memory(value)
         *ops, end = block
         outputs = dict(zip(end.operands, results, strict=True))
+        self._note_places(op, end.operands)
         self._run_group(ops, list(outputs.items()))
         for value, buffer in zip(end.operands, results, strict=True):
             if outputs[value] is not buffer:  # yielded more than once
@@ -168,8 +183,18 @@ class _FunctionLowering:
         return end.operands
 
     def _run_alone(self, op: Operation, results: Sequence[Value]) -> Sequence[Value]:
+        self._note_places(op, op.results)
         self._run_group([op], list(zip(op.results, results, strict=True)))
         return op.results
+
+    def _note_places(self, op: Operation, stored: Sequence[Value]) -> None:
+        """Note where in wholes the results of an operation begin, by the values stored there."""
+        for result, value in zip(op.results, stored, strict=True):
+            if (whole := self.homes.get(result)) is not None:
+                self.s.places[value] = (
+                    start_of_piece(whole, result),
+                    tensor_type(whole.result).static_shape,
+                )
 
     def _reuse_operands(
         self, op: Operation, stored: Sequence[Value], made: Sequence[Value]
@@ -190,7 +215,7 @@ class _FunctionLowering:
             return found
         for place, (value, buffer) in enumerate(zip(stored, made, strict=True)):
             for old in dying:
-                fits = _is_alloc(buffer) and old.type == buffer.type
+                fits = _is_alloc(buffer) and old.type == buffer.type and value not in self.s.places
                 if fits and may_replace(self.s.accesses, old, value):
                     buffer.replace_uses(old)
                     assert buffer.operation is not None

@@ -45,7 +45,11 @@ def pattern_of(run: Rule) -> Pattern:
         value = run(op, GraphEmitter(rewriter.builder))
         if value is None:
             return False
+        makers = [operand.operation for operand in op.operands]
         rewriter.replace(op, (value,))
+        for maker in makers:
+            if maker is not None:
+                rewriter.erase_unused(maker)
         return True
 
     return apply

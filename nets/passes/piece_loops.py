@@ -5,12 +5,14 @@ Each operand is copied to its place by loops of its own, without a test per elem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 
-from nets.ir.core import Operation, Value
+from nets.ir.core import Operation, Trait, Value
 from nets.ops.emitter import tensor_type
 from nets.ops.registry import OpDef
+from nets.ops.slicing import Pieces
 from nets.passes.element_builder import ElementBuilder
+from nets.passes.group import Group
 from nets.passes.loop_nests import Extent
 from nets.passes.map_loops import emit_nest
 
@@ -23,17 +25,72 @@ def has_pieces(op: Operation) -> bool:
     return isinstance(op.definition, OpDef) and "pieces" in op.definition.rules
 
 
-def lower_pieces(s: ElementBuilder, op: Operation, buffer: Value) -> None:
-    """Loops that fill the buffer of the result."""
+def pieces_of(op: Operation) -> Pieces:
+    """Which operands stand where in the result, and the one that is everywhere else."""
     assert isinstance(op.definition, OpDef)
     types = [operand.type for operand in op.operands]
-    pieces, filling = op.definition.rules["pieces"](*types, **op.attributes)
+    pieces: Pieces = op.definition.rules["pieces"](*types, **op.attributes)
+    return pieces
+
+
+def start_of_piece(op: Operation, piece: Value) -> tuple[int, ...]:
+    """Where in the result an operand that stands there once begins."""
+    return next(start for number, start in pieces_of(op)[0] if op.operands[number] is piece)
+
+
+def pieces_stored_in_place(op: Operation) -> list[Value]:
+    """The operands whose loops store them straight into the result, for nothing else reads them."""
+    if not has_pieces(op):
+        return []
+    numbers = [number for number, _ in pieces_of(op)[0]]
+    return [op.operands[number] for number in numbers if _is_made_for(op, op.operands[number])]
+
+
+def _is_made_for(user: Operation, value: Value) -> bool:
+    """Whether a group computes the value, with an element per element of its loops, for one use."""
+    op = value.operation
+    if op is None or len(value.uses) != 1 or tensor_type(value).size == 0:
+        return False
+    if not op.regions:
+        is_map = op.has(Trait.ELEMENTWISE | Trait.INDEXING)
+        return is_map and not op.has(Trait.ALIAS | Trait.CONSTANT) and not has_pieces(op)
+    *ops, end = op.regions[0].block
+    inside = end.operands[op.results.index(value)]
+    group = Group(ops, [(inside, inside)])
+    return end.operands.count(inside) == 1 and tensor_type(inside).shape == group.space.shape
+
+
+def lower_pieces(
+    s: ElementBuilder, op: Operation, buffer: Value, placed: Container[Value] = ()
+) -> None:
+    """Loops that fill the buffer of the result; the operands ``placed`` stand there already."""
+    pieces, filling = pieces_of(op)
     shape = tensor_type(op.result).static_shape
-    if filling is not None and any(tensor_type(op.operands[i]).shape != shape for i, _ in pieces):
-        _store_all(s, op.operands[filling], shape, (0,) * len(shape), buffer, shape)
+    if filling is not None:
+        ((number, start),) = pieces
+        inner = tensor_type(op.operands[number]).static_shape
+        for sizes, first in _margins(shape, start, inner):
+            _store_all(s, op.operands[filling], sizes, first, buffer, shape)
     for number, start in pieces:
         operand = op.operands[number]
-        _store_all(s, operand, tensor_type(operand).static_shape, start, buffer, shape)
+        if operand not in placed:
+            _store_all(s, operand, tensor_type(operand).static_shape, start, buffer, shape)
+
+
+def _margins(
+    shape: Sequence[int], start: Sequence[int], inner: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The boxes, as sizes and first index, that lie around the inner one and cover the rest."""
+    if 0 in inner:
+        yield tuple(shape), (0,) * len(shape)
+        return
+    sizes, first = list(shape), [0] * len(shape)
+    for axis, (size, low, width) in enumerate(zip(shape, start, inner, strict=True)):
+        for begin, end in ((0, low), (low + width, size)):
+            if begin < end:
+                sizes[axis], first[axis] = end - begin, begin
+                yield tuple(sizes), tuple(first)
+        sizes[axis], first[axis] = width, low
 
 
 def _store_all(

@@ -316,7 +316,7 @@ class _Rows:
     def _home(self, value: Value, place: Index) -> tuple[Value, Affine]:
         """Where the element of a full value at ``place`` is stored."""
         if value in self.outputs:
-            return self.outputs[value], self.s.offset(place, self.space.shape)
+            return self.s.home(value, self.outputs[value], place)
         axes = self.space.reduced
         inner = tuple(place[axis] for axis in axes)
         return self.memory[value], linear(inner, self.space.sizes(axes))

@@ -377,6 +377,35 @@ def _concatenate(g: _Grower) -> None:
         g.emit("concatenate", *(g.like(x) for _ in range(1 + g.below(3))), axis=axis)
 
 
+def _neighbours(g: _Grower) -> None:
+    """A sum of windows on one tensor that are shifted against each other, filled with a number."""
+    x = g.value()
+    sizes, number = shape_of(x).static_shape, g.scalar(x.type.dtype)
+    total: Value | None = None
+    for _ in range(2 + g.below(3)):
+        shifts = [min(g.below(5), size + 2) - 2 for size in sizes]
+        part = g.emit(
+            "slice",
+            x,
+            starts=tuple(max(shift, 0) for shift in shifts),
+            stops=tuple(
+                max(size + min(shift, 0), 0) for size, shift in zip(sizes, shifts, strict=True)
+            ),
+            steps=(1,) * len(sizes),
+        )
+        if part is None:
+            return
+        low = tuple(max(-shift, 0) for shift in shifts)
+        high = tuple(
+            size - first - width
+            for size, first, width in zip(sizes, low, shape_of(part).static_shape, strict=True)
+        )
+        moved = g.emit("pad", part, number, low=low, high=high)
+        total = moved if total is None or moved is None else g.emit("add", total, moved)
+        if total is None:
+            return
+
+
 def _iota(g: _Grower) -> None:
     shape = g.limited(tuple(g.pick(g.sizes) for _ in range(1 + g.below(3))))
     if shape:
@@ -459,6 +488,7 @@ _FAMILIES: tuple[Callable[[_Grower], None], ...] = (
     _flip,
     _pad,
     _concatenate,
+    _neighbours,
     _matmul,
     _gather,
     _scatter_add,

@@ -1,0 +1,142 @@
+"""Lets the windows on one padded tensor share the memory of one pad.
+
+A *window* on a tensor is a pad of it, of a slice of it, a slice of such a pad, …: a box of the
+endless array that holds the tensor in the middle and one value everywhere around. A stencil, and
+the gradient of one, read several windows of one tensor that are shifted against each other. They
+become slices of one pad that covers them all, which loops read without a test per element, and
+whose producer can store straight into it (``lower_to_loops``).
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from nets.ir.builder import Builder
+from nets.ir.core import Function, Operation, Value
+from nets.ops.emitter import GraphEmitter, tensor_type
+from nets.passes.manager import Options, register_pass
+from nets.passes.patterns import made_by
+from nets.passes.simplify_windows import cut, is_window, same_scalar
+
+GROWTH = 1.5
+"""How many times the elements of the largest window the pad that covers all may have."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The box ``starts`` … ``stops`` of ``value`` around ``root``, in indices of the root."""
+
+    root: Value
+    value: Value
+    starts: tuple[int, ...]
+    stops: tuple[int, ...]
+
+    @property
+    def has_margin(self) -> bool:
+        sizes = tensor_type(self.root).static_shape
+        boxes = zip(self.starts, self.stops, sizes, strict=True)
+        return any(start < 0 or stop > size for start, stop, size in boxes)
+
+
+Family = list[tuple[Operation, Window]]
+"""The windows on one tensor with one value around it, in program order."""
+
+
+@register_pass("share_windows")
+def share_windows(function: Function, options: Options) -> Function:
+    """Make slices of one pad of the windows on one tensor.
+
+    Requires: the tensor dialect with static shapes.
+    Ensures: the same results, bit for bit. Windows of which one pad would be much larger than
+    they are stay as they are.
+    """
+    windows: dict[Value, Window] = {}
+    families: dict[Value, list[Family]] = {}
+    for op in function.body:
+        window = _window_of(op, windows)
+        if window is not None:
+            windows[op.result] = window
+            _family_of(window, families.setdefault(window.root, [])).append((op, window))
+    for of_root in families.values():
+        for family in of_root:
+            _share(family)
+    return function
+
+
+def _family_of(window: Window, of_root: list[Family]) -> Family:
+    for family in of_root:
+        if same_scalar(family[0][1].value, window.value):
+            return family
+    of_root.append([])
+    return of_root[-1]
+
+
+def _window_of(op: Operation, known: dict[Value, Window]) -> Window | None:
+    """The window that a pad, or a slice of a window, is."""
+    if len(op.results) != 1:
+        return None
+    if (pad := made_by(op.result, "pad")) is not None:
+        return _padded(pad, known)
+    inner = known.get(op.operands[0]) if made_by(op.result, "slice") is not None else None
+    if inner is None or not is_window(op):
+        return None
+    starts = _sums(inner.starts, op.attributes["starts"])
+    return Window(inner.root, inner.value, starts, _sums(inner.starts, op.attributes["stops"]))
+
+
+def _padded(pad: Operation, known: dict[Value, Window]) -> Window:
+    x, value = pad.operands
+    low, high = pad.attributes["low"], pad.attributes["high"]
+    inner = known.get(x)
+    if inner is None or not same_scalar(inner.value, value):
+        inner = _sliced(x, value, low, high)
+    starts = tuple(start - width for start, width in zip(inner.starts, low, strict=True))
+    return Window(inner.root, value, starts, _sums(inner.stops, high))
+
+
+def _sliced(x: Value, value: Value, low: tuple[int, ...], high: tuple[int, ...]) -> Window:
+    """``x`` as a window on what it is a slice of, if it was cut off only where no pad follows."""
+    whole = Window(x, value, (0,) * len(low), tensor_type(x).static_shape)
+    cut_op = made_by(x, "slice")
+    if cut_op is None or not is_window(cut_op):
+        return whole
+    (source,) = cut_op.operands
+    starts, stops = cut_op.attributes["starts"], cut_op.attributes["stops"]
+    sizes = tensor_type(source).static_shape
+    if any(start and width for start, width in zip(starts, low, strict=True)):
+        return whole
+    if any(stop < n and width for stop, n, width in zip(stops, sizes, high, strict=True)):
+        return whole
+    return Window(source, value, starts, stops)
+
+
+def _sums(xs: Iterable[int], ys: Iterable[int]) -> tuple[int, ...]:
+    return tuple(x + y for x, y in zip(xs, ys, strict=True))
+
+
+def _share(family: Family) -> None:
+    members = {op for op, _ in family}
+    wanted = [(op, box) for op, box in family if not members.issuperset(op.result.users)]
+    if sum(box.has_margin for _, box in wanted) < 2:
+        return
+    root, value = family[0][1].root, family[0][1].value
+    sizes = tensor_type(root).static_shape
+    boxes = [(box.starts, box.stops) for _, box in wanted] + [((0,) * len(sizes), sizes)]
+    starts = tuple(map(min, zip(*(box[0] for box in boxes), strict=True)))
+    stops = tuple(map(max, zip(*(box[1] for box in boxes), strict=True)))
+    largest = max(tensor_type(op.result).size for op, _ in wanted)
+    if math.prod(map(operator.sub, stops, starts)) > GROWTH * largest:
+        return
+    first = family[0][0]
+    assert first.block is not None
+    b = GraphEmitter(Builder(first.block, first, first.location))
+    high = tuple(map(operator.sub, stops, sizes))
+    whole = b.emit("pad", root, value, low=tuple(-start for start in starts), high=high)
+    for op, box in wanted:
+        assert op.block is not None
+        b = GraphEmitter(Builder(op.block, op, op.location))
+        at = tuple(map(operator.sub, box.starts, starts))
+        op.replace_with([cut(b, whole, at, _sums(at, tensor_type(op.result).static_shape))])
