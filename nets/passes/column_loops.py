@@ -15,6 +15,7 @@ from nets.ir.affine import Affine, linear
 from nets.ir.core import Block, Operation, Value
 from nets.ir.types import BufferType
 from nets.ops.emitter import tensor_type
+from nets.passes.combiners import ROWS, combiner_of, empty_result, first_total
 from nets.passes.element_builder import ElementBuilder, Index
 from nets.passes.group import Group, arranged, positions_in, reduced_index
 from nets.passes.loop_nests import (
@@ -26,10 +27,6 @@ from nets.passes.loop_nests import (
     parallel_over,
 )
 from nets.passes.map_loops import emit_nest, store_elements
-from nets.passes.row_loops import combiner_of, empty_result, first_total
-
-ROWS = 16
-"""Rows of a block of the reduction tree."""
 
 BODY_WORK = 64
 """Work a loop body may hold; it bounds how many rows one body handles."""

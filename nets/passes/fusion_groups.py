@@ -13,7 +13,7 @@ from nets.ir.core import Operation, Trait, Value
 from nets.ops.emitter import tensor_type
 from nets.passes.access_maps import Index, reads_of
 from nets.passes.group import is_reduced, reduced_index
-from nets.passes.iteration import Kind, Space, map_space, reduction_space
+from nets.passes.iteration import Kind, Space, common_space, map_space, reduction_space
 from nets.passes.loop_nests import Extent
 from nets.passes.piece_loops import has_pieces
 
@@ -177,16 +177,15 @@ class Groups:
     def _space_with(self, op: Operation, node: Node) -> Space | None:
         """The space of the node with ``op`` in it; None if it does not fit."""
         space = node.space
-        if space is None:
-            return None
-        if op.has(Trait.REDUCTION):
+        if space is not None and op.has(Trait.REDUCTION):
             found = reduction_space(op)
-            if found is None or found.shape != space.shape:
-                return None
-            if space.kind is not Kind.MAP and space != found:
-                return None
-            space = found
-        return space if self.fits(op, space, node.values) else None
+            is_alike = found is not None and found.shape == space.shape
+            space = common_space(space, found) if found is not None and is_alike else None
+        if space is None or not self.fits(op, space, node.values):
+            return None
+        if space != node.space and not self._all_fit(node.ops, space):
+            return None
+        return space
 
     def fits(self, op: Operation, space: Space, inside: set[Value]) -> bool:
         """Whether the operation reads what the loops of the space have at hand.
@@ -205,8 +204,10 @@ class Groups:
         place = full if is_full else reduced_index(space, shape, kept)
         for operand in op.operands:
             root = self.root(operand)
-            if root not in inside:
+            if root is None or root not in inside:
                 continue
+            if _is_reduced_across(root, space):
+                return False
             if not op.has(Trait.ELEMENTWISE | Trait.REDUCTION):
                 return False
             found = self._read(operand, place)
@@ -226,18 +227,19 @@ class Groups:
     def _common_space(self, first: Node, second: Node) -> Space | None:
         """The space of both nodes together; None if there is none."""
         one, other = first.space, second.space
-        if one is None or other is None:
+        space = None if one is None or other is None else common_space(one, other)
+        if space is None or not self._all_fit({**first.ops, **second.ops}, space):
             return None
-        if one != other and Kind.MAP not in (one.kind, other.kind):
-            return None
-        space = other if one.kind is Kind.MAP else one
-        ops = sorted({**first.ops, **second.ops}.items(), key=lambda item: item[1])
-        inside: set[Value] = set()
-        for op, _ in ops:
-            if not self.fits(op, space, inside):
-                return None
-            inside.update(op.results)
         return space
+
+    def _all_fit(self, ops: dict[Operation, int], space: Space) -> bool:
+        """Whether operations, given with their positions, can share the loops of the space."""
+        inside: set[Value] = set()
+        for op, _ in sorted(ops.items(), key=lambda item: item[1]):
+            if not self.fits(op, space, inside):
+                return False
+            inside.update(op.results)
+        return True
 
 
 def space_of(op: Operation) -> Space | None:
@@ -249,6 +251,17 @@ def space_of(op: Operation) -> Space | None:
     if op.has(Trait.ELEMENTWISE) or (op.has(Trait.INDEXING) and not op.has(Trait.ALIAS)):
         return map_space(tensor_type(op.results[0]).static_shape)
     return None
+
+
+def _is_reduced_across(value: Value, space: Space) -> bool:
+    """Whether the value is known only after all rows of the space."""
+    op = value.operation
+    return (
+        space.kind is Kind.ROW
+        and op is not None
+        and op.has(Trait.REDUCTION)
+        and reduction_space(op) != space
+    )
 
 
 def _has_room(operations: int, costly: int) -> bool:

@@ -10,7 +10,7 @@ from itertools import product
 from nets.ir.affine import Affine
 from nets.ir.core import Operation, Trait, Value
 from nets.ops.emitter import tensor_type
-from nets.passes.iteration import Space, map_space, reduction_space
+from nets.passes.iteration import Space, common_space, map_space, reduction_space
 
 Index = tuple[Affine, ...]
 
@@ -30,16 +30,30 @@ class Group:
 
     @cached_property
     def reductions(self) -> list[Operation]:
+        """The reductions of the space of the group."""
+        return [op for op in self._all_reductions if reduction_space(op) == self.space]
+
+    @cached_property
+    def across(self) -> list[Operation]:
+        """The reductions across the rows of a ROW group. Nothing in the group reads them."""
+        return [op for op in self._all_reductions if reduction_space(op) != self.space]
+
+    @cached_property
+    def _all_reductions(self) -> list[Operation]:
         return [op for op in self.ops if op.has(Trait.REDUCTION)]
 
     @cached_property
     def space(self) -> Space:
-        """The one space of the reductions, or that of the outputs where there is none."""
-        if not self.reductions:
+        """The common space of the reductions, or that of the outputs where there is none."""
+        if not self._all_reductions:
             return map_space(tensor_type(self.outputs[0][0]).static_shape)
-        space = reduction_space(self.reductions[0])
-        assert space is not None, "reductions over several runs of axes have been split"
-        return space
+        found: Space | None = None
+        for op in self._all_reductions:
+            space = reduction_space(op)
+            assert space is not None, "reductions over several runs of axes have been split"
+            found = space if found is None else common_space(found, space)
+        assert found is not None, "the reductions of a group have a common space"
+        return found
 
     @cached_property
     def results(self) -> set[Value]:
@@ -54,9 +68,19 @@ class Group:
 
     @cached_property
     def reduced_outputs(self) -> list[Output]:
-        """The outputs with an element for each result of a reduction."""
-        shape = self.space.shape
-        return [output for output in self.outputs if tensor_type(output[0]).shape != shape]
+        """The outputs with an element for each result of a reduction of the group's space."""
+        shape, apart = self.space.shape, {op.result for op in self.across}
+        return [
+            output
+            for output in self.outputs
+            if output[0] not in apart and tensor_type(output[0]).shape != shape
+        ]
+
+    @cached_property
+    def across_outputs(self) -> list[Output]:
+        """The outputs that are results of reductions across the rows."""
+        apart = {op.result for op in self.across}
+        return [output for output in self.outputs if output[0] in apart]
 
     @cached_property
     def work(self) -> int:

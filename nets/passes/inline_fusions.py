@@ -11,7 +11,7 @@ from nets.ops.emitter import tensor_type
 from nets.passes.access_maps import is_index_change
 from nets.passes.fusion_groups import Groups
 from nets.passes.group import is_reduced
-from nets.passes.iteration import Kind, Space, map_space, reduction_space
+from nets.passes.iteration import Kind, Space, common_space, map_space, reduction_space
 
 
 def inline_unfit_fusions(function: Function) -> None:
@@ -36,7 +36,8 @@ def has_loops(block: Block) -> bool:
             if not groups.fits(op, space, inside):
                 return False
             inside.update(op.results)
-    return all(_is_stored(value, space) for value in end.operands)
+    across = {op.result for op in ops if op.has(Trait.REDUCTION) and reduction_space(op) != space}
+    return all(value in across or _is_stored(value, space) for value in end.operands)
 
 
 def _is_move(op: Operation) -> bool:
@@ -46,17 +47,19 @@ def _is_move(op: Operation) -> bool:
 
 
 def _space(ops: list[Operation], yielded: tuple[Value, ...]) -> Space | None:
-    """The only space of the reductions, or that of the first result; None if there is none."""
+    """The common space of the reductions, or that of the first result; None if there is none."""
     if not yielded:
         return None
-    found = {reduction_space(op) for op in ops if op.has(Trait.REDUCTION)}
-    if not found:
-        return map_space(tensor_type(yielded[0]).static_shape)
-    is_along_columns = any("axis" in op.attributes for op in ops if op.has(Trait.REDUCTION))
-    space = found.pop()
-    if found or space is None or (space.kind is Kind.COLUMN and is_along_columns):
-        return None
-    return space
+    space: Space | None = None
+    for op in ops:
+        if op.has(Trait.REDUCTION):
+            found = reduction_space(op)
+            if found is None or (found.kind is Kind.COLUMN and "axis" in op.attributes):
+                return None
+            space = found if space is None else common_space(space, found)
+            if space is None:
+                return None
+    return space if space is not None else map_space(tensor_type(yielded[0]).static_shape)
 
 
 def _is_stored(value: Value, space: Space) -> bool:

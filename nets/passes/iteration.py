@@ -3,8 +3,9 @@
 A group without a reduction runs over one shape (MAP). A reduction splits the axes of its operand:
 the reduced ones are a trailing run (ROW: each row of the inner axes gives one element) or another
 single run (COLUMN: the rows of a batch are combined element by element). Axes of size 1 belong to
-either side without splitting a run. A reduction over several runs is two or more reductions, see
-``nets.passes.split_reductions``.
+either side without splitting a run. A ROW group may also hold reductions across all of its rows,
+which alone would be COLUMN groups (``crosses``). A reduction over several runs is two or more
+reductions, see ``nets.passes.split_reductions``.
 """
 
 from __future__ import annotations
@@ -50,11 +51,38 @@ class Space:
     def result_shape(self) -> tuple[int, ...]:
         return self.sizes(self.kept)
 
+    def long(self, axes: Axes) -> Axes:
+        """Those of the axes that are not of size 1."""
+        return tuple(axis for axis in axes if self.shape[axis] != 1)
+
     def sizes(self, axes: Axes) -> tuple[int, ...]:
         return tuple(self.shape[axis] for axis in axes)
 
     def count(self, axes: Axes) -> int:
         return math.prod(self.sizes(axes))
+
+
+MIN_ROWS, MIN_ROW_LENGTH = 32, 64
+"""From here on reductions of rows and across the rows share loops: two blocks of the tree across,
+and rows so long that the totals of their columns are worth storing after each."""
+
+
+def crosses(column: Space, row: Space) -> bool:
+    """Whether a COLUMN space adds up all the rows of a ROW space, element by element."""
+    if column.kind is not Kind.COLUMN or row.kind is not Kind.ROW or column.shape != row.shape:
+        return False
+    if row.count(row.outer) < MIN_ROWS or row.count(row.reduced) < MIN_ROW_LENGTH:
+        return False
+    return set(column.long(column.reduced)) == set(row.long(row.outer))
+
+
+def common_space(one: Space, other: Space) -> Space | None:
+    """The space of loops for both: the more special of the two, rows before columns across them."""
+    if one.kind is Kind.MAP or crosses(one, other):
+        return other
+    if one == other or other.kind is Kind.MAP or crosses(other, one):
+        return one
+    return None
 
 
 def map_space(shape: tuple[int, ...]) -> Space:

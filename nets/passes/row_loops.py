@@ -10,7 +10,8 @@ results ``loop.tree_combine`` puts together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from nets.ir.affine import Affine, linear
@@ -18,7 +19,14 @@ from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import BufferType, index
 from nets.ops.emitter import tensor_type
 from nets.ops.loop import ARG_COMBINERS, reduce_block, reduce_lanes
-from nets.ops.registry import OpDef
+from nets.passes.block_totals import BlockTotals
+from nets.passes.combiners import (
+    ROWS,
+    combine_by_halving,
+    combiner_of,
+    empty_result,
+    first_total,
+)
 from nets.passes.element_builder import ElementBuilder, Index
 from nets.passes.group import Group, arranged, is_reduced, positions_in, reduced_index
 from nets.passes.loop_nests import (
@@ -46,6 +54,9 @@ def lower_rows(s: ElementBuilder, group: Group) -> None:
     rows, length = space.count(space.outer), space.count(space.reduced)
     if rows == 0:
         return
+    if group.across:
+        _lower_row_blocks(s, group)
+        return
     if _are_short(group):
         emission = _Rows(s, group, splits_rows=False, is_private=True)
         with s.group():
@@ -68,6 +79,32 @@ def lower_rows(s: ElementBuilder, group: Group) -> None:
         loop_over(s, body, 0, rows)
 
 
+def _lower_row_blocks(s: ElementBuilder, group: Group) -> None:
+    """Loops over blocks of rows, and over the rows of each, which add to the totals of the block.
+
+    The blocks are those of the reduction tree across rows, so its bits are those of a COLUMN group.
+    """
+    rows, elements = group.space.count(group.space.outer), math.prod(group.space.shape)
+    is_big = elements * group.work >= PARALLEL_WORK
+    emission = _Rows(s, group, splits_rows=False, is_private=is_big)
+    with s.group():
+        across = BlockTotals(s, group)
+        with s.body(Block()) as blocks:
+            number = add_counter(blocks)
+            across.clear(number)
+            with s.body(Block()) as body:
+                emission.emit(partial(across.add, number))
+                s.yield_()
+            emission.outer.resolve(s, body, number * ROWS + add_counter(body))
+            loop_over(s, body, 0, block_length(s, number, ROWS, rows))
+            s.yield_()
+        if is_big:
+            parallel_over(s, blocks, -(-rows // ROWS))
+        else:
+            loop_over(s, blocks, 0, -(-rows // ROWS))
+        across.finish()
+
+
 def _are_short(group: Group) -> bool:
     """Whether all elements of a row fit one straight-line body, which then runs on many rows.
 
@@ -82,43 +119,11 @@ def _are_short(group: Group) -> bool:
     )
 
 
-def combiner_of(op: Operation) -> str:
-    """The combiner of a reduction."""
-    assert isinstance(op.definition, OpDef)
-    name: str = op.definition.rules["combine"]
-    return name
-
-
-def first_total(s: ElementBuilder, op: Operation, element: Value) -> Value:
-    """The element a reduction starts with, as its result if no other follows: no sum is −0."""
-    if combiner_of(op) == "add" and element.type.dtype.is_float:
-        return s.add(s.like(element, 0.0), element)
-    return element
-
-
-def from_identity(s: ElementBuilder, op: Operation, total: Value) -> Value:
-    """A total combined from elements alone, as if from the identity on: no sum is −0."""
-    if combiner_of(op) != "add" or not total.type.dtype.is_float:
-        return total
-    return s.add(empty_result(s, op), total)
-
-
-def combine_by_halving(s: ElementBuilder, op: Operation, elements: Sequence[Value]) -> Value:
-    """The total of a few elements, one per lane, in the order of ``loop.reduce``."""
-    live = list(elements)
-    while len(live) > 1:
-        half = 1 << ((len(live) - 1).bit_length() - 1)
-        pairs = zip(live, live[half:], strict=False)
-        merged = [s.binary(combiner_of(op), x, y) for x, y in pairs]
-        live = merged + live[len(merged) : half]
-    return from_identity(s, op, live[0])
-
-
-def empty_result(s: ElementBuilder, op: Operation) -> Value:
-    """What a reduction over no element gives."""
-    assert isinstance(op.definition, OpDef)
-    dtype = op.operands[0].type.dtype
-    return s.const(op.definition.rules["identity"](dtype), dtype)
+def block_length(s: ElementBuilder, number: Affine, size: int, length: int) -> int | Value:
+    """How many of ``length`` elements are in the block of that number, of ``size`` each."""
+    if length % size == 0:
+        return size
+    return s.binary("min", s.const(size, index), s.index(-(number * size) + length))
 
 
 class _Rows:
@@ -165,13 +170,14 @@ class _Rows:
         return -(-self.length // block)
 
     # Emission.
-    def emit(self) -> None:
+    def emit(self, add_across: Callable[[Extent, Index], None] | None = None) -> None:
+        """One row; ``add_across`` adds its elements to the totals across rows, in their phase."""
         if self.is_private:
             self._make_buffers()
         for phase in self.phases:
             self._compute_row_scalars(phase)
             if not phase.reductions:
-                self._emit_stores(phase.stores)
+                self._emit_stores(phase.stores, add_across if phase.across else None)
             elif self.length <= 1:
                 self._reduce_directly(phase)
             elif _are_short(self.group):
@@ -254,7 +260,7 @@ class _Rows:
         )
         with s.body(Block()) as body:
             number = add_counter(body)
-            hi = self._block_length(number, size)
+            hi = block_length(s, number, size, self.length)
             results = self._reduce_elements(reductions, stores, number * size, hi)
             for op, result in zip(reductions, results, strict=True):
                 s.store(result, self.memory[op], number)
@@ -266,13 +272,6 @@ class _Rows:
         for op in reductions:
             s.emit("tree_combine", self.memory[op], combiner=combiner_of(op))
             s.define(op.result, self.outer.index, s.load(self.memory[op], Affine()))
-
-    def _block_length(self, number: Affine, size: int) -> int | Value:
-        if self.length % size == 0:
-            return size
-        return self.s.binary(
-            "min", self.s.const(size, index), self.s.index(-(number * size) + self.length)
-        )
 
     def _reduce_directly(self, phase: Phase) -> None:
         """Rows of one element, or none."""
@@ -300,10 +299,19 @@ class _Rows:
             total = combine_by_halving(self.s, op, elements)
             self.s.define(op.result, self.outer.index, total)
 
-    def _emit_stores(self, stores: Sequence[Value]) -> None:
+    def _emit_stores(
+        self, stores: Sequence[Value], add_across: Callable[[Extent, Index], None] | None
+    ) -> None:
         inner = self._inner()
         work = self.group.work if self.splits_rows else 0
-        emit_nest(self.s, inner, work, lambda: self._store(stores, self._index(inner)))
+
+        def emit() -> None:
+            place = self._index(inner)
+            self._store(stores, place)
+            if add_across is not None:
+                add_across(inner, place)
+
+        emit_nest(self.s, inner, work, emit)
 
     def _store(self, stores: Sequence[Value], place: Index) -> None:
         scalars = [self.s.read(value, place) for value in stores]

@@ -16,7 +16,8 @@ from nets.passes.group import Group
 
 @dataclass
 class Phase:
-    """One pass over a row: the reductions it feeds and the full values it stores.
+    """One pass over a row: the reductions it feeds, the full values it stores, and the reductions
+    across rows whose totals it adds to.
 
     ``level`` reductions, one after another, have been done before.
     """
@@ -24,6 +25,7 @@ class Phase:
     level: int
     reductions: list[Operation] = field(default_factory=list)
     stores: list[Value] = field(default_factory=list)
+    across: list[Operation] = field(default_factory=list)
 
 
 def plan_rows(group: Group) -> list[Phase]:
@@ -42,8 +44,20 @@ def plan_rows(group: Group) -> list[Phase]:
     for level, value in outputs:
         phases[min(step for step in steps if step >= level)].stores.append(value)
     ordered = [phase for phase in phases.values() if phase.reductions or phase.stores]
+    if group.across:
+        _last_without_reductions(ordered, levels, group.across).across = list(group.across)
     _keep_costly_elements(group, ordered)
     return ordered
+
+
+def _last_without_reductions(
+    phases: list[Phase], levels: dict[Value, int], across: list[Operation]
+) -> Phase:
+    """The last phase if it feeds no reduction and comes late enough; else a new one after it."""
+    level = max(levels.get(op.operands[0], 0) for op in across)
+    if not phases or phases[-1].reductions or phases[-1].level < level:
+        phases.append(Phase(max(level, phases[-1].level + 1 if phases else 0)))
+    return phases[-1]
 
 
 def levels_of(group: Group) -> dict[Value, int]:
@@ -60,7 +74,8 @@ def _keep_costly_elements(group: Group, phases: list[Phase]) -> None:
     stored = {value for phase in phases for value in phase.stores}
     computed: dict[Value, int] = {}
     for number, phase in enumerate(phases):
-        pending = [*phase.stores, *(op.operands[0] for op in phase.reductions)]
+        read = (*phase.reductions, *phase.across)
+        pending = [*phase.stores, *(op.operands[0] for op in read)]
         seen: set[Value] = set()
         while pending:
             value = pending.pop()

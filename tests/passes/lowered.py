@@ -15,7 +15,7 @@ from nets.ir.types import DType, TensorType, f32
 from nets.ir.verifier import verify_function
 from nets.ops.emitter import GraphEmitter
 from nets.ops.registry import Array, lookup
-from nets.passes import column_loops, loop_nests, map_loops, row_loops
+from nets.passes import column_loops, iteration, loop_nests, map_loops, row_loops
 from nets.passes.manager import Options, find_pass
 
 
@@ -77,3 +77,9 @@ def parallelize_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (loop_nests, map_loops, row_loops, column_loops):
         monkeypatch.setattr(module, "PARALLEL_WORK", 1)
     monkeypatch.setattr(map_loops, "_chunk", lambda work: 16)
+
+
+def cross_short_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let few and short rows share their loops with the reductions across them."""
+    monkeypatch.setattr(iteration, "MIN_ROWS", 2)
+    monkeypatch.setattr(iteration, "MIN_ROW_LENGTH", 2)

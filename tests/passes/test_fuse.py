@@ -6,10 +6,12 @@ import pytest
 from nets.backend.numpy.interpreter import evaluate
 from nets.errors import IndexOutOfBoundsError
 from nets.ir.core import Function, Value
+from nets.ir.types import DType, f32, f64
 from nets.ops.emitter import GraphEmitter
 from nets.passes.fusion_groups import MAX_OPERATIONS
 from nets.passes.vjp import pull_back
 from tests.passes.lowered import Program, operations, run_passes, tensor
+from tests.property.compiled import Way
 from tests.property.programs import arguments, random_program
 from tests.property.results import assert_same
 
@@ -176,3 +178,32 @@ def test_the_step_of_a_parameter_follows_its_gradient() -> None:
     result, _ = fused(p.done(p.b.sub(v, first), p.b.sub(w, second)))
     names = [op.name for op in result.body]
     assert names == ["matmul", "subtract", "matmul", "subtract", "return"]
+
+
+def norm(b: GraphEmitter, x: Value, weight: Value) -> Value:
+    """x less its mean along the last axis, over its deviation, scaled."""
+    shape, last = x.type.shape, len(x.type.shape) - 1
+    kept = tuple(range(last))
+    mean = b.scale(b.sum(x, (last,)), 1 / shape[last])
+    centred = b.sub(x, b.broadcast(mean, shape, kept))
+    squares = b.sum(b.mul(centred, centred), (last,))
+    scale = b.broadcast(b.emit("sqrt", squares), shape, kept)
+    return b.mul(b.div(centred, scale), b.broadcast(weight, shape, (last,)))
+
+
+@pytest.mark.parametrize("shape", [(40, 64), (33, 67), (3, 11, 70)], ids=str)
+@pytest.mark.parametrize("dtype", [f32, f64], ids=str)
+def test_sums_of_rows_and_across_them_share_loops_and_keep_their_bits(
+    shape: tuple[int, ...], dtype: DType
+) -> None:
+    p = Program(*(tensor(*sizes, dtype=dtype) for sizes in (shape, shape[-1:], shape)))
+    x, weight, ct = p.arguments
+    y = norm(p.b, x, weight)
+    cts = {y: ct}
+    pull_back(p.b, list(p.function.body), cts, [x, weight])
+    function = p.done(y, cts[x], cts[weight])
+    assert len(operations(run_passes(function, "canonicalize", "fuse"), "fusion")) == 1
+    arrays = arguments(function, np.random.default_rng(0))
+    apart = Way("canonicalize").compile(function)(arrays)
+    for way in (Way(), Way(threads=2), Way(vector_bytes=64)):
+        assert_same(apart, way.compile(function)(arrays), way)

@@ -23,7 +23,7 @@ from nets.ir.printer import print_function
 from nets.ops.registry import Array
 from nets.passes.pipelines import OPTIMIZE
 from nets.passes.vjp import carries_cotangent, vjp
-from tests.passes.lowered import parallelize_everything
+from tests.passes.lowered import cross_short_rows, parallelize_everything
 from tests.property.compiled import Executable, Way
 from tests.property.programs import arguments, random_program, strided
 from tests.property.results import assert_native, assert_same
@@ -102,10 +102,12 @@ def _has_float_power(function: Function) -> bool:
 
 @contextmanager
 def sharing(everything: bool) -> Iterator[None]:
-    """Every loop worth sharing among threads, in small pieces, if ``everything`` is true."""
+    """Every loop worth sharing among threads, in small pieces, and rows of any number and length
+    with reductions across them, if ``everything`` is true."""
     with pytest.MonkeyPatch.context() as patch:
         if everything:
             parallelize_everything(patch)
+            cross_short_rows(patch)
         yield
 
 
