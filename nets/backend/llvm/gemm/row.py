@@ -14,8 +14,12 @@ from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import offset, scalar_name
 from nets.ir.types import DType
 
-STRIP: Final = 8
-"""Rows of B that are read side by side."""
+STRIP: Final = 6
+"""Rows of B that are read side by side: where they lie a page apart, they and C meet in one set of
+the L1 cache, which has 8 places."""
+
+_DISTANT_BYTES: Final = 24 << 20
+"""Matrices of this size come from main memory, for which the hardware asks too late."""
 
 _PANEL_BYTES: Final = 256
 """Columns of a panel, in bytes."""
@@ -43,6 +47,11 @@ class RowProduct:
     def panels(self) -> int:
         """A panel is a group of columns of one entry of the batch."""
         return self.batch * -(-self.n // self.panel_columns)
+
+    @property
+    def distant(self) -> bool:
+        """Whether B is worth asking for early; from a cache it would cost time."""
+        return self.batch * self.k * self.n * self.dtype.itemsize >= _DISTANT_BYTES
 
     @property
     def workspace_bytes(self) -> int:
@@ -100,7 +109,7 @@ class RowProduct:
         if depth % STRIP:
             pieces.append((whole, depth, depth % STRIP))
         for low, high, rows in pieces:
-            part = _Strip(self.dtype, self.lanes, rows, self.n)
+            part = _Strip(self.dtype, self.lanes, rows, self.n, self.distant)
             texts[part.symbol] = part.text()
             with nest.loop(low, high, rows) as s:
                 k = nest.add(p, s)
@@ -121,10 +130,12 @@ class _Strip:
     lanes: int
     rows: int
     row: int
+    distant: bool
 
     @property
     def symbol(self) -> str:
-        return f"nets_gemm_strip_{self.dtype}x{self.lanes}_{self.rows}_{self.row}"
+        shape = f"{self.rows}_{self.row}" + "_distant" * self.distant
+        return f"nets_gemm_strip_{self.dtype}x{self.lanes}_{shape}"
 
     def text(self) -> str:
         """``void (ptr a, ptr b, ptr c, i64 columns, i1 first)``."""
@@ -137,9 +148,17 @@ class _Strip:
         whole = nest.value(f"and i64 %columns, {-self.lanes}")
         with nest.loop(0, whole, self.lanes) as j:
             self._chain(nest, j, splats, f"<{self.lanes} x {scalar}>", f"v{self.lanes}")
+            if self.distant:
+                self._ask(nest, j)
         with nest.loop(whole, "%columns", 1) as j:
             self._chain(nest, j, factors, scalar, "")
         return nest.function(self.symbol, "ptr %a, ptr %b, ptr %c, i64 %columns, i1 %first")
+
+    def _ask(self, nest: Nest, j: Count) -> None:
+        """The strip after the next, into the L2 cache."""
+        for r in range(2 * STRIP, 2 * STRIP + self.rows):
+            at = offset(nest, "%b", nest.add(j, r * self.row), self.dtype)
+            nest.line(f"call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 2, i32 1)")
 
     def _chain(self, nest: Nest, j: Count, factors: list[str], type: str, lanes: str) -> None:
         size = self.dtype.itemsize
