@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK, Vectors, choose
-from nets.backend.llvm.gemm.dot import DotProduct
+from nets.backend.llvm.gemm.dot import DotProduct, most_rows
 from nets.backend.llvm.gemm.nest import Nest
 from nets.backend.llvm.gemm.product import Product
 from nets.backend.llvm.gemm.row import RowProduct
@@ -78,11 +78,13 @@ def plan(
         return _zeros(dtype, batch * m * n, parameters)
     lanes = target.vector_bytes // dtype.itemsize
     product: Product | RowProduct | DotProduct
-    if m > 1:
+    if transpose_y and m <= most_rows(target.vector_registers):
+        product = DotProduct(dtype, batch, m, n, k, transpose_x, lanes)
+    elif m == 1:
+        product = RowProduct(dtype, batch, n, k, lanes)
+    else:
         blocking = choose(dtype, m, n, k, transpose_x, transpose_y, target)
         product = Product(dtype, batch, m, n, k, transpose_x, transpose_y, blocking)
-    else:
-        product = (DotProduct if transpose_y else RowProduct)(dtype, batch, n, k, lanes)
     symbol = product.name + suffix
     texts = product.write(symbol, parameters)
     return GemmPlan(symbol, texts, product.workspace_bytes, product.panels)

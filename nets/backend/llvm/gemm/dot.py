@@ -1,14 +1,16 @@
-"""A matrix of rows times one vector: many dot products, each in k order.
+"""A few rows times the transpose of a matrix: many dot products, each in k order.
 
-Lanes are rows. Squares of ``lanes`` rows and ``lanes`` steps are transposed in registers, so that
-each step of k is one fused multiply-addition for all the rows; several squares are under way at a
-time, for a chain of additions alone would wait for its own latency.
+Lanes are rows of y. Squares of ``lanes`` rows and ``lanes`` steps are transposed in registers, so
+that each step of k is one fused multiply-addition for all of them and one row of x. For a single
+row of x, several squares are under way at a time, for a chain of additions alone would wait for
+its own latency. Packing, as larger products do, would cost as much as the arithmetic here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK
@@ -19,23 +21,37 @@ from nets.ir.types import DType
 GROUPS: Final = 2
 """Groups of rows under way at a time."""
 
-_SQUARES: Final = 2
-"""Squares of a group that are read together: a cache line of each row, where vectors are half."""
+_STEPS: Final = 16
+"""Steps of k that a single row of x meets together: a cache line or two of each row."""
+
+_AHEAD_BYTES: Final = 512
+"""How far ahead in each row memory is asked for: there are more rows than the hardware follows."""
+
+
+def most_rows(registers: int) -> int:
+    """Rows of x whose sums fit in registers next to the columns of a square."""
+    return 8 if registers >= 32 else 4
 
 
 @dataclass(frozen=True, slots=True)
 class DotProduct:
-    """``out[b, 0, j] = Σ_k x[b, k] · y[b, j, k]`` with all sizes positive."""
+    """``out[b, i, j] = Σ_k x[b, i, k] · y[b, j, k]`` with all sizes positive and few rows i.
+
+    x is m × k, or k × m with ``transpose_x``.
+    """
 
     dtype: DType
     batch: int
+    m: int
     n: int
     k: int
+    transpose_x: bool
     lanes: int
 
     @property
     def name(self) -> str:
-        return f"nets_gemm_{self.dtype}x{self.lanes}_dot_{self.batch}_{self.n}_{self.k}"
+        shape = f"{self.batch}_{self.m}_{self.n}_{self.k}_" + "nt"[self.transpose_x]
+        return f"nets_gemm_{self.dtype}x{self.lanes}_dot_{shape}"
 
     @property
     def panel_rows(self) -> int:
@@ -56,13 +72,15 @@ class DotProduct:
         nest, unit = Nest(), self.panel_rows
         texts: dict[str, str] = {}
         with nest.entries(self.batch, -(-self.n // unit)) as (entry, low, high):
-            x = offset(nest, "%x", nest.multiply(entry, self.k), self.dtype)
+            x = offset(nest, "%x", nest.multiply(entry, self.m * self.k), self.dtype)
             y = offset(nest, "%y", nest.multiply(entry, self.n * self.k), self.dtype)
-            out = offset(nest, "%out", nest.multiply(entry, self.n), self.dtype)
+            out = offset(nest, "%out", nest.multiply(entry, self.m * self.n), self.dtype)
             first, end = nest.multiply(low, unit), nest.multiply(high, unit)
             block = K_BLOCK[self.dtype]
             with nest.loop(0, self.k, block) as p:
-                operands = (offset(nest, x, p, self.dtype), offset(nest, y, p, self.dtype), out)
+                step = self.m if self.transpose_x else 1
+                first_x = offset(nest, x, nest.multiply(p, step), self.dtype)
+                operands = (first_x, offset(nest, y, p, self.dtype), out)
                 depth = nest.least(nest.subtract(self.k, p), block)
                 self._rows(nest, texts, operands, (first, end), p, depth)
         return {**texts, symbol: nest.function(symbol, parameters)}
@@ -85,7 +103,7 @@ class DotProduct:
         if self.n > whole:
             pieces.append((nest.most(span[0], whole), nest.least(span[1], self.n), 1))
         for low, high, groups in pieces:
-            part = _Rows(self.dtype, self.lanes, groups, self.k)
+            part = _Rows(self.dtype, self.lanes, groups, self.m, self.n, self.k, self.transpose_x)
             texts[part.symbol] = part.text()
             with nest.loop(low, high, groups * self.lanes) as j:
                 first = offset(nest, y, nest.multiply(j, self.k), self.dtype)
@@ -99,20 +117,30 @@ class DotProduct:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """``out[j] (+)= Σ_k x[k] · y[j, k]`` for ``groups`` · ``lanes`` rows, ``row`` elements apart.
+    """``out[i, j] (+)= Σ_k x[i, k] · y[j, k]`` for ``groups`` · ``lanes`` rows j.
 
-    With one group there may be fewer rows: the last one is then read again in the place of those
-    that are missing, whose sums are not stored.
+    Rows of y are ``depth`` elements apart, and those of x unless it lies by columns, which are
+    ``m`` apart; those of out are ``n`` apart. With one group there may be fewer rows: the last one
+    is then read again in the place of those that are missing, whose sums are not stored.
     """
 
     dtype: DType
     lanes: int
     groups: int
-    row: int
+    m: int
+    n: int
+    depth: int
+    transpose_x: bool
 
     @property
     def symbol(self) -> str:
-        return f"nets_gemm_dot_{self.dtype}x{self.lanes}_{self.groups}_{self.row}"
+        shape = f"{self.groups}_{self.m}_{self.n}_{self.depth}_" + "nt"[self.transpose_x]
+        return f"nets_gemm_dot_{self.dtype}x{self.lanes}_{shape}"
+
+    @property
+    def steps(self) -> int:
+        """Steps of k that are read together: one square, or several for a single row of x."""
+        return _STEPS if self.m == 1 else self.lanes
 
     @property
     def type(self) -> str:
@@ -120,17 +148,19 @@ class _Rows:
 
     def text(self) -> str:
         """``void (ptr x, ptr y, ptr out, i64 rows, i64 k, i1 add)``."""
-        nest, lanes = Nest(), self.lanes
-        sums = nest.value(f"alloca [{self.groups} x {self.type}], align 64")
-        for group in range(self.groups):
-            at = nest.offset(sums, group, self.type)
+        nest, count = Nest(), self.groups * self.m
+        sums = nest.value(f"alloca [{count} x {self.type}], align 64")
+        for number in range(count):
+            at = nest.offset(sums, number, self.type)
             nest.line(f"store {self.type} zeroinitializer, ptr {at}")
         rows = self._addresses(nest)
-        whole = nest.value(f"and i64 %k, {-_SQUARES * lanes}")
-        with nest.loop(0, whole, _SQUARES * lanes) as k, nest.loop(0, self.groups, 1) as g:
-            self._visit(nest, rows, sums, g, k, self._squares)
-        with nest.loop(whole, "%k", 1) as k, nest.loop(0, self.groups, 1) as g:
-            self._visit(nest, rows, sums, g, k, self._column)
+        # Blocks of k are multiples of the steps, so that only the last one has a tail.
+        whole, tail = nest.value(f"and i64 %k, {-self.steps}"), self.depth % self.steps
+        with nest.loop(0, whole, self.steps) as k, nest.loop(0, self.groups, 1) as g:
+            self._visit(nest, rows, sums, g, k, self.steps)
+        if tail:
+            with nest.loop(whole, "%k", tail) as k, nest.loop(0, self.groups, 1) as g:
+                self._visit(nest, rows, sums, g, k, tail)
         self._store(nest, sums)
         parameters = "ptr %x, ptr %y, ptr %out, i64 %rows, i64 %k, i1 %add"
         return nest.function(self.symbol, parameters)
@@ -138,9 +168,9 @@ class _Rows:
     def _addresses(self, nest: Nest) -> list[Count]:
         """Where each row of a group starts, in elements."""
         if self.groups > 1:
-            return [r * self.row for r in range(self.lanes)]
+            return [r * self.depth for r in range(self.lanes)]
         last = nest.subtract("%rows", 1)
-        return [nest.multiply(nest.least(r, last), self.row) for r in range(self.lanes)]
+        return [nest.multiply(nest.least(r, last), self.depth) for r in range(self.lanes)]
 
     def _visit(
         self,
@@ -149,45 +179,57 @@ class _Rows:
         sums: str,
         g: Count,
         k: Count,
-        columns: Callable[[Nest, list[str]], Iterator[str]],
+        steps: int,
     ) -> None:
-        """Adds some steps of k to the sums of group g."""
-        start = nest.add(nest.multiply(g, self.lanes * self.row), k)
+        """Adds so many steps from k on to the sums of group g."""
+        start = nest.add(nest.multiply(g, self.lanes * self.depth), k)
         first = offset(nest, "%y", start, self.dtype)
         addresses = [offset(nest, first, row, self.dtype) for row in rows]
-        at = nest.offset(sums, g, self.type)
-        total = nest.value(f"load {self.type}, ptr {at}")
-        x = offset(nest, "%x", k, self.dtype)
-        for step, column in enumerate(columns(nest, addresses)):
-            factor = self._factor(nest, offset(nest, x, step, self.dtype))
-            total = nest.value(
-                f"call {self.type} @llvm.fma.v{self.lanes}{self.dtype}({self.type} {factor}, "
-                f"{self.type} {column}, {self.type} {total})"
-            )
-        nest.line(f"store {self.type} {total}, ptr {at}")
+        held = nest.offset(sums, nest.multiply(g, self.m), self.type)
+        places = [nest.offset(held, i, self.type) for i in range(self.m)]
+        totals = [nest.value(f"load {self.type}, ptr {place}") for place in places]
+        for step, column in enumerate(self._columns(nest, addresses, steps)):
+            for i, total in enumerate(totals):
+                factor = self._factor(nest, nest.add(k, step), i)
+                totals[i] = nest.value(
+                    f"call {self.type} @llvm.fma.v{self.lanes}{self.dtype}({self.type} {factor}, "
+                    f"{self.type} {column}, {self.type} {total})"
+                )
+        for place, total in zip(places, totals, strict=True):
+            nest.line(f"store {self.type} {total}, ptr {place}")
 
-    def _factor(self, nest: Nest, pointer: str) -> str:
+    def _factor(self, nest: Nest, k: Count, i: int) -> str:
+        """x[i, k] in every lane."""
         scalar = scalar_name(self.dtype)
+        at = nest.multiply(k, self.m if self.transpose_x else 1)
+        pointer = offset(nest, "%x", at, self.dtype)
+        pointer = offset(nest, pointer, i if self.transpose_x else i * self.depth, self.dtype)
         x = nest.value(f"load {scalar}, ptr {pointer}, align {self.dtype.itemsize}")
         return nest.splat(x, scalar, self.lanes)
 
-    def _squares(self, nest: Nest, addresses: list[str]) -> Iterator[str]:
-        """The columns of the squares that start at these addresses."""
-        size = self.dtype.itemsize
-        for square in range(_SQUARES):
-            loaded = []
-            for address in addresses:
-                at = offset(nest, address, square * self.lanes, self.dtype)
-                loaded.append(nest.value(f"load {self.type}, ptr {at}, align {size}"))
-            yield from transposed(nest, loaded, self.dtype)
+    def _columns(self, nest: Nest, addresses: list[str], steps: int) -> Iterator[str]:
+        """The first columns of what starts at these addresses, square by square."""
+        for address in addresses:
+            later = nest.offset(address, _AHEAD_BYTES, "i8")
+            nest.line(f"call void @llvm.prefetch.p0(ptr {later}, i32 0, i32 2, i32 1)")
+        for start in range(0, steps, self.lanes):
+            count = min(self.lanes, steps - start)
+            loaded = [
+                self._load(nest, offset(nest, address, start, self.dtype), count)
+                for address in addresses
+            ]
+            yield from transposed(nest, loaded, self.dtype)[:count]
 
-    def _column(self, nest: Nest, addresses: list[str]) -> Iterator[str]:
-        """The elements at these addresses."""
-        scalar, column = scalar_name(self.dtype), "poison"
-        for lane, address in enumerate(addresses):
-            y = nest.value(f"load {scalar}, ptr {address}, align {self.dtype.itemsize}")
-            column = nest.value(f"insertelement {self.type} {column}, {scalar} {y}, i64 {lane}")
-        yield column
+    def _load(self, nest: Nest, pointer: str, count: int) -> str:
+        """A vector of which so many elements are there."""
+        size = self.dtype.itemsize
+        if count == self.lanes:
+            return nest.value(f"load {self.type}, ptr {pointer}, align {size}")
+        bits = ", ".join(f"i1 {int(lane < count)}" for lane in range(self.lanes))
+        return nest.value(
+            f"call {self.type} @llvm.masked.load.v{self.lanes}{self.dtype}.p0(ptr {pointer}, "
+            f"i32 {size}, <{self.lanes} x i1> <{bits}>, {self.type} zeroinitializer)"
+        )
 
     def _store(self, nest: Nest, sums: str) -> None:
         """The sums of the rows that are there, added to what is there before on ``add``."""
@@ -195,10 +237,10 @@ class _Rows:
         suffix = f"v{lanes}{self.dtype}.p0"
         numbers = ", ".join(f"i64 {lane}" for lane in range(lanes))
         counts = nest.splat("%rows", "i64", lanes)
-        for g in range(self.groups):
-            held = nest.offset(sums, g, type)
+        for g, i in product(range(self.groups), range(self.m)):
+            held = nest.offset(sums, g * self.m + i, type)
             total = nest.value(f"load {type}, ptr {held}")
-            at = offset(nest, "%out", g * lanes, self.dtype)
+            at = offset(nest, "%out", i * self.n + g * lanes, self.dtype)
             mask = "splat (i1 true)"
             if self.groups == 1:
                 mask = nest.value(f"icmp ult <{lanes} x i64> <{numbers}>, {counts}")
