@@ -1,5 +1,6 @@
 """Matrix products: the one order of their sums, under every tile, CPU, split and layout."""
 
+import re
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from nets.backend.llvm import gemm
-from nets.backend.llvm.target import Target
+from nets.backend.llvm.gemm import blocking, row
+from nets.backend.llvm.target import Target, assembly
 from nets.errors import CompileError
 from nets.ir.types import DType, f32, f64, i32
 from nets.ops.registry import Array
@@ -38,6 +40,16 @@ SHAPES: list[Shape] = [
     (1, 40, 1100, 3),
     (1, 300, 20, 30),
     (1, 33, 260, 512),
+    (2, 3, 37, 41),
+]
+
+# What makes a product of any size take each of the ways that are chosen by size.
+NEVER = 1 << 60
+WAYS: list[dict[str, int]] = [
+    {"_PACK_B_FROM": 0, "_PACK_A_FROM_COLUMNS": 1, "_PAGE": 1},
+    {"_PACK_B_FROM": 0, "_PACK_A_FROM_COLUMNS": NEVER, "_A_BLOCK_BYTES": 1, "_B_BLOCK_COLUMNS": 1},
+    {"_PACK_B_FROM": NEVER, "_DISTANT_BYTES": 0, "_A_BLOCK_BYTES": 1, "_B_BLOCK_COLUMNS": 1},
+    {"_PACK_B_FROM": NEVER, "_DISTANT_BYTES": NEVER, "_PACK_A_FROM_COLUMNS": 1, "_PAGE": 1},
 ]
 
 
@@ -98,7 +110,10 @@ def test_every_layout_cpu_and_split_gives_the_same_bits(shape: Shape, dtype: DTy
     tolerance = 1e-4 if dtype == f32 else 1e-12
     product = x.astype(np.float64) @ y.astype(np.float64)
     np.testing.assert_allclose(expected, product, tolerance, tolerance * np.sqrt(shape[3]))
-    layouts = [(True, False, AVX512), (False, True, AVX2), (True, True, NEON)]
+    layouts = [
+        *((True, False, AVX512), (False, True, AVX512)),
+        *((False, True, AVX2), (True, True, AVX2), (True, True, NEON)),
+    ]
     for transpose_x, transpose_y, target in layouts:
         xs = np.ascontiguousarray(x.swapaxes(1, 2)) if transpose_x else x
         ys = np.ascontiguousarray(y.swapaxes(1, 2)) if transpose_y else y
@@ -111,26 +126,79 @@ def test_every_layout_cpu_and_split_gives_the_same_bits(shape: Shape, dtype: DTy
         assert out.tobytes() == expected.tobytes(), (transpose_x, transpose_y, target)
 
 
+def check_between_guards(
+    shape: Shape, dtype: DType, transpose_x: bool, transpose_y: bool, plan: gemm.GemmPlan
+) -> None:
+    """Equal to the plain product of the same operands, and nothing outside the buffers touched."""
+    x, y = operands(shape, dtype, transpose_x, transpose_y)
+    plain = kernel(shape, dtype, False, False, AVX2)
+    xs = np.ascontiguousarray(x.swapaxes(1, 2)) if transpose_x else x
+    ys = np.ascontiguousarray(y.swapaxes(1, 2)) if transpose_y else y
+    expected = plain(xs, ys, empty(shape, dtype))
+    product_of = GemmKernel(plan)
+    for at_end in (False, True):
+        buffers = [Guarded(array, at_end=at_end).read_only() for array in (x, y)]
+        out = Guarded(empty(shape, dtype), at_end=at_end)
+        guarded = Guarded(np.zeros(plan.workspace_bytes, np.uint8), at_end=at_end)
+        product_of.workspace = guarded.address
+        product_of.run(*(buffer.address for buffer in buffers), out.address, 0, plan.panels)
+        np.testing.assert_array_equal(out.array, expected)
+
+
 @pytest.mark.parametrize("dtype", [f32, f64])
+@pytest.mark.parametrize("target", [AVX2, AVX512])
 @pytest.mark.parametrize(
     ("transpose_x", "transpose_y"), [(False, False), (False, True), (True, False)]
 )
 def test_nothing_outside_the_buffers_is_touched(
-    transpose_x: bool, transpose_y: bool, dtype: DType
+    transpose_x: bool, transpose_y: bool, target: Vectors, dtype: DType
 ) -> None:
-    for shape in ((1, 7, 19, 5), (2, 1, 21, 801), (1, 37, 1, 50), (1, 40, 270, 300)):
-        x, y = operands(shape, dtype, transpose_x, transpose_y)
-        product_of = kernel(shape, dtype, transpose_x, transpose_y, AVX2)
-        expected = product_of(x, y, empty(shape, dtype))
-        for at_end in (False, True):
-            buffers = [Guarded(array, at_end=at_end) for array in (x, y)]
-            out = Guarded(empty(shape, dtype), at_end=at_end)
-            workspace = np.zeros(product_of.plan.workspace_bytes, np.uint8)
-            guarded = Guarded(workspace, at_end=at_end)
-            product_of.workspace = guarded.address
-            addresses = (buffer.read_only().address for buffer in buffers)
-            product_of.run(*addresses, out.address, 0, product_of.plan.panels)
-            np.testing.assert_array_equal(out.array, expected)
+    for shape in (
+        (1, 7, 19, 5),
+        (2, 1, 21, 801),
+        (1, 37, 1, 50),
+        (2, 3, 37, 41),
+        (1, 40, 270, 300),
+    ):
+        plan = gemm.plan(dtype, *shape, transpose_x, transpose_y, target)
+        check_between_guards(shape, dtype, transpose_x, transpose_y, plan)
+
+
+@pytest.mark.parametrize("dtype", [f32, f64])
+@pytest.mark.parametrize("target", [AVX2, AVX512])
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_blocking_gives_the_same_bits(
+    way: dict[str, int], target: Vectors, dtype: DType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in way.items():
+        monkeypatch.setattr(blocking, name, value)
+    shape = (1, 27, 133, gemm.K_BLOCK[dtype] + 3)
+    for transpose_x, transpose_y in ((False, False), (True, False), (False, True)):
+        plan = gemm.plan.__wrapped__(dtype, *shape, transpose_x, transpose_y, target)
+        check_between_guards(shape, dtype, transpose_x, transpose_y, plan)
+
+
+@pytest.mark.parametrize("dtype", [f32, f64])
+def test_rows_from_far_away_have_the_same_bits(
+    dtype: DType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row, "_DISTANT_BYTES", 0)
+    shape = (2, 1, 75, gemm.K_BLOCK[dtype] + 31)
+    plan = gemm.plan.__wrapped__(dtype, *shape, False, False, AVX512)
+    assert "llvm.prefetch" in plan.text
+    check_between_guards(shape, dtype, False, False, plan)
+
+
+@pytest.mark.parametrize("cpu", ["x86-64-v3", "x86-64-v4"])
+def test_sums_stay_in_registers(cpu: str) -> None:
+    """LLVM's scheduler moves loads up, and where they crowd out sums, a tile takes five times as
+    long: the main loop of no kernel may use vectors on the stack."""
+    target = Target.of(cpu)
+    for shape in ((600, 600, 512), (64, 64, 64), (8, 1024, 1024), (2, 1024, 1024), (40, 10, 50)):
+        for transpose_x in (False, True):
+            plan = gemm.plan(f32, 1, *shape, transpose_x, False, target)
+            code = assembly(plan.text.replace("define internal", "define"), target)
+            assert not re.search(r"vmov.*%[xyz]mm.*\(%rsp\)", code), shape
 
 
 @pytest.mark.parametrize("dtype", [f32, f64])

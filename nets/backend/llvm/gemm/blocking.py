@@ -19,18 +19,25 @@ _A_BLOCK_BYTES: Final = 256 << 10
 """A block of A that stays in the L2 cache while it meets the panels of B."""
 
 _B_BLOCK_COLUMNS: Final = 1024
-_PACK_B_FROM_ROWS: Final = 32
-_PACK_B_FROM_BYTES: Final = 16 << 10
-"""B is packed where enough rows use it and it is more than L1 holds next to A."""
+_PACK_B_FROM: Final = 4096
+"""B is packed where C is this many times as large as a row of its widest panel: packing must be
+repaid by enough tiles, and narrow panels with long rows are slow to read where they are."""
+
+_DISTANT_BYTES: Final = 2 << 20
+"""A matrix of this size is not in the L2 cache when its turn comes."""
 
 _PACK_A_FROM_COLUMNS: Final = 256
 _PAGE: Final = 4096
 """Rows this far apart meet in the same sets of the L1 cache; copies do not."""
 
 _MOST_ROWS: Final = 8
-"""Each row of A takes a pointer, and there are 16 registers for those."""
+_MOST_ROWS_AHEAD: Final = 6
+"""Each row of A takes a pointer, and there are 16 registers for those and for requests of C."""
 
 _FMA_LATENCY: Final = 4
+_B_LOAD: Final = 0.1
+"""What a vector of B costs beyond its turn, in cycles: it comes from the L2 cache."""
+
 _TILE_OVERHEAD: Final = 0.35
 """What a tile costs beyond its arithmetic, in cycles per step: calls, and C in and out."""
 
@@ -56,6 +63,8 @@ class Blocking:
     block_columns: int
     pack_a: bool
     pack_b: bool
+    ahead: bool
+    """Whether the kernels ask for memory early: for C where B is packed, else for B."""
 
     @property
     def columns(self) -> int:
@@ -74,16 +83,21 @@ def choose(
     """The blocking of an m × k by k × n product, all three positive."""
     size = dtype.itemsize
     lanes = target.vector_bytes // size
-    rows, vectors = _tile(m, n, lanes, target.vector_registers)
     depth = min(k, K_BLOCK[dtype])
-    columns = vectors * lanes
+    many_registers = target.vector_registers >= 32
+    panel_bytes = target.vector_bytes * (4 if many_registers else 2)
     # Only packing can turn rows of y into vectors along n.
-    pack_b = transpose_y or (m >= _PACK_B_FROM_ROWS and n * depth * size > _PACK_B_FROM_BYTES)
+    pack_b = transpose_y or m * n * size >= _PACK_B_FROM * panel_bytes
+    # Small tiles have no time for requests.
+    ahead = many_registers if pack_b else k * n * size >= _DISTANT_BYTES
+    most_rows = _MOST_ROWS_AHEAD if pack_b and ahead and not transpose_x else _MOST_ROWS
+    rows, vectors = _tile(m, n, lanes, target.vector_registers, most_rows)
+    columns = vectors * lanes
     scattered = depth >= _PACK_A_FROM_COLUMNS if transpose_x else k * size % _PAGE == 0
     pack_a = n >= _PACK_A_FROM_COLUMNS and scattered
     block_rows = _even(m, _A_BLOCK_BYTES // (depth * size), rows)
     block_columns = _even(n, _B_BLOCK_COLUMNS, columns)
-    return Blocking(lanes, rows, vectors, block_rows, block_columns, pack_a, pack_b)
+    return Blocking(lanes, rows, vectors, block_rows, block_columns, pack_a, pack_b, ahead)
 
 
 def _even(size: int, limit: int, unit: int) -> int:
@@ -92,13 +106,13 @@ def _even(size: int, limit: int, unit: int) -> int:
     return -(-size // (blocks * unit)) * unit
 
 
-def _tile(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
+def _tile(m: int, n: int, lanes: int, registers: int, most_rows: int) -> tuple[int, int]:
     """Rows and vectors of the tile with the lowest estimated time for the whole product."""
     budget = registers if registers <= 16 else registers - 2
     candidates = [
         (rows, vectors)
-        for vectors in range(1, 5)
-        for rows in range(1, _MOST_ROWS + 1)
+        for vectors in range(1, 9)
+        for rows in range(1, most_rows + 1)
         if rows * vectors + vectors + 1 <= budget
     ]
     return min(candidates, key=lambda tile: (_time(m, n, lanes, *tile), -tile[0] * tile[1]))
@@ -121,4 +135,4 @@ def _step(rows: int, vectors: int) -> float:
     tile = rows * vectors
     if not tile:
         return 0.0
-    return max(tile / 2, (rows + vectors) / 2, _FMA_LATENCY) + _TILE_OVERHEAD
+    return max(tile / 2, (rows + vectors) / 2, _FMA_LATENCY) + _TILE_OVERHEAD + _B_LOAD * vectors

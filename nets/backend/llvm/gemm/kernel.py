@@ -16,6 +16,12 @@ from nets.ir.types import DType
 UNROLL: Final = 2
 """Steps of k per round of the main loop."""
 
+_LINE: Final = 64
+"""Bytes of a cache line."""
+
+_REACH: Final = 32
+"""Steps of k between asking for a row of B and using it: more than main memory takes."""
+
 _PARAMETERS: Final = (
     "ptr %a, i64 %a_stride, ptr %b, i64 %b_stride, ptr %c, i64 %c_stride, i64 %k, i1 %add"
 )
@@ -30,7 +36,8 @@ class Kernel:
     one after the other, aligned, padded to whole vectors. ``columns`` may end inside the last
     vector; then C is masked there, and B too unless it is packed. ``adds`` says that the kernel
     can also add to C, as a later k-block does. With ``even``, k is a multiple of `UNROLL` in every
-    call.
+    call. With ``ahead``, the kernel asks early for what it will need from beyond the L2 cache: its
+    tile of C, or the rows of B where they are not packed.
     """
 
     dtype: DType
@@ -41,6 +48,7 @@ class Kernel:
     packed: bool
     adds: bool
     even: bool
+    ahead: bool
 
     @property
     def vectors(self) -> int:
@@ -49,6 +57,7 @@ class Kernel:
     @property
     def symbol(self) -> str:
         flags = "nt"[not self.a_by_rows] + "p" * self.packed + "a" * self.adds + "e" * self.even
+        flags += "q" * self.ahead
         return f"nets_gemm_{self.dtype}x{self.lanes}_{self.rows}x{self.columns}_{flags}"
 
     def text(self) -> str:
@@ -117,10 +126,12 @@ class _Writer:
         return "\n".join([*self.lines, "}", ""])
 
     def _c_rows(self) -> None:
-        """The addresses of the rows of C, asked for early."""
+        """The addresses of the rows of C."""
         self.lines.append("  %c0 = getelementptr i8, ptr %c, i64 0")
         for r in range(1, self.k.rows):
             self.lines.append(f"  %c{r} = getelementptr i8, ptr %c{r - 1}, i64 %c_stride")
+        if self.k.ahead and self.k.packed:
+            return
         for r in range(self.k.rows):
             self.lines.append(f"  call void @llvm.prefetch.p0(ptr %c{r}, i32 1, i32 3, i32 1)")
 
@@ -134,10 +145,44 @@ class _Writer:
             ]
             before = f"%below{r}"
 
+    def _ask_for_c(self) -> None:
+        """One line of the tile of C in each of the last rounds, so that all are there at the end.
+
+        Products with packed operands are those whose C is far away.
+        """
+        lines = -(-self.k.columns * self.size // _LINE)
+        shift = (lines - 1).bit_length()
+        self.lines += [
+            f"  %line = call i64 @llvm.umin.i64(i64 %main_i, i64 {(self.k.rows << shift) - 1})",
+            f"  %line_row = lshr i64 %line, {shift}",
+            f"  %line_column = and i64 %line, {(1 << shift) - 1}",
+            "  %line_down = mul i64 %line_row, %c_stride",
+            f"  %line_right = mul i64 %line_column, {_LINE}",
+            "  %line_start = getelementptr i8, ptr %c, i64 %line_down",
+            "  %line_at = getelementptr i8, ptr %line_start, i64 %line_right",
+            "  call void @llvm.prefetch.p0(ptr %line_at, i32 1, i32 3, i32 1)",
+        ]
+
+    def _ask_for_b(self) -> None:
+        """The rows of B that come later, into the L2 cache.
+
+        They lie too far apart for the hardware to guess, and often too regularly for L1.
+        """
+        for step in range(UNROLL):
+            self.lines.append(f"  %later{step} = getelementptr i8, ptr %main_b_{step}, i64 %reach")
+            for column in range(0, self.k.columns * self.size, _LINE):
+                at = f"%later{step}_{column}"
+                self.lines += [
+                    f"  {at} = getelementptr i8, ptr %later{step}, i64 {column}",
+                    f"  call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 2, i32 1)",
+                ]
+
     def _cursors(self) -> list[_Cursor]:
         """The pointers that walk along k."""
         packed = self.k.vectors * self.k.lanes * self.size
-        b = _Cursor("b", "%b", str(packed) if self.k.packed else "%b_stride")
+        reach = [f"  %reach = mul i64 %b_stride, {_REACH}"]
+        asks = self.k.ahead and not self.k.packed
+        b = _Cursor("b", "%b", str(packed) if self.k.packed else "%b_stride", tuple(reach * asks))
         if not self.k.a_by_rows:
             return [_Cursor("a0", "%a", "%a_stride"), b]
         walkers = [_Cursor("a0", "%a", str(self.size))]
@@ -187,6 +232,9 @@ class _Writer:
         for step in range(unroll):
             word = f"{name}_n" if step == unroll - 1 else f"{name}_s{step}_"
             current = self._step(name, step, word, current)
+        # At the end of a round, for requests before its loads confuse LLVM's scheduler.
+        if name == "main" and self.k.ahead:
+            (self._ask_for_c if self.k.packed else self._ask_for_b)()
         out += [
             f"  %{name}_in = sub i64 %{name}_i, 1",
             f"  %{name}_more = icmp ne i64 %{name}_in, 0",

@@ -7,6 +7,7 @@ module share. Packed panels live in the workspace; nothing outside the block is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.ir.types import DType
@@ -94,6 +95,10 @@ class PackRows:
         return nest.function(self.symbol, "ptr %from, ptr %to, i64 %rows, i64 %k")
 
 
+_ROWS: Final = 8
+"""Rows that are cut together, so that both sides of the copy are runs of several cache lines."""
+
+
 @dataclass(frozen=True, slots=True)
 class PackColumns:
     """Cuts rows, ``row`` elements apart, into panels of ``width`` columns, one row after the other.
@@ -117,23 +122,28 @@ class PackColumns:
         """``void (ptr from, ptr to, i64 panels, i64 k)``."""
         nest, size, width = Nest(), self.dtype.itemsize, self.width
         scalar = scalar_name(self.dtype)
-        with nest.loop(0, "%k", 1) as k:
-            source = offset(nest, "%from", nest.multiply(k, self.row), self.dtype)
-            target = offset(nest, "%to", nest.multiply(k, self.pitch), self.dtype)
-            with nest.loop(0, "%panels", 1) as panel:
-                read = offset(nest, source, nest.multiply(panel, width), self.dtype)
-                write = offset(nest, target, nest.multiply(panel, self.stride), self.dtype)
-                type = f"<{width} x {scalar}>"
+        type = f"<{width} x {scalar}>"
+        with nest.loop(0, "%k", _ROWS) as low, nest.loop(0, "%panels", 1) as panel:
+            source = offset(nest, "%from", nest.multiply(panel, width), self.dtype)
+            target = offset(nest, "%to", nest.multiply(panel, self.stride), self.dtype)
+            with nest.loop(low, nest.least(nest.add(low, _ROWS), "%k"), 1) as k:
+                read = offset(nest, source, nest.multiply(k, self.row), self.dtype)
+                write = offset(nest, target, nest.multiply(k, self.pitch), self.dtype)
                 value = nest.value(f"load {type}, ptr {read}, align {size}")
+                padded = type
                 if self.pitch > width:
                     lanes = ", ".join(f"i32 {min(i, width)}" for i in range(self.pitch))
                     value = nest.value(
                         f"shufflevector {type} {value}, {type} zeroinitializer, "
                         f"<{self.pitch} x i32> <{lanes}>"
                     )
-                    type = f"<{self.pitch} x {scalar}>"
-                nest.line(f"store {type} {value}, ptr {write}, align {size}")
+                    padded = f"<{self.pitch} x {scalar}>"
+                nest.line(f"store {padded} {value}, ptr {write}, align {size}")
         return nest.function(self.symbol, "ptr %from, ptr %to, i64 %panels, i64 %k")
+
+
+_AHEAD_BYTES: Final = 256
+"""How far ahead in each row that is transposed memory is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +197,8 @@ class PackTransposed:
         for i in range(lanes):
             read = offset(nest, source, i * self.row, self.dtype)
             rows.append(nest.value(f"load {type}, ptr {read}, align {size}"))
+            later = nest.offset(read, _AHEAD_BYTES, "i8")
+            nest.line(f"call void @llvm.prefetch.p0(ptr {later}, i32 0, i32 2, i32 1)")
         target = offset(nest, "%to", nest.multiply(k, self.pitch), self.dtype)
         for i, value in enumerate(transposed(nest, rows, self.dtype)):
             write = offset(nest, target, i * self.pitch, self.dtype)

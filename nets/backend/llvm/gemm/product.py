@@ -167,6 +167,7 @@ class Product:
             packed=self.blocking.pack_b,
             adds=self.k > K_BLOCK[self.dtype],
             even=self.k % UNROLL == 0,
+            ahead=self.blocking.ahead,
         )
 
     @property
