@@ -18,6 +18,7 @@ class Kernel:
         inputs: list[_Form],
         outputs: list[_Form],
         keep: object,
+        in_place: tuple[tuple[int, int], ...],
     ) -> None: ...
     def run(self, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | int | None: ...
 
@@ -28,12 +29,14 @@ class Plan:
         failure: Callable[[int], Exception],
         arguments: tuple[Any, ...],
         weak: tuple[bool, ...],
+        donated: tuple[bool, ...],
         captures: tuple[Any, ...],
+        gradients: tuple[bool, ...],
+        cleared: tuple[Any, ...],
         guards: tuple[tuple[Any, ...], ...],
         results: tuple[Any, ...],
         orders: tuple[tuple[int, ...], ...],
         types: tuple[Any, ...],
-        write: Callable[[list[npt.NDArray[Any]]], object] | None,
         detached: bool,
     ) -> None: ...
 
@@ -48,5 +51,6 @@ def configure(
     function_class: type,
     scopes: tuple[object, str],
     modes: tuple[object, str],
+    gone: object,
     /,
 ) -> None: ...

@@ -68,6 +68,10 @@ class MutatedArgumentError(TraceError, ValueError):
     """A traced function changed one of its arguments in place."""
 
 
+class DonatedError(NetsError, RuntimeError):
+    """A tensor was used after a call had taken its elements over (``donate_argnums``)."""
+
+
 class ArgumentError(TraceError, TypeError):
     """The arguments of a call do not have the structure that was promised or needed."""
 

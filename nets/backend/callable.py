@@ -87,13 +87,17 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """How to call native code: types of inputs and outputs, workspace, checks, threads."""
+    """How to call native code: types of inputs and outputs, workspace, checks, threads.
+
+    ``in_place``: pairs of an output and the input whose buffer it is stored to.
+    """
 
     inputs: tuple[TensorType, ...]
     outputs: tuple[TensorType, ...]
     workspace_bytes: int
     threads: int
     checks: tuple[Check, ...]
+    in_place: tuple[tuple[int, int], ...] = ()
 
 
 def load_object(code: bytes, symbol: str) -> tuple[Any, Any]:
@@ -128,7 +132,9 @@ class NativeFunction:
         self._forms = [(t.static_shape, t.dtype.numpy) for t in signature.inputs]
         self._results = [(t.static_shape, t.dtype.numpy) for t in signature.outputs]
         self._checks = {check.code: check for check in signature.checks}
-        self._pointers = self._ffi.typeof(f"void *[{len(self._forms) + len(self._results)}]")
+        self._in_place = dict(signature.in_place)
+        count = len(self._forms) + len(self._results) - len(self._in_place)
+        self._pointers = self._ffi.typeof(f"void *[{count}]")
         self._arenas: list[Any] = []
         """Workspaces that no call is using."""
         self.kernel = self._kernel()
@@ -148,8 +154,12 @@ class NativeFunction:
                 raise self.failure(found)
         inputs = self._readable(arrays)
         outputs = [np.empty(shape, dtype) for shape, dtype in self._results]
+        for output, source in self._in_place.items():
+            outputs[output][...] = inputs[source]
+            inputs[source] = outputs[output]
+        fresh = [array for i, array in enumerate(outputs) if i not in self._in_place]
         # The views keep their arrays alive until the call is over.
-        views = [self._ffi.from_buffer(array) for array in (*inputs, *outputs)]
+        views = [self._ffi.from_buffer(array) for array in (*inputs, *fresh)]
         arena = self._take_arena()
         buffers = self._ffi.new(self._pointers, views)
         status = self._lib.nets_call(self._entry, buffers, arena, self._pool)
@@ -175,6 +185,7 @@ class NativeFunction:
             self._forms,
             self._results,
             (self._handle, self._pool),
+            self._signature.in_place,
         )
 
     def _readable(self, arrays: Sequence[Array]) -> list[Array]:

@@ -114,6 +114,14 @@ class Binding:
         taken = {key for key, _ in call.static}
         return [self.root(i) for i in range(count) if i not in taken]
 
+    def is_donated(self, call: Call, name_or_number: int | str) -> bool:
+        """Whether a dynamic argument of a call is donated: a keyword, or one of ``call.args``."""
+        if not self.donated or isinstance(name_or_number, str):
+            return name_or_number in self.donated
+        static = {key for key, _ in call.static}
+        count = len(call.args) + len(static)
+        return [i for i in range(count) if i not in static][name_or_number] in self.donated
+
     def root(self, position: int) -> str:
         """The name of the parameter at a position; ``args_0`` for the first beyond them."""
         if position < len(self.positional):

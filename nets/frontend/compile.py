@@ -259,6 +259,7 @@ class Compilation:
             manifest["workspace_bytes"],
             self.threads,
             tuple(Check(*check) for check in manifest["checks"]),
+            self.function.attributes.get("in_place", ()),
         )
         return NativeFunction(code, ENTRY, signature)
 

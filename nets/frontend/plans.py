@@ -9,7 +9,6 @@ takes the Python road; the results are the same.
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +18,7 @@ from nets.backend.callable import NativeFunction
 from nets.frontend import scope, variable
 from nets.frontend.cost import cost
 from nets.frontend.pytree import LEAF, TreeDef
-from nets.frontend.state import write_back
+from nets.frontend.state import GradientPlace
 from nets.frontend.tensor import Tensor
 from nets.ir.core import Function
 
@@ -96,6 +95,7 @@ def _configure() -> bool:
             Planned,
             (scope._stack, "innermost"),
             (variable._mode, "records"),
+            scope.CONSUMED,
         )
     except TypeError:
         return False
@@ -121,17 +121,15 @@ def forget(plans: list[Plan], old: Plan | None) -> None:
 def plan_of(ready: Specialisation, arguments: tuple[Any, ...]) -> Plan | None:
     """The plan of calls with positional arguments of this structure.
 
-    None where something is left to Python: gradients among the captured tensors, containers that
-    the extension does not make, code that is not native. ``arguments``: the tokens of the tuple
-    of arguments.
+    None where something is left to Python: containers that the extension does not make, code that
+    is not native. ``arguments``: the tokens of the tuple of arguments.
     """
     program = ready.program
     native = ready.executable
-    captures = program.captures
+    captures: tuple[Any, ...] = program.captures
     if not _is_configured or not isinstance(native, NativeFunction) or native.kernel is None:
         return None
-    if not all(isinstance(source, Tensor) for source in captures):
-        return None
+    tensors = tuple(s.tensor if isinstance(s, GradientPlace) else s for s in captures)
     results = program.tree.tokens
     if any(token is not LEAF and token[0] in _NOT_BUILT for token in results):
         return None
@@ -140,13 +138,15 @@ def plan_of(ready: Specialisation, arguments: tuple[Any, ...]) -> Plan | None:
         native.kernel,
         native.failure,
         arguments,
-        (*(entry.weak for entry in program.inputs), *(tensor._weak for tensor in captures)),
-        captures,
+        (*(entry.weak for entry in program.inputs), *(tensor._weak for tensor in tensors)),
+        tuple(entry.donated for entry in program.inputs),
+        tensors,
+        tuple(isinstance(source, GradientPlace) for source in captures),
+        tuple(getattr(place, "tensor", None) for place, r in program.updates if r is None),
         tuple(map(tuple, ready.guards)),
         results,
         _orders(program.tree),
         tuple(value.type for value in program.function.returned),
-        functools.partial(write_back, program.updates) if program.updates else None,
         program.detached,
     )
     return plan

@@ -47,6 +47,23 @@ class Program:
     """Whether it differentiates itself, so that its results take no part in eager gradients."""
 
     @property
+    def in_place(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of a result and the argument whose memory may take it: updates of captured tensors,
+        and for donated arguments the first result of the same type that is left."""
+        first = len(self.inputs)
+        numbers = {id(source): first + i for i, source in enumerate(self.captures)}
+        pairs = [(r, numbers[id(place)]) for place, r in self.updates if r is not None]
+        free = dict(
+            enumerate(value.type for value in self.function.returned[: self.tree.leaf_count])
+        )
+        for number, entry in enumerate(self.inputs):
+            result = next((r for r, type in free.items() if type == entry.type), None)
+            if entry.donated and result is not None:
+                pairs.append((result, number))
+                del free[result]
+        return tuple(sorted(pairs))
+
+    @property
     def argument_names(self) -> list[str]:
         """Names of the arguments of ``function``, unique."""
         return [argument.hint for argument in self.function.arguments]

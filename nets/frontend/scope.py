@@ -19,10 +19,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from nets.errors import LeakedTracerError
+from nets.errors import DonatedError, LeakedTracerError, NetsError
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Location, Operation, Value
-from nets.ir.types import TensorType
+from nets.ir.types import TensorType, Type
 from nets.ops.emitter import GraphEmitter
 
 _LIBRARIES: Final = (
@@ -59,6 +59,33 @@ def user_location() -> Location | None:
             return FrameLocation(frame.f_code, frame.f_lasti)
         frame = frame.f_back
     return None
+
+
+class Consumed(Value):
+    """The value of a tensor whose elements a call has taken over; its type is gone, too."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.owner = None
+        self.index = 0
+        self.hint = ""
+        self.uses = {}
+
+    @property
+    def type(self) -> Type:  # type: ignore[override]
+        raise self.error()
+
+    def error(self) -> DonatedError:
+        """The error for a use of such a tensor."""
+        return DonatedError(
+            "this tensor was donated to a traced function, which has stored its results where the "
+            "elements were; use what the function returned, or do not donate it",
+            user_location(),
+        )
+
+
+CONSUMED: Final = Consumed()
 
 
 class Capture(NamedTuple):
@@ -174,9 +201,11 @@ def is_live(value: Value) -> bool:
     return False
 
 
-def leaked(tensor: Any) -> LeakedTracerError:
-    """The error for a traced tensor used where its trace is over."""
+def leaked(tensor: Any) -> NetsError:
+    """The error for a traced tensor used where its trace is over, or for one that was donated."""
     value: Value = tensor._value
+    if isinstance(value, Consumed):
+        return value.error()
     made = value.operation.location if value.operation is not None else None
     where = f" It was made here:\n{made.describe()}" if made is not None else ""
     name = f" {value.hint!r}" if value.hint else ""

@@ -52,6 +52,8 @@ class Input(NamedTuple):
     type: TensorType
     weak: bool
     """Is it a Python number, whose dtype gives way?"""
+    donated: bool = False
+    """May a call take the elements of a tensor over?"""
 
     def __str__(self) -> str:
         if self.weak:

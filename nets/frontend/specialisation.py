@@ -21,6 +21,7 @@ from nets.frontend.guards import Guard, hold
 from nets.frontend.program import Program
 from nets.frontend.scope import leaked
 from nets.frontend.variable import Array, Variable
+from nets.ir.clone import clone_function
 from nets.ir.core import Function
 from nets.ir.types import TensorType
 from nets.passes.vjp import SplitVjp, split_vjp, vjp
@@ -113,6 +114,7 @@ class Specialisation:
     def take_over(self, other: Specialisation) -> None:
         """Use the compiled code of another specialisation where the program is the same."""
         same = str(other.program.function) == str(self.program.function)
+        same = same and other.program.in_place == self.program.in_place
         if same and other.options == self.options:
             self._executable = other._executable
             self._halves = other._halves
@@ -125,8 +127,17 @@ class Specialisation:
         if self._executable is None:
             with self._lock:
                 if self._executable is None:
-                    self._executable = self._compile(self.program.function)
+                    self._executable = self._compile(self._in_place())
         return self._executable
+
+    def _in_place(self) -> Function:
+        """The function, told which results take the place of arguments."""
+        pairs = self.program.in_place
+        if not pairs:
+            return self.program.function
+        function = clone_function(self.program.function)
+        function.attributes["in_place"] = pairs
+        return function
 
     def call(self, arrays: Sequence[Array]) -> list[Variable]:
         """The results for arrays of the inputs and captures; nothing is recorded."""

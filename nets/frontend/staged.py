@@ -37,7 +37,7 @@ from nets.frontend.signature import (
     static_key,
 )
 from nets.frontend.specialisation import Specialisation
-from nets.frontend.state import write_back
+from nets.frontend.state import consume, write_back
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, is_grad_enabled
 from nets.ir.core import Value
@@ -133,6 +133,10 @@ class Staged(Planned):
             return self.eagerly(args, kwargs)
         if program.updates:
             write_back(program.updates, [x.data for x in results])
+        if self.binding.donated:
+            consume(
+                leaf for leaf, entry in zip(leaves, program.inputs, strict=True) if entry.donated
+            )
         kept = results[: program.tree.leaf_count]
         return program.tree.unflatten([Tensor._of(x) for x in kept])
 
@@ -214,6 +218,12 @@ class Staged(Planned):
         """
         self.binding.check(*call.merged(call.args, call.kwargs))
         inputs = inputs_of(locate_leaves(self.binding, call, treedef), keys)
+        if self.binding.donated:
+            paths = treedef.paths()
+            inputs = [
+                entry._replace(donated=self.binding.is_donated(call, path[1].key))
+                for entry, path in zip(inputs, paths, strict=True)
+            ]
 
         def body(tensors: list[Tensor]) -> tuple[list[Value], TreeDef]:
             args, kwargs = call.merged(*treedef.unflatten(tensors))

@@ -9,11 +9,11 @@ in, the same out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nets.errors import GradientError, MutatedArgumentError, ShapeError
-from nets.frontend.scope import Scope, current_scope, user_location
+from nets.frontend.scope import CONSUMED, Scope, current_scope, user_location
 from nets.frontend.variable import Array, Variable, variable, zeros_for
 from nets.ir.core import Value
 from nets.ops.emitter import tensor_type
@@ -33,8 +33,8 @@ class GradientPlace:
 
     @property
     def _value(self) -> Variable:
-        own = self.tensor._value
-        assert isinstance(own, Variable)
+        own = origin(self.tensor)
+        assert own is not None
         return variable(zeros_for(own) if own.gradient is None else own.gradient)
 
 
@@ -190,6 +190,8 @@ def finish(scope: Scope, count: int) -> tuple[list[Value], list[Update]]:
         if gradients.values and scope.outer is not None:
             raise _refusal(scope, "the gradient of a tensor")
         for key, value in gradients.values.items():
+            if value is not None:
+                scope.lift(gradients.places[key])  # so that it is stored where the old one was
             update(gradients.places[key], value)
     return values, updates
 
@@ -231,6 +233,14 @@ def write_back(updates: Sequence[Update], results: Sequence[Array]) -> None:
             own = place.tensor._value
             assert isinstance(own, Variable)
             own.gradient = None if number is None else results[number]
+
+
+def consume(leaves: Iterable[Any]) -> None:
+    """Take the elements of those that are tensors: they were donated to a call."""
+    for leaf in leaves:
+        if not isinstance(getattr(leaf, "_value", None), Variable):
+            continue
+        leaf._value = CONSUMED
 
 
 def read_static(holder: Any, name: str) -> Any:

@@ -19,7 +19,7 @@ from nets.frontend.autograd import backward, gradient_array
 from nets.frontend.conversion import array_of, dtype_of
 from nets.frontend.operators import Operators
 from nets.frontend.printing import format_array, html_of_array
-from nets.frontend.scope import current_scope, is_live, leaked, user_location
+from nets.frontend.scope import Consumed, current_scope, is_live, leaked, user_location
 from nets.frontend.state import assign, origin, read_gradient, write_gradient
 from nets.frontend.state import backward as traced_backward
 from nets.frontend.variable import Array, Variable, variable, zeros_for
@@ -301,6 +301,8 @@ class Tensor(Operators):
     # -------------------------------------------------------------------- printing
 
     def __repr__(self) -> str:
+        if isinstance(self._value, Consumed):
+            return "tensor(donated)"
         if not isinstance(self._value, Variable):
             return f"tensor(traced {self.type})"
         return format_array(self._value.data, self.requires_grad, dtype=True)

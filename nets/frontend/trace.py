@@ -154,9 +154,10 @@ def trace(
     closes over are constants.
 
     ``static_argnums``, ``static_argnames``: arguments the function sees as they are; each new
-    (hashable) value is a new signature. ``donate_argnums``, ``donate_argnames``: arguments the
-    caller will not use again. ``threads``: threads one call may use, by default
-    NETS_NUM_THREADS. ``numerics``: "strict" (the same bits everywhere) or "fast".
+    (hashable) value is a new signature. ``donate_argnums``, ``donate_argnames``: arguments whose
+    memory takes results of the same type; tensors there cannot be used after the call.
+    ``threads``: threads one call may use, by default NETS_NUM_THREADS. ``numerics``: "strict" (the
+    same bits everywhere) or "fast".
 
     Where an argument is an integer tensor that requires a gradient, the call runs eagerly.
 

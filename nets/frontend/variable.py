@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -41,6 +42,25 @@ class Variable(Value):
         self.requires_grad = requires_grad
         self.gradient: Array | None = None
         """What backward passes have added up so far; None for zeros."""
+
+    def __getattr__(self, name: str) -> Any:
+        """An array that native code is updating in place: wait for the end of that call.
+
+        Meanwhile the call has taken the array out of its slot, which is why Python asks here.
+        """
+        if name not in Variable.__slots__:
+            raise AttributeError(f"a value has no attribute {name!r}")
+        slot = getattr(Variable, name)
+        while True:
+            time.sleep(_PAUSE)
+            try:
+                return slot.__get__(self)
+            except AttributeError:
+                continue
+
+
+_PAUSE = 1e-4
+"""Seconds between two looks at an array that another thread's call is updating."""
 
 
 def variable(data: Array) -> Variable:

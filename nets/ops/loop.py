@@ -500,6 +500,16 @@ class Check:
         return ()
 
 
+@structural("loop.stop")
+class Stop:
+    """Ends the call here if a check has failed. Stands in the body of the function."""
+
+    operands = ()
+
+    def infer() -> tuple[Type, ...]:
+        return ()
+
+
 # -------------------------------------------------------------------------------- kernels
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Trait, Value
-from nets.ir.types import BufferType
+from nets.ir.types import BufferType, TensorType
 from nets.ops.emitter import tensor_type
 from nets.ops.registry import OpDef
 from nets.passes.column_loops import lower_columns
@@ -31,6 +31,7 @@ from nets.passes.piece_loops import (
 from nets.passes.row_loops import lower_rows
 from nets.passes.split_reductions import split_reductions
 from nets.passes.transposed_operands import TransposedOperand, is_for_kernels
+from nets.passes.updates import Updates, sink_updates, update_pairs
 
 
 @register_pass("lower_to_loops")
@@ -38,9 +39,9 @@ def lower_to_loops(function: Function, options: Options) -> Function:
     """The same function in the loop dialect.
 
     Requires: the tensor dialect with static shapes.
-    Ensures: the arguments are input buffers, then output buffers; ``inputs`` and ``checks`` are
-    attributes of the function; every ``loop.alloc`` stands in the body of the function, unplaced.
-    A function of loops is left alone.
+    Ensures: the arguments are input buffers, then buffers of the outputs that are not ``in_place``
+    (see ``updates``); ``inputs`` and ``checks`` are attributes of the function; every
+    ``loop.alloc`` stands in the body of the function, unplaced. A function of loops is left alone.
     """
     if any(isinstance(argument.type, BufferType) for argument in function.arguments):
         return function
@@ -58,8 +59,11 @@ class _FunctionLowering:
     """Lowers the operations of one function in order."""
 
     def __init__(self, function: Function) -> None:
+        sink_updates(function)
         self.function = function
-        inputs, outputs = function.arguments, function.returned
+        pairs = update_pairs(function)
+        inputs = function.arguments
+        outputs = [x for number, x in enumerate(function.returned) if number not in pairs]
         self.loops = Function(
             function.name,
             [buffer_type(value) for value in (*inputs, *outputs)],
@@ -69,7 +73,15 @@ class _FunctionLowering:
         self.buffers: dict[Value, Value] = {}
         self.s = ElementBuilder(Builder(self.loops.body), self.buffers, self.checks)
         self.buffers.update(zip(inputs, self.loops.arguments, strict=False))
-        self.output_buffers = self.loops.arguments[len(inputs) :]
+        fresh = iter(self.loops.arguments[len(inputs) :])
+        places = {
+            self.s.alloc(buffer_type(inputs[i])): self.loops.arguments[i] for i in pairs.values()
+        }
+        computed = iter(places)
+        self.output_buffers = [
+            next(computed if number in pairs else fresh) for number in range(len(function.returned))
+        ]
+        self.updates = Updates(places)
         self.destinations: dict[Value, Value] = {}
         self.transposed: list[TransposedOperand] = []
         self.last_readers = last_readers(function)
@@ -83,10 +95,11 @@ class _FunctionLowering:
             if not op.has(Trait.TERMINATOR):
                 self._lower(op)
         self._store_remaining_outputs()
-        self.s.emit("return")
+        end = self.s.emit("return")
         for operand in reversed(self.transposed):  # one may read another
             self.s.builder.location = operand.op.location
             operand.settle(self.s, self._fill)
+        self._settle_updates(end)
         inputs = len(self.function.arguments)
         self.loops.attributes = {
             **self.function.attributes,
@@ -108,7 +121,39 @@ class _FunctionLowering:
         """Copy arguments, constants, and what is returned twice."""
         for value, buffer in zip(self.function.returned, self.output_buffers, strict=True):
             if self.destinations.get(behind_views(value)) is not buffer:
+                before = self.loops.body.last
                 self._run_group([value.operation] if value.operation else [], [(value, buffer)])
+                self._note_update(value, buffer, before)
+
+    def _note_update(self, value: Value, buffer: Value, before: Operation | None) -> None:
+        """Note that what was emitted after ``before`` stores ``value`` to the buffer."""
+        argument = self.updates.places.get(buffer)
+        if argument is None:
+            return
+        emitted = []
+        op = self.loops.body.last
+        while op is not None and op is not before:
+            emitted.append(op)
+            op = op.previous
+        self.updates.note(buffer, emitted)
+        if buffer_type(value) == argument.type and may_replace(self.s.accesses, argument, value):
+            self.updates.certify(buffer)
+
+    def _settle_updates(self, end: Operation) -> None:
+        """Put updates in place, or copy them before ``end``; neither after a check has failed."""
+        if not self.updates.places:
+            return
+        copied, first = self.updates.settle(self.loops)
+        self.s.builder.block, self.s.builder.before = self.loops.body, first or end
+        if self.checks:
+            self.s.emit("stop")
+        self.s.builder.before = end
+        for buffer, argument in copied:
+            type = buffer.type
+            assert isinstance(type, BufferType)
+            update = Value(TensorType(type.shape, type.dtype), None, 0)
+            self.buffers[update] = buffer
+            self._run_group([], [(update, argument)])
 
     # Buffers.
     def _in_memory(self, value: Value) -> Value:
@@ -147,12 +192,14 @@ class _FunctionLowering:
             source = self._in_memory(op.operands[0])
             self.buffers[op.result] = self.s.view(source, buffer_type(op.result))
             return
+        before = self.loops.body.last
         made = [self.wholes.get(op) or self._make_buffer(value) for value in op.results]
         if is_for_kernels(op) and op.result not in self.destinations:
             source = self._in_memory(op.operands[0])
             self.transposed.append(TransposedOperand(op, made[0], source))
             self.buffers[op.result] = made[0]
             return
+        stored: Sequence[Value] = op.results
         if op.has(Trait.KERNEL):
             self._run_kernel(op, made)
         elif has_pieces(op):
@@ -161,6 +208,9 @@ class _FunctionLowering:
         else:
             stored = self._run_fusion(op, made) if op.regions else self._run_alone(op, made)
             made = self._reuse_operands(op, stored, made)
+        for value, result in zip(stored, op.results, strict=True):
+            if result in self.destinations:
+                self._note_update(value, self.destinations[result], before)
         self.buffers.update(zip(op.results, made, strict=True))
 
     def _run_kernel(self, op: Operation, results: Sequence[Value]) -> None:
@@ -207,7 +257,7 @@ class _FunctionLowering:
             buffer
             for value in dict.fromkeys(op.operands)
             if (buffer := self.buffers.get(value)) is not None
-            and _is_alloc(buffer)
+            and self._is_free(buffer)
             and self.last_readers.get(behind_views(value)) is op
         ]
         found = list(made)
@@ -215,7 +265,8 @@ class _FunctionLowering:
             return found
         for place, (value, buffer) in enumerate(zip(stored, made, strict=True)):
             for old in dying:
-                fits = _is_alloc(buffer) and old.type == buffer.type and value not in self.s.places
+                is_free = self._is_free(buffer) and value not in self.s.places
+                fits = is_free and old.type == buffer.type
                 if fits and may_replace(self.s.accesses, old, value):
                     buffer.replace_uses(old)
                     assert buffer.operation is not None
@@ -224,6 +275,12 @@ class _FunctionLowering:
                     dying.remove(old)
                     break
         return found
+
+    def _is_free(self, buffer: Value) -> bool:
+        """Whether the buffer is one of the arena, to be used as is best."""
+        op = buffer.operation
+        is_alloc = op is not None and op.name == "loop.alloc"
+        return is_alloc and buffer not in self.updates.places
 
     def _run_group(self, ops: list[Operation], outputs: list[tuple[Value, Value]]) -> None:
         group = Group(ops, outputs)
@@ -234,8 +291,3 @@ class _FunctionLowering:
                 lower_rows(self.s, group)
             case Kind.COLUMN:
                 lower_columns(self.s, group)
-
-
-def _is_alloc(buffer: Value) -> bool:
-    op = buffer.operation
-    return op is not None and op.name == "loop.alloc"

@@ -53,7 +53,8 @@ static PyTypeObject Dispatch_Type = {
 
 static PyMethodDef functions[] = {
     {"configure", record_configure, METH_VARARGS,
-     "configure(value, names, tensor, names, function_class, (scopes, name), (modes, name))\n\n"
+     "configure(value, names, tensor, names, function_class, (scopes, name), (modes, name), gone)"
+     "\n\n"
      "Tell the module the classes of tensors; see nets.frontend.plans."},
     {NULL, NULL, 0, NULL},
 };

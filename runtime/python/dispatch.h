@@ -56,6 +56,7 @@ typedef struct {
     char brief; /* so short a call that it keeps the GIL */
     Py_ssize_t inputs, outputs;
     Form *forms; /* of the inputs, then of the outputs */
+    Py_ssize_t *places; /* which buffer each output is in: one of the inputs' if it is in place */
     char is_ready;
     PyObject *keep; /* what entry and pool live in */
     void *arenas[KEPT_ARENAS]; /* workspaces that no call is using */
@@ -67,8 +68,12 @@ extern PyTypeObject Kernel_Type;
 /* Can native code read the array in place, as an array of that form? */
 int form_fits(const Form *form, PyArrayObject *array);
 
-/* Makes the output arrays and notes where their elements are. Returns -1 with an exception. */
+/* Makes the output arrays and notes where their elements are. An output in place that is there
+ * already is the array of its input; else it is a copy of that. Returns -1 with an exception. */
 int kernel_outputs(Kernel *kernel, PyObject **outputs, void **buffers);
+
+/* Can the elements of an array be changed unseen, with so many references to it accounted for? */
+int array_is_alone(PyObject *array, Py_ssize_t references);
 
 /* Calls the code. Returns -1 with an exception, else 0 and the status. */
 int kernel_call(Kernel *kernel, void **buffers, int32_t *status);
@@ -120,6 +125,24 @@ int is_recording(void);
  * gradient. Else null, without exception. */
 PyObject *tensor_array(PyObject *x, int weak, int *requires_grad);
 int is_tensor(PyObject *x);
+
+/* Where the elements of a tensor, or those of its gradient, are kept. */
+typedef enum { ELEMENTS, GRADIENT } Part;
+
+/* The value of an eager tensor, borrowed; null for another one. */
+PyObject *tensor_value(PyObject *tensor);
+
+/* The array of a part of a value, borrowed: null while a call updates it, None for a gradient of
+ * zeros. part_put puts an array there, whose reference it takes. */
+PyObject *part_get(PyObject *value, Part part);
+void part_put(PyObject *value, Part part, PyObject *array);
+
+/* Gives a tensor other elements; who holds its value keeps the old ones. Takes the reference of
+ * the array. Returns -1 with an exception. */
+int tensor_assign(PyObject *tensor, PyObject *array);
+
+/* Takes the value of a tensor that has been given away. */
+void tensor_consume(PyObject *tensor);
 
 /* A tensor of an array, whose reference it takes. Null with an exception. */
 PyObject *tensor_new(PyObject *array, PyObject *type);

@@ -13,8 +13,17 @@ int form_fits(const Form *form, PyArrayObject *array) {
            PyArray_CompareLists(PyArray_DIMS(array), form->dims, form->ndim);
 }
 
+int array_is_alone(PyObject *array, Py_ssize_t references) {
+    const int own = NPY_ARRAY_OWNDATA | NPY_ARRAY_WRITEABLE;
+    return PyArray_CheckExact(array) && Py_REFCNT(array) == references &&
+           (PyArray_FLAGS((PyArrayObject *)array) & own) == own;
+}
+
 int kernel_outputs(Kernel *kernel, PyObject **outputs, void **buffers) {
     for (Py_ssize_t i = 0; i < kernel->outputs; i++) {
+        if (outputs[i] != NULL) {
+            continue;
+        }
         const Form *form = &kernel->forms[kernel->inputs + i];
         Py_INCREF(form->descr); /* taken by the new array */
         outputs[i] = PyArray_NewFromDescr(&PyArray_Type, form->descr, form->ndim, form->dims, NULL,
@@ -22,7 +31,12 @@ int kernel_outputs(Kernel *kernel, PyObject **outputs, void **buffers) {
         if (outputs[i] == NULL) {
             return -1;
         }
-        buffers[kernel->inputs + i] = PyArray_DATA((PyArrayObject *)outputs[i]);
+        PyArrayObject *made = (PyArrayObject *)outputs[i];
+        void **buffer = &buffers[kernel->places[i]];
+        if (kernel->places[i] < kernel->inputs && PyArray_NBYTES(made) > 0) {
+            memcpy(PyArray_DATA(made), *buffer, (size_t)PyArray_NBYTES(made));
+        }
+        *buffer = PyArray_DATA(made);
     }
     return 0;
 }
@@ -165,19 +179,57 @@ static int forms_init(Form *forms, PyObject *list) {
     return 0;
 }
 
+/* Where the outputs are: `in_place` holds (output, input) pairs, the others come in their order. */
+static int places_init(Kernel *kernel, PyObject *in_place) {
+    kernel->places = PyMem_Calloc((size_t)kernel->outputs + 1, sizeof *kernel->places);
+    if (kernel->places == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < kernel->outputs; i++) {
+        kernel->places[i] = -1;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(in_place); i++) {
+        PyObject *pair = PyTuple_GET_ITEM(in_place, i);
+        Py_ssize_t output = -1, input = -1;
+        if (PyTuple_Check(pair) && !PyArg_ParseTuple(pair, "nn", &output, &input)) {
+            return -1;
+        }
+        if (output < 0 || output >= kernel->outputs || input < 0 || input >= kernel->inputs) {
+            PyErr_SetString(PyExc_ValueError, "an output in place of no input");
+            return -1;
+        }
+        const Form *to = &kernel->forms[input], *from = &kernel->forms[kernel->inputs + output];
+        if (to->descr != from->descr || to->ndim != from->ndim ||
+            !PyArray_CompareLists(to->dims, from->dims, to->ndim)) {
+            PyErr_SetString(PyExc_ValueError, "an output in place of an input of another form");
+            return -1;
+        }
+        kernel->places[output] = input;
+    }
+    Py_ssize_t next = kernel->inputs;
+    for (Py_ssize_t i = 0; i < kernel->outputs; i++) {
+        if (kernel->places[i] < 0) {
+            kernel->places[i] = next++;
+        }
+    }
+    return 0;
+}
+
 static int kernel_init(Kernel *kernel, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"addresses", "pool", "workspace_bytes", "inputs",
-                            "outputs",   "keep", NULL};
+                            "outputs",   "keep", "in_place", NULL};
     unsigned long long entry, call, arena_new, arena_free, pool;
     Py_ssize_t bytes;
-    PyObject *inputs, *outputs, *keep;
+    PyObject *inputs, *outputs, *keep, *in_place;
     if (kernel->forms != NULL) {
         PyErr_SetString(PyExc_TypeError, "a Kernel is made once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "(KKKK)KnO!O!O", names, &entry, &call,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "(KKKK)KnO!O!OO!", names, &entry, &call,
                                      &arena_new, &arena_free, &pool, &bytes, &PyList_Type,
-                                     &inputs, &PyList_Type, &outputs, &keep)) {
+                                     &inputs, &PyList_Type, &outputs, &keep, &PyTuple_Type,
+                                     &in_place)) {
         return -1;
     }
     kernel->entry = (nets_entry)(uintptr_t)entry;
@@ -196,7 +248,8 @@ static int kernel_init(Kernel *kernel, PyObject *args, PyObject *kwargs) {
         return -1;
     }
     if (forms_init(kernel->forms, inputs) < 0 ||
-        forms_init(kernel->forms + kernel->inputs, outputs) < 0) {
+        forms_init(kernel->forms + kernel->inputs, outputs) < 0 ||
+        places_init(kernel, in_place) < 0) {
         return -1;
     }
     kernel->is_ready = 1;
@@ -212,6 +265,7 @@ static void kernel_dealloc(Kernel *kernel) {
         PyMem_Free(kernel->forms[i].dims);
     }
     PyMem_Free(kernel->forms);
+    PyMem_Free(kernel->places);
     Py_XDECREF(kernel->keep);
     Py_TYPE(kernel)->tp_free((PyObject *)kernel);
 }
@@ -230,7 +284,7 @@ static PyMemberDef members[] = {
 
 PyTypeObject Kernel_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Kernel",
-    .tp_doc = "Kernel(addresses, pool, workspace_bytes, inputs, outputs, keep)\n\n"
+    .tp_doc = "Kernel(addresses, pool, workspace_bytes, inputs, outputs, keep, in_place)\n\n"
               "Native code that takes and gives arrays.",
     .tp_basicsize = sizeof(Kernel),
     .tp_flags = Py_TPFLAGS_DEFAULT,

@@ -17,11 +17,14 @@ typedef struct {
     Nest arguments;     /* the structure of the tuple of arguments */
     PyObject *weak;     /* a bool per leaf: does it stand for a Python number? */
     PyObject *captures; /* the captured tensors, which follow the leaves */
+    PyObject *gradients; /* a bool per captured tensor: is it its gradient that is meant? */
+    PyObject *donated;  /* a bool per leaf: is a tensor there given away? */
+    PyObject *cleared;  /* tensors whose gradient is cleared by a call */
+    Py_ssize_t *updates; /* the output in place of each input, or -1 */
     Guard *guards;
     Py_ssize_t guard_count;
     Nest results;
     PyObject *types;    /* the type of each result */
-    PyObject *write;    /* takes the list of all results, to change state; or None */
     int detached;       /* results take no part in gradients whatever the arguments are */
     Py_ssize_t words;   /* of the memory that a call needs; 0 until the plan is made */
 } Plan;
@@ -32,6 +35,8 @@ typedef struct {
     PyObject **inputs;  /* what the buffers of the inputs belong to, owned */
     PyObject **outputs; /* owned */
     void **buffers;
+    PyObject **holders; /* the values whose array the call has taken out meanwhile, owned */
+    PyObject **donors;  /* the tensors that are given away, owned */
     union {
         npy_bool boolean;
         npy_int64 integer;
@@ -40,7 +45,7 @@ typedef struct {
     } *numbers; /* the elements of Python and NumPy scalars */
 } Frame;
 
-enum { WORDS_ON_STACK = 96 };
+enum { WORDS_ON_STACK = 384 };
 
 /* ---- guards -------------------------------------------------------------------------------- */
 
@@ -103,6 +108,32 @@ static int read_number(PyObject *x, const Form *form, int weak, void *to) {
     return 1;
 }
 
+static int is_donated(const Plan *plan, Py_ssize_t i) {
+    return i < plan->arguments.leaves && PyTuple_GET_ITEM(plan->donated, i) == Py_True;
+}
+
+/* Input number i, whose place holds a tensor: the gradient of that, zeros if it has none yet. */
+static int read_gradient(const Plan *plan, Frame *frame, Py_ssize_t i) {
+    const Form *form = &plan->kernel->forms[i];
+    PyObject *value = tensor_value(frame->inputs[i]);
+    PyObject *array = value == NULL ? NULL : Py_XNewRef(part_get(value, GRADIENT));
+    if (array == Py_None) {
+        Py_DECREF(array);
+        Py_INCREF(form->descr); /* taken by the new array */
+        array = PyArray_Zeros(form->ndim, form->dims, form->descr, 0);
+        PyErr_Clear();
+    }
+    if (array == NULL) {
+        return 0;
+    }
+    Py_SETREF(frame->inputs[i], array);
+    if (!PyArray_Check(array) || !form_fits(form, (PyArrayObject *)array)) {
+        return 0;
+    }
+    frame->buffers[i] = PyArray_DATA((PyArrayObject *)array);
+    return 1;
+}
+
 /* Input number i for the object in its place, which is replaced by what keeps the elements. */
 static int read_leaf(const Plan *plan, Frame *frame, Py_ssize_t i, int *requires_grad) {
     PyObject *x = frame->inputs[i];
@@ -114,7 +145,11 @@ static int read_leaf(const Plan *plan, Frame *frame, Py_ssize_t i, int *requires
             return 0;
         }
         frame->inputs[i] = array;
-        Py_DECREF(x);
+        if (is_donated(plan, i)) {
+            frame->donors[i] = x;
+        } else {
+            Py_DECREF(x);
+        }
         x = array;
     } else if (!PyArray_CheckExact(x)) {
         frame->buffers[i] = &frame->numbers[i];
@@ -124,6 +159,18 @@ static int read_leaf(const Plan *plan, Frame *frame, Py_ssize_t i, int *requires
     }
     frame->buffers[i] = PyArray_DATA((PyArrayObject *)x);
     return PyArray_Check(x) && form_fits(form, (PyArrayObject *)x);
+}
+
+/* Which part of its tensor an input is. */
+static Part part_of(const Plan *plan, Py_ssize_t i) {
+    Py_ssize_t capture = i - plan->arguments.leaves;
+    return capture >= 0 && PyTuple_GET_ITEM(plan->gradients, capture) == Py_True ? GRADIENT
+                                                                                 : ELEMENTS;
+}
+
+static PyObject *tensor_of(const Plan *plan, const Frame *frame, Py_ssize_t i) {
+    Py_ssize_t capture = i - plan->arguments.leaves;
+    return capture < 0 ? frame->donors[i] : PyTuple_GET_ITEM(plan->captures, capture);
 }
 
 /* All inputs: the leaves of the arguments, and the captured tensors. */
@@ -138,7 +185,9 @@ static Outcome read_inputs(const Plan *plan, Frame *frame, PyObject *args) {
         frame->inputs[i] = Py_NewRef(tensor);
     }
     for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
-        if (!read_leaf(plan, frame, i, &requires_grad)) {
+        int is_read = part_of(plan, i) == GRADIENT ? read_gradient(plan, frame, i)
+                                                   : read_leaf(plan, frame, i, &requires_grad);
+        if (!is_read) {
             return MISS;
         }
     }
@@ -159,22 +208,86 @@ static void set_failure(const Plan *plan, int32_t status) {
     }
 }
 
-/* Writes back what the function changed outside itself. Returns -1 with an exception. */
-static int write_state(const Plan *plan, PyObject *const *outputs) {
-    if (plan->write == Py_None) {
-        return 0;
+/* Before a call that updates inputs in place: takes their arrays out of the values that hold them,
+ * where nobody else does. While they are gone, who wants to read them waits (Variable.__getattr__).
+ * Nothing here runs Python code, so that no other thread comes between the test and the taking. */
+static void take_updated(const Plan *plan, Frame *frame) {
+    for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
+        Py_ssize_t output = plan->updates[i];
+        PyObject *tensor = output < 0 ? NULL : tensor_of(plan, frame, i);
+        PyObject *value = tensor == NULL ? NULL : tensor_value(tensor);
+        if (value == NULL) {
+            continue;
+        }
+        /* Not held is a gradient of zeros that read_gradient has made. */
+        int is_held = part_get(value, part_of(plan, i)) == frame->inputs[i];
+        if (array_is_alone(frame->inputs[i], is_held ? 2 : 1) &&
+            (!is_held || Py_REFCNT(value) == 1)) {
+            frame->outputs[output] = frame->inputs[i];
+            frame->holders[i] = is_held ? value : NULL;
+        }
     }
-    PyObject *list = PyList_New(plan->kernel->outputs);
-    if (list == NULL) {
+    /* References change only now, when all have been counted. */
+    for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
+        if (plan->updates[i] >= 0) {
+            Py_XINCREF(frame->outputs[plan->updates[i]]);
+        }
+        if (frame->holders[i] != NULL) {
+            Py_INCREF(frame->holders[i]);
+            part_put(frame->holders[i], part_of(plan, i), NULL);
+        }
+    }
+}
+
+/* Puts back the arrays that were taken; those of tensors that have been given away are gone. */
+static void put_back(const Plan *plan, Frame *frame, int is_done) {
+    for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
+        if (frame->holders[i] != NULL) {
+            int is_gone = is_done && i < plan->arguments.leaves;
+            part_put(frame->holders[i], part_of(plan, i),
+                     Py_NewRef(is_gone ? Py_None : frame->inputs[i]));
+        }
+    }
+}
+
+/* Gives the other updated tensors, or their gradients, the arrays that were made for them. */
+static int assign_part(const Plan *plan, Frame *frame, Part part) {
+    for (Py_ssize_t i = plan->arguments.leaves; i < plan->kernel->inputs; i++) {
+        if (plan->updates[i] < 0 || frame->holders[i] != NULL || part_of(plan, i) != part) {
+            continue;
+        }
+        PyObject *array = frame->outputs[plan->updates[i]];
+        PyObject *tensor = tensor_of(plan, frame, i);
+        if (part == ELEMENTS) {
+            if (tensor_assign(tensor, Py_NewRef(array)) < 0) {
+                return -1;
+            }
+        } else if (tensor_value(tensor) != NULL) {
+            part_put(tensor_value(tensor), GRADIENT, Py_NewRef(array));
+        }
+    }
+    return 0;
+}
+
+/* What the function changed outside itself. Returns -1 with an exception. */
+static int write_state(const Plan *plan, Frame *frame) {
+    put_back(plan, frame, 1);
+    /* Gradients last: they belong to the value a tensor holds. */
+    if (assign_part(plan, frame, ELEMENTS) < 0 || assign_part(plan, frame, GRADIENT) < 0) {
         return -1;
     }
-    for (Py_ssize_t i = 0; i < plan->kernel->outputs; i++) {
-        PyList_SET_ITEM(list, i, Py_NewRef(outputs[i]));
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(plan->cleared); i++) {
+        PyObject *value = tensor_value(PyTuple_GET_ITEM(plan->cleared, i));
+        if (value != NULL) {
+            part_put(value, GRADIENT, Py_NewRef(Py_None));
+        }
     }
-    PyObject *done = PyObject_CallOneArg(plan->write, list);
-    Py_DECREF(list);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; i < plan->arguments.leaves; i++) {
+        if (frame->donors[i] != NULL) {
+            tensor_consume(frame->donors[i]);
+        }
+    }
+    return 0;
 }
 
 static Outcome run(const Plan *plan, Frame *frame, PyObject *args, PyObject **result) {
@@ -183,15 +296,18 @@ static Outcome run(const Plan *plan, Frame *frame, PyObject *args, PyObject **re
         return outcome;
     }
     int32_t status;
+    take_updated(plan, frame);
     if (kernel_outputs(plan->kernel, frame->outputs, frame->buffers) < 0 ||
         kernel_call(plan->kernel, frame->buffers, &status) < 0) {
+        put_back(plan, frame, 0);
         return FAILED;
     }
     if (status != 0) {
+        put_back(plan, frame, 0);
         set_failure(plan, status);
         return FAILED;
     }
-    if (write_state(plan, frame->outputs) < 0) {
+    if (write_state(plan, frame) < 0) {
         return FAILED;
     }
     for (Py_ssize_t i = 0; i < plan->results.leaves; i++) {
@@ -208,7 +324,9 @@ static Frame frame_in(const Plan *plan, void **memory) {
     Frame frame;
     Py_ssize_t in = plan->kernel->inputs, out = plan->kernel->outputs;
     frame.inputs = (PyObject **)memory;
-    frame.outputs = frame.inputs + in;
+    frame.holders = frame.inputs + in;
+    frame.donors = frame.holders + in;
+    frame.outputs = frame.donors + in;
     frame.buffers = (void **)(frame.outputs + out);
     frame.numbers = (void *)(frame.buffers + in + out);
     frame.stack = (PyObject **)(frame.numbers + in);
@@ -232,8 +350,8 @@ Outcome plan_run(PyObject *self, PyObject *args, PyObject **result) {
     memset(memory, 0, (size_t)plan->words * sizeof *memory);
     Frame frame = frame_in(plan, memory);
     Outcome outcome = run(plan, &frame, args, result);
-    for (Py_ssize_t i = 0; i < plan->kernel->inputs + plan->kernel->outputs; i++) {
-        Py_XDECREF(frame.inputs[i]); /* the outputs follow the inputs */
+    for (Py_ssize_t i = 0; i < 3 * plan->kernel->inputs + plan->kernel->outputs; i++) {
+        Py_XDECREF(frame.inputs[i]); /* holders, donors and outputs follow the inputs */
     }
     if (memory != on_stack) {
         PyMem_Free(memory);
@@ -264,36 +382,66 @@ static int guards_init(Plan *plan, PyObject *guards) {
     return 0;
 }
 
+static int updates_init(Plan *plan) {
+    const Kernel *kernel = plan->kernel;
+    plan->updates = PyMem_Calloc((size_t)kernel->inputs + 1, sizeof *plan->updates);
+    if (plan->updates == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < kernel->inputs; i++) {
+        plan->updates[i] = -1;
+    }
+    for (Py_ssize_t i = 0; i < kernel->outputs; i++) {
+        if (kernel->places[i] < kernel->inputs) {
+            plan->updates[kernel->places[i]] = i;
+        }
+    }
+    return 0;
+}
+
 /* Do the parts fit together, so that no call reads beyond one of them? */
 static int is_consistent(const Plan *plan) {
     const Kernel *kernel = plan->kernel;
+    Py_ssize_t updated = 0; /* outputs that are no results but state */
+    for (Py_ssize_t i = plan->arguments.leaves; i < kernel->inputs; i++) {
+        updated += plan->updates[i] >= 0;
+    }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(plan->captures); i++) {
         if (!is_tensor(PyTuple_GET_ITEM(plan->captures, i))) {
+            return 0;
+        }
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(plan->cleared); i++) {
+        if (!is_tensor(PyTuple_GET_ITEM(plan->cleared, i))) {
             return 0;
         }
     }
     return kernel->is_ready && plan->arguments.tokens[0].kind == TUPLE &&
            PyTuple_GET_SIZE(plan->weak) == kernel->inputs &&
            plan->arguments.leaves + PyTuple_GET_SIZE(plan->captures) == kernel->inputs &&
-           (plan->write == Py_None ? plan->results.leaves == kernel->outputs
-                                   : plan->results.leaves <= kernel->outputs) &&
+           PyTuple_GET_SIZE(plan->gradients) == PyTuple_GET_SIZE(plan->captures) &&
+           PyTuple_GET_SIZE(plan->donated) == plan->arguments.leaves &&
+           plan->results.leaves + updated == kernel->outputs &&
            PyTuple_GET_SIZE(plan->types) == kernel->outputs;
 }
 
 static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"kernel", "failure", "arguments", "weak",  "captures", "guards",
-                            "results", "orders", "types", "write", "detached", NULL};
+    static char *names[] = {"kernel", "failure", "arguments", "weak",  "donated",
+                            "captures", "gradients", "cleared", "guards", "results",
+                            "orders", "types", "detached", NULL};
     PyObject *kernel, *failure, *arguments, *weak, *captures, *guards, *results, *orders, *types;
-    PyObject *write;
+    PyObject *donated, *gradients, *cleared;
     if (plan->kernel != NULL || !outside_traces()) {
         PyErr_SetString(PyExc_TypeError, "a Plan is made once, after configure");
         return -1;
     }
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!OO!O!O!O!O!O!O!Op", names, &Kernel_Type, &kernel, &failure,
-            &PyTuple_Type, &arguments, &PyTuple_Type, &weak, &PyTuple_Type, &captures,
+            args, kwargs, "O!OO!O!O!O!O!O!O!O!O!O!p", names, &Kernel_Type, &kernel, &failure,
+            &PyTuple_Type, &arguments, &PyTuple_Type, &weak, &PyTuple_Type, &donated,
+            &PyTuple_Type, &captures, &PyTuple_Type, &gradients, &PyTuple_Type, &cleared,
             &PyTuple_Type, &guards, &PyTuple_Type, &results, &PyTuple_Type, &orders, &PyTuple_Type,
-            &types, &write, &plan->detached)) {
+            &types, &plan->detached)) {
         return -1;
     }
     plan->kernel = (Kernel *)Py_NewRef(kernel);
@@ -301,8 +449,10 @@ static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
     plan->weak = Py_NewRef(weak);
     plan->captures = Py_NewRef(captures);
     plan->types = Py_NewRef(types);
-    plan->write = Py_NewRef(write);
-    if (guards_init(plan, guards) < 0 || nest_init(&plan->arguments, arguments, NULL) < 0 ||
+    plan->donated = Py_NewRef(donated);
+    plan->gradients = Py_NewRef(gradients);
+    plan->cleared = Py_NewRef(cleared);
+    if (guards_init(plan, guards) < 0 || updates_init(plan) < 0 || nest_init(&plan->arguments, arguments, NULL) < 0 ||
         nest_init(&plan->results, results, orders) < 0) {
         return -1;
     }
@@ -312,7 +462,7 @@ static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
     }
     Py_ssize_t depth = plan->arguments.depth;
     depth = plan->results.depth > depth ? plan->results.depth : depth;
-    plan->words = 3 * plan->kernel->inputs + 2 * plan->kernel->outputs + depth;
+    plan->words = 5 * plan->kernel->inputs + 2 * plan->kernel->outputs + depth;
     return 0;
 }
 
@@ -320,7 +470,7 @@ static int plan_traverse(Plan *plan, visitproc visit, void *arg) {
     Py_VISIT(plan->failure);
     Py_VISIT(plan->captures);
     Py_VISIT(plan->types);
-    Py_VISIT(plan->write);
+    Py_VISIT(plan->cleared);
     for (Py_ssize_t i = 0; i < plan->guard_count; i++) {
         Py_VISIT(plan->guards[i].get);
         Py_VISIT(plan->guards[i].holder);
@@ -349,14 +499,17 @@ static void plan_dealloc(Plan *plan) {
     Py_XDECREF(plan->weak);
     Py_XDECREF(plan->captures);
     Py_XDECREF(plan->types);
-    Py_XDECREF(plan->write);
+    Py_XDECREF(plan->donated);
+    Py_XDECREF(plan->gradients);
+    Py_XDECREF(plan->cleared);
+    PyMem_Free(plan->updates);
     Py_TYPE(plan)->tp_free((PyObject *)plan);
 }
 
 PyTypeObject Plan_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Plan",
-    .tp_doc = "Plan(kernel, failure, arguments, weak, captures, guards, results, orders, types, "
-              "write, detached)\n\nOne signature of a traced function.",
+    .tp_doc = "Plan(kernel, failure, arguments, weak, donated, captures, gradients, cleared, "
+              "guards, results, orders, types, detached)\n\nOne signature of a traced function.",
     .tp_basicsize = sizeof(Plan),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = PyType_GenericNew,

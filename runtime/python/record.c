@@ -22,9 +22,10 @@ typedef struct {
 } Record;
 
 static Record value_record, tensor_record;
-static Py_ssize_t data_at, requires_grad_at, value_at, weak_at, plans_at;
+static Py_ssize_t data_at, gradient_at, type_at, requires_grad_at, value_at, weak_at, plans_at;
 static PyObject *traces, *modes, *innermost, *records; /* two thread-local objects and names */
 static PyTypeObject *function_type;
+static PyObject *gone; /* the value of a tensor that has been given away */
 static int is_configured;
 
 static PyObject **slot(PyObject *x, Py_ssize_t offset) {
@@ -69,6 +70,19 @@ PyObject *tensor_array(PyObject *x, int weak, int *requires_grad) {
     return Py_XNewRef(*slot(value, data_at));
 }
 
+PyObject *tensor_value(PyObject *tensor) {
+    PyObject *value = *slot(tensor, value_at);
+    return value != NULL && Py_TYPE(value) == value_record.type ? value : NULL;
+}
+
+PyObject *part_get(PyObject *value, Part part) {
+    return *slot(value, part == GRADIENT ? gradient_at : data_at);
+}
+
+void part_put(PyObject *value, Part part, PyObject *array) {
+    Py_XSETREF(*slot(value, part == GRADIENT ? gradient_at : data_at), array);
+}
+
 PyObject *plans_of(PyObject *function) {
     return PyObject_TypeCheck(function, function_type) ? *slot(function, plans_at) : NULL;
 }
@@ -110,6 +124,31 @@ PyObject *tensor_new(PyObject *array, PyObject *type) {
     PyObject *tensor = record_new(&tensor_record, given);
     Py_DECREF(value);
     return tensor;
+}
+
+int tensor_assign(PyObject *tensor, PyObject *array) {
+    PyObject *old = tensor_value(tensor);
+    if (old != NULL && Py_REFCNT(old) == 1) {
+        part_put(old, ELEMENTS, array);
+        return 0;
+    }
+    PyObject *given[] = {[ARRAY] = array, [TYPE] = old ? *slot(old, type_at) : NULL, [VALUE] = NULL};
+    PyObject *value = old ? record_new(&value_record, given) : NULL;
+    Py_DECREF(array);
+    if (value == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_RuntimeError, "a tensor was traced while a call updated it");
+        }
+        return -1;
+    }
+    Py_XSETREF(*slot(value, requires_grad_at), Py_XNewRef(*slot(old, requires_grad_at)));
+    Py_XSETREF(*slot(value, gradient_at), Py_XNewRef(*slot(old, gradient_at)));
+    Py_SETREF(*slot(tensor, value_at), value);
+    return 0;
+}
+
+void tensor_consume(PyObject *tensor) {
+    Py_XSETREF(*slot(tensor, value_at), Py_NewRef(gone));
 }
 
 /* ---- learning ------------------------------------------------------------------------------ */
@@ -169,26 +208,29 @@ static int learn(Record *record, PyObject *instance, PyObject *names) {
 PyObject *record_configure(PyObject *module, PyObject *args) {
     (void)module;
     PyObject *value, *value_names, *tensor, *tensor_names, *function;
-    PyObject *scopes, *recording;
+    PyObject *scopes, *recording, *consumed;
     if (is_configured) {
         PyErr_SetString(PyExc_RuntimeError, "configured before");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "OO!OO!O!(OU)(OU)", &value, &PyTuple_Type, &value_names, &tensor,
+    if (!PyArg_ParseTuple(args, "OO!OO!O!(OU)(OU)O", &value, &PyTuple_Type, &value_names, &tensor,
                           &PyTuple_Type, &tensor_names, &PyType_Type, &function, &scopes,
-                          &innermost, &recording, &records) ||
+                          &innermost, &recording, &records, &consumed) ||
         learn(&value_record, value, value_names) < 0 ||
         learn(&tensor_record, tensor, tensor_names) < 0) {
         return NULL;
     }
     function_type = (PyTypeObject *)Py_NewRef(function);
     if ((data_at = offset_of(value_record.type, "data")) < 0 ||
+        (gradient_at = offset_of(value_record.type, "gradient")) < 0 ||
+        (type_at = offset_of(value_record.type, "type")) < 0 ||
         (requires_grad_at = offset_of(value_record.type, "requires_grad")) < 0 ||
         (value_at = offset_of(tensor_record.type, "_value")) < 0 ||
         (weak_at = offset_of(tensor_record.type, "_weak")) < 0 ||
         (plans_at = offset_of(function_type, "_plans")) < 0) {
         return NULL;
     }
+    gone = Py_NewRef(consumed);
     traces = Py_NewRef(scopes);
     modes = Py_NewRef(recording);
     Py_INCREF(innermost);

@@ -509,7 +509,11 @@ def test_kernel() -> None:
     with pytest.raises(TypeError):
         kernel.run(5)
     with pytest.raises(TypeError):
-        kernel.__init__((0, 0, 0, 0), 0, 0, [], [], None)
+        kernel.__init__((0, 0, 0, 0), 0, 0, [], [], None, ())
+    one, two = ((1,), np.dtype("f4")), ((2,), np.dtype("f4"))
+    for in_place in [((0, 1),), ((1, 0),), ((0, 0),), ((0,),), (0,), ((-1, 0),)]:
+        with pytest.raises((ValueError, TypeError)):
+            _dispatch.Kernel((0, 0, 0, 0), 0, 0, [one], [two], None, in_place)
 
 
 def test_plans_of_parts_that_do_not_fit_are_refused() -> None:
@@ -519,12 +523,14 @@ def test_plans_of_parts_that_do_not_fit_are_refused() -> None:
     good = {
         "arguments": ((tuple, 1), "leaf"),
         "weak": (False,),
+        "donated": (False,),
         "captures": (),
+        "gradients": (),
+        "cleared": (),
         "guards": (),
         "results": ((dict, ("y",)), "leaf"),
         "orders": ((0,),),
         "types": (tensor_type,),
-        "write": None,
         "detached": False,
     }
     _dispatch.Plan(kernel, print, **good)
@@ -536,6 +542,9 @@ def test_plans_of_parts_that_do_not_fit_are_refused() -> None:
         {"arguments": ()},
         {"arguments": ((3, 1), "leaf")},
         {"weak": ()},
+        {"donated": ()},
+        {"gradients": (True,)},
+        {"cleared": (A,)},
         {"captures": (A,)},
         {"captures": (nets.Tensor(A),)},
         {"guards": ((1, 2),)},

@@ -237,6 +237,16 @@ class FunctionEmitter:
         code.line(f"br label %passed{number}")
         code.start(f"passed{number}")
 
+    def stop(self, op: Operation) -> None:
+        """loop.stop: return the status, unless it is still the one of success."""
+        code, number = self.code, self.code.fresh()
+        status = code.value("load i32, ptr %status")
+        passed = code.value(f"icmp eq i32 {status}, -1")
+        code.line(f"br i1 {passed}, label %goes.on{number}, label %stops{number}")
+        code.start(f"stops{number}")
+        code.line(f"ret i32 {status}")
+        code.start(f"goes.on{number}")
+
     # Memory that is private to a thread.
     def scratch(self, op: Operation) -> None:
         """loop.scratch: on the stack, or in the thread's slice of the workspace."""
@@ -336,6 +346,7 @@ _STRUCTURE: Final[dict[str, Callable[[FunctionEmitter, Operation], _Open | None]
     "loop.parallel": FunctionEmitter.open_parallel,
     "loop.if": FunctionEmitter.open_if,
     "loop.check": FunctionEmitter.check,
+    "loop.stop": FunctionEmitter.stop,
     "loop.scratch": FunctionEmitter.scratch,
     "loop.alloc": FunctionEmitter.nothing,
     "loop.global": FunctionEmitter.nothing,

@@ -36,13 +36,14 @@ def run(function: Function, buffers: Sequence[Array], backwards: bool = False) -
     Returns 0, or the lowest code of the checks that failed. ``backwards`` runs the iterations of
     parallel loops from the last to the first. ArgumentError where the arrays are not C-contiguous
     ones of the buffer types; VerifyError, at the operation's location, on an access outside a
-    buffer or a write to an input.
+    buffer or a write to an input that is not updated in place.
     """
     machine = _Machine(function, backwards)
     inputs = function.attributes.get("inputs", 0)
+    updated = {argument for _, argument in function.attributes.get("in_place", ())}
     for argument, array in zip(function.arguments, _checked(function, buffers), strict=True):
         memory = array.reshape(-1)
-        memory.flags.writeable = argument.index >= inputs
+        memory.flags.writeable = argument.index >= inputs or argument.index in updated
         machine.values[argument] = memory
     with np.errstate(all="ignore"):
         machine.run(function.body)
@@ -78,6 +79,8 @@ class _Machine:
         while True:
             op = next(pending, None)
             if op is not None and not op.has(Trait.TERMINATOR):
+                if op.name == "loop.stop" and self.status:
+                    return
                 if op.regions:
                     iterations = _STRUCTURED[op.name](self, op)
                     entered.append((op, iterations, pending))
@@ -314,6 +317,10 @@ def _check(machine: _Machine, op: Operation) -> tuple[()]:
     return ()
 
 
+def _stop(machine: _Machine, op: Operation) -> tuple[()]:
+    return ()  # the machine looks at the status itself
+
+
 def _tree_combine(machine: _Machine, op: Operation) -> tuple[()]:
     rows = machine.operands(op)[0].reshape(_buffer(op.operands[0]).static_shape)
     live = len(rows)
@@ -346,6 +353,7 @@ _EFFECTS: dict[str, Callable[[_Machine, Operation], tuple[Register, ...]]] = {
     "loop.masked_load": _masked_load,
     "loop.masked_store": _masked_store,
     "loop.check": _check,
+    "loop.stop": _stop,
     "loop.tree_combine": _tree_combine,
     "loop.gemm": _gemm,
 }
