@@ -10,6 +10,9 @@ _Form = tuple[tuple[int, ...], np.dtype[Any]]
 
 class Kernel:
     brief: bool
+    calls: int
+    arrays: int
+    fresh_bytes: int
     def __init__(
         self,
         addresses: tuple[int, int, int, int],

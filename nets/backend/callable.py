@@ -188,6 +188,11 @@ class NativeFunction:
             self._signature.in_place,
         )
 
+    @property
+    def workspace_bytes(self) -> int:
+        """Size of the workspace of a call; there are as many as calls at one time."""
+        return self._signature.workspace_bytes
+
     def _readable(self, arrays: Sequence[Array]) -> list[Array]:
         """The inputs as native code reads them. ArgumentError for another shape or dtype."""
         if len(arrays) != len(self._forms):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nets.backend.callable import NativeFunction
 from nets.frontend.autograd import record_call
 from nets.frontend.compile import Compilation, CompileOptions, Executable
 from nets.frontend.guards import Guard, hold
@@ -24,6 +25,7 @@ from nets.frontend.variable import Array, Variable
 from nets.ir.clone import clone_function
 from nets.ir.core import Function
 from nets.ir.types import TensorType
+from nets.ops.emitter import tensor_type
 from nets.passes.vjp import SplitVjp, split_vjp, vjp
 
 if TYPE_CHECKING:
@@ -175,6 +177,19 @@ class Specialisation:
         residuals = [sources[kind][i] for kind, i in halves.split.residuals]
         pull = CompiledPullBack(halves.split.backward, halves.backward, residuals)
         return outputs[: len(self._result_types)], pull
+
+    def natives(self) -> list[NativeFunction]:
+        """The native code there is so far."""
+        halves = [code for half in self._halves.values() for code in (half.forward, half.backward)]
+        found = [x for x in (self._executable, *halves) if x is not None]
+        return [x for x in found if isinstance(x, NativeFunction)]
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the captured tensors, and of their gradients that the program reads or makes."""
+        captured = self.program.function.arguments[len(self.program.inputs) :]
+        types = [tensor_type(value) for value in captured]
+        return sum(type.size * type.dtype.itemsize for type in types)
 
     def _halves_for(self, wrt: Positions) -> Halves:
         halves = self._halves.get(wrt)

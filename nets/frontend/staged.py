@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 
 _KEPT: Final = "_nets_staged"
 
+REASONS_KEPT: Final = 32
+"""Reasons for new traces that ``stats`` tells, the latest."""
+
 
 class Entry:
     """The place of one signature: filled by the first call, under its lock."""
@@ -63,12 +67,22 @@ class Entry:
         return None if self.specialisation is None else self.specialisation.captured()
 
 
+@dataclass
+class Counts:
+    """What happened to a callable so far: traces and why, calls that Python had a part in."""
+
+    traces: int = 0
+    reasons: list[str] = field(default_factory=list)
+    python_calls: int = 0
+
+
 class Entries(dict[Signature, Entry]):
     """What is kept of a callable: its signatures, and plans of the latest."""
 
     def __init__(self) -> None:
         super().__init__()
         self.plans: list[Plan] = []
+        self.counts = Counts()
 
 
 class Staged(Planned):
@@ -119,6 +133,7 @@ class Staged(Planned):
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of a call from outside every trace."""
+        self.entries.counts.python_calls += 1
         call = self.binding.call(args, kwargs)
         ready, leaves, arrays, captured = self.find(call)
         program = ready.program
@@ -194,18 +209,20 @@ class Staged(Planned):
         entry.specialisation = ready
 
     def _narrate(self, entry: Entry, now: dict[str, str]) -> None:
-        log = config.LOG.get()
+        log, counts = config.LOG.get(), self.entries.counts
+        counts.traces += 1
         if "trace" in log:
             listed = ", ".join(f"{path}: {text}" for path, text in now.items())
             print(f"nets trace: {self.name}({listed})", file=sys.stderr)
         before = [other.described for other in list(self.entries.values()) if other.described]
-        if "retrace" not in log or not before:
+        if not before:
             return
         if entry.described == now:
             lines = ["a captured tensor or a static attribute was replaced by another one"]
         else:
             lines = explain(before, now)
-        for line in lines:
+        counts.reasons = [*counts.reasons, *lines][-REASONS_KEPT:]
+        for line in lines if "retrace" in log else ():
             print(f"nets retrace: {self.name}: {line}", file=sys.stderr)
 
     # ------------------------------------------------------------------------- tracing
@@ -248,6 +265,32 @@ class Staged(Planned):
         program = self.program(call, treedef, keys)
         options = CompileOptions(**self.options, pipeline=pipeline)
         return Lowered(program, self.binding, treedef, static, options)
+
+    def stats(self) -> dict[str, Any]:
+        """What calls have done so far; compare two of these to see what happens in between.
+
+        ``native_calls`` of compiled code, ``python_calls`` that Python had a part in (the first of
+        each signature, those with keywords or recorded gradients), ``traces`` and, for all but the
+        first, ``reasons``; ``compilations``; ``arrays`` made for results and state;
+        ``fresh_bytes`` of memory taken from the system, for those and for workspaces.
+        ``workspace_bytes`` and ``state_bytes`` are sums over signatures: of the arenas, and of the
+        captured tensors.
+        """
+        counts = self.entries.counts
+        found = [e.specialisation for e in self.entries.values() if e.specialisation is not None]
+        natives = list({id(x): x for ready in found for x in ready.natives()}.values())
+        kernels = [native.kernel for native in natives if native.kernel is not None]
+        return {
+            "native_calls": sum(kernel.calls for kernel in kernels),
+            "python_calls": counts.python_calls,
+            "traces": counts.traces,
+            "reasons": list(counts.reasons),
+            "compilations": len(natives),
+            "arrays": sum(kernel.arrays for kernel in kernels),
+            "fresh_bytes": sum(kernel.fresh_bytes for kernel in kernels),
+            "workspace_bytes": sum(native.workspace_bytes for native in natives),
+            "state_bytes": sum(ready.state_bytes for ready in found),
+        }
 
     def _located(self, error: LeafError, call: Call, treedef: TreeDef) -> NetsError:
         """The error of a leaf with its path; that of a wrong call comes first."""

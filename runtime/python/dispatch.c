@@ -75,7 +75,8 @@ PyMODINIT_FUNC PyInit__dispatch(void) {
     import_array();
     PyObject *module = PyModule_Create(&definition);
     call_name = PyUnicode_InternFromString("call");
-    if (module == NULL || call_name == NULL || PyModule_AddType(module, &Kernel_Type) < 0 ||
+    if (module == NULL || call_name == NULL || PyType_Ready(&Block_Type) < 0 ||
+        PyModule_AddType(module, &Kernel_Type) < 0 ||
         PyModule_AddType(module, &Plan_Type) < 0 || PyModule_AddType(module, &Dispatch_Type) < 0) {
         Py_XDECREF(module);
         return NULL;

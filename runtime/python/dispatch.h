@@ -1,5 +1,6 @@
 /* The extension nets._dispatch: what a repeated call of a traced function needs, without Python.
  *
+ *   block.c     Block: the memory of large arrays, used again
  *   kernel.c    Kernel: native code that takes and gives arrays
  *   nest.c      containers taken apart into leaves and put together again
  *   record.c    reads and makes tensors and their values
@@ -61,6 +62,8 @@ typedef struct {
     PyObject *keep; /* what entry and pool live in */
     void *arenas[KEPT_ARENAS]; /* workspaces that no call is using */
     int arena_count;
+    Py_ssize_t calls, arrays; /* so far: calls of the code, arrays made for them */
+    size_t fresh_bytes;       /* and memory that had not been used before */
 } Kernel;
 
 extern PyTypeObject Kernel_Type;
@@ -72,11 +75,23 @@ int form_fits(const Form *form, PyArrayObject *array);
  * already is the array of its input; else it is a copy of that. Returns -1 with an exception. */
 int kernel_outputs(Kernel *kernel, PyObject **outputs, void **buffers);
 
-/* Can the elements of an array be changed unseen, with so many references to it accounted for? */
-int array_is_alone(PyObject *array, Py_ssize_t references);
 
 /* Calls the code. Returns -1 with an exception, else 0 and the status. */
 int kernel_call(Kernel *kernel, void **buffers, int32_t *status);
+
+/* ---- block.c ------------------------------------------------------------------------------ */
+
+extern PyTypeObject Block_Type;
+
+/* How memory is had and given back. */
+void block_configure(void *(*new)(size_t), void (*free)(void *, size_t));
+
+/* An array without elements stored yet; a large one in memory that was used before, if there is
+ * some, else `*fresh` grows. Null with an exception. */
+PyObject *array_new(const Form *form, size_t *fresh);
+
+/* Can the elements of an array be changed unseen, with so many references to it accounted for? */
+int array_is_alone(PyObject *array, Py_ssize_t references);
 
 /* ---- nest.c ------------------------------------------------------------------------------- */
 

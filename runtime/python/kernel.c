@@ -13,24 +13,17 @@ int form_fits(const Form *form, PyArrayObject *array) {
            PyArray_CompareLists(PyArray_DIMS(array), form->dims, form->ndim);
 }
 
-int array_is_alone(PyObject *array, Py_ssize_t references) {
-    const int own = NPY_ARRAY_OWNDATA | NPY_ARRAY_WRITEABLE;
-    return PyArray_CheckExact(array) && Py_REFCNT(array) == references &&
-           (PyArray_FLAGS((PyArrayObject *)array) & own) == own;
-}
-
 int kernel_outputs(Kernel *kernel, PyObject **outputs, void **buffers) {
     for (Py_ssize_t i = 0; i < kernel->outputs; i++) {
         if (outputs[i] != NULL) {
             continue;
         }
         const Form *form = &kernel->forms[kernel->inputs + i];
-        Py_INCREF(form->descr); /* taken by the new array */
-        outputs[i] = PyArray_NewFromDescr(&PyArray_Type, form->descr, form->ndim, form->dims, NULL,
-                                          NULL, 0, NULL);
+        outputs[i] = array_new(form, &kernel->fresh_bytes);
         if (outputs[i] == NULL) {
             return -1;
         }
+        kernel->arrays++;
         PyArrayObject *made = (PyArrayObject *)outputs[i];
         void **buffer = &buffers[kernel->places[i]];
         if (kernel->places[i] < kernel->inputs && PyArray_NBYTES(made) > 0) {
@@ -56,6 +49,7 @@ static int take_arena(Kernel *kernel, void **arena) {
                      kernel->workspace_bytes);
         return -1;
     }
+    kernel->fresh_bytes += kernel->workspace_bytes;
     return 0;
 }
 
@@ -75,6 +69,7 @@ int kernel_call(Kernel *kernel, void **buffers, int32_t *status) {
     if (take_arena(kernel, &arena) < 0) {
         return -1;
     }
+    kernel->calls++;
     if (kernel->brief) {
         *status = kernel->call(kernel->entry, buffers, arena, kernel->pool);
     } else {
@@ -236,6 +231,7 @@ static int kernel_init(Kernel *kernel, PyObject *args, PyObject *kwargs) {
     kernel->call = (int32_t(*)(nets_entry, void *const *, void *, nets_pool *))(uintptr_t)call;
     kernel->arena_new = (void *(*)(size_t))(uintptr_t)arena_new;
     kernel->arena_free = (void (*)(void *, size_t))(uintptr_t)arena_free;
+    block_configure(kernel->arena_new, kernel->arena_free);
     kernel->pool = (nets_pool *)(uintptr_t)pool;
     kernel->workspace_bytes = (size_t)bytes;
     kernel->inputs = PyList_GET_SIZE(inputs);
@@ -279,6 +275,10 @@ static PyMethodDef methods[] = {
 
 static PyMemberDef members[] = {
     {"brief", T_BOOL, offsetof(Kernel, brief), 0, "Is a call so short that it keeps the GIL?"},
+    {"calls", T_PYSSIZET, offsetof(Kernel, calls), READONLY, "Calls of the code so far."},
+    {"arrays", T_PYSSIZET, offsetof(Kernel, arrays), READONLY, "Arrays made for them."},
+    {"fresh_bytes", T_PYSSIZET, offsetof(Kernel, fresh_bytes), READONLY,
+     "Memory taken from the system for them: arrays and workspaces, unless used before."},
     {NULL, 0, 0, 0, NULL},
 };
 

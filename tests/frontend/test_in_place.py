@@ -263,3 +263,58 @@ def test_donation_with_keywords_statics_and_gradients() -> None:
     assert a.tolist() == [1.0] * 3
     w = nets.Tensor(np.ones(3), requires_grad=True)
     f("more", a, w).sum().backward()
+
+
+def test_stats_show_that_a_step_is_one_native_call() -> None:
+    training = Training()
+    for _ in range(3):
+        training.step(X, Y)
+    before = training.step.stats()
+    for _ in range(10):
+        training.step(X, Y)
+    after = training.step.stats()
+    done = {k: after[k] - before[k] for k in after if isinstance(after[k], int)}
+    assert done.pop("native_calls") == 10
+    assert done.pop("arrays") == 10, "of the losses"
+    assert done.pop("fresh_bytes") == 40
+    assert not any(done.values())
+    assert (after["traces"], after["compilations"], after["reasons"]) == (1, 1, [])
+    assert after["state_bytes"] > 4 * 4 * (12 * 8 + 8 * 5)  # weights, gradients, two moments
+    training.step(X[:8], Y[:8])
+    found = training.step.stats()
+    assert (found["traces"], found["compilations"], found["python_calls"]) == (2, 2, 2)
+    assert found["reasons"] == ["x: f32[16,12] → f32[8,12]", "y: i64[16] → i64[8]"]
+
+
+def test_large_results_use_memory_again_when_nobody_can_see_it() -> None:
+    negate = nets.trace(lambda x: -x)
+    x = np.ones(1 << 19)
+    kept = [negate(i * x) for i in range(3)]
+    places = {y.data.ctypes.data for y in kept}
+    assert len(places) == 3
+    view = kept[0].data[5:7]
+    before = negate.stats()["fresh_bytes"]
+    del kept[1:]
+    for i in range(5):
+        y = negate(i * x)
+        assert y.data.ctypes.data in places
+        assert y.data[-1] == -i
+    kept.clear()
+    for _ in range(5):
+        negate(x * 7)
+    assert view.tolist() == [0, 0]
+    assert negate.stats()["fresh_bytes"] == before
+
+
+def test_memory_of_results_stays_bounded() -> None:
+    fill = nets.trace(lambda x: nets.broadcast_to(x, (1 << 19,)) * 1.0)
+    negate = nets.trace(lambda x: -x)
+    for n in range(70):  # sizes of which each is new
+        negate(np.ones((1 << 19) + 512 * n))
+    before = fill.stats()["fresh_bytes"]
+    kept = [fill(1.0 * i) for i in range(40)]
+    assert [y.data[3] for y in kept] == list(range(40))
+    kept.clear()
+    for i in range(40):
+        fill(1.0 * i)
+    assert fill.stats()["fresh_bytes"] - before == 40 * (1 << 22)
