@@ -28,6 +28,10 @@ from nets.passes.loop_nests import (
 )
 from nets.passes.map_loops import emit_nest, store_elements
 
+ROWS_AT_ONCE = 8
+"""Rows a loop body takes of many. Rows are often a multiple of 4 KB apart, so that the same columns
+of all of them compete for one set of the first cache, which has 8 ways or a few more."""
+
 BODY_WORK = 64
 """Work a loop body may hold; it bounds how many rows one body handles."""
 
@@ -38,7 +42,7 @@ def lower_columns(s: ElementBuilder, group: Group) -> None:
     if space.count(space.kept) == 0:
         return
     rows = space.count(space.reduced)
-    if rows <= _rows_at_once(group):
+    if rows <= _rows_at_once(group, ROWS):
         _lower_few_rows(s, group)
         return
     batch = space.count(space.outer)
@@ -63,13 +67,13 @@ def lower_columns(s: ElementBuilder, group: Group) -> None:
         loop_over(s, body, 0, batch)
 
 
-def _rows_at_once(group: Group) -> int:
-    """A power of two of rows that fit a loop body, at most a block.
+def _rows_at_once(group: Group, most: int) -> int:
+    """A power of two of rows that fit a loop body, ``most`` where the work is light.
 
     Just one where rows are also stored: several stores to one buffer would keep the body from
     being vectorized.
     """
-    rows = 1 if group.full_outputs else ROWS
+    rows = 1 if group.full_outputs else most
     while rows > 1 and rows * group.work > BODY_WORK:
         rows //= 2
     return rows
@@ -124,7 +128,7 @@ class _Columns:
         self.work = work
         self.rows = self.space.count(self.space.reduced)
         self.blocks = -(-self.rows // ROWS)
-        self.at_once = _rows_at_once(group)
+        self.at_once = _rows_at_once(group, ROWS_AT_ONCE)
         self.outer = Extent(self.space.sizes(self.space.outer))
         self.partials: dict[Operation, Value] = {}
 
