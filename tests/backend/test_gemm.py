@@ -41,6 +41,8 @@ SHAPES: list[Shape] = [
     (1, 300, 20, 30),
     (1, 33, 260, 512),
     (2, 3, 37, 41),
+    (20, 3, 3, 4),
+    (1, 30, 7, 9),
 ]
 
 # What makes a product of any size take each of the ways that are chosen by size.

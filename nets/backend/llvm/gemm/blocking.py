@@ -34,6 +34,9 @@ _MOST_ROWS: Final = 8
 _MOST_ROWS_AHEAD: Final = 6
 """Each row of A takes a pointer, and there are 16 registers for those and for requests of C."""
 
+_SHORTEST_VECTOR: Final = 16
+"""Bytes."""
+
 _FMA_LATENCY: Final = 4
 _B_LOAD: Final = 0.1
 """What a vector of B costs beyond its turn, in cycles: it comes from the L2 cache."""
@@ -82,22 +85,33 @@ def choose(
 ) -> Blocking:
     """The blocking of an m × k by k × n product, all three positive."""
     size = dtype.itemsize
-    lanes = target.vector_bytes // size
+    lanes = _lanes(n, size, target.vector_bytes)
     depth = min(k, K_BLOCK[dtype])
     many_registers = target.vector_registers >= 32
     panel_bytes = target.vector_bytes * (4 if many_registers else 2)
+    large = m * n * size >= _PACK_B_FROM * panel_bytes
     # Only packing can turn rows of y into vectors along n.
-    pack_b = transpose_y or m * n * size >= _PACK_B_FROM * panel_bytes
+    pack_b = transpose_y or large
     # Small tiles have no time for requests.
-    ahead = many_registers if pack_b else k * n * size >= _DISTANT_BYTES
+    ahead = many_registers and large if pack_b else k * n * size >= _DISTANT_BYTES
     most_rows = _MOST_ROWS_AHEAD if pack_b and ahead and not transpose_x else _MOST_ROWS
     rows, vectors = _tile(m, n, lanes, target.vector_registers, most_rows)
     columns = vectors * lanes
-    scattered = depth >= _PACK_A_FROM_COLUMNS if transpose_x else k * size % _PAGE == 0
+    # Wide tiles read A too seldom for a copy to pay, unless they have as many rows as a set places.
+    crowded = k * size % _PAGE == 0 and not (many_registers and large)
+    scattered = depth >= _PACK_A_FROM_COLUMNS if transpose_x else crowded
     pack_a = n >= _PACK_A_FROM_COLUMNS and scattered
     block_rows = _even(m, _A_BLOCK_BYTES // (depth * size), rows)
     block_columns = _even(n, _B_BLOCK_COLUMNS, columns)
     return Blocking(lanes, rows, vectors, block_rows, block_columns, pack_a, pack_b, ahead)
+
+
+def _lanes(n: int, size: int, vector_bytes: int) -> int:
+    """As many as a vector has, or fewer for narrow matrices: half a vector takes half the time."""
+    lanes = vector_bytes // size
+    while 2 * n <= lanes and lanes * size > _SHORTEST_VECTOR:
+        lanes //= 2
+    return lanes
 
 
 def _even(size: int, limit: int, unit: int) -> int:

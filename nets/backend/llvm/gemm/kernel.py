@@ -48,7 +48,7 @@ class Kernel:
     packed: bool
     adds: bool
     even: bool
-    ahead: bool
+    ahead: bool = False
 
     @property
     def vectors(self) -> int:

@@ -38,18 +38,30 @@ class Product:
         shape = f"{self.batch}_{self.m}_{self.n}_{self.k}_{layout}"
         return f"nets_gemm_{self.dtype}x{self.blocking.lanes}_{shape}"
 
-    @property
+    @cached_property
     def by_columns(self) -> bool:
-        """Whether panels are groups of columns; else of rows."""
-        return self.n >= self.m
+        """Whether panels are groups of columns; else of rows.
+
+        What is packed should be shared out, not packed by every thread. Where that is no matter,
+        rows have the whole of their memory for themselves.
+        """
+        if self.blocking.pack_b:
+            return self.n >= self.m
+        return _evenness(self._panels_of_columns) > _evenness(self._panels_of_rows)
+
+    @property
+    def _panels_of_rows(self) -> int:
+        return -(-self.m // self.blocking.rows)
+
+    @property
+    def _panels_of_columns(self) -> int:
+        return -(-self.n // self.blocking.columns)
 
     @property
     def panels_per_entry(self) -> int:
         if self.batch >= BATCH_PANELS:
             return 1
-        if self.by_columns:
-            return -(-self.n // self.blocking.columns)
-        return -(-self.m // self.blocking.rows)
+        return self._panels_of_columns if self.by_columns else self._panels_of_rows
 
     @property
     def panels(self) -> int:
@@ -263,3 +275,8 @@ class Product:
         nest.line(
             f"call void @{self._use(part)}(ptr {source}, ptr {target}, i64 {count}, i64 {depth})"
         )
+
+
+def _evenness(panels: int) -> float:
+    """How much of the time two threads that share the panels are both at work."""
+    return panels / (panels + panels % 2)
