@@ -34,11 +34,11 @@ def compiled(text: str, symbol: str, *arguments: Any, libc: bool = False) -> Any
     return function
 
 
-def math_text(function: str, dtype: DType, lanes: int) -> str:
+def math_text(function: str, dtype: DType, lanes: int, wide: bool = False) -> str:
     """All definitions of a math function."""
     wanted, texts = [(function, dtype, lanes)], {}
     while wanted:
-        found = math.definition(*wanted.pop())
+        found = math.definition(*wanted.pop(), wide=wide)
         texts[found.symbol] = found.text
         wanted.extend(found.requires)
     return "\n\n".join(texts.values())
@@ -47,7 +47,7 @@ def math_text(function: str, dtype: DType, lanes: int) -> str:
 class MathKernel:
     """A math function over whole arrays, so many lanes at a time (sizes are multiples)."""
 
-    def __init__(self, function: str, dtype: DType, lanes: int) -> None:
+    def __init__(self, function: str, dtype: DType, lanes: int, wide: bool = False) -> None:
         scalar = "float" if dtype.itemsize == 4 else "double"
         type = scalar if lanes == 1 else f"<{lanes} x {scalar}>"
         names = ("x", "y")[: math.FUNCTIONS[function]]
@@ -59,7 +59,7 @@ class MathKernel:
         arguments = ", ".join(f"{type} %{name}" for name in names)
         self.lanes = lanes
         self._run = compiled(
-            math_text(function, dtype, lanes)
+            math_text(function, dtype, lanes, wide)
             + f"""
 define void @run(ptr %xs, ptr %ys, ptr %out, i64 %n) {{
 entry:

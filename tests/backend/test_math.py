@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nets.backend.llvm import math
+from nets.backend.llvm.target import Target
 from nets.errors import CompileError
 from nets.ir.types import DType, f32, f64, i32
 from nets.ops.registry import Array
@@ -39,8 +40,8 @@ NOTABLE = (
 
 
 @functools.cache
-def kernel(function: str, dtype: DType, lanes: int) -> MathKernel:
-    return MathKernel(function, dtype, lanes)
+def kernel(function: str, dtype: DType, lanes: int, wide: bool = False) -> MathKernel:
+    return MathKernel(function, dtype, lanes, wide)
 
 
 def notable(dtype: DType) -> Array:
@@ -97,6 +98,16 @@ def test_every_number_of_lanes_gives_the_same_bits(function: str, dtype: DType, 
     expected = kernel(function, dtype, 8)(*arguments)
     got = kernel(function, dtype, lanes)(*arguments)
     np.testing.assert_array_equal(bits_of(got), bits_of(expected))
+
+
+@pytest.mark.skipif(not Target.host().is_wide, reason="needs AVX-512")
+@pytest.mark.parametrize(("function", "dtype"), CASES)
+def test_avx512_gives_the_same_bits(function: str, dtype: DType) -> None:
+    arguments = arguments_of(function, dtype)
+    expected = kernel(function, dtype, 8)(*arguments)
+    for lanes in (4, 8, 16):
+        got = kernel(function, dtype, lanes, wide=True)(*arguments)
+        np.testing.assert_array_equal(bits_of(got), bits_of(expected))
 
 
 @pytest.mark.parametrize("dtype", [f32, f64])

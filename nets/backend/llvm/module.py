@@ -57,7 +57,7 @@ class ModuleText:
         wanted = [(function, dtype, lanes)]
         found = ""
         while wanted:
-            symbol, text, requires = definition(*wanted.pop())
+            symbol, text, requires = definition(*wanted.pop(), wide=self.target.is_wide)
             found = found or symbol
             if symbol not in self._definitions:
                 self._definitions[symbol] = text

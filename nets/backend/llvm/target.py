@@ -41,6 +41,11 @@ class Target:
     vector_bytes: int
     vector_registers: int
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether the CPU has AVX-512 with all of F, BW, DQ and VL."""
+        return self.vector_bytes == 64
+
     @staticmethod
     def host() -> Target:
         """The CPU of this process, with the features it really has. CompileError without AVX2."""

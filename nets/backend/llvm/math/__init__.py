@@ -1,10 +1,11 @@
 """The vector math library: LLVM IR text of exp, log, sin, pow, … on any number of lanes.
 
 `definition` gives an ``internal alwaysinline`` function on ``<lanes x T>`` (on T for one lane).
-It uses target-neutral instructions only, so the same text is SSE, AVX2, AVX-512 or NEON code, and
-the same operations in the same order for every number of lanes: a tail, a scalar, another CPU or
-an exported library never changes a bit. No function of the C library is called. Measured errors
-stand in docs/numerics.md; the bound is 2 units in the last place over the whole range.
+The same operations in the same order serve every number of lanes: a tail, a scalar, another CPU or
+an exported library never changes a bit. Where AVX-512 has one instruction for what takes several
+elsewhere (tables in registers, exponents, scaling by powers of two), it gives the same number.
+No function of the C library is called. Measured errors stand in docs/numerics.md; the bound is 2
+units in the last place over the whole range.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ FUNCTIONS: Final[Mapping[str, int]] = MappingProxyType(
 
 
 @cache
-def definition(function: str, dtype: DType, lanes: int) -> Definition:
+def definition(function: str, dtype: DType, lanes: int, wide: bool = False) -> Definition:
     """The LLVM function ``nets_<function>_<dtype>x<lanes>`` and what it requires.
+
+    With ``wide`` it may use instructions of AVX-512; the results are the same.
 
     ``function`` is one of `FUNCTIONS` (or comes from ``requires``), ``dtype`` f32 or f64; anything
     else is a CompileError.
@@ -55,7 +58,7 @@ def definition(function: str, dtype: DType, lanes: int) -> Definition:
     form = FORMATS.get(dtype)
     if formula is None or form is None or lanes < 1:
         raise CompileError(f"the math library has no {function} on {lanes} lanes of {dtype}")
-    body = Body(form, lanes)
+    body = Body(form, lanes, wide)
     arguments = ("x", "y")[: FUNCTIONS[function]]
     result = formula(body, *map(body.argument, arguments))
     return body.finish(f"nets_{function}_{dtype}x{lanes}", arguments, result)

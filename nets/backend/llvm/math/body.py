@@ -77,6 +77,12 @@ FORMATS: Final = {f32: F32, f64: F64}
 
 _LONGEST_CHAIN: Final = 8
 
+TABLE: Final = 16
+"""Entries of a table: as many float32 as a register of AVX-512 has, as many float64 as two."""
+
+_SELF: Final = "{symbol}"
+"""Stands for the symbol of the function while it is not known."""
+
 Kind = Literal["float", "integer", "bool"]
 INFINITY: Final = float("inf")
 NAN: Final = float("nan")
@@ -180,12 +186,18 @@ Operand = Lanes | float
 
 
 class Body:
-    """The function being written: its format, its lanes, and the lines so far."""
+    """The function being written: its format, its lanes, and the lines so far.
 
-    def __init__(self, form: Format, lanes: int) -> None:
+    ``wide`` tells that the processor has AVX-512. It then does some steps in one instruction that
+    take several elsewhere, with the same results.
+    """
+
+    def __init__(self, form: Format, lanes: int, wide: bool = False) -> None:
         self.form = form
         self.lanes = lanes
+        self.wide = wide
         self.lines: list[str] = []
+        self.globals: list[str] = []
         self.requires: list[tuple[str, DType, int]] = []
 
     # Types, operands and single instructions.
@@ -277,7 +289,7 @@ class Body:
         """max(x, bound); NaN stays NaN."""
         return self.select(x < bound, bound, x)
 
-    def polynomial(self, x: Lanes, coefficients: Sequence[float]) -> Lanes:
+    def polynomial(self, x: Lanes, coefficients: Sequence[Operand]) -> Lanes:
         """Σ coefficients[i] · x**i: by Horner's rule, or pairwise (Estrin) where that is long.
 
         A chain of dependent operations is hidden behind its neighbours up to about that length.
@@ -306,11 +318,84 @@ class Body:
         """2**(biased_exponent - bias); the exponent field must be that of a normal number."""
         return self.from_bits(biased_exponent << self.form.mantissa)
 
+    # Tables, and what AVX-512 does in one instruction.
+    def lookup(self, table: Sequence[float], place: Lanes) -> Lanes:
+        """``table[place mod 16]`` in each lane: a permutation of registers where there is one."""
+        assert len(table) == TABLE
+        shape = self.form.width, self.lanes, self.wide
+        if shape == (32, 16, True):
+            return self._permuted("avx512.permvar.sf.512", (self._packed(table), place))
+        if shape == (64, 8, True):
+            low, high = self._packed(table[:8]), self._packed(table[8:])
+            return self._permuted("avx512.vpermi2var.pd.512", (low, place, high))
+        if shape[:2] == (32, 8):
+            low, high = (
+                self._permuted("avx2.permps", (self._packed(part), place))
+                for part in (table[:8], table[8:])
+            )
+            return self.select((place & 8).equals(0), low, high)
+        return self._loaded(table, place)
+
+    def _packed(self, numbers: Sequence[float]) -> Lanes:
+        """A vector of constants."""
+        scalar = self._scalar("float")
+        parts = ", ".join(f"{scalar} {self.form.constant(number)}" for number in numbers)
+        return Lanes(self, "float", f"<{parts}>")
+
+    def _permuted(self, name: str, operands: Sequence[Lanes]) -> Lanes:
+        arguments = ", ".join(f"{self.type(x.kind)} {x.text}" for x in operands)
+        return self.emit("float", f"call {self.type('float')} @llvm.x86.{name}({arguments})")
+
+    def _loaded(self, table: Sequence[float], place: Lanes) -> Lanes:
+        """The table in memory, read lane by lane."""
+        name, scalar, integer = f"@{_SELF}.t{len(self.globals)}", self.form.name, self.form.integer
+        numbers = ", ".join(f"{scalar} {self.form.constant(number)}" for number in table)
+        array = f"[{len(table)} x {scalar}]"
+        self.globals.append(
+            f"{name} = internal unnamed_addr constant {array} [{numbers}], align 64"
+        )
+        inside, type = place & (TABLE - 1), self.type("float")
+        if self.lanes == 1:
+            at = self.emit(
+                "integer", f"getelementptr {scalar}, ptr {name}, {integer} {inside.text}"
+            )
+            return self.emit("float", f"load {scalar}, ptr {at.text}")
+        found = "poison"
+        for lane in range(self.lanes):
+            number = self.emit(
+                "integer", f"extractelement {self.type('integer')} {inside.text}, i64 {lane}"
+            )
+            at = self.emit(
+                "integer", f"getelementptr {scalar}, ptr {name}, {integer} {number.text}"
+            )
+            value = self.emit("float", f"load {scalar}, ptr {at.text}")
+            found = self.emit(
+                "float", f"insertelement {type} {found}, {scalar} {value.text}, i64 {lane}"
+            ).text
+        return Lanes(self, "float", found)
+
+    @property
+    def has_wide_forms(self) -> bool:
+        """Whether the lanes fill a register of AVX-512, on a processor that has it."""
+        return self.wide and self.lanes * self.form.width == 512
+
+    def wide_form(self, name: str, *operands: Operand | str) -> Lanes:
+        """The AVX-512 instruction of that name, in all lanes and the usual rounding mode."""
+        type = self.type("float")
+        letter = "ps" if self.form is F32 else "pd"
+        arguments = ", ".join(
+            x if isinstance(x, str) else f"{type} {self.operand(x, 'float')}" for x in operands
+        )
+        rest = f"{type} zeroinitializer, i{self.lanes} -1, i32 4"
+        return self.emit(
+            "float", f"call {type} @llvm.x86.avx512.mask.{name}.{letter}.512({arguments}, {rest})"
+        )
+
     # f32 computed in double.
     def widened(self) -> Body:
         """A body of f64 that writes into this one of f32."""
-        wide = Body(F64, self.lanes)
-        wide.lines, wide.requires = self.lines, self.requires
+        wide = Body(F64, self.lanes, self.wide)
+        wide.lines, wide.requires, wide.globals = self.lines, self.requires, self.globals
         return wide
 
     def widen(self, x: Lanes) -> Lanes:
@@ -353,4 +438,5 @@ class Body:
             f"  ret {type} {result.text}",
             "}",
         )
-        return Definition(symbol, "\n".join(lines) + "\n", tuple(self.requires))
+        text = "\n".join((*self.globals, *lines)) + "\n"
+        return Definition(symbol, text.replace(_SELF, symbol), tuple(self.requires))
