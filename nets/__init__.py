@@ -18,6 +18,7 @@ from nets.version import __version__
 if TYPE_CHECKING:
     from nets import data, datasets, nn, optim, random
     from nets.backend.loader import load
+    from nets.frontend.control_flow import cond, fori_loop, map, scan, while_loop  # noqa: A004
     from nets.frontend.export import export
     from nets.frontend.lowered import evaluate, parse_ir
     from nets.frontend.pullback import vjp
@@ -33,6 +34,11 @@ _LATER = {
     "grad": "nets.frontend.transforms",
     "value_and_grad": "nets.frontend.transforms",
     "vjp": "nets.frontend.pullback",
+    "scan": "nets.frontend.control_flow",
+    "fori_loop": "nets.frontend.control_flow",
+    "while_loop": "nets.frontend.control_flow",
+    "cond": "nets.frontend.control_flow",
+    "map": "nets.frontend.control_flow",
     "spec": "nets.frontend.spec",
     "evaluate": "nets.frontend.lowered",
     "parse_ir": "nets.frontend.lowered",
@@ -65,6 +71,11 @@ __all__ = [
     "grad",
     "value_and_grad",
     "vjp",
+    "scan",
+    "fori_loop",
+    "while_loop",
+    "cond",
+    "map",
     "spec",
     "evaluate",
     "parse_ir",

@@ -139,6 +139,9 @@ class Trait(Flag):
     """May fail at run time on the values of its operands, as an index out of bounds does."""
     STOPS_GRADIENT = auto()
     """Its results are constants to every derivative."""
+    CONTROL = auto()
+    """Decides which of its regions run, and how often; each is a program like that of a function,
+    and passes treat it as one."""
 
 
 class OpDefinition:
@@ -266,6 +269,13 @@ class Operation:
         self._operands = tuple(operands)
         if self.block is not None:
             self._add_uses()
+
+    def add_results(self, types: Sequence[Type]) -> tuple[Value, ...]:
+        """Further results behind those there are; the definition must infer them."""
+        first = len(self.results)
+        made = tuple(Value(type, self, first + i) for i, type in enumerate(types))
+        self.results += made
+        return made
 
     def replace_with(self, values: Sequence[Value]) -> None:
         """Let every user of each result use the value at its place, and remove the operation."""
@@ -428,6 +438,15 @@ class Function:
         for op in self.body:
             yield op
             yield from op.walk_regions()
+
+    def programs(self) -> list[Block]:
+        """The body, and the regions of CONTROL operations in it, outer ones first."""
+        found = [self.body]
+        for block in found:
+            for op in block:
+                if op.has(Trait.CONTROL):
+                    found += [region.block for region in op.regions]
+        return found
 
     def __str__(self) -> str:
         from nets.ir.printer import print_function

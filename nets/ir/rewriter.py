@@ -43,7 +43,8 @@ def rewrite(
 ) -> bool:
     """Apply patterns by the name of the operation, and ``every`` to all; whether any fitted.
 
-    With ``into_isolated`` false the regions of isolated operations are left as they are.
+    With ``into_isolated`` false the regions of isolated operations are left as they are, but for
+    those of control flow.
     PassError where the patterns do not come to an end.
     """
     rewriter = Rewriter(function, into_isolated)
@@ -140,7 +141,9 @@ class Rewriter:
 
 
 def _inside_isolated(function: Function) -> set[Operation]:
-    isolated = (op for op in function.walk() if op.has(Trait.ISOLATED))
+    isolated = (
+        op for op in function.walk() if op.has(Trait.ISOLATED) and not op.has(Trait.CONTROL)
+    )
     return {inner for op in isolated for inner in op.walk_regions()}
 
 

@@ -75,6 +75,10 @@ class MatMul:
             lambda: b.emit("matmul", _swapped(b, x, ct.type.dtype), ct),
         )
 
+    def total(b: Emitter, x: Value, y: Value) -> Value:
+        """One product over the steps and k together, [b…, m, steps · k] and [b…, steps · k, n]."""
+        return b.emit("matmul", _swap_last(b, _joined(b, _swap_last(b, x))), _joined(b, y))
+
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
         """``loop.gemm`` for floats; plain loops for the rest."""
         x, y, out = (_as_batch(s, buffer) for buffer in (*operands, *results))
@@ -88,10 +92,22 @@ class MatMul:
             _exact_loops(s, x, y, out)
 
 
+def _joined(b: Emitter, x: Value) -> Value:
+    """[steps, b…, k, n] as [b…, steps · k, n]."""
+    steps, *batch, k, n = tensor_type(x).static_shape
+    inner = len(batch)
+    moved = b.transpose(x, (*range(1, 1 + inner), 0, inner + 1, inner + 2))
+    return b.reshape(moved, (*batch, steps * k, n))
+
+
+def _swap_last(b: Emitter, x: Value) -> Value:
+    rank = tensor_type(x).rank
+    return b.transpose(x, (*range(rank - 2), rank - 1, rank - 2))
+
+
 def _swapped(b: Emitter, x: Value, dtype: DType) -> Value:
     """The matrices transposed, in the dtype of the cotangent."""
-    rank = tensor_type(x).rank
-    return b.transpose(b.cast(x, dtype), (*range(rank - 2), rank - 1, rank - 2))
+    return _swap_last(b, b.cast(x, dtype))
 
 
 def _as_batch(s: Lowering, buffer: Value) -> Value:

@@ -164,6 +164,20 @@ class Reduce:
         return tuple(results)
 
 
+@structural("loop.repeat", regions=1)
+class Repeat:
+    """Runs the region again and again, until the bool scalar it yields is false; at least once."""
+
+    operands = ()
+
+    def infer(*, regions: Sequence[Region]) -> tuple[Type, ...]:
+        _region_arguments("loop.repeat", regions[0], ())
+        end = regions[0].block.terminator
+        if end is not None and [value.type for value in end.operands] != [ScalarType(bool_)]:
+            raise VerifyError("the region of loop.repeat yields a bool scalar")
+        return ()
+
+
 @structural("loop.if", regions=1)
 class If:
     """Runs the region where the scalar condition holds; gives no results."""
@@ -235,6 +249,23 @@ class View:
     def infer(buffer: Type, *, type: Type, offset: int) -> Type:
         if not isinstance(buffer, BufferType) or not isinstance(type, BufferType):
             raise VerifyError("loop.view goes from buffer to buffer")
+        if buffer.dtype != type.dtype or offset < 0 or offset + type.size > buffer.size:
+            raise VerifyError(f"{type} at {offset} does not lie inside {buffer}")
+        return type
+
+
+@structural("loop.slice", Trait.PURE, attributes=("type", "offset", "stride"), implied=("type",))
+class Slice:
+    """The part of a buffer from element ``offset + stride · number`` on, which the caller knows to
+    lie inside it. Slices of different numbers, or of different fields, do not overlap."""
+
+    operands = ("buffer", "number")
+
+    def infer(buffer: Type, number: Type, *, type: Type, offset: int, stride: int) -> Type:
+        if not isinstance(buffer, BufferType) or not isinstance(type, BufferType):
+            raise VerifyError("loop.slice goes from buffer to buffer")
+        if number != ScalarType(index):
+            raise VerifyError(f"loop.slice is chosen by an index, not {number}")
         if buffer.dtype != type.dtype or offset < 0 or offset + type.size > buffer.size:
             raise VerifyError(f"{type} at {offset} does not lie inside {buffer}")
         return type

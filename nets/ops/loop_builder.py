@@ -87,6 +87,12 @@ class LoopBuilder:
             return buffer
         return self.emit("view", buffer, type=type, offset=offset).result
 
+    def slice(
+        self, buffer: Value, number: Value, type: BufferType, stride: int, offset: int = 0
+    ) -> Value:
+        """The part of a buffer that a number picks."""
+        return self.emit("slice", buffer, number, type=type, offset=offset, stride=stride).result
+
     def load(self, buffer: Value, position: Affine) -> Value:
         """The scalar at an element offset."""
         indices = [value for value, _ in position.terms]
@@ -120,6 +126,12 @@ class LoopBuilder:
             {},
             (Region(Block([ScalarType(index)])),),
         )
+
+    def if_(self, condition: Value) -> Operation:
+        return self.builder.create(lookup("loop.if"), (condition,), {}, (Region(Block()),))
+
+    def repeat(self) -> Operation:
+        return self.builder.create(lookup("loop.repeat"), (), {}, (Region(Block()),))
 
     def _bound(self, bound: int | Value) -> Value:
         return self.const(bound, index) if isinstance(bound, int) else bound

@@ -15,12 +15,17 @@ one derivative decision
     ``no_derivative = "why"``.
     In each, None stands for zero, and a callable without arguments for a value that is to be
     built only if that operand's cotangent is wanted.
+two rules for the derivatives of loops, where they pay
+    ``total(b, *operands)``: the sum over all steps of the op, each operand stacked along a new
+    first axis; ``stacked(b, *operands, **attributes)``: the op of each step, stacked.
 one lowering
     elementwise: ``lower(s, *scalars, **attributes)`` gives the scalar;
     indexing: ``lower(s, index, *operands, **attributes)`` gives the scalar at ``index`` (a tuple
     of ``Affine``) with ``s.read(operand, index)``;
     reduction: ``combine`` names the combiner of ``loop.reduce``;
     kernel: ``lower(s, operands, results, **attributes)`` builds loops from buffer to buffer.
+``run(op, arrays)``
+    for an op with regions, its meaning: a generator of runs of them (see ``Run``).
 ``flops(*types)``
     for an op that does more arithmetic than one operation per element.
 ``exact(dtype)``
@@ -30,7 +35,7 @@ one lowering
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +50,10 @@ if TYPE_CHECKING:
     from nets.ops.emitter import Emitter
 
 Array = npt.NDArray[Any]
+
+Run = Generator[tuple[int, Sequence[Array]], Sequence[Array], Sequence[Array]]
+"""An operation with regions on its way: says which region to run on which arrays, takes what that
+gave, and returns the results."""
 
 
 def _is_int(value: Any) -> bool:

@@ -204,6 +204,9 @@ class Transpose:
     def transpose(b: Emitter, ct: Value, x: Value, *, axes: Axes) -> tuple[Value]:
         return (b.transpose(ct, tuple(sorted(range(len(axes)), key=axes.__getitem__))),)
 
+    def stacked(b: Emitter, x: Value, *, axes: Axes) -> Value:
+        return b.transpose(x, (0, *(axis + 1 for axis in axes)))
+
     def lower(s: Lowering, index: Index, x: Value, *, axes: Axes) -> Value:
         places = [Affine()] * len(axes)
         for place, axis in zip(index, axes, strict=True):

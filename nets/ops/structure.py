@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nets.errors import VerifyError
-from nets.ir.core import Region, Trait
+from nets.ir.core import Operation, Region, Trait
 from nets.ir.types import Type
-from nets.ops.registry import structural
+from nets.ops.registry import Array, Run, structural
 
 
 @structural("return", Trait.TERMINATOR | Trait.RETURN)
@@ -50,6 +50,9 @@ class Fusion:
         if block.terminator is None:
             raise VerifyError("the region of fusion must end with a yield")
         return tuple(value.type for value in block.terminator.operands)
+
+    def run(op: Operation, arrays: Sequence[Array]) -> Run:
+        return (yield 0, arrays)
 
 
 def _list(types: Sequence[Type]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from nets.errors import ArgumentError, DTypeError, NetsError, ShapeError, VerifyError
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import Symbol, TensorType, from_numpy
-from nets.ops.registry import Array, OpDef
+from nets.ops.registry import Array, OpDef, Run
 
 Observer = Callable[[Operation, Sequence[Array]], None]
 """Told each operation and its results, nested ones before the operation that holds them."""
@@ -36,7 +36,7 @@ def evaluate(
 def evaluate_op(op: Operation, arrays: Sequence[Array]) -> tuple[Array, ...]:
     """The results of one operation for these operands; they may share memory with them."""
     if op.regions:
-        return _run(op.regions[0].block, arrays, None)
+        return _run_operation(op, arrays)
     definition = op.definition
     if not isinstance(definition, OpDef) or "evaluate" not in definition.rules:
         raise VerifyError(f"{op.name} has no reference to evaluate", op.location)
@@ -72,27 +72,61 @@ class _Frame:
 def _run(block: Block, arrays: Sequence[Array], observe: Observer | None) -> tuple[Array, ...]:
     """What the terminator of ``block`` gives; regions run in frames, not by recursion."""
     frames = [_Frame(block, arrays)]
-    entered: list[Operation] = []
+    entered: list[tuple[Operation, Run]] = []
     while True:
         op = next(frames[-1].pending, None)
         if op is None:
             raise VerifyError("a block without a terminator cannot be evaluated")
         operands = frames[-1].operands(op)
         if op.regions:
-            frames.append(_Frame(op.regions[0].block, operands))
-            entered.append(op)
-            continue
-        if op.has(Trait.TERMINATOR):
+            entered.append((op, _begin(op, operands)))
+            finished = _advance(entered, frames, None)
+        elif op.has(Trait.TERMINATOR):
             frames.pop()
-            results = tuple(operands)
             if not frames:
-                return results
-            op = entered.pop()
+                return tuple(operands)
+            finished = _advance(entered, frames, operands)
         else:
-            results = evaluate_op(op, operands)
-        if observe is not None:
-            observe(op, results)
-        frames[-1].finish(op, results)
+            finished = op, evaluate_op(op, operands)
+        if finished is not None:
+            if observe is not None:
+                observe(*finished)
+            frames[-1].finish(*finished)
+
+
+def _begin(op: Operation, operands: Sequence[Array]) -> Run:
+    """The run of an operation with regions."""
+    definition = op.definition
+    if not isinstance(definition, OpDef) or "run" not in definition.rules:
+        raise VerifyError(f"{op.name} has no reference to evaluate", op.location)
+    run: Run = definition.rules["run"](op, operands)
+    return run
+
+
+def _advance(
+    entered: list[tuple[Operation, Run]], frames: list[_Frame], given: Sequence[Array] | None
+) -> tuple[Operation, Sequence[Array]] | None:
+    """Let the innermost operation enter its next region, after one that gave ``given``; the
+    operation and its results where it is done."""
+    op, run = entered[-1]
+    try:
+        region, arrays = next(run) if given is None else run.send(given)
+    except StopIteration as end:
+        entered.pop()
+        return op, end.value
+    frames.append(_Frame(op.regions[region].block, arrays))
+    return None
+
+
+def _run_operation(op: Operation, arrays: Sequence[Array]) -> tuple[Array, ...]:
+    """The results of one operation with regions."""
+    run, given = _begin(op, arrays), None
+    while True:
+        try:
+            region, inner = next(run) if given is None else run.send(given)
+        except StopIteration as end:
+            return tuple(end.value)
+        given = _run(op.regions[region].block, inner, None)
 
 
 def _check_arguments(function: Function, arrays: Sequence[Array]) -> list[Array]:
