@@ -121,6 +121,10 @@ class ElementBuilder(Lowering):
         """Let reads of ``value`` at ``index`` in this body give ``scalar``."""
         self._scopes[-1][value, self._number(index)] = scalar
 
+    def scalar(self, value: Value) -> Value | None:
+        """The scalar that was defined for a 0-d tensor here, if one was."""
+        return self._known(value, self._number(()))
+
     def keep(self, value: Value, home: Home) -> None:
         """Let reads of ``value`` until the end of the group load from memory."""
         self._stored[value] = home

@@ -21,6 +21,7 @@ from nets.ops.emitter import tensor_type
 from nets.passes.access_maps import is_index_change
 from nets.passes.dce import dce
 from nets.passes.fusion_groups import SPACING, Groups, Node, space_of
+from nets.passes.inline_fusions import is_fusion
 from nets.passes.manager import Options, register_pass
 from nets.passes.outline_fusions import outline_fusions
 from nets.passes.read_pieces import read_pieces
@@ -37,19 +38,22 @@ def fuse(function: Function, options: Options) -> Function:
 
     Requires: the tensor dialect with static shapes.
     Ensures: every reduction is over one run of axes; operations may stand in another order; what
-    is not used is gone. A function that has fusions is left alone.
+    is not used is gone. So in every region of control flow. A function that has fusions is left
+    alone.
     """
-    if any(op.has(Trait.ISOLATED) for op in function.body):
+    blocks = function.programs()
+    if any(is_fusion(op) for block in blocks for op in block):
         return function
     dce(function, options)
     split_reductions(function, options)
     share_windows(function, options)
     dce(function, options)
-    scan = _Scan()
-    for position, op in enumerate(function.body):
-        scan.visit(op, position)
-    read_pieces(scan.groups, scan.nodes)
-    outline_fusions(function, scan.groups, scan.nodes)
+    for block in blocks:
+        scan = _Scan()
+        for position, op in enumerate(block):
+            scan.visit(op, position)
+        read_pieces(scan.groups, scan.nodes)
+        outline_fusions(block, scan.groups, scan.nodes)
     return function
 
 

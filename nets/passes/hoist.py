@@ -10,7 +10,7 @@ from nets.ir.types import BufferType, VectorType
 from nets.passes.cse import cse
 from nets.passes.index_values import constant_of, distance
 from nets.passes.manager import Options, register_pass
-from nets.passes.widen import access_terms, accessed_buffer, root_of
+from nets.passes.widen import access_terms, accessed_buffer, memory_of
 
 Writes = dict[Operation, set[Value]]
 """The root buffers that the regions of an operation may write to."""
@@ -50,9 +50,9 @@ def _written(op: Operation) -> set[Value]:
         return set()
     buffer = accessed_buffer(op)
     if buffer is not None:
-        return {root_of(buffer)[0]}
+        return {memory_of(buffer)}
     # A kernel writes to the last of its operands; checks and the like have no buffer.
-    return {root_of(v)[0] for v in op.operands[-1:] if isinstance(v.type, BufferType)}
+    return {memory_of(v) for v in op.operands[-1:] if isinstance(v.type, BufferType)}
 
 
 def _hoist_out_of(loop: Operation, writes: set[Value], *, is_outermost: bool) -> None:
@@ -73,7 +73,7 @@ def _is_movable(op: Operation, writes: set[Value], runs: bool) -> bool:
         return op.has(Trait.PURE) and not op.regions
     buffer = accessed_buffer(op)
     assert buffer is not None
-    return root_of(buffer)[0] not in writes and (runs or _is_inside(op, buffer))
+    return memory_of(buffer) not in writes and (runs or _is_inside(op, buffer))
 
 
 def _is_made_in(value: Value, body: Block) -> bool:
@@ -84,6 +84,8 @@ def _runs(loop: Operation) -> bool:
     """Whether the region is sure to be executed."""
     if loop.name == "loop.if":
         return False
+    if loop.name == "loop.repeat":
+        return True
     trips = distance(*loop.operands[:2])
     return trips is not None and trips > 0
 

@@ -6,12 +6,12 @@ stored, by the same run of a loop body, or by an earlier body that runs over the
 
 from __future__ import annotations
 
-from nets.ir.core import Function, Operation, Trait, Value
+from nets.ir.core import Block, Operation, Trait, Value
 from nets.passes.element_builder import Accesses
 from nets.passes.transposed_operands import is_for_kernels
 
 
-def last_readers(function: Function) -> dict[Value, Operation]:
+def last_readers(block: Block) -> dict[Value, Operation]:
     """The last operation that reads the memory of each value, by the value behind all views.
 
     Values that a kernel will read through a transpose are left out, for it does so later; so are
@@ -19,7 +19,7 @@ def last_readers(function: Function) -> dict[Value, Operation]:
     """
     found: dict[Value, Operation] = {}
     late: set[Value] = set()
-    for op in function.body:
+    for op in block:
         found.update((behind_views(operand), op) for operand in op.operands)
         if is_for_kernels(op):
             late.update((behind_views(op.operands[0]), op.result))

@@ -15,10 +15,16 @@ from nets.passes.iteration import Kind, Space, common_space, map_space, reductio
 
 
 def inline_unfit_fusions(function: Function) -> None:
-    """Put the operations of fusions that have no common loops into the body of the function."""
-    for op in function.body:
-        if op.has(Trait.ISOLATED) and not has_loops(op.regions[0].block):
-            _inline(op)
+    """Put the operations of fusions that have no common loops into the block around them."""
+    for block in function.programs():
+        for op in block:
+            if is_fusion(op) and not has_loops(op.regions[0].block):
+                _inline(op)
+
+
+def is_fusion(op: Operation) -> bool:
+    """Whether the region of the operation is one set of loops."""
+    return op.has(Trait.ISOLATED) and not op.has(Trait.CONTROL)
 
 
 def has_loops(block: Block) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from nets.ir.core import Block, Function, Operation, Region, Trait, Value
+from nets.ir.core import Block, Operation, Region, Trait, Value
 from nets.ops.registry import lookup
 from nets.passes.fusion_groups import Groups, Node
 from nets.passes.memory_order import in_memory_order
 
 
-def outline_fusions(function: Function, groups: Groups, nodes: Iterable[Node]) -> None:
-    """Order the operations of ``function`` by node and outline those that belong together.
+def outline_fusions(body: Block, groups: Groups, nodes: Iterable[Node]) -> None:
+    """Order the operations of ``body`` by node and outline those that belong together.
 
     Index changes and constants (``groups.moves``) are copied into the fusions that read through
     them; one that something else reads as well stands before it.
@@ -19,9 +19,9 @@ def outline_fusions(function: Function, groups: Groups, nodes: Iterable[Node]) -
     by_slot = sorted({node.find() for node in nodes}, key=lambda node: node.slot)
     ordered = in_memory_order(by_slot, groups)
     wanted = [_wanted_values(node, groups) for node in ordered]
-    for op in function.body:
-        function.body.remove(op)
-    outline = _Outline(function.body, groups.moves)
+    for op in body:
+        body.remove(op)
+    outline = _Outline(body, groups.moves)
     for node, values in zip(ordered, wanted, strict=True):
         if node.space is None:
             for op in node.ops:

@@ -51,6 +51,8 @@ def _is_made_for(user: Operation, value: Value) -> bool:
     op = value.operation
     if op is None or len(value.uses) != 1 or tensor_type(value).size == 0:
         return False
+    if op.has(Trait.CONTROL):
+        return False
     if not op.regions:
         is_map = op.has(Trait.ELEMENTWISE | Trait.INDEXING)
         return is_map and not op.has(Trait.ALIAS | Trait.CONSTANT) and not has_pieces(op)

@@ -1,6 +1,6 @@
 """Memory planning: gives every ``loop.alloc`` its place in one arena.
 
-A buffer lives from the first operation of the function's body that touches it to the last.
+A buffer lives from the first operation of its block that touches it to the last.
 Buffers that live at the same time get disjoint places: the largest first, each at the lowest gap it
 fits in (Pisarchyk and Lee, arXiv 2001.03288). ``live_bytes`` is what any plan needs; the tests hold
 the mean distance to it below 3 %.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nets.ir.core import Function, Operation, Value
+from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType
 from nets.passes.manager import Options, register_pass
 
@@ -28,7 +28,7 @@ Places = npt.NDArray[np.int64]
 def plan_memory(function: Function, options: Options) -> Function:
     """Place the buffers of the function in an arena.
 
-    Requires: the loop dialect, every ``loop.alloc`` in the body of the function.
+    Requires: the loop dialect, no ``loop.alloc`` in a parallel loop.
     Ensures: every ``loop.alloc`` has an ``offset``, a multiple of 64. Attributes of the function:
     ``workspace_bytes``, the size of the arena; ``live_bytes``, the most that is in use at a time;
     ``scratch_bytes``, what the ``loop.scratch`` of a nest of loops take together at most.
@@ -60,23 +60,51 @@ class Lifetime:
 
 
 def lifetimes_of(function: Function) -> list[Lifetime]:
-    """The lifetimes of the buffers of the function, in the order of their allocs."""
+    """The lifetimes of the buffers of the function, in the order of their allocs.
+
+    Places count all operations, those in regions behind their own. A buffer made in the body of a
+    loop lives within one iteration; any other one lives through all of a loop that touches it.
+    """
     buffers: dict[Value, Operation] = {}
     touched: dict[Operation, tuple[int, int]] = {}
-    for place, outer in enumerate(function.body):
-        for op in (outer, *outer.walk_regions()):
-            for operand in op.operands:
-                if operand in buffers:
-                    made_by = buffers[operand]
-                    touched[made_by] = (touched.get(made_by, (place, 0))[0], place)
-            if op.name == "loop.alloc":
-                buffers[op.result] = op
-            elif op.name == "loop.view" and op.operands[0] in buffers:
-                buffers[op.result] = buffers[op.operands[0]]
+    places, ends = _places_of(function)
+    for op in places:
+        for operand in op.operands:
+            if operand in buffers:
+                made_by = buffers[operand]
+                around = _within(op, made_by.block)
+                first, last = touched.get(made_by, (places[around], 0))
+                touched[made_by] = min(first, places[around]), max(last, ends[around])
+        if op.name == "loop.alloc":
+            buffers[op.result] = op
+        elif op.name in ("loop.view", "loop.slice") and op.operands[0] in buffers:
+            buffers[op.result] = buffers[op.operands[0]]
     return [
         Lifetime(op, _bytes_of(op), *touched[op]) if op in touched else Lifetime(op, 0, 0, 0)
         for op in dict.fromkeys(buffers.values())
     ]
+
+
+def _places_of(function: Function) -> tuple[dict[Operation, int], dict[Operation, int]]:
+    """The place of every operation in the text, and that of the last one in its regions."""
+    places = {op: place for place, op in enumerate(function.walk())}
+    ends = dict(places)
+    for op in reversed(places):
+        if op.regions:
+            last = op.regions[-1].block.last
+            ends[op] = ends[last] if last is not None else places[op]
+    return places, ends
+
+
+def _within(op: Operation, block: Block | None) -> Operation:
+    """The operation of ``block`` that is ``op`` or has it in its regions."""
+    while op.block is not block:
+        assert op.block is not None
+        assert op.block.owner is not None
+        owner = op.block.owner.owner
+        assert isinstance(owner, Operation)
+        op = owner
+    return op
 
 
 def live_bytes(lifetimes: Sequence[Lifetime]) -> int:

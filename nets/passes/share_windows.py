@@ -13,6 +13,7 @@ import math
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Value
@@ -55,7 +56,7 @@ def share_windows(function: Function, options: Options) -> Function:
     """
     windows: dict[Value, Window] = {}
     families: dict[Value, list[Family]] = {}
-    for op in function.body:
+    for op in chain.from_iterable(function.programs()):
         window = _window_of(op, windows)
         if window is not None:
             windows[op.result] = window

@@ -22,15 +22,19 @@ def split_reductions(function: Function, options: Options) -> Function:
     Ensures: ``reduction_space`` knows every reduction outside fusions; those along one ``axis``
     are over the last.
     """
-    for op in function.body:
-        if not op.has(Trait.REDUCTION):
-            continue
-        space = reduction_space(op)
-        if space is None:
-            op.replace_with([_run_by_run(op)])
-        elif space.kind is Kind.COLUMN and "axis" in op.attributes:
-            op.replace_with([_along_last_axis(op)])
+    for block in function.programs():
+        for op in block:
+            if op.has(Trait.REDUCTION):
+                _split(op)
     return function
+
+
+def _split(op: Operation) -> None:
+    space = reduction_space(op)
+    if space is None:
+        op.replace_with([_run_by_run(op)])
+    elif space.kind is Kind.COLUMN and "axis" in op.attributes:
+        op.replace_with([_along_last_axis(op)])
 
 
 def _before(op: Operation) -> Builder:

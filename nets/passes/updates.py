@@ -166,7 +166,7 @@ class Updates:
                 for operand in op.operands:
                     if operand not in roots:
                         continue
-                    if op.name == "loop.view":
+                    if op.name in ("loop.view", "loop.slice"):
                         roots[op.result] = roots[operand]
                     else:
                         touched[roots[operand]].append(place)

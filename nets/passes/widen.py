@@ -38,12 +38,22 @@ def access_terms(op: Operation) -> list[tuple[Value, int]]:
 
 
 def root_of(buffer: Value) -> tuple[Value, int]:
-    """The buffer behind a chain of views, and the element offset in it."""
+    """The buffer or slice behind a chain of views, and the element offset in it.
+
+    In one iteration of a loop, slices are buffers of their own.
+    """
     offset = 0
-    while buffer.operation is not None and buffer.operation.operands:
+    while buffer.operation is not None and buffer.operation.name == "loop.view":
         offset += buffer.operation.attributes["offset"]
         buffer = buffer.operation.operands[0]
     return buffer, offset
+
+
+def memory_of(buffer: Value) -> Value:
+    """The buffer behind a chain of views and slices."""
+    while buffer.operation is not None and buffer.operation.operands:
+        buffer = buffer.operation.operands[0]
+    return buffer
 
 
 class Body:

@@ -26,11 +26,15 @@ _ALIGN: Final = 1
 
 
 def buffer_base(code: Code, buffer: Value) -> str:
-    """The address of a buffer's first element, found once per function."""
+    """The address of a buffer's first element, found once per function, or per slice."""
     if buffer in code.names:
         return code.names[buffer]
     root, offset = view_root(buffer)
     base = code.names.get(root) or _root_base(code, root)
+    depth = code.depth_of(root)
+    if depth:
+        text = f"getelementptr i8, ptr {base}, i64 {offset}"
+        return code.once(depth, text, text) if offset else base
     if offset:
         base = code.value(f"getelementptr i8, ptr {base}, i64 {offset}", code.entry)
     code.bind(buffer, base, 0)
@@ -62,11 +66,13 @@ def address(
     assert isinstance(buffer.type, BufferType)
     spelt = stored(buffer.type.dtype)
     place = buffer_base(code, buffer)
+    made = code.depth_of(view_root(buffer)[0])
     terms: dict[int, list[tuple[str, int]]] = {}
     for position, stride in zip(indices, strides, strict=True):
         name = code.name(position)
         if name.startswith("%"):
-            terms.setdefault(code.depth_of(position), []).append((name, stride))
+            depth = max(made, code.depth_of(position))
+            terms.setdefault(depth, []).append((name, stride))
         else:
             offset += stride * int(name)
     for depth in sorted(terms):
@@ -149,6 +155,13 @@ def store(code: Code, op: Operation) -> None:
     for lane, place in enumerate(_lane_addresses(code, buffer, indices, strides, offset, lanes)):
         one = code.value(f"extractelement {spelt} {x}, i64 {lane}")
         code.line(store_text(dtype, 1, one, place))
+
+
+def slice_address(code: Code, op: Operation) -> None:
+    """loop.slice: the address of its first element, at the place of the operation."""
+    buffer, number = op.operands
+    stride, offset = op.attributes["stride"], op.attributes["offset"]
+    code.bind(op.result, address(code, buffer, [number], [stride], offset))
 
 
 def masked_load(code: Code, op: Operation) -> None:
@@ -282,6 +295,7 @@ def _vector_sum(code: Code, terms: Sequence[tuple[Value, int]]) -> str:
 MEMORY: Final[dict[str, Callable[[Code, Operation], None]]] = {
     "loop.load": load,
     "loop.store": store,
+    "loop.slice": slice_address,
     "loop.masked_load": masked_load,
     "loop.masked_store": masked_store,
 }

@@ -39,7 +39,7 @@ def size_of(op: Operation) -> int:
 def outer_values(ops: Iterable[Operation]) -> list[Value]:
     """What the operations and their regions use but do not make, in order of use.
 
-    Of the buffers, only scratch memory: all others are found from the call's context.
+    Of the buffers, only scratch memory and slices: all others are found from the call's context.
     """
     made: set[Value] = set()
     used: dict[Value, None] = {}
@@ -61,13 +61,17 @@ def _is_shared(value: Value) -> bool:
     """Whether every function finds the buffer by itself."""
     if not isinstance(value.type, BufferType):
         return False
-    return value.operation is None or value.operation.name != "loop.scratch"
+    op = value.operation
+    return op is None or op.name not in ("loop.scratch", "loop.slice")
 
 
 def view_root(buffer: Value) -> tuple[Value, int]:
-    """The buffer that a chain of views looks into, and the byte offset there."""
+    """The buffer that a chain of views looks into, and the byte offset there.
+
+    It may be a slice, whose place depends on a number.
+    """
     offset = 0
-    while buffer.operation is not None and buffer.operation.operands:
+    while buffer.operation is not None and buffer.operation.name == "loop.view":
         offset += buffer.operation.attributes["offset"] * buffer.type.dtype.itemsize
         buffer = buffer.operation.operands[0]
     return buffer, offset

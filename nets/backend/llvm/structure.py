@@ -226,6 +226,21 @@ class FunctionEmitter:
 
         return _Open(iter(op.regions[0].block), finish)
 
+    def open_repeat(self, op: Operation) -> _Open:
+        """loop.repeat."""
+        code, number = self.code, self.code.fresh()
+        code.open_level()
+        code.line(f"br label %again{number}")
+        code.start(f"again{number}")
+
+        def finish(end: Operation) -> None:
+            again = code.name(end.operands[0])
+            code.line(f"br i1 {again}, label %again{number}, label %done{number}")
+            code.close_level()
+            code.start(f"done{number}")
+
+        return _Open(iter(op.regions[0].block), finish)
+
     def check(self, op: Operation) -> None:
         """loop.check: on failure, the status becomes the least code, whichever thread is first."""
         code, number = self.code, self.code.fresh()
@@ -345,6 +360,7 @@ _STRUCTURE: Final[dict[str, Callable[[FunctionEmitter, Operation], _Open | None]
     "loop.for": FunctionEmitter.open_for,
     "loop.parallel": FunctionEmitter.open_parallel,
     "loop.if": FunctionEmitter.open_if,
+    "loop.repeat": FunctionEmitter.open_repeat,
     "loop.check": FunctionEmitter.check,
     "loop.stop": FunctionEmitter.stop,
     "loop.scratch": FunctionEmitter.scratch,

@@ -162,6 +162,12 @@ def _if(machine: _Machine, op: Operation) -> Iterations:
     return ()
 
 
+def _repeat(machine: _Machine, op: Operation) -> Iterations:
+    while (yield ())[0]:
+        pass
+    return ()
+
+
 def _reduce(machine: _Machine, op: Operation) -> Iterations:
     end = op.regions[0].block.terminator
     assert end is not None
@@ -217,6 +223,7 @@ _STRUCTURED: dict[str, Callable[[_Machine, Operation], Iterations]] = {
     "loop.parallel": _parallel,
     "loop.reduce": _reduce,
     "loop.if": _if,
+    "loop.repeat": _repeat,
 }
 
 
@@ -248,6 +255,17 @@ def _view(machine: _Machine, op: Operation) -> tuple[Register]:
     (memory,) = machine.operands(op)
     start = op.attributes["offset"]
     return (memory[start : start + _buffer(op.result).size],)
+
+
+def _slice(machine: _Machine, op: Operation) -> tuple[Register]:
+    memory, number = machine.operands(op)
+    start = op.attributes["offset"] + op.attributes["stride"] * int(number)
+    size = _buffer(op.result).size
+    if start < 0 or start + size > memory.size:
+        raise VerifyError(
+            f"loop.slice of {size} elements at {start} of a buffer of {memory.size}", op.location
+        )
+    return (memory[start : start + size],)
 
 
 def _positions(op: Operation, indices: Sequence[Register], lanes: int) -> Register:
@@ -348,6 +366,7 @@ _EFFECTS: dict[str, Callable[[_Machine, Operation], tuple[Register, ...]]] = {
     "loop.scratch": _scratch,
     "loop.global": _global,
     "loop.view": _view,
+    "loop.slice": _slice,
     "loop.load": _load,
     "loop.store": _store,
     "loop.masked_load": _masked_load,
