@@ -20,7 +20,8 @@ from nets.errors import CheckError
 from nets.frontend.autograd import EagerEmitter
 from nets.frontend.variable import Variable
 from nets.ir.core import Function, GradientLocation, Location, Operation, Value
-from nets.passes.vjp import Step, pull_back
+from nets.passes.activity import Step
+from nets.passes.vjp import pull_back
 
 if TYPE_CHECKING:
     from nets.frontend.compile import Executable

@@ -18,10 +18,14 @@ from typing import Protocol, cast
 from nets.errors import GradientError, NetsError
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, body_without_terminator, clone_into
-from nets.ir.core import Attributes, Function, Location, OpDefinition, Operation, Trait, Value
-from nets.ir.types import TensorType, Type
+from nets.ir.core import Attributes, Function, Operation, Trait, Value
+from nets.ir.types import TensorType
 from nets.ops.emitter import Emitter, GraphEmitter
 from nets.ops.registry import lookup
+from nets.passes.activity import Step, carries_cotangent, dependents
+from nets.passes.control_gradients import pull_back_control
+
+__all__ = ["carries_cotangent", "pull_back", "split_vjp", "value_and_vjp", "vjp"]
 
 
 class Differentiable(Protocol):
@@ -39,37 +43,6 @@ class Differentiable(Protocol):
         attributes: Attributes,
         wanted: Sequence[bool],
     ) -> list[Value | None]: ...
-
-
-class Step(Protocol):
-    """One executed operation: an Operation of IR, or a record of the eager tape."""
-
-    @property
-    def definition(self) -> OpDefinition: ...
-    @property
-    def operands(self) -> Sequence[Value]: ...
-    @property
-    def results(self) -> Sequence[Value]: ...
-    @property
-    def attributes(self) -> Attributes: ...
-    @property
-    def location(self) -> Location | None: ...
-
-
-def carries_cotangent(type: Type) -> bool:
-    """Do values of this type have derivatives? Floating-point tensors do."""
-    return isinstance(type, TensorType) and type.dtype.is_float
-
-
-def dependents(steps: Iterable[Step], wanted: Iterable[Value]) -> set[Value]:
-    """The wanted values and every value through which they reach later ones differentiably."""
-    active = set(wanted)
-    for step in steps:
-        if step.definition.traits & Trait.STOPS_GRADIENT:
-            continue
-        if not active.isdisjoint(step.operands):
-            active.update(r for r in step.results if carries_cotangent(r.type))
-    return active
 
 
 def accumulate(b: Emitter, cts: dict[Value, Value], value: Value, ct: Value) -> None:
@@ -112,7 +85,13 @@ def _pull_back_step(
     b.derive(step.definition.name, step.location)
     wanted = [operand in active for operand in step.operands]
     try:
-        found = definition.vjp(b, step.operands, step.results, incoming, step.attributes, wanted)
+        if isinstance(step, Operation) and step.has(Trait.CONTROL):
+            assert isinstance(b, GraphEmitter)
+            found = pull_back_control(b, step, incoming, wanted, pull_back)
+        else:
+            found = definition.vjp(
+                b, step.operands, step.results, incoming, step.attributes, wanted
+            )
     except NetsError as error:
         error.location = error.location or step.location
         raise

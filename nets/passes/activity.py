@@ -1,0 +1,40 @@
+"""Activity: through which values derivatives flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from nets.ir.core import Attributes, Location, OpDefinition, Trait, Value
+from nets.ir.types import TensorType, Type
+
+
+class Step(Protocol):
+    """One executed operation: an Operation of IR, or a record of the eager tape."""
+
+    @property
+    def definition(self) -> OpDefinition: ...
+    @property
+    def operands(self) -> Sequence[Value]: ...
+    @property
+    def results(self) -> Sequence[Value]: ...
+    @property
+    def attributes(self) -> Attributes: ...
+    @property
+    def location(self) -> Location | None: ...
+
+
+def carries_cotangent(type: Type) -> bool:
+    """Do values of this type have derivatives? Floating-point tensors do."""
+    return isinstance(type, TensorType) and type.dtype.is_float
+
+
+def dependents(steps: Iterable[Step], wanted: Iterable[Value]) -> set[Value]:
+    """The wanted values and every value through which they reach later ones differentiably."""
+    active = set(wanted)
+    for step in steps:
+        if step.definition.traits & Trait.STOPS_GRADIENT:
+            continue
+        if not active.isdisjoint(step.operands):
+            active.update(r for r in step.results if carries_cotangent(r.type))
+    return active
