@@ -1,0 +1,300 @@
+"""simplify_control: loops and branches do, carry and keep only what they must."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+
+from nets.ir.builder import Builder
+from nets.ir.clone import Mapping, clone_into
+from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ops.emitter import tensor_type
+from nets.passes.manager import Options, register_pass
+from nets.passes.patterns import filling, is_constant
+
+
+@register_pass("simplify_control")
+def simplify_control(function: Function, options: Options) -> Function:
+    """Move invariant code out of loops; drop carries, stacks and operands that nobody needs.
+
+    Requires: tensor IR, not fused.
+    Ensures: the same results, bit for bit. Constants that regions use stand in them; no operand is
+    passed twice or in vain; what a loop carries changes and is needed; what it stacks is used. In
+    a loop no arithmetic is the same in every step. What is no longer used is left for dce.
+    """
+    for block in reversed(function.programs()):  # what leaves an inner loop may leave the next one
+        for op in block:
+            if op.has(Trait.CONTROL):
+                _simplify(op)
+    return function
+
+
+def _simplify(op: Operation) -> None:
+    if "carries" in op.attributes:
+        _stop_carrying(op)
+        _hoist(op)
+    if "xs" in op.attributes:
+        _drop_unused_results(op)
+        _pass_slices_by(op)
+    _sink_constants(op)
+    _merge_operands(op)
+    _drop_unused_operands(op)
+
+
+# ------------------------------------------------------------------------------- editing
+
+
+def _body(op: Operation) -> Block:
+    """The region that gives the next carries: the last one."""
+    return op.regions[-1].block
+
+
+def _yielded(block: Block) -> tuple[Value, ...]:
+    assert block.terminator is not None
+    return block.terminator.operands
+
+
+def _without(values: Sequence[Value], dropped: Container[int]) -> list[Value]:
+    kept = [value for i, value in enumerate(values) if i not in dropped]
+    for i, value in enumerate(kept):
+        value.index = i
+    return kept
+
+
+def _drop_operands(op: Operation, dropped: Sequence[int], first: int = 0) -> None:
+    """Remove operands, which come ``first`` places behind their arguments, and unused arguments."""
+    kept = [x for i, x in enumerate(op.operands) if i - first not in dropped]
+    op.set_operands(kept)
+    for region in op.regions:
+        region.block.arguments = _without(region.block.arguments, dropped)
+    if "carries" in op.attributes:
+        carries: int = op.attributes["carries"]
+        counts = {"carries": carries - sum(i < carries for i in dropped)}
+        if "xs" in op.attributes:
+            rows: int = op.attributes["xs"]
+            counts["xs"] = rows - sum(carries <= i < carries + rows for i in dropped)
+        op.attributes = {**op.attributes, **counts}
+
+
+def _drop_results(op: Operation, dropped: Sequence[int]) -> None:
+    """Remove results and what the body yields for them."""
+    op.results = tuple(_without(op.results, dropped))
+    end = _body(op).terminator
+    assert end is not None
+    end.set_operands([x for i, x in enumerate(end.operands) if i not in dropped])
+
+
+def _add_invariant(op: Operation, value: Value, hint: str = "") -> list[Value]:
+    """Pass a further value to the regions; the argument of each."""
+    op.set_operands([*op.operands, value])
+    return [region.block.add_argument(value.type, hint) for region in op.regions]
+
+
+# ------------------------------------------------------------------------------- carries
+
+
+def _stop_carrying(op: Operation) -> None:
+    """Carries that stay what they are become invariants; dead ones go."""
+    count: int = op.attributes["carries"]
+    yielded, arguments = _yielded(_body(op)), _body(op).arguments
+    constant = [
+        i
+        for i in range(count)
+        if yielded[i] is arguments[i] or _are_equal_constants(op.operands[i], yielded[i])
+    ]
+    for i in constant:
+        op.results[i].replace_uses(op.operands[i])
+        made = _add_invariant(op, op.operands[i], arguments[i].hint)
+        for region, argument in zip(op.regions, made, strict=True):
+            region.block.arguments[i].replace_uses(argument)
+    end = _body(op).terminator
+    assert end is not None
+    dead = sorted({*constant, *_dead_carries(op)})
+    if dead:
+        _forget(op, dead)
+
+
+def _forget(op: Operation, dead: Sequence[int]) -> None:
+    """Remove carries that only their own next values depend on, and the code for those."""
+    _drop_results(op, dead)
+    gone = {region.block.arguments[i] for region in op.regions for i in dead}
+    for region in op.regions:
+        _erase_users(region.block, gone)
+    _drop_operands(op, dead)
+
+
+def _erase_users(block: Block, gone: set[Value]) -> None:
+    users = []
+    for inner in block:
+        if not gone.isdisjoint(inner.operands):
+            gone.update(inner.results)
+            users.append(inner)
+    for inner in reversed(users):
+        inner.erase()
+
+
+def _are_equal_constants(x: Value, y: Value) -> bool:
+    first, second = filling(x), filling(y)
+    return first is not None and second is not None and first.tobytes() == second.tobytes()
+
+
+def _dead_carries(op: Operation) -> list[int]:
+    """Carries that no result that is used, and no condition, depends on."""
+    count: int = op.attributes["carries"]
+    body = _body(op)
+    yielded = _yielded(body)
+    needed = [x for result, x in zip(op.results, yielded, strict=True) if result.uses]
+    live = _reaching(body, needed)
+    for region in op.regions[:-1]:
+        found = _reaching(region.block, _yielded(region.block))
+        live |= {body.arguments[x.index] for x in found if x.owner is region.block}
+    while True:
+        more = [yielded[i] for i in range(count) if body.arguments[i] in live]
+        reached = _reaching(body, more) | live
+        if reached == live:
+            break
+        live = reached
+    return [i for i in range(count) if not op.results[i].uses and body.arguments[i] not in live]
+
+
+def _reaching(block: Block, values: Iterable[Value]) -> set[Value]:
+    """These values and all of the block that they are computed from."""
+    found: set[Value] = set()
+    pending = list(values)
+    while pending:
+        value = pending.pop()
+        if value not in found:
+            found.add(value)
+            maker = value.operation
+            if maker is not None and maker.block is block:
+                pending.extend(maker.operands)
+    return found
+
+
+# --------------------------------------------------------------------------------- stacks
+
+
+def _drop_unused_results(op: Operation) -> None:
+    """Stacks that nobody reads are not made."""
+    count: int = op.attributes["carries"]
+    unused = [i for i, result in enumerate(op.results) if i >= count and not result.uses]
+    if unused:
+        _drop_results(op, unused)
+
+
+def _pass_slices_by(op: Operation) -> None:
+    """A stack of the slices is what they are slices of; one of anything twice is one stack."""
+    count, rows = op.attributes["carries"], op.attributes["xs"]
+    body = _body(op)
+    stacks: dict[Value, Value] = {
+        argument: op.operands[i]
+        for i, argument in enumerate(body.arguments[: count + rows])
+        if i >= count
+    }
+    known: list[int] = []
+    for i, value in enumerate(_yielded(body)):
+        if i < count:
+            continue
+        if value in stacks:
+            op.results[i].replace_uses(stacks[value])
+            known.append(i)
+        stacks.setdefault(value, op.results[i])
+    if known:
+        _drop_results(op, known)
+
+
+# ----------------------------------------------------------------------- what is the same
+
+
+def _free(op: Operation) -> int:
+    """Operands in front of those the regions take."""
+    return len(op.operands) - len(op.regions[0].block.arguments)
+
+
+def _first_invariant(op: Operation) -> int:
+    """The number of the first argument that stands for the same in every run of a region."""
+    first: int = op.attributes.get("carries", 0) + op.attributes.get("xs", 0)
+    return first
+
+
+_MOVES = Trait.CONSTANT | Trait.INDEXING | Trait.ALIAS
+
+
+def _hoist(op: Operation) -> None:
+    """Compute in front of a loop what is the same in every step.
+
+    Mere changes of index stay, for those that read through them need no memory for the result;
+    copies of them go along with what reads them. But what a kernel reads moves: that is better
+    arranged once.
+    """
+    assert op.block is not None
+    builder = Builder(op.block, op, op.location)
+    for number, region in enumerate(op.regions):
+        arguments = region.block.arguments[_first_invariant(op) :]
+        outside: Mapping = dict(zip(arguments, op.operands[_first_invariant(op) :], strict=True))
+        for inner in list(region.block):
+            if not _is_movable(inner) or any(x not in outside for x in inner.operands):
+                continue
+            clone_into(builder, [inner], outside)
+            if not inner.has(_MOVES) or _is_arranged(inner):
+                for result in inner.results:
+                    argument = _add_invariant(op, outside[result], result.hint)[number]
+                    result.replace_uses(argument)
+                    outside[argument] = outside[result]
+                inner.erase()
+
+
+def _is_movable(op: Operation) -> bool:
+    if not op.has(Trait.PURE):
+        return False
+    return not any(inner.has(Trait.CHECKED) for inner in (op, *op.walk_regions()))
+
+
+def _is_arranged(op: Operation) -> bool:
+    """Whether the operation puts the elements of a tensor in the order a kernel reads them in."""
+    if len(op.operands) != 1 or op.has(Trait.ALIAS):
+        return False
+    (source,), (result,) = op.operands, op.results
+    is_whole = tensor_type(source).size == tensor_type(result).size
+    return is_whole and any(user.has(Trait.KERNEL) for user in result.users)
+
+
+def _sink_constants(op: Operation) -> None:
+    """Constants, and small ones repeated, stand in the regions that use them."""
+    free = _free(op)
+    for i in range(_first_invariant(op), len(op.operands) - free):
+        value = op.operands[i + free]
+        if not is_constant(value):
+            continue
+        chain: list[Operation] = []
+        maker = value.operation
+        while maker is not None:
+            chain.insert(0, maker)
+            maker = maker.operands[0].operation if maker.operands else None
+        for region in op.regions:
+            argument = region.block.arguments[i]
+            if argument.uses:
+                mapping: Mapping = {}
+                clone_into(Builder(region.block, region.block.first), chain, mapping)
+                argument.replace_uses(mapping[value])
+
+
+def _merge_operands(op: Operation) -> None:
+    """Let arguments that stand for one value be one."""
+    free, first = _free(op), _first_invariant(op)
+    known: dict[Value, int] = {}
+    for i in range(first, len(op.operands) - free):
+        same = known.setdefault(op.operands[i + free], i)
+        if same != i:
+            for region in op.regions:
+                region.block.arguments[i].replace_uses(region.block.arguments[same])
+
+
+def _drop_unused_operands(op: Operation) -> None:
+    carries: int = op.attributes.get("carries", 0)
+    unused = [
+        i
+        for i in range(carries, len(op.operands) - _free(op))
+        if not any(region.block.arguments[i].uses for region in op.regions)
+    ]
+    if unused:
+        _drop_operands(op, unused, _free(op))
