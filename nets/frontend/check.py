@@ -22,8 +22,8 @@ from nets.errors import CheckError
 from nets.frontend.cost import flops
 from nets.ir.builder import Builder
 from nets.ir.clone import body_without_terminator, clone_into
-from nets.ir.core import Function, Operation, Trait, Value
-from nets.ops.registry import OpDef, lookup
+from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ops.registry import OpDef, Run, lookup
 
 if TYPE_CHECKING:
     from nets.frontend.compile import CompileOptions, Executable
@@ -40,34 +40,82 @@ def checked(function: Function, options: CompileOptions) -> Executable:
     from nets.frontend.compile import Compilation
 
     native = Compilation(function, options).native
-    open_function, returned = _with_every_value(function)
-    every = Compilation(open_function, dataclasses.replace(options, pipeline="none")).native
+    steps = _Steps(function.name, function.body, options)
 
     def run(arrays: Sequence[Array]) -> list[Array]:
         found = native(arrays)
-        values = [*open_function.arguments, *open_function.returned]
-        known = dict(zip(values, [*arrays, *every(arrays)], strict=True))
-        for op in body_without_terminator(open_function):
-            _check_operation(op, known)
-        for value, result in zip(returned, found, strict=True):
-            if not _same_bits(known[value], result):
-                raise _changed_by_passes(function, options, value, known[value], result)
+        expected = steps.run(arrays)
+        for value, right, result in zip(steps.returned, expected, found, strict=True):
+            if not _same_bits(right, result):
+                raise _changed_by_passes(function, options, value, right, result)
         return found
 
     return run
 
 
-def _with_every_value(function: Function) -> tuple[Function, list[Value]]:
-    """A copy that returns the results of all operations but constants; the values the function
-    itself returns."""
-    arguments = function.arguments
-    copy = Function(function.name, [a.type for a in arguments], [a.hint for a in arguments])
+class _Steps:
+    """A function's body, or a region of control flow, run with every intermediate value kept.
+
+    The regions of a loop or branch are programs of their own: each is run as often as the
+    operation says, on what native code computed so far, and checked every time. What the whole
+    operation gives must have the bits of these runs.
+    """
+
+    def __init__(self, name: str, block: Block, options: CompileOptions) -> None:
+        from nets.frontend.compile import Compilation
+
+        self.function, self.returned = _with_every_value(name, block)
+        options = dataclasses.replace(options, pipeline="none")
+        self.native = Compilation(self.function, options).native
+        self.regions = {
+            op: [_Steps(f"{name}_{op.name}", region.block, options) for region in op.regions]
+            for op in self.function.body
+            if op.has(Trait.CONTROL)
+        }
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """What the block gives; CheckError at the first operation that is wrong by itself."""
+        values = [*self.function.arguments, *self.function.returned]
+        known = dict(zip(values, [*arrays, *self.native(arrays)], strict=True))
+        for op in body_without_terminator(self.function):
+            if op in self.regions:
+                self._check_control(op, known)
+            else:
+                _check_operation(op, known)
+        return [known[value] for value in self.returned]
+
+    def _check_control(self, op: Operation, known: dict[Value, Array]) -> None:
+        assert isinstance(op.definition, OpDef)
+        run: Run = op.definition.rules["run"](op, [known[operand] for operand in op.operands])
+        given: Sequence[Array] | None = None
+        while True:
+            try:
+                region, arrays = next(run) if given is None else run.send(given)
+            except StopIteration as end:
+                expected = end.value
+                break
+            given = self.regions[op][region].run([np.array(x, order="C") for x in arrays])
+        for value, right in zip(op.results, expected, strict=True):
+            if not _same_bits(right, known[value]):
+                raise CheckError(
+                    f"native code of {op.name} gives another result than its steps, though every "
+                    f"operation in them is right by itself\n{_difference(right, known[value])}",
+                    op.location,
+                )
+
+
+def _with_every_value(name: str, block: Block) -> tuple[Function, list[Value]]:
+    """A function of the block that returns the results of all operations but constants; the
+    values the block itself gives."""
+    arguments = block.arguments
+    copy = Function(name, [a.type for a in arguments], [a.hint for a in arguments])
     mapping: dict[Value, Value] = dict(zip(arguments, copy.arguments, strict=True))
     builder = Builder(copy.body)
-    clone_into(builder, body_without_terminator(function), mapping)
+    *ops, end = block
+    clone_into(builder, ops, mapping)
     values = [result for op in copy.body if not op.has(Trait.CONSTANT) for result in op.results]
     builder.create(lookup("return"), values)
-    return copy, [mapping[value] for value in function.returned]
+    return copy, [mapping[value] for value in end.operands]
 
 
 def _check_operation(op: Operation, known: dict[Value, Array]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ops.emitter import tensor_type
@@ -13,15 +13,30 @@ def cost(function: Function, optimized: Function, workspace_bytes: int) -> dict[
     """What one call costs.
 
     ``flops``: scalar operations, a multiply-add counted as two. ``bytes``: what the operations of
-    the optimized program read and write if nothing stays in a cache between them.
+    the optimized program read and write if nothing stays in a cache between them. A while_loop
+    counts as one step, a branch as both of its sides.
     ``peak_bytes``: arguments, results and workspace.
     """
     outer = [*function.arguments, *function.returned]
+    counted = list(_executed(optimized))
     return {
-        "flops": sum(map(flops, optimized.walk())),
-        "bytes": sum(_traffic(op) for op in optimized.body if not op.has(Trait.ALIAS)),
+        "flops": sum(times * flops(op) for op, times, _ in counted),
+        "bytes": sum(times * _traffic(op) for op, times, alone in counted if alone),
         "peak_bytes": _nbytes(outer) + workspace_bytes,
     }
+
+
+def _executed(function: Function) -> Iterator[tuple[Operation, int, bool]]:
+    """Every operation, how often it runs, and whether it moves data by itself: operations in a
+    fusion do not, nor do those that hold programs, and views."""
+    pending = [(function.body, 1, True)]
+    while pending:
+        block, times, alone = pending.pop()
+        for op in block:
+            holds = op.has(Trait.CONTROL)
+            yield op, times, alone and not holds and not op.has(Trait.ALIAS)
+            inner = times * op.attributes.get("length", 1)
+            pending += [(region.block, inner, alone and holds) for region in op.regions]
 
 
 def flops(op: Operation) -> int:
