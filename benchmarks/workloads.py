@@ -10,15 +10,17 @@ from benchmarks import (
     heat,
     matmul,
     mlp,
+    recurrent,
     reductions,
     rows,
+    scans,
     transformer,
 )
 from benchmarks.workload import Workload
 
 _FAMILIES = (
     *(calls, matmul, elementwise, reductions, chains, rows),
-    *(finance, mlp, transformer, heat),
+    *(finance, mlp, transformer, heat, scans, recurrent),
 )
 
 WORKLOADS: dict[str, Workload] = {

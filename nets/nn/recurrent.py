@@ -30,6 +30,8 @@ class _Recurrent(Module):
 
     gates: int
     states: int = 1
+    adds_biases = True
+    """Whether the bias of the state may be added to what the inputs contribute."""
 
     def __init__(
         self,
@@ -110,13 +112,17 @@ class _Recurrent(Module):
         bias_x, bias_h = (getattr(self, f"bias_{kind}_{name}", None) for kind in ("ih", "hh"))
         weight = nets.transpose(getattr(self, f"weight_hh_{name}"))
         contributed = F.linear(x, getattr(self, f"weight_ih_{name}"), bias_x)
-        outputs: list[nets.Tensor] = []
-        for time in range(x.shape[0])[:: -1 if backwards else 1]:
+        if bias_h is not None and self.adds_biases:
+            contributed, bias_h = contributed + bias_h, None
+
+        def step(states: States, x: nets.Tensor) -> tuple[States, nets.Tensor]:
             of_state = nets.matmul(states[0], weight)
             of_state = of_state if bias_h is None else of_state + bias_h
-            states = self._advance(contributed[time], of_state, states)
-            outputs.append(states[0])
-        return nets.stack(outputs[::-1] if backwards else outputs), states
+            states = self._advance(x, of_state, states)
+            return states, states[0]
+
+        states, output = nets.scan(step, states, contributed, reverse=backwards)
+        return output, states
 
     def extra_repr(self) -> str:
         more = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
@@ -159,6 +165,7 @@ class GRU(_Recurrent):
     """
 
     gates = 3
+    adds_biases = False
 
     def forward(self, x: Any, hx: nets.Tensor | None = None) -> tuple[nets.Tensor, nets.Tensor]:
         output, (state,) = self._run(x, None if hx is None else [hx])
