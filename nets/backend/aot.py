@@ -42,14 +42,21 @@ def entry_symbol(library: str, function: str) -> str:
 
 
 def write_library(
-    base: Path, library: Library, modules: Sequence[str], target: Target, formats: Sequence[str]
+    base: Path,
+    library: Library,
+    modules: Sequence[str],
+    target: Target,
+    formats: Sequence[str],
+    state: bytes = b"",
 ) -> list[Path]:
     """Write ``base.so``, ``.a``, ``.o``, ``.h`` as asked; gives their paths.
 
-    ``modules`` are the LLVM IR of the functions, with the entry points of ``entry_symbol``.
+    ``modules`` are the LLVM IR of the functions, with the entry points of ``entry_symbol``;
+    ``state`` is the initial state, as it lies in memory.
     ExportError where a file cannot be written or there is no C compiler to link with.
     """
-    code = linked_object_code([*modules, _interface(library)], global_symbols(library), target)
+    interface = _interface(library, state)
+    code = linked_object_code([*modules, interface], global_symbols(library), target)
     contents: dict[str, bytes] = {"o": code, "h": header(library).encode()}
     if "a" in formats:
         contents["a"] = archive(f"{library.name}.o", code, global_symbols(library))
@@ -69,6 +76,9 @@ def write_library(
 def global_symbols(library: Library) -> list[str]:
     """The names the library defines."""
     names = [f"{library.name}_{word}" for word in ("abi_version", "describe", "status_message")]
+    if library.state:
+        words = ("state_bytes", "init_state", "save_state", "load_state")
+        names += [f"{library.name}_{word}" for word in words]
     for function in library.functions:
         names += [f"{library.name}_{function.name}"]
         names += [f"{library.name}_{function.name}_workspace_bytes"]
@@ -134,7 +144,7 @@ def _compiler() -> str | None:
 # ------------------------------------------------------------------------------ interface
 
 
-def _interface(library: Library) -> str:
+def _interface(library: Library, state: bytes) -> str:
     """LLVM IR of the public functions."""
     manifest = MARK + library.to_json().encode() + b"\0"
     parts = [
@@ -144,8 +154,10 @@ def _interface(library: Library) -> str:
         f"  ret ptr getelementptr (i8, ptr @manifest, i64 {len(MARK)})\n}}",
         _status_message(library),
     ]
+    if library.state:
+        parts += [_state_functions(library, state)]
     for function in library.functions:
-        parts += [_flat_form(library.name, function)]
+        parts += [_flat_form(library, function)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -177,23 +189,27 @@ def _status_message(library: Library) -> str:
     )
 
 
-def _flat_form(library: str, function: LibraryFunction) -> str:
-    symbol = f"{library}_{function.name}"
-    entry = entry_symbol(library, function.name)
-    buffers = [*function.arguments, *function.results]
-    parameters = ", ".join([*(f"ptr %p{i}" for i in range(len(buffers))), "ptr %workspace"])
-    stores = "\n".join(
-        f"  %slot{i} = getelementptr ptr, ptr %buffers, i64 {i}\n  store ptr %p{i}, ptr %slot{i}"
-        for i in range(len(buffers))
-    )
-    return f"""\
-declare i32 @{entry}(ptr, ptr, ptr)
-
-define i64 @{symbol}_workspace_bytes() nounwind {{ ret i64 {function.workspace_bytes} }}
-
-define i32 @{symbol}({parameters}) nounwind {{
+def _state_functions(library: Library, state: bytes) -> str:
+    """init_state, save_state, load_state: copies of all bytes, where the pointers are good."""
+    name, size = library.name, library.state_bytes
+    copies = {
+        "init_state": ("ptr %state", "%state", "@state.initial"),
+        "save_state": ("ptr %state, ptr %bytes", "%bytes", "%state"),
+        "load_state": ("ptr %state, ptr %bytes", "%state", "%bytes"),
+    }
+    parts = [
+        _text("state.initial", state),
+        "declare ptr @memcpy(ptr, ptr, i64)",
+        f"define i64 @{name}_state_bytes() nounwind {{ ret i64 {size} }}",
+    ]
+    for word, (parameters, target, source) in copies.items():
+        alignments = {"%state": _state_alignment(library)}
+        alignments |= {"%bytes": 1} if "%bytes" in parameters else {}
+        parts += [
+            f"""\
+define i32 @{name}_{word}({parameters}) nounwind {{
 entry:
-{_pointer_checks(buffers, function.workspace_bytes)}
+{_pointer_checks(alignments)}
   br i1 %null, label %refuse, label %present
 refuse:
   ret i32 {NULL_POINTER}
@@ -202,15 +218,70 @@ present:
 refuse.misaligned:
   ret i32 {MISALIGNED}
 run:
-  %buffers = alloca [{max(len(buffers), 1)} x ptr]
+  %done = call ptr @memcpy(ptr {target}, ptr {source}, i64 {size})
+  ret i32 0
+}}"""
+        ]
+    return "\n\n".join(parts)
+
+
+def _state_alignment(library: Library) -> int:
+    return max(DTYPES[member.dtype].itemsize for member in library.state)
+
+
+def _flat_form(library: Library, function: LibraryFunction) -> str:
+    symbol = f"{library.name}_{function.name}"
+    entry = entry_symbol(library.name, function.name)
+    arguments, results = len(function.arguments), len(function.results)
+    buffers = arguments + len(function.state) + results
+    places = [f"%p{i}" for i in range(arguments)]
+    places += [f"%s{number}" for number in function.state]
+    places += [f"%p{arguments + i}" for i in range(results)]
+    parameters = ["ptr %state"] if function.state else []
+    parameters += [f"ptr %p{i}" for i in range(arguments + results)]
+    parameters += ["ptr %workspace"]
+    members = [
+        f"  %s{number} = getelementptr i8, ptr %state, i64 {library.state[number].offset}"
+        for number in function.state
+    ]
+    stores = "\n".join(
+        [
+            *members,
+            *(
+                f"  %slot{i} = getelementptr ptr, ptr %buffers, i64 {i}\n"
+                f"  store ptr {place}, ptr %slot{i}"
+                for i, place in enumerate(places)
+            ),
+        ]
+    )
+    alignments = _alignments([*function.arguments, *function.results], function.workspace_bytes)
+    if function.state:
+        alignments["%state"] = _state_alignment(library)
+    return f"""\
+declare i32 @{entry}(ptr, ptr, ptr)
+
+define i64 @{symbol}_workspace_bytes() nounwind {{ ret i64 {function.workspace_bytes} }}
+
+define i32 @{symbol}({", ".join(parameters)}) nounwind {{
+entry:
+{_pointer_checks(alignments)}
+  br i1 %null, label %refuse, label %present
+refuse:
+  ret i32 {NULL_POINTER}
+present:
+  br i1 %misaligned, label %refuse.misaligned, label %run
+refuse.misaligned:
+  ret i32 {MISALIGNED}
+run:
+  %buffers = alloca [{max(buffers, 1)} x ptr]
 {stores}
   %code = call i32 @{entry}(ptr %buffers, ptr %workspace, ptr null)
   ret i32 %code
 }}"""
 
 
-def _pointer_checks(buffers: Sequence[Argument], workspace_bytes: int) -> str:
-    """Sets ``%null`` and ``%misaligned``; buffers without elements are never touched."""
+def _alignments(buffers: Sequence[Argument], workspace_bytes: int) -> dict[str, int]:
+    """What each pointer must be a multiple of; buffers without elements are never touched."""
     alignments = {
         f"%p{i}": DTYPES[buffer.dtype].itemsize
         for i, buffer in enumerate(buffers)
@@ -218,6 +289,11 @@ def _pointer_checks(buffers: Sequence[Argument], workspace_bytes: int) -> str:
     }
     if workspace_bytes:
         alignments["%workspace"] = WORKSPACE_ALIGNMENT
+    return alignments
+
+
+def _pointer_checks(alignments: Mapping[str, int]) -> str:
+    """Sets ``%null`` and ``%misaligned``."""
     lines = ["  %null.0 = or i1 false, false", "  %low.0 = or i64 0, 0"]
     for i, (pointer, alignment) in enumerate(alignments.items(), 1):
         lines += [

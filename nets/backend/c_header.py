@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from nets.backend.manifest import ABI_VERSION, Argument, Library, LibraryFunction
+from nets.backend.manifest import ABI_VERSION, Argument, Library, LibraryFunction, Member
 
 C_TYPES: Final = {
     "bool": "uint8_t",
@@ -30,11 +30,11 @@ else enum explicit export extern false float for friend goto if inline int long 
 namespace new noexcept not not_eq nullptr operator or or_eq private protected public register
 reinterpret_cast restrict return short signed sizeof static static_assert static_cast struct
 switch template this thread_local throw true try typedef typeid typename typeof union unsigned
-using virtual void volatile wchar_t while workspace xor xor_eq
+using virtual void volatile wchar_t while workspace xor xor_eq state
 """
 
 _RESERVED: Final = frozenset(_WORDS.split())
-"""Words that cannot name a parameter in C or C++ (``workspace`` is a parameter already)."""
+"""Words that cannot name a parameter in C or C++, or are parameters already."""
 
 
 def c_names(names: Iterable[str]) -> list[str]:
@@ -60,14 +60,15 @@ def header(library: Library) -> str:
     guard = f"{library.name.upper()}_H"
     functions = "\n".join(_declarations(library.name, function) for function in library.functions)
     name = library.name
+    keeps = "keeps no other state" if library.state else "keeps no state"
     return f"""\
 /* {name}: {", ".join(f.name for f in library.functions)}. Made by nets {library.nets_version} for \
 {library.cpu or "the CPU it was made on"}.
  *
  * Arrays are contiguous and row-major; results must not overlap arguments. `workspace` is memory
  * of FUNCTION_workspace_bytes() bytes at an address that is a multiple of 64 (null if that is 0)
- * and holds nothing between calls. The library allocates nothing and keeps no state: threads may
- * call it at once, each with a workspace of its own. A function returns 0, or a status that
+ * and holds nothing between calls. The library allocates nothing and {keeps}: threads
+ * may call it at once, each with memory of its own. A function returns 0, or a status that
  * {name}_status_message() puts into words: negative where a pointer was null or misaligned
  * (nothing was done), positive where a value was refused (results are undefined).
  */
@@ -92,7 +93,7 @@ const char *{name}_describe(void);
 /* A sentence for a status, never null. */
 const char *{name}_status_message(int32_t status);
 
-{functions}
+{_state(library)}{functions}
 #ifdef __cplusplus
 }}
 #endif
@@ -100,9 +101,48 @@ const char *{name}_status_message(int32_t status);
 """
 
 
+def _state(library: Library) -> str:
+    """The structure of the state, and what is done with it as a whole."""
+    if not library.state:
+        return ""
+    name = library.name
+    members = "\n".join(_member(member) for member in library.state)
+    return f"""\
+/* What the functions share; the caller owns it. A call that refuses a value leaves it as it was. */
+typedef struct {name}_state {{
+{members}
+}} {name}_state;
+
+#ifdef __cplusplus
+static_assert(sizeof({name}_state) == {library.state_bytes}, "the layout of the state");
+#else
+_Static_assert(sizeof({name}_state) == {library.state_bytes}, "the layout of the state");
+#endif
+
+size_t {name}_state_bytes(void);
+
+/* The state at the time of the export. */
+int32_t {name}_init_state({name}_state *state);
+
+/* The state as {name}_state_bytes() bytes at any address, and back. */
+int32_t {name}_save_state(const {name}_state *state, void *bytes);
+int32_t {name}_load_state({name}_state *state, const void *bytes);
+
+"""
+
+
+def _member(member: Member) -> str:
+    size = f"[{member.size}]" if member.shape else ""
+    shape = f" /* {', '.join(map(str, member.shape))} */" if len(member.shape) > 1 else ""
+    return f"    {C_TYPES[member.dtype]} {member.name}{size};{shape}"
+
+
 def _declarations(library: str, function: LibraryFunction) -> str:
     symbol = f"{library}_{function.name}"
-    parameters = [*_parameters(function.arguments, "const "), *_parameters(function.results, "")]
+    state = "" if function.updates else "const "
+    parameters = [f"{state}{library}_state *state"] if function.state else []
+    parameters += _parameters(function.arguments, "const ")
+    parameters += _parameters(function.results, "")
     joined = ",\n    ".join([*parameters, "void *workspace"])
     return f"""\
 /* {_sentence(function)} */

@@ -7,11 +7,12 @@ it could end the process.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import struct
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,7 +51,11 @@ def load(path: str | os.PathLike[str]) -> LoadedLibrary:
 
 
 class LoadedLibrary:
-    """An exported library in this process. ``functions`` names its methods."""
+    """An exported library in this process. ``functions`` names its methods.
+
+    ``state`` holds what the functions share and update, if there is such: a mapping of names to
+    arrays, with ``save``, ``load`` and ``reset``.
+    """
 
     def __init__(self, path: Path, library: Library) -> None:
         from cffi import FFI
@@ -64,8 +69,10 @@ class LoadedLibrary:
             opened = ffi.dlopen(str(path))
         except OSError as error:
             raise LoadError(f"{path} cannot be loaded: {error}") from None
+        self.state = _State(ffi, opened, library)
+        """What the functions share, which calls update; empty for a library without state."""
         self._functions = {
-            function.name: _Function(ffi, opened, library.name, function)
+            function.name: _Function(ffi, opened, library.name, function, self.state)
             for function in library.functions
         }
 
@@ -85,10 +92,63 @@ class LoadedLibrary:
         return f"<library {self.path.name}: {', '.join(self._functions)}>"
 
 
+class _State(Mapping[str, Array]):
+    """The state of a loaded library: an array per member, which may be written to.
+
+    It begins as it was at the time of the export. One call at a time may use it.
+    """
+
+    def __init__(self, ffi: Any, opened: Any, library: Library) -> None:
+        self._opened, self._name = opened, library.name
+        memory = np.zeros(library.state_bytes + _LINE, np.uint8)
+        start = -int(ffi.cast("uintptr_t", ffi.from_buffer(memory))) % _LINE
+        self._bytes = memory[start : start + library.state_bytes]
+        self.pointer = ffi.cast("void *", ffi.from_buffer(self._bytes))
+        self._members: dict[str, Array] = {}
+        for member in library.state:
+            dtype = DTYPES[member.dtype].numpy
+            whole = self._bytes[member.offset :][: member.size * dtype.itemsize].view(dtype)
+            self._members[member.name] = whole[: math.prod(member.shape)].reshape(member.shape)
+        self.reset()
+
+    def __getitem__(self, name: str) -> Array:
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def reset(self) -> None:
+        """Go back to the state at the time of the export."""
+        if self._members:
+            getattr(self._opened, f"{self._name}_init_state")(self.pointer)
+
+    def save(self) -> bytes:
+        """The whole state, in the form that C programs save it."""
+        return self._bytes.tobytes()
+
+    def load(self, data: bytes) -> None:
+        """Take a saved state. ArgumentError where it has another size."""
+        if len(data) != len(self._bytes):
+            raise ArgumentError(
+                f"a state of {self._name} has {len(self._bytes)} bytes, not {len(data)}"
+            )
+        self._bytes[:] = np.frombuffer(data, np.uint8)
+
+    def __repr__(self) -> str:
+        return f"<state of {self._name}: {', '.join(self._members) or 'none'}>"
+
+
 class _Function:
     """One function of a library: Python nests in, NumPy arrays out."""
 
-    def __init__(self, ffi: Any, opened: Any, library: str, function: LibraryFunction) -> None:
+    def __init__(
+        self, ffi: Any, opened: Any, library: str, function: LibraryFunction, state: _State
+    ) -> None:
+        self._state = [state.pointer] if function.state else []
+        self._keep = state
         self._ffi = ffi
         self._opened = opened  # stays open as long as a function of it lives
         self._call = getattr(opened, f"{library}_{function.name}")
@@ -111,7 +171,7 @@ class _Function:
         cast, view = self._ffi.cast, self._ffi.from_buffer
         pointers = [cast(t, view(array)) for t, array in zip(self._types, inputs, strict=True)]
         pointers += [cast(t, view(a)) for t, a in zip(self._result_types, outputs, strict=True)]
-        status = self._call(*pointers, self._workspace())
+        status = self._call(*self._state, *pointers, self._workspace())
         if status != 0:
             raise self._failure(status)
         return _nest(self._function.tree, outputs)
@@ -279,9 +339,12 @@ def _check_cpu(path: Path, library: Library) -> None:
 def _declarations(library: Library) -> str:
     """The C declarations of what is called."""
     lines = [f"const char *{library.name}_status_message(int32_t status);"]
+    if library.state:
+        lines.append(f"int32_t {library.name}_init_state(void *state);")
     for function in library.functions:
+        state = ["void *"] if function.state else []
         inputs = [f"const {C_TYPES[a.dtype]} *" for a in function.arguments]
         outputs = [f"{C_TYPES[a.dtype]} *" for a in function.results]
-        parameters = ", ".join([*inputs, *outputs, "void *"])
+        parameters = ", ".join([*state, *inputs, *outputs, "void *"])
         lines.append(f"int32_t {library.name}_{function.name}({parameters});")
     return "\n".join(lines)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from nets.errors import LoadError
+from nets.ir.types import DTYPES
 
 ABI_VERSION: Final = 1
 """Version of the calling form; a loader refuses another one."""
@@ -34,11 +37,39 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One member of the state: its name, dtype, shape, and place in bytes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """Elements it takes; C has no arrays of none."""
+        return max(math.prod(self.shape), 1)
+
+
+def laid_out(arguments: Sequence[Argument]) -> tuple[tuple[Member, ...], int]:
+    """Members in that order, where a C compiler puts them, and the bytes of the structure."""
+    members, end, alignment = [], 0, 1
+    for a in arguments:
+        unit = DTYPES[a.dtype].itemsize
+        member = Member(a.name, a.dtype, a.shape, -(-end // unit) * unit)
+        members.append(member)
+        end = member.offset + member.size * unit
+        alignment = max(alignment, unit)
+    return tuple(members), -(-end // alignment) * alignment
+
+
+@dataclass(frozen=True, slots=True)
 class LibraryFunction:
     """One function: its buffers in calling order and the Python nests they stand for.
 
     ``positional`` and ``keywords`` are pairs (name, tree over ``arguments``); ``tree`` is over
-    ``results``. ``checks`` maps positive status codes to sentences.
+    ``results``. ``checks`` maps positive status codes to sentences. ``state`` are the numbers of
+    the members it uses, which ``updates`` tells it changes.
     """
 
     name: str
@@ -50,11 +81,16 @@ class LibraryFunction:
     workspace_bytes: int
     checks: tuple[tuple[int, str], ...]
     ir_sha256: str
+    state: tuple[int, ...] = ()
+    updates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A whole library. ``cpu`` is what it was compiled for, ``level`` its x86-64 level."""
+    """A whole library. ``cpu`` is what it was compiled for, ``level`` its x86-64 level.
+
+    ``state`` is what its functions share, ``state_bytes`` the size of it; 0 for no state.
+    """
 
     name: str
     nets_version: str
@@ -62,6 +98,8 @@ class Library:
     level: int
     numerics: str
     functions: tuple[LibraryFunction, ...]
+    state: tuple[Member, ...] = ()
+    state_bytes: int = 0
     abi: int = ABI_VERSION
 
     def to_json(self) -> str:
@@ -77,7 +115,8 @@ def from_json(text: str) -> Library:
                 f"the library has ABI version {data['abi']}, this nets loads {ABI_VERSION}"
             )
         functions = tuple(map(_function, data.pop("functions")))
-        return Library(functions=functions, **data)
+        state = tuple(map(_member, data.pop("state", ())))
+        return Library(functions=functions, state=state, **data)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise LoadError(f"the description inside the library is damaged: {error}") from None
 
@@ -91,8 +130,14 @@ def _function(data: dict[str, Any]) -> LibraryFunction:
             "positional": tuple((name, tree) for name, tree in data["positional"]),
             "keywords": tuple((name, tree) for name, tree in data["keywords"]),
             "checks": tuple((int(code), str(message)) for code, message in data["checks"]),
+            "state": tuple(map(int, data.get("state", ()))),
         }
     )
+
+
+def _member(data: dict[str, Any]) -> Member:
+    argument = _argument(data)
+    return Member(argument.name, argument.dtype, argument.shape, int(data["offset"]))
 
 
 def _argument(data: dict[str, Any]) -> Argument:

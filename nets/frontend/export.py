@@ -15,15 +15,13 @@ from typing import Any, Final
 from nets import config
 from nets.errors import ArgumentError, ExportError, ShapeError
 from nets.frontend.compile import Compilation
+from nets.frontend.library_state import LibraryState
 from nets.frontend.lowered import Lowered
 from nets.frontend.pytree import TreeDef
-from nets.frontend.variable import Array, Variable
-from nets.ir.builder import Builder
-from nets.ir.clone import clone_into
-from nets.ir.core import Function, Value
+from nets.frontend.variable import variable
+from nets.ir.core import Value
 from nets.ir.printer import print_function
 from nets.ops.emitter import tensor_type
-from nets.ops.registry import lookup
 from nets.version import __version__
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -49,15 +47,17 @@ def export(
     ``nets.export("build/digits", predict=predict.lower(x))`` gives the C function
     ``digits_predict``: arguments and results in flattened order as contiguous buffers, then a
     workspace. The last part of ``path`` names the library. Tensors that a function closes over
-    are embedded with the values they have now. ``cpu`` is a name such as ``x86-64-v3``; the
-    default is NETS_CPU or this machine's CPU. ``formats`` chooses among so, a, o, h.
+    are embedded with the values they have now; where one of the functions updates such a tensor,
+    all of them are members of a structure that the functions share and the caller owns. ``cpu`` is
+    a name such as ``x86-64-v3``; the default is NETS_CPU or this machine's CPU. ``formats`` chooses
+    among so, a, o, h.
 
-    The library needs libc alone, allocates nothing and has no state. ArgumentError for what cannot
-    be exported, ExportError where a file cannot be written.
+    The library needs libc alone, allocates nothing and has no state of its own. ArgumentError for
+    what cannot be exported, ExportError where a file cannot be written.
     """
     from nets.backend.aot import FORMATS, write_library
     from nets.backend.llvm.target import Target
-    from nets.backend.manifest import Library
+    from nets.backend.manifest import Argument, Library, laid_out
 
     base = Path(path)
     name = _library_name(base, functions)
@@ -66,12 +66,23 @@ def export(
         raise ArgumentError(f"formats are some of {', '.join(FORMATS)}, not {list(formats)}")
     cpu = config.CPU.get() if cpu is None else cpu
     target = Target.of(cpu)
-    parts = [_Part(name, word, lowered, cpu) for word, lowered in functions.items()]
+    state = LibraryState(functions.values())
+    parts = [_Part(name, word, lowered, cpu, state) for word, lowered in functions.items()]
     level = 4 if target.vector_bytes == 64 else 3
     described = tuple(part.describe() for part in parts)
-    library = Library(name, __version__, target.cpu, level, "strict", described)
+    forms = [
+        Argument(member.name, variable(member.value).type.dtype.name, member.value.shape)
+        for member in state.members
+    ]
+    members, size = laid_out(forms)
+    library = Library(name, __version__, target.cpu, level, "strict", described, members, size)
     modules = [part.module() for part in parts]
-    return Exported(name, tuple(write_library(base, library, modules, target, formats)))
+    initial = bytearray(size)
+    for place, member in zip(members, state.members, strict=True):
+        data = member.value.tobytes()
+        initial[place.offset : place.offset + len(data)] = data
+    paths = write_library(base, library, modules, target, formats, bytes(initial))
+    return Exported(name, tuple(paths))
 
 
 def _library_name(base: Path, functions: dict[str, Lowered]) -> str:
@@ -86,11 +97,6 @@ def _library_name(base: Path, functions: dict[str, Lowered]) -> str:
             raise ArgumentError(
                 f"{word} is {type(lowered).__name__}; export takes what f.lower(...) gives"
             )
-        if lowered.program.updates:
-            raise ArgumentError(
-                f"{word} changes tensors outside itself; a library has no state, so write it with "
-                "the state as arguments and results"
-            )
     name = re.sub(r"\W", "_", base.name, flags=re.ASCII)
     return f"_{name}" if name[0].isdigit() else name
 
@@ -98,11 +104,14 @@ def _library_name(base: Path, functions: dict[str, Lowered]) -> str:
 class _Part:
     """One function on its way into a library."""
 
-    def __init__(self, library: str, name: str, lowered: Lowered, cpu: str) -> None:
+    def __init__(
+        self, library: str, name: str, lowered: Lowered, cpu: str, state: LibraryState
+    ) -> None:
         self.library = library
         self.name = name
         self.lowered = lowered
-        self.function = _with_embedded_captures(lowered)
+        self.state = state.numbers(lowered)
+        self.function = state.function_of(lowered)
         options = dataclasses.replace(lowered.options, backend="llvm", threads=1, cpu=cpu)
         self.compilation = Compilation(self.function, options)
 
@@ -118,8 +127,11 @@ class _Part:
         from nets.backend.manifest import Argument, LibraryFunction
 
         lowered = self.lowered
-        inputs, outputs = self.function.arguments, self.function.returned
-        names = c_names([*lowered.argument_names[: len(inputs)], *lowered.result_names])
+        updates = self.function.attributes.get("in_place", ())
+        inputs = self.function.arguments[: len(lowered.program.inputs)]
+        outputs = self.function.returned[: lowered.out_tree.leaf_count]
+        results = lowered.result_names[: len(outputs)]
+        names = c_names([*lowered.argument_names[: len(inputs)], *results])
         buffers = [
             Argument(name, tensor_type(value).dtype.name, _shape(name, value))
             for name, value in zip(names, (*inputs, *outputs), strict=True)
@@ -136,6 +148,8 @@ class _Part:
             workspace_bytes=self.compilation.workspace_bytes,
             checks=tuple((code, message) for code, message, _ in checks),
             ir_sha256=hashlib.sha256(print_function(self.function).encode()).hexdigest(),
+            state=self.state,
+            updates=bool(updates),
         )
 
 
@@ -144,27 +158,6 @@ def _shape(name: str, value: Value) -> tuple[int, ...]:
     if not type.is_static:
         raise ShapeError(f"{name} is {type}; only constant sizes can be exported")
     return type.static_shape
-
-
-def _with_embedded_captures(lowered: Lowered) -> Function:
-    """The function with the tensors it closes over as constants."""
-    source = lowered.function
-    count = len(source.arguments) - len(lowered.captures)
-    inputs = source.arguments[:count]
-    function = Function(source.name, [a.type for a in inputs], [a.hint for a in inputs])
-    builder = Builder(function.body)
-    mapping: dict[Value, Value] = dict(zip(inputs, function.arguments, strict=True))
-    for argument, tensor in zip(source.arguments[count:], lowered.captures, strict=True):
-        constant = builder.create(lookup("constant"), (), {"value": _current(tensor._value)})
-        mapping[argument] = constant.result
-    clone_into(builder, source.body, mapping)
-    return function
-
-
-def _current(value: Value) -> Array:
-    if not isinstance(value, Variable):
-        raise ArgumentError("a tensor that a function closes over has no value outside its trace")
-    return value.data.copy()
 
 
 def _tree_of(treedef: TreeDef) -> Any:

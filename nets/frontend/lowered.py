@@ -49,8 +49,10 @@ class Lowered:
         treedef: TreeDef,
         static: tuple[Any, ...],
         options: CompileOptions,
+        traced_function: Any = None,
     ) -> None:
         self.program = program
+        self.traced_function = traced_function
         self.options = options
         self._binding = binding
         self._treedef = treedef

@@ -264,7 +264,8 @@ class Staged(Planned):
         static = static_key(call, self.name)
         program = self.program(call, treedef, keys)
         options = CompileOptions(**self.options, pipeline=pipeline)
-        return Lowered(program, self.binding, treedef, static, options)
+        function = getattr(self, "__wrapped__", None)
+        return Lowered(program, self.binding, treedef, static, options, function)
 
     def stats(self) -> dict[str, Any]:
         """What calls have done so far; compare two of these to see what happens in between.

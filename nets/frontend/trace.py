@@ -157,7 +157,7 @@ def trace(
     (hashable) value is a new signature. ``donate_argnums``, ``donate_argnames``: arguments whose
     memory takes results of the same type; tensors there cannot be used after the call.
     ``threads``: threads one call may use, by default NETS_NUM_THREADS. ``numerics``: "strict" (the
-    same bits everywhere) or "fast".
+    same bits everywhere) or "fast", which is the same so far.
 
     Where an argument is an integer tensor that requires a gradient, the call runs eagerly.
 

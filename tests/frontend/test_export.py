@@ -374,9 +374,6 @@ def test_refuses_what_cannot_be_exported(tmp_path: Path) -> None:
         nets.export(tmp_path / "x")
     with pytest.raises(ArgumentError, match=r"what f.lower\(...\) gives"):
         nets.export(tmp_path / "x", f=network)  # type: ignore[arg-type]
-    state = nets.Tensor(np.zeros(3))
-    with pytest.raises(ArgumentError, match="a library has no state"):
-        nets.export(tmp_path / "x", f=nets.trace(lambda x: setattr(state, "data", x)).lower(state))
     with pytest.raises(ArgumentError, match="cannot name a C function"):
         nets.export(tmp_path / "x", **{"a b": lowered()})
     with pytest.raises(ArgumentError, match="formats are some of"):

@@ -1,0 +1,196 @@
+"""The state of an exported library: the captured tensors that its functions share and update.
+
+A library has state as soon as one of its functions updates a captured tensor. Then every tensor
+that its functions capture is a member of the state, so that a prediction reads what a training
+step has written; a library without updates embeds them as constants. A gradient that is written
+and never read is neither: nobody could tell it was there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+from nets.backend.c_header import c_names
+from nets.errors import ArgumentError
+from nets.frontend.lowered import Lowered
+from nets.frontend.state import GradientPlace
+from nets.frontend.tensor import Tensor
+from nets.frontend.variable import Array, Variable
+from nets.ir.builder import Builder
+from nets.ir.clone import body_without_terminator, clone_into
+from nets.ir.core import Function, Value
+from nets.ops.registry import lookup
+
+_LIMIT: Final = 100_000
+"""Objects looked through for names at most."""
+
+_OPAQUE: Final = (str, bytes, int, float, complex, type, ModuleType, type(None))
+
+
+@dataclass(frozen=True)
+class Member:
+    """A captured tensor, or its gradient: what it is called in C, and its elements now."""
+
+    name: str
+    value: Array
+
+
+class LibraryState:
+    """The members of the state of some lowered functions, in order of first use."""
+
+    def __init__(self, functions: Iterable[Lowered]) -> None:
+        self._numbers: dict[tuple[int, bool], int] = {}
+        self.members: tuple[Member, ...] = ()
+        listed = list(functions)
+        self._read = {key for f in listed for key in map(_key, _read_captures(f))}
+        if not any(f.program.updates for f in listed):
+            return
+        unique: dict[tuple[int, bool], Any] = {}
+        for source in (source for f in listed for source in self.captures_of(f)):
+            unique.setdefault(_key(source), source)
+        self._numbers = {key: number for number, key in enumerate(unique)}
+        names = c_names(_names(list(unique.values()), listed))
+        values = [current(source._value) for source in unique.values()]
+        self.members = tuple(map(Member, names, values))
+
+    def captures_of(self, lowered: Lowered) -> list[Any]:
+        """The captured tensors and gradients of a function that are members."""
+        return [x for x in lowered.captures if _is_read(x) or _key(x) in self._read]
+
+    def numbers(self, lowered: Lowered) -> tuple[int, ...]:
+        """The numbers of the members that the function uses, in its order."""
+        if not self.members:
+            return ()
+        return tuple(self._numbers[_key(source)] for source in self.captures_of(lowered))
+
+    def function_of(self, lowered: Lowered) -> Function:
+        """The function of inputs, then members, with the updates of members in place; without
+        members the captured tensors are constants."""
+        source = lowered.function
+        count = len(source.arguments) - len(lowered.captures)
+        places = {_key(x) for x in self.captures_of(lowered)} if self.members else set()
+        taken = [
+            *source.arguments[:count],
+            *(a for a, x in _arguments(lowered) if _key(x) in places),
+        ]
+        function = Function(source.name, [a.type for a in taken], [a.hint for a in taken])
+        builder = Builder(function.body)
+        mapping: dict[Value, Value] = dict(zip(taken, function.arguments, strict=True))
+        for argument, tensor in _arguments(lowered):
+            if argument not in mapping:
+                value = current(tensor._value)
+                mapping[argument] = builder.create(lookup("constant"), (), {"value": value}).result
+        clone_into(builder, body_without_terminator(source), mapping)
+        kept = lowered.out_tree.leaf_count
+        updates = [u for u in lowered.program.updates if u.result is not None]
+        updates = [u for u in updates if _key(u.place) in places]
+        results = [*range(kept), *(u.result for u in updates if u.result is not None)]
+        builder.create(lookup("return"), [_mapped(mapping, source.returned[r]) for r in results])
+        arguments = {_key(x): mapping[a].index for a, x in _arguments(lowered)}
+        if updates:
+            function.attributes["in_place"] = tuple(
+                (kept + i, arguments[_key(u.place)]) for i, u in enumerate(updates)
+            )
+        return function
+
+
+def _mapped(mapping: dict[Value, Value], value: Value) -> Value:
+    return mapping.get(value, value)
+
+
+def _arguments(lowered: Lowered) -> Iterator[tuple[Value, Any]]:
+    """The arguments that stand for captured tensors, and those."""
+    count = len(lowered.function.arguments) - len(lowered.captures)
+    return zip(lowered.function.arguments[count:], lowered.captures, strict=True)
+
+
+def _read_captures(lowered: Lowered) -> list[Any]:
+    return [source for argument, source in _arguments(lowered) if argument.uses]
+
+
+def _is_read(source: Any) -> bool:
+    """Whether it is a member even if no function reads it: elements are, gradients are not."""
+    return not isinstance(source, GradientPlace)
+
+
+def _key(source: Any) -> tuple[int, bool]:
+    is_gradient = isinstance(source, GradientPlace)
+    return id(source.tensor if is_gradient else source), is_gradient
+
+
+def current(value: Value) -> Array:
+    """The elements of a captured tensor. ArgumentError where it is one of a trace."""
+    if not isinstance(value, Variable):
+        raise ArgumentError("a tensor that a function closes over has no value outside its trace")
+    return value.data.copy()
+
+
+# --------------------------------------------------------------------------------- names
+
+
+def _names(sources: Sequence[Any], functions: Sequence[Lowered]) -> list[str]:
+    """Names of captured tensors: a way the functions have to them, in one word."""
+    paths: dict[int, str] = {}
+    for lowered in functions:
+        for key, path in _paths(lowered.traced_function).items():
+            paths.setdefault(key, path)
+    found = []
+    for number, source in enumerate(sources):
+        tensor, is_gradient = _key(source)
+        name = paths.get(tensor, f"tensor_{number}")
+        found.append(f"{name}_grad" if is_gradient else name)
+    return found
+
+
+def _paths(function: Any) -> dict[int, str]:
+    """What each tensor that can be reached is called, by identity: the way to it, in one word.
+
+    A way that ends with a name is better than one that ends with a number, then a shorter one.
+    """
+    found: dict[int, tuple[bool, int, str]] = {}
+    seen = {id(function)}
+    pending: list[tuple[Any, tuple[str, ...]]] = [(function, ())]
+    for node, path in pending:
+        for word, child in _children(node):
+            word = word.strip("_")
+            longer = (*path, word) if word and word != "self" else path
+            if isinstance(child, Tensor):
+                rank = (word.isdigit(), len(longer), "_".join(longer))
+                found[id(child)] = min(rank, found.get(id(child), rank))
+            elif id(child) not in seen and len(seen) < _LIMIT and not isinstance(child, _OPAQUE):
+                seen.add(id(child))
+                pending.append((child, longer))
+    return {key: name for key, (_, _, name) in found.items()}
+
+
+def _children(node: Any) -> Iterator[tuple[str, Any]]:
+    """(word, child) pairs of what an object leads to."""
+    if isinstance(node, FunctionType):
+        yield from _of_function(node)
+    elif isinstance(node, MethodType):
+        yield "", node.__self__
+        yield "", node.__func__
+    elif isinstance(node, dict):
+        yield from ((str(key), child) for key, child in list(node.items()))
+    elif isinstance(node, (list, tuple)):
+        yield from ((str(i), child) for i, child in enumerate(node))
+    else:
+        wrapped = getattr(node, "__wrapped__", None)
+        if wrapped is not None:
+            yield "", wrapped
+            return
+        yield from list(getattr(node, "__dict__", {}).items())
+
+
+def _of_function(node: FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(node.__code__.co_freevars, node.__closure__ or (), strict=True):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # not bound yet
+            continue
+    for name in node.__code__.co_names:
+        if name in node.__globals__:
+            yield name, node.__globals__[name]

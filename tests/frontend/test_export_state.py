@@ -1,0 +1,198 @@
+"""Exported training steps: state that the caller owns, from C and from Python."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nets
+from nets import nn, optim
+from nets.errors import ArgumentError, IndexOutOfBoundsError
+from tests.frontend.test_export import WARNINGS, bits
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(6, 4)).astype("float32")
+Y = np.array([0, 2, 1, 1, 0, 2])
+
+
+class Training:
+    def __init__(self) -> None:
+        nets.manual_seed(3)
+        self.model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3))
+        optimizer = optim.Adam(self.model.parameters(), lr=0.05)
+        criterion = nn.CrossEntropyLoss()
+
+        @nets.trace
+        def train_step(x: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            loss = criterion(self.model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        self.train_step = train_step
+        self.predict = nets.trace(lambda x: self.model(x))
+
+    def losses(self, count: int) -> list[Any]:
+        return [self.train_step(X, Y).numpy() for _ in range(count)]
+
+    def scores(self) -> Any:
+        self.model.eval()
+        found = self.predict(X[:2]).numpy()
+        self.model.train()
+        return found
+
+
+@pytest.fixture
+def training() -> Training:
+    return Training()
+
+
+@pytest.fixture
+def library(training: Training, tmp_path: Path) -> Path:
+    train_step = training.train_step.lower(X, Y)
+    training.model.eval()
+    predict = training.predict.lower(X[:2])
+    training.model.train()
+    nets.export(tmp_path / "fit", cpu="x86-64-v3", train_step=train_step, predict=predict)
+    return tmp_path / "fit.so"
+
+
+PROGRAM = r"""
+#include "fit.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static const float x[24] = {NUMBERS};
+static const int64_t y[6] = {0, 2, 1, 1, 0, 2}, wrong[6] = {0, 2, 1, 1, 0, 3};
+static void show(float v) {
+    uint32_t u;
+    memcpy(&u, &v, 4);
+    printf("%08x ", (unsigned)u);
+}
+int main(void) {
+    fit_state state;
+    fit_state *odd = (fit_state *)((char *)&state + 1);
+    float loss, scores[6];
+    size_t size = fit_train_step_workspace_bytes() + fit_predict_workspace_bytes();
+    void *workspace = aligned_alloc(64, (size / 64 + 1) * 64);
+    void *saved = malloc(fit_state_bytes());
+    if (fit_init_state(NULL) != -1 || fit_init_state(odd) != -2) return 1;
+    if (fit_init_state(&state) != 0 || fit_state_bytes() != sizeof state) return 2;
+    if (fit_train_step(NULL, x, y, &loss, workspace) != -1) return 3;
+    if (fit_train_step(odd, x, y, &loss, workspace) != -2) return 4;
+    for (int i = 0; i < 3; i++) {
+        if (fit_train_step(&state, x, y, &loss, workspace) != 0) return 5;
+        show(loss);
+    }
+    if (fit_save_state(&state, saved) != 0 || fit_save_state(&state, NULL) != -1) return 6;
+    if (fit_train_step(&state, x, wrong, &loss, workspace) <= 0) return 7;
+    if (memcmp(&state, saved, sizeof state) != 0) return 8;
+    for (int i = 0; i < 2; i++) fit_train_step(&state, x, y, &loss, workspace);
+    if (fit_load_state(&state, saved) != 0) return 9;
+    if (fit_train_step(&state, x, y, &loss, workspace) != 0) return 10;
+    show(loss);
+    if (fit_predict(&state, x, scores, workspace) != 0) return 11;
+    for (int i = 0; i < 6; i++) show(scores[i]);
+    free(saved);
+    free(workspace);
+    return 0;
+}
+""".replace("NUMBERS", ",".join(f"{float(v).hex()}f" for v in X.ravel()))
+
+
+@pytest.mark.parametrize("language", ["c", "c++", "valgrind"])
+def test_c_programs_train_with_the_bits_of_python(
+    training: Training, library: Path, language: str
+) -> None:
+    compiler = "c++" if language == "c++" else "cc"
+    for needed in (compiler, "valgrind") if language == "valgrind" else (compiler,):
+        if shutil.which(needed) is None:
+            pytest.skip(f"no {needed}")
+    folder = library.parent
+    source = folder / ("main.cpp" if language == "c++" else "main.c")
+    source.write_text(PROGRAM)
+    standard = "-std=c++17" if language == "c++" else "-std=c11"
+    command = [compiler, standard, *WARNINGS, "-g", f"-I{folder}", str(source)]
+    subprocess.run([*command, str(folder / "fit.a"), "-o", str(folder / "main")], check=True)
+    runner = ["valgrind", "-q", "--error-exitcode=99"] if language == "valgrind" else []
+    done = subprocess.run(
+        [*runner, str(folder / "main")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    expected = "".join(map(bits, training.losses(4))) + bits(training.scores())
+    assert done.stdout == expected
+
+
+def test_a_loaded_library_holds_the_state(training: Training, library: Path) -> None:
+    loaded = nets.load(library)
+    state = loaded.state
+    assert {"model_0_weight", "model_3_bias"} < set(state)
+    assert not any("grad" in name for name in state)
+    assert state["model_0_weight"].tolist() == training.model[0].weight.tolist()
+    first = [loaded.train_step(X, Y) for _ in range(3)]
+    saved = state.save()
+    second = [loaded.train_step(X, Y) for _ in range(3)]
+    assert np.array_equal([*first, *second], training.losses(6))
+    assert np.array_equal(loaded.predict(X[:2]), training.scores())
+    state.load(saved)
+    assert np.array_equal([loaded.train_step(X, Y) for _ in range(3)], second)
+    with pytest.raises(IndexOutOfBoundsError):
+        loaded.train_step(X, Y + 1)
+    state.reset()
+    assert np.array_equal([loaded.train_step(X, Y) for _ in range(3)], first)
+    state["model_3_weight"][...] = 0
+    state["model_3_bias"][...] = [1, 2, 3]
+    assert loaded.predict(X[:2]).tolist() == [[1, 2, 3]] * 2
+    with pytest.raises(ArgumentError, match="bytes"):
+        state.load(b"short")
+    assert len(nets.load(library).state.save()) == loaded.description.state_bytes
+
+
+def test_members_of_every_kind(tmp_path: Path) -> None:
+    w = nets.Tensor([1.0, 2.0], requires_grad=True)
+    flags = nets.Tensor(np.array([True, False, True]))
+    nothing = nets.Tensor(np.zeros((0, 3), "float32"))
+    count = nets.Tensor(np.int8(0))
+    table = nets.Tensor(np.arange(3.0))
+
+    @nets.trace
+    def accumulate(x: Any) -> Any:
+        (w * x).sum().backward()
+        flags.data = ~flags
+        nothing.data = nothing + 1
+        count.data = count + 1
+        return w.grad, table.sum()
+
+    @nets.trace
+    def seen() -> Any:
+        return {"flags": flags, "count": count, "table": table}
+
+    x = np.array([1.0, 10.0])
+    exported = nets.export(
+        tmp_path / "kinds", accumulate=accumulate.lower(x), seen=seen.lower(), formats=("so", "h")
+    )
+    loaded = nets.load(exported.files[0])
+    for i in range(1, 4):
+        found, total = loaded.accumulate(x)
+        assert found.tolist() == [i, 10 * i]
+        assert total == 3
+    assert loaded.seen()["flags"].tolist() == [False, True, False]
+    assert loaded.seen()["count"] == 3
+    loaded.state["table"][...] = 1
+    assert loaded.seen()["table"].tolist() == [1, 1, 1]
+    assert set(loaded.state) == {"w", "w_grad", "flags", "nothing", "count", "table"}
+
+
+def test_without_updates_there_is_no_state(tmp_path: Path) -> None:
+    w = nets.Tensor([1.0, 2.0])
+    exported = nets.export(tmp_path / "plain", f=nets.trace(lambda x: x * w).lower(np.ones(2)))
+    loaded = nets.load(exported.files[0])
+    assert not loaded.state
+    assert "state(" not in exported.files[-1].read_text()
+    assert loaded.f(np.ones(2)).tolist() == [1, 2]
