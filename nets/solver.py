@@ -267,7 +267,7 @@ class Solver:
             figures = import_module("matplotlib.figure")
         except ImportError as error:
             raise nets.errors.LoadError(
-                "plotting needs matplotlib: pip install matplotlib", nets.user_location()
+                'plotting needs matplotlib: pip install "nets-compiler[plot]"', nets.user_location()
             ) from error
         figure = figures.Figure(figsize=(4.5 * (1 + len(self.metrics)), 3.5), layout="tight")
         panels = figure.subplots(1, 1 + len(self.metrics), squeeze=False)[0]

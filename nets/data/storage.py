@@ -13,7 +13,7 @@ import os
 import struct
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -26,6 +26,7 @@ Array = npt.NDArray[Any]
 Path_ = str | os.PathLike[str]
 
 _STRUCTURE: Final = "__structure__"
+_CHECKSUM: Final = "sha256"
 _ARRAY: Final = "__array__"
 _DTYPES: Final = {
     "F64": "<f8",
@@ -173,7 +174,7 @@ def _write_safetensors(file: IO[bytes], arrays: Mapping[str, Array], structure: 
     """Eight bytes with the size of a JSON header, the header, the elements in its order."""
     names = {dtype: name for name, dtype in _DTYPES.items()}
     header: dict[str, Any] = {}
-    start, digest = 0, hashlib.sha256()
+    start = 0
     for name, array in arrays.items():
         little = array.dtype.newbyteorder("<")
         header[name] = {
@@ -181,14 +182,23 @@ def _write_safetensors(file: IO[bytes], arrays: Mapping[str, Array], structure: 
             "shape": list(array.shape),
             "data_offsets": [start, start + array.nbytes],
         }
-        digest.update(array.astype(little).tobytes())
         start += array.nbytes
-    header["__metadata__"] = {_STRUCTURE: structure, "sha256": digest.hexdigest()}
+    little_endian = [array.astype(array.dtype.newbyteorder("<")) for array in arrays.values()]
+    checksum = _checksum(header, structure, little_endian)
+    header["__metadata__"] = {_STRUCTURE: structure, _CHECKSUM: checksum}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     file.write(struct.pack("<Q", len(text)) + text)
-    for array in arrays.values():
-        file.write(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    for array in little_endian:
+        file.write(array.tobytes())
+
+
+def _checksum(entries: Mapping[str, Any], structure: str, data: Iterable[Any]) -> str:
+    """Of all that a file says: names and types, structure, elements."""
+    digest = hashlib.sha256(json.dumps([entries, structure]).encode())
+    for part in data:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Array], str | None]:
@@ -197,10 +207,12 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Array], str | None]:
     header = json.loads(content[8 : 8 + size])
     metadata = header.pop("__metadata__", {})
     data = memoryview(content)[8 + size :]
-    expected = metadata.get("sha256")
-    if expected is not None and hashlib.sha256(data).hexdigest() != expected:
+    structure, expected = metadata.get(_STRUCTURE), metadata.get(_CHECKSUM)
+    if (structure is None) != (expected is None):
+        raise ValueError("the checksum is missing")
+    if structure is not None and _checksum(header, structure, [data]) != expected:
         raise ValueError("the checksum is wrong")
-    return dict(_entries(header, data)), metadata.get(_STRUCTURE)
+    return dict(_entries(header, data)), structure
 
 
 def _entries(header: Mapping[str, Any], data: memoryview) -> Iterator[tuple[str, Array]]:

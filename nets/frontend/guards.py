@@ -11,9 +11,10 @@ each call.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import getitem
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, NamedTuple
 
 from nets.frontend.tensor import Tensor
@@ -47,6 +48,24 @@ def hold(guards: Sequence[Guard]) -> bool:
         return all(get(holder, key) is expected for get, holder, key, expected in guards)
     except (LookupError, AttributeError, ValueError):  # ValueError: an empty cell
         return False
+
+
+def changes(guards: Sequence[Guard]) -> list[str]:
+    """A line for each kind of place that holds something else now."""
+    places = {(id(guard.holder), guard.key): guard for guard in guards if not hold((guard,))}
+    found = Counter(map(_change, places.values()))
+    return [text if count == 1 else f"{text} (in {count} places)" for text, count in found.items()]
+
+
+def _change(guard: Guard) -> str:
+    now = getattr(guard.holder, str(guard.key), None)
+    if guard.get is not getattr or isinstance(guard.holder, CellType) or not _is_plain(now):
+        return "a captured tensor or a static attribute was replaced by another one"
+    return f"{type(guard.holder).__name__}.{guard.key} was {guard.expected!r} and is {now!r} now"
+
+
+def _is_plain(x: Any) -> bool:
+    return isinstance(x, (bool, int, float, str, type(None)))
 
 
 def guards_of(function: Callable[..., Any], tensors: Iterable[Tensor]) -> tuple[Guard, ...]:

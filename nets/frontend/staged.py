@@ -18,7 +18,7 @@ from nets import config
 from nets.errors import NetsError
 from nets.frontend.binding import Binding, Call
 from nets.frontend.compile import CompileOptions
-from nets.frontend.guards import guards_of
+from nets.frontend.guards import changes, guards_of
 from nets.frontend.lowered import Lowered
 from nets.frontend.plans import Planned, forget, plan_of, remember
 from nets.frontend.program import Program, lift_results, stage
@@ -217,10 +217,9 @@ class Staged(Planned):
         before = [other.described for other in list(self.entries.values()) if other.described]
         if not before:
             return
-        if entry.described == now:
-            lines = ["a captured tensor or a static attribute was replaced by another one"]
-        else:
-            lines = explain(before, now)
+        old = entry.specialisation
+        replaced = [] if old is None else changes(old.guards)
+        lines = replaced or explain(before, now)
         counts.reasons = [*counts.reasons, *lines][-REASONS_KEPT:]
         for line in lines if "retrace" in log else ():
             print(f"nets retrace: {self.name}: {line}", file=sys.stderr)

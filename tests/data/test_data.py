@@ -155,6 +155,32 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
         data.save(tmp_path / "no such folder" / "state.npz", {})
 
 
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_no_changed_byte_changes_what_is_read(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"state.{ending}"
+    state = {"w": np.arange(6.0), "lr": 0.01, "names": ["a", None]}
+    data.save(path, state)
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 7):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        try:
+            found = data.load(path)
+        except nets.errors.LoadError:
+            continue
+        np.testing.assert_equal(found, state, err_msg=str(position))  # a byte that says nothing
+
+
+def test_the_library_safetensors_reads_what_is_written(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("safetensors.numpy")
+    path = tmp_path / "state.safetensors"
+    arrays = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array(3)}
+    data.save(path, {"model": arrays})
+    found = numpy.load_file(path)
+    np.testing.assert_equal(found, {f"model.{name}": x for name, x in arrays.items()})
+    numpy.save_file(arrays, path)
+    np.testing.assert_equal(data.load(path), arrays)
+
+
 def test_safetensors_are_those_of_others(tmp_path: Path) -> None:
     header = b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
     elements = np.array([1.5, -2], "<f4").tobytes()

@@ -160,7 +160,11 @@ def test_an_exception_leaves_all_state_as_it_was() -> None:
     network.step(X, Y)
 
 
-def test_static_attributes_retrace() -> None:
+def test_static_attributes_retrace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NETS_LOG", "retrace")
+
     class Layer:
         training = True
 
@@ -172,6 +176,8 @@ def test_static_attributes_retrace() -> None:
     assert f(1.0).item() == 2
     layer.training = False
     assert f(1.0).item() == 1
+    told = "nets retrace: lambda: Layer.training was True and is False now\n"
+    assert capsys.readouterr().err == told
     layer.training = True
     assert f(1.0).item() == 2
 

@@ -73,6 +73,11 @@ def test_permutations() -> None:
     assert order.tolist() != list(range(50))
     rows = random.permutation(np.arange(100).reshape(50, 2), key)
     assert rows[:, 0].tolist() == [2 * i for i in order.tolist()]
+    for count in (0, 1, 2, 7, 50):
+        traced = nets.trace(lambda key, count=count: random.permutation(count, key))(key)
+        assert traced.tolist() == random.permutation(count, key).tolist(), count
+    firsts = [random.permutation(5, random.key(seed))[0].item() for seed in range(500)]
+    assert np.abs(np.bincount(firsts) - 100).max() < 40  # four deviations
 
 
 def test_seeds_and_keys() -> None:
