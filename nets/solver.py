@@ -236,27 +236,37 @@ class Solver:
     def resume(self, path: str | os.PathLike[str], iterator: Iterable[Any] | None = None) -> None:
         """Go on where ``save`` was called.
 
-        LoadError for a damaged file, ArgumentError or ShapeError for one of another model or
-        optimiser; the model, optimiser and history have not been changed then.
+        LoadError for a damaged file, ArgumentError or ShapeError for one of another model,
+        optimiser or schedule; nothing has been changed then.
         """
         state = nets.data.load(path)
         if "progress" not in state:
             raise nets.errors.LoadError(f"{path} is no checkpoint", nets.user_location())
-        before = self.model.state_dict()
-        self.model.load_state_dict(state["model"])
+        model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
         try:
+            self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
+            self._resume_schedule(state["scheduler"])
         except nets.errors.NetsError:
-            self.model.load_state_dict(before)
+            self.model.load_state_dict(model)
+            self.optimizer.load_state_dict(optimizer)
             raise
-        if self.scheduler is not None and state["scheduler"] is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
         nets.random.default_generator.load_state_dict(state["generator"])
         if isinstance(iterator, nets.data.DataLoader) and state["loader"] is not None:
             iterator.load_state_dict(state["loader"])
         self.history = state["history"]
         for name in _PROGRESS:
             setattr(self, name, state["progress"][name])
+
+    def _resume_schedule(self, state: Mapping[str, Any] | None) -> None:
+        """ArgumentError where there is a schedule on one side only, or of another kind."""
+        own = None if self.scheduler is None else self.scheduler.state_dict()
+        if (own is None) != (state is None) or (own and state and own.keys() != state.keys()):
+            raise nets.errors.ArgumentError(
+                "the checkpoint is of a run with another schedule", nets.user_location()
+            )
+        if self.scheduler is not None and state is not None:
+            self.scheduler.load_state_dict(state)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """The history as a matplotlib figure: losses, and beside them the metrics.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,18 +16,37 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 PROMISED = {
     "black_scholes": "at most ",
     "digits": "C program: held-out accuracy 9",
+    "digits_cnn": "held-out accuracy 9",
     "export_filter": "loaded: the same bits",
     "heat_equation": "largest error 0.0",
     "inverse_kinematics": "hand at (-0.500, 1.200)",
+    "lstm": "held-out accuracy 9",
     "pendulum": "length 1.30",
     "spirals": "% of 600 points are on their arm",
+    "three_hump_camel": "ends at (-0.000, +0.000)",
     "train_digits": "the exported library gives the same digits",
+    "transformer": "of 300 characters recited are those of the poem",
+    "xor": "1 xor 1 = 0.00",
 }
 """Part of what each prints when it did its work."""
 
-NEEDS = {"digits": ("sklearn", "tqdm"), "train_digits": ("sklearn",)}
+NEEDS = {
+    "digits": ("sklearn", "tqdm"),
+    "digits_cnn": ("sklearn",),
+    "lstm": ("sklearn",),
+    "train_digits": ("sklearn",),
+}
 NEEDS_COMPILER = {"digits", "export_filter"}
-TAKES_FOLDER = NEEDS_COMPILER | {"train_digits"}
+DRAWS = {
+    "digits_cnn": "png",
+    "lstm": "png",
+    "three_hump_camel": "png",
+    "transformer": "png",
+    "xor": "gif",
+}
+"""Examples that draw a picture of their name, and its kind."""
+
+TAKES_FOLDER = NEEDS_COMPILER | DRAWS.keys() | {"train_digits"}
 
 
 def test_every_example_is_run() -> None:
@@ -50,3 +70,6 @@ def test_example(name: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert PROMISED[name] in done.stdout
+    if name in DRAWS and importlib.util.find_spec("matplotlib"):
+        picture = tmp_path / "out" / f"{name}.{DRAWS[name]}"
+        assert 1_000 < picture.stat().st_size < 100_000

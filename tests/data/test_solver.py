@@ -59,12 +59,13 @@ class Interrupted(Exception):
     """As if somebody had pressed Ctrl-C."""
 
 
-def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path: Path, ending: str) -> None:
     solver, loader = problem()
     expected = solver.run(3, loader, verbose=False)
     weights = solver.model.state_dict()
 
-    path = tmp_path / "run.npz"
+    path = tmp_path / f"run.{ending}"
     solver, loader = problem()
     step, calls = solver._train_step, []
 
@@ -110,6 +111,9 @@ def test_what_is_refused(tmp_path: Path) -> None:
     same = nets.Solver(solver.model, nn.MSELoss(), optim.SGD([nn.Parameter([1.0])]))
     with pytest.raises(nets.errors.ArgumentError):
         same.resume(path)
+    plain = nets.Solver(solver.model, nn.MSELoss(), solver.optimizer)
+    with pytest.raises(nets.errors.ArgumentError, match="another schedule"):
+        plain.resume(path)
     np.testing.assert_equal(solver.model.state_dict(), before)
     data.save(path, {"x": 1})
     with pytest.raises(nets.errors.LoadError, match="no checkpoint"):
@@ -123,5 +127,18 @@ def test_what_is_refused(tmp_path: Path) -> None:
 def test_plot_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     solver, _ = problem(trace=False)
-    with pytest.raises(nets.errors.LoadError, match="matplotlib"):
+    with pytest.raises(nets.errors.LoadError, match=r"nets-compiler\[plot\]"):
         solver.plot()
+
+
+def test_plot(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    solver, loader = problem(trace=False)
+    solver.run(2, loader, loader, verbose=False)
+    figure = solver.plot(tmp_path / "history.png")
+    assert [panel.get_ylabel() for panel in figure.axes] == ["loss", "accuracy"]
+    assert [line.get_xydata()[:, 1].tolist() for line in figure.axes[0].lines] == [
+        solver.history["loss"],
+        solver.history["eval_loss"],
+    ]
+    assert (tmp_path / "history.png").read_bytes()[1:4] == b"PNG"
