@@ -8,8 +8,8 @@ a group that reads the same tensor in loops of the same shape; else it starts a 
   group, which later elementwise operations join too (a softmax becomes one group).
 * Mere changes of index (broadcast, transpose, slice, iota) are not in a group: every group that
   reads one has a copy. So is every constant of one number.
-* What other operations need of a group is a result of the fusion; nothing else reaches memory, and
-  nothing is computed twice.
+* What other operations need of a group is a result of the fusion; nothing else reaches memory.
+  What is cheaper to compute again than to store and load stands in the groups that read it.
 
 The shape of a reduction, and so its rounding, does not depend on what it was fused with.
 """
@@ -25,6 +25,7 @@ from nets.passes.inline_fusions import is_fusion
 from nets.passes.manager import Options, register_pass
 from nets.passes.outline_fusions import outline_fusions
 from nets.passes.read_pieces import read_pieces
+from nets.passes.recompute import recompute
 from nets.passes.share_windows import share_windows
 from nets.passes.split_reductions import split_reductions
 
@@ -52,6 +53,7 @@ def fuse(function: Function, options: Options) -> Function:
         scan = _Scan()
         for position, op in enumerate(block):
             scan.visit(op, position)
+        recompute(scan.groups, scan.nodes)
         read_pieces(scan.groups, scan.nodes)
         outline_fusions(block, scan.groups, scan.nodes)
     return function

@@ -163,6 +163,30 @@ class Groups:
                 self._connect(user, [first])
         return True
 
+    def put_first(self, node: Node, ops: dict[Operation, int]) -> None:
+        """Put operations that read only what smaller slots compute before those of the node."""
+        node.ops = {**ops, **node.ops}
+        for op in ops:
+            node.values.update(op.results)
+            self.node_of.update((value, node) for value in op.results)
+        for op in ops:
+            producers = self.producers_of(op)
+            producers.pop(node, None)
+            self._connect(node, producers)
+
+    def is_used_outside(self, value: Value, node: Node) -> bool:
+        """Whether something else than the node uses the value, perhaps through index changes."""
+        pending = [value]
+        while pending:
+            for user in pending.pop().users:
+                if user in node.ops:
+                    continue
+                moved = user.results[0] if len(user.results) == 1 else None
+                if moved is None or moved not in self.moves:
+                    return True
+                pending.append(moved)
+        return False
+
     def connect(self, nodes: Iterable[Node], producer: Node) -> None:
         """Note that the nodes, whose slots are greater, read what the producer computes."""
         for node in nodes:

@@ -36,21 +36,8 @@ def _wanted_values(node: Node, groups: Groups) -> list[Value]:
         value
         for op in node.ops
         for value in op.results
-        if node.space is not None and _is_used_outside(value, node, groups)
+        if node.space is not None and groups.is_used_outside(value, node)
     ]
-
-
-def _is_used_outside(value: Value, node: Node, groups: Groups) -> bool:
-    pending = [value]
-    while pending:
-        for user in pending.pop().users:
-            if user in node.ops:
-                continue
-            moved = user.results[0] if len(user.results) == 1 else None
-            if moved is None or moved not in groups.moves:
-                return True
-            pending.append(moved)
-    return False
 
 
 class _Outline:

@@ -56,6 +56,8 @@ def _is_made_for(user: Operation, value: Value) -> bool:
     if not op.regions:
         is_map = op.has(Trait.ELEMENTWISE | Trait.INDEXING)
         return is_map and not op.has(Trait.ALIAS | Trait.CONSTANT) and not has_pieces(op)
+    if op.has(Trait.CONTROL):
+        return False
     *ops, end = op.regions[0].block
     inside = end.operands[op.results.index(value)]
     group = Group(ops, [(inside, inside)])

@@ -13,10 +13,10 @@ import math
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
 
 from nets.ir.builder import Builder
-from nets.ir.core import Function, Operation, Value
+from nets.ir.core import Block, Function, Operation, Value
+from nets.ir.types import TensorType
 from nets.ops.emitter import GraphEmitter, tensor_type
 from nets.passes.manager import Options, register_pass
 from nets.passes.patterns import made_by
@@ -24,6 +24,15 @@ from nets.passes.simplify_windows import cut, is_window, same_scalar
 
 GROWTH = 1.5
 """How many times the elements of the largest window the pad that covers all may have."""
+
+
+LINE = 64
+"""Bytes of a cache line."""
+
+LONG_ROW = 4
+"""Cache lines from which on a row is worth a margin of whole lines."""
+
+Box = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -54,9 +63,15 @@ def share_windows(function: Function, options: Options) -> Function:
     Ensures: the same results, bit for bit. Windows of which one pad would be much larger than
     they are stay as they are.
     """
+    for block in function.programs():
+        _share_in(block)
+    return function
+
+
+def _share_in(block: Block) -> None:
     windows: dict[Value, Window] = {}
     families: dict[Value, list[Family]] = {}
-    for op in chain.from_iterable(function.programs()):
+    for op in block:
         window = _window_of(op, windows)
         if window is not None:
             windows[op.result] = window
@@ -64,7 +79,6 @@ def share_windows(function: Function, options: Options) -> Function:
     for of_root in families.values():
         for family in of_root:
             _share(family)
-    return function
 
 
 def _family_of(window: Window, of_root: list[Family]) -> Family:
@@ -118,6 +132,20 @@ def _sums(xs: Iterable[int], ys: Iterable[int]) -> tuple[int, ...]:
     return tuple(x + y for x, y in zip(xs, ys, strict=True))
 
 
+def _aligned(starts: Box, stops: Box, root: TensorType) -> tuple[Box, Box]:
+    """The box, made longer at both ends so that long rows of the root begin at cache lines."""
+    line, length = LINE // root.dtype.itemsize, root.static_shape[-1]
+    if length < LONG_ROW * line or (starts[-1] == 0 and stops[-1] == length):
+        return starts, stops
+    first = starts[-1] // line * line
+    last = first - (first - stops[-1]) // line * line
+    return (*starts[:-1], first), (*stops[:-1], last)
+
+
+def _size(starts: Box, stops: Box) -> int:
+    return math.prod(map(operator.sub, stops, starts))
+
+
 def _share(family: Family) -> None:
     members = {op for op, _ in family}
     wanted = [(op, box) for op, box in family if not members.issuperset(op.result.users)]
@@ -128,9 +156,12 @@ def _share(family: Family) -> None:
     boxes = [(box.starts, box.stops) for _, box in wanted] + [((0,) * len(sizes), sizes)]
     starts = tuple(map(min, zip(*(box[0] for box in boxes), strict=True)))
     stops = tuple(map(max, zip(*(box[1] for box in boxes), strict=True)))
-    largest = max(tensor_type(op.result).size for op, _ in wanted)
-    if math.prod(map(operator.sub, stops, starts)) > GROWTH * largest:
+    most = GROWTH * max(tensor_type(op.result).size for op, _ in wanted)
+    aligned = _aligned(starts, stops, tensor_type(root))
+    fitting = [box for box in (aligned, (starts, stops)) if _size(*box) <= most]
+    if not fitting:
         return
+    starts, stops = fitting[0]
     first = family[0][0]
     assert first.block is not None
     b = GraphEmitter(Builder(first.block, first, first.location))
