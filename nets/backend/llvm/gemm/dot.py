@@ -15,7 +15,7 @@ from typing import Final
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK
 from nets.backend.llvm.gemm.nest import Count, Nest
-from nets.backend.llvm.gemm.pack import offset, scalar_name, transposed
+from nets.backend.llvm.gemm.pack import offset, operands, scalar_name, transposed
 from nets.ir.types import DType
 
 GROUPS: Final = 2
@@ -72,30 +72,28 @@ class DotProduct:
         nest, unit = Nest(), self.panel_rows
         texts: dict[str, str] = {}
         with nest.entries(self.batch, -(-self.n // unit)) as (entry, low, high):
-            x = offset(nest, "%x", nest.multiply(entry, self.m * self.k), self.dtype)
-            y = offset(nest, "%y", nest.multiply(entry, self.n * self.k), self.dtype)
-            out = offset(nest, "%out", nest.multiply(entry, self.m * self.n), self.dtype)
+            x, y, out = operands(nest, entry, (self.m, self.n, self.k), self.dtype)
             first, end = nest.multiply(low, unit), nest.multiply(high, unit)
             block = K_BLOCK[self.dtype]
             with nest.loop(0, self.k, block) as p:
                 step = self.m if self.transpose_x else 1
                 first_x = offset(nest, x, nest.multiply(p, step), self.dtype)
-                operands = (first_x, offset(nest, y, p, self.dtype), out)
+                places = (first_x, offset(nest, y, p, self.dtype), out)
                 depth = nest.least(nest.subtract(self.k, p), block)
-                self._rows(nest, texts, operands, (first, end), p, depth)
+                self._rows(nest, texts, places, (first, end), p, depth)
         return {**texts, symbol: nest.function(symbol, parameters)}
 
     def _rows(
         self,
         nest: Nest,
         texts: dict[str, str],
-        operands: tuple[str, str, str],
+        places: tuple[str, str, str],
         span: tuple[Count, Count],
         p: Count,
         depth: Count,
     ) -> None:
         """One block of k of a span of rows: many at a time, then what is left."""
-        x, y, out = operands
+        x, y, out = places
         add = nest.value(f"icmp ne i64 {p}, 0") if self.k > K_BLOCK[self.dtype] else "false"
         unit = self.panel_rows
         whole = self.n - self.n % unit

@@ -23,6 +23,15 @@ def offset(nest: Nest, pointer: str, elements: Count, dtype: DType) -> str:
     return nest.offset(pointer, elements, scalar_name(dtype))
 
 
+def operands(nest: Nest, entry: Count, sizes: tuple[int, int, int], dtype: DType) -> list[str]:
+    """Where x, y and out of an entry of the batch start, by the sizes m, n and k of the product."""
+    m, n, k = sizes
+    elements = {"%x": m * k, "%y": k * n, "%out": m * n}
+    return [
+        offset(nest, name, nest.multiply(entry, size), dtype) for name, size in elements.items()
+    ]
+
+
 def transposed(nest: Nest, rows: list[str], dtype: DType) -> list[str]:
     """The columns of a square of vectors: first inside 16-byte chunks, then chunk by chunk.
 

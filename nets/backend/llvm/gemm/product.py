@@ -10,7 +10,7 @@ from typing import Final
 from nets.backend.llvm.gemm.blocking import K_BLOCK, Blocking
 from nets.backend.llvm.gemm.kernel import UNROLL, Kernel
 from nets.backend.llvm.gemm.nest import Count, Nest
-from nets.backend.llvm.gemm.pack import PackColumns, PackRows, PackTransposed, offset
+from nets.backend.llvm.gemm.pack import PackColumns, PackRows, PackTransposed, offset, operands
 from nets.ir.types import DType
 
 _Packer = PackRows | PackColumns | PackTransposed
@@ -99,10 +99,7 @@ class Product:
                     columns = self._range(nest, low, high, self.blocking.columns, self.n)
                 else:
                     rows = self._range(nest, low, high, self.blocking.rows, self.m)
-            sizes = (("x", self.m * self.k), ("y", self.k * self.n), ("out", self.m * self.n))
-            x, y, out = (
-                offset(nest, f"%{name}", nest.multiply(b, size), self.dtype) for name, size in sizes
-            )
+            x, y, out = operands(nest, b, (self.m, self.n, self.k), self.dtype)
             self._blocks(nest, x, y, out, rows, columns)
         return {**self.texts, symbol: nest.function(symbol, parameters)}
 

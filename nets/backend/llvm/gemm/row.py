@@ -11,7 +11,7 @@ from typing import Final
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK
 from nets.backend.llvm.gemm.nest import Count, Nest
-from nets.backend.llvm.gemm.pack import offset, scalar_name
+from nets.backend.llvm.gemm.pack import offset, operands, scalar_name
 from nets.ir.types import DType
 
 STRIP: Final = 6
@@ -66,27 +66,25 @@ class RowProduct:
         with nest.entries(self.batch, panels) as (entry, low, high):
             left = nest.multiply(low, self.panel_columns)
             right = nest.least(nest.multiply(high, self.panel_columns), self.n)
-            x = offset(nest, "%x", nest.multiply(entry, self.k), self.dtype)
-            at = nest.add(nest.multiply(entry, self.k * self.n), left)
-            y = offset(nest, "%y", at, self.dtype)
-            out = offset(nest, "%out", nest.add(nest.multiply(entry, self.n), left), self.dtype)
+            x, y, out = operands(nest, entry, (1, self.n, self.k), self.dtype)
+            y, out = (offset(nest, pointer, left, self.dtype) for pointer in (y, out))
             columns = nest.most(nest.subtract(right, left), 0)
             self._blocks(nest, texts, (x, y, out), columns)
         return {**texts, symbol: nest.function(symbol, parameters)}
 
     def _blocks(
-        self, nest: Nest, texts: dict[str, str], operands: tuple[str, str, str], columns: Count
+        self, nest: Nest, texts: dict[str, str], places: tuple[str, str, str], columns: Count
     ) -> None:
         """The blocks of k: the first straight into C, the others into the workspace, then added."""
         block = K_BLOCK[self.dtype]
-        out = operands[2]
-        self._strips(nest, texts, operands, columns, 0, min(self.k, block))
+        out = places[2]
+        self._strips(nest, texts, places, columns, 0, min(self.k, block))
         if self.k <= block:
             return
         adder = _AddRow(self.dtype, self.lanes)
         texts[adder.symbol] = adder.text()
         whole = self.k - self.k % block
-        sums = (*operands[:2], "%workspace")
+        sums = (*places[:2], "%workspace")
         with nest.loop(block, whole, block) as p:
             self._strips(nest, texts, sums, columns, p, block)
             nest.line(f"call void @{adder.symbol}(ptr {out}, ptr %workspace, i64 {columns})")
@@ -98,7 +96,7 @@ class RowProduct:
         self,
         nest: Nest,
         texts: dict[str, str],
-        operands: tuple[str, str, str],
+        places: tuple[str, str, str],
         columns: Count,
         p: Count,
         depth: int,
@@ -113,11 +111,11 @@ class RowProduct:
             texts[part.symbol] = part.text()
             with nest.loop(low, high, rows) as s:
                 k = nest.add(p, s)
-                a = offset(nest, operands[0], k, self.dtype)
-                b = offset(nest, operands[1], nest.multiply(k, self.n), self.dtype)
+                a = offset(nest, places[0], k, self.dtype)
+                b = offset(nest, places[1], nest.multiply(k, self.n), self.dtype)
                 first = nest.value(f"icmp eq i64 {s}, 0")
                 nest.line(
-                    f"call void @{part.symbol}(ptr {a}, ptr {b}, ptr {operands[2]}, "
+                    f"call void @{part.symbol}(ptr {a}, ptr {b}, ptr {places[2]}, "
                     f"i64 {columns}, i1 {first})"
                 )
 
