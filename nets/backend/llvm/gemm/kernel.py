@@ -37,7 +37,8 @@ class Kernel:
     vector; then C is masked there, and B too unless it is packed. ``adds`` says that the kernel
     can also add to C, as a later k-block does. With ``even``, k is a multiple of `UNROLL` in every
     call. With ``ahead``, the kernel asks early for what it will need from beyond the L2 cache: its
-    tile of C, or the rows of B where they are not packed.
+    tile of C, or the rows of B where they are not packed. With ``near``, all is in the L1 cache and
+    it asks for nothing.
     """
 
     dtype: DType
@@ -49,6 +50,7 @@ class Kernel:
     adds: bool
     even: bool
     ahead: bool = False
+    near: bool = False
 
     @property
     def vectors(self) -> int:
@@ -57,7 +59,7 @@ class Kernel:
     @property
     def symbol(self) -> str:
         flags = "nt"[not self.a_by_rows] + "p" * self.packed + "a" * self.adds + "e" * self.even
-        flags += "q" * self.ahead
+        flags += "q" * self.ahead + "l" * self.near
         return f"nets_gemm_{self.dtype}x{self.lanes}_{self.rows}x{self.columns}_{flags}"
 
     def text(self) -> str:
@@ -99,7 +101,7 @@ class _Writer:
         self._c_rows()
         for cursor in self._cursors():
             self.lines += cursor.setup
-        if self.k.a_by_rows:
+        if self.k.a_by_rows and not self.k.near:
             self._ask_for_next_a()
         zero = {f"{r}_{v}": "zeroinitializer" for r, v in self.tile}
         self.lines += [
@@ -130,7 +132,7 @@ class _Writer:
         self.lines.append("  %c0 = getelementptr i8, ptr %c, i64 0")
         for r in range(1, self.k.rows):
             self.lines.append(f"  %c{r} = getelementptr i8, ptr %c{r - 1}, i64 %c_stride")
-        if self.k.ahead and self.k.packed:
+        if self.k.near or (self.k.ahead and self.k.packed):
             return
         for r in range(self.k.rows):
             self.lines.append(f"  call void @llvm.prefetch.p0(ptr %c{r}, i32 1, i32 3, i32 1)")

@@ -18,6 +18,9 @@ _Packer = PackRows | PackColumns | PackTransposed
 BATCH_PANELS: Final = 8
 """From this batch size on, the panels are the batch entries."""
 
+_NEAR_BYTES: Final = 2048
+"""A result of this size takes so little time that to ask for its memory would be a part of it."""
+
 
 @dataclass(frozen=True)
 class Product:
@@ -177,6 +180,7 @@ class Product:
             adds=self.k > K_BLOCK[self.dtype],
             even=self.k % UNROLL == 0,
             ahead=self.blocking.ahead,
+            near=self.m * self.n * self.dtype.itemsize <= _NEAR_BYTES,
         )
 
     @property
