@@ -14,12 +14,15 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from nets.ir.builder import Builder
-from nets.ir.core import Block, Function, Operation, Value
+from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import TensorType
 from nets.ops.emitter import GraphEmitter, tensor_type
+from nets.ops.registry import OpDef
 from nets.passes.manager import Options, register_pass
-from nets.passes.patterns import made_by
+from nets.passes.patterns import filling, made_by
 from nets.passes.simplify_windows import cut, is_window, same_scalar
 
 GROWTH = 1.5
@@ -166,9 +169,46 @@ def _share(family: Family) -> None:
     assert first.block is not None
     b = GraphEmitter(Builder(first.block, first, first.location))
     high = tuple(map(operator.sub, stops, sizes))
-    whole = b.emit("pad", root, value, low=tuple(-start for start in starts), high=high)
+    source = _source_behind(root, value)
+    padded = root if source is None else source
+    whole = b.emit("pad", padded, value, low=tuple(-start for start in starts), high=high)
     for op, box in wanted:
         assert op.block is not None
         b = GraphEmitter(Builder(op.block, op, op.location))
         at = tuple(map(operator.sub, box.starts, starts))
-        op.replace_with([cut(b, whole, at, _sums(at, tensor_type(op.result).static_shape))])
+        part = cut(b, whole, at, _sums(at, tensor_type(op.result).static_shape))
+        op.replace_with([part if source is None else _computed(b, root, part)])
+
+
+def _source_behind(root: Value, value: Value) -> Value | None:
+    """What the root is a cheap function of, the only operand that is not one number, if others
+    read it too and the function leaves ``value`` as it is.
+
+    Then windows on the root are that function of windows on its source, and the source need not be
+    stored beside the root.
+    """
+    op, margin = root.operation, filling(value)
+    if op is None or margin is None or not op.has(Trait.ELEMENTWISE):
+        return None
+    if op.has(Trait.COSTLY | Trait.CHECKED):
+        return None
+    numbers = [filling(operand) for operand in op.operands]
+    sources = [x for x, number in zip(op.operands, numbers, strict=True) if number is None]
+    if len(sources) != 1 or sources[0].type != root.type or len(sources[0].users) < 2:
+        return None
+    assert isinstance(op.definition, OpDef)
+    given = [np.asarray(margin if number is None else number) for number in numbers]
+    (found,) = op.definition.evaluate(given, op.attributes)
+    return sources[0] if found.tobytes() == np.asarray(margin).tobytes() else None
+
+
+def _computed(b: GraphEmitter, root: Value, part: Value) -> Value:
+    """The function that makes the root of its source, of a part of that."""
+    op = root.operation
+    assert op is not None
+    shape = tensor_type(part).shape
+    operands = []
+    for x in op.operands:
+        number = filling(x)
+        operands.append(part if number is None else b.full(shape, number, x.type.dtype))
+    return b.builder.create(op.definition, operands, op.attributes).result
