@@ -9,7 +9,7 @@ from nets.backend.llvm.target import Target
 from nets.ir.core import Operation
 from nets.ir.types import BufferType
 
-_PARALLEL_FLOPS: Final = 300_000
+_PARALLEL_FLOPS: Final = 450_000
 """Multiplications and additions from which several threads are faster than one."""
 
 
