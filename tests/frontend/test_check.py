@@ -60,6 +60,18 @@ def test_finds_what_only_the_gradient_uses() -> None:
         nets.trace(gradient)(np.ones(3, np.float32))
 
 
+@pytest.mark.usefixtures("wrong_tanh")
+def test_looks_into_loops_and_branches() -> None:
+    def step(carry: Any, x: Any) -> Any:
+        return nets.cond(x > 1, lambda: nets.tanh(carry), lambda: carry + x), carry
+
+    f = nets.trace(lambda xs: nets.scan(step, 0.0, xs))
+    with pytest.raises(CheckError, match="disagree on tanh") as caught:
+        f(np.arange(4.0))
+    assert "nets.tanh(carry)" in str(caught.value)
+    f(np.ones(4))  # where the branch with the error is not taken
+
+
 def test_a_single_wrong_element_of_an_exact_op(monkeypatch: pytest.MonkeyPatch) -> None:
     def lower(s: LoopBuilder, x: Value, y: Value) -> Value:
         limit = s.const(9, x.type.dtype)
