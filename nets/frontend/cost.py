@@ -43,7 +43,7 @@ def flops(op: Operation) -> int:
     """The scalar operations of one operation: its rule of that name, or as many as elements."""
     definition = op.definition
     if isinstance(definition, OpDef) and "flops" in definition.rules:
-        return int(definition.rules["flops"](*(operand.type for operand in op.operands)))
+        return int(definition.rules["flops"](*(x.type for x in op.operands), **op.attributes))
     if op.has(Trait.ELEMENTWISE):
         return tensor_type(op.results[0]).size
     if op.has(Trait.REDUCTION):

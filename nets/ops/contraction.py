@@ -15,7 +15,7 @@ from nets.ir.core import Trait, Value
 from nets.ir.types import BufferType, DType, TensorType
 from nets.ops import samples as draw
 from nets.ops.emitter import Emitter, tensor_type
-from nets.ops.lowering import Lowering, buffer_type
+from nets.ops.lowering import Lowering, buffer_type, fill_zero
 from nets.ops.registry import Array, op, sample
 
 
@@ -85,7 +85,7 @@ class MatMul:
         if buffer_type(out).size == 0:
             return
         if buffer_type(x).size == 0:
-            _fill_zero(s, out)
+            fill_zero(s, out)
         elif out.type.dtype.is_float:
             s.emit("gemm", x, y, out, transpose_x=False, transpose_y=False)
         else:
@@ -114,14 +114,6 @@ def _as_batch(s: Lowering, buffer: Value) -> Value:
     """The buffer as batch × rows × columns."""
     shape = buffer_type(buffer).static_shape
     return s.view(buffer, BufferType((math.prod(shape[:-2]), *shape[-2:]), buffer.type.dtype))
-
-
-def _fill_zero(s: Lowering, out: Value) -> None:
-    zero = s.const(0, out.type.dtype)
-    loop = s.for_(0, buffer_type(out).size)
-    with s.inside(loop) as body:
-        s.store(zero, out, Affine.of(body.arguments[0]))
-        s.yield_()
 
 
 def _exact_loops(s: Lowering, x: Value, y: Value, out: Value) -> None:

@@ -35,6 +35,9 @@ COMBINERS: Final = ("add", "mul", "max", "min", "and", "or")
 ARG_COMBINERS: Final = ("argmax", "argmin")
 """Combiners of loop.reduce that also give the position of the first extreme element."""
 
+CONV_ROLES: Final = {"output": (0, 1, 2), "input": (2, 1, 0), "weight": (0, 2, 1)}
+"""Where the operands of loop.conv have x, w and y, by its role."""
+
 REDUCE_LANE_BYTES: Final = 256
 REDUCE_BLOCK_STEPS: Final = 16
 """The reduction tree (numerics.md, 4): a block is REDUCE_BLOCK_STEPS rows of
@@ -584,4 +587,36 @@ class Gemm:
         yb, yk, n = y.shape if not transpose_y else (y.shape[0], y.shape[2], y.shape[1])
         if (b, yk, b, m, n) != (yb, k, *out.shape):
             raise VerifyError(f"loop.gemm of {_list((x, y, out))}")
+        return ()
+
+
+@structural("loop.conv", attributes=("role", "steps", "low", "dilation", "groups"))
+class Conv:
+    """The term w[o, c, k] · x[n, c, p · step + k · dilation − low] for each place p of y[n, o, p],
+    summed into one of the three (see ``nets.ops.convolution``), in floating point.
+
+    The role says which is ``out``: with "output" it is y, made of x and w; with "input" x, made of
+    y and w; with "weight" w, made of x and y. All have two axes of space. ``out`` overlaps neither.
+    """
+
+    operands = ("first", "second", "out")
+
+    def infer(
+        first: Type,
+        second: Type,
+        out: Type,
+        *,
+        role: str,
+        steps: tuple[int, ...],
+        low: tuple[int, ...],
+        dilation: tuple[int, ...],
+        groups: int,
+    ) -> tuple[Type, ...]:
+        given = (first, second, out)
+        shapes = [t.static_shape for t in given if isinstance(t, BufferType)]
+        if role not in CONV_ROLES or [len(shape) for shape in shapes] != [4, 4, 4]:
+            raise VerifyError(f"loop.conv to {role!r} of {_list(given)}")
+        x, w, y = (shapes[place] for place in CONV_ROLES[role])
+        if (x[0], x[1], w[0] % groups) != (y[0], w[1] * groups, 0) or w[0] != y[1]:
+            raise VerifyError(f"loop.conv to {role!r} of {_list(given)} in {groups} groups")
         return ()

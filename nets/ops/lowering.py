@@ -27,3 +27,12 @@ def buffer_type(x: Value) -> BufferType:
     """The type of a value that must be a buffer."""
     assert isinstance(x.type, BufferType), x.type
     return x.type
+
+
+def fill_zero(s: Lowering, out: Value) -> None:
+    """Zeros in every element of a buffer."""
+    zero = s.const(0, out.type.dtype)
+    loop = s.for_(0, buffer_type(out).size)
+    with s.inside(loop) as body:
+        s.store(zero, out, Affine.of(body.arguments[0]))
+        s.yield_()

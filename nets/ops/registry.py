@@ -74,6 +74,8 @@ _DIMS = ("a tuple of dimensions", _are_dims)
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "axis": ("an integer", _is_int),
     "axes": _INTS,
+    "dilation": _INTS,
+    "groups": ("an integer", _is_int),
     "low": _INTS,
     "high": _INTS,
     "starts": _INTS,

@@ -10,7 +10,7 @@ the identity on, then the lanes combine by halving, and then the blocks. Any oth
 column: blocks of 16 rows in order, then the blocks by halving.
 
 Matmuls. Blocks of 384 (f32) or 256 (f64) steps of k; in a block fused multiply-additions in order,
-from zero on; the sums of the blocks are added in order.
+from zero on; the sums of the blocks are added in order. Convolutions: ``conv_order``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from nets.backend.numpy.interpreter import evaluate_op
 from nets.ir.core import Operation, Trait
 from nets.ops.registry import Array, OpDef
+from tests.property.conv_order import conv_in_order
 
 Combine = Callable[[Array, Array], Array]
 
@@ -47,6 +48,10 @@ def evaluate_in_order(op: Operation, operands: Sequence[Array]) -> Sequence[Arra
     if op.name == "matmul" and operands[0].dtype.kind == "f":
         with np.errstate(all="ignore"):
             return (matmul_in_order(*operands),)
+    if op.name.startswith("conv"):
+        with np.errstate(all="ignore"):
+            attributes = op.attributes
+            return (conv_in_order(op.name, *operands, attributes, fused_multiply_add),)
     combiner = definition.rules.get("combine") if op.has(Trait.REDUCTION) else None
     if combiner not in _COMBINE:
         return evaluate_op(op, operands)

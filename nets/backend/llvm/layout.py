@@ -1,7 +1,7 @@
 """Layout of a call's workspace: the arena, then a slice for each thread.
 
 The arena is what plan_memory laid out. Small scratch buffers live on the stack; large ones lie in
-the slice, and so do the panels that GEMM kernels pack. The nests at the top of a function run one
+the slice, and so do the panels that kernels pack. The nests at the top of a function run one
 after the other, so their scratch buffers share one place, on the stack and in the slice.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nets.backend.llvm.gemm_call import gemm_plan
+from nets.backend.llvm.kernel_call import KERNELS, kernel_plan
 from nets.backend.llvm.target import Target
 from nets.errors import CompileError
 from nets.ir.core import Function, Operation, Value
@@ -33,7 +33,7 @@ class Layout:
     """Where things lie in the workspace, in bytes; thread t's slice is at ``arena + t · slice``.
 
     ``scratch`` holds the place of each scratch buffer in the slice, or in the stack frame for
-    those in ``stacked``; ``panels`` is the place of the GEMM kernels' panels in a slice.
+    those in ``stacked``; ``panels`` is the place of the kernels' panels in a slice.
     """
 
     arena: int
@@ -46,8 +46,10 @@ class Layout:
     def of(function: Function, target: Target) -> Layout:
         """CompileError where plan_memory has not run."""
         scratch, stacked, end = _scratch_places(function)
-        gemms = [op for op in function.walk() if op.name == "loop.gemm"]
-        panels = max((aligned(gemm_plan(op, target).workspace_bytes) for op in gemms), default=0)
+        kernels = [op for op in function.walk() if op.name in KERNELS]
+        panels = max(
+            (aligned(kernel_plan(op, target).workspace_bytes) for op in kernels), default=0
+        )
         return Layout(_arena_bytes(function), end + panels, scratch, stacked, end)
 
 

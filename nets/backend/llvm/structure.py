@@ -9,7 +9,7 @@ from typing import Final
 from nets.backend.llvm.arithmetic import all_lanes, emit_arithmetic
 from nets.backend.llvm.code import Code, Sink
 from nets.backend.llvm.gemm import GemmPlan
-from nets.backend.llvm.gemm_call import gemm_plan, is_worth_a_fork
+from nets.backend.llvm.kernel_call import KERNELS, is_worth_a_fork, kernel_plan
 from nets.backend.llvm.layout import Layout
 from nets.backend.llvm.memory import MEMORY, buffer_base
 from nets.backend.llvm.module import ModuleText
@@ -87,7 +87,7 @@ class FunctionEmitter:
             lo = self.code.name(op.operands[0])
             self._write(self.open_loop(op, "%begin", "%end", 1, lo))
         else:
-            self.call_gemm(op, gemm_plan(op, self.module.target), "%begin", "%end")
+            self.call_kernel(op, kernel_plan(op, self.module.target), "%begin", "%end")
 
     def text(self) -> str:
         """The body of the function."""
@@ -325,15 +325,15 @@ class FunctionEmitter:
         arguments = f"ptr %pool, ptr @{nest.symbol}, ptr {self.argument(nest)}, i64 {count}"
         self.code.line(f"call void @{self.module.dispatch()}({arguments})")
 
-    def gemm(self, op: Operation) -> None:
-        """loop.gemm: its kernel over all panels, shared among threads if that is worth it."""
-        plan = gemm_plan(op, self.module.target)
+    def kernel(self, op: Operation) -> None:
+        """A kernel over all its panels, shared among threads if that is worth it."""
+        plan = kernel_plan(op, self.module.target)
         if not self.parallel and is_worth_a_fork(op, plan):
             self.dispatch(op, str(plan.panels))
         elif plan.panels:
-            self.call_gemm(op, plan, "0", str(plan.panels))
+            self.call_kernel(op, plan, "0", str(plan.panels))
 
-    def call_gemm(self, op: Operation, plan: GemmPlan, begin: str, end: str) -> None:
+    def call_kernel(self, op: Operation, plan: GemmPlan, begin: str, end: str) -> None:
         """Call the kernel for some of its panels."""
         for symbol, text in plan.texts.items():
             self.module.add(symbol, text)
@@ -367,6 +367,6 @@ _STRUCTURE: Final[dict[str, Callable[[FunctionEmitter, Operation], _Open | None]
     "loop.alloc": FunctionEmitter.nothing,
     "loop.global": FunctionEmitter.nothing,
     "loop.view": FunctionEmitter.nothing,
-    "loop.gemm": FunctionEmitter.gemm,
+    **dict.fromkeys(KERNELS, FunctionEmitter.kernel),
     "loop.tree_combine": FunctionEmitter.tree_combine,
 }

@@ -17,6 +17,7 @@ from nets.backend.numpy.loop_semantics import COMPUTE, combine, identity
 from nets.errors import ArgumentError, VerifyError
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import BufferType, VectorType
+from nets.ops.convolution import Geometry, convolved, input_of, weight_of
 from nets.ops.loop import ARG_COMBINERS, reduce_lanes
 from nets.ops.registry import Array
 
@@ -361,6 +362,17 @@ def _gemm(machine: _Machine, op: Operation) -> tuple[()]:
     return ()
 
 
+def _conv(machine: _Machine, op: Operation) -> tuple[()]:
+    first, second, out = (
+        memory.reshape(_buffer(value).static_shape)
+        for memory, value in zip(machine.operands(op), op.operands, strict=True)
+    )
+    attributes = dict(op.attributes)
+    compute = {"output": convolved, "input": input_of, "weight": weight_of}[attributes.pop("role")]
+    out[...] = compute(first, second, out.shape[2:], Geometry(**attributes))
+    return ()
+
+
 _EFFECTS: dict[str, Callable[[_Machine, Operation], tuple[Register, ...]]] = {
     "loop.alloc": _alloc,
     "loop.scratch": _scratch,
@@ -375,4 +387,5 @@ _EFFECTS: dict[str, Callable[[_Machine, Operation], tuple[Register, ...]]] = {
     "loop.stop": _stop,
     "loop.tree_combine": _tree_combine,
     "loop.gemm": _gemm,
+    "loop.conv": _conv,
 }

@@ -56,6 +56,7 @@ from nets.frontend.functions.comparison import (
     logical_xor,
     not_equal,
 )
+from nets.frontend.functions.convolution import conv, conv_transpose
 from nets.frontend.functions.creation import (
     arange,
     eye,
@@ -219,6 +220,8 @@ __all__ = [
     "split",
     "stack",
     "tile",
+    "conv",
+    "conv_transpose",
     "dot",
     "matmul",
     "outer",

@@ -1,8 +1,4 @@
-"""Convolution (in truth, correlation) as a matrix product over shifted copies of the input.
-
-Each offset within the kernel is one strided slice of the padded input; the slices side by side
-are the columns that the kernel, one row per output channel, multiplies.
-"""
+"""Convolution (in truth, correlation) under PyTorch's argument names."""
 
 from __future__ import annotations
 
@@ -113,14 +109,8 @@ def _convolve(
         return nets.squeeze(batch, 0)
     _check(x, w, groups, rank)
     kernel, steps, dilations = w.shape[2:], pair(stride, rank), pair(dilation, rank)
-    x = padded(x, _padding(padding, kernel, steps, dilations))
-    met = windows(x, kernel, steps, dilations)
-    out, places = met[0].shape[2:], math.prod(met[0].shape[2:])
-    outputs, inputs = w.shape[0] // groups, w.shape[1]
-    # (N, groups, inputs · offsets, places): the order of the elements of a row of the weight
-    columns = nets.stack(met, axis=2).reshape((x.shape[0], groups, inputs * len(met), places))
-    rows = w.reshape((groups, outputs, inputs * len(met)))
-    result = nets.matmul(rows, columns).reshape((x.shape[0], w.shape[0], *out))
+    margins = _padding(padding, kernel, steps, dilations)
+    result = nets.conv(x, w, steps, margins, dilations, groups)
     return result if bias is None else result + nets.reshape(bias, (-1,) + (1,) * rank)
 
 
@@ -178,34 +168,7 @@ def conv_transpose2d(
             f"{w.shape} in {groups} groups",
             nets.user_location(),
         )
-    steps, dilations = pair(stride), pair(dilation)
-    margins = zip(w.shape[2:], dilations, pair(padding), pair(output_padding), strict=True)
-    x = _grown(
-        _spread(x, steps), [(d * (k - 1) - p, d * (k - 1) - p + o) for k, d, p, o in margins]
+    result = nets.conv_transpose(
+        x, w, pair(stride), pair(padding), pair(output_padding), groups, pair(dilation)
     )
-    outputs, inputs = w.shape[1], w.shape[0] // groups
-    turned = nets.flip(w, (2, 3)).reshape((groups, inputs, outputs, *w.shape[2:]))
-    turned = nets.swapaxes(turned, 1, 2).reshape((groups * outputs, inputs, *w.shape[2:]))
-    return conv2d(x, turned, bias, dilation=dilations, groups=groups)
-
-
-def _spread(x: nets.Tensor, steps: Sequence[int]) -> nets.Tensor:
-    """step − 1 zeros between neighbours on each axis of the image."""
-    if tuple(steps) == (1, 1):
-        return x
-    n, c, h, w = x.shape
-    apart = nets.pad(
-        x.reshape((n, c, h, 1, w, 1)),
-        ((0, 0), (0, 0), (0, 0), (0, steps[0] - 1), (0, 0), (0, steps[1] - 1)),
-    ).reshape((n, c, h * steps[0], w * steps[1]))
-    return apart[:, :, : (h - 1) * steps[0] + 1, : (w - 1) * steps[1] + 1]
-
-
-def _grown(x: nets.Tensor, margins: Sequence[tuple[int, int]]) -> nets.Tensor:
-    """Zeros added before and after each axis of the image; negative numbers take away."""
-    x = padded(x, [(max(low, 0), max(high, 0)) for low, high in margins])
-    cut = [
-        slice(max(-low, 0), n - max(-high, 0))
-        for (low, high), n in zip(margins, x.shape[2:], strict=True)
-    ]
-    return x[(slice(None), slice(None), *cut)]
+    return result if bias is None else result + nets.reshape(bias, (-1, 1, 1))

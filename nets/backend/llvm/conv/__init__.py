@@ -1,0 +1,63 @@
+"""Convolutions: the text of a kernel for one shape, and the sums it makes.
+
+No matrix of patches is made: bands of images are copied to the workspace with their zeros around
+them, and microkernels like those of matrix products walk over channels and taps (``correlation``)
+or over places (``weight``). The order of each sum is that of ``nets.ops.convolution``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+from nets.backend.llvm.conv.correlation import Correlation
+from nets.backend.llvm.conv.weight import WeightSums
+from nets.backend.llvm.gemm import GemmPlan
+from nets.backend.llvm.gemm.blocking import Vectors
+from nets.ir.types import DType
+from nets.ops.convolution import Geometry
+
+__all__ = ["plan"]
+
+Shape = tuple[int, ...]
+T = TypeVar("T")
+
+_PARAMETERS = "ptr %x, ptr %y, ptr %out, ptr %workspace, i64 %begin, i64 %end"
+
+
+@lru_cache(maxsize=256)
+def plan(
+    role: str, dtype: DType, x: Shape, w: Shape, y: Shape, geometry: Geometry, target: Vectors
+) -> GemmPlan:
+    """The plan of one convolution over two axes, with all sizes positive, for f32 or f64.
+
+    As that of a matrix product; its operands are those of ``loop.conv``.
+    """
+    lanes = target.vector_bytes // dtype.itemsize
+    groups, kernel = geometry.groups, w[2:]
+    outputs, inputs, taps = w[0] // groups, w[1], math.prod(kernel)
+    machine = (dtype, lanes, target.vector_registers, x[0], groups)
+    sums: Correlation | WeightSums
+    if role == "output":
+        axes = geometry.output_axes(y[2:], kernel)
+        strides = (outputs * inputs * taps, inputs * taps, taps)
+        sums = Correlation(
+            *machine, inputs, outputs, _two(x[2:]), _two(y[2:]), _two(kernel), _two(axes), strides
+        )
+    elif role == "input":
+        axes = geometry.input_axes(x[2:], kernel)
+        strides = (outputs * inputs * taps, taps, inputs * taps)
+        sums = Correlation(
+            *machine, outputs, inputs, _two(y[2:]), _two(x[2:]), _two(kernel), _two(axes), strides
+        )
+    else:
+        spaces = (x[2:], y[2:], kernel, geometry.steps, geometry.low, geometry.dilation)
+        sums = WeightSums(*machine, inputs, outputs, *map(_two, spaces))
+    return GemmPlan(sums.symbol, sums.write(_PARAMETERS), sums.workspace_bytes, sums.panels)
+
+
+def _two(axes: Sequence[T]) -> tuple[T, T]:
+    first, second = axes
+    return first, second

@@ -1,0 +1,322 @@
+"""conv and conv_input: sums over channels and taps, by bands of rows of an image.
+
+A band of the source is copied to the workspace with its zeros around it, one plane per channel (and
+per remainder by the step). Then, at any tap, neighbouring places meet neighbouring elements, along
+a row and on to the next one: the place number q = row · pitch + column meets element q + distance
+of the tap. So a tile is some rows of channels times whole vectors of places, whatever the width of
+the image; what lies between the rows is computed and not kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Final
+
+from nets.backend.llvm.conv.kernel import TileKernel
+from nets.backend.llvm.conv.rows import RowCopier
+from nets.backend.llvm.conv.tiles import tile_of
+from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.pack import offset
+from nets.ir.types import DType
+from nets.ops.convolution import Axis, Phase, channel_block
+
+_BAND_BYTES: Final = 320 << 10
+"""Planes of one band, which should stay in the L2 cache."""
+
+_PANELS: Final = 8
+_BAND_ROWS: Final = 4
+"""A few large images are cut into bands for threads, none smaller than this."""
+
+_LINE: Final = 64
+
+
+def odd_lines(size: int) -> int:
+    """The size in bytes rounded up to an odd number of cache lines, so that neighbours that
+    far apart share no set of the cache."""
+    return (-(-size // _LINE) | 1) * _LINE
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """``out[n, g, r] = Σ weight[g, r, c, tap] · source[n, g, c]`` with all sizes positive.
+
+    ``source`` and ``out`` are sizes of images; ``strides`` are those of weight along g, r and c in
+    elements, its taps lie one after the other in rows of ``kernel[1]``.
+    """
+
+    dtype: DType
+    lanes: int
+    registers: int
+    n: int
+    groups: int
+    channels: int
+    rows: int
+    source: tuple[int, int]
+    out: tuple[int, int]
+    kernel: tuple[int, int]
+    axes: tuple[Axis, Axis]
+    strides: tuple[int, int, int]
+
+    @cached_property
+    def symbol(self) -> str:
+        return f"nets_conv_{self.dtype}x{self.lanes}_{sha256(repr(self).encode()).hexdigest()[:16]}"
+
+    # The planes of a band.
+    @cached_property
+    def _reach(self) -> list[tuple[int, int]]:
+        """The least and the largest offset of a tap, along each axis."""
+        found = []
+        for axis in self.axes:
+            offsets = [tap.offset for phase in axis.phases for tap in phase.taps] or [0]
+            found.append((min(offsets), max(offsets)))
+        return found
+
+    @cached_property
+    def _planes(self) -> list[tuple[int, int]]:
+        """The remainders by the step that taps meet, rows and columns."""
+        met = [
+            sorted({tap.plane for phase in axis.phases for tap in phase.taps}) for axis in self.axes
+        ]
+        return list(itertools.product(met[0], met[1]))
+
+    @cached_property
+    def pitch(self) -> int:
+        low, high = self._reach[1]
+        return max(phase.count for phase in self.axes[1].phases) + high - low
+
+    def _lines(self, band: int) -> int:
+        low, high = self._reach[0]
+        return band + high - low
+
+    def _plane(self, band: int) -> int:
+        """Bytes from plane to plane."""
+        return odd_lines(self._lines(band) * self.pitch * self.dtype.itemsize)
+
+    def _planes_bytes(self, band: int) -> int:
+        return self.block * len(self._planes) * self._plane(band)
+
+    @cached_property
+    def block(self) -> int:
+        return channel_block(self.channels, math.prod(self.kernel))
+
+    @cached_property
+    def blocks(self) -> int:
+        return -(-self.channels // self.block)
+
+    @cached_property
+    def _height(self) -> int:
+        return max(phase.count for phase in self.axes[0].phases)
+
+    @cached_property
+    def bands(self) -> int:
+        """Bands of an image: few, but small enough for the cache, and enough for threads."""
+        least = -(-_PANELS // (self.n * self.groups))
+        bands = max(1, min(least, self._height // _BAND_ROWS))
+        while bands < self._height and self._planes_bytes(self._rows_in(bands)) > _BAND_BYTES:
+            bands += 1
+        return -(-self._height // self._rows_in(bands))
+
+    def _rows_in(self, bands: int) -> int:
+        return -(-self._height // bands)
+
+    @cached_property
+    def band(self) -> int:
+        """Rows of a band."""
+        return self._rows_in(self.bands)
+
+    @property
+    def panels(self) -> int:
+        return self.n * self.groups * self.bands
+
+    # The tile, and the sums it leaves in the workspace.
+    @cached_property
+    def tile(self) -> tuple[int, int]:
+        return tile_of(self.rows, -(-self.band * self.pitch // self.lanes), self.registers)
+
+    @property
+    def _sums_pitch(self) -> int:
+        """Bytes from row to row of the sums."""
+        return odd_lines(
+            -(-self.band * self.pitch // self.lanes) * self.lanes * self.dtype.itemsize
+        )
+
+    @property
+    def _sums_rows(self) -> int:
+        return self.rows if self.blocks > 1 else self.tile[0]
+
+    @property
+    def _sums_at(self) -> int:
+        """Where the sums begin in the workspace; a tile may read a little beyond the planes."""
+        return self._planes_bytes(self.band) + odd_lines(2 * self.lanes * self.dtype.itemsize)
+
+    @property
+    def workspace_bytes(self) -> int:
+        beyond = odd_lines(self.lanes * self.dtype.itemsize)  # a copy reads whole vectors
+        return self._sums_at + self._sums_rows * self._sums_pitch + beyond
+
+    # Text.
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        return {}
+
+    def write(self, parameters: str) -> dict[str, str]:
+        """The function and all it calls, by symbol."""
+        nest = Nest()
+        with nest.loop("%begin", "%end", 1) as panel:
+            entry, band = self._divided(nest, panel, self.bands)
+            _, g = self._divided(nest, entry, self.groups)
+            first = nest.multiply(band, self.band)
+            if self.blocks == 1:
+                self._pack(nest, entry, 0, self.channels, first)
+            for phases in itertools.product(*(axis.phases for axis in self.axes)):
+                self._phase(nest, entry, g, first, phases)
+        return {**self.texts, self.symbol: nest.function(self.symbol, parameters)}
+
+    def _divided(self, nest: Nest, x: Count, by: int) -> tuple[Count, Count]:
+        quotient = nest.divide(x, by)
+        return quotient, 0 if by == 1 else nest.subtract(x, nest.multiply(quotient, by))
+
+    def _pack(self, nest: Nest, entry: Count, c0: Count, count: Count, first: Count) -> None:
+        """The planes of ``count`` channels from c0 on, for the band that begins at that row."""
+        copier, (height, width) = RowCopier(self.dtype, self.lanes), self.source
+        lines = self._lines(self.band)
+        channel = nest.add(nest.multiply(entry, self.channels), c0)
+        split = self.axes[0].split
+        with nest.loop(0, count, 1) as c:
+            image = nest.multiply(nest.add(channel, c), height * width)
+            source = offset(nest, "%x", image, self.dtype)
+            for number, (row, column) in enumerate(self._planes):
+                at = nest.add(nest.multiply(c, len(self._planes)), number)
+                plane = nest.offset("%workspace", nest.multiply(at, self._plane(self.band)), "i8")
+                # Line y of the plane is row ``row + split · (first + reach + y)`` of the image.
+                top = nest.add(first, self._reach[0][0])
+                low = nest.most(nest.subtract(-(row // split), top), 0)
+                low = nest.least(low, lines)
+                high = nest.subtract(-((row - height) // split), top)
+                high = nest.most(low, nest.least(high, lines))
+                for begin, end in ((0, low), (high, lines)):
+                    with nest.loop(begin, end, 1) as y:
+                        line = offset(nest, plane, nest.multiply(y, self.pitch), self.dtype)
+                        copier.zeros(nest, line, 0, self.pitch)
+                    if begin == 0:
+                        with nest.loop(low, high, 1) as y:
+                            line = offset(nest, plane, nest.multiply(y, self.pitch), self.dtype)
+                            place = nest.add(nest.multiply(nest.add(top, y), split), row)
+                            read = offset(nest, source, nest.multiply(place, width), self.dtype)
+                            step = self.axes[1].split
+                            start = column + step * self._reach[1][0]
+                            copier.padded(nest, read, line, width, start, step, self.pitch)
+
+    def _phase(
+        self, nest: Nest, entry: Count, g: Count, first: Count, phases: Sequence[Phase]
+    ) -> None:
+        """The places of one phase along each axis: their sums, and these to the result."""
+        lines = nest.most(nest.least(nest.subtract(phases[0].count, first), self.band), 0)
+        if self.blocks == 1:
+            for r, height in self._tiles(nest):
+                self._sums(nest, g, (0, self.channels), (r, height), lines, phases, "false")
+                self._unpack(nest, entry, r, height, first, lines, phases)
+            return
+        with nest.loop(0, self.channels, self.block) as c0:
+            count = nest.least(nest.subtract(self.channels, c0), self.block)
+            self._pack(nest, entry, c0, count, first)
+            add = nest.value(f"icmp ne i64 {c0}, 0")
+            for r, height in self._tiles(nest):
+                self._sums(nest, g, (c0, count), (r, height), lines, phases, add)
+        self._unpack(nest, entry, 0, self.rows, first, lines, phases)
+
+    def _tiles(self, nest: Nest) -> Iterator[tuple[Count, int]]:
+        """Loops over the whole tiles of rows, and then over the last, smaller one."""
+        unit = self.tile[0]
+        whole = self.rows - self.rows % unit
+        with nest.loop(0, whole, unit) as r:
+            yield r, unit
+        if whole < self.rows:
+            yield whole, self.rows - whole
+
+    def _sums(
+        self,
+        nest: Nest,
+        g: Count,
+        channels: tuple[Count, Count],
+        rows: tuple[Count, int],
+        lines: Count,
+        phases: Sequence[Phase],
+        add: str,
+    ) -> None:
+        """The tiles of some rows, for so many channels from the first on."""
+        (c0, count), (r, height) = channels, rows
+        of_g, of_r, of_c = self.strides
+        begin = nest.add(nest.multiply(g, of_g), nest.multiply(r, of_r))
+        begin = nest.add(begin, nest.multiply(c0, of_c))
+        a = offset(nest, "%y", begin, self.dtype)
+        c = nest.offset("%workspace", self._sums_at, "i8")
+        if self.blocks > 1:
+            c = nest.offset(c, nest.multiply(r, self._sums_pitch), "i8")
+        # Up to the last place of the last line.
+        between = self.pitch - phases[1].count
+        places = nest.most(nest.subtract(nest.multiply(lines, self.pitch), between), 0)
+        unit = self.tile[1] * self.lanes
+        whole = nest.multiply(nest.divide(places, unit), unit)
+        for low, high, vectors in ((0, whole, self.tile[1]), (whole, places, 1)):
+            kernel = self._use(self._kernel(height, vectors, phases))
+            with nest.loop(low, high, vectors * self.lanes) as q:
+                b, to = offset(nest, "%workspace", q, self.dtype), offset(nest, c, q, self.dtype)
+                nest.line(f"call void @{kernel}(ptr {a}, ptr {b}, ptr {to}, i64 {count}, i1 {add})")
+
+    def _use(self, kernel: TileKernel) -> str:
+        if kernel.symbol not in self.texts:
+            self.texts[kernel.symbol] = kernel.text()
+        return kernel.symbol
+
+    def _kernel(self, rows: int, vectors: int, phases: Sequence[Phase]) -> TileKernel:
+        size, plane = self.dtype.itemsize, self._plane(self.band)
+        taps = []
+        for row, column in itertools.product(*(phase.taps for phase in phases)):
+            at = self._planes.index((row.plane, column.plane)) * plane
+            line, place = row.offset - self._reach[0][0], column.offset - self._reach[1][0]
+            weight = row.k * self.kernel[1] + column.k
+            taps.append((weight * size, at + (line * self.pitch + place) * size))
+        return TileKernel(
+            self.dtype,
+            self.lanes,
+            rows,
+            vectors,
+            tuple(taps),
+            a_row=self.strides[1] * size,
+            a_channel=self.strides[2] * size,
+            b_channel=plane * len(self._planes),
+            c_row=self._sums_pitch,
+            adds=self.blocks > 1,
+        )
+
+    def _unpack(
+        self,
+        nest: Nest,
+        entry: Count,
+        r0: Count,
+        rows: int,
+        first: Count,
+        lines: Count,
+        phases: Sequence[Phase],
+    ) -> None:
+        """The sums of some rows of channels, to their places in the result."""
+        copier, (height, width) = RowCopier(self.dtype, self.lanes), self.out
+        down, across = phases
+        channel = nest.add(nest.multiply(entry, self.rows), r0)
+        with nest.loop(0, rows, 1) as r:
+            at = nest.add(nest.multiply(r, self._sums_pitch), self._sums_at)
+            source = nest.offset("%workspace", at, "i8")
+            image = nest.multiply(nest.add(channel, r), height * width)
+            target = offset(nest, "%out", image, self.dtype)
+            with nest.loop(0, lines, 1) as y:
+                row = nest.add(nest.multiply(nest.add(first, y), down.step), down.first)
+                place = nest.add(nest.multiply(row, width), across.first)
+                write = offset(nest, target, place, self.dtype)
+                read = offset(nest, source, nest.multiply(y, self.pitch), self.dtype)
+                copier.spread(nest, read, write, across.count, across.step)

@@ -1,0 +1,239 @@
+"""The two microkernels of convolution: tiles of sums in registers, fused multiply-additions.
+
+Each element of a tile is one chain of ``llvm.fma`` in the order of its terms, which is all that
+its bits depend on. Every stride is part of the text, so that addresses fold into instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from nets.backend.llvm.gemm.pack import scalar_name
+from nets.ir.types import DType
+
+UNROLLED_TAPS: Final = 16
+"""Taps up to which each has its own instructions; more are a loop over a table of offsets."""
+
+_UNROLL: Final = 4
+"""Places of a row that share a round of the loop, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileKernel:
+    """C[rows, places] (+)= Σ over channels and taps of A[row, channel, tap] · B[place].
+
+    All distances are in bytes. Row r of A begins ``a_row`` · r further, a channel ``a_channel``
+    further; so do rows of C by ``c_row`` and channels of B by ``b_channel``. ``taps`` holds the
+    distance of each in A and in B. Places are ``vectors`` vectors of consecutive elements of B.
+    """
+
+    dtype: DType
+    lanes: int
+    rows: int
+    vectors: int
+    taps: tuple[tuple[int, int], ...]
+    a_row: int
+    a_channel: int
+    b_channel: int
+    c_row: int
+    adds: bool
+
+    @property
+    def symbol(self) -> str:
+        return f"nets_conv_tile_{sha256(repr(self).encode()).hexdigest()[:16]}"
+
+    def text(self) -> str:
+        """``void (ptr a, ptr b, ptr c, i64 channels, i1 add)``, channels ≥ 1."""
+        w = _Writer(self.dtype, self.lanes, self.rows, self.vectors)
+        w.rows_of("%a", [r * self.a_row for r in range(self.rows)])
+        table = ""
+        with w.loop("%channels", {"at": ("i64", "0"), "b": ("ptr", "%b")}):
+            if len(self.taps) <= UNROLLED_TAPS:
+                for a, b in self.taps:
+                    w.step(w.now["at"], a, w.now["b"], b)
+            else:
+                table = self._table()
+                self._looped(w)
+            w.advance("at", self.a_channel)
+            w.advance("b", self.b_channel)
+        w.store("%c", self.c_row, self.adds)
+        return table + w.function(self.symbol, "ptr %a, ptr %b, ptr %c, i64 %channels, i1 %add")
+
+    def _table(self) -> str:
+        entries = ", ".join(f"i64 {distance}" for pair in self.taps for distance in pair)
+        return f"@{self.symbol}.taps = internal constant [{2 * len(self.taps)} x i64] [{entries}]\n"
+
+    def _looped(self, w: _Writer) -> None:
+        start = f"@{self.symbol}.taps"
+        with w.loop(str(len(self.taps)), {"tap": ("ptr", start)}):
+            behind = w.value(f"getelementptr i64, ptr {w.now['tap']}, i64 1")
+            a = w.value(f"load i64, ptr {w.now['tap']}, align 8")
+            b = w.value(f"load i64, ptr {behind}, align 8")
+            met = w.value(f"getelementptr i8, ptr {w.now['b']}, i64 {b}")
+            w.step(w.value(f"add i64 {w.now['at']}, {a}"), 0, met, 0)
+            w.advance("tap", 16)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceKernel:
+    """C[rows, columns] (+)= Σ over places of X[row, place] · G[place, columns].
+
+    Row r of X begins at the r-th of the distances given with the call; its places are ``x_place``
+    bytes apart along a row of the image, of ``width`` places, and rows ``x_line`` bytes apart. A
+    place of G is ``vectors`` vectors, one after the other.
+    """
+
+    dtype: DType
+    lanes: int
+    rows: int
+    vectors: int
+    width: int
+    x_place: int
+    x_line: int
+    c_row: int
+
+    @property
+    def symbol(self) -> str:
+        return f"nets_conv_places_{sha256(repr(self).encode()).hexdigest()[:16]}"
+
+    def text(self) -> str:
+        """``void (ptr x, ptr distances, ptr g, ptr c, i64 lines, i1 add)``, lines ≥ 1."""
+        w = _Writer(self.dtype, self.lanes, self.rows, self.vectors)
+        distances = []
+        for r in range(self.rows):
+            at = w.value(f"getelementptr i64, ptr %distances, i64 {r}")
+            distances.append(w.value(f"load i64, ptr {at}, align 8"))
+        w.rows_of("%x", distances)
+        unroll = max(u for u in range(1, _UNROLL + 1) if self.width % u == 0)
+        place = self.vectors * self.lanes * self.dtype.itemsize
+        with w.loop("%lines", {"at": ("i64", "0"), "g": ("ptr", "%g")}):
+            with w.loop(str(self.width // unroll), {}):
+                for u in range(unroll):
+                    w.step(w.now["at"], u * self.x_place, w.now["g"], u * place)
+                w.advance("at", unroll * self.x_place)
+                w.advance("g", unroll * place)
+            w.advance("at", self.x_line - self.width * self.x_place)
+        w.store("%c", self.c_row, adds=True)
+        parameters = "ptr %x, ptr %distances, ptr %g, ptr %c, i64 %lines, i1 %add"
+        return w.function(self.symbol, parameters)
+
+
+class _Writer:
+    """A function being written: a tile of sums, and loops that carry it and some cursors along.
+
+    ``now`` holds the current value of each carried word.
+    """
+
+    def __init__(self, dtype: DType, lanes: int, rows: int, vectors: int) -> None:
+        self.size, self.lanes = dtype.itemsize, lanes
+        self.scalar = scalar_name(dtype)
+        self.type = f"<{lanes} x {self.scalar}>"
+        self.suffix = f"v{lanes}{dtype}"
+        self.rows, self.vectors = rows, vectors
+        self.tile = [f"s{r}_{v}" for r in range(rows) for v in range(vectors)]
+        self.types = dict.fromkeys(self.tile, self.type)
+        self.now = dict.fromkeys(self.tile, "zeroinitializer")
+        self.lines = ["entry:"]
+        self.block = "entry"
+        self.names = 0
+        self.starts: list[str] = []
+
+    def value(self, instruction: str) -> str:
+        self.names += 1
+        self.lines.append(f"  %t{self.names} = {instruction}")
+        return f"%t{self.names}"
+
+    def rows_of(self, base: str, distances: Sequence[int | str]) -> None:
+        """The starts of the rows whose elements are broadcast."""
+        for distance in distances:
+            row = self.value(f"getelementptr i8, ptr {base}, i64 {distance}")
+            # Frozen, for LLVM would else find the rows related, and compute one from the other.
+            self.starts.append(self.value(f"freeze ptr {row}"))
+
+    def advance(self, word: str, distance: int) -> None:
+        """Move a cursor (an offset or a pointer) by so many bytes."""
+        now = self.now[word]
+        verb = "add i64" if self.types[word] == "i64" else "getelementptr i8, ptr"
+        by = str(distance) if self.types[word] == "i64" else f"i64 {distance}"
+        self.now[word] = self.value(f"{verb} {now}, {by}")
+
+    @contextmanager
+    def loop(self, count: str, cursors: dict[str, tuple[str, str]]) -> Iterator[None]:
+        """Runs the body ``count`` ≥ 1 times; cursors start at the given values and end with it."""
+        for word, (type, start) in cursors.items():
+            self.types[word], self.now[word] = type, start
+        self.names += 1
+        label, before = f"loop{self.names}", self.block
+        first = dict(self.now)
+        self.lines += [f"  br label %{label}", f"{label}:"]
+        self.block, position = label, len(self.lines)
+        self.now = {word: f"%{label}.{word}" for word in first}
+        yield
+        self.lines += [
+            f"  %{label}.next = add i64 %{label}.i, 1",
+            f"  %{label}.more = icmp ne i64 %{label}.next, {count}",
+            f"  br i1 %{label}.more, label %{label}, label %{label}.end",
+            f"{label}.end:",
+        ]
+        phis = [f"  %{label}.i = phi i64 [ 0, %{before} ], [ %{label}.next, %{self.block} ]"]
+        for word, start in first.items():
+            edges = f"[ {start}, %{before} ], [ {self.now[word]}, %{self.block} ]"
+            phis.append(f"  %{label}.{word} = phi {self.types[word]} {edges}")
+        self.lines[position:position] = phis
+        self.block = f"{label}.end"
+        for word in cursors:
+            del self.now[word], self.types[word]
+
+    def step(self, at: str, a: int, b: str, b_at: int) -> None:
+        """One term for each element of the tile: rows at ``at + a``, vectors at ``b + b_at``."""
+        vectors = []
+        for v in range(self.vectors):
+            place = b_at + v * self.lanes * self.size
+            pointer = self.value(f"getelementptr i8, ptr {b}, i64 {place}")
+            vectors.append(self.value(f"load {self.type}, ptr {pointer}, align {self.size}"))
+        for r, start in enumerate(self.starts):
+            row = self.value(f"getelementptr i8, ptr {start}, i64 {at}")
+            factor = self._splat(self.value(f"getelementptr i8, ptr {row}, i64 {a}"))
+            for v, vector in enumerate(vectors):
+                word = f"s{r}_{v}"
+                self.now[word] = self.value(
+                    f"call {self.type} @llvm.fma.{self.suffix}({self.type} {factor}, "
+                    f"{self.type} {vector}, {self.type} {self.now[word]})"
+                )
+
+    def _splat(self, pointer: str) -> str:
+        scalar = self.value(f"load {self.scalar}, ptr {pointer}, align {self.size}")
+        one = self.value(f"insertelement {self.type} poison, {self.scalar} {scalar}, i64 0")
+        return self.value(
+            f"shufflevector {self.type} {one}, {self.type} poison, "
+            f"<{self.lanes} x i32> zeroinitializer"
+        )
+
+    def store(self, c: str, row: int, adds: bool) -> None:
+        """The tile to C; on ``%add``, C's old value plus the tile."""
+        if adds:
+            self.lines += ["  br i1 %add, label %adding, label %storing", "adding:"]
+            self._each(c, row, lambda old, sum: f"fadd {self.type} {old}, {sum}")
+            self.lines += ["  ret void", "storing:"]
+        self._each(c, row, None)
+        self.lines.append("  ret void")
+
+    def _each(self, c: str, row: int, combine: Callable[[str, str], str] | None) -> None:
+        """Store every vector of the tile, combined with what was there."""
+        for r in range(self.rows):
+            for v in range(self.vectors):
+                distance = r * row + v * self.lanes * self.size
+                pointer = self.value(f"getelementptr i8, ptr {c}, i64 {distance}")
+                value = self.now[f"s{r}_{v}"]
+                if combine is not None:
+                    old = self.value(f"load {self.type}, ptr {pointer}, align {self.size}")
+                    value = self.value(combine(old, value))
+                self.lines.append(f"  store {self.type} {value}, ptr {pointer}, align {self.size}")
+
+    def function(self, symbol: str, parameters: str) -> str:
+        head = f"define internal void @{symbol}({parameters}) noinline nounwind {{"
+        return "\n".join([head, *self.lines, "}", ""])

@@ -1,0 +1,125 @@
+"""Rows of an image, copied between user memory and the workspace: zeros around, strides undone.
+
+Rows of the workspace are written in ascending order and may be written over to a whole vector
+behind their end; user memory is never read or written outside the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nets.backend.llvm.gemm.nest import Nest
+from nets.backend.llvm.gemm.pack import offset, scalar_name
+from nets.ir.types import DType
+
+
+@dataclass(frozen=True, slots=True)
+class RowCopier:
+    """Copies with vectors of ``lanes`` elements."""
+
+    dtype: DType
+    lanes: int
+
+    @property
+    def type(self) -> str:
+        return f"<{self.lanes} x {scalar_name(self.dtype)}>"
+
+    def zeros(self, nest: Nest, target: str, low: int, high: int) -> None:
+        """Zeros from element ``low`` on, up to ``high`` or a vector beyond."""
+        if low >= high:
+            return
+        with nest.loop(low, high, self.lanes) as i:
+            at = offset(nest, target, i, self.dtype)
+            nest.line(f"store {self.type} zeroinitializer, ptr {at}, align {self.dtype.itemsize}")
+
+    def padded(
+        self, nest: Nest, source: str, target: str, size: int, first: int, step: int, width: int
+    ) -> None:
+        """Element i of the target, below ``width``, is ``source[first + i · step]`` where that
+        lies below ``size``, else 0."""
+        low = min(max(0, -(first // step)), width)
+        high = max(low, min(width, -((first - size) // step)))
+        self.zeros(nest, target, 0, low)
+        start = first + low * step
+        if high > low:
+            begin = offset(nest, source, start, self.dtype)
+            place = offset(nest, target, low, self.dtype)
+            self._gathered(nest, begin, place, high - low, step, size - start)
+        self.zeros(nest, target, high, width)
+
+    def _gathered(
+        self, nest: Nest, source: str, target: str, count: int, step: int, left: int
+    ) -> None:
+        """``count`` elements, ``step`` apart in a source that has ``left``, side by side."""
+        size, lanes = self.dtype.itemsize, self.lanes
+        whole = min(count, left // step) // lanes * lanes
+        if whole:
+            with nest.loop(0, whole, lanes) as i:
+                read = offset(nest, source, nest.multiply(i, step), self.dtype)
+                value = self._every(nest, read, step)
+                write = offset(nest, target, i, self.dtype)
+                nest.line(f"store {self.type} {value}, ptr {write}, align {size}")
+        if step == 1 and whole < count:
+            read, write = (offset(nest, pointer, whole, self.dtype) for pointer in (source, target))
+            value = nest.value(
+                f"call {self.type} @llvm.masked.load.v{lanes}{self.dtype}.p0(ptr {read}, "
+                f"i32 {size}, {self._mask(count - whole)}, {self.type} zeroinitializer)"
+            )
+            nest.line(f"store {self.type} {value}, ptr {write}, align {size}")
+        elif whole < count:
+            with nest.loop(whole, count, 1) as i:
+                self._move(nest, source, nest.multiply(i, step), target, i)
+
+    def _every(self, nest: Nest, source: str, step: int) -> str:
+        """Elements 0, step, 2 · step, … of a source that has ``lanes · step``."""
+        size, lanes = self.dtype.itemsize, self.lanes
+        vectors = []
+        for part in range(step):
+            at = offset(nest, source, part * lanes, self.dtype)
+            vectors.append(nest.value(f"load {self.type}, ptr {at}, align {size}"))
+        result = vectors[0]
+        for part in range(1, step):
+            order = []
+            for lane in range(lanes):
+                vector, place = divmod(lane * step, lanes)
+                kept = place if part == 1 else lane
+                order.append(lanes + place if vector == part else kept if vector < part else lane)
+            result = self._shuffled(nest, result, vectors[part], order)
+        return result
+
+    def _shuffled(self, nest: Nest, x: str, y: str, order: list[int]) -> str:
+        mask = ", ".join(f"i32 {lane}" for lane in order)
+        return nest.value(
+            f"shufflevector {self.type} {x}, {self.type} {y}, <{len(order)} x i32> <{mask}>"
+        )
+
+    def spread(self, nest: Nest, source: str, target: str, count: int, step: int) -> None:
+        """``count`` elements to places of the target that are ``step`` apart."""
+        size, lanes = self.dtype.itemsize, self.lanes
+        if step > 1:
+            with nest.loop(0, count, 1) as i:
+                self._move(nest, source, i, target, nest.multiply(i, step))
+            return
+        whole = count - count % lanes
+        if whole:
+            with nest.loop(0, whole, lanes) as i:
+                read, write = (offset(nest, pointer, i, self.dtype) for pointer in (source, target))
+                value = nest.value(f"load {self.type}, ptr {read}, align {size}")
+                nest.line(f"store {self.type} {value}, ptr {write}, align {size}")
+        if whole < count:
+            read, write = (offset(nest, pointer, whole, self.dtype) for pointer in (source, target))
+            value = nest.value(f"load {self.type}, ptr {read}, align {size}")
+            nest.line(
+                f"call void @llvm.masked.store.v{lanes}{self.dtype}.p0({self.type} {value}, "
+                f"ptr {write}, i32 {size}, {self._mask(count - whole)})"
+            )
+
+    def _move(self, nest: Nest, source: str, i: int | str, target: str, j: int | str) -> None:
+        scalar, size = scalar_name(self.dtype), self.dtype.itemsize
+        read, write = offset(nest, source, i, self.dtype), offset(nest, target, j, self.dtype)
+        value = nest.value(f"load {scalar}, ptr {read}, align {size}")
+        nest.line(f"store {scalar} {value}, ptr {write}, align {size}")
+
+    def _mask(self, count: int) -> str:
+        bits = ", ".join(f"i1 {int(lane < count)}" for lane in range(self.lanes))
+        return f"<{self.lanes} x i1> <{bits}>"

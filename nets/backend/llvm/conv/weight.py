@@ -1,0 +1,240 @@
+"""conv_weight: sums over the places of all images, a tile of channels and taps at a time.
+
+For a block of rows of one image, x is copied to the workspace with its zeros around it, and y
+turned so that its channels are neighbours. Then every place is a rank-1 update of the tile: its
+rows are the elements of x that pairs of channel and tap meet, its columns channels of y.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+
+from nets.backend.llvm.conv.correlation import odd_lines
+from nets.backend.llvm.conv.kernel import PlaceKernel
+from nets.backend.llvm.conv.rows import RowCopier
+from nets.backend.llvm.conv.tiles import tile_of
+from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.pack import PackTransposed, offset, scalar_name
+from nets.ir.types import DType
+from nets.ops.convolution import row_block
+
+
+@dataclass(frozen=True)
+class WeightSums:
+    """``out[g, r, c, tap] = Σ y[n, g, r, place] · x[n, g, c, …]`` with all sizes positive."""
+
+    dtype: DType
+    lanes: int
+    registers: int
+    n: int
+    groups: int
+    channels: int
+    rows: int
+    source: tuple[int, int]
+    places: tuple[int, int]
+    kernel: tuple[int, int]
+    steps: tuple[int, int]
+    low: tuple[int, int]
+    dilation: tuple[int, int]
+
+    @cached_property
+    def symbol(self) -> str:
+        digest = sha256(repr(self).encode()).hexdigest()[:16]
+        return f"nets_conv_weight_{self.dtype}x{self.lanes}_{digest}"
+
+    @property
+    def taps(self) -> int:
+        return math.prod(self.kernel)
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of a channel and a tap: the rows of all tiles."""
+        return self.channels * self.taps
+
+    @cached_property
+    def tile(self) -> tuple[int, int]:
+        """Pairs, and vectors of channels of y."""
+        return tile_of(self.pairs, -(-self.rows // self.lanes), self.registers)
+
+    @property
+    def tiles(self) -> int:
+        return -(-self.pairs // self.tile[0])
+
+    @property
+    def panels(self) -> int:
+        return self.groups * self.tiles
+
+    @property
+    def band(self) -> int:
+        return min(row_block(self.places[1]), self.places[0])
+
+    # The workspace: planes of x, places of y, sums.
+    @cached_property
+    def pitch(self) -> int:
+        return (self.places[1] - 1) * self.steps[1] + self.dilation[1] * (self.kernel[1] - 1) + 1
+
+    @property
+    def _lines(self) -> int:
+        return (self.band - 1) * self.steps[0] + self.dilation[0] * (self.kernel[0] - 1) + 1
+
+    @property
+    def _plane(self) -> int:
+        return odd_lines((self._lines * self.pitch + self.lanes) * self.dtype.itemsize)
+
+    @property
+    def _columns(self) -> int:
+        return -(-self.rows // self.lanes) * self.lanes
+
+    @property
+    def _places_at(self) -> int:
+        return self.channels * self._plane
+
+    @property
+    def _sums_at(self) -> int:
+        count = self.band * self.places[1] * self._columns
+        return self._places_at + odd_lines(count * self.dtype.itemsize)
+
+    @property
+    def workspace_bytes(self) -> int:
+        return self._sums_at + self.pairs * self._columns * self.dtype.itemsize
+
+    # Text.
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        return {}
+
+    def write(self, parameters: str) -> dict[str, str]:
+        """The function and all it calls, by symbol."""
+        nest, unit = Nest(), self.tile[0]
+        with nest.entries(self.groups, self.tiles) as (g, low, high):
+            first = nest.multiply(low, unit)
+            last = nest.least(nest.multiply(high, unit), self.pairs)
+            images, height = nest.loop(0, self.n, 1), self.places[0]
+            with images as n, nest.loop(0, height, self.band) as line:
+                lines = nest.least(nest.subtract(height, line), self.band)
+                entry = nest.add(nest.multiply(n, self.groups), g)
+                self._pack_x(nest, entry, first, last, line)
+                self._pack_y(nest, entry, line, lines)
+                start = nest.add(nest.multiply(n, height), line)
+                add = "false" if start == 0 else nest.value(f"icmp ne i64 {start}, 0")
+                self._sums(nest, first, last, lines, add)
+            self._unpack(nest, g, first, last)
+        table = f"{self.symbol}.distances"
+        entries = ", ".join(f"i64 {distance}" for distance in self._distances())
+        text = f"@{table} = internal constant [{self.pairs} x i64] [{entries}]\n"
+        return {**self.texts, table: text, self.symbol: nest.function(self.symbol, parameters)}
+
+    def _distances(self) -> Iterator[int]:
+        """Where in the planes the first place meets each pair, in bytes."""
+        for c, i, j in itertools.product(*map(range, (self.channels, *self.kernel))):
+            place = i * self.dilation[0] * self.pitch + j * self.dilation[1]
+            yield c * self._plane + place * self.dtype.itemsize
+
+    def _pack_x(self, nest: Nest, entry: Count, first: Count, last: Count, line: Count) -> None:
+        """The planes of the channels that the pairs from ``first`` below ``last`` have."""
+        copier, (height, width) = RowCopier(self.dtype, self.lanes), self.source
+        begin = nest.divide(first, self.taps)
+        end = nest.divide(nest.add(last, self.taps - 1), self.taps)
+        top = nest.subtract(nest.multiply(line, self.steps[0]), self.low[0])
+        low = nest.least(nest.most(nest.subtract(0, top), 0), self._lines)
+        high = nest.most(low, nest.least(nest.subtract(height, top), self._lines))
+        with nest.loop(begin, end, 1) as c:
+            image = nest.add(nest.multiply(entry, self.channels), c)
+            source = offset(nest, "%x", nest.multiply(image, height * width), self.dtype)
+            plane = nest.offset("%workspace", nest.multiply(c, self._plane), "i8")
+
+            def at(y: Count, plane: str = plane) -> str:
+                return offset(nest, plane, nest.multiply(y, self.pitch), self.dtype)
+
+            with nest.loop(0, low, 1) as y:
+                copier.zeros(nest, at(y), 0, self.pitch)
+            with nest.loop(low, high, 1) as y:
+                row = nest.multiply(nest.add(top, y), width)
+                read = offset(nest, source, row, self.dtype)
+                copier.padded(nest, read, at(y), width, -self.low[1], 1, self.pitch)
+            with nest.loop(high, self._lines, 1) as y:
+                copier.zeros(nest, at(y), 0, self.pitch)
+
+    def _columns_of_tiles(self) -> Iterator[tuple[int, int]]:
+        """First column and vectors of each tile."""
+        unit, vectors = self.tile[1], self._columns // self.lanes
+        for first in range(0, vectors, unit):
+            yield first * self.lanes, min(unit, vectors - first)
+
+    def _y_at(self, nest: Nest, column: int) -> str:
+        """Where the places of a tile's columns lie: tile after tile, place after place."""
+        at = self._places_at + column * self.band * self.places[1] * self.dtype.itemsize
+        return nest.offset("%workspace", at, "i8")
+
+    def _pack_y(self, nest: Nest, entry: Count, line: Count, lines: Count) -> None:
+        height, width = self.places
+        count = nest.multiply(lines, width)
+        for column, vectors in self._columns_of_tiles():
+            target = self._y_at(nest, column)
+            part = PackTransposed(self.dtype, self.lanes, vectors * self.lanes, height * width)
+            self.texts.setdefault(part.symbol, part.text())
+            for vector in range(vectors):
+                row = column + vector * self.lanes
+                image = nest.add(nest.multiply(entry, self.rows), row)
+                place = nest.add(nest.multiply(image, height * width), nest.multiply(line, width))
+                source = offset(nest, "%y", place, self.dtype)
+                to = offset(nest, target, vector * self.lanes, self.dtype)
+                rows = min(self.lanes, self.rows - row)
+                nest.line(
+                    f"call void @{part.symbol}(ptr {source}, ptr {to}, i64 {rows}, i64 {count})"
+                )
+
+    def _sums(self, nest: Nest, first: Count, last: Count, lines: Count, add: str) -> None:
+        unit, table = self.tile[0], f"@{self.symbol}.distances"
+        whole = self.pairs - self.pairs % unit
+        for column, vectors in self._columns_of_tiles():
+            g = self._y_at(nest, column)
+            pieces = [(first, nest.least(last, whole), unit)]
+            if whole < self.pairs:
+                pieces.append((nest.most(first, whole), last, self.pairs - whole))
+            for low, high, height in pieces:
+                kernel = self._kernel(height, vectors)
+                with nest.loop(low, high, unit) as pair:
+                    at = nest.add(nest.multiply(pair, self._columns), column)
+                    distances = nest.offset(table, pair, "i64")
+                    c = nest.offset("%workspace", self._sums_at, "i8")
+                    c = offset(nest, c, at, self.dtype)
+                    nest.line(
+                        f"call void @{kernel}(ptr %workspace, ptr {distances}, ptr {g}, ptr {c}, "
+                        f"i64 {lines}, i1 {add})"
+                    )
+
+    def _kernel(self, rows: int, vectors: int) -> str:
+        size = self.dtype.itemsize
+        kernel = PlaceKernel(
+            self.dtype,
+            self.lanes,
+            rows,
+            vectors,
+            self.places[1],
+            x_place=self.steps[1] * size,
+            x_line=self.steps[0] * self.pitch * size,
+            c_row=self._columns * size,
+        )
+        if kernel.symbol not in self.texts:
+            self.texts[kernel.symbol] = kernel.text()
+        return kernel.symbol
+
+    def _unpack(self, nest: Nest, g: Count, first: Count, last: Count) -> None:
+        """The sums, turned, to their places in the result."""
+        scalar, size = scalar_name(self.dtype), self.dtype.itemsize
+        sums = nest.offset("%workspace", self._sums_at, "i8")
+        with nest.loop(0, self.rows, 1) as r:
+            row = nest.add(nest.multiply(g, self.rows), r)
+            target = offset(nest, "%out", nest.multiply(row, self.pairs), self.dtype)
+            source = offset(nest, sums, r, self.dtype)
+            with nest.loop(first, last, 1) as pair:
+                read = offset(nest, source, nest.multiply(pair, self._columns), self.dtype)
+                value = nest.value(f"load {scalar}, ptr {read}, align {size}")
+                write = offset(nest, target, pair, self.dtype)
+                nest.line(f"store {scalar} {value}, ptr {write}, align {size}")

@@ -1,0 +1,76 @@
+"""Kernels over buffers: the code that computes one, and whether threads share its panels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from nets.backend.llvm import conv
+from nets.backend.llvm.gemm import GemmPlan, plan
+from nets.backend.llvm.target import Target
+from nets.ir.core import Operation
+from nets.ir.types import BufferType
+from nets.ops.convolution import Geometry
+from nets.ops.loop import CONV_ROLES
+
+_PARALLEL_FLOPS: Final = 450_000
+"""Multiplications and additions from which several threads are faster than one."""
+
+
+def kernel_plan(op: Operation, target: Target) -> GemmPlan:
+    """The plan of a kernel."""
+    return KERNELS[op.name](op, target)
+
+
+def is_worth_a_fork(op: Operation, plan: GemmPlan) -> bool:
+    """Whether to share the panels among threads."""
+    return plan.panels > 1 and _FLOPS[op.name](op) >= _PARALLEL_FLOPS
+
+
+def _gemm_plan(op: Operation, target: Target) -> GemmPlan:
+    x, _, (batch, m, n) = _shapes(op)
+    transpose_x, transpose_y = op.attributes["transpose_x"], op.attributes["transpose_y"]
+    k = x[1 if transpose_x else 2]
+    dtype = op.operands[0].type.dtype
+    return plan(dtype, batch, m, n, k, transpose_x, transpose_y, target)
+
+
+def _gemm_flops(op: Operation) -> int:
+    x, _, (_, _, n) = _shapes(op)
+    return 2 * math.prod(x) * n
+
+
+def _conv_plan(op: Operation, target: Target) -> GemmPlan:
+    x, w, y = _conv_shapes(op)
+    attributes = dict(op.attributes)
+    role = attributes.pop("role")
+    return conv.plan(role, op.operands[0].type.dtype, x, w, y, Geometry(**attributes), target)
+
+
+def _conv_flops(op: Operation) -> int:
+    _, w, y = _conv_shapes(op)
+    return 2 * math.prod(y) * math.prod(w[1:])
+
+
+def _conv_shapes(op: Operation) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    shapes = _shapes(op)
+    x, w, y = (shapes[place] for place in CONV_ROLES[op.attributes["role"]])
+    return x, w, y
+
+
+def _shapes(op: Operation) -> list[tuple[int, ...]]:
+    types = [operand.type for operand in op.operands]
+    return [type.static_shape for type in types if isinstance(type, BufferType)]
+
+
+KERNELS: Final[dict[str, Callable[[Operation, Target], GemmPlan]]] = {
+    "loop.gemm": _gemm_plan,
+    "loop.conv": _conv_plan,
+}
+"""The ops of the loop dialect that are calls of a kernel."""
+
+_FLOPS: Final[dict[str, Callable[[Operation], int]]] = {
+    "loop.gemm": _gemm_flops,
+    "loop.conv": _conv_flops,
+}

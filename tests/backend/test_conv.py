@@ -1,0 +1,107 @@
+"""Convolution kernels: the one order of their sums, under every CPU and split, in their buffers."""
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from nets.backend.llvm import conv
+from nets.ir.types import DType, TensorType, f32, f64
+from nets.ops.convolution import Geometry
+from nets.ops.registry import Array, lookup
+from tests.backend.guarded import Guarded
+from tests.backend.kernels import GemmKernel
+from tests.backend.test_gemm import AVX2, AVX512, NEON, Vectors
+from tests.property.conv_order import conv_in_order
+from tests.property.native_order import fused_multiply_add
+
+Shape = tuple[int, ...]
+
+
+class Case(NamedTuple):
+    """Shapes of x and w, and attributes."""
+
+    x: Shape
+    w: Shape
+    steps: Shape = (1, 1)
+    low: Shape = (0, 0)
+    high: Shape = (0, 0)
+    dilation: Shape = (1, 1)
+    groups: int = 1
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in self._fields[2:]}
+
+    def y(self, dtype: DType) -> Shape:
+        types = TensorType(self.x, dtype), TensorType(self.w, dtype)
+        shape: Shape = lookup("conv").rules["infer"](*types, **self.attributes).static_shape
+        return shape
+
+
+ONES = (1, 1)
+
+# Zeros around; several blocks of channels; steps, with remainders; a table of taps; bands; groups
+# and lone channels; steps above the kernel; wide margins; small images, one by one and together.
+CASES = [
+    Case((2, 3, 9, 21), (5, 3, 3, 3), low=ONES, high=ONES),
+    Case((1, 70, 6, 7), (9, 70, 3, 3), low=ONES, high=ONES),
+    Case((1, 70, 7, 11), (5, 70, 3, 3), (2, 2), ONES, (0, 1)),
+    Case((2, 4, 12, 13), (6, 2, 5, 4), (3, 2), (2, 0), (1, 3), (2, 1), 2),
+    Case((1, 2, 80, 33), (3, 2, 2, 3)),
+    Case((1, 19, 5, 18), (19, 1, 3, 3), ONES, ONES, ONES, ONES, 19),
+    Case((2, 3, 8, 9), (4, 3, 1, 2), (3, 4)),
+    Case((1, 1, 2, 3), (2, 1, 2, 2), (2, 1), (4, 5), (3, 4)),
+    Case((11, 3, 5, 4), (17, 3, 3, 3), low=ONES, high=ONES),
+]
+NAMES = ("conv", "conv_input", "conv_weight")
+
+
+def operands(name: str, case: Case, dtype: DType) -> tuple[list[Array], Shape]:
+    """The arrays, and the shape of the result."""
+    x, w, y = case.x, case.w, case.y(dtype)
+    shapes = {"conv": (x, w, y), "conv_input": (y, w, x), "conv_weight": (x, y, w)}[name]
+    generator = np.random.default_rng(len(name))
+    arrays = [generator.standard_normal(shape).astype(dtype.numpy) for shape in shapes[:2]]
+    return arrays, shapes[2]
+
+
+def kernel(name: str, case: Case, dtype: DType, target: Vectors) -> GemmKernel:
+    role = {"conv": "output", "conv_input": "input", "conv_weight": "weight"}[name]
+    geometry = Geometry(case.steps, case.low, case.dilation, case.groups)
+    return GemmKernel(conv.plan(role, dtype, case.x, case.w, case.y(dtype), geometry, target))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_every_cpu_and_split_has_the_bits_of_the_order(name: str, number: int) -> None:
+    case, dtype = CASES[number], (f32, f64)[number % 2]
+    arrays, shape = operands(name, case, dtype)
+    extra = {"conv_input": {"shape": case.x[2:]}, "conv_weight": {"shape": case.w[2:]}}
+    attributes = {**case.attributes, **extra.get(name, {})}
+    expected = conv_in_order(name, *arrays, attributes, fused_multiply_add)
+    for target in (AVX2, AVX512, NEON):
+        sums = kernel(name, case, dtype, target)
+        out, panels = np.full(shape, np.nan, dtype.numpy), sums.plan.panels
+        cuts = [0, panels // 3, panels // 3, panels // 2, panels]
+        for begin, end in reversed(list(pairwise(cuts))):
+            sums.run(*(array.ctypes.data for array in (*arrays, out)), begin, end)
+        np.testing.assert_array_equal(out, expected, str(target))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_nothing_outside_the_buffers_is_touched(name: str, number: int) -> None:
+    case, dtype = CASES[number], (f64, f32)[number % 2]
+    arrays, shape = operands(name, case, dtype)
+    sums = kernel(name, case, dtype, AVX512)
+    expected = sums(*arrays, np.empty(shape, dtype.numpy))
+    for at_end in (False, True):
+        buffers = [Guarded(array, at_end=at_end).read_only() for array in arrays]
+        out = Guarded(np.full(shape, np.nan, dtype.numpy), at_end=at_end)
+        size = -(-sums.plan.workspace_bytes // 64) * 64  # as the layout of a workspace has it
+        workspace = Guarded(np.full(size, 0xFF, np.uint8), at_end=at_end)
+        sums.workspace = workspace.address
+        sums.run(*(buffer.address for buffer in (*buffers, out)), 0, sums.plan.panels)
+        np.testing.assert_array_equal(out.array, expected)
