@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks import (
     calls,
     chains,
+    convolutions,
     elementwise,
     finance,
     heat,
@@ -20,7 +21,7 @@ from benchmarks.workload import Workload
 
 _FAMILIES = (
     *(calls, matmul, elementwise, reductions, chains, rows),
-    *(finance, mlp, transformer, heat, scans, recurrent),
+    *(finance, mlp, transformer, convolutions, heat, scans, recurrent),
 )
 
 WORKLOADS: dict[str, Workload] = {

@@ -18,6 +18,7 @@ jumps and stop_gradient altogether, for tests of gradients.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -42,7 +43,7 @@ MAX_ELEMENTS = 3000
 JUMPS = frozenset(
     (
         *("floor", "ceil", "round", "trunc", "sign", "floor_divide", "remainder"),
-        *("argmax", "argmin"),
+        *("argmax", "argmin", "max_pool_pick", "max_pool_put"),
         *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
     )
 )
@@ -475,6 +476,60 @@ def _matmul(g: _Grower) -> None:
         g.emit("matmul", x, g.pick(fitting))
 
 
+_CONVOLUTION_TERMS = 100_000
+
+
+def _image(g: _Grower) -> Value | None:
+    """A float tensor of three axes, or of four as one image of several channels."""
+    x = g.value()
+    shape = shape_of(x).static_shape
+    if len(shape) != 3 or not x.type.dtype.is_float or 0 in shape[1:]:
+        return None
+    return g.emit("reshape", x, shape=(1, *shape)) if g.below(2) else x
+
+
+def _margins(g: _Grower, space: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    bounds = {"steps": (1, 3), "low": (0, 2), "high": (0, 2), "dilation": (1, 2)}
+    return {key: tuple(lo + g.below(n) for _ in space) for key, (lo, n) in bounds.items()}
+
+
+def _convolution(g: _Grower) -> None:
+    """An image and a kernel that is its corner, and perhaps what derivatives are made of."""
+    x = _image(g)
+    if x is None:
+        return
+    n, channels, *space = shape_of(x).static_shape
+    kernel = tuple(min(size, 1 + g.below(3)) for size in space)
+    lone = g.below(3) == 2
+    shape = (channels, 1, *kernel) if lone else (n, channels, *kernel)
+    terms = shape_of(x).size * math.prod(kernel) * (1 if lone else n)
+    if terms > _CONVOLUTION_TERMS:
+        return
+    stops = (1 if lone else n, channels, *kernel)
+    steps, starts = (1,) * len(stops), (0,) * len(stops)
+    corner = g.emit("slice", x, starts=starts, stops=stops, steps=steps) if n else None
+    if corner is None:
+        return
+    w = g.emitter.reshape(corner, shape)
+    options: dict[str, Any] = {**_margins(g, space), "groups": channels if lone else 1}
+    y = g.emit("conv", x, w, **options)
+    if y is not None and g.below(2):
+        g.emit("conv_input", y, w, shape=tuple(space), **options)
+        g.emit("conv_weight", x, y, shape=kernel, **options)
+
+
+def _pool(g: _Grower) -> None:
+    x = _image(g)
+    if x is None:
+        return
+    space = shape_of(x).static_shape[2:]
+    windows = {"shape": tuple(1 + g.below(3) for _ in space), **_margins(g, space)}
+    y = g.emit("max_pool", x, **windows)
+    if y is not None:
+        g.emit("max_pool_pick", x, g.like(x), **windows)
+        g.emit("max_pool_put", x, y, **windows)
+
+
 _FAMILIES: tuple[Callable[[_Grower], None], ...] = (
     *[_unary] * 6,
     *[_binary] * 7,
@@ -495,5 +550,7 @@ _FAMILIES: tuple[Callable[[_Grower], None], ...] = (
     _position,
     _iota,
     _constant,
+    _convolution,
+    _pool,
 )
 """Simplest first, for shrinking; the repetitions are the weights."""

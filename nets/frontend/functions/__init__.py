@@ -56,7 +56,7 @@ from nets.frontend.functions.comparison import (
     logical_xor,
     not_equal,
 )
-from nets.frontend.functions.convolution import conv, conv_transpose
+from nets.frontend.functions.convolution import conv, conv_transpose, max_pool
 from nets.frontend.functions.creation import (
     arange,
     eye,
@@ -222,6 +222,7 @@ __all__ = [
     "tile",
     "conv",
     "conv_transpose",
+    "max_pool",
     "dot",
     "matmul",
     "outer",

@@ -1,4 +1,4 @@
-"""Convolutions over one or two axes of space, and their transposes."""
+"""Convolutions over one or two axes of space, their transposes, and maxima of windows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.conversion import integer_of
-from nets.frontend.dispatch import TensorLike, apply, promote, shape_text
+from nets.frontend.dispatch import TensorLike, apply, as_float, promote, shape_text
 from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
 
@@ -74,6 +74,38 @@ def conv_transpose(
     return apply("conv_input", a, w, shape=tuple(shape), **found)
 
 
+def max_pool(
+    x: TensorLike,
+    window: Sizes,
+    stride: Sizes | None = None,
+    padding: Margins = 0,
+    dilation: Sizes = 1,
+) -> Tensor:
+    """The largest element of each window of x (N, C, *space): (N, C, *places).
+
+    Space has one or two axes; ``stride`` is by default the size of the window, other arguments are
+    those of ``conv``. Padding is no element of a window. NaN wins; the gradient goes to the first
+    of equals. ShapeError where a window does not fit.
+    """
+    a = as_float(x)
+    rank = a.ndim - 2
+    if rank not in (1, 2):
+        raise ShapeError(
+            f"windows go over the last of 3 or 4 axes, not over {shape_text(tuple(a.shape))}",
+            user_location(),
+        )
+    low, high = _margins(padding, rank)
+    return apply(
+        "max_pool",
+        a,
+        shape=_each(window, rank, "window"),
+        steps=_each(window if stride is None else stride, rank, "stride"),
+        low=low,
+        high=high,
+        dilation=_each(dilation, rank, "dilation"),
+    )
+
+
 def _attributes(
     x: Tensor, w: Tensor, stride: Sizes, padding: Margins, dilation: Sizes, groups: int
 ) -> dict[str, Any]:
@@ -84,6 +116,18 @@ def _attributes(
             f"{shape_text(tuple(x.shape))} and {shape_text(tuple(w.shape))}",
             user_location(),
         )
+    low, high = _margins(padding, rank)
+    return {
+        "steps": _each(stride, rank, "stride"),
+        "low": low,
+        "high": high,
+        "dilation": _each(dilation, rank, "dilation"),
+        "groups": integer_of(groups, "groups"),
+    }
+
+
+def _margins(padding: Margins, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What lies before and after each axis."""
     margins = [padding] * rank if isinstance(padding, int) else list(padding)
     pairs = [(m, m) if isinstance(m, int) else tuple(m) for m in margins]
     if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
@@ -92,13 +136,7 @@ def _attributes(
             user_location(),
         )
     low, high = (tuple(integer_of(pair[end], "padding") for pair in pairs) for end in (0, 1))
-    return {
-        "steps": _each(stride, rank, "stride"),
-        "low": low,
-        "high": high,
-        "dilation": _each(dilation, rank, "dilation"),
-        "groups": integer_of(groups, "groups"),
-    }
+    return low, high
 
 
 def _each(value: Sizes, rank: int, name: str) -> tuple[int, ...]:

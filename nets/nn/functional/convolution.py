@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -20,47 +19,6 @@ def pair(value: Sizes, count: int = 2) -> tuple[int, ...]:
             f"one number or {count} are needed, not {sizes}", nets.user_location()
         )
     return sizes
-
-
-def windows(
-    x: nets.Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    dilation: Sequence[int],
-) -> list[nets.Tensor]:
-    """For each offset of a kernel, in row-major order, what it meets: (N, C, *out) each."""
-    extents = [size - d * (k - 1) for size, k, d in zip(x.shape[2:], kernel, dilation, strict=True)]
-    if any(extent < 1 for extent in extents):
-        raise nets.errors.ShapeError(
-            f"a kernel of {tuple(kernel)} with dilation {tuple(dilation)} does not fit into "
-            f"{x.shape[2:]}",
-            nets.user_location(),
-        )
-    found = []
-    for flat in range(math.prod(kernel)):
-        starts = [d * i for d, i in zip(dilation, _position(flat, kernel), strict=True)]
-        key = [
-            slice(start, start + extent, step)
-            for start, extent, step in zip(starts, extents, stride, strict=True)
-        ]
-        found.append(x[(slice(None), slice(None), *key)])
-    return found
-
-
-def _position(flat: int, sizes: Sequence[int]) -> list[int]:
-    """The row-major position of that number."""
-    found = []
-    for size in reversed(sizes):
-        flat, at = divmod(flat, size)
-        found.append(at)
-    return found[::-1]
-
-
-def padded(x: nets.Tensor, padding: Sequence[tuple[int, int]], value: float = 0.0) -> nets.Tensor:
-    """x with (before, after) more elements on each axis of the image."""
-    if not any(map(any, padding)):
-        return x
-    return nets.pad(x, ((0, 0), (0, 0), *padding), value)
 
 
 def conv2d(

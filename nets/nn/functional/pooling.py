@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+
+import numpy as np
 
 import nets
-from nets.nn.functional.convolution import Sizes, padded, pair, windows
+from nets.nn.functional.convolution import Sizes, pair
 from nets.nn.module import TensorLike
 
 
@@ -57,28 +58,18 @@ def avg_pool1d(
     return _avg_pool(input, kernel_size, stride, padding, count_include_pad, 1)
 
 
-def _met(
-    input: TensorLike,
-    kernel_size: Sizes,
-    stride: Sizes | None,
-    padding: Sizes,
-    dilation: Sizes,
-    rank: int,
-    outside: float,
-) -> list[nets.Tensor]:
-    """For each offset in the window, what it meets."""
-    x = nets.as_tensor(input)
-    kernel = pair(kernel_size, rank)
-    margins = pair(padding, rank)
+def _windows(
+    x: nets.Tensor, kernel_size: Sizes, padding: Sizes, rank: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The window and its margins, one number for each axis."""
+    kernel, margins = pair(kernel_size, rank), pair(padding, rank)
     if x.ndim != rank + 2 or any(2 * p > k for p, k in zip(margins, kernel, strict=True)):
         raise nets.errors.ShapeError(
             f"pooling takes {rank + 2} axes, and padding of at most half the window {kernel}; not "
             f"shape {x.shape} with padding {margins}",
             nets.user_location(),
         )
-    x = padded(x, [(p, p) for p in margins], outside)
-    steps = pair(kernel if stride is None else stride, rank)
-    return windows(x, kernel, steps, pair(dilation, rank))
+    return kernel, margins
 
 
 def _max_pool(
@@ -89,11 +80,10 @@ def _max_pool(
     dilation: Sizes,
     rank: int,
 ) -> nets.Tensor:
-    first, *others = _met(input, kernel_size, stride, padding, dilation, rank, -math.inf)
-    for other in others:
-        # Not nets.maximum, which shares the gradient between equals.
-        first = nets.where((other > first) | nets.isnan(other), other, first)
-    return first
+    x = nets.as_tensor(input)
+    kernel, margins = _windows(x, kernel_size, padding, rank)
+    steps = pair(kernel if stride is None else stride, rank)
+    return nets.max_pool(x, kernel, steps, margins, pair(dilation, rank))
 
 
 def _avg_pool(
@@ -104,15 +94,15 @@ def _avg_pool(
     count_include_pad: bool,
     rank: int,
 ) -> nets.Tensor:
-    total = _sum(_met(input, kernel_size, stride, padding, 1, rank, 0.0))
-    if count_include_pad or not any(pair(padding, rank)):
-        return total / math.prod(pair(kernel_size, rank))
-    ones = nets.ones_like(input)[:1, :1]
-    return total / _sum(_met(ones, kernel_size, stride, padding, 1, rank, 0.0))
-
-
-def _sum(parts: Sequence[nets.Tensor]) -> nets.Tensor:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
+    """Sums are convolutions of each channel alone with ones."""
+    x = nets.as_tensor(input)
+    kernel, margins = _windows(x, kernel_size, padding, rank)
+    steps = pair(kernel if stride is None else stride, rank)
+    n, channels, *space = x.shape
+    images = nets.reshape(x, (n * channels, 1, *space))
+    total = nets.conv(images, np.ones((1, 1, *kernel), x.dtype), steps, margins)
+    total = nets.reshape(total, (n, channels, *total.shape[2:]))
+    if count_include_pad or not any(margins):
+        return total / math.prod(kernel)
+    ones = np.ones((1, 1, *space), x.dtype)
+    return total / nets.conv(ones, np.ones((1, 1, *kernel), x.dtype), steps, margins)

@@ -23,10 +23,13 @@ from nets.backend.llvm.conv.tiles import tile_of
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import offset
 from nets.ir.types import DType
-from nets.ops.convolution import Axis, Phase, channel_block
+from nets.ops.convolution import Axis, Phase, Tap, channel_block
 
 _BAND_BYTES: Final = 320 << 10
 """Planes of one band, which should stay in the L2 cache."""
+
+_COPY_CYCLES: Final = 1.0
+"""What an element of one more plane costs, with a margin for the cache it takes."""
 
 _PANELS: Final = 8
 _BAND_ROWS: Final = 4
@@ -77,17 +80,40 @@ class Correlation:
         return found
 
     @cached_property
-    def _planes(self) -> list[tuple[int, int]]:
-        """The remainders by the step that taps meet, rows and columns."""
-        met = [
-            sorted({tap.plane for phase in axis.phases for tap in phase.taps}) for axis in self.axes
-        ]
-        return list(itertools.product(met[0], met[1]))
+    def _met(self) -> list[list[Tap]]:
+        """The taps of all phases, along each axis."""
+        return [[tap for phase in axis.phases for tap in phase.taps] for axis in self.axes]
+
+    @cached_property
+    def _columns(self) -> dict[Tap, tuple[int, int]]:
+        """For each tap along a row the remainder by the step and the offset of its planes."""
+        low = self._reach[1][0]
+        return {tap: (tap.plane, tap.offset if self.shifted else low) for tap in self._met[1]}
+
+    @cached_property
+    def _planes(self) -> list[tuple[int, tuple[int, int]]]:
+        """Remainder of the rows; remainder and offset of the columns."""
+        rows = sorted({tap.plane for tap in self._met[0]})
+        return list(itertools.product(rows, sorted(set(self._columns.values()))))
+
+    @cached_property
+    def shifted(self) -> bool:
+        """Whether each offset along a row has a plane of its own, so that rows follow each other
+        without a gap: worth the copies where the gaps are wide and many sums fall into them."""
+        low, high = self._reach[1]
+        taps = self._met[1]
+        copies = len({(tap.plane, tap.offset) for tap in taps}) - len({tap.plane for tap in taps})
+        in_gaps = self.rows * math.prod(self.kernel) * (high - low) / self.lanes
+        return in_gaps > _COPY_CYCLES * copies * self._width
+
+    @cached_property
+    def _width(self) -> int:
+        return max(phase.count for phase in self.axes[1].phases)
 
     @cached_property
     def pitch(self) -> int:
         low, high = self._reach[1]
-        return max(phase.count for phase in self.axes[1].phases) + high - low
+        return self._width if self.shifted else self._width + high - low
 
     def _lines(self, band: int) -> int:
         low, high = self._reach[0]
@@ -190,7 +216,7 @@ class Correlation:
         with nest.loop(0, count, 1) as c:
             image = nest.multiply(nest.add(channel, c), height * width)
             source = offset(nest, "%x", image, self.dtype)
-            for number, (row, column) in enumerate(self._planes):
+            for number, (row, (column, across)) in enumerate(self._planes):
                 at = nest.add(nest.multiply(c, len(self._planes)), number)
                 plane = nest.offset("%workspace", nest.multiply(at, self._plane(self.band)), "i8")
                 # Line y of the plane is row ``row + split · (first + reach + y)`` of the image.
@@ -209,7 +235,7 @@ class Correlation:
                             place = nest.add(nest.multiply(nest.add(top, y), split), row)
                             read = offset(nest, source, nest.multiply(place, width), self.dtype)
                             step = self.axes[1].split
-                            start = column + step * self._reach[1][0]
+                            start = column + step * across
                             copier.padded(nest, read, line, width, start, step, self.pitch)
 
     def _phase(
@@ -278,8 +304,9 @@ class Correlation:
         size, plane = self.dtype.itemsize, self._plane(self.band)
         taps = []
         for row, column in itertools.product(*(phase.taps for phase in phases)):
-            at = self._planes.index((row.plane, column.plane)) * plane
-            line, place = row.offset - self._reach[0][0], column.offset - self._reach[1][0]
+            met = self._columns[column]
+            at = self._planes.index((row.plane, met)) * plane
+            line, place = row.offset - self._reach[0][0], column.offset - met[1]
             weight = row.k * self.kernel[1] + column.k
             taps.append((weight * size, at + (line * self.pitch + place) * size))
         return TileKernel(
