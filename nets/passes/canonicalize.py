@@ -6,6 +6,7 @@ from nets.ir.core import Function, Operation, Trait
 from nets.ir.rewriter import Rewriter, rewrite
 from nets.passes import (
     simplify_arithmetic,  # noqa: F401  (enters its rules)
+    simplify_gathers,  # noqa: F401
     simplify_shapes,
     simplify_windows,  # noqa: F401
 )
