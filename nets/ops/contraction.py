@@ -57,6 +57,10 @@ class MatMul:
     def flops(x: TensorType, y: TensorType) -> int:
         return 2 * x.size * y.static_shape[-1]
 
+    def leading(x: TensorType, y: TensorType) -> int:
+        """Leading axes along which each entry of the result is made of that of each operand."""
+        return x.rank - 2
+
     def evaluate(x: Array, y: Array) -> Array:
         if x.dtype == np.float32:
             wide = np.matmul(x, y, dtype=np.float64)

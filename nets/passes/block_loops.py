@@ -167,7 +167,7 @@ class BlockLowering:
 
     def _lower_to_buffers(self, op: Operation) -> Sequence[Value]:
         """Emit the operation; the values that its results are where they are stored."""
-        if op.has(Trait.CONTROL):
+        if op.has(Trait.CONTROL | Trait.BLOCKED):
             self.control(self, op)
             return op.results
         if op.has(Trait.CONSTANT):

@@ -45,7 +45,7 @@ def lower_columns(s: ElementBuilder, group: Group) -> None:
     if rows <= _rows_at_once(group, ROWS):
         _lower_few_rows(s, group)
         return
-    batch = space.count(space.outer)
+    batch = s.extent(space.sizes(space.outer)).count
     is_big = batch * rows * space.count(space.columns) * group.work >= PARALLEL_WORK
     shares_batch = is_big and batch >= PARALLEL_TRIPS
     emission = _Columns(s, group, work=group.work if is_big and not shares_batch else 0)
@@ -88,7 +88,7 @@ def _combine(s: ElementBuilder, op: Operation, total: Value | None, element: Val
 def _lower_few_rows(s: ElementBuilder, group: Group) -> None:
     """All rows in one loop body: no partial results, and what follows is in the same body."""
     space = group.space
-    kept = Extent(space.sizes(space.kept))
+    kept = s.extent(space.sizes(space.kept))
     work = group.work * space.count(space.reduced)
     with s.group():
         emit_nest(s, kept, work, lambda: _emit_few_rows(s, group, kept.index))
@@ -110,9 +110,8 @@ def _emit_few_rows(s: ElementBuilder, group: Group, kept: Index) -> None:
 def _store_reduced(s: ElementBuilder, group: Group, kept: Index) -> None:
     """Store the outputs with one element per result, at the positions along the kept axes."""
     for value, buffer in group.reduced_outputs:
-        shape = tensor_type(value).static_shape
-        place = reduced_index(group.space, shape, kept)
-        s.store(s.read(value, place), buffer, s.offset(place, shape))
+        place = reduced_index(group.space, tensor_type(value).static_shape, kept)
+        s.store(s.read(value, place), *s.home(value, buffer, place))
 
 
 class _Columns:
@@ -129,7 +128,7 @@ class _Columns:
         self.rows = self.space.count(self.space.reduced)
         self.blocks = -(-self.rows // ROWS)
         self.at_once = _rows_at_once(group, ROWS_AT_ONCE)
-        self.outer = Extent(self.space.sizes(self.space.outer))
+        self.outer = s.extent(self.space.sizes(self.space.outer))
         self.partials: dict[Operation, Value] = {}
 
     def make_partials(self, make: Callable[[BufferType], Value]) -> None:

@@ -11,17 +11,18 @@ calls, so the depth is bounded by the size of a group, which ``fuse`` bounds.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from nets.ir.affine import Affine, linear
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Operation, Trait, Value
-from nets.ir.types import DType
+from nets.ir.types import BufferType, DType
 from nets.ops.emitter import tensor_type
 from nets.ops.lowering import Lowering
 from nets.ops.registry import OpDef
+from nets.passes.loop_nests import Extent
 
 Index = tuple[Affine, ...]
 Home = Callable[[Index], tuple[Value, Affine]]
@@ -56,6 +57,8 @@ class ElementBuilder(Lowering):
     """Emits the elements of one function's tensors.
 
     ``buffers`` maps the tensors that are in memory; ``checks`` gains an entry per check emitted.
+    Inside of ``blocks``, ``entry`` holds the positions along the leading axes, and the buffers in
+    ``locals`` hold one entry of their tensors.
     """
 
     def __init__(self, builder: Builder, buffers: dict[Value, Value], checks: Checks) -> None:
@@ -71,6 +74,8 @@ class ElementBuilder(Lowering):
         self._offsets: dict[tuple[int, tuple[int, ...]], Affine] = {}
         self.accesses = Accesses()
         self._constants: dict[tuple[Block, DType, bytes], Value] = {}
+        self.entry: Index = ()
+        self.locals: set[Value] = set()
 
     # Where code goes.
     @contextmanager
@@ -104,6 +109,14 @@ class ElementBuilder(Lowering):
             found = self._constants[key] = super().const(value, dtype)
         return found
 
+    def alloc(self, type: BufferType) -> Value:
+        """A buffer of the function; private to the entry inside of ``blocks``."""
+        return self.scratch(type) if self.entry else super().alloc(type)
+
+    def extent(self, sizes: Sequence[int]) -> Extent:
+        """Axes to run over, of which the leading ones stay at the entry."""
+        return Extent(sizes, self.entry)
+
     def store_element(self, scalar: Value, value: Value, buffer: Value, index: Index) -> None:
         """Store the element of a tensor at ``index``."""
         self.accesses.stores.append((value, index, self.accesses.body))
@@ -114,7 +127,12 @@ class ElementBuilder(Lowering):
         start, shape = self.places.get(value, (None, tensor_type(value).static_shape))
         if start is not None:
             index = tuple(at + first for at, first in zip(index, start, strict=True))
-        return buffer, self.offset(index, shape)
+        return buffer, self._offset_in(buffer, index, shape)
+
+    def _offset_in(self, buffer: Value, index: Index, shape: tuple[int, ...]) -> Affine:
+        """The offset of an element in a buffer, which may hold an entry of the tensor alone."""
+        skipped = len(self.entry) if buffer in self.locals else 0
+        return self.offset(index[skipped:], shape[skipped:])
 
     # Where elements come from.
     def define(self, value: Value, index: Index, scalar: Value) -> None:
@@ -186,9 +204,10 @@ class ElementBuilder(Lowering):
         if value in self._stored:
             return self.load(*self._stored[value](index))
         if op is None:
-            buffer, shape = self.buffers[value], tensor_type(value).static_shape
+            buffer = self.buffers[value]
             self.accesses.loads.append((buffer, index, self.accesses.body))
-            return self.load(buffer, self.offset(index, shape))
+            shape = tensor_type(value).static_shape
+            return self.load(buffer, self._offset_in(buffer, index, shape))
         if op.has(Trait.CONSTANT):
             # Only constants of one number are not in memory.
             return self.const(op.attributes["value"].flat[0].item(), value.type.dtype)

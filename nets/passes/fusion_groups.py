@@ -74,7 +74,7 @@ class Groups:
             value = operands[0]
         return value
 
-    def _read(self, value: Value, index: Index) -> tuple[Value, Index] | None:
+    def read(self, value: Value, index: Index) -> tuple[Value, Index] | None:
         """The root that a read at ``index`` comes to, and where."""
         while value in self.moves:
             key = (value, index)
@@ -234,7 +234,7 @@ class Groups:
                 return False
             if not op.has(Trait.ELEMENTWISE | Trait.REDUCTION):
                 return False
-            found = self._read(operand, place)
+            found = self.read(operand, place)
             if found is None:
                 continue
             root, index = found

@@ -46,6 +46,6 @@ def may_replace(accesses: Accesses, old: Value, result: Value) -> bool:
 
 
 def _behind_views(buffer: Value) -> Value:
-    while (op := buffer.operation) is not None and op.name == "loop.view":
+    while (op := buffer.operation) is not None and op.name in ("loop.view", "loop.part"):
         buffer = op.operands[0]
     return buffer

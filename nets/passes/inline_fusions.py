@@ -9,13 +9,20 @@ from __future__ import annotations
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ops.emitter import tensor_type
 from nets.passes.access_maps import is_index_change
+from nets.passes.entries import are_entries
 from nets.passes.fusion_groups import Groups
 from nets.passes.group import is_reduced
 from nets.passes.iteration import Kind, Space, common_space, map_space, reduction_space
 
 
 def inline_unfit_fusions(function: Function) -> None:
-    """Put the operations of fusions that have no common loops into the block around them."""
+    """Put the operations of fusions that have no common loops into the block around them.
+
+    So are those of ``blocks`` that do not go by entry.
+    """
+    for op in [op for block in function.programs() for op in block if op.has(Trait.BLOCKED)]:
+        if not _has_entries(op):
+            _inline(op)
     for block in function.programs():
         for op in block:
             if is_fusion(op) and not has_loops(op.regions[0].block):
@@ -24,7 +31,16 @@ def inline_unfit_fusions(function: Function) -> None:
 
 def is_fusion(op: Operation) -> bool:
     """Whether the region of the operation is one set of loops."""
-    return op.has(Trait.ISOLATED) and not op.has(Trait.CONTROL)
+    return op.has(Trait.ISOLATED) and not op.has(Trait.CONTROL | Trait.BLOCKED)
+
+
+def _has_entries(blocks: Operation) -> bool:
+    """Whether all that is inside of a ``blocks`` can run entry by entry."""
+    block = blocks.regions[0].block
+    fusions = (op for op in block if op.regions)
+    return all(is_fusion(op) and has_loops(op.regions[0].block) for op in fusions) and are_entries(
+        block, blocks.attributes["axes"]
+    )
 
 
 def has_loops(block: Block) -> bool:

@@ -41,14 +41,15 @@ class Extent:
     """Axes that become one loop counter, in row-major order.
 
     ``index`` holds a position per axis: 0 for an axis of size 1, else a stand-in value that
-    ``resolve`` replaces.
+    ``resolve`` replaces. Leading axes may be ``fixed`` at positions, and are not counted.
     """
 
-    def __init__(self, sizes: Sequence[int]) -> None:
-        self.sizes = tuple(sizes)
+    def __init__(self, sizes: Sequence[int], fixed: tuple[Affine, ...] = ()) -> None:
+        self.sizes = tuple(sizes[len(fixed) :])
         self.count = math.prod(self.sizes)
         marks = [None if size == 1 else Value(_INDEX, None, 0) for size in self.sizes]
-        self.index = tuple(Affine() if mark is None else Affine.of(mark) for mark in marks)
+        free = tuple(Affine() if mark is None else Affine.of(mark) for mark in marks)
+        self.index = (*fixed, *free)
         self.axes = [
             (mark, size) for mark, size in zip(marks, self.sizes, strict=True) if mark is not None
         ]

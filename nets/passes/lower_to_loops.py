@@ -1,17 +1,19 @@
 """Tensor IR to loop IR: a function of buffers, and loops for operations and fusions.
 
-``block_loops`` lowers the operations of a block, ``control_loops`` those that have blocks of their
-own. Here are the arguments of the function, and results that take the place of some of them.
+``block_loops`` lowers the operations of a block, ``control_loops`` and ``entry_loops`` those that
+have blocks of their own. Here are the arguments of the function, and results that take the place
+of some of them.
 """
 
 from __future__ import annotations
 
 from nets.ir.builder import Builder
-from nets.ir.core import Function, Operation, Value
+from nets.ir.core import Function, Operation, Trait, Value
 from nets.ir.types import BufferType, TensorType
 from nets.passes.block_loops import BlockLowering, buffer_type
 from nets.passes.control_loops import lower_control
 from nets.passes.element_builder import Checks, ElementBuilder
+from nets.passes.entry_loops import lower_entries
 from nets.passes.in_place import may_replace
 from nets.passes.inline_fusions import inline_unfit_fusions
 from nets.passes.manager import Options, register_pass
@@ -33,6 +35,11 @@ def lower_to_loops(function: Function, options: Options) -> Function:
         return function
     inline_unfit_fusions(function)
     return _FunctionLowering(split_reductions(function, options)).function_of_loops()
+
+
+def _lower_regions(low: BlockLowering, op: Operation) -> None:
+    """Lower an operation with programs of its own."""
+    (lower_entries if op.has(Trait.BLOCKED) else lower_control)(low, op)
 
 
 class _FunctionLowering(BlockLowering):
@@ -59,7 +66,7 @@ class _FunctionLowering(BlockLowering):
             next(computed if number in pairs else fresh) for number in range(len(function.returned))
         ]
         self.updates = Updates(places)
-        super().__init__(s, function.body, lower_control)
+        super().__init__(s, function.body, _lower_regions)
 
     def function_of_loops(self) -> Function:
         self.run(list(zip(self.function.returned, self.output_buffers, strict=True)))

@@ -41,7 +41,7 @@ def lower_map(s: ElementBuilder, outputs: Sequence[Output], work: int) -> None:
 
     ``work`` is the work per element (``loop_nests.PARALLEL_WORK`` says in what unit).
     """
-    extent = Extent(tensor_type(outputs[0][0]).static_shape)
+    extent = s.extent(tensor_type(outputs[0][0]).static_shape)
     with s.group():
         emit_nest(s, extent, work, lambda: store_elements(s, outputs, extent.index))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Region
+from nets.ir.types import BufferType
 from nets.ops.registry import lookup
 from nets.passes.index_values import distance
 from nets.passes.manager import Options, register_pass
@@ -12,6 +13,7 @@ FORK_COST = 8000
 """Instructions that take as long as handing a loop to other threads and waiting for them (2 µs)."""
 
 _COSTS = {"loop.math": 24, "loop.div": 8, "loop.rem": 8, "loop.const": 0, "loop.view": 0}
+_GEMM_LANES = 8
 _UNKNOWN_TRIPS = 16
 """Iterations assumed of a loop whose bounds are computed."""
 
@@ -61,10 +63,20 @@ def _cost(op: Operation) -> int:
         loop, times = pending.pop()
         times *= _trips(loop)
         for inner in loop.regions[0].block:
-            total += times * _COSTS.get(inner.name, 1)
+            total += times * _cost_of(inner)
             if inner.regions:
                 pending.append((inner, times))
     return total
+
+
+def _cost_of(op: Operation) -> int:
+    """Instructions of one operation; of a matrix product, its multiply-additions on lanes."""
+    if op.name != "loop.gemm":
+        return _COSTS.get(op.name, 1)
+    x, out = op.operands[0].type, op.operands[2].type
+    assert isinstance(x, BufferType)
+    assert isinstance(out, BufferType)
+    return x.size * out.static_shape[2] // _GEMM_LANES
 
 
 def _trips(op: Operation) -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-OPTIMIZE: Final = ("simplify_control", "canonicalize", "cse", "simplify_control", "dce", "fuse")
+OPTIMIZE: Final = (
+    *("simplify_control", "canonicalize", "cse", "simplify_control", "dce"),
+    *("fuse", "block"),
+)
 """Tensor IR → fused tensor IR. (canonicalize folds constants; ``fold`` does nothing else.)"""
 
 LOOPS: Final = ("lower_to_loops", "vectorize", "hoist", "parallelize", "plan_memory")

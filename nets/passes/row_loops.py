@@ -51,7 +51,8 @@ SHORT_ROW_WORK = 96
 def lower_rows(s: ElementBuilder, group: Group) -> None:
     """Loops that store the outputs of a ROW group."""
     space = group.space
-    rows, length = space.count(space.outer), space.count(space.reduced)
+    rows = s.extent(space.sizes(space.outer)).count
+    length = space.count(space.reduced)
     if rows == 0:
         return
     if group.across:
@@ -140,7 +141,7 @@ class _Rows:
         self.group = group
         self.space = group.space
         self.length = self.space.count(self.space.reduced)
-        self.outer = Extent(self.space.sizes(self.space.outer))
+        self.outer = s.extent(self.space.sizes(self.space.outer))
         self.splits_rows = splits_rows
         self.is_private = is_private
         self.phases = plan_rows(group)
@@ -188,13 +189,12 @@ class _Rows:
                     self._reduce(reductions, stores)
                     stores = ()
         for value, buffer in self.group.reduced_outputs:
-            place, shape = self._row_index(value)
-            self.s.store(self.s.read(value, place), buffer, self.s.offset(place, shape))
+            place = self._row_index(value)
+            self.s.store(self.s.read(value, place), *self.s.home(value, buffer, place))
 
-    def _row_index(self, value: Value) -> tuple[Index, tuple[int, ...]]:
-        """The index of a value with one element per row, and its shape."""
-        shape = tensor_type(value).static_shape
-        return reduced_index(self.space, shape, self.outer.index), shape
+    def _row_index(self, value: Value) -> Index:
+        """The index of a value with one element per row."""
+        return reduced_index(self.space, tensor_type(value).static_shape, self.outer.index)
 
     def _compute_row_scalars(self, phase: Phase) -> None:
         """Compute what depends on the row alone once, before the loop over its elements."""
@@ -203,7 +203,7 @@ class _Rows:
             if op.has(Trait.ELEMENTWISE) and self.levels[value] <= phase.level:
                 shape = tensor_type(value).static_shape
                 if shape != self.space.shape and is_reduced(self.space, shape):
-                    self.s.read(value, self._row_index(value)[0])
+                    self.s.read(value, self._row_index(value))
 
     def _batches(self, reductions: Sequence[Operation]) -> list[list[Operation]]:
         """The reductions that can share a ``loop.reduce``: of one number of lanes and blocks."""

@@ -84,6 +84,16 @@ def transposed_products(x: Tensor, y: Tensor) -> Tensor:
     return x.T @ y.T, y @ x
 
 
+def attention(x: Tensor, out: Tensor) -> Tensor:
+    """Three heads of a causal attention whose queries, keys and values lie in the rows of x."""
+    parts = x.reshape(*x.shape[:2], 3, 3, -1)
+    q, k, v = (nets.permute_dims(parts[:, :, i], (0, 2, 1, 3)) for i in range(3))
+    past = nets.tril(nets.ones((x.shape[1], x.shape[1]), dtype=bool))
+    scores = nets.where(past, q @ nets.permute_dims(k, (0, 1, 3, 2)), -1e30)
+    mixed = nets.softmax(scores, axis=-1) @ v
+    return (nets.permute_dims(mixed, (0, 2, 1, 3)).reshape(*x.shape[:2], -1) @ out).sum()
+
+
 def statistics(x: Tensor) -> Tensor:
     return x.mean(axis=1), (x * x).sum(), x.max(), nets.argmax(x), x.sum(axis=0)
 
@@ -94,6 +104,9 @@ CORPUS = {
     "layer norm, gradient": Entry(
         nets.grad(lambda *a: layer_norm(*a).sum(), argnums=(0, 1, 2)),
         ("f32[5, 67]", "f32[67]", "f32[67]"),
+    ),
+    "attention": Entry(
+        nets.value_and_grad(attention, argnums=(0, 1)), ("f32[3, 50, 72]", "f32[24, 5]")
     ),
     "perceptron": Entry(
         nets.value_and_grad(perceptron, argnums=(0, 1)),

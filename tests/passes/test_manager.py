@@ -79,7 +79,9 @@ def test_pipelines_name_passes() -> None:
 
 def test_unknown_pass() -> None:
     for name in ("optimise", "manager", "vjp", "../dce", ""):
-        with pytest.raises(PassError, match=r"there is no pass named .*; there are canonicalize"):
+        with pytest.raises(
+            PassError, match=r"there is no pass named .*; there are block, canonicalize"
+        ):
             find_pass(name)
 
 
