@@ -13,7 +13,8 @@ finite makes NaN of them. Each map is linear in both operands, and its derivativ
 The order of the sums (numerics.md, 5) depends on shapes alone. Over channels and taps: blocks of
 ``channel_block`` channels; in a block chains of fused multiply-additions from zero on, channel by
 channel, taps in row-major order; the blocks are added in order. Over places (conv_weight): blocks
-of ``row_block`` rows of one image, in chains likewise, row by row, added in order.
+of ``row_block`` rows of one image, or of ``place_block`` places of a longer row, in chains
+likewise, row by row, added in order.
 """
 # Op classes are namespaces: their functions take no self.
 # mypy: disable-error-code="misc"
@@ -51,6 +52,11 @@ def channel_block(channels: int, taps: int) -> int:
 def row_block(width: int) -> int:
     """Rows of places, each of that width, whose terms form one chain."""
     return max(1, CHAIN // max(width, 1))
+
+
+def place_block(width: int) -> int:
+    """Places of a row of that width whose terms form one chain."""
+    return -(-width // max(1, -(-width // CHAIN)))
 
 
 # ------------------------------------------------------------------------------- one axis

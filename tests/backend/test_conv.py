@@ -43,7 +43,7 @@ class Case(NamedTuple):
 ONES = (1, 1)
 
 # Zeros around; several blocks of channels; steps, with remainders; a table of taps; bands; groups
-# and lone channels; steps above the kernel; wide margins; small images, one by one and together.
+# and lone channels; steps above the kernel; wide margins; small images; long rows.
 CASES = [
     Case((2, 3, 9, 21), (5, 3, 3, 3), low=ONES, high=ONES),
     Case((1, 70, 6, 7), (9, 70, 3, 3), low=ONES, high=ONES),
@@ -54,6 +54,7 @@ CASES = [
     Case((2, 3, 8, 9), (4, 3, 1, 2), (3, 4)),
     Case((1, 1, 2, 3), (2, 1, 2, 2), (2, 1), (4, 5), (3, 4)),
     Case((11, 3, 5, 4), (17, 3, 3, 3), low=ONES, high=ONES),
+    Case((1, 2, 2, 1203), (3, 2, 1, 3), (1, 1)),
 ]
 NAMES = ("conv", "conv_input", "conv_weight")
 

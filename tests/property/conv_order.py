@@ -1,8 +1,9 @@
 """The bits of native convolutions (numerics.md, 5), a second time in plain NumPy.
 
 Sums over channels and taps are cut into the fewest blocks of equally many channels that have no
-more than 576 terms (or one channel), sums over places into blocks of as many whole rows. In a block
-fused multiply-additions in order, from zero on; the blocks are added in order.
+more than 576 terms (or one channel), sums over places into blocks of as many whole rows, or longer
+rows into the fewest equal parts. In a block fused multiply-additions in order, from zero on; the
+blocks are added in order.
 """
 
 from __future__ import annotations
@@ -107,9 +108,11 @@ def _weights(
     group = np.arange(outputs) // max(1, outputs // groups)
     picked = group[:, None] * channels + np.arange(channels)
     rows = max(1, _TERMS // max(1, width))
+    part = -(-width // -(-width // _TERMS))
 
-    def terms(image: int, first: int) -> Iterator[Term]:
-        for i, j in product(range(first, min(first + rows, height)), range(width)):
+    def terms(image: int, first: int, left: int) -> Iterator[Term]:
+        columns = range(left, min(left + part, width))
+        for i, j in product(range(first, min(first + rows, height)), columns):
             down, across = (
                 place * step + apart * np.arange(k)
                 for place, step, apart, k in zip((i, j), steps, dilation, shape, strict=True)
@@ -117,5 +120,5 @@ def _weights(
             met = x[image][picked][:, :, down[:, None], across]
             yield y[image, :, i, j, None, None, None], met, True
 
-    firsts = product(range(n), range(0, height, rows))
-    return (outputs, channels, *shape), (terms(image, first) for image, first in firsts)
+    blocks = product(range(n), range(0, height, rows), range(0, width, part))
+    return (outputs, channels, *shape), (terms(*block) for block in blocks)

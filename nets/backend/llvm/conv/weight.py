@@ -21,7 +21,7 @@ from nets.backend.llvm.conv.tiles import tile_of
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import PackTransposed, offset, scalar_name
 from nets.ir.types import DType
-from nets.ops.convolution import row_block
+from nets.ops.convolution import place_block, row_block
 
 
 @dataclass(frozen=True)
@@ -192,31 +192,45 @@ class WeightSums:
     def _sums(self, nest: Nest, first: Count, last: Count, lines: Count, add: str) -> None:
         unit, table = self.tile[0], f"@{self.symbol}.distances"
         whole = self.pairs - self.pairs % unit
-        for column, vectors in self._columns_of_tiles():
-            g = self._y_at(nest, column)
+        tiles = self._columns_of_tiles()
+        for (column, vectors), (start, width) in itertools.product(tiles, self._row_blocks()):
+            x, g = self._first_place(nest, start, column, vectors)
+            also = add if start == 0 else "true"
             pieces = [(first, nest.least(last, whole), unit)]
             if whole < self.pairs:
                 pieces.append((nest.most(first, whole), last, self.pairs - whole))
             for low, high, height in pieces:
-                kernel = self._kernel(height, vectors)
+                kernel = self._kernel(height, vectors, width)
                 with nest.loop(low, high, unit) as pair:
                     at = nest.add(nest.multiply(pair, self._columns), column)
                     distances = nest.offset(table, pair, "i64")
                     c = nest.offset("%workspace", self._sums_at, "i8")
                     c = offset(nest, c, at, self.dtype)
                     nest.line(
-                        f"call void @{kernel}(ptr %workspace, ptr {distances}, ptr {g}, ptr {c}, "
-                        f"i64 {lines}, i1 {add})"
+                        f"call void @{kernel}(ptr {x}, ptr {distances}, ptr {g}, ptr {c}, "
+                        f"i64 {lines}, i1 {also})"
                     )
 
-    def _kernel(self, rows: int, vectors: int) -> str:
+    def _row_blocks(self) -> Iterator[tuple[int, int]]:
+        """First place and width of the parts of a row that are summed one after the other."""
+        width = self.places[1]
+        for start in range(0, width, place_block(width)):
+            yield start, min(place_block(width), width - start)
+
+    def _first_place(self, nest: Nest, start: int, column: int, vectors: int) -> tuple[str, str]:
+        """Where a part of a row begins: what it meets in the planes, and the places of a tile."""
+        x = offset(nest, "%workspace", start * self.steps[1], self.dtype)
+        g = offset(nest, self._y_at(nest, column), start * vectors * self.lanes, self.dtype)
+        return x, g
+
+    def _kernel(self, rows: int, vectors: int, width: int) -> str:
         size = self.dtype.itemsize
         kernel = PlaceKernel(
             self.dtype,
             self.lanes,
             rows,
             vectors,
-            self.places[1],
+            width,
             x_place=self.steps[1] * size,
             x_line=self.steps[0] * self.pitch * size,
             c_row=self._columns * size,
