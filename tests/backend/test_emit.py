@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nets.backend.llvm import memory
 from nets.backend.llvm.emit import emit_module, workspace_bytes
 from nets.backend.llvm.layout import STACK_BYTES
 from nets.backend.llvm.structure import NEST_SIZE
@@ -409,3 +410,46 @@ def test_what_is_not_ready_is_an_error() -> None:
         emit_module(function, "entry", Target.host())
     with pytest.raises(CompileError, match="does not accept"):
         object_code("define nonsense", Target.host())
+
+
+# ------------------------------------------------------------------------- large results
+
+
+def _filled(vectors: int, lanes: int, *, is_read: bool) -> Function:
+    """Fills a result with one vector, and reads it where told."""
+    function, s = loop_function([buffer(f32, lanes)], [buffer(f32, vectors * lanes), buffer(f32)])
+    x, filled, last = function.arguments
+    op = s.for_(s.const(0, index), s.const(vectors * lanes, index), step=lanes)
+    with s.inside(op) as block:
+        value = s.emit("load", x, lanes=lanes, offset=0, strides=()).result
+        s.emit("store", value, filled, block.arguments[0], offset=0, strides=(1,))
+        s.yield_()
+    s.store(s.load(filled if is_read else x, at(1)), last, at())
+    s.emit("return")
+    return function
+
+
+@pytest.mark.parametrize("cpu", ["", "x86-64-v3"])
+@pytest.mark.parametrize("shift", [0, 4, 32, 60])
+def test_large_results_go_past_the_caches_wherever_they_start(
+    cpu: str, shift: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "STREAM_BYTES", 1024)
+    target = Target.of(cpu)
+    lanes = target.vector_bytes // 4
+    native = Native(_filled(40, lanes, is_read=False), target)
+    assert "!nontemporal" in native.text and "sfence" in native.text
+    x, last = np.arange(lanes, dtype=np.float32), np.zeros(1, np.float32)
+    room = np.full(40 * lanes * 4 + 256, 0xA5, np.uint8)
+    start = -room.ctypes.data % 64 + 64 + shift
+    assert native.call([x.ctypes.data, room.ctypes.data + start, last.ctypes.data]) == 0
+    end = start + 40 * lanes * 4
+    assert room[start:end].tobytes() == np.tile(x, 40).tobytes()
+    assert (room[:start] == 0xA5).all() and (room[end:] == 0xA5).all()
+
+
+def test_what_is_small_or_read_again_stays_in_the_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes = Target.host().vector_bytes // 4
+    assert "!nontemporal" not in Native(_filled(40, lanes, is_read=False)).text
+    monkeypatch.setattr(memory, "STREAM_BYTES", 1024)
+    assert "!nontemporal" not in Native(_filled(40, lanes, is_read=True)).text

@@ -32,7 +32,8 @@ class Level:
 class Code:
     """Writes instructions, names results, and knows at which level each value was made.
 
-    Level 0 is the function's straight code, level n the inside of the n-th open loop.
+    Level 0 is the function's straight code, level n the inside of the n-th open loop. ``streams``
+    tells that there are stores past the caches, which must be over when the function returns.
     """
 
     def __init__(self, module: ModuleText) -> None:
@@ -42,6 +43,7 @@ class Code:
         self.top = self.sink
         self.levels = [Level(self.entry)]
         self.label = "entry"
+        self.streams = False
         self.names: dict[Value, str] = {}
         self._depths: dict[Value, int] = {}
         self._count = 0

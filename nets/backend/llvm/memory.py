@@ -5,6 +5,7 @@ A bool is a byte in memory, 0 or 1; any other byte reads as true.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -20,6 +21,9 @@ from nets.backend.llvm.spelling import (
 )
 from nets.ir.core import Operation, Value
 from nets.ir.types import BufferType, DType, ScalarType, VectorType
+
+STREAM_BYTES: Final = 1 << 25
+"""Size of a result that no cache is likely to hold until it is read."""
 
 _ALIGN: Final = 1
 """Callers' arrays may start anywhere; the processor does not mind."""
@@ -149,7 +153,10 @@ def store(code: Code, op: Operation) -> None:
     strides, offset = op.attributes["strides"], op.attributes["offset"]
     if not any(isinstance(i.type, VectorType) for i in indices):
         place = address(code, buffer, indices, strides, offset)
-        code.line(store_text(dtype, lanes, x, place))
+        if lanes * dtype.itemsize == code.module.target.vector_bytes and _passes_caches(buffer):
+            _stream(code, store_text(dtype, lanes, x, place), place)
+        else:
+            code.line(store_text(dtype, lanes, x, place))
         return
     spelt = widened(stored(dtype), lanes)
     for lane, place in enumerate(_lane_addresses(code, buffer, indices, strides, offset, lanes)):
@@ -162,6 +169,48 @@ def slice_address(code: Code, op: Operation) -> None:
     buffer, number = op.operands
     stride, offset = op.attributes["stride"], op.attributes["offset"]
     code.bind(op.result, address(code, buffer, [number], [stride], offset))
+
+
+def _passes_caches(buffer: Value) -> bool:
+    """Whether what is stored here leaves the caches before anybody reads it.
+
+    That is a large result which the function only writes.
+    """
+    root, _ = view_root(buffer)
+    assert isinstance(root.type, BufferType)
+    is_large = math.prod(root.type.static_shape) * root.type.dtype.itemsize >= STREAM_BYTES
+    return is_large and root.operation is None and _is_only_stored(root)
+
+
+def _is_only_stored(buffer: Value) -> bool:
+    pending = [buffer]
+    while pending:
+        for op in pending.pop().users:
+            if op.name == "loop.view":
+                pending.append(op.result)
+            elif op.name not in ("loop.store", "loop.masked_store"):
+                return False
+    return True
+
+
+def _stream(code: Code, text: str, place: str) -> None:
+    """A store past the caches, which need not read the line first; if the address allows it.
+
+    The processor does so for whole aligned registers only.
+    """
+    number, width = code.fresh(), code.module.target.vector_bytes
+    start = code.value(f"ptrtoint ptr {place} to i64")
+    rest = code.value(f"and i64 {start}, {width - 1}")
+    aligned = code.value(f"icmp eq i64 {rest}, 0")
+    code.line(f"br i1 {aligned}, label %streamed{number}, label %stored{number}")
+    code.start(f"streamed{number}")
+    code.line(f"{text.removesuffix(str(_ALIGN))}{width}, !nontemporal !{{i32 1}}")
+    code.line(f"br label %written{number}")
+    code.start(f"stored{number}")
+    code.line(text)
+    code.line(f"br label %written{number}")
+    code.start(f"written{number}")
+    code.streams = True
 
 
 def masked_load(code: Code, op: Operation) -> None:

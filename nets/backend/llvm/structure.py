@@ -93,6 +93,8 @@ class FunctionEmitter:
         """The body of the function."""
         if self.stack_bytes:
             self.code.entry.insert(0, f"%stack = alloca [{self.stack_bytes} x i8], align 64")
+        if self.code.streams:
+            self.code.line("call void @llvm.x86.sse.sfence()")
         return self.code.text()
 
     def _write(self, outermost: _Open) -> None:
