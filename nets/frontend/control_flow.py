@@ -93,10 +93,14 @@ def fori_loop(lower: Any, upper: Any, body: Callable[[Any, C], C], init: C) -> C
             carry.advance(body(i, carry.nest()))
         found: C = carry.nest()
         return found
-    steps = arange(first, max(first, end))
+    steps = arange(0, max(0, end - first))
     if isinstance(lower, int) and isinstance(upper, int):
         steps = Tensor._of(steps._value, weak=True)
-    staged = _Staged("fori_loop", lambda carry, i: (body(i, carry), None), init)
+
+    def step(carry: C, i: Tensor) -> tuple[C, None]:
+        return body(i + first if first else i, carry), None
+
+    staged = _Staged("fori_loop", step, init)
     last, _ = staged.scan([steps], flatten(0)[1], max(0, end - first), reverse=False)
     result: C = last
     return result
@@ -143,7 +147,7 @@ def cond(
 # ------------------------------------------------------------------------- what they take
 
 
-def _known_integer(bound: Any) -> int | None:
+def _known_integer(bound: Any, what: str = "a bound of fori_loop") -> int | None:
     """The number a bound is; None for a tensor in a trace. DTypeError for what is no integer."""
     if isinstance(bound, Tensor) and current_scope() is not None:
         number = None
@@ -153,13 +157,13 @@ def _known_integer(bound: Any) -> int | None:
         fits = array.dtype.kind in "iu" and array.shape == ()
         number = int(array) if fits else None
     if not fits:
-        raise DTypeError(f"a bound of fori_loop is an integer, not {bound!r}", user_location())
+        raise DTypeError(f"{what} is an integer, not {bound!r}", user_location())
     return number
 
 
 def _length(slices: Sequence[Tensor], tree: TreeDef, length: int | None) -> int:
     """The number of steps of a scan."""
-    found = None if length is None else _known_integer(length)
+    found = None if length is None else _known_integer(length, "the length of a scan")
     where = "length"
     if length is not None and (found is None or found < 0):
         raise ArgumentError(f"length is a number of steps, not {length!r}", user_location())

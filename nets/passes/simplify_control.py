@@ -7,9 +7,10 @@ from collections.abc import Container, Iterable, Sequence
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, clone_into
 from nets.ir.core import Block, Function, Operation, Trait, Value
-from nets.ops.emitter import tensor_type
+from nets.ir.types import TensorType, i64
+from nets.ops.emitter import GraphEmitter, tensor_type
 from nets.passes.manager import Options, register_pass
-from nets.passes.patterns import filling, is_constant
+from nets.passes.patterns import filling, is_constant, made_by
 
 
 @register_pass("simplify_control")
@@ -35,6 +36,7 @@ def _simplify(op: Operation) -> None:
     if "xs" in op.attributes:
         _drop_unused_results(op)
         _pass_slices_by(op)
+        _count_steps(op)
     _sink_constants(op)
     _merge_operands(op)
     _drop_unused_operands(op)
@@ -54,10 +56,7 @@ def _yielded(block: Block) -> tuple[Value, ...]:
 
 
 def _without(values: Sequence[Value], dropped: Container[int]) -> list[Value]:
-    kept = [value for i, value in enumerate(values) if i not in dropped]
-    for i, value in enumerate(kept):
-        value.index = i
-    return kept
+    return _renumbered([value for i, value in enumerate(values) if i not in dropped])
 
 
 def _drop_operands(op: Operation, dropped: Sequence[int], first: int = 0) -> None:
@@ -200,6 +199,42 @@ def _pass_slices_by(op: Operation) -> None:
         stacks.setdefault(value, op.results[i])
     if known:
         _drop_results(op, known)
+
+
+def _count_steps(op: Operation) -> None:
+    """Slices of 0, 1, 2, … are a number that is carried, and need no memory."""
+    count, rows = op.attributes["carries"], op.attributes["xs"]
+    length, backwards = op.attributes["length"], op.attributes["reverse"]
+    for place in range(count, count + rows):
+        counted = made_by(op.operands[place], "iota")
+        if counted is None or counted.result.type != TensorType((length,), i64) or not length:
+            continue
+        assert op.block is not None
+        outside = GraphEmitter(Builder(op.block, op, op.location))
+        body, end = _body(op), _body(op).terminator
+        assert end is not None
+        inside = GraphEmitter(Builder(body, end, op.location))
+        number = body.arguments[place]
+        following = inside.add(number, inside.constant(-1 if backwards else 1, i64))
+        first = outside.constant(length - 1 if backwards else 0, i64)
+        op.set_operands(_moved(op.operands, place, count, first))
+        body.arguments = _renumbered(_moved(body.arguments, place, count, number))
+        last = Value(number.type, op, count)
+        op.results = tuple(_renumbered([*op.results[:count], last, *op.results[count:]]))
+        end.set_operands([*end.operands[:count], following, *end.operands[count:]])
+        count, rows = count + 1, rows - 1
+        op.attributes = {**op.attributes, "carries": count, "xs": rows}
+
+
+def _moved(values: Sequence[Value], place: int, to: int, new: Value) -> list[Value]:
+    """The values with ``new`` at ``to`` in the place of the one at ``place``, which is no less."""
+    return [*values[:to], new, *values[to:place], *values[place + 1 :]]
+
+
+def _renumbered(values: list[Value]) -> list[Value]:
+    for i, value in enumerate(values):
+        value.index = i
+    return values
 
 
 # ----------------------------------------------------------------------- what is the same

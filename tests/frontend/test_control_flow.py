@@ -315,3 +315,16 @@ def test_effects_and_leaks_are_refused():
 def test_a_while_loop_says_that_it_has_no_derivative():
     with pytest.raises(GradientError, match=r"nets\.scan"):
         nets.grad(lambda x: nets.while_loop(lambda v: v < 10, lambda v: v * 2, x))(1.0)
+
+
+def test_the_steps_of_a_loop_are_counted_in_no_memory():
+    loop = nets.trace(lambda x: nets.fori_loop(2, 1_000_000, lambda i, v: v + i, x))
+    low = loop.lower(0.0)
+    assert low.cost()["peak_bytes"] < 1000
+    assert_same(low.compile()(0.0), np.float64(sum(range(2, 1_000_000))))
+    backwards = nets.trace(
+        lambda xs: nets.scan(
+            lambda c, x: (c + x[0] * x[1], x), 0.0, (xs, nets.arange(6)), reverse=True
+        )
+    ).lower(ROWS[:, 0, 0])
+    assert_same(backwards.compile()(ROWS[:, 0, 0]), nets.evaluate(backwards, ROWS[:, 0, 0]))
