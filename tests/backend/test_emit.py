@@ -438,14 +438,16 @@ def test_large_results_go_past_the_caches_wherever_they_start(
     target = Target.of(cpu)
     lanes = target.vector_bytes // 4
     native = Native(_filled(40, lanes, is_read=False), target)
-    assert "!nontemporal" in native.text and "sfence" in native.text
+    assert "!nontemporal" in native.text
+    assert "sfence" in native.text
     x, last = np.arange(lanes, dtype=np.float32), np.zeros(1, np.float32)
     room = np.full(40 * lanes * 4 + 256, 0xA5, np.uint8)
     start = -room.ctypes.data % 64 + 64 + shift
     assert native.call([x.ctypes.data, room.ctypes.data + start, last.ctypes.data]) == 0
     end = start + 40 * lanes * 4
     assert room[start:end].tobytes() == np.tile(x, 40).tobytes()
-    assert (room[:start] == 0xA5).all() and (room[end:] == 0xA5).all()
+    assert (room[:start] == 0xA5).all()
+    assert (room[end:] == 0xA5).all()
 
 
 def test_what_is_small_or_read_again_stays_in_the_caches(monkeypatch: pytest.MonkeyPatch) -> None:
