@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from nets.ir.core import Block, Function, Operation, Region, Trait, Value
 from nets.ops.emitter import tensor_type
 from nets.ops.registry import lookup
-from nets.passes.entries import Sizes, goes_by_entry, kernel_axes
+from nets.passes.entries import Sizes, goes_by_entry, has_entries, kernel_axes
 from nets.passes.inline_fusions import has_loops
 from nets.passes.loop_nests import PARALLEL_TRIPS
 from nets.passes.manager import Options, register_pass
@@ -68,7 +68,8 @@ class _Chain:
         """Let the operation become part of the chain, if it can."""
         if not self.late.isdisjoint(op.operands):
             return False
-        if op.has(Trait.CONSTANT | Trait.CONTROL | Trait.BLOCKED):
+        is_apart = op.has(Trait.CONSTANT | Trait.CONTROL | Trait.BLOCKED)
+        if is_apart or not has_entries(op, self.sizes):
             return False
         if op.regions and not has_loops(op.regions[0].block):
             return False

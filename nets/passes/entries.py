@@ -25,7 +25,7 @@ def goes_by_entry(op: Operation, sizes: Sizes, inside: set[Value]) -> bool:
 
     Of the values ``inside`` it must read the entry it computes; of others it may read anything.
     """
-    if not op.results or any(_leading(value, sizes) != sizes for value in op.results):
+    if not has_entries(op, sizes):
         return False
     if op.has(Trait.ALIAS):
         return _leading(op.operands[0], sizes) == sizes
@@ -40,6 +40,11 @@ def goes_by_entry(op: Operation, sizes: Sizes, inside: set[Value]) -> bool:
         return False
     outer = {value: value for value in op.operands}
     return _group_goes_by_entry([op], op.results, outer, sizes, inside)
+
+
+def has_entries(op: Operation, sizes: Sizes) -> bool:
+    """Whether all results of ``op``, of which there are some, have leading axes of those sizes."""
+    return bool(op.results) and all(_leading(value, sizes) == sizes for value in op.results)
 
 
 def are_entries(block: Block, axes: int) -> bool:
