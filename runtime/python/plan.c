@@ -25,6 +25,7 @@ typedef struct {
     Py_ssize_t guard_count;
     Nest results;
     PyObject *types;    /* the type of each result */
+    int changes;        /* something is updated, cleared or given away */
     int detached;       /* results take no part in gradients whatever the arguments are */
     Py_ssize_t words;   /* of the memory that a call needs; 0 until the plan is made */
 } Plan;
@@ -271,6 +272,9 @@ static int assign_part(const Plan *plan, Frame *frame, Part part) {
 
 /* What the function changed outside itself. Returns -1 with an exception. */
 static int write_state(const Plan *plan, Frame *frame) {
+    if (!plan->changes) {
+        return 0;
+    }
     put_back(plan, frame, 1);
     /* Gradients last: they belong to the value a tensor holds. */
     if (assign_part(plan, frame, ELEMENTS) < 0 || assign_part(plan, frame, GRADIENT) < 0) {
@@ -296,7 +300,9 @@ static Outcome run(const Plan *plan, Frame *frame, PyObject *args, PyObject **re
         return outcome;
     }
     int32_t status;
-    take_updated(plan, frame);
+    if (plan->changes) {
+        take_updated(plan, frame);
+    }
     if (kernel_outputs(plan->kernel, frame->outputs, frame->buffers) < 0 ||
         kernel_call(plan->kernel, frame->buffers, &status) < 0) {
         put_back(plan, frame, 0);
@@ -462,6 +468,10 @@ static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
     }
     Py_ssize_t depth = plan->arguments.depth;
     depth = plan->results.depth > depth ? plan->results.depth : depth;
+    plan->changes = PyTuple_GET_SIZE(plan->cleared) > 0;
+    for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
+        plan->changes |= plan->updates[i] >= 0 || is_donated(plan, i);
+    }
     plan->words = 5 * plan->kernel->inputs + 2 * plan->kernel->outputs + depth;
     return 0;
 }
