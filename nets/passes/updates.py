@@ -73,22 +73,22 @@ def _sink(op: Operation, others: set[Operation]) -> None:
     moved: dict[Operation, None] = {op: None}
     candidate: list[Operation] = []
     last: Operation | None = None
+    before_last = 0
     after = op.next
     while after is not None and not after.has(Trait.TERMINATOR):
         if any(operand.operation in moved for operand in after.operands):
             moved[after] = None
             candidate.append(after)
         elif after in others:
-            last = after
+            last, before_last = after, len(moved)
         after = after.next
     if last is None or any(later in others for later in candidate):
         return
     block = op.block
     assert block is not None
     place = last.next
-    for each in moved:
-        if each is place:
-            return  # it and what follows stand behind the last one already
+    # What stands behind the last one already stays: it may need what is made in between.
+    for each in list(moved)[:before_last]:
         block.remove(each)
         block.insert(each, place)
 
