@@ -307,9 +307,10 @@ class _Rows:
 
         def emit() -> None:
             place = self._index(inner)
-            self._store(stores, place)
             if add_across is not None:
+                # First, for it reads tensors whose places the stores may take.
                 add_across(inner, place)
+            self._store(stores, place)
 
         emit_nest(self.s, inner, work, emit)
 

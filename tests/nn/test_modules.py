@@ -240,3 +240,26 @@ def test_clipping_inside_a_traced_step() -> None:
 def test_what_is_refused(call: Any) -> None:
     with pytest.raises(nets.errors.NetsError, match=r"test_modules\.py"):
         call()
+
+
+def test_a_norm_behind_a_residual_gets_its_gradient() -> None:
+    """Traced: a total across rows is read before the gradient of the rows takes its place."""
+    nets.manual_seed(0)
+    norm, inner, head = nn.LayerNorm(64), nn.Linear(64, 64), nn.Linear(64, 49)
+    criterion = nn.CrossEntropyLoss()
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(4, 32, 64)).astype("float32"), rng.integers(0, 49, 128)
+    parameters = [p for part in (norm, inner, head) for p in part.parameters()]
+
+    def step(x: Any) -> nets.Tensor:
+        for p in parameters:
+            p.zero_grad()
+        loss: nets.Tensor = criterion(head(norm(x + inner(x))).reshape((128, -1)), y)
+        loss.backward()
+        return loss
+
+    step(nets.Tensor(x))
+    expected = [np.asarray(p.grad).copy() for p in parameters]
+    nets.trace(step)(x)
+    for p, gradient in zip(parameters, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(p.grad), gradient, rtol=1e-3, atol=1e-6)
