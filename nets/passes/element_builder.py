@@ -36,15 +36,19 @@ Checks = list[tuple[int, str, str]]
 class Accesses:
     """The loads and stores of whole tensors in a group, by the number of the loop body.
 
-    ``places`` holds the index of the elements that a body runs over, for bodies that run one after
-    another over the same elements.
+    A load also tells how many stores were before it. ``places`` holds the index of the elements
+    that a body runs over, for bodies that run one after another over the same elements.
     """
 
-    loads: list[tuple[Value, Index, int]] = field(default_factory=list)
+    loads: list[tuple[Value, Index, int, int]] = field(default_factory=list)
     stores: list[tuple[Value, Index, int]] = field(default_factory=list)
     places: dict[int, Index] = field(default_factory=dict)
     body: int = 0
     bodies: int = 0
+
+    def note_load(self, buffer: Value, index: Index) -> None:
+        """A load of the element at ``index`` in this body."""
+        self.loads.append((buffer, index, self.body, len(self.stores)))
 
     def enter_body(self) -> int:
         """Count a new body; gives the number of the one around it."""
@@ -205,7 +209,7 @@ class ElementBuilder(Lowering):
             return self.load(*self._stored[value](index))
         if op is None:
             buffer = self.buffers[value]
-            self.accesses.loads.append((buffer, index, self.accesses.body))
+            self.accesses.note_load(buffer, index)
             shape = tensor_type(value).static_shape
             return self.load(buffer, self._offset_in(buffer, index, shape))
         if op.has(Trait.CONSTANT):

@@ -7,7 +7,7 @@ stored, by the same run of a loop body, or by an earlier body that runs over the
 from __future__ import annotations
 
 from nets.ir.core import Block, Operation, Trait, Value
-from nets.passes.element_builder import Accesses
+from nets.passes.element_builder import Accesses, Index
 from nets.passes.transposed_operands import is_for_kernels
 
 
@@ -35,12 +35,16 @@ def behind_views(value: Value) -> Value:
 
 def may_replace(accesses: Accesses, old: Value, result: Value) -> bool:
     """Whether the stores of ``result`` may go to the buffer ``old`` of the same type."""
-    stores = {(index, body) for value, index, body in accesses.stores if value is result}
+    stores: dict[tuple[Index, int], int] = {}
+    for number, (value, index, body) in enumerate(accesses.stores):
+        if value is result:
+            stores.setdefault((index, body), number)
     first = min((body for _, body in stores), default=-1)
-    for buffer, index, body in accesses.loads:
-        if _behind_views(buffer) is old and (index, body) not in stores:
+    for buffer, index, body, stored in accesses.loads:
+        if _behind_views(buffer) is old:
+            is_before = stored <= stores.get((index, body), -1)
             is_earlier = body < first and accesses.places.get(body) == index
-            if not is_earlier:
+            if not is_before and not is_earlier:
                 return False
     return bool(stores)
 

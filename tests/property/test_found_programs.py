@@ -23,6 +23,22 @@ FOUND = {
           %4 = matmul %1, %y : tensor<33x33xu16>
           return %2, %3, %4 : tensor<u16>, tensor<33x33xu16>, tensor<33x33xu16>
         }""",
+    # The totals of the columns read %2 after the result of the rows had taken its place.
+    "totals across rows whose results replace what they read": """
+        func @f(%x: tensor<4x16x64xf32>, %y: tensor<4x64x64xf32>)
+            -> (tensor<64xf32>, tensor<4x16x64xf32>) {
+          %0 = matmul %x, %y : tensor<4x16x64xf32>
+          %1 = negative %x : tensor<4x16x64xf32>
+          %2 = matmul %1, %y : tensor<4x16x64xf32>
+          %3 = reduce_sum %0 {axes = [2]} : tensor<4x16xf32>
+          %4 = broadcast %3 {axes = [0, 1]} : tensor<4x16x64xf32>
+          %5 = add %0, %4 : tensor<4x16x64xf32>
+          %6 = multiply %0, %2 : tensor<4x16x64xf32>
+          %7 = reduce_sum %6 {axes = [0, 1]} : tensor<64xf32>
+          %8 = matmul %5, %y : tensor<4x16x64xf32>
+          %9 = add %8, %0 : tensor<4x16x64xf32>
+          return %7, %9 : tensor<64xf32>, tensor<4x16x64xf32>
+        }""",
     # The first transpose was never stored: nothing but the second one read it.
     "a transpose of a transpose": """
         func @f(%x: tensor<16x13xf64>) -> (tensor<16x16xf64>, tensor<16x13xf64>) {
