@@ -2,9 +2,11 @@
  * park, so that a chain of small parallel loops costs a fraction of a microsecond each and an idle
  * process costs nothing.
  *
- * A job is published by raising `generation` after its fields are written; each worker lowers
- * `pending` when its range is done. The caller overwrites the fields only when `pending` is zero,
- * so no worker reads them late.
+ * A job is published by raising `generation` after its fields are written. Every range is taken
+ * once, by raising its worker's `taken` to the generation: by the worker, or by the caller, who has
+ * done its own range and finds that the worker still sleeps. So a small job does not wait for a
+ * thread to wake up. Who took a range lowers `pending` when it is done. The caller overwrites the
+ * fields only when `pending` is zero, and who has not taken a range does not read them.
  *
  * Nobody sleeps through a wake-up: who parks first announces it (`sleepers`, `waiting`) and then
  * looks at the counter once more; who changes the counter looks at the announcement afterwards.
@@ -34,6 +36,7 @@ struct worker {
     struct pool *pool;
     pthread_t thread;
     int32_t number;
+    _Alignas(CACHE_LINE) atomic_uint_fast64_t taken; /* the last job whose range was begun */
 };
 
 struct pool {
@@ -45,7 +48,7 @@ struct pool {
     void *context;
     int64_t count;
 
-    _Alignas(CACHE_LINE) atomic_int pending; /* workers that have not finished the job */
+    _Alignas(CACHE_LINE) atomic_int pending; /* ranges of workers that are not done */
 
     _Alignas(CACHE_LINE) pthread_mutex_t lock;
     pthread_cond_t work;  /* a new generation, or the end */
@@ -140,12 +143,22 @@ static void finish_range(struct pool *pool) {
     }
 }
 
+/* Takes the range of a worker for the job; false if it is taken. All ranges of the job before it
+ * were, or it would not be over. */
+static bool take_range(struct worker *worker, uint_fast64_t job) {
+    uint_fast64_t before = job - 1;
+    return atomic_compare_exchange_strong(&worker->taken, &before, job);
+}
+
 static void *worker_main(void *argument) {
     struct worker *worker = argument;
     struct pool *pool = worker->pool;
     uint_fast64_t seen = 0;
     while (await_job(pool, seen)) {
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
+        if (!take_range(worker, seen)) {
+            continue;
+        }
         nets_ieee_mode_enter();
         run_range(pool, pool->body, pool->context, pool->count, worker->number);
         finish_range(pool);
@@ -167,7 +180,9 @@ static void start_workers(struct pool *pool) {
     pthread_sigmask(SIG_SETMASK, &others, &before);
     for (int32_t i = 0; i < pool->face.threads - 1; i++) {
         struct worker *worker = &pool->workers[i];
-        *worker = (struct worker){.pool = pool, .number = i + 1};
+        worker->pool = pool;
+        worker->number = i + 1;
+        atomic_store(&worker->taken, atomic_load(&pool->generation));
         if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0) {
             break;
         }
@@ -197,6 +212,17 @@ static void publish(struct pool *pool) {
     if (atomic_load(&pool->sleepers) > 0) {
         pass_through(&pool->lock);
         pthread_cond_broadcast(&pool->work);
+    }
+}
+
+/* Runs the ranges of workers that have not woken up. */
+static void run_left_over(struct pool *pool, nets_body body, void *context, int64_t count) {
+    uint_fast64_t job = atomic_load(&pool->generation);
+    for (int32_t i = 0; i < pool->started; i++) {
+        if (take_range(&pool->workers[i], job)) {
+            run_range(pool, body, context, count, pool->workers[i].number);
+            atomic_fetch_sub(&pool->pending, 1);
+        }
     }
 }
 
@@ -240,6 +266,7 @@ static void parallel_for(nets_pool *face, nets_body body, void *context, int64_t
     for (int32_t number = pool->started + 1; number < pool->face.threads; number++) {
         run_range(pool, body, context, count, number);
     }
+    run_left_over(pool, body, context, count);
     await_workers(pool);
     atomic_flag_clear(&pool->busy);
 }
@@ -290,7 +317,7 @@ static void strike_off(const struct pool *pool) {
 nets_pool *nets_pool_new(int32_t threads) {
     threads = threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : threads;
     struct pool *pool = aligned_alloc(CACHE_LINE, sizeof *pool);
-    struct worker *workers = calloc((size_t)threads, sizeof *workers);
+    struct worker *workers = aligned_alloc(CACHE_LINE, (size_t)threads * sizeof *workers);
     if (pool == NULL || workers == NULL) {
         free(pool);
         free(workers);

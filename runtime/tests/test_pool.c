@@ -6,6 +6,7 @@
 
 #include <float.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -194,9 +195,25 @@ static void halve(void *context, int64_t begin, int64_t end, int32_t thread) {
     }
 }
 
+static atomic_int begun;
+
+/* Waits until so many ranges have begun: by then each of them has a thread of its own. */
+static void meet(int ranges) {
+    atomic_fetch_add(&begun, 1);
+    while (atomic_load(&begun) < ranges) {
+        sched_yield();
+    }
+}
+
+static void halve_apart(void *context, int64_t begin, int64_t end, int32_t thread) {
+    meet(4);
+    halve(context, begin, end, thread);
+}
+
 static int32_t halve_in_parallel(void *const *buffers, void *workspace, nets_pool *pool) {
     (void)workspace;
-    run(pool, halve, buffers[0], 64);
+    atomic_store(&begun, 0);
+    run(pool, halve_apart, buffers[0], 64);
     return NETS_OK;
 }
 
@@ -235,12 +252,14 @@ static void check_mode(void) {
 static void read_mask(void *context, int64_t begin, int64_t end, int32_t thread) {
     (void)begin;
     (void)end;
+    meet(2);
     pthread_sigmask(SIG_SETMASK, NULL, &((sigset_t *)context)[thread]);
 }
 
 static void check_signals(void) {
     sigset_t masks[2];
     nets_pool *pool = nets_pool_new(2);
+    atomic_store(&begun, 0);
     run(pool, read_mask, masks, 2);
     nets_pool_free(pool);
     CHECK(!sigismember(&masks[0], SIGINT));
