@@ -163,3 +163,15 @@ def test_pairs_that_are_none(pairs: object) -> None:
     function = made(lambda p, x: [p.b.add(*x)], S, S, in_place=pairs)
     with pytest.raises(VerifyError, match="no pair"):
         update_pairs(function)
+
+
+def test_what_follows_the_last_reader_stays_behind_what_it_needs() -> None:
+    def build(p: Program, values: Sequence[Value]) -> list[Value]:
+        old, step = values
+        new = p.b.sub(old, step)
+        reader = p.b.mul(old, old)
+        made_later = p.b.emit("matmul", step, step)
+        return [new, reader, p.b.mul(new, made_later)]
+
+    function = made(build, tensor(5, 5), tensor(5, 5), in_place=[(0, 0)])
+    check(function, arguments(function, np.random.default_rng(0)), "dce")
