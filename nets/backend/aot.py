@@ -210,14 +210,6 @@ def _state_functions(library: Library, state: bytes) -> str:
 define i32 @{name}_{word}({parameters}) nounwind {{
 entry:
 {_pointer_checks(alignments)}
-  br i1 %null, label %refuse, label %present
-refuse:
-  ret i32 {NULL_POINTER}
-present:
-  br i1 %misaligned, label %refuse.misaligned, label %run
-refuse.misaligned:
-  ret i32 {MISALIGNED}
-run:
   %done = call ptr @memcpy(ptr {target}, ptr {source}, i64 {size})
   ret i32 0
 }}"""
@@ -265,14 +257,6 @@ define i64 @{symbol}_workspace_bytes() nounwind {{ ret i64 {function.workspace_b
 define i32 @{symbol}({", ".join(parameters)}) nounwind {{
 entry:
 {_pointer_checks(alignments)}
-  br i1 %null, label %refuse, label %present
-refuse:
-  ret i32 {NULL_POINTER}
-present:
-  br i1 %misaligned, label %refuse.misaligned, label %run
-refuse.misaligned:
-  ret i32 {MISALIGNED}
-run:
   %buffers = alloca [{max(buffers, 1)} x ptr]
 {stores}
   %code = call i32 @{entry}(ptr %buffers, ptr %workspace, ptr null)
@@ -293,7 +277,7 @@ def _alignments(buffers: Sequence[Argument], workspace_bytes: int) -> dict[str, 
 
 
 def _pointer_checks(alignments: Mapping[str, int]) -> str:
-    """Sets ``%null`` and ``%misaligned``."""
+    """Returns the status of a pointer that is null or misaligned; goes on in the block ``run``."""
     lines = ["  %null.0 = or i1 false, false", "  %low.0 = or i64 0, 0"]
     for i, (pointer, alignment) in enumerate(alignments.items(), 1):
         lines += [
@@ -307,5 +291,13 @@ def _pointer_checks(alignments: Mapping[str, int]) -> str:
     lines += [
         f"  %null = or i1 %null.{last}, false",
         f"  %misaligned = icmp ne i64 %low.{last}, 0",
+        "  br i1 %null, label %refuse, label %present",
+        "refuse:",
+        f"  ret i32 {NULL_POINTER}",
+        "present:",
+        "  br i1 %misaligned, label %refuse.misaligned, label %run",
+        "refuse.misaligned:",
+        f"  ret i32 {MISALIGNED}",
+        "run:",
     ]
     return "\n".join(lines)
