@@ -506,6 +506,21 @@ class TailMask:
         return VectorType(lanes, bool_)
 
 
+@structural("loop.shuffle", Trait.PURE, attributes=("order",))
+class Shuffle:
+    """Lane l is lane ``order[l]`` of x, or from ``lanes`` on, of y behind it."""
+
+    operands = ("x", "y")
+
+    def infer(x: Type, y: Type, *, order: tuple[int, ...]) -> Type:
+        type = _same("loop.shuffle", x, y)
+        if not isinstance(type, VectorType) or len(order) != type.lanes:
+            raise VerifyError(f"loop.shuffle of {type} to {len(order)} lanes")
+        if not all(0 <= lane < 2 * type.lanes for lane in order):
+            raise VerifyError(f"loop.shuffle of {type} has no lanes {list(order)}")
+        return type
+
+
 @structural("loop.lane_reduce", Trait.PURE, attributes=("combiner",))
 class LaneReduce:
     """Combines the lanes (a power of two) by halving: lane l with lane l + half."""

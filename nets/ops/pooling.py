@@ -177,7 +177,8 @@ class _Loops:
         """The largest element of a window, and the number of its tap; or with ``carried``, the
         element of that tensor in its place."""
         s, dtype = self.s, self.x.type.dtype
-        best, found, any_yet = s.const(-math.inf, dtype), s.const(-1, i32), s.const(False, bool_)
+        best, found = s.const(-math.inf, dtype), s.const(-1, i32)
+        any_yet: Value | None = s.const(False, bool_)
         if carried is not None:
             found = s.const(0, dtype)
         for number, tap in self.windows.taps():
@@ -188,16 +189,19 @@ class _Loops:
                 valid = inside if valid is None else s.binary("and", valid, inside)
             place = plane * (self.size[0] * self.size[1]) + at * self.size[1] + across
             value = s.load(self.x, place)
+            other = s.const(number, i32) if carried is None else s.load(carried, place)
+            if number == 0 and valid is None:
+                best, found, any_yet = value, other, None
+                continue
             beyond = s.compare("gt", value, best)
             beyond = s.binary("or", beyond, s.compare("unordered", value, value))
-            beyond = s.binary("or", beyond, s.unary("not", any_yet))
-            if valid is None:
-                any_yet = s.const(True, bool_)
-            else:
+            if any_yet is not None:
+                beyond = s.binary("or", beyond, s.unary("not", any_yet))
+            if valid is not None:
                 beyond = s.binary("and", beyond, valid)
-                any_yet = s.binary("or", any_yet, valid)
+            if any_yet is not None:
+                any_yet = None if valid is None else s.binary("or", any_yet, valid)
             best = s.select(beyond, value, best)
-            other = s.const(number, i32) if carried is None else s.load(carried, place)
             found = s.select(beyond, other, found)
         return best, found
 
@@ -206,11 +210,14 @@ class _Loops:
         s = self.s
         planes = s.parallel(0, self.planes)
         with s.inside(planes) as outer:
-            plane = Affine.of(outer.arguments[0])
-            rows = s.for_(0, self.places[0])
-            with s.inside(rows) as middle:
-                self.row_of_windows(plane, Affine.of(middle.arguments[0]), body)
-                s.yield_()
+            self.each_row(Affine.of(outer.arguments[0]), body)
+            s.yield_()
+
+    def each_row(self, plane: Affine, body: Callable[[Affine, Affine, Affine, bool], None]) -> None:
+        s = self.s
+        rows = s.for_(0, self.places[0])
+        with s.inside(rows) as middle:
+            self.row_of_windows(plane, Affine.of(middle.arguments[0]), body)
             s.yield_()
 
     def row_of_windows(
@@ -223,6 +230,11 @@ class _Loops:
                 with s.inside(columns) as inner:
                     body(plane, row, Affine.of(inner.arguments[0]), checked)
                     s.yield_()
+
+    def element(self, plane: Affine, row: Affine, column: Affine, tap: Ints) -> Affine:
+        """Where in x a window of that column has a tap, in that row of x."""
+        across = column * self.windows.steps[1] + self.windows.first(tap)[1]
+        return (plane * self.size[0] + row) * self.size[1] + across
 
     def window(self, plane: Affine, row: Affine, column: Affine) -> Affine:
         return (plane * self.places[0] + row) * self.places[1] + column
@@ -249,24 +261,46 @@ def _lower_put(s: Lowering, x: Value, values: Value, out: Value, windows: Window
     planes = s.parallel(0, loops.planes)
     with s.inside(planes) as outer:
         plane = Affine.of(outer.arguments[0])
-        numbers = s.scratch(BufferType((loops.places[1],), i32))
         if not (loops.are_apart and loops.cover_all):
             clear = s.for_(0, height * width)
             with s.inside(clear) as inner:
                 place = plane * (height * width) + Affine.of(inner.arguments[0])
                 s.store(s.const(0, out.type.dtype), out, place)
                 s.yield_()
-        rows = s.for_(0, loops.places[0])
-        with s.inside(rows) as middle:
-            row = Affine.of(middle.arguments[0])
+        put = _put_windows if loops.are_apart else _put_rows
+        put(loops, values, plane)
+        s.yield_()
 
-            def body(plane: Affine, row: Affine, column: Affine, checked: bool) -> None:
-                s.store(loops.largest(plane, row, column, checked, None)[1], numbers, column)
 
-            loops.row_of_windows(plane, row, body)
-            for number, tap in loops.windows.taps():
-                _put_tap(loops, numbers, values, (plane, row), number, tap)
-            s.yield_()
+def _put_windows(loops: _Loops, values: Value, plane: Affine) -> None:
+    """Store all elements of each window, of which none is in two."""
+    s, zero = loops.s, loops.s.const(0, loops.out.type.dtype)
+
+    def body(plane: Affine, row: Affine, column: Affine, checked: bool) -> None:
+        found = loops.largest(plane, row, column, checked, None)[1]
+        value = s.add(zero, s.load(values, loops.window(plane, row, column)))
+        for number, tap in loops.windows.taps():
+            chosen = s.compare("eq", found, s.const(number, i32))
+            place = loops.element(plane, loops.row(row, tap[0])[0], column, tap)
+            s.store(s.select(chosen, value, zero), loops.out, place)
+
+    loops.each_row(plane, body)
+
+
+def _put_rows(loops: _Loops, values: Value, plane: Affine) -> None:
+    """Add the values of one row of windows after the other, tap by tap."""
+    s = loops.s
+    numbers = s.scratch(BufferType((loops.places[1],), i32))
+    rows = s.for_(0, loops.places[0])
+    with s.inside(rows) as middle:
+        row = Affine.of(middle.arguments[0])
+
+        def body(plane: Affine, row: Affine, column: Affine, checked: bool) -> None:
+            s.store(loops.largest(plane, row, column, checked, None)[1], numbers, column)
+
+        loops.row_of_windows(plane, row, body)
+        for number, tap in loops.windows.taps():
+            _put_tap(loops, numbers, values, (plane, row), number, tap)
         s.yield_()
 
 
@@ -283,14 +317,12 @@ def _put_tap(
     columns = s.for_(low, high)
     with s.inside(columns) as inner:
         column = Affine.of(inner.arguments[0])
-        across = column * loops.windows.steps[1] + loops.windows.first(tap)[1]
-        place = (plane * loops.size[0] + here) * loops.size[1] + across
+        place = loops.element(plane, here, column, tap)
         chosen = s.compare("eq", s.load(numbers, column), s.const(number, i32))
         if valid is not None:
             chosen = s.binary("and", chosen, valid)
         value = s.select(chosen, s.load(values, loops.window(plane, row, column)), zero)
-        before = zero if loops.are_apart else s.load(loops.out, place)
-        s.store(s.add(before, value), loops.out, place)
+        s.store(s.add(s.load(loops.out, place), value), loops.out, place)
         s.yield_()
 
 

@@ -35,9 +35,9 @@ def vectorize(function: Function, options: Options) -> Function:
 
 def _vectorize_loop(op: Operation, vector_bytes: int) -> None:
     lo, hi = op.operands
-    body = Body(op.regions[0].block)
-    lanes = body.lanes(vector_bytes)
     trips = distance(lo, hi)
+    body = Body(op.regions[0].block, trips)
+    lanes = body.lanes(vector_bytes)
     if lanes < 2 or (trips is not None and trips < 2) or not body.can_widen():
         return
     assert op.block is not None

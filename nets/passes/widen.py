@@ -2,7 +2,8 @@
 
 Values that depend on the loop counter become vectors, the others stay scalars and are splat where
 a vector needs them. An access that moves on by one element per iteration becomes a vector access;
-one that moves otherwise goes lane by lane.
+one that moves on by a few goes in shuffled vectors (``nets.passes.strided``), any other lane by
+lane.
 
 At the end of a loop some lanes have no iteration. In *masked* bodies those lanes are neither read
 nor written. In the others, the lanes past the end repeat the last iteration: they read what it
@@ -13,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
 
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import ScalarType, VectorType, index
 from nets.ops.loop_builder import LoopBuilder
-
-_MASKABLE_BYTES = (4, 8)
-"""Sizes of elements that the processor loads and stores under a mask."""
+from nets.passes.strided import MASKABLE_BYTES, StridedGroup, StridedVectors, strided_groups
 
 _COSTS = {"loop.math": 16, "loop.div": 6, "loop.rem": 6, "loop.const": 0, "loop.yield": 0}
 
@@ -57,10 +58,14 @@ def memory_of(buffer: Value) -> Value:
 
 
 class Body:
-    """The body of an innermost loop, and what in it depends on the counter."""
+    """The body of an innermost loop, and what in it depends on the counter.
 
-    def __init__(self, block: Block) -> None:
+    ``trips``: how many iterations there are, if that is known.
+    """
+
+    def __init__(self, block: Block, trips: int | None = None) -> None:
         self.counter = block.arguments[0]
+        self.trips = trips
         self.operations = [op for op in block if not op.has(Trait.TERMINATOR)]
         end = block.terminator
         self.yielded = end.operands if end is not None else ()
@@ -112,7 +117,20 @@ class Body:
         first = accesses[0]
         if len(accesses) == 1:
             return any(value in self.varying for value, _ in access_terms(first))
-        return self.step_of(first) not in (None, 0) and len(set(map(_place, accesses))) == 1
+        step, places = self.step_of(first), set(map(_place, accesses))
+        if len(places) > 1 and any(op.name != "loop.store" for op in accesses):
+            return False
+        return step is not None and step != 0 and self._never_meet(places, abs(step))
+
+    def _never_meet(self, places: set[Place], step: int) -> bool:
+        """Whether no iteration stores from one place to where another one does from the other."""
+        if len({terms for _, terms in places}) > 1:
+            return False
+        for first, second in combinations(sorted(offset for offset, _ in places), 2):
+            iterations, rest = divmod(second - first, step)
+            if rest == 0 and (self.trips is None or iterations < self.trips):
+                return False
+        return True
 
     def step_of(self, op: Operation) -> int | None:
         """Elements an access moves on by per iteration; None where that is not constant."""
@@ -123,6 +141,12 @@ class Body:
             elif value in self.varying:
                 return None
         return step
+
+    @cached_property
+    def strided(self) -> dict[Operation, StridedGroup]:
+        """The groups of strided accesses, by their members."""
+        groups = strided_groups(self.accesses, self.step_of)
+        return {op: group for group in groups for op in group.ops}
 
     # Whether the last iterations can run under a mask.
     def is_maskable(self) -> bool:
@@ -136,7 +160,9 @@ class Body:
 
     def _can_mask(self, op: Operation) -> bool:
         if self.step_of(op) == 1:
-            return _buffer(op).type.dtype.itemsize in _MASKABLE_BYTES
+            return _buffer(op).type.dtype.itemsize in MASKABLE_BYTES
+        if op in self.strided:
+            return True
         # Lanes past the end may load elsewhere as long as their address is a valid one.
         return op.name == "loop.load" and all(v not in self._loaded for v, _ in access_terms(op))
 
@@ -155,9 +181,19 @@ def _buffer(op: Operation) -> Value:
     return buffer
 
 
-def _place(op: Operation) -> tuple[int, frozenset[tuple[Value, int]]]:
+Place = tuple[int, frozenset[tuple[Value, int]]]
+"""An offset, and what is added to it."""
+
+
+def _place(op: Operation) -> Place:
     """The address within the root buffer."""
     return root_of(_buffer(op))[1] + op.attributes["offset"], frozenset(access_terms(op))
+
+
+def _count_of(mask: Value) -> Value:
+    """How many lanes a tail mask leaves."""
+    assert mask.operation is not None
+    return mask.operation.operands[0]
 
 
 @dataclass
@@ -246,18 +282,16 @@ class Widener:
 
     # Memory.
     def _emit_access(self, op: Operation, copy: Copy) -> None:
-        is_consecutive = self.body.step_of(op) == 1 and (copy.end is None or copy.mask is not None)
+        is_whole = copy.end is None or copy.mask is not None
+        if is_whole and op in self.body.strided:
+            self._emit_strided(op, self.body.strided[op], copy)
+            return
+        is_consecutive = self.body.step_of(op) == 1 and is_whole
         attributes = dict(op.attributes)
-        terms = access_terms(op)
-        indices = []
-        for value, stride in terms:
-            if is_consecutive and value is self.body.counter:
-                indices.append(copy.start)
-                attributes["offset"] += stride * copy.shift
-            elif value in self.body.varying:
-                indices.append(self.vector(value, copy))
-            else:
-                indices.append(self.scalars.get(value, value))
+        if is_consecutive:
+            indices, attributes["offset"] = self._first_place(op, copy)
+        else:
+            indices = [self._index(value, copy) for value, _ in access_terms(op)]
         if op.name == "loop.load":
             attributes["lanes"] = self.lanes
         operands = [*self._data(op, copy), *indices]
@@ -266,6 +300,34 @@ class Widener:
             name, operands = f"masked_{name}", [copy.mask, *operands]
         made = self.s.emit(name, *operands, **attributes)
         copy.values.update(zip(op.results, made.results, strict=True))
+
+    def _emit_strided(self, op: Operation, group: StridedGroup, copy: Copy) -> None:
+        """All loads of a group with its first one, all stores with its last."""
+        is_load = op.name == "loop.load"
+        if op is not group.ops[0 if is_load else -1]:
+            return
+        count = None if copy.mask is None else _count_of(copy.mask)
+        place = self._first_place(group.first, copy)
+        vectors = StridedVectors(self.s, group, self.lanes, place, count)
+        if is_load:
+            results = [op.result for op in group.ops]
+            copy.values.update(zip(results, vectors.loaded(), strict=True))
+        else:
+            vectors.store([self.vector(op.operands[0], copy) for op in group.ops])
+
+    def _first_place(self, op: Operation, copy: Copy) -> tuple[list[Value], int]:
+        """Indices and offset of the access in lane 0, where it moves on by constant steps."""
+        indices, offset = [], op.attributes["offset"]
+        for value, stride in access_terms(op):
+            is_counter = value is self.body.counter
+            offset += stride * copy.shift if is_counter else 0
+            indices.append(copy.start if is_counter else self._index(value, copy))
+        return indices, offset
+
+    def _index(self, value: Value, copy: Copy) -> Value:
+        if value in self.body.varying:
+            return self.vector(value, copy)
+        return self.scalars.get(value, value)
 
     def _data(self, op: Operation, copy: Copy) -> list[Value]:
         """The stored value, if any, and the buffer."""

@@ -135,6 +135,45 @@ def test_bounds_known_at_run_time(dtype: DType) -> None:
     check(function, np.arange(67).astype(dtype.numpy), spans, native=True, widths=[32])
 
 
+def strided_function(dtype: DType, step: int, lengths: Sequence[int]) -> Function:
+    """For each length: pairs of elements of x, and lone ones of y, to all places of out."""
+    xs = [buffer(dtype, max(0, step * n)) for n in lengths]
+    ys = [buffer(dtype, max(0, step * (n - 1) + 1)) for n in lengths]
+    function, s = loop_function([*xs, *ys], xs)
+    for number, n in enumerate(lengths):
+        x, y, out = function.arguments[number :: len(lengths)]
+
+        def body(s: LoopBuilder, i: Value, x: Value = x, y: Value = y, out: Value = out) -> None:
+            last = s.load(x, at((i, step), step - 1))
+            both = s.binary("max", last, s.load(x, at((i, step))))
+            values = [both, s.load(y, at((i, step))), last, both]
+            for phase in (*range(1, step), 0):
+                s.store(values[phase], out, at((i, step), phase))
+
+        loop(s, "for", 0, n, body)
+    s.emit("return")
+    return function
+
+
+@pytest.mark.parametrize("step", [2, 3, 4])
+@pytest.mark.parametrize("dtype", [f32, f64, i16], ids=str)
+def test_strided_accesses(dtype: DType, step: int) -> None:
+    """In whole vectors, without a touch of what lies beyond the first and the last element."""
+    rng = np.random.default_rng(step)
+    function = strided_function(dtype, step, LENGTHS)
+    types = [argument.type for argument in function.arguments[: 2 * len(LENGTHS)]]
+    inputs = [rng.choice(special(dtype), type.static_shape) for type in types]
+    check(function, *inputs, widths=[32, 64])
+    expected = interpret(function, inputs)[1]
+    result = widened(function, 32)
+    assert ("shuffle" in names(result)) == (dtype != i16)
+    for at_end in (False, True):
+        guarded = [Guarded(x, at_end=at_end).read_only() for x in inputs]
+        outputs = [Guarded(x, at_end=at_end) for x in empty_outputs(function)]
+        assert Native(result).call([g.address for g in (*guarded, *outputs)]) == 0
+        assert_same(expected, [g.array for g in outputs])
+
+
 # --------------------------------------------------------------------------------- bodies
 
 
@@ -193,6 +232,16 @@ def overlapping_stores(s: LoopBuilder, i: Value, x: Value, y: Value, out: Value)
     s.store(s.load(y, at(i)), out, at(i, 3))
 
 
+def stores_apart(s: LoopBuilder, i: Value, x: Value, y: Value, out: Value) -> None:
+    for place in (0, 46, 23):
+        s.store(s.load(x, at(i, place)), out, at(i, place))
+
+
+def stores_that_meet(s: LoopBuilder, i: Value, x: Value, y: Value, out: Value) -> None:
+    for place in (0, 4, 1, 5):
+        s.store(s.load(x, at(i, place)), out, at((i, 2), place))
+
+
 def constant(s: LoopBuilder, i: Value, x: Value, y: Value, out: Value) -> None:
     s.store(s.sub(s.load(x, at(1)), s.const(1, f32)), out, at(i))
 
@@ -214,7 +263,7 @@ def several_costs(s: LoopBuilder, i: Value, x: Value, y: Value, out: Value) -> N
 BODIES = [
     *(stride_two, reversed_, counter_as_number, divided_counter, looked_up, scattered, added_up),
     *(in_place, in_place_through_views, running_sum, last_one_wins, overlapping_stores, constant),
-    *(mixed_dtypes, several_costs),
+    *(mixed_dtypes, several_costs, stores_apart, stores_that_meet),
 ]
 
 
@@ -238,7 +287,9 @@ def test_bodies(body: Callable[..., None]) -> None:
     check(body_function(body, 23), *inputs, native=True, widths=[32])
 
 
-@pytest.mark.parametrize("body", [added_up, running_sum, last_one_wins, overlapping_stores])
+@pytest.mark.parametrize(
+    "body", [added_up, running_sum, last_one_wins, overlapping_stores, stores_that_meet]
+)
 def test_loops_that_must_stay_in_order(body: Callable[..., None]) -> None:
     function = widened(body_function(body, 23), 32)
     *_, op = (op for op in function.body if op.name == "loop.for")

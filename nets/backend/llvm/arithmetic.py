@@ -381,6 +381,12 @@ def _tail_mask(code: Code, op: Operation, operands: list[str]) -> str:
     return tail_mask(code, operands[0], op.attributes["lanes"])
 
 
+def _shuffle(code: Code, op: Operation, operands: list[str]) -> str:
+    spelt, (x, y) = register(op.result.type), operands
+    order = shuffle(op.attributes["order"])
+    return code.value(f"shufflevector {spelt} {x}, {spelt} {y}, {order}")
+
+
 def _lane_reduce(code: Code, op: Operation, operands: list[str]) -> str:
     return lane_reduce(code, op.operands[0].type, operands[0], op.attributes["combiner"])
 
@@ -394,6 +400,7 @@ _SPECIAL: Final = {
     "splat": _splat,
     "lane_index": _lane_index,
     "tail_mask": _tail_mask,
+    "shuffle": _shuffle,
     "lane_reduce": _lane_reduce,
 }
 

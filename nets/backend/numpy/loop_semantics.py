@@ -118,6 +118,7 @@ COMPUTE: Final[dict[str, Callable[..., Register]]] = {
     "loop.splat": lambda x, *, lanes: np.full(lanes, x),
     "loop.lane_index": lambda *, lanes: np.arange(lanes),
     "loop.tail_mask": lambda count, *, lanes: np.arange(lanes) < count,
+    "loop.shuffle": lambda x, y, *, order: np.concatenate([x, y])[list(order)],
     "loop.lane_reduce": _lane_reduce,
 }
 """The pure operations by name: registers and attributes in, register out."""
