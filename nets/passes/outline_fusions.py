@@ -72,12 +72,18 @@ class _Outline:
     def _is_through_move(self, value: Value) -> bool:
         return value in self.moves and not self.moves[value].has(Trait.CONSTANT)
 
+    def _is_view(self, value: Value) -> bool:
+        """Whether the value has its elements where some value in memory has them."""
+        while value in self.moves and self.moves[value].has(Trait.ALIAS):
+            (value,) = self.moves[value].operands
+        return value not in self.moves
+
     def _placed(self, value: Value) -> Value:
         """The value in the body; an index change is appended when first asked for."""
         if value not in self.moves or value in self.values:
             return self.values.get(value, value)
         op = self.moves[value]
-        if any(self._is_through_move(operand) for operand in op.operands):
+        if any(self._is_through_move(v) and not self._is_view(v) for v in op.operands):
             self._fuse((), [value])
         else:
             self.place(op)

@@ -130,6 +130,27 @@ def transpose_ones(op: Operation, b: GraphEmitter) -> Value | None:
     return b.reshape(x, _shape(op.result)) if moved == sorted(moved) else None
 
 
+@rule("transpose")
+def transpose_of_product(op: Operation, b: GraphEmitter) -> Value | None:
+    """(x·y)ᵀ is yᵀ·xᵀ, with the same sums, where that is one transpose less to make."""
+    product = made_by(op.operands[0], "matmul")
+    if product is None or not _swaps_last(op) or len(product.result.uses) > 1:
+        return None
+    if not any(_swaps_last(made_by(operand, "transpose")) for operand in product.operands):
+        return None
+    axes = op.attributes["axes"]
+    x, y = (b.transpose(operand, axes) for operand in product.operands)
+    return b.emit("matmul", y, x)
+
+
+def _swaps_last(op: Operation | None) -> bool:
+    """Whether a transpose changes the places of the last two axes and no others."""
+    if op is None:
+        return False
+    *leading, rows, columns = op.attributes["axes"]
+    return [*leading, columns, rows] == list(range(len(leading) + 2))
+
+
 # --------------------------------------------------------------------------- slice and flip
 
 
