@@ -46,6 +46,7 @@ class Plan:
 class Dispatch:
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any], /) -> npt.NDArray[Any]: ...
 def configure(
     value: object,
     value_slots: tuple[str, ...],

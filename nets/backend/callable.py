@@ -9,7 +9,7 @@ arrays native code can read in place; cffi is the road for all others.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,23 @@ def _runtime() -> tuple[Any, Any]:
             "a C compiler at hand, or set NETS_BACKEND=numpy"
         ) from error
     return ffi, lib
+
+
+@functools.cache
+def _empty() -> Callable[[tuple[int, ...], np.dtype[Any]], Array]:
+    """``numpy.empty``, but that a large array begins at a cache line, which NumPy's seldom do."""
+    try:
+        from nets._dispatch import empty
+    except ImportError:
+        return np.empty
+    return empty
+
+
+def private_copy(array: Array) -> Array:
+    """A C-contiguous copy; a large one begins at a cache line."""
+    copy = _empty()(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 def cpu_count() -> int:
@@ -153,7 +170,7 @@ class NativeFunction:
             if found is not None:
                 raise self.failure(found)
         inputs = self._readable(arrays)
-        outputs = [np.empty(shape, dtype) for shape, dtype in self._results]
+        outputs = [_empty()(shape, dtype) for shape, dtype in self._results]
         for output, source in self._in_place.items():
             outputs[output][...] = inputs[source]
             inputs[source] = outputs[output]

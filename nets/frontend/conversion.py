@@ -12,6 +12,7 @@ from typing import Any, Final, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
+from nets.backend.callable import private_copy
 from nets.errors import DTypeError, NetsError, UnsupportedObjectError
 from nets.frontend.scope import user_location
 from nets.frontend.variable import Array
@@ -36,7 +37,7 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     """
     try:
         _refuse_foreign(data)
-        array = np.array(data, order="C", copy=True)
+        array = np.asarray(data)
     except NetsError:
         raise
     except Exception as error:  # whatever another library raises when asked for an array
@@ -53,10 +54,9 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     if own is None:
         raise DTypeError(f"nets has no dtype for NumPy's {array.dtype}", user_location())
     array = np.asarray(array, own.numpy)
-    if dtype is None or dtype == own:
-        return array
-    (converted,) = lookup("cast").evaluate((array,), {"dtype": dtype})
-    return converted
+    if dtype is not None and dtype != own:
+        (array,) = lookup("cast").evaluate((array,), {"dtype": dtype})
+    return private_copy(array)
 
 
 def _refuse_foreign(data: Any) -> None:

@@ -56,6 +56,8 @@ static PyMethodDef functions[] = {
      "configure(value, names, tensor, names, function_class, (scopes, name), (modes, name), gone)"
      "\n\n"
      "Tell the module the classes of tensors; see nets.frontend.plans."},
+    {"empty", empty, METH_VARARGS,
+     "empty(shape, dtype)\n\nnumpy.empty, but that a large array begins at a cache line."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -83,12 +83,12 @@ int kernel_call(Kernel *kernel, void **buffers, int32_t *status);
 
 extern PyTypeObject Block_Type;
 
-/* How memory is had and given back. */
-void block_configure(void *(*new)(size_t), void (*free)(void *, size_t));
-
 /* An array without elements stored yet; a large one in memory that was used before, if there is
  * some, else `*fresh` grows. Null with an exception. */
 PyObject *array_new(const Form *form, size_t *fresh);
+
+/* For Python: such an array of a shape and dtype. */
+PyObject *empty(PyObject *module, PyObject *args);
 
 /* Can the elements of an array be changed unseen, with so many references to it accounted for? */
 int array_is_alone(PyObject *array, Py_ssize_t references);

@@ -231,7 +231,6 @@ static int kernel_init(Kernel *kernel, PyObject *args, PyObject *kwargs) {
     kernel->call = (int32_t(*)(nets_entry, void *const *, void *, nets_pool *))(uintptr_t)call;
     kernel->arena_new = (void *(*)(size_t))(uintptr_t)arena_new;
     kernel->arena_free = (void (*)(void *, size_t))(uintptr_t)arena_free;
-    block_configure(kernel->arena_new, kernel->arena_free);
     kernel->pool = (nets_pool *)(uintptr_t)pool;
     kernel->workspace_bytes = (size_t)bytes;
     kernel->inputs = PyList_GET_SIZE(inputs);

@@ -286,6 +286,15 @@ def test_stats_show_that_a_step_is_one_native_call() -> None:
     assert found["reasons"] == ["x: f32[16,12] → f32[8,12]", "y: i64[16] → i64[8]"]
 
 
+def test_large_arrays_begin_at_cache_lines() -> None:
+    negate = nets.trace(lambda x: -x)
+    source = np.ones(2 * 5000 + 1, np.float32)[1::2]
+    for x in (nets.Tensor(source), nets.Tensor(source, dtype="float64"), negate(source)):
+        assert x.data.ctypes.data % 64 == 0
+        assert x.data.flags.c_contiguous
+        assert np.abs(x.data).tolist() == source.tolist()
+
+
 def test_large_results_use_memory_again_when_nobody_can_see_it() -> None:
     negate = nets.trace(lambda x: -x)
     x = np.ones(1 << 19)
