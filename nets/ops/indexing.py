@@ -1,4 +1,4 @@
-"""Indexing by integer tensors: gather, and scatter_add, its transpose.
+"""Indexing by integer tensors: gather, and scatter_add, its transpose; pick.
 
 Indices are i64; a negative one counts from the end. One out of range is an IndexOutOfBoundsError
 of the reference and a failed check of native code, which reads a clamped position meanwhile.
@@ -17,7 +17,7 @@ import numpy as np
 from nets.errors import DTypeError, IndexOutOfBoundsError, ShapeError
 from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
-from nets.ir.types import BufferType, TensorType, i64, index
+from nets.ir.types import BufferType, TensorType, i32, i64, index
 from nets.ops import samples as draw
 from nets.ops.emitter import Emitter, tensor_type
 from nets.ops.lowering import Lowering, buffer_type
@@ -100,6 +100,69 @@ def _checked(s: Lowering, name: str, picked: Value, axis: int, size: int) -> Val
     s.fail_unless(inside, f"{name}: an index is out of bounds for axis {axis} of size {size}")
     last = s.const(max(size - 1, 0), index)
     return s.binary("max", s.binary("min", position, last), zero)
+
+
+@op(
+    "pick",
+    Trait.PURE | Trait.INDEXING | Trait.EXACT | Trait.CHECKED,
+    attributes=("axis",),
+)
+class Pick:
+    """Of each row of x along ``axis`` the element at the row's index; the axis keeps size 1."""
+
+    operands = ("x", "indices")
+    samples = [
+        sample(draw.f32(3, 5), draw.i64(3, 1, low=-5, high=4), axis=1),
+        sample(draw.f64(2, 3, 4), draw.i64(2, 1, 4, low=-3, high=2), axis=1),
+        sample(draw.f64(7), draw.i64(1, low=-7, high=6), axis=0),
+        sample(draw.f32(4, 0), draw.i64(1, 0), axis=0),
+        sample(draw.i16(3, 5), draw.i64(1, 5, low=-3, high=2), axis=0),
+        sample(draw.boolean(3, 5), draw.i64(3, 1, low=-5, high=4), axis=1),
+    ]
+
+    def infer(x: TensorType, indices: TensorType, *, axis: int) -> TensorType:
+        if indices.dtype != i64:
+            raise DTypeError(f"pick takes indices of dtype i64, not {indices}")
+        if not 0 <= axis < x.rank:
+            raise ShapeError(f"pick of {x} has no axis {axis}")
+        result = x.with_shape((*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+        if indices.shape != result.shape:
+            raise ShapeError(f"pick of {x} takes an index per row along {axis}, not {indices}")
+        return result
+
+    def evaluate(x: Array, indices: Array, *, axis: int) -> Array:
+        positions = _normal("pick", indices, axis, x.shape[axis])
+        return np.take_along_axis(x, positions, axis)
+
+    def transpose(
+        b: Emitter, ct: Value, x: Value, indices: Value, *, axis: int
+    ) -> tuple[Callable[[], Value], None]:
+        """Where an element of x is the one that was picked, ct; else 0.
+
+        A test of each element shares the loops of what is done with the result, which stores into
+        zeros do not.
+        """
+
+        def of_x() -> Value:
+            shape, size = tensor_type(x).shape, tensor_type(x).static_shape[axis]
+            number = i32 if size < 1 << 31 else i64  # of 32 bits, a vector holds more
+            is_from_end = b.compare("less", indices, b.zero(indices))
+            from_end = b.add(indices, b.full_like(indices, size))
+            picked = b.cast(b.select(is_from_end, from_end, indices), number)
+            here = b.emit("iota", shape=shape, dtype=number, axis=axis)
+            axes = range(len(shape))
+            is_picked = b.compare("equal", here, b.broadcast(picked, shape, axes))
+            zero = b.full(shape, 0, ct.type.dtype)
+            return b.select(is_picked, b.broadcast(ct, shape, axes), zero)
+
+        return of_x, None
+
+    def lower(s: Lowering, index: Index, x: Value, indices: Value, *, axis: int) -> Value:
+        size = tensor_type(x).static_shape[axis]
+        position = _checked(s, "pick", s.read(indices, index), axis, size)
+        if size == 0:
+            return s.const(0, x.type.dtype)
+        return s.read(x, (*index[:axis], Affine.of(position), *index[axis + 1 :]))
 
 
 @op(

@@ -10,7 +10,7 @@ FEW = 8
 """How many times fewer elements a gather takes where they are computed alone."""
 
 
-@rule("gather")
+@rule("gather", "pick")
 def gather_before_computing(op: Operation, b: GraphEmitter) -> Value | None:
     """A few elements of what an elementwise op computes are computed from those of its operands.
 
@@ -28,7 +28,7 @@ def gather_before_computing(op: Operation, b: GraphEmitter) -> Value | None:
         return None
     shape, axis = tensor_type(x).shape, op.attributes["axis"]
     parts = [
-        b.emit("gather", b.reshape(operand, shape), indices, axis=axis)
+        b.emit(op.definition.name, b.reshape(operand, shape), indices, axis=axis)
         for operand in inner.operands
     ]
     return b.builder.create(inner.definition, parts, inner.attributes).result
@@ -58,6 +58,35 @@ def gather_of_repeated_rows(op: Operation, b: GraphEmitter) -> Value | None:
     length = tensor_type(x).size // count
     number = b.emit("floor_divide", indices, b.full_like(indices, length))
     return b.emit("gather", b.reshape(rows, (count,)), number, axis=0)
+
+
+@rule("pick")
+def pick_of_equal_elements(op: Operation, b: GraphEmitter) -> Value | None:
+    """Of rows that repeat one number each the pick is that number, whatever the index.
+
+    Whether the index is out of range is left to another pick at the same indices.
+    """
+    x, indices = op.operands
+    repeated, axis = made_by(x, "broadcast"), op.attributes["axis"]
+    if repeated is None or not any(_checks_alike(op, user) for user in indices.users):
+        return None
+    (of_row,) = repeated.operands
+    axes = repeated.attributes["axes"]
+    sizes = dict(zip(axes, tensor_type(of_row).shape, strict=True))
+    if sizes.get(axis, 1) != 1 or tensor_type(x).shape[axis] == 1:
+        return None
+    return b.broadcast(of_row, tensor_type(op.result).shape, axes)
+
+
+def _checks_alike(op: Operation, other: Operation) -> bool:
+    """Whether another pick fails where this one does, and is not to go in the same way."""
+    return (
+        other.definition is op.definition
+        and other.operands[1] is op.operands[1]
+        and other.attributes == op.attributes
+        and other.operands[0].type == op.operands[0].type
+        and made_by(other.operands[0], "broadcast") is None
+    )
 
 
 def _repeats_trailing_axes(op: Operation) -> bool:

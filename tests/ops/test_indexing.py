@@ -71,7 +71,10 @@ def test_an_index_out_of_range(bad: int) -> None:
         run("gather", x, indices, axis=1)
     with pytest.raises(IndexOutOfBoundsError, match=f"scatter_add: {message}"):
         run("scatter_add", x, indices, x, axis=1)
+    with pytest.raises(IndexOutOfBoundsError, match=f"pick: {message}"):
+        run("pick", np.zeros((3, 3), np.float32), indices[:, None], axis=1)
     assert run_lowered("gather", x, indices, axis=1)[1] == 1
+    assert run_lowered("pick", np.zeros((3, 3)), indices[:, None], axis=1)[1] == 1
     assert run_lowered("scatter_add", x, indices, x, axis=1)[1] == 1
 
 
@@ -80,6 +83,7 @@ def test_nothing_can_be_gathered_from_an_empty_axis() -> None:
         run("gather", np.zeros((0, 3)), np.zeros(1, np.int64), axis=0)
     result, status = run_lowered("gather", np.zeros((0, 3)), np.zeros(1, np.int64), axis=0)
     assert (result.shape, status) == ((1, 3), 1)
+    assert run_lowered("pick", np.zeros((0, 3)), np.zeros((1, 3), np.int64), axis=0)[1] == 1
     places = np.zeros((0, 3)), np.zeros(1, np.int64), np.zeros((1, 3))
     assert run_lowered("scatter_add", *places, axis=0)[1] == 1
 
@@ -104,6 +108,9 @@ PICKS = TensorType((2,), i64)
         ("scatter_add", [X, PICKS, TensorType((2, 4), f64)], 0, DTypeError, "tensor<2x4xf64>"),
         ("scatter_add", [X.with_dtype(bool_), PICKS, X], 0, DTypeError, "one numeric dtype"),
         ("scatter_add", [X, X, X], 0, DTypeError, "dtype i64, not tensor<3x4xf32>"),
+        ("pick", [X, X], 0, DTypeError, "dtype i64, not tensor<3x4xf32>"),
+        ("pick", [X, PICKS], 2, ShapeError, "pick of tensor<3x4xf32> has no axis 2"),
+        ("pick", [X, PICKS], 1, ShapeError, "an index per row along 1, not tensor<2xi64>"),
     ],
 )
 def test_errors(

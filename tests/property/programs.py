@@ -443,6 +443,18 @@ def _gather(g: _Grower) -> None:
             g.emit("gather", x, indices, axis=axis)
 
 
+def _pick(g: _Grower) -> None:
+    x = g.value()
+    axis = g.axis(x)
+    if axis is None or not shape_of(x).static_shape[axis]:
+        return
+    shape, size = list(shape_of(x).static_shape), shape_of(x).static_shape[axis]
+    shape[axis] = 1
+    picked = [g.below(2 * size) - size for _ in range(int(np.prod(shape)))]
+    indices = g.emitter.constant(np.reshape(picked, shape).astype(np.int64), i64)
+    g.emit("pick", x, indices, axis=axis)
+
+
 def _scatter_add(g: _Grower) -> None:
     x = g.value()
     axis = g.axis(x)
@@ -546,6 +558,7 @@ _FAMILIES: tuple[Callable[[_Grower], None], ...] = (
     _neighbours,
     _matmul,
     _gather,
+    _pick,
     _scatter_add,
     _position,
     _iota,

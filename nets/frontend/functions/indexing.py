@@ -321,6 +321,9 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -
             user_location(),
         )
     shape = tuple(picks.shape[i] if i == at else n for i, n in enumerate(tensor.shape))
+    if picks.shape[at] == 1 and picks.type.dtype.is_integer:
+        (index,) = _expanded(broadcast_to(picks, shape))
+        return apply("pick", tensor, index.tensor, axis=at)
     grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in shape)])
     grid[at] = broadcast_to(picks, shape)
     return getitem(tensor, tuple(grid))
