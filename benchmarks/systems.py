@@ -134,7 +134,7 @@ class Torch(System):
         self.lib.set_num_threads(threads)
 
     def array(self, data: Any) -> Any:
-        return self.lib.from_numpy(data.copy()) if isinstance(data, np.ndarray) else data
+        return self.lib.from_numpy(data).clone() if isinstance(data, np.ndarray) else data
 
     def numpy(self, leaf: Any) -> Any:
         return leaf.detach().numpy() if isinstance(leaf, self.lib.Tensor) else np.asarray(leaf)
