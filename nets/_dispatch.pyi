@@ -35,6 +35,7 @@ class Plan:
         donated: tuple[bool, ...],
         captures: tuple[Any, ...],
         gradients: tuple[bool, ...],
+        required: tuple[bool, ...],
         cleared: tuple[Any, ...],
         guards: tuple[tuple[Any, ...], ...],
         results: tuple[Any, ...],

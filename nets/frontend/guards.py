@@ -5,7 +5,8 @@ by the next call; but where a *name* is bound to another tensor (``w = w - 0.1 *
 ``self.w = …``, or ``params["w"] = …``), the function has to be traced again. So what the function
 can reach is walked once, after tracing, from its closure and globals through functions, containers
 and objects; each place on a way to a captured tensor becomes a guard, compared by identity on
-each call.
+each call. So do the numbers, texts and bools among the attributes of a module, or of the object a
+method is bound to, that its methods read: ``if self.training``, ``x * self.scale``.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from inspect import getattr_static
 from operator import getitem
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, NamedTuple
 
 from nets.frontend.tensor import Tensor
@@ -25,6 +27,11 @@ _LIMIT: Final = 10_000
 _OPAQUE: Final = (str, bytes, int, float, complex, type, ModuleType, type(None))
 _LIBRARIES: Final = ("nets", "numpy", "builtins")
 
+_PLAIN: Final = (bool, int, float, str, type(None))
+
+_FOLLOWED: Final = "is_followed"
+"""The attribute of classes of nets whose instances hold what users may replace: modules."""
+
 
 class Guard(NamedTuple):
     """``get(holder, key)`` was ``expected`` when the function was traced."""
@@ -33,6 +40,8 @@ class Guard(NamedTuple):
     holder: Any
     key: Any
     expected: Any
+    owner: str = ""
+    """The class of the object that the key is a plain attribute of."""
 
 
 Edge = tuple[int, Guard | None, Any]
@@ -45,7 +54,7 @@ The place is None where it cannot hold anything else.
 def hold(guards: Sequence[Guard]) -> bool:
     """Does every place still hold what it did?"""
     try:
-        return all(get(holder, key) is expected for get, holder, key, expected in guards)
+        return all(get(holder, key) is expected for get, holder, key, expected, _ in guards)
     except (LookupError, AttributeError, ValueError):  # ValueError: an empty cell
         return False
 
@@ -58,22 +67,18 @@ def changes(guards: Sequence[Guard]) -> list[str]:
 
 
 def _change(guard: Guard) -> str:
-    now = getattr(guard.holder, str(guard.key), None)
-    if guard.get is not getattr or isinstance(guard.holder, CellType) or not _is_plain(now):
+    read = getattr if guard.get is getattr else dict.get
+    now = read(guard.holder, guard.key, None) if guard.owner else guard.holder
+    if not isinstance(now, _PLAIN):
         return "a captured tensor or a static attribute was replaced by another one"
-    return f"{type(guard.holder).__name__}.{guard.key} was {guard.expected!r} and is {now!r} now"
-
-
-def _is_plain(x: Any) -> bool:
-    return isinstance(x, (bool, int, float, str, type(None)))
+    return f"{guard.owner}.{guard.key} was {guard.expected!r} and is {now!r} now"
 
 
 def guards_of(function: Callable[..., Any], tensors: Iterable[Tensor]) -> tuple[Guard, ...]:
-    """The places between the function and these tensors."""
+    """The places between the function and these tensors, and the plain attributes it reads."""
     leading = {id(tensor) for tensor in tensors}
-    if not leading:
-        return ()
-    edges = _edges(function)
+    edges, plain = _edges(function)
+    leading.update(id(target) for _, _, target in edges if _is_followed(target))
     guards: dict[int, Guard] = {}
     grown = True
     while grown:  # backwards, a few rounds where objects refer to one another in circles
@@ -85,14 +90,17 @@ def guards_of(function: Callable[..., Any], tensors: Iterable[Tensor]) -> tuple[
                 if guard is not None:
                     guards[position] = guard
         grown = before != (len(leading), len(guards))
-    return tuple(guards.values())
+    return (*guards.values(), *plain)
 
 
-def _edges(function: Callable[..., Any]) -> list[Edge]:
+def _edges(function: Callable[..., Any]) -> tuple[list[Edge], list[Guard]]:
+    """The steps between all that can be reached, and the plain attributes that are read there."""
     edges: list[Edge] = []
+    plain: list[Guard] = []
     seen = {id(function)}
     pending: list[Any] = [function]
     for node in pending:
+        plain += _plain_attributes(node)
         for guard, target in _reached(node):
             if isinstance(target, _OPAQUE):
                 continue
@@ -100,7 +108,7 @@ def _edges(function: Callable[..., Any]) -> list[Edge]:
             if id(target) not in seen and len(seen) < _LIMIT:
                 seen.add(id(target))
                 pending.append(target)
-    return edges
+    return edges, plain
 
 
 def _reached(node: Any) -> Iterator[tuple[Guard | None, Any]]:
@@ -122,8 +130,39 @@ def _reached(node: Any) -> Iterator[tuple[Guard | None, Any]]:
         yield from _of_dict(node)
     elif "__wrapped__" in getattr(node, "__dict__", ()):
         yield None, node.__wrapped__
-    elif not _is_of_a_library(type(node)):
+    elif _is_followed(node) or not _is_of_a_library(type(node)):
         yield from _of_dict(getattr(node, "__dict__", {}))
+
+
+def _plain_attributes(node: Any) -> Iterator[Guard]:
+    """Of a method's object, those the method reads; of a module, those its ``forward`` reads."""
+    if isinstance(node, MethodType):
+        node, entry = node.__self__, node.__func__
+    else:
+        entry = getattr(type(node), "forward", None) if _is_followed(node) else None
+    held = getattr(node, "__dict__", {})
+    for name in _names_read(type(node), entry) if entry is not None else ():
+        if name in held and isinstance(held[name], _PLAIN):
+            # By the dictionary: a guard does not keep the object.
+            yield Guard(getitem, held, name, held[name], type(node).__name__)
+
+
+def _names_read(kind: type, method: Any) -> Iterator[str]:
+    """Names in a method, and in those methods of its class whose names these are."""
+    seen: set[str] = set()
+    pending = [method]
+    for found in pending:
+        function = getattr(found, "__wrapped__", found)
+        if not isinstance(function, FunctionType) or _is_of_a_library(function):
+            continue
+        new = _global_names(function.__code__) - seen
+        seen |= new
+        yield from sorted(new)
+        pending.extend(getattr_static(kind, name, None) for name in new)
+
+
+def _is_followed(node: Any) -> bool:
+    return getattr(type(node), _FOLLOWED, False) is True
 
 
 def _sized(node: Any) -> Any:

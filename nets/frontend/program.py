@@ -20,7 +20,7 @@ from nets.frontend.signature import Input
 from nets.frontend.spec import short
 from nets.frontend.state import Update, finish
 from nets.frontend.tensor import Tensor
-from nets.frontend.variable import enable_grad
+from nets.frontend.variable import Variable, enable_grad
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
 from nets.ops.emitter import tensor_type
@@ -45,6 +45,8 @@ class Program:
     """(object, attribute, value) triples the program depends on."""
     detached: bool = False
     """Whether it differentiates itself, so that its results take no part in eager gradients."""
+    required: tuple[bool, ...] = ()
+    """Which captures required a gradient."""
 
     @property
     def in_place(self) -> tuple[tuple[int, int], ...]:
@@ -139,9 +141,14 @@ def stage(name: str, inputs: Sequence[Input], body: Body) -> Program:
         tuple(captures),
         tree,
         tuple(updates),
-        tuple(scope.attributes),
+        tuple(scope.attributes.values()),
         detached,
+        tuple(_requires(capture.value) for capture in scope.captures.values()),
     )
+
+
+def _requires(value: Value) -> bool:
+    return isinstance(value, Variable) and value.requires_grad
 
 
 def lift_results(result: Any) -> tuple[list[Value], TreeDef]:

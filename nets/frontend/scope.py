@@ -115,7 +115,7 @@ class Scope:
         self.captures: dict[int, Capture] = {}
         self.gradients: Any = None
         """Gradients inside this trace, kept by ``nets.frontend.state``."""
-        self.attributes: list[tuple[Any, str, Any]] = []
+        self.attributes: dict[tuple[int, str], tuple[Any, str, Any]] = {}
         """(object, attribute, value) triples that the trace depends on."""
 
     def owns(self, value: Value) -> bool:

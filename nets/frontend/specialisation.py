@@ -18,9 +18,10 @@ import numpy as np
 from nets.backend.callable import NativeFunction
 from nets.frontend.autograd import record_call
 from nets.frontend.compile import Compilation, CompileOptions, Executable
-from nets.frontend.guards import Guard, hold
+from nets.frontend.guards import Guard, changes, hold
 from nets.frontend.program import Program
 from nets.frontend.scope import leaked
+from nets.frontend.state import GradientPlace
 from nets.frontend.variable import Array, Variable
 from nets.ir.clone import clone_function
 from nets.ir.core import Function
@@ -30,6 +31,7 @@ from nets.passes.vjp import SplitVjp, split_vjp, vjp
 
 if TYPE_CHECKING:
     from nets.frontend.plans import Plan
+    from nets.frontend.tensor import Tensor
 
 Positions = tuple[int, ...]
 """Which arguments of the program gradients are wanted for."""
@@ -81,7 +83,10 @@ class Specialisation:
         self.program = program
         self.guards = (
             *guards,
-            *(Guard(getattr, holder, name, value) for holder, name, value in program.attributes),
+            *(
+                Guard(getattr, holder, name, value, type(holder).__name__)
+                for holder, name, value in program.attributes
+            ),
         )
         self.options = options
         self.recompute = recompute
@@ -101,8 +106,11 @@ class Specialisation:
 
         That is where one has another shape or dtype, or a name is bound to another tensor.
         """
-        if self.guards and not hold(self.guards):
-            return None
+        return None if self.guards and not hold(self.guards) else self.held()
+
+    def held(self) -> list[Variable] | None:
+        """The same, whatever the guards say: of a function that has just been traced, and may have
+        changed itself what it depends on."""
         found = []
         for tensor, (dtype, shape) in zip(self.program.captures, self._capture_forms, strict=True):
             value = tensor._value
@@ -111,7 +119,28 @@ class Specialisation:
             if value.data.shape != shape or value.data.dtype != dtype:
                 return None
             found.append(value)
-        return found
+        return None if self._switched() else found
+
+    def _switched(self) -> list[Variable]:
+        """Captured ones that require a gradient now and did not, or the reverse, where that counts:
+        in a program that differentiates itself by those that did."""
+        sources: Sequence[Tensor | GradientPlace] = self.program.captures
+        places = zip(sources, self.program.required, strict=True) if self.program.detached else ()
+        return [
+            value
+            for source, before in places
+            if isinstance(value := source._value, Variable)
+            and value.requires_grad != before
+            and not isinstance(source, GradientPlace)
+        ]
+
+    def changes(self) -> list[str]:
+        """A line for each kind of reason for which the function must be traced again."""
+        lines = [
+            f"a captured {value.type} requires {'a' if value.requires_grad else 'no'} gradient now"
+            for value in self._switched()
+        ]
+        return changes(self.guards) + list(dict.fromkeys(lines))
 
     def take_over(self, other: Specialisation) -> None:
         """Use the compiled code of another specialisation where the program is the same."""

@@ -18,7 +18,7 @@ from nets import config
 from nets.errors import NetsError
 from nets.frontend.binding import Binding, Call
 from nets.frontend.compile import CompileOptions
-from nets.frontend.guards import changes, guards_of
+from nets.frontend.guards import guards_of
 from nets.frontend.lowered import Lowered
 from nets.frontend.plans import Planned, forget, plan_of, remember
 from nets.frontend.program import Program, lift_results, stage
@@ -193,7 +193,8 @@ class Staged(Planned):
                     self.entries.pop(signature, None)
                     raise
                 self.entries[signature] = entry
-                captured = entry.captured()
+                assert entry.specialisation is not None
+                captured = entry.specialisation.held()
                 assert captured is not None
             return entry, captured
 
@@ -218,7 +219,7 @@ class Staged(Planned):
         if not before:
             return
         old = entry.specialisation
-        replaced = [] if old is None else changes(old.guards)
+        replaced = [] if old is None else old.changes()
         lines = replaced or explain(before, now)
         counts.reasons = [*counts.reasons, *lines][-REASONS_KEPT:]
         for line in lines if "retrace" in log else ():

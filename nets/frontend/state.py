@@ -246,12 +246,15 @@ def consume(leaves: Iterable[Any]) -> None:
 def read_static(holder: Any, name: str) -> Any:
     """``getattr(holder, name)``; a trace that reads it is made again when it has changed.
 
+    What the first of several reads gives is what counts, for the rest may follow changes by the
+    traced function itself.
+
     For attributes that Python code branches on, such as the mode of a layer: they are no tensors,
     so a traced function could not see them change.
     """
     value = getattr(holder, name)
     scope = current_scope()
     while scope is not None:
-        scope.attributes.append((holder, name, value))
+        scope.attributes.setdefault((id(holder), name), (holder, name, value))
         scope = scope.outer
     return value

@@ -12,12 +12,15 @@ from nets.nn.module import Module
 class _Ordered(Module):
     """Children under the names 0, 1, 2, …, or names of their own."""
 
+    _count = 0
+
     def _add(self, name: str, module: Module) -> None:
         if not isinstance(module, Module):
             raise nets.errors.ArgumentError(
                 f"{type(self).__name__} holds modules, not {module!r}", nets.user_location()
             )
         setattr(self, name, module)
+        self._count = len(self)
 
     def append(self, module: Module) -> None:
         """Add a module at the end."""
@@ -27,6 +30,7 @@ class _Ordered(Module):
         return sum(1 for _ in self.children())
 
     def __iter__(self) -> Iterator[Module]:
+        nets.read_static(self, "_count")
         return self.children()
 
     @overload
@@ -34,7 +38,7 @@ class _Ordered(Module):
     @overload
     def __getitem__(self, index: slice) -> list[Module]: ...
     def __getitem__(self, index: int | slice) -> Module | list[Module]:
-        return list(self.children())[index]
+        return list(self)[index]
 
 
 class Sequential(_Ordered):
@@ -48,7 +52,7 @@ class Sequential(_Ordered):
                 self._add(name, module)
 
     def forward(self, x: Any) -> Any:
-        for module in self.children():
+        for module in self:
             x = module(x)
         return x
 

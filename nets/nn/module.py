@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -64,9 +64,17 @@ class Module:
     used for; ``train()`` and ``eval()`` set it for the whole tree.
     """
 
-    training: bool = True
+    training: bool
+    is_followed: ClassVar[bool] = True
+    """A traced function is traced again when parameters, children or attributes are replaced."""
     _buffers: frozenset[str] = frozenset()
     _unsaved: frozenset[str] = frozenset()
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        """The mode is an attribute of each module, also of those that forget super().__init__()."""
+        self = super().__new__(cls)
+        self.training = True
+        return self
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         """What the module computes."""
@@ -182,6 +190,7 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Set ``training`` for this module and all below it."""
         for module in self.modules():
+            nets.read_static(module, "training")  # on which a trace that changes it depends
             module.training = mode
         return self
 
@@ -196,8 +205,8 @@ class Module:
         function(self)
         return self
 
-    def zero_grad(self) -> None:
-        """Set the gradients of all parameters to zeros."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradients of all parameters to zeros; ``set_to_none`` makes no difference."""
         for parameter in self.parameters():
             parameter.zero_grad()
 

@@ -109,7 +109,8 @@ class Optimizer:
         for name, value in {**self.defaults, **given}.items():
             _check_number(name, value)
         made = ParameterGroup(params, {**self.defaults, **given}, self._live)
-        self.param_groups.append(made)
+        # A new list: a traced step is traced again for it.
+        self.param_groups = [*self.param_groups, made]
         self._states.append([self._start(p, made) for p in params])
 
     def _check(self, params: list[Any], options: Mapping[str, Any]) -> None:
@@ -121,9 +122,14 @@ class Optimizer:
             )
         known = {id(p) for group in self.param_groups for p in group.params}
         for p in params:
-            if not isinstance(p, nets.Tensor) or not p.requires_grad or p.dtype.kind != "f":
+            # A frozen parameter moves as soon as it requires a gradient.
+            is_trained = isinstance(p, nets.nn.Parameter) or (
+                isinstance(p, nets.Tensor) and p.requires_grad and p.is_leaf
+            )
+            if not is_trained or p.dtype.kind != "f":
                 raise nets.errors.ArgumentError(
-                    "an optimiser takes floating-point tensors that require a gradient",
+                    "an optimiser takes parameters, or other floating-point tensors that require a "
+                    "gradient and that no recorded operation made",
                     nets.user_location(),
                 )
             if id(p) in known:
@@ -155,16 +161,17 @@ class Optimizer:
         for group in self.param_groups:
             group["lr"] = value
 
-    def zero_grad(self) -> None:
-        """Set the gradients of all parameters to zeros."""
-        for group in self.param_groups:
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradients of all parameters to zeros; ``set_to_none`` makes no difference."""
+        for group in nets.read_static(self, "param_groups"):
             for p in group.params:
                 p.zero_grad()
 
     def step(self) -> None:
         """Move every parameter by its gradient."""
+        groups = nets.read_static(self, "param_groups")
         with nets.no_grad():
-            for group, states in zip(self.param_groups, self._states, strict=True):
+            for group, states in zip(groups, self._states, strict=True):
                 for p, state in zip(group.params, states, strict=True):
                     grad = p.grad
                     if grad is not None:  # it is where requires_grad has been switched off
@@ -238,8 +245,12 @@ def _entry(found: Mapping[Any, Any], number: int, name: str) -> Any:
 
 
 def _check_number(name: str, value: Any) -> None:
-    """Refuse negative hyperparameters: none of them may be."""
+    """Refuse negative hyperparameters: none of them may be; and betas from 1 on."""
     numbers = value if isinstance(value, tuple) else (value,)
+    if name == "betas" and (len(numbers) != 2 or max(numbers) >= 1):
+        raise nets.errors.ArgumentError(
+            f"betas are two numbers below 1, not {value}", nets.user_location()
+        )
     if any(not isinstance(n, bool) and isinstance(n, (int, float)) and n < 0 for n in numbers):
         raise nets.errors.ArgumentError(
             f"{name} must not be negative, but is {value}", nets.user_location()

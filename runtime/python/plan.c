@@ -18,6 +18,7 @@ typedef struct {
     PyObject *weak;     /* a bool per leaf: does it stand for a Python number? */
     PyObject *captures; /* the captured tensors, which follow the leaves */
     PyObject *gradients; /* a bool per captured tensor: is it its gradient that is meant? */
+    PyObject *required; /* a bool per captured tensor: did it require a gradient? */
     PyObject *donated;  /* a bool per leaf: is a tensor there given away? */
     PyObject *cleared;  /* tensors whose gradient is cleared by a call */
     Py_ssize_t *updates; /* the output in place of each input, or -1 */
@@ -174,6 +175,15 @@ static PyObject *tensor_of(const Plan *plan, const Frame *frame, Py_ssize_t i) {
     return capture < 0 ? frame->donors[i] : PyTuple_GET_ITEM(plan->captures, capture);
 }
 
+/* A function that differentiates itself was traced for the tensors that required a gradient. */
+static int is_required_as_before(const Plan *plan, Py_ssize_t i, int requires) {
+    Py_ssize_t capture = i - plan->arguments.leaves;
+    if (!plan->detached || capture < 0 || part_of(plan, i) == GRADIENT) {
+        return 1;
+    }
+    return requires == (PyTuple_GET_ITEM(plan->required, capture) == Py_True);
+}
+
 /* All inputs: the leaves of the arguments, and the captured tensors. */
 static Outcome read_inputs(const Plan *plan, Frame *frame, PyObject *args) {
     int requires_grad = 0;
@@ -186,11 +196,13 @@ static Outcome read_inputs(const Plan *plan, Frame *frame, PyObject *args) {
         frame->inputs[i] = Py_NewRef(tensor);
     }
     for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
+        int requires = 0;
         int is_read = part_of(plan, i) == GRADIENT ? read_gradient(plan, frame, i)
-                                                   : read_leaf(plan, frame, i, &requires_grad);
-        if (!is_read) {
+                                                   : read_leaf(plan, frame, i, &requires);
+        if (!is_read || !is_required_as_before(plan, i, requires)) {
             return MISS;
         }
+        requires_grad |= requires;
     }
     if (!requires_grad || plan->detached) {
         return HIT;
@@ -427,6 +439,7 @@ static int is_consistent(const Plan *plan) {
            PyTuple_GET_SIZE(plan->weak) == kernel->inputs &&
            plan->arguments.leaves + PyTuple_GET_SIZE(plan->captures) == kernel->inputs &&
            PyTuple_GET_SIZE(plan->gradients) == PyTuple_GET_SIZE(plan->captures) &&
+           PyTuple_GET_SIZE(plan->required) == PyTuple_GET_SIZE(plan->captures) &&
            PyTuple_GET_SIZE(plan->donated) == plan->arguments.leaves &&
            plan->results.leaves + updated == kernel->outputs &&
            PyTuple_GET_SIZE(plan->types) == kernel->outputs;
@@ -434,20 +447,20 @@ static int is_consistent(const Plan *plan) {
 
 static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"kernel", "failure", "arguments", "weak",  "donated",
-                            "captures", "gradients", "cleared", "guards", "results",
-                            "orders", "types", "detached", NULL};
+                            "captures", "gradients", "required", "cleared", "guards",
+                            "results", "orders", "types", "detached", NULL};
     PyObject *kernel, *failure, *arguments, *weak, *captures, *guards, *results, *orders, *types;
-    PyObject *donated, *gradients, *cleared;
+    PyObject *donated, *gradients, *required, *cleared;
     if (plan->kernel != NULL || !outside_traces()) {
         PyErr_SetString(PyExc_TypeError, "a Plan is made once, after configure");
         return -1;
     }
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!OO!O!O!O!O!O!O!O!O!O!p", names, &Kernel_Type, &kernel, &failure,
+            args, kwargs, "O!OO!O!O!O!O!O!O!O!O!O!O!p", names, &Kernel_Type, &kernel, &failure,
             &PyTuple_Type, &arguments, &PyTuple_Type, &weak, &PyTuple_Type, &donated,
-            &PyTuple_Type, &captures, &PyTuple_Type, &gradients, &PyTuple_Type, &cleared,
-            &PyTuple_Type, &guards, &PyTuple_Type, &results, &PyTuple_Type, &orders, &PyTuple_Type,
-            &types, &plan->detached)) {
+            &PyTuple_Type, &captures, &PyTuple_Type, &gradients, &PyTuple_Type, &required,
+            &PyTuple_Type, &cleared, &PyTuple_Type, &guards, &PyTuple_Type, &results,
+            &PyTuple_Type, &orders, &PyTuple_Type, &types, &plan->detached)) {
         return -1;
     }
     plan->kernel = (Kernel *)Py_NewRef(kernel);
@@ -457,6 +470,7 @@ static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
     plan->types = Py_NewRef(types);
     plan->donated = Py_NewRef(donated);
     plan->gradients = Py_NewRef(gradients);
+    plan->required = Py_NewRef(required);
     plan->cleared = Py_NewRef(cleared);
     if (guards_init(plan, guards) < 0 || updates_init(plan) < 0 || nest_init(&plan->arguments, arguments, NULL) < 0 ||
         nest_init(&plan->results, results, orders) < 0) {
@@ -511,6 +525,7 @@ static void plan_dealloc(Plan *plan) {
     Py_XDECREF(plan->types);
     Py_XDECREF(plan->donated);
     Py_XDECREF(plan->gradients);
+    Py_XDECREF(plan->required);
     Py_XDECREF(plan->cleared);
     PyMem_Free(plan->updates);
     Py_TYPE(plan)->tp_free((PyObject *)plan);
@@ -518,8 +533,8 @@ static void plan_dealloc(Plan *plan) {
 
 PyTypeObject Plan_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Plan",
-    .tp_doc = "Plan(kernel, failure, arguments, weak, donated, captures, gradients, cleared, "
-              "guards, results, orders, types, detached)\n\nOne signature of a traced function.",
+    .tp_doc = "Plan(kernel, failure, arguments, weak, donated, captures, gradients, required, "
+              "cleared, guards, results, orders, types, detached)\n\nOne signature of a traced function.",
     .tp_basicsize = sizeof(Plan),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = PyType_GenericNew,

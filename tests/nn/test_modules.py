@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -263,3 +264,86 @@ def test_a_norm_behind_a_residual_gets_its_gradient() -> None:
     nets.trace(step)(x)
     for p, gradient in zip(parameters, expected, strict=True):
         np.testing.assert_allclose(np.asarray(p.grad), gradient, rtol=1e-3, atol=1e-6)
+
+
+class Scaled(nn.Module):
+    """A model as users write them: attributes that its methods read, and modules below it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = 2.0
+        self.layers = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+
+    def forward(self, x: Any) -> nets.Tensor:
+        result: nets.Tensor = self.layers(x) * self.scale
+        return self.in_training(result)
+
+    def in_training(self, x: nets.Tensor) -> nets.Tensor:
+        return x - 1 if self.training else x
+
+
+def test_a_traced_model_follows_what_is_replaced_in_it() -> None:
+    model = Scaled()
+    run = nets.trace(lambda x: model(x))
+    x = np.linspace(-1, 1, 6, dtype="float32").reshape(2, 3)
+    changes: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: setattr(model, "scale", 3.0),
+        lambda: setattr(model.layers[0], "weight", nn.Parameter(-model.layers[0].weight.numpy())),
+        lambda: setattr(model.layers, "1", nn.Tanh()),
+        lambda: model.layers.append(nn.Linear(3, 2)),
+        model.eval,
+        model.layers.train,
+    ]
+    for number, change in enumerate(changes):
+        change()
+        np.testing.assert_allclose(run(x).data, model(x).data, rtol=1e-6, err_msg=str(number))
+    assert run.stats()["reasons"][0] == "Scaled.scale was 2.0 and is 3.0 now"
+    assert run.stats()["traces"] == 6
+
+
+def test_a_traced_step_follows_what_is_frozen_and_what_an_optimiser_gets() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    model[0].requires_grad_(False)
+    optimizer = nets.optim.SGD([*model[2].parameters(), model[0].bias], lr=0.1)
+
+    @nets.trace
+    def step(x: Any) -> nets.Tensor:
+        optimizer.zero_grad()
+        loss = nets.mean(model(x) ** 2)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x = np.ones((2, 3), "float32")
+    moved = []
+    for change in (
+        lambda: None,
+        lambda: model[0].requires_grad_(True),
+        lambda: optimizer.add_param_group({"params": model[0].weight}),
+        lambda: model[0].requires_grad_(False),
+    ):
+        change()
+        for _ in range(2):  # by Python and without it
+            before = model.state_dict()
+            step(x)
+            moved.append([not np.array_equal(a, before[k]) for k, a in model.state_dict().items()])
+    frozen, one_bias, all_four = [False, False, True, True], [False, True, True, True], [True] * 4
+    assert moved == [frozen] * 2 + [one_bias] * 2 + [all_four] * 2 + [frozen] * 2
+    assert "a captured tensor<4x3xf32> requires a gradient now" in step.stats()["reasons"]
+
+
+def test_the_mode_may_change_within_a_trace() -> None:
+    model = nn.Dropout(0.5)
+
+    @nets.trace
+    def both(x: Any) -> Any:
+        calm = model.eval()(x)
+        return calm, model.train()(x)
+
+    x = np.ones(100, "float32")
+    for _ in range(2):
+        calm, noisy = both(x)
+        assert calm.data.min() == 1
+        assert noisy.data.min() == 0
+    assert both.stats()["traces"] == 1

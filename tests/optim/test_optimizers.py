@@ -175,6 +175,7 @@ def test_groups_have_their_own_options() -> None:
         ([], {}),
         ([nets.Tensor([1.0])], {}),
         ([nets.Tensor([1], requires_grad=True)], {}),
+        ([nets.Tensor([1.0], requires_grad=True) * 2], {}),
         ([nn.Parameter([1.0])] * 2, {}),
         ([{"params": [nn.Parameter([1.0])], "speed": 1}], {}),
         ([nn.Parameter([1.0])], {"lr": -1.0}),
