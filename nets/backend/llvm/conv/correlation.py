@@ -17,7 +17,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
-from nets.backend.llvm.conv.kernel import TileKernel
+from nets.backend.llvm.conv.kernel import Lines, TileKernel
 from nets.backend.llvm.conv.rows import RowCopier
 from nets.backend.llvm.conv.tiles import tile_of
 from nets.backend.llvm.gemm.nest import Count, Nest
@@ -34,6 +34,8 @@ _COPY_CYCLES: Final = 1.0
 _PANELS: Final = 8
 _BAND_ROWS: Final = 4
 """A few large images are cut into bands for threads, none smaller than this."""
+
+_LEAST_LANES: Final = 4
 
 _LINE: Final = 64
 
@@ -171,8 +173,17 @@ class Correlation:
             -(-self.band * self.pitch // self.lanes) * self.lanes * self.dtype.itemsize
         )
 
+    @cached_property
+    def lines(self) -> Lines | None:
+        """The lines of the result, if the tiles are stored there and not to the workspace."""
+        lone = all(len(axis.phases) == 1 and axis.phases[0].step == 1 for axis in self.axes)
+        fits = self.pitch == self._width or self.pitch >= self.lanes
+        return Lines(self.pitch, self._width) if self.blocks == 1 and lone and fits else None
+
     @property
     def _sums_rows(self) -> int:
+        if self.lines is not None:
+            return 0
         return self.rows if self.blocks > 1 else self.tile[0]
 
     @property
@@ -245,15 +256,22 @@ class Correlation:
         lines = nest.most(nest.least(nest.subtract(phases[0].count, first), self.band), 0)
         if self.blocks == 1:
             for r, height in self._tiles(nest):
-                self._sums(nest, g, (0, self.channels), (r, height), lines, phases, "false")
-                self._unpack(nest, entry, r, height, first, lines, phases)
+                if self.lines is None:
+                    at = nest.offset("%workspace", self._sums_at, "i8")
+                    self._sums(nest, g, at, (0, self.channels), (r, height), lines, phases, "false")
+                    self._unpack(nest, entry, r, height, first, lines, phases)
+                else:
+                    at = self._place(nest, entry, r, first)
+                    self._sums(nest, g, at, (0, self.channels), (r, height), lines, phases)
             return
         with nest.loop(0, self.channels, self.block) as c0:
             count = nest.least(nest.subtract(self.channels, c0), self.block)
             self._pack(nest, entry, c0, count, first)
             add = nest.value(f"icmp ne i64 {c0}, 0")
             for r, height in self._tiles(nest):
-                self._sums(nest, g, (c0, count), (r, height), lines, phases, add)
+                at = nest.offset("%workspace", self._sums_at, "i8")
+                at = nest.offset(at, nest.multiply(r, self._sums_pitch), "i8")
+                self._sums(nest, g, at, (c0, count), (r, height), lines, phases, add)
         self._unpack(nest, entry, 0, self.rows, first, lines, phases)
 
     def _tiles(self, nest: Nest) -> Iterator[tuple[Count, int]]:
@@ -265,42 +283,64 @@ class Correlation:
         if whole < self.rows:
             yield whole, self.rows - whole
 
+    def _place(self, nest: Nest, entry: Count, r: Count, first: Count) -> str:
+        """Where line ``first`` of row r of the result begins."""
+        image = nest.add(nest.multiply(entry, self.rows), r)
+        line = nest.add(nest.multiply(image, self.out[0]), first)
+        return offset(nest, "%out", nest.multiply(line, self.out[1]), self.dtype)
+
     def _sums(
         self,
         nest: Nest,
         g: Count,
+        c: str,
         channels: tuple[Count, Count],
         rows: tuple[Count, int],
         lines: Count,
         phases: Sequence[Phase],
-        add: str,
+        add: str = "",
     ) -> None:
-        """The tiles of some rows, for so many channels from the first on."""
+        """The tiles of some rows to c, for so many channels from the first on."""
         (c0, count), (r, height) = channels, rows
         of_g, of_r, of_c = self.strides
         begin = nest.add(nest.multiply(g, of_g), nest.multiply(r, of_r))
         begin = nest.add(begin, nest.multiply(c0, of_c))
         a = offset(nest, "%y", begin, self.dtype)
-        c = nest.offset("%workspace", self._sums_at, "i8")
-        if self.blocks > 1:
-            c = nest.offset(c, nest.multiply(r, self._sums_pitch), "i8")
         # Up to the last place of the last line.
         between = self.pitch - phases[1].count
         places = nest.most(nest.subtract(nest.multiply(lines, self.pitch), between), 0)
-        unit = self.tile[1] * self.lanes
+        for low, high, vectors, lanes in self._widths(nest, places):
+            kernel = self._use(self._kernel(height, vectors, lanes, phases))
+            with nest.loop(low, high, vectors * lanes) as q:
+                b, to, rest = offset(nest, "%workspace", q, self.dtype), c, f"i64 {q}, i64 {lines}"
+                if self.lines is None:
+                    to, rest = offset(nest, c, q, self.dtype), f"i1 {add}"
+                nest.line(f"call void @{kernel}(ptr {a}, ptr {b}, ptr {to}, i64 {count}, {rest})")
+
+    def _widths(self, nest: Nest, places: Count) -> Iterator[tuple[Count, Count, int, int]]:
+        """Begin, end, vectors and their lanes of the tiles: wide ones, then one for the rest, and a
+        half vector, which some processors compute in half the time; or single vectors."""
+        unit, half = self.tile[1] * self.lanes, self.lanes // 2
         whole = nest.multiply(nest.divide(places, unit), unit)
-        for low, high, vectors in ((0, whole, self.tile[1]), (whole, places, 1)):
-            kernel = self._use(self._kernel(height, vectors, phases))
-            with nest.loop(low, high, vectors * self.lanes) as q:
-                b, to = offset(nest, "%workspace", q, self.dtype), offset(nest, c, q, self.dtype)
-                nest.line(f"call void @{kernel}(ptr {a}, ptr {b}, ptr {to}, i64 {count}, i1 {add})")
+        yield 0, whole, self.tile[1], self.lanes
+        if isinstance(places, str) or isinstance(whole, str):
+            yield whole, places, 1, self.lanes
+            return
+        vectors, beyond = divmod(places - whole, self.lanes)
+        if half < _LEAST_LANES or beyond > half:
+            vectors, beyond = vectors + (beyond > 0), 0
+        middle = whole + vectors * self.lanes
+        if vectors:
+            yield whole, middle, vectors, self.lanes
+        if beyond:
+            yield middle, places, 1, half
 
     def _use(self, kernel: TileKernel) -> str:
         if kernel.symbol not in self.texts:
             self.texts[kernel.symbol] = kernel.text()
         return kernel.symbol
 
-    def _kernel(self, rows: int, vectors: int, phases: Sequence[Phase]) -> TileKernel:
+    def _kernel(self, rows: int, vectors: int, lanes: int, phases: Sequence[Phase]) -> TileKernel:
         size, plane = self.dtype.itemsize, self._plane(self.band)
         taps = []
         for row, column in itertools.product(*(phase.taps for phase in phases)):
@@ -311,15 +351,16 @@ class Correlation:
             taps.append((weight * size, at + (line * self.pitch + place) * size))
         return TileKernel(
             self.dtype,
-            self.lanes,
+            lanes,
             rows,
             vectors,
             tuple(taps),
             a_row=self.strides[1] * size,
             a_channel=self.strides[2] * size,
             b_channel=plane * len(self._planes),
-            c_row=self._sums_pitch,
+            c_row=self._sums_pitch if self.lines is None else math.prod(self.out) * size,
             adds=self.blocks > 1,
+            lines=self.lines,
         )
 
     def _unpack(

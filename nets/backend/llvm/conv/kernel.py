@@ -23,12 +23,22 @@ _UNROLL: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines of an image: of each ``pitch`` places the first ``width`` are kept, side by side."""
+
+    pitch: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
 class TileKernel:
     """C[rows, places] (+)= Σ over channels and taps of A[row, channel, tap] · B[place].
 
     All distances are in bytes. Row r of A begins ``a_row`` · r further, a channel ``a_channel``
     further; so do rows of C by ``c_row`` and channels of B by ``b_channel``. ``taps`` holds the
     distance of each in A and in B. Places are ``vectors`` vectors of consecutive elements of B.
+    C has a place for each of them, or holds ``lines``, of which one has room for a vector at least
+    or which have no gaps.
     """
 
     dtype: DType
@@ -40,14 +50,16 @@ class TileKernel:
     a_channel: int
     b_channel: int
     c_row: int
-    adds: bool
+    adds: bool = False
+    lines: Lines | None = None
 
     @property
     def symbol(self) -> str:
         return f"nets_conv_tile_{sha256(repr(self).encode()).hexdigest()[:16]}"
 
     def text(self) -> str:
-        """``void (ptr a, ptr b, ptr c, i64 channels, i1 add)``, channels ≥ 1."""
+        """``void (ptr a, ptr b, ptr c, i64 channels, i1 add)``, channels ≥ 1; with ``lines``, the
+        last arguments are ``i64 place, i64 lines``: the first place, and how many lines C has."""
         w = _Writer(self.dtype, self.lanes, self.rows, self.vectors)
         w.rows_of("%a", [r * self.a_row for r in range(self.rows)])
         table = ""
@@ -60,8 +72,12 @@ class TileKernel:
                 self._looped(w)
             w.advance("at", self.a_channel)
             w.advance("b", self.b_channel)
-        w.store("%c", self.c_row, self.adds)
-        return table + w.function(self.symbol, "ptr %a, ptr %b, ptr %c, i64 %channels, i1 %add")
+        parameters = "ptr %a, ptr %b, ptr %c, i64 %channels"
+        if self.lines is None:
+            w.store("%c", self.c_row, self.adds)
+            return table + w.function(self.symbol, f"{parameters}, i1 %add")
+        w.store_lines("%c", self.c_row, self.lines)
+        return table + w.function(self.symbol, f"{parameters}, i64 %place, i64 %lines")
 
     def _table(self) -> str:
         entries = ", ".join(f"i64 {distance}" for pair in self.taps for distance in pair)
@@ -233,6 +249,66 @@ class _Writer:
                     old = self.value(f"load {self.type}, ptr {pointer}, align {self.size}")
                     value = self.value(combine(old, value))
                 self.lines.append(f"  store {self.type} {value}, ptr {pointer}, align {self.size}")
+
+    def store_lines(self, c: str, row: int, lines: Lines) -> None:
+        """What of the tile lies in the lines of C, from ``%place`` on; there are ``%lines``."""
+        gap = lines.pitch - lines.width
+        for v in range(self.vectors):
+            at = self.value(f"add i64 %place, {v * self.lanes}")
+            if gap:
+                line = self.value(f"udiv i64 {at}, {lines.pitch}")
+                column = self.value(f"urem i64 {at}, {lines.pitch}")
+                left = self.value(f"sub i64 {lines.width}, {column}")
+                dropped = self.value(f"mul i64 {line}, {gap}")
+                at = self.value(f"sub i64 {at}, {dropped}")
+            else:
+                end = self.value(f"mul i64 %lines, {lines.width}")
+                left = self.value(f"sub i64 {end}, {at}")
+            target = self._element(c, at)
+            whole = self.value(f"icmp sge i64 {left}, {self.lanes}")
+            self.lines += [f"  br i1 {whole}, label %whole{v}, label %part{v}", f"whole{v}:"]
+            self._store_vector(v, target, row)
+            self.lines += [f"  br label %stored{v}", f"part{v}:"]
+            self._store_vector(v, target, row, self._lanes("slt", left))
+            if gap:  # The rest of the vector begins the next line, if there is one.
+                following = self.value(f"add i64 {line}, 1")
+                there = self.value(f"icmp slt i64 {following}, %lines")
+                start = self.value(f"add i64 {left}, {gap}")
+                start = self.value(f"select i1 {there}, i64 {start}, i64 {self.lanes}")
+                behind = self._element(target, str(-gap))
+                self._store_vector(v, behind, row, self._lanes("sge", start))
+            self.lines += [f"  br label %stored{v}", f"stored{v}:"]
+        self.lines.append("  ret void")
+
+    def _element(self, pointer: str, number: str) -> str:
+        return self.value(f"getelementptr {self.scalar}, ptr {pointer}, i64 {number}")
+
+    def _lanes(self, predicate: str, count: str) -> str:
+        """The mask of lanes whose number compares so with a count."""
+        below = self.value(f"call i64 @llvm.smin.i64(i64 {count}, i64 {self.lanes})")
+        limit = self.value(f"call i64 @llvm.smax.i64(i64 {below}, i64 0)")
+        type, bits = f"<{self.lanes} x i{8 * self.size}>", f"i{8 * self.size}"
+        if self.size < 8:
+            limit = self.value(f"trunc i64 {limit} to {bits}")
+        one = self.value(f"insertelement {type} poison, {bits} {limit}, i64 0")
+        limits = self.value(
+            f"shufflevector {type} {one}, {type} poison, <{self.lanes} x i32> zeroinitializer"
+        )
+        numbers = ", ".join(f"{bits} {lane}" for lane in range(self.lanes))
+        return self.value(f"icmp {predicate} {type} <{numbers}>, {limits}")
+
+    def _store_vector(self, v: int, target: str, row: int, mask: str | None = None) -> None:
+        """The vectors ``v`` of all rows, or their lanes under a mask."""
+        for r in range(self.rows):
+            pointer = self.value(f"getelementptr i8, ptr {target}, i64 {r * row}")
+            value = f"{self.type} {self.now[f's{r}_{v}']}"
+            if mask is None:
+                self.lines.append(f"  store {value}, ptr {pointer}, align {self.size}")
+            else:
+                self.lines.append(
+                    f"  call void @llvm.masked.store.{self.suffix}.p0({value}, ptr {pointer}, "
+                    f"i32 {self.size}, <{self.lanes} x i1> {mask})"
+                )
 
     def function(self, symbol: str, parameters: str) -> str:
         head = f"define internal void @{symbol}({parameters}) noinline nounwind {{"

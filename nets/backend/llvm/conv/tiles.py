@@ -8,8 +8,11 @@ _MOST_ROWS: Final = 8
 """Each row takes a pointer, and there are 16 registers for those."""
 
 _FMA_LATENCY: Final = 4
-_TILE_OVERHEAD: Final = 0.35
+_TILE_OVERHEAD: Final = 0.25
 """What a tile costs beyond its arithmetic, in cycles per step."""
+
+_VECTOR_OVERHEAD: Final = 0.1
+"""What each vector of a tile adds to that: most loads of vectors cross cache lines."""
 
 
 def tile_of(rows: int, vectors: int, registers: int) -> tuple[int, int]:
@@ -38,4 +41,5 @@ def _step(rows: int, vectors: int) -> float:
     """Cycles per step of one tile: two multiply-additions, or two loads, or their latency."""
     if not rows * vectors:
         return 0.0
-    return max(rows * vectors / 2, (rows + vectors) / 2, _FMA_LATENCY) + _TILE_OVERHEAD
+    cycles = max(rows * vectors / 2, (rows + vectors) / 2, _FMA_LATENCY)
+    return cycles + _TILE_OVERHEAD + _VECTOR_OVERHEAD * vectors
