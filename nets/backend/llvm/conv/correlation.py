@@ -4,7 +4,8 @@ A band of the source is copied to the workspace with its zeros around it, one pl
 per remainder by the step). Then, at any tap, neighbouring places meet neighbouring elements, along
 a row and on to the next one: the place number q = row · pitch + column meets element q + distance
 of the tap. So a tile is some rows of channels times whole vectors of places, whatever the width of
-the image; what lies between the rows is computed and not kept.
+the image; what lies between the rows is computed and not kept. Where the processor loads under
+masks, these make the zeros beside the rows, which then follow each other without a gap.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
-from nets.backend.llvm.conv.kernel import Lines, TileKernel
+from nets.backend.llvm.conv.kernel import Edges, Lines, TileKernel
 from nets.backend.llvm.conv.rows import RowCopier
 from nets.backend.llvm.conv.tiles import tile_of
 from nets.backend.llvm.gemm.nest import Count, Nest
@@ -36,6 +37,10 @@ _BAND_ROWS: Final = 4
 """A few large images are cut into bands for threads, none smaller than this."""
 
 _LEAST_LANES: Final = 4
+"""Lanes that half a vector should have."""
+
+_MASKED_BYTES: Final = 64
+"""Vectors of so many bytes are loaded under masks as fast as without."""
 
 _LINE: Final = 64
 
@@ -89,7 +94,7 @@ class Correlation:
     @cached_property
     def _columns(self) -> dict[Tap, tuple[int, int]]:
         """For each tap along a row the remainder by the step and the offset of its planes."""
-        low = self._reach[1][0]
+        low = 0 if self.edges is not None else self._reach[1][0]
         return {tap: (tap.plane, tap.offset if self.shifted else low) for tap in self._met[1]}
 
     @cached_property
@@ -99,9 +104,21 @@ class Correlation:
         return list(itertools.product(rows, sorted(set(self._columns.values()))))
 
     @cached_property
+    def edges(self) -> Edges | None:
+        """Where masks stand in for zeros beside a row, so that rows follow each other without a
+        gap: where processors load under masks at no cost, and a row of the source is no longer."""
+        low, high = self._reach[1]
+        longest = -(-self.source[1] // self.axes[1].split)
+        if self.lanes * self.dtype.itemsize < _MASKED_BYTES or low == high or longest > self._width:
+            return None
+        return Edges(self._width, tuple(sorted({0, *(tap.offset for tap in self._met[1])})))
+
+    @cached_property
     def shifted(self) -> bool:
         """Whether each offset along a row has a plane of its own, so that rows follow each other
         without a gap: worth the copies where the gaps are wide and many sums fall into them."""
+        if self.edges is not None:
+            return False
         low, high = self._reach[1]
         taps = self._met[1]
         copies = len({(tap.plane, tap.offset) for tap in taps}) - len({tap.plane for tap in taps})
@@ -115,7 +132,8 @@ class Correlation:
     @cached_property
     def pitch(self) -> int:
         low, high = self._reach[1]
-        return self._width if self.shifted else self._width + high - low
+        is_dense = self.shifted or self.edges is not None
+        return self._width if is_dense else self._width + high - low
 
     def _lines(self, band: int) -> int:
         low, high = self._reach[0]
@@ -258,7 +276,7 @@ class Correlation:
             for r, height in self._tiles(nest):
                 if self.lines is None:
                     at = nest.offset("%workspace", self._sums_at, "i8")
-                    self._sums(nest, g, at, (0, self.channels), (r, height), lines, phases, "false")
+                    self._sums(nest, g, at, (0, self.channels), (r, height), lines, phases)
                     self._unpack(nest, entry, r, height, first, lines, phases)
                 else:
                     at = self._place(nest, entry, r, first)
@@ -298,7 +316,7 @@ class Correlation:
         rows: tuple[Count, int],
         lines: Count,
         phases: Sequence[Phase],
-        add: str = "",
+        add: str = "false",
     ) -> None:
         """The tiles of some rows to c, for so many channels from the first on."""
         (c0, count), (r, height) = channels, rows
@@ -312,10 +330,10 @@ class Correlation:
         for low, high, vectors, lanes in self._widths(nest, places):
             kernel = self._use(self._kernel(height, vectors, lanes, phases))
             with nest.loop(low, high, vectors * lanes) as q:
-                b, to, rest = offset(nest, "%workspace", q, self.dtype), c, f"i64 {q}, i64 {lines}"
-                if self.lines is None:
-                    to, rest = offset(nest, c, q, self.dtype), f"i1 {add}"
-                nest.line(f"call void @{kernel}(ptr {a}, ptr {b}, ptr {to}, i64 {count}, {rest})")
+                b = offset(nest, "%workspace", q, self.dtype)
+                to = offset(nest, c, q, self.dtype) if self.lines is None else c
+                where = f"i64 {count}, i64 {q}, i64 {lines}, i1 {add}"
+                nest.line(f"call void @{kernel}(ptr {a}, ptr {b}, ptr {to}, {where})")
 
     def _widths(self, nest: Nest, places: Count) -> Iterator[tuple[Count, Count, int, int]]:
         """Begin, end, vectors and their lanes of the tiles: wide ones, then one for the rest, and a
@@ -348,7 +366,7 @@ class Correlation:
             at = self._planes.index((row.plane, met)) * plane
             line, place = row.offset - self._reach[0][0], column.offset - met[1]
             weight = row.k * self.kernel[1] + column.k
-            taps.append((weight * size, at + (line * self.pitch + place) * size))
+            taps.append((weight * size, at + (line * self.pitch + place) * size, column.offset))
         return TileKernel(
             self.dtype,
             lanes,
@@ -361,6 +379,7 @@ class Correlation:
             c_row=self._sums_pitch if self.lines is None else math.prod(self.out) * size,
             adds=self.blocks > 1,
             lines=self.lines,
+            edges=self.edges,
         )
 
     def _unpack(

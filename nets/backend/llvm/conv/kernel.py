@@ -31,12 +31,32 @@ class Lines:
 
 
 @dataclass(frozen=True, slots=True)
+class Edges:
+    """Columns of a line of ``pitch`` places from which a tap, so many elements further, meets
+    zeros, because it lies beyond the line. The rows of a table of masks, by column."""
+
+    pitch: int
+    offsets: tuple[int, ...]
+
+    def text(self, symbol: str, lanes: int) -> str:
+        """The table: for each offset and column the mask of a vector that begins there."""
+        entries = []
+        for offset in self.offsets:
+            inside = [0 <= column + offset < self.pitch for column in range(self.pitch)]
+            for column in range(self.pitch):
+                bits = [inside[(column + lane) % self.pitch] << lane for lane in range(lanes)]
+                entries.append(f"i16 {sum(bits)}")
+        return f"@{symbol} = internal constant [{len(entries)} x i16] [{', '.join(entries)}]\n"
+
+
+@dataclass(frozen=True, slots=True)
 class TileKernel:
     """C[rows, places] (+)= Σ over channels and taps of A[row, channel, tap] · B[place].
 
     All distances are in bytes. Row r of A begins ``a_row`` · r further, a channel ``a_channel``
     further; so do rows of C by ``c_row`` and channels of B by ``b_channel``. ``taps`` holds the
-    distance of each in A and in B. Places are ``vectors`` vectors of consecutive elements of B.
+    distance of each in A and in B, and its offset along a line. Places are ``vectors`` vectors of
+    consecutive elements of B; with ``edges``, 0 is met where an offset leads beyond the line.
     C has a place for each of them, or holds ``lines``, of which one has room for a vector at least
     or which have no gaps.
     """
@@ -45,53 +65,87 @@ class TileKernel:
     lanes: int
     rows: int
     vectors: int
-    taps: tuple[tuple[int, int], ...]
+    taps: tuple[tuple[int, int, int], ...]
     a_row: int
     a_channel: int
     b_channel: int
     c_row: int
     adds: bool = False
     lines: Lines | None = None
+    edges: Edges | None = None
 
     @property
     def symbol(self) -> str:
         return f"nets_conv_tile_{sha256(repr(self).encode()).hexdigest()[:16]}"
 
     def text(self) -> str:
-        """``void (ptr a, ptr b, ptr c, i64 channels, i1 add)``, channels ≥ 1; with ``lines``, the
-        last arguments are ``i64 place, i64 lines``: the first place, and how many lines C has."""
+        """``void (ptr a, ptr b, ptr c, i64 channels, i64 place, i64 lines, i1 add)``: channels ≥ 1,
+        the number of the first place, how many lines C has, and whether to add to C."""
         w = _Writer(self.dtype, self.lanes, self.rows, self.vectors)
         w.rows_of("%a", [r * self.a_row for r in range(self.rows)])
-        table = ""
+        tables = ""
+        if self.edges is not None:
+            tables = self.edges.text(self._edges_symbol, self.lanes)
+        masks = self._masks(w)
         with w.loop("%channels", {"at": ("i64", "0"), "b": ("ptr", "%b")}):
             if len(self.taps) <= UNROLLED_TAPS:
-                for a, b in self.taps:
-                    w.step(w.now["at"], a, w.now["b"], b)
+                for a, b, offset in self.taps:
+                    w.step(w.now["at"], a, w.now["b"], b, masks.get(offset))
             else:
-                table = self._table()
+                tables += self._table()
                 self._looped(w)
             w.advance("at", self.a_channel)
             w.advance("b", self.b_channel)
-        parameters = "ptr %a, ptr %b, ptr %c, i64 %channels"
         if self.lines is None:
             w.store("%c", self.c_row, self.adds)
-            return table + w.function(self.symbol, f"{parameters}, i1 %add")
-        w.store_lines("%c", self.c_row, self.lines)
-        return table + w.function(self.symbol, f"{parameters}, i64 %place, i64 %lines")
+        else:
+            w.store_lines("%c", self.c_row, self.lines)
+        parameters = "ptr %a, ptr %b, ptr %c, i64 %channels, i64 %place, i64 %lines, i1 %add"
+        return tables + w.function(self.symbol, parameters)
+
+    @property
+    def _edges_symbol(self) -> str:
+        return f"{self.symbol}.edges"
+
+    def _columns(self, w: _Writer) -> list[str]:
+        """Where in a row of the table of masks the entries of the vectors are."""
+        assert self.edges is not None
+        places = [w.value(f"add i64 %place, {v * self.lanes}") for v in range(self.vectors)]
+        columns = [w.value(f"urem i64 {place}, {self.edges.pitch}") for place in places]
+        return [
+            w.value(f"getelementptr i16, ptr @{self._edges_symbol}, i64 {column}")
+            for column in columns
+        ]
+
+    def _masks(self, w: _Writer) -> dict[int, list[str]]:
+        """The masks of the vectors for each offset that may lead beyond a line."""
+        if self.edges is None or len(self.taps) > UNROLLED_TAPS:
+            return {}
+        columns, found = self._columns(w), {}
+        for row, offset in enumerate(self.edges.offsets):
+            if offset and any(offset == tap[2] for tap in self.taps):
+                distance = str(2 * row * self.edges.pitch)
+                found[offset] = [w.mask(column, distance) for column in columns]
+        return found
 
     def _table(self) -> str:
-        entries = ", ".join(f"i64 {distance}" for pair in self.taps for distance in pair)
-        return f"@{self.symbol}.taps = internal constant [{2 * len(self.taps)} x i64] [{entries}]\n"
+        rows = [] if self.edges is None else self.edges.offsets
+        entries = []
+        for a, b, offset in self.taps:
+            mask = 2 * rows.index(offset) * self.edges.pitch if self.edges is not None else 0
+            entries += [f"i64 {a}", f"i64 {b}", f"i64 {mask}"]
+        text = ", ".join(entries)
+        return f"@{self.symbol}.taps = internal constant [{len(entries)} x i64] [{text}]\n"
 
     def _looped(self, w: _Writer) -> None:
         start = f"@{self.symbol}.taps"
+        columns = self._columns(w) if self.edges is not None else []
         with w.loop(str(len(self.taps)), {"tap": ("ptr", start)}):
-            behind = w.value(f"getelementptr i64, ptr {w.now['tap']}, i64 1")
-            a = w.value(f"load i64, ptr {w.now['tap']}, align 8")
-            b = w.value(f"load i64, ptr {behind}, align 8")
+            a, b, mask = (w.entry(w.now["tap"], place) for place in range(3))
+            masks = [w.mask(column, mask) for column in columns]
             met = w.value(f"getelementptr i8, ptr {w.now['b']}, i64 {b}")
-            w.step(w.value(f"add i64 {w.now['at']}, {a}"), 0, met, 0)
-            w.advance("tap", 16)
+            w.step(w.value(f"add i64 {w.now['at']}, {a}"), 0, met, 0, masks or None)
+            w.advance("tap", 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +258,33 @@ class _Writer:
         for word in cursors:
             del self.now[word], self.types[word]
 
-    def step(self, at: str, a: int, b: str, b_at: int) -> None:
-        """One term for each element of the tile: rows at ``at + a``, vectors at ``b + b_at``."""
+    def entry(self, table: str, number: int) -> str:
+        place = self.value(f"getelementptr i64, ptr {table}, i64 {number}")
+        return self.value(f"load i64, ptr {place}, align 8")
+
+    def mask(self, column: str, distance: str) -> str:
+        """A mask from a table."""
+        place = self.value(f"getelementptr i8, ptr {column}, i64 {distance}")
+        bits = self.value(f"load i16, ptr {place}, align 2")
+        if self.lanes < 16:
+            bits = self.value(f"trunc i16 {bits} to i{self.lanes}")
+        return self.value(f"bitcast i{self.lanes} {bits} to <{self.lanes} x i1>")
+
+    def step(self, at: str, a: int, b: str, b_at: int, masks: Sequence[str] | None = None) -> None:
+        """One term for each element of the tile: rows at ``at + a``, vectors at ``b + b_at``, with
+        zeros where their masks are not set."""
         vectors = []
         for v in range(self.vectors):
             place = b_at + v * self.lanes * self.size
             pointer = self.value(f"getelementptr i8, ptr {b}, i64 {place}")
-            vectors.append(self.value(f"load {self.type}, ptr {pointer}, align {self.size}"))
+            text = f"load {self.type}, ptr {pointer}, align {self.size}"
+            if masks is not None:
+                text = (
+                    f"call {self.type} @llvm.masked.load.{self.suffix}.p0(ptr {pointer}, "
+                    f"i32 {self.size}, <{self.lanes} x i1> {masks[v]}, "
+                    f"{self.type} zeroinitializer)"
+                )
+            vectors.append(self.value(text))
         for r, start in enumerate(self.starts):
             row = self.value(f"getelementptr i8, ptr {start}, i64 {at}")
             factor = self._splat(self.value(f"getelementptr i8, ptr {row}, i64 {a}"))
