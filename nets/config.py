@@ -36,10 +36,9 @@ def _choice(*allowed: str) -> Callable[[str], str]:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError("a number that is not negative")
-    return value
+    if not text.isascii() or not text.isdigit():
+        raise ValueError("a whole number, not negative")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)
