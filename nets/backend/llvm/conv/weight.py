@@ -1,8 +1,9 @@
 """conv_weight: sums over the places of all images, a tile of channels and taps at a time.
 
-For a block of rows of one image, x is copied to the workspace with its zeros around it, and y
-turned so that its channels are neighbours. Then every place is a rank-1 update of the tile: its
-rows are the elements of x that pairs of channel and tap meet, its columns channels of y.
+For some blocks of rows, x is copied to the workspace with its zeros around it, and y turned so that
+its channels are neighbours. Then every place is a rank-1 update of the tile: its rows are the
+elements of x that pairs of channel and tap meet, its columns channels of y. A tile takes one block
+after the other, so that it stays in the cache.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from typing import Final
 
 from nets.backend.llvm.conv.correlation import odd_lines
 from nets.backend.llvm.conv.kernel import PlaceKernel
@@ -22,6 +24,12 @@ from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import PackTransposed, offset, scalar_name
 from nets.ir.types import DType
 from nets.ops.convolution import place_block, row_block
+
+_TILE_BYTES: Final = 256 << 10
+"""What the columns of a tile may read of y in all blocks, which should stay in the L2 cache."""
+
+_GROUP_BYTES: Final = 4 << 20
+"""What the blocks that are copied at once may take."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,12 @@ class WeightSums:
     def band(self) -> int:
         return min(row_block(self.places[1]), self.places[0])
 
-    # The workspace: planes of x, places of y, sums.
+    @property
+    def _bands(self) -> int:
+        """Blocks of rows of an image."""
+        return -(-self.places[0] // self.band)
+
+    # The workspace: planes of x and places of y of some blocks, sums.
     @cached_property
     def pitch(self) -> int:
         return (self.places[1] - 1) * self.steps[1] + self.dilation[1] * (self.kernel[1] - 1) + 1
@@ -95,9 +108,20 @@ class WeightSums:
         return self.channels * self._plane
 
     @property
-    def _sums_at(self) -> int:
+    def _block_bytes(self) -> int:
         count = self.band * self.places[1] * self._columns
         return self._places_at + odd_lines(count * self.dtype.itemsize)
+
+    @cached_property
+    def group(self) -> int:
+        """Blocks that are copied at once."""
+        read = self.band * self.places[1] * self.tile[1] * self.lanes * self.dtype.itemsize
+        most = min(_TILE_BYTES // read, _GROUP_BYTES // self._block_bytes)
+        return max(1, min(most, self.n * self._bands))
+
+    @property
+    def _sums_at(self) -> int:
+        return self.group * self._block_bytes
 
     @property
     def workspace_bytes(self) -> int:
@@ -114,15 +138,12 @@ class WeightSums:
         with nest.entries(self.groups, self.tiles) as (g, low, high):
             first = nest.multiply(low, unit)
             last = nest.least(nest.multiply(high, unit), self.pairs)
-            images, height = nest.loop(0, self.n, 1), self.places[0]
-            with images as n, nest.loop(0, height, self.band) as line:
-                lines = nest.least(nest.subtract(height, line), self.band)
-                entry = nest.add(nest.multiply(n, self.groups), g)
-                self._pack_x(nest, entry, first, last, line)
-                self._pack_y(nest, entry, line, lines)
-                start = nest.add(nest.multiply(n, height), line)
-                add = "false" if start == 0 else nest.value(f"icmp ne i64 {start}, 0")
-                self._sums(nest, first, last, lines, add)
+            blocks = self.n * self._bands
+            with nest.loop(0, blocks, self.group) as begin:
+                count = nest.least(nest.subtract(blocks, begin), self.group)
+                with nest.loop(0, 1 if self.group == 1 else count, 1) as slot:
+                    self._pack(nest, g, (first, last), nest.add(begin, slot), slot)
+                self._sums(nest, first, last, begin, 1 if self.group == 1 else count)
             self._unpack(nest, g, first, last)
         table = f"{self.symbol}.distances"
         entries = ", ".join(f"i64 {distance}" for distance in self._distances())
@@ -135,7 +156,31 @@ class WeightSums:
             place = i * self.dilation[0] * self.pitch + j * self.dilation[1]
             yield c * self._plane + place * self.dtype.itemsize
 
-    def _pack_x(self, nest: Nest, entry: Count, first: Count, last: Count, line: Count) -> None:
+    def _pack(
+        self, nest: Nest, g: Count, pairs: tuple[Count, Count], number: Count, slot: Count
+    ) -> None:
+        """The block with a number, to its place among those that are copied at once."""
+        n = nest.divide(number, self._bands)
+        line, lines = self._rows_of(nest, number)
+        entry = nest.add(nest.multiply(n, self.groups), g)
+        block = self._block(nest, slot)
+        self._pack_x(nest, block, entry, *pairs, line)
+        self._pack_y(nest, block, entry, line, lines)
+
+    def _rows_of(self, nest: Nest, number: Count) -> tuple[Count, Count]:
+        """The first row of a block, and how many it has."""
+        if self._bands == 1:
+            return 0, self.places[0]
+        before = nest.multiply(nest.divide(number, self._bands), self._bands)
+        line = nest.multiply(nest.subtract(number, before), self.band)
+        return line, nest.least(nest.subtract(self.places[0], line), self.band)
+
+    def _block(self, nest: Nest, slot: Count) -> str:
+        return nest.offset("%workspace", nest.multiply(slot, self._block_bytes), "i8")
+
+    def _pack_x(
+        self, nest: Nest, block: str, entry: Count, first: Count, last: Count, line: Count
+    ) -> None:
         """The planes of the channels that the pairs from ``first`` below ``last`` have."""
         copier, (height, width) = RowCopier(self.dtype, self.lanes), self.source
         begin = nest.divide(first, self.taps)
@@ -146,7 +191,7 @@ class WeightSums:
         with nest.loop(begin, end, 1) as c:
             image = nest.add(nest.multiply(entry, self.channels), c)
             source = offset(nest, "%x", nest.multiply(image, height * width), self.dtype)
-            plane = nest.offset("%workspace", nest.multiply(c, self._plane), "i8")
+            plane = nest.offset(block, nest.multiply(c, self._plane), "i8")
 
             def at(y: Count, plane: str = plane) -> str:
                 return offset(nest, plane, nest.multiply(y, self.pitch), self.dtype)
@@ -166,16 +211,16 @@ class WeightSums:
         for first in range(0, vectors, unit):
             yield first * self.lanes, min(unit, vectors - first)
 
-    def _y_at(self, nest: Nest, column: int) -> str:
+    def _y_at(self, nest: Nest, block: str, column: int) -> str:
         """Where the places of a tile's columns lie: tile after tile, place after place."""
         at = self._places_at + column * self.band * self.places[1] * self.dtype.itemsize
-        return nest.offset("%workspace", at, "i8")
+        return nest.offset(block, at, "i8")
 
-    def _pack_y(self, nest: Nest, entry: Count, line: Count, lines: Count) -> None:
+    def _pack_y(self, nest: Nest, block: str, entry: Count, line: Count, lines: Count) -> None:
         height, width = self.places
         count = nest.multiply(lines, width)
         for column, vectors in self._columns_of_tiles():
-            target = self._y_at(nest, column)
+            target = self._y_at(nest, block, column)
             part = PackTransposed(self.dtype, self.lanes, vectors * self.lanes, height * width)
             self.texts.setdefault(part.symbol, part.text())
             for vector in range(vectors):
@@ -189,27 +234,29 @@ class WeightSums:
                     f"call void @{part.symbol}(ptr {source}, ptr {to}, i64 {rows}, i64 {count})"
                 )
 
-    def _sums(self, nest: Nest, first: Count, last: Count, lines: Count, add: str) -> None:
-        unit, table = self.tile[0], f"@{self.symbol}.distances"
+    def _sums(self, nest: Nest, first: Count, last: Count, begin: Count, count: Count) -> None:
+        """All tiles, for so many blocks from ``begin`` on."""
+        unit = self.tile[0]
         whole = self.pairs - self.pairs % unit
+        pieces = [(first, nest.least(last, whole), unit)]
+        if whole < self.pairs:
+            pieces.append((nest.most(first, whole), last, self.pairs - whole))
         tiles = self._columns_of_tiles()
-        for (column, vectors), (start, width) in itertools.product(tiles, self._row_blocks()):
-            x, g = self._first_place(nest, start, column, vectors)
-            also = add if start == 0 else "true"
-            pieces = [(first, nest.least(last, whole), unit)]
-            if whole < self.pairs:
-                pieces.append((nest.most(first, whole), last, self.pairs - whole))
-            for low, high, height in pieces:
-                kernel = self._kernel(height, vectors, width)
-                with nest.loop(low, high, unit) as pair:
-                    at = nest.add(nest.multiply(pair, self._columns), column)
-                    distances = nest.offset(table, pair, "i64")
-                    c = nest.offset("%workspace", self._sums_at, "i8")
-                    c = offset(nest, c, at, self.dtype)
-                    nest.line(
-                        f"call void @{kernel}(ptr {x}, ptr {distances}, ptr {g}, ptr {c}, "
-                        f"i64 {lines}, i1 {also})"
-                    )
+        for (column, vectors), (low, high, height) in itertools.product(tiles, pieces):
+            with nest.loop(low, high, unit) as pair:
+                at = nest.add(nest.multiply(pair, self._columns), column)
+                c = offset(nest, nest.offset("%workspace", self._sums_at, "i8"), at, self.dtype)
+                distances = nest.offset(f"@{self.symbol}.distances", pair, "i64")
+                with nest.loop(0, count, 1) as slot:
+                    number, block = nest.add(begin, slot), self._block(nest, slot)
+                    _, lines = self._rows_of(nest, number)
+                    add = "false" if number == 0 else nest.value(f"icmp ne i64 {number}, 0")
+                    for start, width in self._row_blocks():
+                        kernel = self._kernel(height, vectors, width)
+                        x, y = self._first_place(nest, block, start, column, vectors)
+                        also = add if start == 0 else "true"
+                        operands = f"ptr {x}, ptr {distances}, ptr {y}, ptr {c}"
+                        nest.line(f"call void @{kernel}({operands}, i64 {lines}, i1 {also})")
 
     def _row_blocks(self) -> Iterator[tuple[int, int]]:
         """First place and width of the parts of a row that are summed one after the other."""
@@ -217,10 +264,12 @@ class WeightSums:
         for start in range(0, width, place_block(width)):
             yield start, min(place_block(width), width - start)
 
-    def _first_place(self, nest: Nest, start: int, column: int, vectors: int) -> tuple[str, str]:
+    def _first_place(
+        self, nest: Nest, block: str, start: int, column: int, vectors: int
+    ) -> tuple[str, str]:
         """Where a part of a row begins: what it meets in the planes, and the places of a tile."""
-        x = offset(nest, "%workspace", start * self.steps[1], self.dtype)
-        g = offset(nest, self._y_at(nest, column), start * vectors * self.lanes, self.dtype)
+        x = offset(nest, block, start * self.steps[1], self.dtype)
+        g = offset(nest, self._y_at(nest, block, column), start * vectors * self.lanes, self.dtype)
         return x, g
 
     def _kernel(self, rows: int, vectors: int, width: int) -> str:
@@ -243,12 +292,23 @@ class WeightSums:
         """The sums, turned, to their places in the result."""
         scalar, size = scalar_name(self.dtype), self.dtype.itemsize
         sums = nest.offset("%workspace", self._sums_at, "i8")
-        with nest.loop(0, self.rows, 1) as r:
-            row = nest.add(nest.multiply(g, self.rows), r)
-            target = offset(nest, "%out", nest.multiply(row, self.pairs), self.dtype)
-            source = offset(nest, sums, r, self.dtype)
-            with nest.loop(first, last, 1) as pair:
-                read = offset(nest, source, nest.multiply(pair, self._columns), self.dtype)
-                value = nest.value(f"load {scalar}, ptr {read}, align {size}")
-                write = offset(nest, target, pair, self.dtype)
-                nest.line(f"store {scalar} {value}, ptr {write}, align {size}")
+        out = offset(nest, "%out", nest.multiply(g, self.rows * self.pairs), self.dtype)
+        part = PackTransposed(self.dtype, self.lanes, self.pairs, self._columns)
+        self.texts.setdefault(part.symbol, part.text())
+        whole = nest.multiply(nest.divide(nest.subtract(last, first), self.lanes), self.lanes)
+        whole = nest.add(first, whole)
+        with nest.loop(first, whole, self.lanes) as pair:
+            read = offset(nest, sums, nest.multiply(pair, self._columns), self.dtype)
+            write = offset(nest, out, pair, self.dtype)
+            nest.line(
+                f"call void @{part.symbol}(ptr {read}, ptr {write}, i64 {self.lanes}, "
+                f"i64 {self.rows})"
+            )
+        with nest.loop(whole, last, 1) as pair, nest.loop(0, self.rows, 1) as r:
+            read = offset(nest, sums, nest.multiply(pair, self._columns), self.dtype)
+            value = nest.value(
+                f"load {scalar}, ptr {offset(nest, read, r, self.dtype)}, align {size}"
+            )
+            write = offset(nest, out, nest.multiply(r, self.pairs), self.dtype)
+            write = offset(nest, write, pair, self.dtype)
+            nest.line(f"store {scalar} {value}, ptr {write}, align {size}")
