@@ -117,7 +117,10 @@ class ConvTranspose2d(Module):
 
 
 class _MaxPool(Module):
-    """The largest element of each window; ``stride`` is by default the size of the window."""
+    """The largest element of each window; ``stride`` is by default the size of the window.
+
+    With ``ceil_mode`` a last window may reach beyond the padding.
+    """
 
     def __init__(
         self,
@@ -125,56 +128,69 @@ class _MaxPool(Module):
         stride: Sizes | None = None,
         padding: Sizes = 0,
         dilation: Sizes = 1,
+        *,
+        ceil_mode: bool = False,
     ) -> None:
         super().__init__()
         self.kernel_size, self.stride = kernel_size, stride
-        self.padding, self.dilation = padding, dilation
+        self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
 
     def extra_repr(self) -> str:
         return f"{self.kernel_size}"
+
+    def _options(self) -> tuple[Any, ...]:
+        return self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
 
 
 class MaxPool1d(_MaxPool):
     """(N, C, L) → the largest element of each window."""
 
     def forward(self, x: Any) -> nets.Tensor:
-        return F.max_pool1d(x, self.kernel_size, self.stride, self.padding, self.dilation)
+        return F.max_pool1d(x, *self._options())
 
 
 class MaxPool2d(_MaxPool):
     """(N, C, H, W) → the largest element of each window."""
 
     def forward(self, x: Any) -> nets.Tensor:
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation)
+        return F.max_pool2d(x, *self._options())
 
 
 class _AvgPool(Module):
-    """The mean of each window; ``stride`` is by default the size of the window."""
+    """The mean of each window; ``stride`` is by default the size of the window.
+
+    With ``ceil_mode`` a last window may reach beyond the padding.
+    """
 
     def __init__(
         self,
         kernel_size: Sizes,
         stride: Sizes | None = None,
         padding: Sizes = 0,
+        ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
         super().__init__()
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-        self.count_include_pad = count_include_pad
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def extra_repr(self) -> str:
         return f"{self.kernel_size}"
+
+    def _options(self) -> tuple[Any, ...]:
+        margins = self.padding, self.ceil_mode, self.count_include_pad
+        return self.kernel_size, self.stride, *margins
 
 
 class AvgPool1d(_AvgPool):
     """(N, C, L) → the mean of each window."""
 
     def forward(self, x: Any) -> nets.Tensor:
-        return F.avg_pool1d(x, self.kernel_size, self.stride, self.padding, self.count_include_pad)
+        return F.avg_pool1d(x, *self._options())
 
 
 class AvgPool2d(_AvgPool):
     """(N, C, H, W) → the mean of each window."""
 
     def forward(self, x: Any) -> nets.Tensor:
-        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding, self.count_include_pad)
+        return F.avg_pool2d(x, *self._options())

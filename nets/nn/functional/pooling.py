@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,12 +18,15 @@ def max_pool2d(
     stride: Sizes | None = None,
     padding: Sizes = 0,
     dilation: Sizes = 1,
+    ceil_mode: bool = False,
 ) -> nets.Tensor:
     """Images (N, C, H, W) → the largest element of each window; NaN wins.
 
-    ``stride`` is by default the size of the window. The gradient goes to the first of equals.
+    ``stride`` is by default the size of the window. With ``ceil_mode`` a last window may reach
+    beyond the padding, if it begins before the end of the image. The gradient goes to the first of
+    equals.
     """
-    return _max_pool(input, kernel_size, stride, padding, dilation, 2)
+    return _max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, 2)
 
 
 def max_pool1d(
@@ -31,9 +35,10 @@ def max_pool1d(
     stride: Sizes | None = None,
     padding: Sizes = 0,
     dilation: Sizes = 1,
+    ceil_mode: bool = False,
 ) -> nets.Tensor:
     """Sequences (N, C, L) → the largest element of each window; see ``max_pool2d``."""
-    return _max_pool(input, kernel_size, stride, padding, dilation, 1)
+    return _max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, 1)
 
 
 def avg_pool2d(
@@ -41,10 +46,15 @@ def avg_pool2d(
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
+    ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> nets.Tensor:
-    """Images (N, C, H, W) → the mean of each window; padding counts as zeros, or not at all."""
-    return _avg_pool(input, kernel_size, stride, padding, count_include_pad, 2)
+    """Images (N, C, H, W) → the mean of each window; padding counts as zeros, or not at all.
+
+    With ``ceil_mode`` a last window may reach beyond the padding, if it begins before the end of
+    the image; what lies there does not count.
+    """
+    return _avg_pool(input, kernel_size, stride, padding, ceil_mode, count_include_pad, 2)
 
 
 def avg_pool1d(
@@ -52,16 +62,38 @@ def avg_pool1d(
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
+    ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> nets.Tensor:
-    """Sequences (N, C, L) → the mean of each window."""
-    return _avg_pool(input, kernel_size, stride, padding, count_include_pad, 1)
+    """Sequences (N, C, L) → the mean of each window; see ``avg_pool2d``."""
+    return _avg_pool(input, kernel_size, stride, padding, ceil_mode, count_include_pad, 1)
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Windows over the axes of space: numbers for each axis."""
+
+    kernel: tuple[int, ...]
+    steps: tuple[int, ...]
+    padding: tuple[int, ...]
+    margins: list[tuple[int, int]]
+    """Before and after each axis, such that all windows fit."""
+
+    @property
+    def beyond(self) -> list[tuple[int, int]]:
+        """What the windows need behind the padding."""
+        return [(0, high - p) for (_, high), p in zip(self.margins, self.padding, strict=True)]
 
 
 def _windows(
-    x: nets.Tensor, kernel_size: Sizes, padding: Sizes, rank: int
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The window and its margins, one number for each axis."""
+    x: nets.Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None,
+    padding: Sizes,
+    dilation: Sizes,
+    ceil_mode: bool,
+    rank: int,
+) -> _Windows:
     kernel, margins = pair(kernel_size, rank), pair(padding, rank)
     if x.ndim != rank + 2 or any(2 * p > k for p, k in zip(margins, kernel, strict=True)):
         raise nets.errors.ShapeError(
@@ -69,7 +101,21 @@ def _windows(
             f"shape {x.shape} with padding {margins}",
             nets.user_location(),
         )
-    return kernel, margins
+    steps = pair(kernel if stride is None else stride, rank)
+    ends = margins
+    if ceil_mode and min(steps) > 0:
+        axes = zip(x.shape[2:], kernel, steps, margins, pair(dilation, rank), strict=True)
+        ends = tuple(_end(*axis) for axis in axes)
+    return _Windows(kernel, steps, margins, list(zip(margins, ends, strict=True)))
+
+
+def _end(size: int, kernel: int, step: int, padding: int, dilation: int) -> int:
+    """The margin behind an axis that lets the last window that begins before its end fit."""
+    reach = dilation * (kernel - 1) + 1
+    last = -(-(size + 2 * padding - reach) // step)
+    if last * step >= size + padding:
+        last -= 1
+    return max(padding, last * step + reach - size - padding)
 
 
 def _max_pool(
@@ -78,12 +124,13 @@ def _max_pool(
     stride: Sizes | None,
     padding: Sizes,
     dilation: Sizes,
+    ceil_mode: bool,
     rank: int,
 ) -> nets.Tensor:
     x = nets.as_tensor(input)
-    kernel, margins = _windows(x, kernel_size, padding, rank)
-    steps = pair(kernel if stride is None else stride, rank)
-    return nets.max_pool(x, kernel, steps, margins, pair(dilation, rank))
+    windows = _windows(x, kernel_size, stride, padding, dilation, ceil_mode, rank)
+    apart = pair(dilation, rank)
+    return nets.max_pool(x, windows.kernel, windows.steps, windows.margins, apart)
 
 
 def _avg_pool(
@@ -91,18 +138,23 @@ def _avg_pool(
     kernel_size: Sizes,
     stride: Sizes | None,
     padding: Sizes,
+    ceil_mode: bool,
     count_include_pad: bool,
     rank: int,
 ) -> nets.Tensor:
     """Sums are convolutions of each channel alone with ones."""
     x = nets.as_tensor(input)
-    kernel, margins = _windows(x, kernel_size, padding, rank)
-    steps = pair(kernel if stride is None else stride, rank)
+    windows = _windows(x, kernel_size, stride, padding, 1, ceil_mode, rank)
     n, channels, *space = x.shape
+    window = np.ones((1, 1, *windows.kernel), x.dtype)
     images = nets.reshape(x, (n * channels, 1, *space))
-    total = nets.conv(images, np.ones((1, 1, *kernel), x.dtype), steps, margins)
+    total = nets.conv(images, window, windows.steps, windows.margins)
     total = nets.reshape(total, (n, channels, *total.shape[2:]))
-    if count_include_pad or not any(margins):
-        return total / math.prod(kernel)
-    ones = np.ones((1, 1, *space), x.dtype)
-    return total / nets.conv(ones, np.ones((1, 1, *kernel), x.dtype), steps, margins)
+    margins = windows.margins
+    if count_include_pad:
+        margins = windows.beyond
+        space = [size + 2 * p for size, p in zip(space, windows.padding, strict=True)]
+    if not any(map(any, margins)):
+        return total / math.prod(windows.kernel)
+    counts = nets.conv(np.ones((1, 1, *space), x.dtype), window, windows.steps, margins)
+    return total / counts
