@@ -2,7 +2,8 @@
 
 No matrix of patches is made: bands of images are copied to the workspace with their zeros around
 them, and microkernels like those of matrix products walk over channels and taps (``correlation``)
-or over places (``weight``). The order of each sum is that of ``nets.ops.convolution``.
+or over places (``weight``, and ``depthwise`` for groups of one channel). The order of each sum is
+that of ``nets.ops.convolution``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from nets.backend.llvm.conv.correlation import Correlation
+from nets.backend.llvm.conv.depthwise import DepthwiseSums
 from nets.backend.llvm.conv.weight import WeightSums
 from nets.backend.llvm.gemm import GemmPlan
 from nets.backend.llvm.gemm.blocking import Vectors
@@ -54,7 +56,9 @@ def plan(
         )
     else:
         spaces = (x[2:], y[2:], kernel, geometry.steps, geometry.low, geometry.dilation)
-        sums = WeightSums(*machine, inputs, outputs, *map(_two, spaces))
+        sums = DepthwiseSums(*machine, inputs, outputs, *map(_two, spaces))
+        if not sums.is_worth_it:
+            sums = WeightSums(*machine, inputs, outputs, *map(_two, spaces))
     return GemmPlan(sums.symbol, sums.write(_PARAMETERS), sums.workspace_bytes, sums.panels)
 
 

@@ -192,6 +192,42 @@ class PlaceKernel:
         return w.function(self.symbol, parameters)
 
 
+@dataclass(frozen=True, slots=True)
+class LaneKernel:
+    """C[tap, columns] (+)= Σ over places of X[place + distance of the tap] · Y[place, columns],
+    each lane for itself.
+
+    Distances and strides are in bytes: places of X are ``x_place`` apart along a row of the image,
+    of ``width`` places, and rows ``x_line``; taps of C are ``c_row`` apart. A place of Y is
+    ``vectors`` vectors, one after the other, that of X is one.
+    """
+
+    dtype: DType
+    lanes: int
+    distances: tuple[int, ...]
+    vectors: int
+    width: int
+    x_place: int
+    x_line: int
+    c_row: int
+
+    @property
+    def symbol(self) -> str:
+        return f"nets_conv_lanes_{sha256(repr(self).encode()).hexdigest()[:16]}"
+
+    def text(self) -> str:
+        """``void (ptr x, ptr y, ptr c, i64 lines, i1 add)``, lines ≥ 1."""
+        w = _Writer(self.dtype, self.lanes, len(self.distances), self.vectors)
+        with w.loop("%lines", {"x": ("ptr", "%x"), "y": ("ptr", "%y")}):
+            with w.loop(str(self.width), {}):
+                w.step_lanes(w.now["x"], self.distances, w.now["y"])
+                w.advance("x", self.x_place)
+                w.advance("y", self.vectors * self.lanes * self.dtype.itemsize)
+            w.advance("x", self.x_line - self.width * self.x_place)
+        w.store("%c", self.c_row, adds=True)
+        return w.function(self.symbol, "ptr %x, ptr %y, ptr %c, i64 %lines, i1 %add")
+
+
 class _Writer:
     """A function being written: a tile of sums, and loops that carry it and some cursors along.
 
@@ -289,11 +325,25 @@ class _Writer:
             row = self.value(f"getelementptr i8, ptr {start}, i64 {at}")
             factor = self._splat(self.value(f"getelementptr i8, ptr {row}, i64 {a}"))
             for v, vector in enumerate(vectors):
-                word = f"s{r}_{v}"
-                self.now[word] = self.value(
-                    f"call {self.type} @llvm.fma.{self.suffix}({self.type} {factor}, "
-                    f"{self.type} {vector}, {self.type} {self.now[word]})"
-                )
+                self._add_product(f"s{r}_{v}", factor, vector)
+
+    def step_lanes(self, x: str, distances: Sequence[int], y: str) -> None:
+        """One term for each element of the tile: rows at ``x`` and distances, vectors at ``y``."""
+        vectors = [self._vector(y, v * self.lanes * self.size) for v in range(self.vectors)]
+        for r, distance in enumerate(distances):
+            factor = self._vector(x, distance)
+            for v, vector in enumerate(vectors):
+                self._add_product(f"s{r}_{v}", factor, vector)
+
+    def _vector(self, pointer: str, distance: int) -> str:
+        place = self.value(f"getelementptr i8, ptr {pointer}, i64 {distance}")
+        return self.value(f"load {self.type}, ptr {place}, align {self.size}")
+
+    def _add_product(self, word: str, x: str, y: str) -> None:
+        self.now[word] = self.value(
+            f"call {self.type} @llvm.fma.{self.suffix}({self.type} {x}, {self.type} {y}, "
+            f"{self.type} {self.now[word]})"
+        )
 
     def _splat(self, pointer: str) -> str:
         scalar = self.value(f"load {self.scalar}, ptr {pointer}, align {self.size}")

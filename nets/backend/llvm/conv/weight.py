@@ -185,9 +185,7 @@ class WeightSums:
         copier, (height, width) = RowCopier(self.dtype, self.lanes), self.source
         begin = nest.divide(first, self.taps)
         end = nest.divide(nest.add(last, self.taps - 1), self.taps)
-        top = nest.subtract(nest.multiply(line, self.steps[0]), self.low[0])
-        low = nest.least(nest.most(nest.subtract(0, top), 0), self._lines)
-        high = nest.most(low, nest.least(nest.subtract(height, top), self._lines))
+        top, low, high = self._lines_met(nest, line)
         with nest.loop(begin, end, 1) as c:
             image = nest.add(nest.multiply(entry, self.channels), c)
             source = offset(nest, "%x", nest.multiply(image, height * width), self.dtype)
@@ -204,6 +202,14 @@ class WeightSums:
                 copier.padded(nest, read, at(y), width, -self.low[1], 1, self.pitch)
             with nest.loop(high, self._lines, 1) as y:
                 copier.zeros(nest, at(y), 0, self.pitch)
+
+    def _lines_met(self, nest: Nest, line: Count) -> tuple[Count, Count, Count]:
+        """What row of x the first line of the planes is, for a block that begins at that row of
+        places; and from which to which line they are rows of x."""
+        top = nest.subtract(nest.multiply(line, self.steps[0]), self.low[0])
+        low = nest.least(nest.most(nest.subtract(0, top), 0), self._lines)
+        high = nest.most(low, nest.least(nest.subtract(self.source[0], top), self._lines))
+        return top, low, high
 
     def _columns_of_tiles(self) -> Iterator[tuple[int, int]]:
         """First column and vectors of each tile."""

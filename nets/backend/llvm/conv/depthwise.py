@@ -1,0 +1,178 @@
+"""conv_weight of many groups of one channel each: every lane of a vector is a group of its own.
+
+Of a block of rows of one image x, with zeros around it, and y are copied to the workspace with the
+groups of a vector side by side. Then every place is a product of vectors for each tap.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from nets.backend.llvm.conv.correlation import odd_lines
+from nets.backend.llvm.conv.kernel import LaneKernel
+from nets.backend.llvm.conv.weight import WeightSums
+from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.pack import PackTransposed, offset, scalar_name
+
+_MOST_ROWS: Final = 4
+"""Channels of y in a group up to which this is done: each takes registers."""
+
+
+@dataclass(frozen=True)
+class DepthwiseSums(WeightSums):
+    """``out[g, r, 0, tap] = Σ y[n, g, r, place] · x[n, g, 0, …]`` with all sizes positive."""
+
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether there are more groups than channels, of which vectors would else be made."""
+        return self.channels == 1 and self.rows < self.groups and self.rows <= _MOST_ROWS
+
+    @property
+    def symbol(self) -> str:
+        digest = sha256(repr(self).encode()).hexdigest()[:16]
+        return f"nets_conv_depthwise_{self.dtype}x{self.lanes}_{digest}"
+
+    @property
+    def panels(self) -> int:
+        return -(-self.groups // self.lanes)
+
+    # The workspace: x, y, sums, with a vector of groups for each element.
+    @property
+    def _vector(self) -> int:
+        return self.lanes * self.dtype.itemsize
+
+    @property
+    def _turned_at(self) -> int:
+        return odd_lines(self._lines * self.pitch * self._vector)
+
+    @property
+    def _sums_at(self) -> int:
+        return self._turned_at + odd_lines(self.band * self.places[1] * self.rows * self._vector)
+
+    @property
+    def workspace_bytes(self) -> int:
+        return self._sums_at + self.taps * self.rows * self._vector
+
+    # Text.
+    def write(self, parameters: str) -> dict[str, str]:
+        """The function and all it calls, by symbol."""
+        nest = Nest()
+        with nest.loop("%begin", "%end", 1) as panel:
+            g = nest.multiply(panel, self.lanes)
+            lanes = nest.least(nest.subtract(self.groups, g), self.lanes)
+            with nest.loop(0, self.n * self._bands, 1) as number:
+                n = nest.divide(number, self._bands)
+                entry = nest.add(nest.multiply(n, self.groups), g)
+                line, lines = self._rows_of(nest, number)
+                self._turn_x(nest, entry, lanes, line)
+                self._turn_y(nest, entry, lanes, line, lines)
+                add = "false" if number == 0 else nest.value(f"icmp ne i64 {number}, 0")
+                self._products(nest, lines, add)
+            self._put(nest, g, lanes)
+        return {**self.texts, self.symbol: nest.function(self.symbol, parameters)}
+
+    def _turn(
+        self,
+        nest: Nest,
+        source: str,
+        target: str,
+        lanes: Count,
+        count: Count,
+        strides: tuple[int, int],
+    ) -> None:
+        """``count`` elements of each group, so far apart there, to vectors so far apart."""
+        row, pitch = strides
+        part = PackTransposed(self.dtype, self.lanes, pitch, row)
+        self.texts.setdefault(part.symbol, part.text())
+        nest.line(f"call void @{part.symbol}(ptr {source}, ptr {target}, i64 {lanes}, i64 {count})")
+
+    def _turn_x(self, nest: Nest, entry: Count, lanes: Count, line: Count) -> None:
+        height, width = self.source
+        first = -self.low[1]
+        begin = min(max(0, -first), self.pitch)
+        end = max(begin, min(self.pitch, width - first))
+        top, low, high = self._lines_met(nest, line)
+        image = offset(nest, "%x", nest.multiply(entry, height * width), self.dtype)
+
+        def at(y: Count) -> str:
+            return nest.offset("%workspace", nest.multiply(y, self.pitch * self._vector), "i8")
+
+        for start, stop in ((0, low), (high, self._lines)):
+            with nest.loop(start, stop, 1) as y:
+                self._zeros(nest, at(y), 0, self.pitch)
+        with nest.loop(low, high, 1) as y:
+            target = at(y)
+            self._zeros(nest, target, 0, begin)
+            self._zeros(nest, target, end, self.pitch)
+            if begin < end:
+                row = nest.multiply(nest.add(top, y), width)
+                read = offset(nest, image, nest.add(row, first + begin), self.dtype)
+                write = nest.offset(target, begin * self._vector, "i8")
+                self._turn(nest, read, write, lanes, end - begin, (height * width, self.lanes))
+
+    def _zeros(self, nest: Nest, line: str, begin: int, end: int) -> None:
+        if begin < end:
+            with nest.loop(begin, end, 1) as place:
+                at = nest.offset(line, nest.multiply(place, self._vector), "i8")
+                type = f"<{self.lanes} x {scalar_name(self.dtype)}>"
+                nest.line(f"store {type} zeroinitializer, ptr {at}, align {self.dtype.itemsize}")
+
+    def _turn_y(self, nest: Nest, entry: Count, lanes: Count, line: Count, lines: Count) -> None:
+        height, width = self.places
+        for r in range(self.rows):
+            image = nest.add(nest.multiply(entry, self.rows), r)
+            place = nest.add(nest.multiply(image, height * width), nest.multiply(line, width))
+            source = offset(nest, "%y", place, self.dtype)
+            target = nest.offset("%workspace", self._turned_at + r * self._vector, "i8")
+            strides = self.rows * height * width, self.rows * self.lanes
+            self._turn(nest, source, target, lanes, nest.multiply(lines, width), strides)
+
+    def _products(self, nest: Nest, lines: Count, add: str) -> None:
+        distances = [
+            (i * self.dilation[0] * self.pitch + j * self.dilation[1]) * self._vector
+            for i, j in itertools.product(*map(range, self.kernel))
+        ]
+        for start, width in self._row_blocks():
+            also = add if start == 0 else "true"
+            x = nest.offset("%workspace", start * self.steps[1] * self._vector, "i8")
+            y = nest.offset("%workspace", self._turned_at + start * self.rows * self._vector, "i8")
+            for first, last in self._taps_at_once():
+                kernel = LaneKernel(
+                    self.dtype,
+                    self.lanes,
+                    tuple(distances[first:last]),
+                    self.rows,
+                    width,
+                    x_place=self.steps[1] * self._vector,
+                    x_line=self.steps[0] * self.pitch * self._vector,
+                    c_row=self.rows * self._vector,
+                )
+                self.texts.setdefault(kernel.symbol, kernel.text())
+                at = self._sums_at + first * self.rows * self._vector
+                c = nest.offset("%workspace", at, "i8")
+                operands = f"ptr {x}, ptr {y}, ptr {c}, i64 {lines}, i1 {also}"
+                nest.line(f"call void @{kernel.symbol}({operands})")
+
+    def _taps_at_once(self) -> Iterator[tuple[int, int]]:
+        """First and last taps of the tiles that fit into the registers."""
+        most = max(1, (self.registers - self.rows - 2) // self.rows)
+        for first in range(0, self.taps, most):
+            yield first, min(first + most, self.taps)
+
+    def _put(self, nest: Nest, g: Count, lanes: Count) -> None:
+        """The sums to their places in the result."""
+        scalar, size = scalar_name(self.dtype), self.dtype.itemsize
+        with nest.loop(0, lanes, 1) as lane, nest.loop(0, self.taps, 1) as tap:
+            for r in range(self.rows):
+                at = nest.add(nest.multiply(tap, self.rows * self.lanes), r * self.lanes)
+                sums = nest.offset("%workspace", self._sums_at, "i8")
+                read = offset(nest, offset(nest, sums, at, self.dtype), lane, self.dtype)
+                value = nest.value(f"load {scalar}, ptr {read}, align {size}")
+                row = nest.add(nest.multiply(nest.add(g, lane), self.rows), r)
+                write = offset(nest, "%out", nest.multiply(row, self.taps), self.dtype)
+                write = offset(nest, write, tap, self.dtype)
+                nest.line(f"store {scalar} {value}, ptr {write}, align {size}")
