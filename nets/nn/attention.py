@@ -25,7 +25,9 @@ class MultiheadAttention(Module):
 
     Queries (L, N, embed_dim), keys and values (S, N, embed_dim); with ``batch_first`` the axes L
     and S come second. ``key_padding_mask`` (N, S) and a bool ``attn_mask`` (L, S) are true where a
-    key does *not* take part, as in PyTorch; a float ``attn_mask`` is added to the scores.
+    key does *not* take part, as in PyTorch; a float ``attn_mask`` is added to the scores. Without
+    the axis N, one sequence. ``kdim`` and ``vdim``: the features of keys and values where they
+    differ from embed_dim; each of the three then has a weight of its own.
     """
 
     def __init__(
@@ -34,6 +36,8 @@ class MultiheadAttention(Module):
         num_heads: int,
         dropout: float = 0.0,
         bias: bool = True,
+        kdim: int | None = None,
+        vdim: int | None = None,
         batch_first: bool = False,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
@@ -44,12 +48,24 @@ class MultiheadAttention(Module):
             )
         self.embed_dim, self.num_heads = embed_dim, num_heads
         self.dropout, self.batch_first = dropout, batch_first
-        self.in_proj_weight = parameter((3 * embed_dim, embed_dim), dtype)
+        self.kdim = embed_dim if kdim is None else kdim
+        self.vdim = embed_dim if vdim is None else vdim
+        self._project(dtype)
         self.in_proj_bias = parameter((3 * embed_dim,), dtype) if bias else None
         self.out_proj = Linear(embed_dim, embed_dim, bias, dtype)
-        init.xavier_uniform_(self.in_proj_weight)
         if self.out_proj.bias is not None:
             init.zeros_(self.out_proj.bias)
+
+    def _project(self, dtype: npt.DTypeLike) -> None:
+        """Make the weights of queries, keys and values: one for all, or one for each."""
+        own = self.embed_dim
+        if self.kdim == self.vdim == own:
+            self.in_proj_weight = parameter((3 * own, own), dtype)
+        else:
+            for part, size in zip("qkv", (own, self.kdim, self.vdim), strict=True):
+                setattr(self, f"{part}_proj_weight", parameter((own, size), dtype))
+        for weight in self.parameters():
+            init.xavier_uniform_(weight)
 
     def forward(
         self,
@@ -60,9 +76,27 @@ class MultiheadAttention(Module):
         need_weights: bool = True,
         attn_mask: Any = None,
         average_attn_weights: bool = True,
+        is_causal: bool = False,
     ) -> tuple[nets.Tensor, nets.Tensor | None]:
-        """Output (L, N, embed_dim), and the weights (N, L, S), or None if not needed."""
-        q, k, v = (self._heads(nets.as_tensor(x), i) for i, x in enumerate((query, key, value)))
+        """Output (L, N, embed_dim), and the weights (N, L, S), or None if not needed.
+
+        ``is_causal`` says of ``attn_mask`` that it hides what comes later; it makes no difference.
+        """
+        if is_causal and attn_mask is None:
+            raise nets.errors.ArgumentError(
+                "is_causal describes attn_mask, which has to be given as well",
+                nets.user_location(),
+            )
+        parts = [nets.as_tensor(x) for x in (query, key, value)]
+        if all(x.ndim == 2 for x in parts):
+            batch = 0 if self.batch_first else 1
+            query, key, value = (nets.expand_dims(x, batch) for x in parts)
+            padding = None if key_padding_mask is None else nets.as_tensor(key_padding_mask)[None]
+            output, weights = self.forward(
+                query, key, value, padding, need_weights, attn_mask, average_attn_weights
+            )
+            return nets.squeeze(output, batch), None if weights is None else weights[0]
+        q, k, v = (self._heads(x, i) for i, x in enumerate(parts))
         mask = self._mask(key_padding_mask, attn_mask, q.dtype)
         weights = attention_weights(q, k, mask)
         dropped = F.dropout(weights, self.dropout, nets.read_static(self, "training"))
@@ -75,14 +109,18 @@ class MultiheadAttention(Module):
 
     def _heads(self, x: nets.Tensor, part: int) -> nets.Tensor:
         """Queries, keys or values (part 0, 1, 2) of each head: (N, heads, L, features)."""
-        if x.ndim != 3 or x.shape[-1] != self.embed_dim:
+        features = (self.embed_dim, self.kdim, self.vdim)[part]
+        if x.ndim != 3 or x.shape[-1] != features:
             raise nets.errors.ShapeError(
-                f"MultiheadAttention of {self.embed_dim} features does not take shape {x.shape}",
+                f"MultiheadAttention does not take {('queries', 'keys', 'values')[part]} of shape "
+                f"{x.shape}, but of {features} features",
                 nets.user_location(),
             )
         rows = slice(part * self.embed_dim, (part + 1) * self.embed_dim)
+        own = getattr(self, f"{'qkv'[part]}_proj_weight", None)
+        weight = self.in_proj_weight[rows] if own is None else own
         bias = None if self.in_proj_bias is None else self.in_proj_bias[rows]
-        projected = F.linear(x, self.in_proj_weight[rows], bias)
+        projected = F.linear(x, weight, bias)
         if not self.batch_first:
             projected = nets.swapaxes(projected, 0, 1)
         split = projected.reshape((*projected.shape[:2], self.num_heads, -1))
@@ -132,7 +170,9 @@ class TransformerEncoderLayer(Module):
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         super().__init__()
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first, dtype)
+        self.self_attn = MultiheadAttention(
+            d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype
+        )
         self.linear1 = Linear(d_model, dim_feedforward, bias, dtype)
         self.dropout = Dropout(dropout)
         self.linear2 = Linear(dim_feedforward, d_model, bias, dtype)
@@ -147,9 +187,10 @@ class TransformerEncoderLayer(Module):
         src: Any,
         src_mask: Any = None,
         src_key_padding_mask: Any = None,
+        is_causal: bool = False,
     ) -> nets.Tensor:
         x = nets.as_tensor(src)
-        masks = (src_mask, src_key_padding_mask)
+        masks = (src_mask, src_key_padding_mask, is_causal)
         if self.norm_first:
             x = x + self._attend(self.norm1(x), *masks)
             return x + self._feed(self.norm2(x))
@@ -157,8 +198,10 @@ class TransformerEncoderLayer(Module):
         result: nets.Tensor = self.norm2(x + self._feed(x))
         return result
 
-    def _attend(self, x: nets.Tensor, mask: Any, padding: Any) -> nets.Tensor:
-        attended, _ = self.self_attn(x, x, x, padding, need_weights=False, attn_mask=mask)
+    def _attend(self, x: nets.Tensor, mask: Any, padding: Any, is_causal: bool) -> nets.Tensor:
+        attended, _ = self.self_attn(
+            x, x, x, padding, need_weights=False, attn_mask=mask, is_causal=is_causal
+        )
         result: nets.Tensor = self.dropout1(attended)
         return result
 
@@ -194,10 +237,16 @@ class TransformerEncoder(Module):
         self.layers = ModuleList(encoder_layer.copy() for _ in range(num_layers))
         self.norm = norm
 
-    def forward(self, src: Any, mask: Any = None, src_key_padding_mask: Any = None) -> nets.Tensor:
+    def forward(
+        self,
+        src: Any,
+        mask: Any = None,
+        src_key_padding_mask: Any = None,
+        is_causal: bool = False,
+    ) -> nets.Tensor:
         x = nets.as_tensor(src)
         for layer in self.layers:
-            x = layer(x, mask, src_key_padding_mask)
+            x = layer(x, mask, src_key_padding_mask, is_causal)
         if self.norm is not None:
             x = self.norm(x)
         return x

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import nets
 from nets.nn.module import Module
@@ -24,7 +24,10 @@ class _Ordered(Module):
 
     def append(self, module: Module) -> None:
         """Add a module at the end."""
-        self._add(str(len(self)), module)
+        number = len(self)
+        while str(number) in vars(self):  # the numbers of a slice do not begin at 0
+            number += 1
+        self._add(str(number), module)
 
     def __len__(self) -> int:
         return sum(1 for _ in self.children())
@@ -36,9 +39,16 @@ class _Ordered(Module):
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Module]: ...
-    def __getitem__(self, index: int | slice) -> Module | list[Module]:
-        return list(self)[index]
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Module | Self:
+        nets.read_static(self, "_count")
+        named = list(self.named_children())
+        if not isinstance(index, slice):
+            return named[index][1]
+        part = type(self)()
+        for name, module in named[index]:
+            part._add(name, module)
+        return part
 
 
 class Sequential(_Ordered):

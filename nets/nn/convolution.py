@@ -47,7 +47,11 @@ class _Convolution(Module):
         reset_affine(self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        more = self._options(stride=1, padding=0, dilation=1, groups=1)
+        bias = "" if self.bias is not None else ", bias=False"
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{more}{bias}"
+        )
 
 
 class Conv1d(_Convolution):
@@ -113,7 +117,11 @@ class ConvTranspose2d(Module):
         )
 
     def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        more = self._options(stride=1, padding=0, output_padding=0, groups=1, dilation=1)
+        bias = "" if self.bias is not None else ", bias=False"
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{more}{bias}"
+        )
 
 
 class _MaxPool(Module):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
+
 import nets
 
 Mode = Literal["fan_in", "fan_out"]
@@ -117,6 +119,22 @@ def kaiming_normal_(
 ) -> nets.Tensor:
     """Normal with variance gain² / fan."""
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity))
+
+
+def orthogonal_(tensor: nets.Tensor, gain: float = 1.0) -> nets.Tensor:
+    """Rows (or columns, if these are fewer) at right angles, of length gain; further axes count as
+    columns.
+
+    Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep
+    linear neural networks", 2014.
+    """
+    fans(tensor.shape)  # refuses fewer than two axes
+    rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
+    drawn = nets.random.normal((rows, columns), dtype="float64").numpy()
+    is_wide = rows < columns
+    basis, upper = np.linalg.qr(drawn.T if is_wide else drawn)
+    basis *= np.where(np.diag(upper) < 0, -gain, gain)  # all rotations are as likely, then
+    return _fill(tensor, nets.Tensor((basis.T if is_wide else basis).reshape(tensor.shape)))
 
 
 def _kaiming_std(tensor: nets.Tensor, a: float, mode: Mode, nonlinearity: str) -> float:

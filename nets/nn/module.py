@@ -250,6 +250,11 @@ class Module:
         """What the printed form has between the parentheses."""
         return ""
 
+    def _options(self, **defaults: Any) -> str:
+        """Those of these attributes that are not the default, each after a comma."""
+        own = {name: getattr(self, name) for name in defaults}
+        return "".join(f", {name}={x}" for name, x in own.items() if x != defaults[name])
+
     def _title(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
 

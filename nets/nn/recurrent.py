@@ -32,6 +32,8 @@ class _Recurrent(Module):
     states: int = 1
     adds_biases = True
     """Whether the bias of the state may be added to what the inputs contribute."""
+    projects = False
+    """Whether ``proj_size`` may be given: the state h is then a product of that many features."""
 
     def __init__(
         self,
@@ -42,24 +44,35 @@ class _Recurrent(Module):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        proj_size: int = 0,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         super().__init__()
+        if proj_size and not (self.projects and 0 < proj_size < hidden_size):
+            raise nets.errors.ArgumentError(
+                "proj_size is for LSTM, and below hidden_size", nets.user_location()
+            )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.batch_first, self.dropout = batch_first, dropout
-        self.bidirectional = bidirectional
-        rows, ways = self.gates * hidden_size, len(self._ways())
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        rows, outputs = self.gates * hidden_size, self._sizes()[0]
         for layer in range(num_layers):
-            inputs = hidden_size * ways if layer else input_size
+            inputs = outputs * len(self._ways()) if layer else input_size
             for way in self._ways():
                 name = f"l{layer}{way}"
                 setattr(self, f"weight_ih_{name}", parameter((rows, inputs), dtype))
-                setattr(self, f"weight_hh_{name}", parameter((rows, hidden_size), dtype))
+                setattr(self, f"weight_hh_{name}", parameter((rows, outputs), dtype))
                 for kind in ("ih", "hh") if bias else ():
                     setattr(self, f"bias_{kind}_{name}", parameter((rows,), dtype))
+                if proj_size:
+                    setattr(self, f"weight_hr_{name}", parameter((proj_size, hidden_size), dtype))
         bound = 1 / math.sqrt(hidden_size)
         for weight in self.parameters():
             init.uniform_(weight, -bound, bound)
+
+    def _sizes(self) -> tuple[int, ...]:
+        """How many features each state has; the first is what the layer puts out."""
+        return (self.proj_size or self.hidden_size,) + (self.hidden_size,) * (self.states - 1)
 
     def _ways(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.bidirectional else ("",)
@@ -82,14 +95,19 @@ class _Recurrent(Module):
             initial = initial and [nets.expand_dims(state, 1) for state in initial]
         elif self.batch_first:
             x = nets.swapaxes(x, 0, 1)
-        x, last = self._layers(x, initial or self._zeros(x))
+        shapes = [(self.num_layers * len(self._ways()), x.shape[1], n) for n in self._sizes()]
+        if initial is None:
+            initial = [nets.zeros(shape, x.dtype) for shape in shapes]
+        elif [nets.as_tensor(state).shape for state in initial] != shapes:
+            raise nets.errors.ShapeError(
+                f"{type(self).__name__}: the initial state has the shape "
+                f"{' and '.join(map(str, shapes))}, without the middle axis for one sequence",
+                nets.user_location(),
+            )
+        x, last = self._layers(x, initial)
         if single:
             return nets.squeeze(x, 1), [nets.squeeze(state, 1) for state in last]
         return nets.swapaxes(x, 0, 1) if self.batch_first else x, last
-
-    def _zeros(self, x: nets.Tensor) -> States:
-        shape = (self.num_layers * len(self._ways()), x.shape[1], self.hidden_size)
-        return [nets.zeros(shape, x.dtype)] * self.states
 
     def _layers(self, x: nets.Tensor, initial: States) -> tuple[nets.Tensor, States]:
         last: list[States] = []
@@ -111,6 +129,7 @@ class _Recurrent(Module):
         """One layer in one direction: its output at each time, and its last states."""
         bias_x, bias_h = (getattr(self, f"bias_{kind}_{name}", None) for kind in ("ih", "hh"))
         weight = nets.transpose(getattr(self, f"weight_hh_{name}"))
+        projection = getattr(self, f"weight_hr_{name}", None)
         contributed = F.linear(x, getattr(self, f"weight_ih_{name}"), bias_x)
         if bias_h is not None and self.adds_biases:
             contributed, bias_h = contributed + bias_h, None
@@ -119,16 +138,18 @@ class _Recurrent(Module):
             of_state = nets.matmul(states[0], weight)
             of_state = of_state if bias_h is None else of_state + bias_h
             states = self._advance(x, of_state, states)
+            if projection is not None:
+                states = [F.linear(states[0], projection), *states[1:]]
             return states, states[0]
 
         states, output = nets.scan(step, states, contributed, reverse=backwards)
         return output, states
 
     def extra_repr(self) -> str:
-        more = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
-        return f"{self.input_size}, {self.hidden_size}{more}" + (
-            ", bidirectional=True" if self.bidirectional else ""
+        more = self._options(
+            num_layers=1, batch_first=False, dropout=0.0, bidirectional=False, proj_size=0
         )
+        return f"{self.input_size}, {self.hidden_size}{more}"
 
 
 class RNN(_Recurrent):
@@ -148,6 +169,10 @@ class RNN(_Recurrent):
         **options: Any,
     ) -> None:
         super().__init__(input_size, hidden_size, num_layers, **options)
+        if nonlinearity not in ("tanh", "relu"):
+            raise nets.errors.ArgumentError(
+                f"nonlinearity is 'tanh' or 'relu', not {nonlinearity!r}", nets.user_location()
+            )
         self.nonlinearity = nonlinearity
 
     def forward(self, x: Any, hx: nets.Tensor | None = None) -> tuple[nets.Tensor, nets.Tensor]:
@@ -183,15 +208,21 @@ class LSTM(_Recurrent):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997).
 
     (L, N, input_size) → output and the pair (h, c) of last states, each
-    (num_layers · ways, N, hidden_size).
+    (num_layers · ways, N, hidden_size). With ``proj_size``, output and h have that many features,
+    a product of the hidden ones (Sak, Senior and Beaufays, 2014).
     """
 
     gates = 4
     states = 2
+    projects = True
 
     def forward(
         self, x: Any, hx: tuple[nets.Tensor, nets.Tensor] | None = None
     ) -> tuple[nets.Tensor, tuple[nets.Tensor, nets.Tensor]]:
+        if hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
+            raise nets.errors.ArgumentError(
+                "the initial state of an LSTM is a pair (h, c)", nets.user_location()
+            )
         output, (hidden, cell) = self._run(x, None if hx is None else list(hx))
         return output, (hidden, cell)
 

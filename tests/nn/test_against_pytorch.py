@@ -65,8 +65,10 @@ LAYERS = {
     "GRU(3, 2, num_layers=2, bidirectional=True)": (4, 2, 3),
     "LSTM(3, 2, num_layers=2, bidirectional=True)": (4, 2, 3),
     "LSTM(3, 2, batch_first=True)": (4, 2, 3),
+    "LSTM(3, 4, 2, bidirectional=True, proj_size=2)": (4, 2, 3),
     "MultiheadAttention(6, 2)": (3, 2, 6),
     "MultiheadAttention(6, 3, bias=False, batch_first=True)": (3, 2, 6),
+    "MultiheadAttention(6, 2, kdim=5, vdim=4)": (3, 6),
     "TransformerEncoderLayer(4, 2, 6, 0.0)": (3, 2, 4),
     "TransformerEncoderLayer(4, 2, 6, 0.0, 'gelu', batch_first=True, norm_first=True)": (3, 2, 4),
     "Conv1d(2, 3, 3, padding=1)": (2, 2, 5),
@@ -120,6 +122,8 @@ TRAINED = [text for text in LAYERS if list(eval(text, dict(OURS)).parameters())]
 
 
 def inputs(text: str, x: Any) -> tuple[Any, ...]:
+    if "kdim" in text:
+        return x, x[..., :5], x[..., :4]
     return (x, x, x) if text.startswith("Multihead") else (x,)
 
 
@@ -146,6 +150,7 @@ def test_values_and_gradients_are_pytorchs(text: str) -> None:
     np.testing.assert_allclose(first(ours(*inputs(text, x))).data, expected, **near)
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 @pytest.mark.parametrize("text", TRAINED)
 def test_ten_training_steps_end_where_pytorchs_do(text: str) -> None:
     """In float32, one native call each."""

@@ -56,6 +56,10 @@ def test_printed_form() -> None:
     model = nn.Sequential(
         {"body": nn.Sequential(nn.Linear(784, 128), nn.ReLU()), "head": nn.Linear(128, 10)}
     )
+    assert list(model[:1].state_dict()) == ["body.0.weight", "body.0.bias"]
+    assert repr(nn.Conv2d(1, 2, 3, stride=2, bias=False)).startswith(
+        "Conv2d(1, 2, kernel_size=(3, 3), stride=2, bias=False)"
+    )
     assert repr(model).splitlines() == [
         "Sequential()                 101,770",
         "├─ body: Sequential()        100,480",
@@ -131,6 +135,10 @@ def test_initial_values() -> None:
     assert np.abs(init.trunc_normal_(w, std=2.0).data).max() <= 2
     assert init.eye_(nets.zeros((2, 3))).tolist() == [[1, 0, 0], [0, 1, 0]]
     assert init.fans((8, 4, 3, 3)) == (36, 72)
+    for shape in ((3, 5), (5, 3), (4, 2, 3)):
+        rows = init.orthogonal_(nets.zeros(shape), gain=2.0).data.reshape(shape[0], -1)
+        product = rows.T @ rows if shape[0] > rows.shape[1] else rows @ rows.T
+        np.testing.assert_allclose(product, 4 * np.eye(len(product)), atol=1e-12)
     assert init.calculate_gain("leaky_relu", 1.0) == 1.0
     assert nn.Embedding(4, 3, padding_idx=1).weight[1].tolist() == [0, 0, 0]
 
@@ -228,6 +236,10 @@ def test_clipping_inside_a_traced_step() -> None:
         lambda: nn.LayerNorm(3)(np.zeros((2, 4))),
         lambda: nn.GroupNorm(2, 3)(np.zeros((2, 3))),
         lambda: nn.LSTM(3, 2)(np.zeros((2, 4))),
+        lambda: nn.LSTM(3, 2)(np.zeros((4, 1, 3)), nets.zeros((1, 1, 2))),  # type: ignore[arg-type]
+        lambda: nn.GRU(3, 2)(np.zeros((4, 1, 3)), nets.zeros((1, 2, 2))),
+        lambda: nn.GRU(3, 2, proj_size=1),
+        lambda: nn.RNN(3, 2, nonlinearity="sigmoid"),  # type: ignore[arg-type]
         lambda: nn.MultiheadAttention(5, 2),
         lambda: nn.DNN([3]),
         lambda: nn.MSELoss()(np.zeros(3), np.zeros(2)),

@@ -1,4 +1,7 @@
-"""Activations; those of ``nets`` itself under PyTorch's argument names, and their relatives."""
+"""Activations; those of ``nets`` itself under PyTorch's argument names, and their relatives.
+
+``inplace`` is taken where PyTorch has it and makes no difference.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,23 @@ from nets.nn.module import TensorLike
 _SELU_ALPHA: Final = 1.6732632423543772848170429916717
 _SELU_SCALE: Final = 1.0507009873554804934193349852946
 
-relu = nets.relu
 sigmoid = nets.sigmoid
 tanh = nets.tanh
-silu = nets.silu
 
 
-def leaky_relu(input: TensorLike, negative_slope: float = 0.01) -> nets.Tensor:
+def relu(input: TensorLike, inplace: bool = False) -> nets.Tensor:
+    """x where it is positive, else 0."""
+    return nets.relu(input)
+
+
+def silu(input: TensorLike, inplace: bool = False) -> nets.Tensor:
+    """x · sigmoid(x)."""
+    return nets.silu(input)
+
+
+def leaky_relu(
+    input: TensorLike, negative_slope: float = 0.01, inplace: bool = False
+) -> nets.Tensor:
     """x where it is positive, else ``negative_slope`` · x."""
     return nets.leaky_relu(input, negative_slope)
 
@@ -47,7 +60,7 @@ def logsigmoid(input: TensorLike) -> nets.Tensor:
     return -nets.softplus(-nets.as_tensor(input))
 
 
-def elu(input: TensorLike, alpha: float = 1.0) -> nets.Tensor:
+def elu(input: TensorLike, alpha: float = 1.0, inplace: bool = False) -> nets.Tensor:
     """x where it is positive, else alpha · (exp(x) − 1)."""
     x = nets.as_tensor(input)
     positive = x > 0
@@ -55,12 +68,12 @@ def elu(input: TensorLike, alpha: float = 1.0) -> nets.Tensor:
     return nets.where(positive, x, alpha * nets.expm1(nets.where(positive, 0, x)))
 
 
-def selu(input: TensorLike) -> nets.Tensor:
+def selu(input: TensorLike, inplace: bool = False) -> nets.Tensor:
     """``elu`` with the constants that keep mean 0 and variance 1 (Klambauer et al., 2017)."""
     return _SELU_SCALE * elu(input, _SELU_ALPHA)
 
 
-def celu(input: TensorLike, alpha: float = 1.0) -> nets.Tensor:
+def celu(input: TensorLike, alpha: float = 1.0, inplace: bool = False) -> nets.Tensor:
     """``elu`` of x / alpha, times alpha, whose derivative has no step (Barron, 2017)."""
     return alpha * elu(nets.as_tensor(input) / alpha)
 
@@ -76,31 +89,33 @@ def glu(input: TensorLike, dim: int = -1) -> nets.Tensor:
     return a * nets.sigmoid(b)
 
 
-def hardsigmoid(input: TensorLike) -> nets.Tensor:
+def hardsigmoid(input: TensorLike, inplace: bool = False) -> nets.Tensor:
     """x / 6 + 1/2, moved into [0, 1]; on the bounds the derivative is 0."""
     return hardtanh(nets.as_tensor(input), -3.0, 3.0) / 6 + 0.5
 
 
-def hardswish(input: TensorLike) -> nets.Tensor:
+def hardswish(input: TensorLike, inplace: bool = False) -> nets.Tensor:
     """x · hardsigmoid(x) (Howard et al., 2019)."""
     x = nets.as_tensor(input)
     return x * hardsigmoid(x)
 
 
-def mish(input: TensorLike) -> nets.Tensor:
+def mish(input: TensorLike, inplace: bool = False) -> nets.Tensor:
     """x · tanh(softplus(x)) (Misra, 2019)."""
     x = nets.as_tensor(input)
     return x * nets.tanh(nets.softplus(x))
 
 
-def hardtanh(input: TensorLike, min_val: float = -1.0, max_val: float = 1.0) -> nets.Tensor:
+def hardtanh(
+    input: TensorLike, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> nets.Tensor:
     """x moved into [min_val, max_val]; on the bounds the derivative is 0."""
     x = nets.as_tensor(input)
     inside = nets.where(x <= min_val, min_val, x)
     return nets.where(x >= max_val, max_val, inside)
 
 
-def relu6(input: TensorLike) -> nets.Tensor:
+def relu6(input: TensorLike, inplace: bool = False) -> nets.Tensor:
     """x moved into [0, 6]."""
     return hardtanh(input, 0.0, 6.0)
 

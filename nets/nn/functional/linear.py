@@ -25,11 +25,13 @@ def embedding(input: TensorLike, weight: TensorLike, padding_idx: int | None = N
     return nets.where(padding, nets.stop_gradient(rows), rows)
 
 
-def dropout(input: TensorLike, p: float = 0.5, training: bool = True) -> nets.Tensor:
+def dropout(
+    input: TensorLike, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> nets.Tensor:
     """Each element with probability p replaced by 0, the others divided by 1 − p.
 
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
-    The numbers come from ``nets.random.default_generator``.
+    The numbers come from ``nets.random.default_generator``. ``inplace`` makes no difference.
     """
     x = nets.as_tensor(input)
     if not 0 <= p <= 1:
