@@ -125,9 +125,10 @@ class Solver:
         resumed from. Resuming in the middle of an epoch needs a DataLoader.
         """
         if checkpoint is not None and os.path.exists(checkpoint) and not self.epoch:
-            self.resume(checkpoint, train_iterator)
+            self.resume(checkpoint, train_iterator, eval_iterator)
         while self.epoch < epochs and not self._is_over(patience):
-            means = self._epoch(train_iterator, epochs, verbose, checkpoint, checkpoint_every)
+            iterators = train_iterator, eval_iterator
+            means = self._epoch(iterators, epochs, verbose, checkpoint, checkpoint_every)
             if eval_iterator is not None:
                 evaluated = self.evaluate(eval_iterator)
                 means |= {f"eval_{name}": value for name, value in evaluated.items()}
@@ -135,12 +136,12 @@ class Solver:
             if verbose:
                 print(self._described(epochs, means))
             if checkpoint is not None:
-                self.save(checkpoint, train_iterator)
+                self.save(checkpoint, *iterators)
         return self.history
 
     def train(self, iterator: Iterable[Any], verbose: bool = False) -> Means:
         """Train one epoch; the means over its samples."""
-        means = self._epoch(iterator, self.epoch + 1, verbose, None, None)
+        means = self._epoch((iterator, None), self.epoch + 1, verbose, None, None)
         self._finish(means)
         return means
 
@@ -152,7 +153,7 @@ class Solver:
         self.model.eval()
         try:
             for batch in iterator:
-                samples += self._count(sums, batch, self._evaluate_step(*batch))
+                samples += self._count(sums, batch, self._evaluate_step(*_checked(batch)))
         finally:
             self.model.train(was_training)
         return {name: total / samples for name, total in sums.items()}
@@ -170,7 +171,7 @@ class Solver:
 
     def _epoch(
         self,
-        iterator: Iterable[Any],
+        iterators: tuple[Iterable[Any], Iterable[Any] | None],
         epochs: int,
         verbose: bool,
         checkpoint: str | os.PathLike[str] | None,
@@ -178,13 +179,13 @@ class Solver:
     ) -> Means:
         self.model.train()
         title = f"epoch {self.epoch + 1}/{epochs}"
-        for number, batch in enumerate(_with_bar(iterator, title, verbose), start=1):
-            found = self._train_step(*batch)
+        for number, batch in enumerate(_with_bar(iterators[0], title, verbose), start=1):
+            found = self._train_step(*_checked(batch))
             self._samples += self._count(self._sums, batch, found)
             if self.scheduler is not None and self.schedule == "batch":
                 self.scheduler.step()
             if checkpoint is not None and every and number % every == 0:
-                self.save(checkpoint, iterator)
+                self.save(checkpoint, *iterators)
         if not self._samples:
             raise nets.errors.ArgumentError("there is no data to train on", nets.user_location())
         means = {name: total / self._samples for name, total in self._sums.items()}
@@ -215,9 +216,15 @@ class Solver:
 
     # --------------------------------------------------------------------- checkpoints
 
-    def save(self, path: str | os.PathLike[str], iterator: Iterable[Any] | None = None) -> None:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        iterator: Iterable[Any] | None = None,
+        eval_iterator: Iterable[Any] | None = None,
+    ) -> None:
         """Write everything the run depends on to a .npz or .safetensors file, completely or not
-        at all. ``iterator``: the DataLoader whose place in the data is saved, too."""
+        at all. ``iterator``, ``eval_iterator``: DataLoaders whose places in the data are saved,
+        too."""
         nets.data.save(
             path,
             {
@@ -225,15 +232,21 @@ class Solver:
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
                 "generator": nets.random.default_generator.state_dict(),
-                "loader": iterator.state_dict()
-                if isinstance(iterator, nets.data.DataLoader)
-                else None,
+                "loaders": [
+                    loader.state_dict() if isinstance(loader, nets.data.DataLoader) else None
+                    for loader in (iterator, eval_iterator)
+                ],
                 "history": self.history,
                 "progress": {name: getattr(self, name) for name in _PROGRESS},
             },
         )
 
-    def resume(self, path: str | os.PathLike[str], iterator: Iterable[Any] | None = None) -> None:
+    def resume(
+        self,
+        path: str | os.PathLike[str],
+        iterator: Iterable[Any] | None = None,
+        eval_iterator: Iterable[Any] | None = None,
+    ) -> None:
         """Go on where ``save`` was called.
 
         LoadError for a damaged file, ArgumentError or ShapeError for one of another model,
@@ -252,8 +265,10 @@ class Solver:
             self.optimizer.load_state_dict(optimizer)
             raise
         nets.random.default_generator.load_state_dict(state["generator"])
-        if isinstance(iterator, nets.data.DataLoader) and state["loader"] is not None:
-            iterator.load_state_dict(state["loader"])
+        if isinstance(iterator, nets.data.DataLoader) and state["loaders"][0] is not None:
+            iterator.load_state_dict(state["loaders"][0])
+        if isinstance(eval_iterator, nets.data.DataLoader) and state["loaders"][1] is not None:
+            eval_iterator.epoch = state["loaders"][1]["epoch"]  # an evaluation begins anew
         self.history = state["history"]
         for name in _PROGRESS:
             setattr(self, name, state["progress"][name])
@@ -305,6 +320,15 @@ def _metrics(metrics: Mapping[str, Metric] | Sequence[str]) -> dict[str, Metric]
             f"metrics are 'accuracy' or functions by name, not {names}", nets.user_location()
         )
     return {"accuracy": accuracy} if names else {}
+
+
+def _checked(batch: Any) -> Sequence[Any]:
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        raise nets.errors.ArgumentError(
+            f"a batch is a tuple of inputs and, last, the target, not a {type(batch).__name__}",
+            nets.user_location(),
+        )
+    return batch
 
 
 def _with_bar(iterator: Iterable[Any], title: str, verbose: bool) -> Iterator[Any]:

@@ -17,7 +17,7 @@ Indices = npt.NDArray[np.int64]
 class Dataset:
     """Base of datasets: subclasses write ``__len__`` and ``__getitem__``.
 
-    A sample is an array or number, or a tuple or dict of them.
+    A sample is an array, number or text, or a tuple or dict of them.
     """
 
     def __len__(self) -> int:
@@ -32,6 +32,13 @@ class Dataset:
     def batch(self, indices: Indices) -> Any:
         """The samples at these positions, with a new first axis: in the form of a sample."""
         return collate([self[int(i)] for i in indices])
+
+
+def batch_of(dataset: Any, indices: Indices) -> Any:
+    """These samples of a Dataset, or of anything else with ``len()`` that can be indexed."""
+    if isinstance(dataset, Dataset):
+        return dataset.batch(indices)
+    return collate([dataset[int(i)] for i in indices])
 
 
 class TensorDataset(Dataset):
@@ -73,7 +80,7 @@ class Subset(Dataset):
         return self.dataset[int(self.indices[index])]
 
     def batch(self, indices: Indices) -> Any:
-        return self.dataset.batch(self.indices[indices])
+        return batch_of(self.dataset, self.indices[indices])
 
 
 def random_split(
@@ -91,7 +98,7 @@ def random_split(
 
 
 def _sizes(total: int, lengths: Sequence[int] | Sequence[float]) -> list[int]:
-    if all(isinstance(length, int) for length in lengths) and sum(lengths) == total:
+    if all(isinstance(length, int | np.integer) for length in lengths) and sum(lengths) == total:
         return [int(length) for length in lengths]
     if any(length < 0 for length in lengths) or abs(sum(lengths) - 1) > 1e-6:
         raise nets.errors.ArgumentError(
@@ -104,10 +111,23 @@ def _sizes(total: int, lengths: Sequence[int] | Sequence[float]) -> list[int]:
 
 
 def collate(samples: Sequence[Any]) -> Any:
-    """Samples of one form with a new first axis: arrays in the same tuples and dicts."""
+    """Samples of one form with a new first axis: arrays, lists of texts, in the same tuples and
+    dicts.
+
+    ShapeError where samples differ in shape.
+    """
     first = samples[0]
     if isinstance(first, tuple):
         return tuple(collate(column) for column in zip(*samples, strict=True))
     if isinstance(first, dict):
         return {name: collate([sample[name] for sample in samples]) for name in first}
-    return np.stack([np.asarray(sample) for sample in samples])
+    if isinstance(first, str):
+        return list(samples)
+    arrays = [np.asarray(sample) for sample in samples]
+    shapes = list(dict.fromkeys(array.shape for array in arrays))
+    if len(shapes) > 1:
+        raise nets.errors.ShapeError(
+            f"samples of shapes {shapes[0]} and {shapes[1]} do not form a batch; pad them",
+            nets.user_location(),
+        )
+    return np.stack(arrays)

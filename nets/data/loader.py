@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 import nets
-from nets.data.dataset import Dataset, Indices
+from nets.data.dataset import Dataset, Indices, batch_of
 
 
 class DataLoader:
     """Iterating gives the batches of one epoch; iterating again, those of the next.
 
+    ``dataset``: a Dataset, or anything else with ``len()`` that gives samples by number.
     ``shuffle``: the order of epoch e is a function of ``seed`` and e, and of nothing else, so a
     run can be repeated and resumed. ``drop_last`` leaves out a last batch that is smaller.
     ``transform`` is applied to each batch (of arrays) before its arrays become Tensors;
@@ -71,7 +72,7 @@ class DataLoader:
     def _batches(self, order: Indices, first: int) -> Iterator[Any]:
         for number in range(first, len(self)):
             start = number * self.batch_size
-            batch = self.dataset.batch(order[start : start + self.batch_size])
+            batch = batch_of(self.dataset, order[start : start + self.batch_size])
             yield batch if self.transform is None else self.transform(batch)
 
     def state_dict(self) -> dict[str, int]:
@@ -89,6 +90,8 @@ def _tensors(batch: Any) -> Any:
         return tuple(_tensors(part) for part in batch)
     if isinstance(batch, dict):
         return {name: _tensors(part) for name, part in batch.items()}
+    if isinstance(batch, list) and batch and isinstance(batch[0], str):
+        return batch
     return nets.as_tensor(batch)
 
 

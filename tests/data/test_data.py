@@ -50,6 +50,16 @@ def test_batches() -> None:
         data.DataLoader(numbers, 0)
 
 
+def test_anything_with_samples_by_number_is_a_dataset() -> None:
+    samples = [(np.full(2, i), {"name": f"n{i}", "i": i}) for i in range(5)]
+    x, more = next(iter(data.DataLoader(data.Subset(samples, [4, 0, 2]), 2)))  # type: ignore[arg-type]
+    assert x.tolist() == [[4, 4], [0, 0]]
+    assert (more["name"], more["i"].tolist()) == (["n4", "n0"], [4, 0])
+    ragged = [np.zeros(1), np.zeros(2)]
+    with pytest.raises(nets.errors.ShapeError, match=r"\(1,\) and \(2,\)"):
+        next(iter(data.DataLoader(ragged, 2)))  # type: ignore[arg-type]
+
+
 def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     numbers = data.TensorDataset(np.arange(10))
     loader = data.DataLoader(numbers, 4, shuffle=True, seed=3)
@@ -267,7 +277,7 @@ def test_pickles_are_read_but_not_run(tmp_path: Path) -> None:
 
 def test_csv(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    path.write_text("a,b,c\n1,2.5,0\n-3,,1\n", encoding="utf-8")
+    path.write_text("a,b,c\n1,2.5,0\n-3,NA,1\n", encoding="utf-8-sig")
     table, names = datasets.read_csv(path)
     assert names == ["a", "b", "c"]
     np.testing.assert_array_equal(table, [[1, 2.5, 0], [-3, np.nan, 1]])
@@ -278,7 +288,10 @@ def test_csv(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(nets.errors.LoadError):
             datasets.read_csv(path)
-    path.write_text("1,2\n", encoding="utf-8")
+    for label in ("", "1.5", "inf"):
+        path.write_text(f"1,2\n1,{label}\n", encoding="utf-8")
+        with pytest.raises(nets.errors.LoadError, match="label of sample 1"):
+            datasets.csv(path, classes=True)
     with pytest.raises(nets.errors.ArgumentError, match="no column 'z'"):
         datasets.csv(path, "z")
 
