@@ -3,7 +3,8 @@
 The generator is Threefry-2x32 with 20 rounds: Salmon, Moraes, Dror and Shaw, "Parallel random
 numbers: as easy as 1, 2, 3", SC 2011. It encrypts the positions 0, 1, 2, … with the key; nothing
 but 32-bit additions, rotations and exclusive ors, written in functions of nets, so that it runs
-eagerly, inside a trace and in an exported library, and gives the same bits in each.
+eagerly, inside a trace and in an exported library, and gives the same bits in each. Only what is
+made of them by logarithms and cosines (``normal``) may differ in the last ones.
 
 Functions take a ``key`` made by ``key``, ``split`` or ``fold_in``, to be used once. Without one
 they take the next key of ``default_generator``, which ``nets.manual_seed`` starts anew. A generator
@@ -100,8 +101,16 @@ def uniform(
     dtype: npt.DTypeLike = "float32",
     key: nets.Tensor | None = None,
 ) -> nets.Tensor:
-    """Numbers in [low, high): multiples of 2⁻²⁴ (float32) or 2⁻⁵³ (float64), then scaled."""
+    """Numbers in [0, 1), multiples of 2⁻²⁴ (float32) or 2⁻⁵³ (float64), moved to [low, high).
+
+    The sum may round up to high. DTypeError for other dtypes.
+    """
     sizes = _sizes(shape)
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise nets.errors.DTypeError(
+            f"random numbers are drawn as float32 or float64, not {np.dtype(dtype)}",
+            nets.user_location(),
+        )
     if np.dtype(dtype) == np.float64:
         fraction = _fraction64(*_pairs(key, math.prod(sizes))).reshape(sizes)
     else:
@@ -217,6 +226,13 @@ def _encrypt(
     key: nets.Tensor, first: nets.Tensor, second: nets.Tensor
 ) -> tuple[nets.Tensor, nets.Tensor]:
     """Threefry-2x32-20 of two counter words (uint32, of any one shape) under a key."""
+    if not isinstance(key, nets.Tensor) or key.shape != (2,) or key.dtype != "uint32":
+        is_tensor = isinstance(key, nets.Tensor)
+        what = f"{key.dtype} of shape {key.shape}" if is_tensor else type(key).__name__
+        raise nets.errors.ArgumentError(
+            f"a key is what key, split (one of its rows) or fold_in give, not {what}",
+            nets.user_location(),
+        )
     k0, k1 = key[0], key[1]
     keys = (k0, k1, k0 ^ k1 ^ _PARITY)
     x0, x1 = first + k0, second + k1

@@ -95,6 +95,11 @@ def test_seeds_and_keys() -> None:
     assert random.bits((0, 3)).shape == (0, 3)
     with pytest.raises(nets.errors.ArgumentError):
         random.randint(3, 3)
+    for key in (7, random.split(random.key(7))):
+        with pytest.raises(nets.errors.ArgumentError, match="a key is what"):
+            random.uniform((3,), key=key)  # type: ignore[arg-type]
+    with pytest.raises(nets.errors.DTypeError):
+        random.normal((3,), dtype="int64")
 
 
 def test_a_traced_function_draws_other_numbers_at_every_call() -> None:
