@@ -47,7 +47,7 @@ class _Convolution(Module):
         reset_affine(self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        more = self._options(stride=1, padding=0, dilation=1, groups=1)
+        more = self._unlike(stride=1, padding=0, dilation=1, groups=1)
         bias = "" if self.bias is not None else ", bias=False"
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{more}{bias}"
@@ -117,7 +117,7 @@ class ConvTranspose2d(Module):
         )
 
     def extra_repr(self) -> str:
-        more = self._options(stride=1, padding=0, output_padding=0, groups=1, dilation=1)
+        more = self._unlike(stride=1, padding=0, output_padding=0, groups=1, dilation=1)
         bias = "" if self.bias is not None else ", bias=False"
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{more}{bias}"
@@ -144,7 +144,9 @@ class _MaxPool(Module):
         self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
 
     def extra_repr(self) -> str:
-        return f"{self.kernel_size}"
+        return f"{self.kernel_size}" + self._unlike(
+            stride=None, padding=0, dilation=1, ceil_mode=False
+        )
 
     def _options(self) -> tuple[Any, ...]:
         return self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
@@ -183,7 +185,9 @@ class _AvgPool(Module):
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def extra_repr(self) -> str:
-        return f"{self.kernel_size}"
+        return f"{self.kernel_size}" + self._unlike(
+            stride=None, padding=0, ceil_mode=False, count_include_pad=True
+        )
 
     def _options(self) -> tuple[Any, ...]:
         margins = self.padding, self.ceil_mode, self.count_include_pad

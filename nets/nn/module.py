@@ -250,7 +250,7 @@ class Module:
         """What the printed form has between the parentheses."""
         return ""
 
-    def _options(self, **defaults: Any) -> str:
+    def _unlike(self, **defaults: Any) -> str:
         """Those of these attributes that are not the default, each after a comma."""
         own = {name: getattr(self, name) for name in defaults}
         return "".join(f", {name}={x}" for name, x in own.items() if x != defaults[name])

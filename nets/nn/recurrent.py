@@ -146,7 +146,7 @@ class _Recurrent(Module):
         return output, states
 
     def extra_repr(self) -> str:
-        more = self._options(
+        more = self._unlike(
             num_layers=1, batch_first=False, dropout=0.0, bidirectional=False, proj_size=0
         )
         return f"{self.input_size}, {self.hidden_size}{more}"

@@ -128,6 +128,9 @@ def _max_pool(
     rank: int,
 ) -> nets.Tensor:
     x = nets.as_tensor(input)
+    if x.ndim == rank + 1:
+        batch = _max_pool(x[None], kernel_size, stride, padding, dilation, ceil_mode, rank)
+        return nets.squeeze(batch, 0)
     windows = _windows(x, kernel_size, stride, padding, dilation, ceil_mode, rank)
     apart = pair(dilation, rank)
     return nets.max_pool(x, windows.kernel, windows.steps, windows.margins, apart)
@@ -144,6 +147,9 @@ def _avg_pool(
 ) -> nets.Tensor:
     """Sums are convolutions of each channel alone with ones."""
     x = nets.as_tensor(input)
+    if x.ndim == rank + 1:
+        batch = _avg_pool(x[None], kernel_size, stride, padding, ceil_mode, count_include_pad, rank)
+        return nets.squeeze(batch, 0)
     windows = _windows(x, kernel_size, stride, padding, 1, ceil_mode, rank)
     n, channels, *space = x.shape
     window = np.ones((1, 1, *windows.kernel), x.dtype)
