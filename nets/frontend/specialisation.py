@@ -11,12 +11,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nets.backend.callable import NativeFunction
-from nets.frontend.autograd import record_call
+from nets.errors import GradientError
+from nets.frontend.autograd import PullBack, record_call
 from nets.frontend.compile import Compilation, CompileOptions, Executable
 from nets.frontend.guards import Guard, changes, hold
 from nets.frontend.program import Program
@@ -97,7 +99,7 @@ class Specialisation:
         """How repeated calls run it; made after the first one."""
         self.is_planned = False
         self._executable: Executable | None = None
-        self._halves: dict[Positions, Halves] = {}
+        self._halves: dict[Positions, Halves | GradientError] = {}
 
     # ------------------------------------------------------------------ captured tensors
 
@@ -183,13 +185,15 @@ class Specialisation:
         which is copied if the backward half will need it.
         """
         wrt = tuple(i for i, x in enumerate(variables) if x is not None and x.requires_grad)
-        results, pull = self.forward(
-            [
-                array.copy() if x is None else array
-                for x, array in zip(variables, arrays, strict=True)
-            ],
-            wrt,
-        )
+        kept = [
+            array.copy() if x is None else array for x, array in zip(variables, arrays, strict=True)
+        ]
+        pull: PullBack
+        try:
+            results, pull = self.forward(kept, wrt)
+        except GradientError as error:
+            # Values there are all the same; whoever asks for the gradient is told why not.
+            results, pull = self.executable(kept), partial(_refuse, error)
         operands = [x for i in wrt if (x := variables[i]) is not None]
         return record_call(self.program.function.name, operands, results, pull)
 
@@ -209,7 +213,8 @@ class Specialisation:
 
     def natives(self) -> list[NativeFunction]:
         """The native code there is so far."""
-        halves = [code for half in self._halves.values() for code in (half.forward, half.backward)]
+        pairs = [half for half in self._halves.values() if isinstance(half, Halves)]
+        halves = [code for half in pairs for code in (half.forward, half.backward)]
         found = [x for x in (self._executable, *halves) if x is not None]
         return [x for x in found if isinstance(x, NativeFunction)]
 
@@ -226,19 +231,31 @@ class Specialisation:
             with self._lock:
                 halves = self._halves.get(wrt) or self._compile_halves(wrt)
                 self._halves[wrt] = halves
+        if isinstance(halves, GradientError):
+            raise halves
         return halves
 
-    def _compile_halves(self, wrt: Positions) -> Halves:
+    def _compile_halves(self, wrt: Positions) -> Halves | GradientError:
+        """Both halves; the error where there is no derivative, so that this is asked only once."""
+        try:
+            split = self._split(wrt)
+        except GradientError as error:
+            return error
+        return Halves(self._compile(split.forward), self._compile(split.backward), split)
+
+    def _split(self, wrt: Positions) -> SplitVjp:
         function = self.program.function
         if self.recompute:
             every = tuple(("argument", i) for i in range(len(function.arguments)))
-            split = SplitVjp(function, vjp(function, wrt), every)
-        else:
-            split = split_vjp(function, wrt)
-        return Halves(self._compile(split.forward), self._compile(split.backward), split)
+            return SplitVjp(function, vjp(function, wrt), every)
+        return split_vjp(function, wrt)
 
     def _compile(self, function: Function) -> Executable:
         return Compilation(function, self.options).executable
+
+
+def _refuse(error: GradientError, cts: Sequence[Array | None]) -> Any:
+    raise GradientError(error.message, error.location)
 
 
 def _form(type: object) -> tuple[object, object]:

@@ -315,6 +315,14 @@ def test_effects_and_leaks_are_refused():
 def test_a_while_loop_says_that_it_has_no_derivative():
     with pytest.raises(GradientError, match=r"nets\.scan"):
         nets.grad(lambda x: nets.while_loop(lambda v: v < 10, lambda v: v * 2, x))(1.0)
+    w = nets.Tensor(2.0, requires_grad=True)
+
+    f = nets.trace(lambda x: nets.while_loop(lambda v: v < 10, lambda v: v * w, x))
+    for _ in range(2):  # only who asks for the gradient is refused
+        found = f(1.0)
+        assert found.item() == 16.0
+        with pytest.raises(GradientError, match=r"nets\.scan"):
+            found.backward()
 
 
 def test_the_steps_of_a_loop_are_counted_in_no_memory():

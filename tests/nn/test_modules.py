@@ -57,6 +57,7 @@ def test_printed_form() -> None:
         {"body": nn.Sequential(nn.Linear(784, 128), nn.ReLU()), "head": nn.Linear(128, 10)}
     )
     assert list(model[:1].state_dict()) == ["body.0.weight", "body.0.bias"]
+    assert repr(nn.MaxPool2d(3, 2)) == "MaxPool2d(3, stride=2)"
     assert repr(nn.Conv2d(1, 2, 3, stride=2, bias=False)).startswith(
         "Conv2d(1, 2, kernel_size=(3, 3), stride=2, bias=False)"
     )
