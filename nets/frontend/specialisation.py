@@ -90,6 +90,7 @@ class Specialisation:
                 for holder, name, value in program.attributes
             ),
         )
+        self._is_steady = hold(self.guards)
         self.options = options
         self.recompute = recompute
         self._result_types = [value.type for value in program.function.returned]
@@ -122,6 +123,14 @@ class Specialisation:
                 return None
             found.append(value)
         return None if self._switched() else found
+
+    def may_return(self) -> bool:
+        """May the guards hold again: do no places but plain attributes differ?
+
+        Not of a function that changes such attributes itself, for a call of its code does not.
+        """
+        places = [guard for guard in self.guards if not guard.owner]
+        return self._is_steady and hold(places) and self.held() is not None
 
     def _switched(self) -> list[Variable]:
         """Captured ones that require a gradient now and did not, or the reverse, where that counts:

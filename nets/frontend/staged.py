@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 _KEPT: Final = "_nets_staged"
 
+_MODES_KEPT: Final = 3
+"""Earlier specialisations of one signature that are kept for other values of attributes."""
+
 REASONS_KEPT: Final = 32
 """Reasons for new traces that ``stats`` tells, the latest."""
 
@@ -55,16 +58,28 @@ REASONS_KEPT: Final = 32
 class Entry:
     """The place of one signature: filled by the first call, under its lock."""
 
-    __slots__ = ("described", "lock", "specialisation")
+    __slots__ = ("described", "kept", "lock", "specialisation")
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.specialisation: Specialisation | None = None
+        """The one that was traced last."""
+        self.kept: tuple[Specialisation, ...] = ()
+        """Earlier ones, of other values of attributes: a model may go back to training."""
         self.described: dict[str, str] = {}
 
-    def captured(self) -> list[Variable] | None:
-        """What the captured tensors hold now; None where the entry must be filled (again)."""
-        return None if self.specialisation is None else self.specialisation.captured()
+    def all(self) -> list[Specialisation]:
+        """All specialisations, the latest first."""
+        return [x for x in (self.specialisation, *self.kept) if x is not None]
+
+    def fitting(self) -> tuple[Specialisation, list[Variable]] | None:
+        """A specialisation that holds now, and what its captured tensors hold; None where the entry
+        must be filled (again)."""
+        for ready in self.all():
+            captured = ready.captured()
+            if captured is not None:
+                return ready, captured
+        return None
 
 
 @dataclass
@@ -172,42 +187,46 @@ class Staged(Planned):
         static = static_key(call, self.name) if call.static else ()
         signature = (treedef.tokens, keys, static)
         entry = self.entries.get(signature)
-        captured = None if entry is None else entry.captured()
-        if entry is None or captured is None:
-            entry, captured = self._specialise(signature, call, treedef)
-        assert entry.specialisation is not None
+        fitting = None if entry is None else entry.fitting()
+        ready, captured = fitting or self._specialise(signature, call, treedef)
         arrays += [x.data for x in captured]
-        return entry.specialisation, leaves, arrays, captured
+        return ready, leaves, arrays, captured
 
     def _specialise(
         self, signature: Signature, call: Call, treedef: TreeDef
-    ) -> tuple[Entry, list[Variable]]:
+    ) -> tuple[Specialisation, list[Variable]]:
         """Fill the entry of a new signature, or of one whose captured tensors have changed."""
         entry = self.entries.setdefault(signature, Entry())
         with entry.lock:
-            captured = entry.captured()
-            if captured is None:
+            found = entry.fitting()
+            if found is None:
                 try:
-                    self._fill(entry, self.program(call, treedef, signature[1]), call)
+                    ready = self._fill(entry, self.program(call, treedef, signature[1]), call)
                 except BaseException:
                     self.entries.pop(signature, None)
                     raise
                 self.entries[signature] = entry
-                assert entry.specialisation is not None
-                captured = entry.specialisation.held()
+                captured = ready.held()
                 assert captured is not None
-            return entry, captured
+                found = ready, captured
+            return found
 
-    def _fill(self, entry: Entry, program: Program, call: Call) -> None:
+    def _fill(self, entry: Entry, program: Program, call: Call) -> Specialisation:
+        """Make the specialisation of a program the latest of its entry."""
         described = program.describe() | describe_static(self.binding, call)
         self._narrate(entry, described)
         entry.described = described
         guards = guards_of(self.__wrapped__, program.captures)
         ready = Specialisation(program, CompileOptions(**self.options), self.recompute, guards)
-        if entry.specialisation is not None:
-            ready.take_over(entry.specialisation)
-            forget(self._plans, entry.specialisation.plan)
+        old = entry.all()
+        if old:
+            ready.take_over(old[0])
+        entry.kept = tuple(x for x in old if x.may_return())[:_MODES_KEPT]
+        for dropped in old:
+            if dropped not in entry.kept:
+                forget(self._plans, dropped.plan)
         entry.specialisation = ready
+        return ready
 
     def _narrate(self, entry: Entry, now: dict[str, str]) -> None:
         log, counts = config.LOG.get(), self.entries.counts
@@ -278,8 +297,10 @@ class Staged(Planned):
         captured tensors.
         """
         counts = self.entries.counts
-        found = [e.specialisation for e in self.entries.values() if e.specialisation is not None]
-        natives = list({id(x): x for ready in found for x in ready.natives()}.values())
+        entries = list(self.entries.values())
+        found = [e.specialisation for e in entries if e.specialisation is not None]
+        every = [ready for entry in entries for ready in entry.all()]
+        natives = list({id(x): x for ready in every for x in ready.natives()}.values())
         kernels = [native.kernel for native in natives if native.kernel is not None]
         return {
             "native_calls": sum(kernel.calls for kernel in kernels),

@@ -306,7 +306,8 @@ def test_a_traced_model_follows_what_is_replaced_in_it() -> None:
         lambda: setattr(model.layers, "1", nn.Tanh()),
         lambda: model.layers.append(nn.Linear(3, 2)),
         model.eval,
-        model.layers.train,
+        model.train,  # what was traced for training is still there
+        model.eval,
     ]
     for number, change in enumerate(changes):
         change()
