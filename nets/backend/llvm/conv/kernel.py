@@ -1,4 +1,4 @@
-"""The two microkernels of convolution: tiles of sums in registers, fused multiply-additions.
+"""The microkernels of convolution: tiles of sums in registers, fused multiply-additions.
 
 Each element of a tile is one chain of ``llvm.fma`` in the order of its terms, which is all that
 its bits depend on. Every stride is part of the text, so that addresses fold into instructions.
