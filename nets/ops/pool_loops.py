@@ -71,16 +71,11 @@ class _Loops:
         inside = s.binary("max", s.binary("min", position, last), s.const(0, index))
         return Affine.of(inside), s.compare("eq", inside, position)
 
-    def largest(
-        self, plane: Affine, row: Affine, column: Affine, checked: bool, carried: Value | None
-    ) -> tuple[Value, Value]:
-        """The largest element of a window, and the number of its tap; or with ``carried``, the
-        element of that tensor in its place."""
-        s, dtype = self.s, self.x.type.dtype
-        best, found = s.const(-math.inf, dtype), s.const(-1, i32)
-        any_yet: Value | None = s.const(False, bool_)
-        if carried is not None:
-            found = s.const(0, dtype)
+    def met(
+        self, plane: Affine, row: Affine, column: Affine, checked: bool
+    ) -> Iterator[tuple[int, Affine, Value | None]]:
+        """Number of each tap of a window, where it is in x, and whether it is (None: surely)."""
+        s = self.s
         for number, tap in self.windows.taps():
             at, valid = self.row(row, tap[0])
             across = column * self.windows.steps[1] + self.windows.first(tap)[1]
@@ -88,6 +83,29 @@ class _Loops:
                 across, inside = self.clamped(across, self.size[1])
                 valid = inside if valid is None else s.binary("and", valid, inside)
             place = plane * (self.size[0] * self.size[1]) + at * self.size[1] + across
+            yield number, place, valid
+
+    def maximum(self, plane: Affine, row: Affine, column: Affine, checked: bool) -> Value:
+        """The largest element of a window, −inf of none."""
+        s, best = self.s, None
+        for _, place, valid in self.met(plane, row, column, checked):
+            value = s.load(self.x, place)
+            if valid is not None:
+                value = s.select(valid, value, s.const(-math.inf, self.x.type.dtype))
+            best = value if best is None else s.binary("max", value, best)
+        assert best is not None
+        return best
+
+    def chosen(
+        self, plane: Affine, row: Affine, column: Affine, checked: bool, carried: Value | None
+    ) -> Value:
+        """The number of the tap that has the largest element of a window, −1 of none; or with
+        ``carried``, the element of that tensor in its place, 0 of none."""
+        s, dtype = self.s, self.x.type.dtype
+        best = s.const(-math.inf, dtype)
+        found = s.const(-1, i32) if carried is None else s.const(0, dtype)
+        any_yet: Value | None = s.const(False, bool_)
+        for number, place, valid in self.met(plane, row, column, checked):
             value = s.load(self.x, place)
             other = s.const(number, i32) if carried is None else s.load(carried, place)
             if number == 0 and valid is None:
@@ -103,7 +121,7 @@ class _Loops:
                 any_yet = None if valid is None else s.binary("or", any_yet, valid)
             best = s.select(beyond, value, best)
             found = s.select(beyond, other, found)
-        return best, found
+        return found
 
     def each_window(self, body: Callable[[Affine, Affine, Affine, bool], None]) -> None:
         """Loops over all windows."""
@@ -144,8 +162,11 @@ def lower_largest(s: Lowering, x: Value, carried: Value | None, out: Value, w: W
     loops = _Loops(s, x, out, w)
 
     def body(plane: Affine, row: Affine, column: Affine, checked: bool) -> None:
-        best, found = loops.largest(plane, row, column, checked, carried)
-        s.store(best if carried is None else found, out, loops.window(plane, row, column))
+        if carried is None:
+            result = loops.maximum(plane, row, column, checked)
+        else:
+            result = loops.chosen(plane, row, column, checked, carried)
+        s.store(result, out, loops.window(plane, row, column))
 
     if buffer_type(out).size:
         loops.each_window(body)
@@ -176,7 +197,7 @@ def _put_windows(loops: _Loops, values: Value, plane: Affine) -> None:
         _fill(s, loops.out, zero, plane * size, size)
 
     def body(plane: Affine, row: Affine, column: Affine, checked: bool) -> None:
-        found = loops.largest(plane, row, column, checked, None)[1]
+        found = loops.chosen(plane, row, column, checked, None)
         value = s.add(zero, s.load(values, loops.window(plane, row, column)))
         for number, tap in loops.windows.taps():
             chosen = s.compare("eq", found, s.const(number, i32))
@@ -227,7 +248,7 @@ class _Sums:
         _fill(s, self.values, zero, Affine(), math.prod(self.shape))
 
         def body(plane: Affine, row: Affine, column: Affine, checked: bool) -> None:
-            found = loops.largest(plane, row, column, checked, None)[1]
+            found = loops.chosen(plane, row, column, checked, None)
             place = self._place(row, column)
             s.store(found, self.numbers, place)
             s.store(s.load(values, loops.window(plane, row, column)), self.values, place)
