@@ -83,11 +83,10 @@ def main(folder):
     begin = TEXT[:CONTEXT]
     said = recite(model, alphabet, begin, 300)
     print(f"{begin}|{said[len(begin) :]}")
-    wanted = TEXT[: len(said)]
-    right = sum(a == b for a, b in zip(said, wanted, strict=True)) - CONTEXT
-    print(f"{right} of {len(said) - CONTEXT} characters recited are those of the poem")
+    right = known(model, codes)
+    print(f"{right} of {len(codes) - CONTEXT} characters are foretold by the {CONTEXT} before them")
     draw(losses, folder / "transformer.png")
-    if right < 0.9 * (len(said) - CONTEXT):
+    if right < 0.95 * (len(codes) - CONTEXT):
         sys.exit("the poem was not learnt")
 
 
@@ -102,6 +101,17 @@ def recite(model, alphabet, begin, count):
     for _ in range(count):
         codes.append(following(np.array([codes[-CONTEXT:]])).item())
     return "".join(alphabet[code] for code in codes)
+
+
+def known(model, codes):
+    """How many characters of the text the model thinks most likely after what precedes them.
+
+    One wrong character can lead a recital to another stanza, where the lines are alike.
+    """
+    before = np.lib.stride_tricks.sliding_window_view(codes[:-1], CONTEXT)
+    with nets.no_grad():
+        scores = model(before)[:, -1]
+    return int(np.sum(np.argmax(scores.numpy(), 1) == codes[CONTEXT:]))
 
 
 def draw(losses, file):

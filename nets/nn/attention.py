@@ -16,7 +16,7 @@ from nets.nn import init
 from nets.nn.container import ModuleList
 from nets.nn.functional.attention import attention_weights
 from nets.nn.linear import Dropout, Linear, parameter
-from nets.nn.module import Module
+from nets.nn.module import Module, Parameter
 from nets.nn.normalization import LayerNorm
 
 
@@ -50,13 +50,15 @@ class MultiheadAttention(Module):
         self.dropout, self.batch_first = dropout, batch_first
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim
-        self._project(dtype)
+        weights = self._weights(dtype)
         self.in_proj_bias = parameter((3 * embed_dim,), dtype) if bias else None
         self.out_proj = Linear(embed_dim, embed_dim, bias, dtype)
+        for weight in weights:
+            init.xavier_uniform_(weight)
         if self.out_proj.bias is not None:
             init.zeros_(self.out_proj.bias)
 
-    def _project(self, dtype: npt.DTypeLike) -> None:
+    def _weights(self, dtype: npt.DTypeLike) -> list[Parameter]:
         """Make the weights of queries, keys and values: one for all, or one for each."""
         own = self.embed_dim
         if self.kdim == self.vdim == own:
@@ -64,8 +66,7 @@ class MultiheadAttention(Module):
         else:
             for part, size in zip("qkv", (own, self.kdim, self.vdim), strict=True):
                 setattr(self, f"{part}_proj_weight", parameter((own, size), dtype))
-        for weight in self.parameters():
-            init.xavier_uniform_(weight)
+        return list(self.parameters())
 
     def forward(
         self,
