@@ -42,6 +42,9 @@ _LEAST_LANES: Final = 4
 _MASKED_BYTES: Final = 64
 """Vectors of so many bytes are loaded under masks as fast as without."""
 
+_WIDEST: Final = 1024
+"""Places of a row up to which there is a table of masks; gaps in longer ones cost nothing."""
+
 _LINE: Final = 64
 
 
@@ -109,7 +112,8 @@ class Correlation:
         gap: where processors load under masks at no cost, and a row of the source is no longer."""
         low, high = self._reach[1]
         longest = -(-self.source[1] // self.axes[1].split)
-        if self.lanes * self.dtype.itemsize < _MASKED_BYTES or low == high or longest > self._width:
+        is_fast = self.lanes * self.dtype.itemsize >= _MASKED_BYTES
+        if not is_fast or low == high or not longest <= self._width <= _WIDEST:
             return None
         return Edges(self._width, tuple(sorted({0, *(tap.offset for tap in self._met[1])})))
 

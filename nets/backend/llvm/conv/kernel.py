@@ -15,7 +15,7 @@ from typing import Final
 from nets.backend.llvm.gemm.pack import scalar_name
 from nets.ir.types import DType
 
-UNROLLED_TAPS: Final = 16
+UNROLLED_TAPS: Final = 25
 """Taps up to which each has its own instructions; more are a loop over a table of offsets."""
 
 _UNROLL: Final = 4
