@@ -5,6 +5,7 @@ bit patterns and uniform values where the function has its shape, and compares w
 results. It takes every float32 for functions of one argument, and compares with the float64 form
 of the same function, which by then is known to be good for 52 bits; for two arguments, 10⁸ pairs.
 Prints the largest error and where it is, and fails where scalar and vector forms differ in a bit.
+All of this for the forms of AVX2 and, on a machine that has it, for those of AVX-512.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from nets.backend.llvm import math
+from nets.backend.llvm.target import Target
 from nets.ir.types import DType, f32, f64
 from nets.ops.registry import Array
 from tests.backend.kernels import MathKernel, compiled, math_text
@@ -24,8 +26,8 @@ from tests.backend.references import reference, ulps
 CHUNK = 1 << 15
 POINTS = 10**8
 
-
-LANES = 8
+WIDTHS = (False, True) if Target.host().is_wide else (False,)
+"""Whether vectors are those of AVX-512: the forms to measure here."""
 
 # Per lane: the largest error so far and its argument; and whether any bit ever differed.
 _SWEEP = """
@@ -34,65 +36,65 @@ entry:
   br label %loop
 loop:
   %i = phi i64 [ %start, %entry ], [ %next, %loop ]
-  %old = phi <8 x double> [ splat (double -1.0), %entry ], [ %new, %loop ]
-  %at = phi <8 x i32> [ zeroinitializer, %entry ], [ %at_new, %loop ]
+  %old = phi <{n} x double> [ splat (double -1.0), %entry ], [ %new, %loop ]
+  %at = phi <{n} x i32> [ zeroinitializer, %entry ], [ %at_new, %loop ]
   %d = phi i32 [ 0, %entry ], [ %d_new, %loop ]
   %i32 = trunc i64 %i to i32
-  %first = insertelement <8 x i32> poison, i32 %i32, i64 0
-  %all = shufflevector <8 x i32> %first, <8 x i32> poison, <8 x i32> zeroinitializer
-  %bits = add <8 x i32> %all, <i32 0, i32 1, i32 2, i32 3, i32 4, i32 5, i32 6, i32 7>
-  %x = bitcast <8 x i32> %bits to <8 x float>
-  %y = call <8 x float> @nets_{name}_f32x8(<8 x float> %x)
-  %x_wide = fpext <8 x float> %x to <8 x double>
-  %ref = call <8 x double> @nets_{name}_f64x8(<8 x double> %x_wide)
-  %y_wide = fpext <8 x float> %y to <8 x double>
-  %difference = fsub <8 x double> %y_wide, %ref
-  %distance = call <8 x double> @llvm.fabs.v8f64(<8 x double> %difference)
-  %ref_bits = bitcast <8 x double> %ref to <8 x i64>
-  %exponent = and <8 x i64> %ref_bits, splat (i64 {exponent})
-  %binade = bitcast <8 x i64> %exponent to <8 x double>
-  %tiny = fcmp olt <8 x double> %binade, splat (double {normal})
-  %scale = select <8 x i1> %tiny, <8 x double> splat (double {normal}), <8 x double> %binade
-  %relative = fdiv <8 x double> %distance, %scale
-  %ulps = fmul <8 x double> %relative, splat (double {steps})
+  %first = insertelement <{n} x i32> poison, i32 %i32, i64 0
+  %all = shufflevector <{n} x i32> %first, <{n} x i32> poison, <{n} x i32> zeroinitializer
+  %bits = add <{n} x i32> %all, <{numbers}>
+  %x = bitcast <{n} x i32> %bits to <{n} x float>
+  %y = call <{n} x float> @nets_{name}_f32x{n}(<{n} x float> %x)
+  %x_wide = fpext <{n} x float> %x to <{n} x double>
+  %ref = call <{n} x double> @nets_{name}_f64x{n}(<{n} x double> %x_wide)
+  %y_wide = fpext <{n} x float> %y to <{n} x double>
+  %difference = fsub <{n} x double> %y_wide, %ref
+  %distance = call <{n} x double> @llvm.fabs.v{n}f64(<{n} x double> %difference)
+  %ref_bits = bitcast <{n} x double> %ref to <{n} x i64>
+  %exponent = and <{n} x i64> %ref_bits, splat (i64 {exponent})
+  %binade = bitcast <{n} x i64> %exponent to <{n} x double>
+  %tiny = fcmp olt <{n} x double> %binade, splat (double {normal})
+  %scale = select <{n} x i1> %tiny, <{n} x double> splat (double {normal}), <{n} x double> %binade
+  %relative = fdiv <{n} x double> %distance, %scale
+  %ulps = fmul <{n} x double> %relative, splat (double {steps})
   ; Equal infinities, and NaN for NaN, are 0 apart; any other NaN is infinitely far.
-  %rounded = fptrunc <8 x double> %ref to <8 x float>
-  %same = fcmp oeq <8 x float> %rounded, %y
-  %y_huge = fcmp ueq <8 x double> %distance, splat (double {infinity})
-  %ends = and <8 x i1> %same, %y_huge
-  %y_nan = fcmp uno <8 x float> %y, %y
-  %ref_nan = fcmp uno <8 x double> %ref, %ref
-  %nans = and <8 x i1> %y_nan, %ref_nan
-  %right = or <8 x i1> %ends, %nans
-  %wrong = fcmp uno <8 x double> %ulps, %ulps
-  %e0 = select <8 x i1> %wrong, <8 x double> splat (double {infinity}), <8 x double> %ulps
-  %error = select <8 x i1> %right, <8 x double> zeroinitializer, <8 x double> %e0
-  %worse = fcmp ogt <8 x double> %error, %old
-  %new = select <8 x i1> %worse, <8 x double> %error, <8 x double> %old
-  %at_new = select <8 x i1> %worse, <8 x i32> %bits, <8 x i32> %at
-  %y_bits = bitcast <8 x float> %y to <8 x i32>
-{scalars}  %next = add i64 %i, 8
+  %rounded = fptrunc <{n} x double> %ref to <{n} x float>
+  %same = fcmp oeq <{n} x float> %rounded, %y
+  %y_huge = fcmp ueq <{n} x double> %distance, splat (double {infinity})
+  %ends = and <{n} x i1> %same, %y_huge
+  %y_nan = fcmp uno <{n} x float> %y, %y
+  %ref_nan = fcmp uno <{n} x double> %ref, %ref
+  %nans = and <{n} x i1> %y_nan, %ref_nan
+  %right = or <{n} x i1> %ends, %nans
+  %wrong = fcmp uno <{n} x double> %ulps, %ulps
+  %e0 = select <{n} x i1> %wrong, <{n} x double> splat (double {infinity}), <{n} x double> %ulps
+  %error = select <{n} x i1> %right, <{n} x double> zeroinitializer, <{n} x double> %e0
+  %worse = fcmp ogt <{n} x double> %error, %old
+  %new = select <{n} x i1> %worse, <{n} x double> %error, <{n} x double> %old
+  %at_new = select <{n} x i1> %worse, <{n} x i32> %bits, <{n} x i32> %at
+  %y_bits = bitcast <{n} x float> %y to <{n} x i32>
+{scalars}  %next = add i64 %i, {n}
   %more = icmp ult i64 %next, %end
   br i1 %more, label %loop, label %done
 done:
-  store <8 x double> %new, ptr %worst, align 8
-  store <8 x i32> %at_new, ptr %where, align 4
+  store <{n} x double> %new, ptr %worst, align 8
+  store <{n} x i32> %at_new, ptr %where, align 4
   store i32 %d_new, ptr %differs, align 4
   ret void
 }}
 """
 
 
-def _scalars(name: str) -> str:
+def _scalars(name: str, lanes: int) -> str:
     """The scalar form on each lane, its differing bits gathered in %d_new."""
     lines, seen = [], "%d"
-    for lane in range(LANES):
-        new = "%d_new" if lane == LANES - 1 else f"%d{lane}"
+    for lane in range(lanes):
+        new = "%d_new" if lane == lanes - 1 else f"%d{lane}"
         lines += [
-            f"%x{lane} = extractelement <8 x float> %x, i64 {lane}",
+            f"%x{lane} = extractelement <{lanes} x float> %x, i64 {lane}",
             f"%s{lane} = call float @nets_{name}_f32x1(float %x{lane})",
             f"%b{lane} = bitcast float %s{lane} to i32",
-            f"%v{lane} = extractelement <8 x i32> %y_bits, i64 {lane}",
+            f"%v{lane} = extractelement <{lanes} x i32> %y_bits, i64 {lane}",
             f"%u{lane} = xor i32 %b{lane}, %v{lane}",
             f"{new} = or i32 {seen}, %u{lane}",
         ]
@@ -100,12 +102,16 @@ def _scalars(name: str) -> str:
     return "".join(f"  {line}\n" for line in lines)
 
 
-def measure_every_float32(function: str) -> None:
-    texts = [math_text(function, *form) for form in ((f32, LANES), (f64, LANES), (f32, 1))]
+def measure_every_float32(function: str, wide: bool) -> None:
+    lanes = 16 if wide else 8
+    forms = ((f32, lanes, wide), (f64, lanes, False), (f32, 1, False))
+    texts = [math_text(function, *form) for form in forms]
     definitions = dict.fromkeys(part for text in texts for part in text.split("\n\n"))
     sweep = _SWEEP.format(
         name=function,
-        scalars=_scalars(function),
+        n=lanes,
+        numbers=", ".join(f"i32 {lane}" for lane in range(lanes)),
+        scalars=_scalars(function, lanes),
         exponent=0x7FF << 52,
         normal=2.0**-126,
         steps=2.0**23,
@@ -113,13 +119,18 @@ def measure_every_float32(function: str) -> None:
     )
     arguments = (ctypes.c_int64, ctypes.c_int64, *(ctypes.c_void_p,) * 3)
     run = compiled("\n\n".join(definitions) + sweep, "sweep", *arguments)
-    worst, where = np.empty(LANES), np.empty(LANES, np.uint32)
+    worst, where = np.empty(lanes), np.empty(lanes, np.uint32)
     differs = np.zeros(1, np.uint32)
     run(0, 1 << 32, worst.ctypes.data, where.ctypes.data, differs.ctypes.data)
     if differs[0]:
-        sys.exit(f"{function} f32: scalar and vector forms differ")
+        sys.exit(f"{function} f32: scalar and {_name(wide)} forms differ")
     at = int(np.argmax(worst))
-    report(function, f32, float(worst[at]), repr(where.view(np.float32)[at]), "every float32")
+    points = f"every float32, {_name(wide)}"
+    report(function, f32, float(worst[at]), repr(where.view(np.float32)[at]), points)
+
+
+def _name(wide: bool) -> str:
+    return "AVX-512" if wide else "AVX2"
 
 
 def random_points(function: str, dtype: DType) -> Iterator[tuple[Array, ...]]:
@@ -141,14 +152,17 @@ def random_points(function: str, dtype: DType) -> Iterator[tuple[Array, ...]]:
 
 
 def measure(function: str, dtype: DType) -> None:
-    vector = MathKernel(function, dtype, 32 // dtype.itemsize)
+    vectors = [
+        MathKernel(function, dtype, (64 if wide else 32) // dtype.itemsize, wide) for wide in WIDTHS
+    ]
     scalar = MathKernel(function, dtype, 1)
     integer = np.uint32 if dtype == f32 else np.uint64
     worst, where = -1.0, ""
     for arguments in random_points(function, dtype):
-        got = vector(*arguments)
-        if not np.array_equal(got.view(integer), scalar(*arguments).view(integer)):
-            sys.exit(f"{function} {dtype}: scalar and vector forms differ")
+        got = scalar(*arguments)
+        for vector in vectors:
+            if not np.array_equal(got.view(integer), vector(*arguments).view(integer)):
+                sys.exit(f"{function} {dtype}: scalar and vector forms differ")
         error = ulps(got, reference(function, *arguments))
         at = int(np.argmax(error))
         if error[at] > worst:
@@ -164,7 +178,8 @@ def main() -> None:
     for function in sys.argv[1:] or math.FUNCTIONS:
         measure(function, f64)
         if math.FUNCTIONS[function] == 1:
-            measure_every_float32(function)
+            for wide in WIDTHS:
+                measure_every_float32(function, wide)
         else:
             measure(function, f32)
 
