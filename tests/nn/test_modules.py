@@ -203,6 +203,20 @@ def test_gradients_of_a_whole_model() -> None:
     assert nn.utils.one_hot([1, 0], 3).tolist() == [[0, 1, 0], [1, 0, 0]]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_probabilities_of_0_and_1_have_gradients(dtype: str) -> None:
+    """Sigmoids saturate; what is right then stays as it is, what is wrong is moved."""
+    y = np.array([0, 1, 0, 1, 1], dtype)
+    f = nets.trace(lambda p: F.binary_cross_entropy(p, y, reduction="none"))
+    for loss in (f, f.__wrapped__):
+        p = nets.Tensor(np.array([0, 1, 1, 0, 0.5], dtype), requires_grad=True)
+        found = loss(p)
+        found.backward(np.ones(5, dtype))
+        np.testing.assert_allclose(found.data, [0, 0, 100, 100, math.log(2)], rtol=1e-6)
+        assert p.grad is not None
+        np.testing.assert_allclose(p.grad.data, [1, -1, 1e12, -1e12, -2], rtol=1e-6)
+
+
 def test_clipping_inside_a_traced_step() -> None:
     def trained(traced: bool) -> Any:
         model = nn.Linear(2, 1)

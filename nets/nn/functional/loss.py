@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Final, Literal
 
 import nets
 from nets.nn.module import TensorLike
 
 Reduction = Literal["mean", "sum", "none"]
+
+_STEEP: Final = 1e-12
+"""Closer than this to 0 or 1, the logarithm of a probability is continued by a line."""
 
 
 def _reduced(loss: nets.Tensor, reduction: str) -> nets.Tensor:
@@ -169,12 +173,25 @@ def binary_cross_entropy(
     weight: TensorLike | None = None,
     reduction: Reduction = "mean",
 ) -> nets.Tensor:
-    """−(y log p + (1 − y) log(1 − p)) of probabilities p; logarithms are kept above −100."""
+    """−(y log p + (1 − y) log(1 − p)) of probabilities p; logarithms are kept above −100.
+
+    Their slopes are kept below 1e12, so that a probability of 0 or 1 has a gradient, too.
+    """
     p, y = nets.as_tensor(input), nets.as_tensor(target)
     _difference(p, y)
-    hit, miss = nets.clip(nets.log(p), -100.0), nets.clip(nets.log1p(-p), -100.0)
+    hit = _bounded(nets.log, p, p < _STEEP, 1 / _STEEP)
+    miss = _bounded(lambda p: nets.log1p(-p), p, 1 - p < _STEEP, -1 / _STEEP)
     loss = -(y * hit + (1 - y) * miss)
     return _reduced(loss if weight is None else loss * weight, reduction)
+
+
+def _bounded(
+    log: Callable[[nets.Tensor], nets.Tensor], p: nets.Tensor, at_end: nets.Tensor, slope: float
+) -> nets.Tensor:
+    """``log(p)``; at the end of [0, 1] where it is steep kept above −100, and of that slope."""
+    held = nets.stop_gradient(p)
+    line = nets.clip(log(held), -100.0) + (p - held) * slope
+    return nets.where(at_end, line, log(nets.where(at_end, 0.5, p)))
 
 
 def binary_cross_entropy_with_logits(
