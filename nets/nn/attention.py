@@ -124,7 +124,8 @@ class MultiheadAttention(Module):
         projected = F.linear(x, weight, bias)
         if not self.batch_first:
             projected = nets.swapaxes(projected, 0, 1)
-        split = projected.reshape((*projected.shape[:2], self.num_heads, -1))
+        size = self.embed_dim // self.num_heads
+        split = projected.reshape((*projected.shape[:2], self.num_heads, size))
         return nets.swapaxes(split, 1, 2)
 
     def _mask(self, padding: Any, mask: Any, dtype: npt.DTypeLike) -> nets.Tensor | None:

@@ -375,3 +375,12 @@ def test_the_mode_may_change_within_a_trace() -> None:
         assert calm.data.min() == 1
         assert noisy.data.min() == 0
     assert both.stats()["traces"] == 1
+
+
+def test_empty_batches() -> None:
+    nothing = np.zeros((0, 3, 4), "float32")
+    attended, weights = nn.MultiheadAttention(4, 2, batch_first=True)(nothing, nothing, nothing)
+    assert attended.shape == (0, 3, 4)
+    assert weights is not None
+    assert weights.shape == (0, 3, 3)
+    assert nn.GroupNorm(3, 3)(nothing).shape == (0, 3, 4)

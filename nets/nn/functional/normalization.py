@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import nets
 from nets.nn.module import TensorLike
 
@@ -51,7 +53,8 @@ def group_norm(
             f"the channels of shape {x.shape} do not form {num_groups} groups",
             nets.user_location(),
         )
-    groups = x.reshape((x.shape[0], num_groups, -1))
+    size = math.prod(x.shape[1:]) // num_groups
+    groups = x.reshape((x.shape[0], num_groups, size))
     normal = layer_norm(groups, groups.shape[-1], eps=eps).reshape(x.shape)
     return _affine(normal, _per_channel(weight, x), _per_channel(bias, x))
 
