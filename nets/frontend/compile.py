@@ -24,7 +24,6 @@ from nets.backend.numpy.interpreter import evaluate
 from nets.errors import ArgumentError, CompileError, ShapeError
 from nets.frontend.cost import cost
 from nets.frontend.scope import user_location
-from nets.ir.clone import clone_function
 from nets.ir.core import Function, Trait
 from nets.ir.printer import print_function
 from nets.ops.emitter import tensor_type
@@ -97,7 +96,7 @@ class Compilation:
         from nets.passes.pipelines import pipeline_of
 
         dump(f"{self.function.name}-traced.nets", print_function(self.function))
-        found = self._run(clone_function(self.function), pipeline_of(self.options.pipeline))
+        found = self._run(self.function, pipeline_of(self.options.pipeline))
         self._narrate("fuse", f"{_size(self.function)} operations became {_size(found)}")
         return found
 
@@ -107,7 +106,7 @@ class Compilation:
         from nets.passes.pipelines import LOOPS
 
         _refuse_symbols(self.function)
-        return self._run(clone_function(self.optimized), LOOPS)
+        return self._run(self.optimized, LOOPS, verified=True)
 
     @cached_property
     def target(self) -> Target:
@@ -279,11 +278,13 @@ class Compilation:
             *(str(op.location) for op in self.function.walk() if op.has(Trait.CHECKED)),
         )
 
-    def _run(self, function: Function, passes: Sequence[str]) -> Function:
+    def _run(
+        self, function: Function, passes: Sequence[str], *, verified: bool = False
+    ) -> Function:
         from nets.passes.manager import Options, run_pipeline
 
         options = Options(self.target.vector_bytes, self.threads)
-        return run_pipeline(function, passes, options, self._seconds)
+        return run_pipeline(function, passes, options, self._seconds, verified=verified)
 
     def _narrate(self, topic: str, text: str) -> None:
         if topic in config.LOG.get():

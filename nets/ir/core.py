@@ -295,13 +295,12 @@ class Operation:
 
     def walk_regions(self) -> Iterator[Operation]:
         """Every operation nested in the regions of this one, outermost first."""
-        pending = [op for region in self.regions for op in region.block]
-        pending.reverse()
+        pending = [op for region in reversed(self.regions) for op in reversed(region.block)]
         while pending:
             op = pending.pop()
             yield op
-            inner = [o for region in op.regions for o in region.block]
-            pending.extend(reversed(inner))
+            for region in reversed(op.regions):
+                pending.extend(reversed(region.block))
 
     def _add_uses(self) -> None:
         for i, operand in enumerate(self._operands):

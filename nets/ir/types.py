@@ -218,6 +218,7 @@ class FunctionType:
 
 
 def _static(shape: Shape) -> tuple[int, ...]:
-    if not all(isinstance(dim, int) for dim in shape):
-        raise ValueError(f"shape {tuple(map(str, shape))} has a symbolic dimension")
+    for dim in shape:
+        if not isinstance(dim, int):
+            raise ValueError(f"shape {tuple(map(str, shape))} has a symbolic dimension")
     return shape  # type: ignore[return-value]

@@ -104,9 +104,22 @@ def infer_types(
     regions: Iterable[Region],
 ) -> tuple[Type, ...]:
     """The types the rule of the operation gives; every way it may fail is a VerifyError."""
+    types = _types_by_rule(definition, tuple(operands), attributes, tuple(regions))
+    problem = next(filter(None, map(_type_problem, types)), None)
+    if problem is not None:
+        raise VerifyError(f"the result of {definition.name} has no type: {problem}")
+    return types
+
+
+def _types_by_rule(
+    definition: OpDefinition,
+    operands: tuple[Value, ...],
+    attributes: Attributes,
+    regions: tuple[Region, ...],
+) -> tuple[Type, ...]:
+    """What the rule gives, which may be no types; VerifyError where it fails."""
     try:
-        types = definition.infer(tuple(operands), attributes, tuple(regions))
-        problem = next(filter(None, map(_type_problem, types)), None)
+        return definition.infer(operands, attributes, regions)
     except NetsError as error:
         raise VerifyError(error.message) from error
     except Exception as error:
@@ -115,9 +128,6 @@ def infer_types(
         raise VerifyError(
             f"{definition.name} has operands or attributes of the wrong kind: {error}"
         ) from error
-    if problem is not None:
-        raise VerifyError(f"the result of {definition.name} has no type: {problem}")
-    return types
 
 
 class _BrokenError(Exception):
@@ -285,11 +295,14 @@ def _check_meaning(op: Operation) -> None:
     for region in op.regions:
         for argument in region.block.arguments:
             _check_type(argument.type, op)
+    found = tuple(result.type for result in op.results)
     try:
-        types = infer_types(op.definition, op.operands, op.attributes, op.regions)
+        # Types that equal good ones are good.
+        types = _types_by_rule(op.definition, op.operands, op.attributes, op.regions)
+        if types != found:
+            types = infer_types(op.definition, op.operands, op.attributes, op.regions)
     except VerifyError as error:
         raise _BrokenError(error.message, op) from error.__cause__
-    found = tuple(result.type for result in op.results)
     if types != found:
         message = f"{op.name} has results ({_list(found)}), not ({_list(types)}) as inferred"
         raise _BrokenError(message, op)

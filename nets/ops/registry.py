@@ -148,10 +148,11 @@ class OpDef(OpDefinition):
         self.rules: dict[str, Any] = {
             key: value for key, value in vars(namespace).items() if not key.startswith("_")
         }
-
-    @property
-    def is_variadic(self) -> bool:
-        return any(name.startswith("*") for name in self.operand_names)
+        self.is_variadic = any(name.startswith("*") for name in self.operand_names)
+        # Asked for with every operation that is made.
+        self._attribute_set = frozenset(attributes)
+        self._takes_tensors = "evaluate" in self.rules
+        self._takes_floats = bool(traits & Trait.FLOAT_ONLY)
 
     def infer(
         self, operands: Sequence[Value], attributes: Attributes, regions: Sequence[Region] = ()
@@ -161,7 +162,7 @@ class OpDef(OpDefinition):
             raise VerifyError(
                 f"{self.name} takes {len(self.operand_names)} operands, not {len(operands)}"
             )
-        if set(attributes) != set(self.attribute_names):
+        if attributes.keys() != self._attribute_set:
             raise VerifyError(
                 f"{self.name} has attributes {sorted(self.attribute_names)}, "
                 f"not {sorted(attributes)}"
@@ -169,9 +170,9 @@ class OpDef(OpDefinition):
         if len(regions) != self.region_count:
             raise VerifyError(f"{self.name} has {self.region_count} regions, not {len(regions)}")
         types = [operand.type for operand in operands]
-        if "evaluate" in self.rules:
+        if self._takes_tensors:
             self._check_kinds(types, attributes)
-        if self.traits & Trait.FLOAT_ONLY:
+        if self._takes_floats:
             for type in types:
                 if not type.dtype.is_float:
                     raise DTypeError(f"{self.name} takes floating-point operands, not {type}")

@@ -217,22 +217,22 @@ class Groups:
         Values of the full shape are read where they are computed; reduced ones at the position of
         the loops along the kept axes, by a row only.
         """
-        shape = tensor_type(
-            op.operands[0] if op.has(Trait.REDUCTION) else op.results[0]
-        ).static_shape
+        is_reduction = op.has(Trait.REDUCTION)
+        shape = tensor_type(op.operands[0] if is_reduction else op.results[0]).static_shape
         is_full = shape == space.shape
         if not is_full and (space.kind is Kind.MAP or not is_reduced(space, shape)):
+            return False
+        roots = [(operand, self.root(operand)) for operand in op.operands]
+        shared = [(operand, root) for operand, root in roots if root is not None and root in inside]
+        if not shared:
+            return True
+        if not is_reduction and not op.has(Trait.ELEMENTWISE):
             return False
         full = self._positions(space.shape)
         kept = tuple(full[axis] for axis in space.kept)
         place = full if is_full else reduced_index(space, shape, kept)
-        for operand in op.operands:
-            root = self.root(operand)
-            if root is None or root not in inside:
-                continue
+        for operand, root in shared:
             if _is_reduced_across(root, space):
-                return False
-            if not op.has(Trait.ELEMENTWISE | Trait.REDUCTION):
                 return False
             found = self.read(operand, place)
             if found is None:

@@ -95,19 +95,22 @@ def run_pipeline(
     passes: Sequence[str],
     options: Options | None = None,
     report: Report | None = None,
+    *,
+    verified: bool = False,
 ) -> Function:
-    """Run the passes in order. The function given may be changed, or left behind half-way.
+    """Run the passes in order on a copy of the function.
 
-    ``report`` gains the seconds of each pass. VerifyError where the function is broken from the
-    start; PassError, naming a file that repeats the failure, where a pass fails.
+    ``report`` gains the seconds of each pass. ``verified`` says that the function is what another
+    pipeline gave. VerifyError where the function is broken from the start; PassError, naming a file
+    that repeats the failure, where a pass fails.
     """
     options = options or Options()
     pipeline = [(name, find_pass(name)) for name in passes]
     level = config.VERIFY.get()
-    if level:
+    if level and not verified:
         verify_function(function)
     # Passes change the function in place, and a failure must be repeatable from the start.
-    original = clone_function(function)
+    original, function = function, clone_function(function)
     narrator = _Narrator(function)
     for done, (name, run) in enumerate(pipeline, 1):
         start = time.perf_counter()

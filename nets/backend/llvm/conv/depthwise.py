@@ -86,9 +86,12 @@ class DepthwiseSums(WeightSums):
     ) -> None:
         """``count`` elements of each group, so far apart there, to vectors so far apart."""
         row, pitch = strides
-        part = PackTransposed(self.dtype, self.lanes, pitch, row)
+        part = PackTransposed(self.dtype, self.lanes)
         self.texts.setdefault(part.symbol, part.text())
-        nest.line(f"call void @{part.symbol}(ptr {source}, ptr {target}, i64 {lanes}, i64 {count})")
+        nest.line(
+            f"call void @{part.symbol}(ptr {source}, ptr {target}, i64 {lanes}, i64 {count}, "
+            f"i64 {row}, i64 {pitch})"
+        )
 
     def _turn_x(self, nest: Nest, entry: Count, lanes: Count, line: Count) -> None:
         height, width = self.source

@@ -227,7 +227,7 @@ class WeightSums:
         count = nest.multiply(lines, width)
         for column, vectors in self._columns_of_tiles():
             target = self._y_at(nest, block, column)
-            part = PackTransposed(self.dtype, self.lanes, vectors * self.lanes, height * width)
+            part = PackTransposed(self.dtype, self.lanes)
             self.texts.setdefault(part.symbol, part.text())
             for vector in range(vectors):
                 row = column + vector * self.lanes
@@ -237,7 +237,8 @@ class WeightSums:
                 to = offset(nest, target, vector * self.lanes, self.dtype)
                 rows = min(self.lanes, self.rows - row)
                 nest.line(
-                    f"call void @{part.symbol}(ptr {source}, ptr {to}, i64 {rows}, i64 {count})"
+                    f"call void @{part.symbol}(ptr {source}, ptr {to}, i64 {rows}, i64 {count}, "
+                    f"i64 {height * width}, i64 {vectors * self.lanes})"
                 )
 
     def _sums(self, nest: Nest, first: Count, last: Count, begin: Count, count: Count) -> None:
@@ -299,7 +300,7 @@ class WeightSums:
         scalar, size = scalar_name(self.dtype), self.dtype.itemsize
         sums = nest.offset("%workspace", self._sums_at, "i8")
         out = offset(nest, "%out", nest.multiply(g, self.rows * self.pairs), self.dtype)
-        part = PackTransposed(self.dtype, self.lanes, self.pairs, self._columns)
+        part = PackTransposed(self.dtype, self.lanes)
         self.texts.setdefault(part.symbol, part.text())
         whole = nest.multiply(nest.divide(nest.subtract(last, first), self.lanes), self.lanes)
         whole = nest.add(first, whole)
@@ -308,7 +309,7 @@ class WeightSums:
             write = offset(nest, out, pair, self.dtype)
             nest.line(
                 f"call void @{part.symbol}(ptr {read}, ptr {write}, i64 {self.lanes}, "
-                f"i64 {self.rows})"
+                f"i64 {self.rows}, i64 {self._columns}, i64 {self.pairs})"
             )
         with nest.loop(whole, last, 1) as pair, nest.loop(0, self.rows, 1) as r:
             read = offset(nest, sums, nest.multiply(pair, self._columns), self.dtype)

@@ -43,9 +43,13 @@ class Nest:
             return x - y
         return x if y == 0 else self.value(f"sub i64 {x}, {y}")
 
-    def multiply(self, x: Count, y: int) -> Count:
-        if isinstance(x, int) or y == 0:
-            return 0 if y == 0 else int(x) * y
+    def multiply(self, x: Count, y: Count) -> Count:
+        if isinstance(x, int) and isinstance(y, int):
+            return x * y
+        if x == 0 or y == 0:
+            return 0
+        if x == 1:
+            return y
         return x if y == 1 else self.value(f"mul i64 {x}, {y}")
 
     def divide(self, x: Count, y: int) -> Count:

@@ -1,7 +1,12 @@
 """Packing: blocks of the operands copied to where the microkernel reads them in order.
 
 Three packers, by how the operand lies in memory; each is a small function that kernels of one
-module share. Packed panels live in the workspace; nothing outside the block is ever read.
+module share, for distances come with the call::
+
+    void (ptr from, ptr to, i64 count, i64 k, i64 row, i64 step)
+
+with the elements from row to row of the operand, and those from row to row or from panel to panel
+of what is packed. Packed panels live in the workspace; nothing outside the block is ever read.
 """
 
 from __future__ import annotations
@@ -11,6 +16,8 @@ from typing import Final
 
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.ir.types import DType
+
+_PARAMETERS: Final = "ptr %from, ptr %to, i64 %count, i64 %k, i64 %row, i64 %step"
 
 
 def scalar_name(dtype: DType) -> str:
@@ -77,31 +84,29 @@ def transposed(nest: Nest, rows: list[str], dtype: DType) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class PackRows:
-    """Copies rows, ``row`` elements apart, to rows ``stride`` apart.
+    """Copies ``count`` rows, ``row`` elements apart, to rows ``step`` apart.
 
     All that a row-major A needs, for the kernel broadcasts its elements one by one.
     """
 
     dtype: DType
-    row: int
-    stride: int
 
     @property
     def symbol(self) -> str:
-        return f"nets_gemm_rows_{self.dtype}_{self.row}_{self.stride}"
+        return f"nets_gemm_rows_{self.dtype}"
 
     def text(self) -> str:
-        """``void (ptr from, ptr to, i64 rows, i64 k)``."""
+        """The function."""
         nest = Nest()
         count = nest.multiply("%k", self.dtype.itemsize)
-        with nest.loop(0, "%rows", 1) as i:
-            source = offset(nest, "%from", nest.multiply(i, self.row), self.dtype)
-            target = offset(nest, "%to", nest.multiply(i, self.stride), self.dtype)
+        with nest.loop(0, "%count", 1) as i:
+            source = offset(nest, "%from", nest.multiply(i, "%row"), self.dtype)
+            target = offset(nest, "%to", nest.multiply(i, "%step"), self.dtype)
             nest.line(
                 f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {count}, "
                 "i1 false)"
             )
-        return nest.function(self.symbol, "ptr %from, ptr %to, i64 %rows, i64 %k")
+        return nest.function(self.symbol, _PARAMETERS)
 
 
 _ROWS: Final = 8
@@ -110,33 +115,30 @@ _ROWS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class PackColumns:
-    """Cuts rows, ``row`` elements apart, into panels of ``width`` columns, one row after the other.
+    """Cuts rows, ``row`` elements apart, into ``count`` panels of ``width`` columns each.
 
     Element (k, c) of a panel goes to k · ``pitch`` + c, with zeros up to the pitch; panels lie
-    ``stride`` apart.
+    ``step`` apart.
     """
 
     dtype: DType
     width: int
     pitch: int
-    row: int
-    stride: int
 
     @property
     def symbol(self) -> str:
-        shape = f"{self.width}_{self.pitch}_{self.row}_{self.stride}"
-        return f"nets_gemm_columns_{self.dtype}_{shape}"
+        return f"nets_gemm_columns_{self.dtype}_{self.width}_{self.pitch}"
 
     def text(self) -> str:
-        """``void (ptr from, ptr to, i64 panels, i64 k)``."""
+        """The function."""
         nest, size, width = Nest(), self.dtype.itemsize, self.width
         scalar = scalar_name(self.dtype)
         type = f"<{width} x {scalar}>"
-        with nest.loop(0, "%k", _ROWS) as low, nest.loop(0, "%panels", 1) as panel:
+        with nest.loop(0, "%k", _ROWS) as low, nest.loop(0, "%count", 1) as panel:
             source = offset(nest, "%from", nest.multiply(panel, width), self.dtype)
-            target = offset(nest, "%to", nest.multiply(panel, self.stride), self.dtype)
+            target = offset(nest, "%to", nest.multiply(panel, "%step"), self.dtype)
             with nest.loop(low, nest.least(nest.add(low, _ROWS), "%k"), 1) as k:
-                read = offset(nest, source, nest.multiply(k, self.row), self.dtype)
+                read = offset(nest, source, nest.multiply(k, "%row"), self.dtype)
                 write = offset(nest, target, nest.multiply(k, self.pitch), self.dtype)
                 value = nest.value(f"load {type}, ptr {read}, align {size}")
                 padded = type
@@ -148,7 +150,7 @@ class PackColumns:
                     )
                     padded = f"<{self.pitch} x {scalar}>"
                 nest.line(f"store {padded} {value}, ptr {write}, align {size}")
-        return nest.function(self.symbol, "ptr %from, ptr %to, i64 %panels, i64 %k")
+        return nest.function(self.symbol, _PARAMETERS)
 
 
 _AHEAD_BYTES: Final = 256
@@ -157,43 +159,41 @@ _AHEAD_BYTES: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class PackTransposed:
-    """Turns up to ``lanes`` rows, ``row`` elements apart, into columns of a panel.
+    """Turns ``count`` rows, up to ``lanes``, ``row`` elements apart, into columns of a panel.
 
-    Element (c, k) goes to k · ``pitch`` + c. Missing rows become columns of zeros. Whole squares
+    Element (c, k) goes to k · ``step`` + c. Missing rows become columns of zeros. Whole squares
     are transposed in registers, the edges element by element.
     """
 
     dtype: DType
     lanes: int
-    pitch: int
-    row: int
 
     @property
     def symbol(self) -> str:
-        return f"nets_gemm_transposed_{self.dtype}_{self.lanes}_{self.pitch}_{self.row}"
+        return f"nets_gemm_transposed_{self.dtype}_{self.lanes}"
 
     def text(self) -> str:
-        """``void (ptr from, ptr to, i64 rows, i64 k)``."""
+        """The function."""
         nest = Nest()
         whole = nest.value(f"and i64 %k, {-self.lanes}")
-        all_rows = nest.value(f"icmp eq i64 %rows, {self.lanes}")
+        all_rows = nest.value(f"icmp eq i64 %count, {self.lanes}")
         done = nest.value(f"select i1 {all_rows}, i64 {whole}, i64 0")
         with nest.loop(0, done, self.lanes) as k:
             self._square(nest, k)
         with nest.loop(done, "%k", 1) as k:
-            target = offset(nest, "%to", nest.multiply(k, self.pitch), self.dtype)
+            target = offset(nest, "%to", nest.multiply(k, "%step"), self.dtype)
             source = offset(nest, "%from", k, self.dtype)
             self._edge(nest, source, target)
-        return nest.function(self.symbol, "ptr %from, ptr %to, i64 %rows, i64 %k")
+        return nest.function(self.symbol, _PARAMETERS)
 
     def _edge(self, nest: Nest, source: str, target: str) -> None:
         scalar, size = scalar_name(self.dtype), self.dtype.itemsize
-        with nest.loop(0, "%rows", 1) as row:
-            read = offset(nest, source, nest.multiply(row, self.row), self.dtype)
+        with nest.loop(0, "%count", 1) as row:
+            read = offset(nest, source, nest.multiply(row, "%row"), self.dtype)
             write = offset(nest, target, row, self.dtype)
             value = nest.value(f"load {scalar}, ptr {read}, align {size}")
             nest.line(f"store {scalar} {value}, ptr {write}, align {size}")
-        with nest.loop("%rows", self.lanes, 1) as row:
+        with nest.loop("%count", self.lanes, 1) as row:
             write = offset(nest, target, row, self.dtype)
             nest.line(f"store {scalar} {0.0}, ptr {write}, align {size}")
 
@@ -201,14 +201,16 @@ class PackTransposed:
         """``lanes`` rows of ``lanes`` elements, exchanged in log2(lanes) rounds of shuffles."""
         lanes, size = self.lanes, self.dtype.itemsize
         type = f"<{lanes} x {scalar_name(self.dtype)}>"
-        source = offset(nest, "%from", k, self.dtype)
+        read = offset(nest, "%from", k, self.dtype)
         rows = []
         for i in range(lanes):
-            read = offset(nest, source, i * self.row, self.dtype)
+            if i:
+                read = offset(nest, read, "%row", self.dtype)
             rows.append(nest.value(f"load {type}, ptr {read}, align {size}"))
             later = nest.offset(read, _AHEAD_BYTES, "i8")
             nest.line(f"call void @llvm.prefetch.p0(ptr {later}, i32 0, i32 2, i32 1)")
-        target = offset(nest, "%to", nest.multiply(k, self.pitch), self.dtype)
+        write = offset(nest, "%to", nest.multiply(k, "%step"), self.dtype)
         for i, value in enumerate(transposed(nest, rows, self.dtype)):
-            write = offset(nest, target, i * self.pitch, self.dtype)
+            if i:
+                write = offset(nest, write, "%step", self.dtype)
             nest.line(f"store {type} {value}, ptr {write}, align {size}")

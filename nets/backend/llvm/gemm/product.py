@@ -220,8 +220,8 @@ class Product:
             self._pack_panels(nest, source, packed, depth, (i0, i1, self.m), unit, unit)
             return
         rows = nest.subtract(i1, i0)
-        part = PackRows(self.dtype, self.k, self.depth)
-        self._call_pack(nest, part, self._x(nest, x, p, i0), packed, rows, depth)
+        source, distances = self._x(nest, x, p, i0), (self.k, self.depth)
+        self._call_pack(nest, PackRows(self.dtype), source, packed, rows, depth, distances)
 
     def _pack_b(
         self, nest: Nest, y: str, packed: str, p: Count, depth: Count, j0: Count, j1: Count
@@ -235,10 +235,11 @@ class Product:
             panel = self._b(nest, y, packed, p, j0, j)
             pitch = -(-width // lanes) * lanes
             for first in range(0, width, lanes):
-                part = PackTransposed(self.dtype, lanes, pitch, self.k)
+                part, distances = PackTransposed(self.dtype, lanes), (self.k, pitch)
                 source = self._y(nest, y, p, nest.add(j, first))
                 target = offset(nest, panel, first, self.dtype)
-                self._call_pack(nest, part, source, target, min(lanes, width - first), depth)
+                count = min(lanes, width - first)
+                self._call_pack(nest, part, source, target, count, depth, distances)
 
     def _pack_panels(
         self,
@@ -256,25 +257,34 @@ class Product:
         """
         low, high, size = span
         end = size - size % unit
-        stride = self.depth * unit
+        distances = (size, self.depth * unit)
         if end:
-            part = PackColumns(self.dtype, unit, unit, size, stride)
+            part = PackColumns(self.dtype, unit, unit)
             count = nest.divide(nest.most(nest.subtract(nest.least(high, end), low), 0), unit)
-            self._call_pack(nest, part, source, packed, count, depth)
+            self._call_pack(nest, part, source, packed, count, depth, distances)
         if size % unit:
             pitch = -(-(size % unit) // whole) * whole
-            part = PackColumns(self.dtype, size % unit, pitch, size, stride)
+            part = PackColumns(self.dtype, size % unit, pitch)
             with nest.loop(nest.most(low, end), high, unit) as at:
                 done = nest.subtract(at, low)
                 last = offset(nest, source, done, self.dtype)
                 target = offset(nest, packed, nest.multiply(done, self.depth), self.dtype)
-                self._call_pack(nest, part, last, target, 1, depth)
+                self._call_pack(nest, part, last, target, 1, depth, distances)
 
     def _call_pack(
-        self, nest: Nest, part: _Packer, source: str, target: str, count: Count, depth: Count
+        self,
+        nest: Nest,
+        part: _Packer,
+        source: str,
+        target: str,
+        count: Count,
+        depth: Count,
+        distances: tuple[int, int],
     ) -> None:
+        row, step = distances
         nest.line(
-            f"call void @{self._use(part)}(ptr {source}, ptr {target}, i64 {count}, i64 {depth})"
+            f"call void @{self._use(part)}(ptr {source}, ptr {target}, i64 {count}, i64 {depth}, "
+            f"i64 {row}, i64 {step})"
         )
 
 
