@@ -9,7 +9,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from nets.backend.llvm import math
-from nets.backend.llvm.gemm import GemmPlan
+from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.target import Target, object_code
 from nets.ir.types import DType
 from nets.ops.registry import Array
@@ -100,7 +100,7 @@ end:
 class GemmKernel:
     """A matrix product by its plan."""
 
-    def __init__(self, plan: GemmPlan) -> None:
+    def __init__(self, plan: KernelPlan) -> None:
         self.plan = plan
         parameters = "ptr %x, ptr %y, ptr %out, ptr %workspace, i64 %begin, i64 %end"
         self._run = compiled(

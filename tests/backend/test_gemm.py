@@ -10,6 +10,7 @@ import pytest
 
 from nets.backend.llvm import gemm
 from nets.backend.llvm.gemm import blocking, row
+from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.target import Target, assembly
 from nets.errors import CompileError
 from nets.ir.types import DType, f32, f64, i32
@@ -129,7 +130,7 @@ def test_every_layout_cpu_and_split_gives_the_same_bits(shape: Shape, dtype: DTy
 
 
 def check_between_guards(
-    shape: Shape, dtype: DType, transpose_x: bool, transpose_y: bool, plan: gemm.GemmPlan
+    shape: Shape, dtype: DType, transpose_x: bool, transpose_y: bool, plan: KernelPlan
 ) -> None:
     """Equal to the plain product of the same operands, and nothing outside the buffers touched."""
     x, y = operands(shape, dtype, transpose_x, transpose_y)

@@ -1,4 +1,7 @@
-"""Kernels over buffers: the code that computes one, and whether threads share its panels."""
+"""Kernels over buffers: the code that computes one, and whether threads share its panels.
+
+What writes the kernels is imported when a program has one: most of the small programs have none.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from nets.backend.llvm import conv
-from nets.backend.llvm.gemm import GemmPlan, plan
+from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.target import Target
 from nets.ir.core import Operation
 from nets.ir.types import BufferType
@@ -18,22 +20,24 @@ _PARALLEL_FLOPS: Final = 450_000
 """Multiplications and additions from which several threads are faster than one."""
 
 
-def kernel_plan(op: Operation, target: Target) -> GemmPlan:
+def kernel_plan(op: Operation, target: Target) -> KernelPlan:
     """The plan of a kernel."""
     return KERNELS[op.name](op, target)
 
 
-def is_worth_a_fork(op: Operation, plan: GemmPlan) -> bool:
+def is_worth_a_fork(op: Operation, plan: KernelPlan) -> bool:
     """Whether to share the panels among threads."""
     return plan.panels > 1 and _FLOPS[op.name](op) >= _PARALLEL_FLOPS
 
 
-def _gemm_plan(op: Operation, target: Target) -> GemmPlan:
+def _gemm_plan(op: Operation, target: Target) -> KernelPlan:
+    from nets.backend.llvm import gemm
+
     x, _, (batch, m, n) = _shapes(op)
     transpose_x, transpose_y = op.attributes["transpose_x"], op.attributes["transpose_y"]
     k = x[1 if transpose_x else 2]
     dtype = op.operands[0].type.dtype
-    return plan(dtype, batch, m, n, k, transpose_x, transpose_y, target)
+    return gemm.plan(dtype, batch, m, n, k, transpose_x, transpose_y, target)
 
 
 def _gemm_flops(op: Operation) -> int:
@@ -41,7 +45,9 @@ def _gemm_flops(op: Operation) -> int:
     return 2 * math.prod(x) * n
 
 
-def _conv_plan(op: Operation, target: Target) -> GemmPlan:
+def _conv_plan(op: Operation, target: Target) -> KernelPlan:
+    from nets.backend.llvm import conv
+
     x, w, y = _conv_shapes(op)
     attributes = dict(op.attributes)
     role = attributes.pop("role")
@@ -64,7 +70,7 @@ def _shapes(op: Operation) -> list[tuple[int, ...]]:
     return [type.static_shape for type in types if isinstance(type, BufferType)]
 
 
-KERNELS: Final[dict[str, Callable[[Operation, Target], GemmPlan]]] = {
+KERNELS: Final[dict[str, Callable[[Operation, Target], KernelPlan]]] = {
     "loop.gemm": _gemm_plan,
     "loop.conv": _conv_plan,
 }

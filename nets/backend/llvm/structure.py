@@ -8,8 +8,8 @@ from typing import Final
 
 from nets.backend.llvm.arithmetic import all_lanes, emit_arithmetic
 from nets.backend.llvm.code import Code, Sink
-from nets.backend.llvm.gemm import GemmPlan
 from nets.backend.llvm.kernel_call import KERNELS, is_worth_a_fork, kernel_plan
+from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.layout import Layout
 from nets.backend.llvm.memory import MEMORY, buffer_base
 from nets.backend.llvm.module import ModuleText
@@ -335,7 +335,7 @@ class FunctionEmitter:
         elif plan.panels:
             self.call_kernel(op, plan, "0", str(plan.panels))
 
-    def call_kernel(self, op: Operation, plan: GemmPlan, begin: str, end: str) -> None:
+    def call_kernel(self, op: Operation, plan: KernelPlan, begin: str, end: str) -> None:
         """Call the kernel for some of its panels."""
         for symbol, text in plan.texts.items():
             self.module.add(symbol, text)

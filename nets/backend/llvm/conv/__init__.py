@@ -16,8 +16,8 @@ from typing import TypeVar
 from nets.backend.llvm.conv.correlation import Correlation
 from nets.backend.llvm.conv.depthwise import DepthwiseSums
 from nets.backend.llvm.conv.weight import WeightSums
-from nets.backend.llvm.gemm import GemmPlan
 from nets.backend.llvm.gemm.blocking import Vectors
+from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.ir.types import DType
 from nets.ops.convolution import Geometry
 
@@ -32,7 +32,7 @@ _PARAMETERS = "ptr %x, ptr %y, ptr %out, ptr %workspace, i64 %begin, i64 %end"
 @lru_cache(maxsize=256)
 def plan(
     role: str, dtype: DType, x: Shape, w: Shape, y: Shape, geometry: Geometry, target: Vectors
-) -> GemmPlan:
+) -> KernelPlan:
     """The plan of one convolution over two axes, with all sizes positive, for f32 or f64.
 
     As that of a matrix product; its operands are those of ``loop.conv``.
@@ -59,7 +59,7 @@ def plan(
         sums = DepthwiseSums(*machine, inputs, outputs, *map(_two, spaces))
         if not sums.is_worth_it:
             sums = WeightSums(*machine, inputs, outputs, *map(_two, spaces))
-    return GemmPlan(sums.symbol, sums.write(_PARAMETERS), sums.workspace_bytes, sums.panels)
+    return KernelPlan(sums.symbol, sums.write(_PARAMETERS), sums.workspace_bytes, sums.panels)
 
 
 def _two(axes: Sequence[T]) -> tuple[T, T]:

@@ -13,7 +13,6 @@ What every element of the result is, bit by bit, whatever the shape, the CPU and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK, Vectors, choose
@@ -21,32 +20,11 @@ from nets.backend.llvm.gemm.dot import DotProduct, most_rows
 from nets.backend.llvm.gemm.nest import Nest
 from nets.backend.llvm.gemm.product import Product
 from nets.backend.llvm.gemm.row import RowProduct
+from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.errors import CompileError
 from nets.ir.types import DType
 
-__all__ = ["K_BLOCK", "GemmPlan", "plan"]
-
-
-@dataclass(frozen=True, slots=True)
-class GemmPlan:
-    """How one matrix product is computed.
-
-    ``symbol`` names ``internal void (ptr x, ptr y, ptr out, ptr workspace, i64 begin, i64 end)``,
-    which computes the panels from ``begin`` below ``end`` out of ``panels``. Panels are
-    independent: any split among threads gives the same bits. Each thread needs a workspace of its
-    own of ``workspace_bytes``, aligned to 64. ``texts`` holds the function and all it calls by
-    symbol; plans share microkernels, so a module defines each symbol once.
-    """
-
-    symbol: str
-    texts: dict[str, str] = field(hash=False)
-    workspace_bytes: int
-    panels: int
-
-    @property
-    def text(self) -> str:
-        """All definitions."""
-        return "\n".join(self.texts.values())
+__all__ = ["K_BLOCK", "plan"]
 
 
 @lru_cache(maxsize=256)
@@ -59,7 +37,7 @@ def plan(
     transpose_x: bool,
     transpose_y: bool,
     target: Vectors,
-) -> GemmPlan:
+) -> KernelPlan:
     """The plan of ``out[b, i, j] = Σ_k x[b, i, k] · y[b, k, j]`` for f32 or f64.
 
     The operands are contiguous and row-major: x is batch × m × k (batch × k × m with
@@ -87,10 +65,10 @@ def plan(
         product = Product(dtype, batch, m, n, k, transpose_x, transpose_y, blocking)
     symbol = product.name + suffix
     texts = product.write(symbol, parameters)
-    return GemmPlan(symbol, texts, product.workspace_bytes, product.panels)
+    return KernelPlan(symbol, texts, product.workspace_bytes, product.panels)
 
 
-def _zeros(dtype: DType, size: int, parameters: str) -> GemmPlan:
+def _zeros(dtype: DType, size: int, parameters: str) -> KernelPlan:
     """The sum over an empty axis: zeros in all elements, as one panel."""
     symbol = f"nets_gemm_{dtype}_zeros_{size}"
     nest = Nest()
@@ -98,4 +76,4 @@ def _zeros(dtype: DType, size: int, parameters: str) -> GemmPlan:
         nest.line(
             f"call void @llvm.memset.p0.i64(ptr %out, i8 0, i64 {size * dtype.itemsize}, i1 false)"
         )
-    return GemmPlan(symbol, {symbol: nest.function(symbol, parameters)}, 0, min(size, 1))
+    return KernelPlan(symbol, {symbol: nest.function(symbol, parameters)}, 0, min(size, 1))
