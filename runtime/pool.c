@@ -26,8 +26,10 @@
 #include <unistd.h>
 
 /* How long to spin, in nanoseconds: longer than the gap between two loops of one program, shorter
- * than anything a user would notice on a busy machine. */
-enum { SPIN_TIME = 25000, PAUSES_PER_LOOK = 32 };
+ * than anything a user would notice on a busy machine. To wake a thread takes its caller as long
+ * as many jobs, and the thread longer still; so a worker that has nothing to do in a job, perhaps
+ * because it woke up too late for it, spins on for a while in order to be there for the next. */
+enum { SPIN_TIME = 50000, SPIN_TIME_IN_JOB = 500000, PAUSES_PER_LOOK = 32 };
 
 /* More threads than any machine this is made for has; a larger wish would exhaust the system. */
 enum { MOST_THREADS = 1024, CACHE_LINE = 64 };
@@ -47,6 +49,7 @@ struct pool {
     nets_body body;
     void *context;
     int64_t count;
+    atomic_int caller_cpu; /* where the caller ran when it published the job */
 
     _Alignas(CACHE_LINE) atomic_int pending; /* ranges of workers that are not done */
 
@@ -56,7 +59,7 @@ struct pool {
     atomic_int sleepers;  /* workers parked on `work` */
     atomic_bool waiting;  /* the caller is parked on `done` */
     atomic_bool stop;
-    atomic_flag busy;     /* a caller is using the workers */
+    atomic_bool busy;     /* a caller is using the workers */
 
     pid_t owner;          /* process that started the workers; 0: not started */
     struct worker *workers;
@@ -74,7 +77,7 @@ static void pause_cpu(void) {
 
 struct spin {
     int pauses;
-    int64_t deadline;
+    int64_t begin, deadline;
 };
 
 static int64_t nanoseconds(void) {
@@ -94,6 +97,13 @@ static bool spin_on(const struct pool *pool, struct spin *spin) {
         return true;
     }
     int64_t now = nanoseconds();
+    if (spin->begin == 0) {
+        spin->begin = now;
+    }
+    if (atomic_load_explicit(&pool->busy, memory_order_relaxed)) {
+        spin->deadline = now + SPIN_TIME;
+        return now < spin->begin + SPIN_TIME_IN_JOB;
+    }
     if (spin->deadline == 0) {
         spin->deadline = now + SPIN_TIME;
     }
@@ -150,11 +160,43 @@ static bool take_range(struct worker *worker, uint_fast64_t job) {
     return atomic_compare_exchange_strong(&worker->taken, &before, job);
 }
 
+/* The CPU this thread runs on; -1 where that cannot be told. */
+static int current_cpu(void) {
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* Leaves the CPU that the caller runs on. The system may wake a thread up there, and then leaves
+ * both where they are as long as other CPUs look busy: each waits for the other. */
+static void leave_cpu_of_caller(const struct pool *pool) {
+#ifdef __linux__
+    int cpu = current_cpu();
+    if (!pool->spins || cpu != atomic_load_explicit(&pool->caller_cpu, memory_order_relaxed)) {
+        return;
+    }
+    cpu_set_t all, others;
+    if (sched_getaffinity(0, sizeof all, &all) != 0) {
+        return;
+    }
+    others = all;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0) {
+        sched_setaffinity(0, sizeof all, &all);
+    }
+#else
+    (void)pool;
+#endif
+}
+
 static void *worker_main(void *argument) {
     struct worker *worker = argument;
     struct pool *pool = worker->pool;
     uint_fast64_t seen = 0;
     while (await_job(pool, seen)) {
+        leave_cpu_of_caller(pool);
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
         if (!take_range(worker, seen)) {
             continue;
@@ -199,7 +241,7 @@ static void reset(struct pool *pool) {
     atomic_store(&pool->sleepers, 0);
     atomic_store(&pool->waiting, false);
     atomic_store(&pool->stop, false);
-    atomic_flag_clear(&pool->busy);
+    atomic_store(&pool->busy, false);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
     pthread_cond_init(&pool->done, NULL);
@@ -250,7 +292,7 @@ static void run_alone(struct pool *pool, nets_body body, void *context, int64_t 
 
 static void parallel_for(nets_pool *face, nets_body body, void *context, int64_t count) {
     struct pool *pool = (struct pool *)face;
-    if (pool->face.threads == 1 || count < 2 || atomic_flag_test_and_set(&pool->busy)) {
+    if (pool->face.threads == 1 || count < 2 || atomic_exchange(&pool->busy, true)) {
         run_alone(pool, body, context, count);
         return;
     }
@@ -260,6 +302,7 @@ static void parallel_for(nets_pool *face, nets_body body, void *context, int64_t
     pool->body = body;
     pool->context = context;
     pool->count = count;
+    atomic_store_explicit(&pool->caller_cpu, current_cpu(), memory_order_relaxed);
     atomic_store(&pool->pending, pool->started);
     publish(pool);
     run_range(pool, body, context, count, 0);
@@ -268,7 +311,7 @@ static void parallel_for(nets_pool *face, nets_body body, void *context, int64_t
     }
     run_left_over(pool, body, context, count);
     await_workers(pool);
-    atomic_flag_clear(&pool->busy);
+    atomic_store(&pool->busy, false);
 }
 
 /* ---- all pools, for fork -------------------------------------------------------------------- */
