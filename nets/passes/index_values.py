@@ -8,6 +8,9 @@ from nets.ir.affine import Affine
 from nets.ir.core import Operation, Value
 from nets.ir.types import ScalarType
 
+_UNKNOWN_TRIPS = 16
+"""Iterations assumed of a loop whose bounds are computed."""
+
 _TERMS = 64
 """Steps after which an expression is taken as it is."""
 
@@ -62,6 +65,17 @@ def distance(lo: Value, hi: Value) -> int | None:
     """``hi − lo`` where that is a constant."""
     difference = expression(hi) - expression(lo)
     return difference.constant if difference.is_constant else None
+
+
+def trips(op: Operation) -> int:
+    """About how many iterations a loop has; 1 for a branch, and for what is no loop."""
+    if len(op.operands) < 2:
+        return 1
+    span = distance(*op.operands[:2])
+    if span is None:
+        return _UNKNOWN_TRIPS
+    step: int = op.attributes.get("step", 1)
+    return max(0, -(-span // step))
 
 
 def multiple_of(lo: Value, hi: Value) -> int:

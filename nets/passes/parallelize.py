@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Region
-from nets.ir.types import BufferType
 from nets.ops.registry import lookup
-from nets.passes.index_values import distance
+from nets.ops.work import FLOPS_PER_INSTRUCTION, kernel_flops
+from nets.passes.handover import Handovers
+from nets.passes.index_values import distance, trips
 from nets.passes.manager import Options, register_pass
 
 FORK_COST = 8000
 """Instructions that take as long as handing a loop to other threads and waiting for them (2 µs)."""
 
+LINE_COST = 60
+"""The same for getting a cache line that another CPU has written (15 ns)."""
+
 _COSTS = {"loop.math": 24, "loop.div": 8, "loop.rem": 8, "loop.const": 0, "loop.view": 0}
-_GEMM_LANES = 8
-_UNKNOWN_TRIPS = 16
-"""Iterations assumed of a loop whose bounds are computed."""
 
 
 @register_pass("parallelize")
@@ -25,15 +26,29 @@ def parallelize(function: Function, options: Options) -> Function:
     Requires: the loop dialect.
     Ensures: the same bits; no parallel loop inside another; none at all for one thread.
     """
+    shared = _worth_a_fork(function) if options.threads > 1 else set()
+    for op in list(function.walk()):
+        if op.name == "loop.parallel" and op not in shared:
+            _make_serial(op)
+    return function
+
+
+def _worth_a_fork(function: Function) -> set[Operation]:
+    """The loops to share: they are enough work for a fork, and for what it moves between CPUs."""
     shared: set[Operation] = set()
     # Outer loops come first; inside one that is not worth a fork, another one may be.
-    for op in list(function.walk()):
-        if op.name == "loop.parallel":
-            if options.threads > 1 and not _stands_in(op, shared) and _is_worth_a_fork(op):
-                shared.add(op)
-            else:
-                _make_serial(op)
-    return function
+    for op in function.walk():
+        if op.name == "loop.parallel" and not _stands_in(op, shared) and _has_work(op, FORK_COST):
+            shared.add(op)
+    handovers = Handovers(function) if shared else None
+    while handovers is not None:
+        # A loop that turns serial is one more that its neighbours exchange lines with.
+        prices = {op: FORK_COST + LINE_COST * handovers.lines(op, shared) for op in shared}
+        serial = {op for op, price in prices.items() if not _has_work(op, price)}
+        if not serial:
+            break
+        shared -= serial
+    return shared
 
 
 def _stands_in(op: Operation, loops: set[Operation]) -> bool:
@@ -48,46 +63,27 @@ def _stands_in(op: Operation, loops: set[Operation]) -> bool:
     return False
 
 
-def _is_worth_a_fork(op: Operation) -> bool:
-    trips = distance(*op.operands)
-    if trips is not None and trips < 2:
+def _has_work(op: Operation, price: int) -> bool:
+    """Whether the loop has several iterations, and executes about so many instructions."""
+    count = distance(*op.operands)
+    if count is not None and count < 2:
         return False
-    return _cost(op) >= FORK_COST
-
-
-def _cost(op: Operation) -> int:
-    """Roughly the instructions a loop executes, up to what is worth a fork."""
     total = 0
     pending = [(op, 1)]
-    while pending and total < FORK_COST:
+    while pending and total < price:
         loop, times = pending.pop()
-        times *= _trips(loop)
+        times *= trips(loop)
         for inner in loop.regions[0].block:
             total += times * _cost_of(inner)
             if inner.regions:
                 pending.append((inner, times))
-    return total
+    return total >= price
 
 
 def _cost_of(op: Operation) -> int:
-    """Instructions of one operation; of a matrix product, its multiply-additions on lanes."""
-    if op.name != "loop.gemm":
-        return _COSTS.get(op.name, 1)
-    x, out = op.operands[0].type, op.operands[2].type
-    assert isinstance(x, BufferType)
-    assert isinstance(out, BufferType)
-    return x.size * out.static_shape[2] // _GEMM_LANES
-
-
-def _trips(op: Operation) -> int:
-    """Iterations of a loop; 1 for a branch."""
-    if len(op.operands) < 2:
-        return 1
-    trips = distance(*op.operands[:2])
-    if trips is None:
-        return _UNKNOWN_TRIPS
-    step: int = op.attributes.get("step", 1)
-    return max(0, -(-trips // step))
+    """Instructions of one operation."""
+    flops = kernel_flops(op)
+    return flops // FLOPS_PER_INSTRUCTION if flops else _COSTS.get(op.name, 1)
 
 
 def _make_serial(op: Operation) -> None:

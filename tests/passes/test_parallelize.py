@@ -57,3 +57,40 @@ def test_an_inner_loop_may_be_worth_it() -> None:
 
 def test_only_the_outermost_is_parallel() -> None:
     assert loops(rows(100, 1000, name="parallel"), threads=2) == ["parallel", "for"]
+
+
+def chain(*copies: tuple[str, int, int]) -> list[str]:
+    """What becomes of loops that copy from a buffer to another one, in this order."""
+    function, s = loop_function([buffer(f32, 16, 1000)] * 2, [buffer(f32, 16, 1000)] * 2)
+    for name, source, target in copies:
+        x, out = function.arguments[source], function.arguments[target]
+
+        def row(s: LoopBuilder, i: Value, x: Value = x, out: Value = out) -> None:
+            with s.inside(s.for_(0, 1000)) as block:
+                place = at((i, 1000), block.arguments[0])
+                s.store(s.load(x, place), out, place)
+                s.yield_()
+
+        loop(s, name, 0, 16, row)
+    s.emit("return")
+    return loops(function, threads=2)[::2]
+
+
+@pytest.mark.parametrize(
+    ("neighbour", "source", "target", "kept"),
+    [
+        ("for", 0, 3, "parallel"),  # nothing in common
+        ("for", 1, 3, "parallel"),  # both read
+        ("for", 0, 1, "for"),  # one CPU writes what two would read
+        ("for", 2, 3, "for"),  # one CPU reads what two would write
+        ("parallel", 0, 1, "parallel"),  # each CPU finds its part
+    ],
+)
+def test_lines_that_change_cpus_cost(neighbour: str, source: int, target: int, kept: str) -> None:
+    assert chain((neighbour, source, target), ("parallel", 1, 2)) == [neighbour, kept]
+
+
+def test_a_loop_that_turns_serial_is_the_next_ones_neighbour() -> None:
+    copies = [("for", 0, 1), ("parallel", 1, 2), ("parallel", 2, 3)]
+    assert chain(*copies) == ["for", "for", "for"]
+    assert chain(*copies[1:]) == ["parallel", "parallel"]

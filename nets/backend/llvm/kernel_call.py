@@ -5,7 +5,6 @@ What writes the kernels is imported when a program has one: most of the small pr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Final
 
@@ -15,9 +14,7 @@ from nets.ir.core import Operation
 from nets.ir.types import BufferType
 from nets.ops.convolution import Geometry
 from nets.ops.loop import CONV_ROLES
-
-_PARALLEL_FLOPS: Final = 450_000
-"""Multiplications and additions from which several threads are faster than one."""
+from nets.ops.work import PARALLEL_FLOPS, kernel_flops
 
 
 def kernel_plan(op: Operation, target: Target) -> KernelPlan:
@@ -27,7 +24,7 @@ def kernel_plan(op: Operation, target: Target) -> KernelPlan:
 
 def is_worth_a_fork(op: Operation, plan: KernelPlan) -> bool:
     """Whether to share the panels among threads."""
-    return plan.panels > 1 and _FLOPS[op.name](op) >= _PARALLEL_FLOPS
+    return plan.panels > 1 and kernel_flops(op) >= PARALLEL_FLOPS
 
 
 def _gemm_plan(op: Operation, target: Target) -> KernelPlan:
@@ -40,11 +37,6 @@ def _gemm_plan(op: Operation, target: Target) -> KernelPlan:
     return gemm.plan(dtype, batch, m, n, k, transpose_x, transpose_y, target)
 
 
-def _gemm_flops(op: Operation) -> int:
-    x, _, (_, _, n) = _shapes(op)
-    return 2 * math.prod(x) * n
-
-
 def _conv_plan(op: Operation, target: Target) -> KernelPlan:
     from nets.backend.llvm import conv
 
@@ -52,11 +44,6 @@ def _conv_plan(op: Operation, target: Target) -> KernelPlan:
     attributes = dict(op.attributes)
     role = attributes.pop("role")
     return conv.plan(role, op.operands[0].type.dtype, x, w, y, Geometry(**attributes), target)
-
-
-def _conv_flops(op: Operation) -> int:
-    _, w, y = _conv_shapes(op)
-    return 2 * math.prod(y) * math.prod(w[1:])
 
 
 def _conv_shapes(op: Operation) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -75,8 +62,3 @@ KERNELS: Final[dict[str, Callable[[Operation, Target], KernelPlan]]] = {
     "loop.conv": _conv_plan,
 }
 """The ops of the loop dialect that are calls of a kernel."""
-
-_FLOPS: Final[dict[str, Callable[[Operation], int]]] = {
-    "loop.gemm": _gemm_flops,
-    "loop.conv": _conv_flops,
-}
