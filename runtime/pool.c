@@ -122,22 +122,29 @@ static void run_range(const struct pool *pool, nets_body body, void *context, in
     }
 }
 
-/* Waits until the generation differs from `seen`; false when the pool ends. */
-static bool await_job(struct pool *pool, uint_fast64_t seen) {
+/* The generation, unless the pool ends: its end raises the generation as well, and is no job. */
+static uint_fast64_t job_of(const struct pool *pool, uint_fast64_t generation) {
+    return atomic_load_explicit(&pool->stop, memory_order_acquire) ? 0 : generation;
+}
+
+/* Waits until the generation differs from `seen`, and returns it; 0 when the pool ends. */
+static uint_fast64_t await_job(struct pool *pool, uint_fast64_t seen) {
     struct spin spin = {0};
+    uint_fast64_t generation;
     do {
-        if (atomic_load_explicit(&pool->generation, memory_order_acquire) != seen) {
-            return !atomic_load_explicit(&pool->stop, memory_order_acquire);
+        generation = atomic_load_explicit(&pool->generation, memory_order_acquire);
+        if (generation != seen) {
+            return job_of(pool, generation);
         }
     } while (spin_on(pool, &spin));
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleepers, 1);
-    while (atomic_load(&pool->generation) == seen) {
+    while ((generation = atomic_load(&pool->generation)) == seen) {
         pthread_cond_wait(&pool->work, &pool->lock);
     }
     atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->lock);
-    return !atomic_load(&pool->stop);
+    return job_of(pool, generation);
 }
 
 /* Waits until whoever was about to park sleeps. Held no longer: a woken thread would run into it. */
@@ -194,11 +201,10 @@ static void leave_cpu_of_caller(const struct pool *pool) {
 static void *worker_main(void *argument) {
     struct worker *worker = argument;
     struct pool *pool = worker->pool;
-    uint_fast64_t seen = 0;
-    while (await_job(pool, seen)) {
+    uint_fast64_t job = 0;
+    while ((job = await_job(pool, job)) != 0) {
         leave_cpu_of_caller(pool);
-        seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
-        if (!take_range(worker, seen)) {
+        if (!take_range(worker, job)) {
             continue;
         }
         nets_ieee_mode_enter();

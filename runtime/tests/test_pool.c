@@ -164,6 +164,11 @@ static void check_lives(void) {
         nets_pool *pool = nets_pool_new(THREADS[i]);
         check_items(pool, 10, 1);
         nets_pool_free(pool); /* spinning */
+        for (int life = 0; life < 50; life++) {
+            pool = nets_pool_new(THREADS[i]);
+            check_items(pool, 10, 1);
+            nets_pool_free(pool); /* waking up for the job, which may be over */
+        }
         pool = nets_pool_new(THREADS[i]);
         check_items(pool, 10, 1);
         usleep(2000);
