@@ -10,7 +10,10 @@ OPTIMIZE: Final = (
 )
 """Tensor IR → fused tensor IR. (canonicalize folds constants; ``fold`` does nothing else.)"""
 
-LOOPS: Final = ("lower_to_loops", "vectorize", "hoist", "parallelize", "plan_memory")
+LOOPS: Final = (
+    *("lower_to_loops", "vectorize", "jam", "share_loads"),
+    *("hoist", "parallelize", "plan_memory"),
+)
 """Fused tensor IR → loop IR that the backend emits."""
 
 PIPELINES: Final = {"default": OPTIMIZE, "none": ()}

@@ -1,0 +1,237 @@
+"""jam: two rows of a stencil run through one inner loop, so that what both read is loaded once.
+
+A stencil reads each row of its operand for the rows above and below as well. Where the loop over
+rows has its inner loops run for two rows at a time ("unroll and jam": Carr and Kennedy, Improving
+the ratio of memory operations to floating-point operations in loops, TOPLAS 16, 1994), those loads
+are the same address and ``share_loads`` merges them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from nets.ir.affine import Affine
+from nets.ir.builder import Builder
+from nets.ir.clone import Mapping, clone_into
+from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ir.types import VectorType
+from nets.ops.loop_builder import LoopBuilder
+from nets.passes.index_values import constant_of, distance
+from nets.passes.loop_nests import address, is_access, set_address
+from nets.passes.manager import Options, register_pass
+from nets.passes.widen import accessed_buffer, memory_of, root_of
+
+_SHARE = 6
+"""A row is worth a partner if this part of its accesses, one in so many, is for both."""
+
+_MOST = 40
+"""Operations of an inner loop up to which two rows of it fit the registers."""
+
+_ACCESSES = ("loop.load", "loop.store", "loop.masked_load", "loop.masked_store")
+
+
+@register_pass("jam")
+def jam(function: Function, options: Options) -> Function:
+    """Let loops over rows that share loads with the next row run two rows at a time.
+
+    Requires: the loop dialect, vectorized.
+    Ensures: the same bits.
+    """
+    for op in list(function.walk()):
+        is_loop = op.name in ("loop.for", "loop.parallel")
+        if is_loop and _is_worth_it(op) and (op.name == "loop.parallel" or _rows_are_apart(op)):
+            _run_two_rows(op)
+    return function
+
+
+# ------------------------------------------------------------------------------- whether
+
+
+def _is_worth_it(loop: Operation) -> bool:
+    trips = distance(*loop.operands[:2])
+    if trips is None or trips < 2 or len(loop.operands) > 2 or loop.attributes.get("step", 1) != 1:
+        return False
+    block = loop.regions[0].block
+    inner = [op for op in block if op.regions]
+    if not inner or not all(map(_can_join, block)):
+        return False
+    if not all(_is_invariant(bound, block) for op in inner for bound in op.operands):
+        return False
+    return any(_shares_loads(op, block) for op in inner)
+
+
+def _can_join(op: Operation) -> bool:
+    """Whether the operation of a row is of the kinds that may run for two rows."""
+    if op.name == "loop.for" and not op.results:
+        body = op.regions[0].block
+        return len(body) <= _MOST and all(not x.regions and _can_join(x) for x in body)
+    return op.name in _ACCESSES or op.has(Trait.PURE | Trait.TERMINATOR)
+
+
+def _is_invariant(value: Value, block: Block) -> bool:
+    if constant_of(value) is not None:
+        return True
+    return value.owner is not block and (
+        value.operation is None or value.operation.block is not block
+    )
+
+
+def _shares_loads(inner: Operation, block: Block) -> bool:
+    """Whether enough vectors that a row loads are those that the next one loads elsewhere."""
+    row = block.arguments[0]
+    accesses = [op for op in inner.regions[0].block if is_access(op)]
+    written = {memory_of(_buffer(op)) for op in _accesses_of(block) if not op.results}
+    loaded = [
+        _position(op)
+        for op in accesses
+        if op.results
+        and isinstance(op.result.type, VectorType)
+        and memory_of(_buffer(op)) not in written
+    ]
+    places = {(root, terms, offset) for root, terms, offset in loaded}
+    shared = 0
+    for root, terms, offset in loaded:
+        stride = dict(terms).get(row, 0)
+        shared += bool(stride) and (root, terms, offset - stride) in places
+    return shared * _SHARE >= len(accesses)
+
+
+def _buffer(op: Operation) -> Value:
+    buffer = accessed_buffer(op)
+    assert buffer is not None
+    return buffer
+
+
+def _position(op: Operation) -> tuple[Value, frozenset[tuple[Value, int]], int]:
+    """Root buffer, terms and constant of the address of an access."""
+    root, start = root_of(_buffer(op))
+    place = address(op)
+    return root, frozenset(place.terms), start + place.constant
+
+
+def _accesses_of(block: Block) -> Iterable[Operation]:
+    for op in block:
+        if is_access(op):
+            yield op
+        for region in op.regions:
+            yield from (inner for inner in region.block if is_access(inner))
+
+
+def _rows_are_apart(loop: Operation) -> bool:
+    """Whether no row touches what another one stores."""
+    block = loop.regions[0].block
+    by_memory: dict[Value, list[Operation]] = {}
+    for op in _accesses_of(block):
+        by_memory.setdefault(memory_of(_buffer(op)), []).append(op)
+    return all(
+        _stay_in_their_rows(accesses, block.arguments[0])
+        for accesses in by_memory.values()
+        if any(not op.results for op in accesses)
+    )
+
+
+def _stay_in_their_rows(accesses: Sequence[Operation], row: Value) -> bool:
+    """Whether what the accesses of a row touch lies closer together than rows do."""
+    if len({root_of(_buffer(op))[0] for op in accesses}) > 1:
+        return False
+    strides = {address(op).coefficient(row) for op in accesses}
+    reaches = [_reach(op, row) for op in accesses]
+    if len(strides) > 1 or None in reaches:
+        return False
+    lowest = min(reach[0] for reach in reaches if reach is not None)
+    highest = max(reach[1] for reach in reaches if reach is not None)
+    return highest - lowest < abs(strides.pop())
+
+
+def _reach(op: Operation, row: Value) -> tuple[int, int] | None:
+    """The first and last element that an access of row 0 touches."""
+    _, terms, lowest = _position(op)
+    highest = lowest + _lanes(op) - 1
+    for value, stride in terms:
+        if value is row:
+            continue
+        ends = _range_of(value)
+        if ends is None:
+            return None
+        lowest += min(stride * end for end in ends)
+        highest += max(stride * end for end in ends)
+    return lowest, highest
+
+
+def _lanes(op: Operation) -> int:
+    type = op.result.type if op.results else op.operands[op.name == "loop.masked_store"].type
+    return type.lanes if isinstance(type, VectorType) else 1
+
+
+def _range_of(value: Value) -> tuple[int, int] | None:
+    """The first and last value of a constant or a counter with constant bounds."""
+    number = constant_of(value)
+    if number is not None:
+        return number, number
+    if value.operation is not None or not isinstance(value.owner, Block):
+        return None
+    loop = value.owner.owner and value.owner.owner.owner
+    if not isinstance(loop, Operation) or loop.name != "loop.for" or value.index:
+        return None
+    lo, hi = map(constant_of, loop.operands[:2])
+    return None if lo is None or hi is None else (lo, hi - 1)
+
+
+# ----------------------------------------------------------------------------- two rows
+
+
+def _run_two_rows(loop: Operation) -> None:
+    lo, hi = loop.operands
+    trips = distance(lo, hi)
+    assert trips is not None
+    assert loop.block is not None
+    s = LoopBuilder(Builder(loop.block, loop, loop.location))
+    if loop.name == "loop.parallel":
+        pairs = s.parallel(0, trips // 2)
+    else:
+        pairs = s.for_(lo, s.index(Affine.of(lo) + trips // 2 * 2), step=2)
+    with s.inside(pairs) as block:
+        row = block.arguments[0]
+        if loop.name == "loop.parallel":
+            row = s.index(Affine.of(row) * 2 + Affine.of(lo))
+        _emit_rows(s, loop.regions[0].block, (row, s.index(Affine.of(row) + 1)))
+        s.yield_()
+    if trips % 2:
+        last = s.index(Affine.of(lo) + (trips - 1))
+        _emit_rows(s, loop.regions[0].block, (last,))
+    loop.erase()
+
+
+def _emit_rows(s: LoopBuilder, block: Block, rows: Sequence[Value]) -> None:
+    """Each operation of the body for all rows before the next one, inside inner loops as well."""
+    mappings: list[Mapping] = [{block.arguments[0]: row} for row in rows]
+    for op in block:
+        if not op.regions:
+            _emit_copies(s, op, mappings, rows)
+            continue
+        lo, hi = (mappings[0].get(bound, bound) for bound in op.operands)
+        body = op.regions[0].block
+        inner = s.for_(lo, hi, step=op.attributes["step"])
+        with s.inside(inner) as target:
+            for mapping in mappings:
+                mapping[body.arguments[0]] = target.arguments[0]
+            for inner_op in body:
+                _emit_copies(s, inner_op, mappings, rows)
+            s.yield_()
+
+
+def _emit_copies(
+    s: LoopBuilder, op: Operation, mappings: Sequence[Mapping], rows: Sequence[Value]
+) -> None:
+    """A copy for each row; addresses count from the first row, so that equal ones look equal."""
+    if op.has(Trait.TERMINATOR):
+        return
+    for number, mapping in enumerate(mappings):
+        clone_into(s.builder, [op], mapping)
+        before = s.builder.before
+        made = s.builder.block.last if before is None else before.previous
+        assert made is not None
+        if is_access(made):
+            place = address(made)
+            down = Affine.of(rows[0]) + number - Affine.of(rows[number])
+            set_address(made, place + down * place.coefficient(rows[number]))
