@@ -79,6 +79,21 @@ class _Chain:
         self.inside.update(op.results)
         return True
 
+    def take_moves(self) -> None:
+        """Take in transposes before the chain that are for kernels in it, which then read the
+        entries of their operands as they are."""
+        members = set(self.operations)
+        made_by = [value.operation for op in self.operations for value in op.operands]
+        for move in dict.fromkeys(made_by):
+            if move is None or move in members or not is_for_kernels(move):
+                continue
+            users, inside = set(move.result.users), {*self.inside, move.result}
+            if users <= members and all(
+                goes_by_entry(op, self.sizes, inside) for op in (move, *users)
+            ):
+                self.operations.insert(0, move)
+                self.inside = inside
+
     def drop_moves(self) -> list[Operation]:
         """Take out transposes for kernels outside, which read them as they are."""
         members = set(self.operations)
@@ -141,6 +156,7 @@ class _Scan:
         self.chain, self.late = None, []
         if chain is not None:
             late += chain.drop_moves()
+            chain.take_moves()
         if chain is None or not _is_worth_it(chain.operations):
             return
         outline_blocks(self.body, before, chain.operations, len(chain.sizes))
