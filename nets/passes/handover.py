@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType
-from nets.ops.work import PARALLEL_FLOPS, kernel_flops
+from nets.ops.work import is_work_for_threads
 from nets.passes.index_values import trips
 from nets.passes.widen import accessed_buffer, memory_of
 
@@ -55,7 +55,7 @@ class Handovers:
         buffers = [value for value in op.operands if isinstance(value.type, BufferType)]
         if any(isinstance(result.type, BufferType) for result in op.results):
             return
-        by_kernel = kernel_flops(op) >= PARALLEL_FLOPS
+        by_kernel = is_work_for_threads(op)
         for buffer in buffers:
             # What gives no result stores: into its last buffer.
             writes = not op.results and buffer is buffers[-1]

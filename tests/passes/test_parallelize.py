@@ -6,6 +6,7 @@ from nets.ir.core import Function, Value
 from nets.ir.types import f32
 from nets.ir.verifier import verify_function
 from nets.ops.loop_builder import LoopBuilder
+from nets.ops.work import is_work_for_threads
 from nets.passes.manager import Options
 from nets.passes.parallelize import parallelize
 from tests.backend.loops import at, buffer, hidden, loop, loop_function
@@ -94,3 +95,20 @@ def test_a_loop_that_turns_serial_is_the_next_ones_neighbour() -> None:
     copies = [("for", 0, 1), ("parallel", 1, 2), ("parallel", 2, 3)]
     assert chain(*copies) == ["for", "for", "for"]
     assert chain(*copies[1:]) == ["parallel", "parallel"]
+
+
+@pytest.mark.parametrize(
+    ("size", "alone", "another"),
+    [(32, False, False), (64, True, False), (128, True, True)],
+)
+def test_kernels_pay_for_what_they_exchange(size: int, alone: bool, another: bool) -> None:
+    square = buffer(f32, 1, size, size)
+    function, s = loop_function([square, square], [square])
+    x, y, out = function.arguments
+    flat = buffer(f32, size, size)
+    operands = (s.view(s.view(x, flat), square), y, out)
+    s.emit("gemm", *operands, transpose_x=False, transpose_y=False)
+    kernel = next(op for op in function.walk() if op.name == "loop.gemm")
+    assert is_work_for_threads(kernel) == alone
+    s.store(s.const(0, f32), x, at(0))
+    assert is_work_for_threads(kernel) == another

@@ -14,7 +14,7 @@ from nets.ir.core import Operation
 from nets.ir.types import BufferType
 from nets.ops.convolution import Geometry
 from nets.ops.loop import CONV_ROLES
-from nets.ops.work import PARALLEL_FLOPS, kernel_flops
+from nets.ops.work import is_work_for_threads
 
 
 def kernel_plan(op: Operation, target: Target) -> KernelPlan:
@@ -24,7 +24,7 @@ def kernel_plan(op: Operation, target: Target) -> KernelPlan:
 
 def is_worth_a_fork(op: Operation, plan: KernelPlan) -> bool:
     """Whether to share the panels among threads."""
-    return plan.panels > 1 and kernel_flops(op) >= PARALLEL_FLOPS
+    return plan.panels > 1 and is_work_for_threads(op)
 
 
 def _gemm_plan(op: Operation, target: Target) -> KernelPlan:
