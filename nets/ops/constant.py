@@ -9,7 +9,7 @@ import numpy as np
 from nets.errors import DTypeError
 from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
-from nets.ir.types import TensorType, from_numpy
+from nets.ir.types import DType, TensorType, from_numpy
 from nets.ops.lowering import Lowering
 from nets.ops.registry import Array, op, sample
 
@@ -28,14 +28,18 @@ class Constant:
     no_derivative = "it has no operands"
 
     def infer(*, value: Array) -> TensorType:
-        dtype = from_numpy(value.dtype)
-        if dtype is None:
-            raise DTypeError(f"a constant cannot hold {value.dtype}")
-        return TensorType(value.shape, dtype)
+        return TensorType(value.shape, _dtype_of(value))
 
     def evaluate(*, value: Array) -> Array:
         return value.copy()
 
     def lower(s: Lowering, index: tuple[Affine, ...], *, value: Array) -> Value:
         """A 0-d constant; larger ones live in memory as loop.global."""
-        return s.const(value.item(), Constant.infer(value=value).dtype)
+        return s.const(value.item(), _dtype_of(value))
+
+
+def _dtype_of(value: Array) -> DType:
+    dtype = from_numpy(value.dtype)
+    if dtype is None:
+        raise DTypeError(f"a constant cannot hold {value.dtype}")
+    return dtype

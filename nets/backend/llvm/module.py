@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from nets.backend.llvm.math import definition
 from nets.backend.llvm.target import Target
 from nets.ir.types import DType, from_numpy
 
@@ -54,6 +53,9 @@ class ModuleText:
 
     def math(self, function: str, dtype: DType, lanes: int) -> str:
         """The symbol of a math function on that many lanes, defined with all it calls."""
+        # Imported here, for most of the small programs call none.
+        from nets.backend.llvm.math import definition
+
         wanted = [(function, dtype, lanes)]
         found = ""
         while wanted:
