@@ -233,14 +233,13 @@ class Compilation:
         """The function compiled now, and kept in the cache."""
         from nets.backend.callable import cpu_level
 
-        level = 4 if self.target.vector_bytes == 64 else 3
-        if level > cpu_level():
+        if self.target.level > cpu_level():
             raise CompileError(
                 f"this machine cannot run code for the CPU {self.target.cpu}; export it instead"
             )
         code = self.object_code(ENTRY)
         manifest = {
-            "level": level,
+            "level": self.target.level,
             "workspace_bytes": self.workspace_bytes,
             "checks": [list(check) for check in self.loops.attributes["checks"]],
         }

@@ -68,14 +68,15 @@ def export(
     target = Target.of(cpu)
     state = LibraryState(functions.values())
     parts = [_Part(name, word, lowered, cpu, state) for word, lowered in functions.items()]
-    level = 4 if target.vector_bytes == 64 else 3
     described = tuple(part.describe() for part in parts)
     forms = [
         Argument(member.name, variable(member.value).type.dtype.name, member.value.shape)
         for member in state.members
     ]
     members, size = laid_out(forms)
-    library = Library(name, __version__, target.cpu, level, "strict", described, members, size)
+    library = Library(
+        name, __version__, target.cpu, target.level, "strict", described, members, size
+    )
     modules = [part.module() for part in parts]
     initial = bytearray(size)
     for place, member in zip(members, state.members, strict=True):

@@ -26,7 +26,8 @@ class Way:
     def target(self) -> Target:
         host = Target.host()
         registers = 32 if self.vector_bytes == 64 else 16
-        return Target(host.cpu, host.features, self.vector_bytes, registers)
+        wide = host.is_wide and self.vector_bytes == 64
+        return Target(host.cpu, host.features, self.vector_bytes, registers, wide)
 
     def compilation(self, function: Function) -> Compilation:
         options = CompileOptions(threads=self.threads, pipeline=self.pipeline, cpu="")

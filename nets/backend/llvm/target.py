@@ -40,11 +40,13 @@ class Target:
     features: str
     vector_bytes: int
     vector_registers: int
+    is_wide: bool
+    """Whether the CPU has AVX-512 with all of F, BW, DQ and VL."""
 
     @property
-    def is_wide(self) -> bool:
-        """Whether the CPU has AVX-512 with all of F, BW, DQ and VL."""
-        return self.vector_bytes == 64
+    def level(self) -> int:
+        """The level of x86-64 that a CPU must have to run code for this one."""
+        return 4 if self.is_wide else 3
 
     @staticmethod
     def host() -> Target:
@@ -61,9 +63,9 @@ class Target:
         if not cpu:
             return Target.host()
         if cpu in _AVX512:
-            return Target(cpu, "", 64, 32)
+            return Target(cpu, "", 64, 32, is_wide=True)
         if cpu in _AVX2:
-            return Target(cpu, "", 32, 16)
+            return Target(cpu, "", 32, 16, is_wide=False)
         raise CompileError(
             f"nets does not compile for the CPU {cpu!r}; it needs one with AVX2 and FMA out of "
             f"{', '.join((*_AVX2, *_AVX512))}"
@@ -79,7 +81,7 @@ def _host() -> Target:
         raise CompileError(f"nets needs a CPU with AVX2 and FMA; this one lacks {missing[0]}")
     wide = all(found.get(feature) for feature in _WIDE)
     features = ",".join(("+" if on else "-") + name for name, on in sorted(found.items()))
-    return Target(llvm.get_host_cpu_name(), features, *((64, 32) if wide else (32, 16)))
+    return Target(llvm.get_host_cpu_name(), features, *((64, 32) if wide else (32, 16)), wide)
 
 
 @functools.cache
