@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType
 from nets.ops.work import is_work_for_threads
+from nets.passes.accesses import is_access, memory_of
 from nets.passes.index_values import trips
-from nets.passes.widen import accessed_buffer, memory_of
 
 _LINE = 64
 """Bytes of a cache line."""
@@ -60,7 +60,7 @@ class Handovers:
             # What gives no result stores: into its last buffer.
             writes = not op.results and buffer is buffers[-1]
             memory = memory_of(buffer)
-            at_once = 1 if accessed_buffer(op) is not None else _lines(buffer)
+            at_once = 1 if is_access(op) else _lines(buffer)
             lines = min(_lines(memory), at_once * times)
             touch = _Touch(loops, by_kernel, writes, lines)
             self._touches.setdefault(memory, []).append(touch)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import BufferType, VectorType
+from nets.passes.accesses import access_terms, accessed_buffer, memory_of
 from nets.passes.cse import cse
 from nets.passes.index_values import constant_of, distance
 from nets.passes.manager import Options, register_pass
-from nets.passes.widen import access_terms, accessed_buffer, memory_of
 
 Writes = dict[Operation, set[Value]]
 """The root buffers that the regions of an operation may write to."""

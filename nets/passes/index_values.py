@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from nets.ir.affine import Affine
-from nets.ir.core import Operation, Value
+from nets.ir.core import Block, Operation, Value
 from nets.ir.types import ScalarType
 
 _UNKNOWN_TRIPS = 16
@@ -76,6 +76,15 @@ def trips(op: Operation) -> int:
         return _UNKNOWN_TRIPS
     step: int = op.attributes.get("step", 1)
     return max(0, -(-span // step))
+
+
+def counting_loop(value: Value) -> Operation | None:
+    """The ``loop.for`` that the value is the counter of."""
+    region = value.owner.owner if isinstance(value.owner, Block) else None
+    loop = None if region is None else region.owner
+    if not isinstance(loop, Operation) or loop.name != "loop.for" or value.index:
+        return None
+    return loop
 
 
 def multiple_of(lo: Value, hi: Value) -> int:

@@ -16,10 +16,17 @@ from nets.ir.clone import Mapping, clone_into
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import VectorType
 from nets.ops.loop_builder import LoopBuilder
-from nets.passes.index_values import constant_of, distance
-from nets.passes.loop_nests import address, is_access, set_address
+from nets.passes.accesses import (
+    address,
+    buffer_of,
+    is_access,
+    memory_of,
+    place_of,
+    root_of,
+    set_address,
+)
+from nets.passes.index_values import constant_of, counting_loop, distance
 from nets.passes.manager import Options, register_pass
-from nets.passes.widen import accessed_buffer, memory_of, root_of
 
 _SHARE = 6
 """A row is worth a partner if this part of its accesses, one in so many, is for both."""
@@ -80,33 +87,19 @@ def _shares_loads(inner: Operation, block: Block) -> bool:
     """Whether enough vectors that a row loads are those that the next one loads elsewhere."""
     row = block.arguments[0]
     accesses = [op for op in inner.regions[0].block if is_access(op)]
-    written = {memory_of(_buffer(op)) for op in _accesses_of(block) if not op.results}
+    written = {memory_of(buffer_of(op)) for op in _accesses_of(block) if not op.results}
     loaded = [
-        _position(op)
+        place_of(op)
         for op in accesses
         if op.results
         and isinstance(op.result.type, VectorType)
-        and memory_of(_buffer(op)) not in written
+        and memory_of(buffer_of(op)) not in written
     ]
-    places = {(root, terms, offset) for root, terms, offset in loaded}
-    shared = 0
+    places, shared = set(loaded), 0
     for root, terms, offset in loaded:
         stride = dict(terms).get(row, 0)
         shared += bool(stride) and (root, terms, offset - stride) in places
     return shared * _SHARE >= len(accesses)
-
-
-def _buffer(op: Operation) -> Value:
-    buffer = accessed_buffer(op)
-    assert buffer is not None
-    return buffer
-
-
-def _position(op: Operation) -> tuple[Value, frozenset[tuple[Value, int]], int]:
-    """Root buffer, terms and constant of the address of an access."""
-    root, start = root_of(_buffer(op))
-    place = address(op)
-    return root, frozenset(place.terms), start + place.constant
 
 
 def _accesses_of(block: Block) -> Iterable[Operation]:
@@ -122,7 +115,7 @@ def _rows_are_apart(loop: Operation) -> bool:
     block = loop.regions[0].block
     by_memory: dict[Value, list[Operation]] = {}
     for op in _accesses_of(block):
-        by_memory.setdefault(memory_of(_buffer(op)), []).append(op)
+        by_memory.setdefault(memory_of(buffer_of(op)), []).append(op)
     return all(
         _stay_in_their_rows(accesses, block.arguments[0])
         for accesses in by_memory.values()
@@ -132,7 +125,7 @@ def _rows_are_apart(loop: Operation) -> bool:
 
 def _stay_in_their_rows(accesses: Sequence[Operation], row: Value) -> bool:
     """Whether what the accesses of a row touch lies closer together than rows do."""
-    if len({root_of(_buffer(op))[0] for op in accesses}) > 1:
+    if len({root_of(buffer_of(op))[0] for op in accesses}) > 1:
         return False
     strides = {address(op).coefficient(row) for op in accesses}
     reaches = [_reach(op, row) for op in accesses]
@@ -145,7 +138,7 @@ def _stay_in_their_rows(accesses: Sequence[Operation], row: Value) -> bool:
 
 def _reach(op: Operation, row: Value) -> tuple[int, int] | None:
     """The first and last element that an access of row 0 touches."""
-    _, terms, lowest = _position(op)
+    _, terms, lowest = place_of(op)
     highest = lowest + _lanes(op) - 1
     for value, stride in terms:
         if value is row:
@@ -168,10 +161,8 @@ def _range_of(value: Value) -> tuple[int, int] | None:
     number = constant_of(value)
     if number is not None:
         return number, number
-    if value.operation is not None or not isinstance(value.owner, Block):
-        return None
-    loop = value.owner.owner and value.owner.owner.owner
-    if not isinstance(loop, Operation) or loop.name != "loop.for" or value.index:
+    loop = counting_loop(value)
+    if loop is None:
         return None
     lo, hi = map(constant_of, loop.operands[:2])
     return None if lo is None or hi is None else (lo, hi - 1)

@@ -17,6 +17,7 @@ from nets.ir.core import Block, Operation, Region, Value
 from nets.ir.types import ScalarType, index
 from nets.ops.loop_builder import LoopBuilder
 from nets.ops.registry import lookup
+from nets.passes.accesses import address, is_access, set_address
 
 _INDEX = ScalarType(index)
 
@@ -86,26 +87,6 @@ def _extent_of(axes: list[tuple[Value, int]]) -> Extent:
     extent.count = math.prod(extent.sizes)
     extent.index = tuple(Affine.of(mark) for mark, _ in axes)
     return extent
-
-
-def is_access(op: Operation) -> bool:
-    """Whether the operation addresses memory by offset and strides."""
-    return "strides" in op.attributes
-
-
-def address(op: Operation) -> Affine:
-    """The element offset a load or store goes to."""
-    strides = op.attributes["strides"]
-    indices = op.operands[len(op.operands) - len(strides) :]
-    return Affine(tuple(zip(indices, strides, strict=True)), op.attributes["offset"])
-
-
-def set_address(op: Operation, position: Affine) -> None:
-    """Let a load or store go to another element offset."""
-    first = len(op.operands) - len(op.attributes["strides"])
-    op.set_operands((*op.operands[:first], *(value for value, _ in position.terms)))
-    strides = tuple(c for _, c in position.terms)
-    op.attributes = {**op.attributes, "offset": position.constant, "strides": strides}
 
 
 def _share_counter(outer: Value, inner: Value, inner_size: int) -> bool:

@@ -16,6 +16,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Block, Operation, Value
 from nets.ops.emitter import tensor_type
 from nets.ops.loop_builder import LoopBuilder
+from nets.passes.accesses import address, is_access
 from nets.passes.element_builder import ElementBuilder, Index
 from nets.passes.loop_nests import (
     CHUNK,
@@ -23,8 +24,6 @@ from nets.passes.loop_nests import (
     PARALLEL_WORK,
     Extent,
     add_counter,
-    address,
-    is_access,
     loop_over,
     upper_bound,
 )

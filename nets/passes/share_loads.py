@@ -16,10 +16,9 @@ from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType, ScalarType, VectorType
 from nets.ops.loop_builder import LoopBuilder
-from nets.passes.index_values import constant_of, expression
-from nets.passes.loop_nests import address, is_access
+from nets.passes.accesses import Terms, buffer_of, is_access, memory_of, place_of
+from nets.passes.index_values import constant_of, counting_loop, expression
 from nets.passes.manager import Options, register_pass
-from nets.passes.widen import accessed_buffer, memory_of, root_of
 
 LINE = 64
 """Bytes of a cache line."""
@@ -27,7 +26,7 @@ LINE = 64
 _SHUFFLED = (4, 8)
 """Sizes of elements of which the processor takes any run out of two vectors by one instruction."""
 
-Place = tuple[Value, frozenset[tuple[Value, int]], VectorType]
+Place = tuple[Value, Terms, VectorType]
 """Where a load reads, but for the constant: the buffer, the terms of the address, the vector."""
 
 Loads = dict[int, list[Operation]]
@@ -59,23 +58,18 @@ def _loads_of(block: Block) -> dict[Place, Loads]:
     for op in block:
         if op.name != "loop.load" or not isinstance(op.result.type, VectorType):
             continue
-        buffer = accessed_buffer(op)
-        assert buffer is not None
-        position = address(op)
-        if memory_of(buffer) in written or not all(
-            isinstance(value.type, ScalarType) for value, _ in position.terms
+        root, terms, constant = place_of(op)
+        if memory_of(root) in written or not all(
+            isinstance(value.type, ScalarType) for value, _ in terms
         ):
             continue
-        root, start = root_of(buffer)
-        place = root, frozenset(position.terms), op.result.type
-        found.setdefault(place, {}).setdefault(start + position.constant, []).append(op)
+        found.setdefault((root, terms, op.result.type), {}).setdefault(constant, []).append(op)
     return found
 
 
 def _buffers_written(op: Operation) -> Sequence[Value]:
     if is_access(op):
-        buffer = accessed_buffer(op)
-        return [] if op.results or buffer is None else [buffer]
+        return [] if op.results else [buffer_of(op)]
     return [value for value in op.operands if isinstance(value.type, BufferType)]
 
 
@@ -147,8 +141,6 @@ def _divisor(value: Value) -> int:
 
 def _divisor_of_counter(value: Value) -> int:
     """A number that divides the counter of a loop; 1 for any other value."""
-    loop = value.owner.owner.owner if isinstance(value.owner, Block) and value.owner.owner else None
-    if not isinstance(loop, Operation) or loop.name != "loop.for" or value.index:
-        return 1
-    lo = constant_of(loop.operands[0])
-    return 1 if lo is None else gcd(lo, loop.attributes["step"])
+    loop = counting_loop(value)
+    lo = None if loop is None else constant_of(loop.operands[0])
+    return 1 if loop is None or lo is None else gcd(lo, loop.attributes["step"])

@@ -14,6 +14,7 @@ from typing import Final
 from nets.ir.core import Operation, Value
 from nets.ir.types import index
 from nets.ops.loop_builder import LoopBuilder
+from nets.passes.accesses import access_terms, buffer_of
 
 MASKABLE_BYTES: Final = (4, 8)
 """Sizes of elements that the processor loads and stores under a mask."""
@@ -44,19 +45,14 @@ def strided_groups(
 ) -> Iterator[StridedGroup]:
     """The groups among the loads and stores of a body; no load moves over a store."""
     for _, run in itertools.groupby(accesses, lambda op: op.name):
-        by_address: dict[tuple[int, object, object], list[Operation]] = {}
+        by_address: dict[tuple[int, Value, object], list[Operation]] = {}
         for op in run:
-            step, place, strides = step_of(op), _address(op), op.attributes["strides"]
-            is_wide = place[0].type.dtype.itemsize in MASKABLE_BYTES
+            step, buffer = step_of(op), buffer_of(op)
+            is_wide = buffer.type.dtype.itemsize in MASKABLE_BYTES
             if is_wide and step is not None and 2 <= step <= _MOST_STEPS:
-                by_address.setdefault((step, place, strides), []).append(op)
+                by_address.setdefault((step, buffer, tuple(access_terms(op))), []).append(op)
         for (step, *_), ops in by_address.items():
             yield from _near_each_other(ops, step)
-
-
-def _address(op: Operation) -> Sequence[Value]:
-    """The buffer and the indices."""
-    return op.operands[len(op.operands) - len(op.attributes["strides"]) - 1 :]
 
 
 def _near_each_other(ops: Sequence[Operation], step: int) -> Iterator[StridedGroup]:
@@ -87,7 +83,7 @@ class StridedVectors:
         self.indices, self.offset = place
         first = group.first
         self.strides = first.attributes["strides"]
-        self.buffer = _address(first)[0]
+        self.buffer = buffer_of(first)
         self.masks = None if count is None else [self._mask(count, part) for part in self._parts]
 
     @property

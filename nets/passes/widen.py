@@ -20,41 +20,10 @@ from itertools import combinations
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import ScalarType, VectorType, index
 from nets.ops.loop_builder import LoopBuilder
+from nets.passes.accesses import Terms, access_terms, buffer_of, is_access, place_of, root_of
 from nets.passes.strided import MASKABLE_BYTES, StridedGroup, StridedVectors, strided_groups
 
 _COSTS = {"loop.math": 16, "loop.div": 6, "loop.rem": 6, "loop.const": 0, "loop.yield": 0}
-
-
-def accessed_buffer(op: Operation) -> Value | None:
-    """The buffer a load or store goes to; None for all other operations."""
-    if "strides" not in op.attributes:
-        return None
-    return op.operands[len(op.operands) - len(op.attributes["strides"]) - 1]
-
-
-def access_terms(op: Operation) -> list[tuple[Value, int]]:
-    """The indices of a load or store with their strides."""
-    strides = op.attributes["strides"]
-    return list(zip(op.operands[len(op.operands) - len(strides) :], strides, strict=True))
-
-
-def root_of(buffer: Value) -> tuple[Value, int]:
-    """The buffer or slice behind a chain of views, and the element offset in it.
-
-    In one iteration of a loop, slices are buffers of their own.
-    """
-    offset = 0
-    while buffer.operation is not None and buffer.operation.name == "loop.view":
-        offset += buffer.operation.attributes["offset"]
-        buffer = buffer.operation.operands[0]
-    return buffer, offset
-
-
-def memory_of(buffer: Value) -> Value:
-    """The buffer behind a chain of views and slices."""
-    while buffer.operation is not None and buffer.operation.operands:
-        buffer = buffer.operation.operands[0]
-    return buffer
 
 
 class Body:
@@ -74,9 +43,9 @@ class Body:
         for op in self.operations:
             if self.is_varying(op):
                 self.varying.update(op.results)
-            if accessed_buffer(op) is not None or not self._loaded.isdisjoint(op.operands):
+            if is_access(op) or not self._loaded.isdisjoint(op.operands):
                 self._loaded.update(op.results)
-        self.accesses = [op for op in self.operations if accessed_buffer(op) is not None]
+        self.accesses = [op for op in self.operations if is_access(op)]
 
     def is_varying(self, op: Operation) -> bool:
         """Whether iterations differ in what the operation does."""
@@ -107,7 +76,7 @@ class Body:
     def _accesses_by_root(self) -> dict[Value, list[Operation]]:
         by_root: dict[Value, list[Operation]] = {}
         for op in self.accesses:
-            by_root.setdefault(root_of(_buffer(op))[0], []).append(op)
+            by_root.setdefault(root_of(buffer_of(op))[0], []).append(op)
         return by_root
 
     def _is_independent(self, accesses: Sequence[Operation]) -> bool:
@@ -117,16 +86,16 @@ class Body:
         first = accesses[0]
         if len(accesses) == 1:
             return any(value in self.varying for value, _ in access_terms(first))
-        step, places = self.step_of(first), set(map(_place, accesses))
+        step, places = self.step_of(first), {place_of(op)[1:] for op in accesses}
         if len(places) > 1 and any(op.name != "loop.store" for op in accesses):
             return False
         return step is not None and step != 0 and self._never_meet(places, abs(step))
 
-    def _never_meet(self, places: set[Place], step: int) -> bool:
+    def _never_meet(self, places: set[tuple[Terms, int]], step: int) -> bool:
         """Whether no iteration stores from one place to where another one does from the other."""
-        if len({terms for _, terms in places}) > 1:
+        if len({terms for terms, _ in places}) > 1:
             return False
-        for first, second in combinations(sorted(offset for offset, _ in places), 2):
+        for first, second in combinations(sorted(offset for _, offset in places), 2):
             iterations, rest = divmod(second - first, step)
             if rest == 0 and (self.trips is None or iterations < self.trips):
                 return False
@@ -160,7 +129,7 @@ class Body:
 
     def _can_mask(self, op: Operation) -> bool:
         if self.step_of(op) == 1:
-            return _buffer(op).type.dtype.itemsize in MASKABLE_BYTES
+            return buffer_of(op).type.dtype.itemsize in MASKABLE_BYTES
         if op in self.strided:
             return True
         # Lanes past the end may load elsewhere as long as their address is a valid one.
@@ -173,21 +142,6 @@ def _has_vector_form(op: Operation) -> bool:
     if any(not isinstance(result.type, ScalarType) for result in op.results):
         return False
     return op.name in ("loop.load", "loop.store", "loop.check") or op.has(Trait.PURE)
-
-
-def _buffer(op: Operation) -> Value:
-    buffer = accessed_buffer(op)
-    assert buffer is not None
-    return buffer
-
-
-Place = tuple[int, frozenset[tuple[Value, int]]]
-"""An offset, and what is added to it."""
-
-
-def _place(op: Operation) -> Place:
-    """The address within the root buffer."""
-    return root_of(_buffer(op))[1] + op.attributes["offset"], frozenset(access_terms(op))
 
 
 def _count_of(mask: Value) -> Value:
@@ -245,7 +199,7 @@ class Widener:
 
     def _emit_vector(self, op: Operation, copy: Copy) -> None:
         self.s.builder.location = op.location
-        if accessed_buffer(op) is not None:
+        if is_access(op):
             self._emit_access(op, copy)
             return
         operands = [self.vector(operand, copy) for operand in op.operands]
@@ -331,7 +285,7 @@ class Widener:
 
     def _data(self, op: Operation, copy: Copy) -> list[Value]:
         """The stored value, if any, and the buffer."""
-        buffer = _buffer(op)
+        buffer = buffer_of(op)
         if op.name == "loop.load":
             return [buffer]
         return [self.vector(op.operands[0], copy), buffer]
