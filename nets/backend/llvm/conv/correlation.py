@@ -219,10 +219,6 @@ class Correlation:
         return self._sums_at + self._sums_rows * self._sums_pitch + beyond
 
     # Text.
-    @cached_property
-    def texts(self) -> dict[str, str]:
-        return {}
-
     def write(self, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
         nest = Nest()
@@ -234,7 +230,7 @@ class Correlation:
                 self._pack(nest, entry, 0, self.channels, first)
             for phases in itertools.product(*(axis.phases for axis in self.axes)):
                 self._phase(nest, entry, g, first, phases)
-        return {**self.texts, self.symbol: nest.function(self.symbol, parameters)}
+        return nest.functions(self.symbol, parameters)
 
     def _divided(self, nest: Nest, x: Count, by: int) -> tuple[Count, Count]:
         quotient = nest.divide(x, by)
@@ -332,12 +328,12 @@ class Correlation:
         between = self.pitch - phases[1].count
         places = nest.most(nest.subtract(nest.multiply(lines, self.pitch), between), 0)
         for low, high, vectors, lanes in self._widths(nest, places):
-            kernel = self._use(self._kernel(height, vectors, lanes, phases))
+            kernel = self._kernel(height, vectors, lanes, phases)
             with nest.loop(low, high, vectors * lanes) as q:
                 b = offset(nest, "%workspace", q, self.dtype)
                 to = offset(nest, c, q, self.dtype) if self.lines is None else c
                 where = f"i64 {count}, i64 {q}, i64 {lines}, i1 {add}"
-                nest.line(f"call void @{kernel}(ptr {a}, ptr {b}, ptr {to}, {where})")
+                nest.call(kernel, f"ptr {a}, ptr {b}, ptr {to}, {where}")
 
     def _widths(self, nest: Nest, places: Count) -> Iterator[tuple[Count, Count, int, int]]:
         """Begin, end, vectors and their lanes of the tiles: wide ones, then one for the rest, and a
@@ -356,11 +352,6 @@ class Correlation:
             yield whole, middle, vectors, self.lanes
         if beyond:
             yield middle, places, 1, half
-
-    def _use(self, kernel: TileKernel) -> str:
-        if kernel.symbol not in self.texts:
-            self.texts[kernel.symbol] = kernel.text()
-        return kernel.symbol
 
     def _kernel(self, rows: int, vectors: int, lanes: int, phases: Sequence[Phase]) -> TileKernel:
         size, plane = self.dtype.itemsize, self._plane(self.band)

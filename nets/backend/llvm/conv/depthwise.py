@@ -16,7 +16,7 @@ from nets.backend.llvm.conv.correlation import odd_lines
 from nets.backend.llvm.conv.kernel import LaneKernel
 from nets.backend.llvm.conv.weight import WeightSums
 from nets.backend.llvm.gemm.nest import Count, Nest
-from nets.backend.llvm.gemm.pack import PackTransposed, offset, scalar_name
+from nets.backend.llvm.gemm.pack import PackTransposed, offset, pack, scalar_name
 
 _MOST_ROWS: Final = 4
 """Channels of y in a group up to which this is done: each takes registers."""
@@ -73,25 +73,12 @@ class DepthwiseSums(WeightSums):
                 add = "false" if number == 0 else nest.value(f"icmp ne i64 {number}, 0")
                 self._products(nest, lines, add)
             self._put(nest, g, lanes)
-        return {**self.texts, self.symbol: nest.function(self.symbol, parameters)}
+        return nest.functions(self.symbol, parameters)
 
-    def _turn(
-        self,
-        nest: Nest,
-        source: str,
-        target: str,
-        lanes: Count,
-        count: Count,
-        strides: tuple[int, int],
-    ) -> None:
-        """``count`` elements of each group, so far apart there, to vectors so far apart."""
-        row, pitch = strides
-        part = PackTransposed(self.dtype, self.lanes)
-        self.texts.setdefault(part.symbol, part.text())
-        nest.line(
-            f"call void @{part.symbol}(ptr {source}, ptr {target}, i64 {lanes}, i64 {count}, "
-            f"i64 {row}, i64 {pitch})"
-        )
+    @property
+    def _turner(self) -> PackTransposed:
+        """Makes vectors out of the elements of so many groups."""
+        return PackTransposed(self.dtype, self.lanes)
 
     def _turn_x(self, nest: Nest, entry: Count, lanes: Count, line: Count) -> None:
         height, width = self.source
@@ -115,7 +102,8 @@ class DepthwiseSums(WeightSums):
                 row = nest.multiply(nest.add(top, y), width)
                 read = offset(nest, image, nest.add(row, first + begin), self.dtype)
                 write = nest.offset(target, begin * self._vector, "i8")
-                self._turn(nest, read, write, lanes, end - begin, (height * width, self.lanes))
+                distances = height * width, self.lanes
+                pack(nest, self._turner, read, write, (lanes, end - begin), distances)
 
     def _zeros(self, nest: Nest, line: str, begin: int, end: int) -> None:
         if begin < end:
@@ -132,7 +120,8 @@ class DepthwiseSums(WeightSums):
             source = offset(nest, "%y", place, self.dtype)
             target = nest.offset("%workspace", self._turned_at + r * self._vector, "i8")
             strides = self.rows * height * width, self.rows * self.lanes
-            self._turn(nest, source, target, lanes, nest.multiply(lines, width), strides)
+            sizes = lanes, nest.multiply(lines, width)
+            pack(nest, self._turner, source, target, sizes, strides)
 
     def _products(self, nest: Nest, lines: Count, add: str) -> None:
         distances = [
@@ -154,11 +143,10 @@ class DepthwiseSums(WeightSums):
                     x_line=self.steps[0] * self.pitch * self._vector,
                     c_row=self.rows * self._vector,
                 )
-                self.texts.setdefault(kernel.symbol, kernel.text())
                 at = self._sums_at + first * self.rows * self._vector
                 c = nest.offset("%workspace", at, "i8")
                 operands = f"ptr {x}, ptr {y}, ptr {c}, i64 {lines}, i1 {also}"
-                nest.line(f"call void @{kernel.symbol}({operands})")
+                nest.call(kernel, operands)
 
     def _taps_at_once(self) -> Iterator[tuple[int, int]]:
         """First and last taps of the tiles that fit into the registers."""

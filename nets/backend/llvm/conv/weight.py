@@ -21,7 +21,7 @@ from nets.backend.llvm.conv.kernel import PlaceKernel
 from nets.backend.llvm.conv.rows import RowCopier
 from nets.backend.llvm.conv.tiles import tile_of
 from nets.backend.llvm.gemm.nest import Count, Nest
-from nets.backend.llvm.gemm.pack import PackTransposed, offset, scalar_name
+from nets.backend.llvm.gemm.pack import PackTransposed, offset, pack, scalar_name
 from nets.ir.types import DType
 from nets.ops.convolution import place_block, row_block
 
@@ -128,10 +128,6 @@ class WeightSums:
         return self._sums_at + self.pairs * self._columns * self.dtype.itemsize
 
     # Text.
-    @cached_property
-    def texts(self) -> dict[str, str]:
-        return {}
-
     def write(self, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
         nest, unit = Nest(), self.tile[0]
@@ -148,7 +144,7 @@ class WeightSums:
         table = f"{self.symbol}.distances"
         entries = ", ".join(f"i64 {distance}" for distance in self._distances())
         text = f"@{table} = internal constant [{self.pairs} x i64] [{entries}]\n"
-        return {**self.texts, table: text, self.symbol: nest.function(self.symbol, parameters)}
+        return {table: text, **nest.functions(self.symbol, parameters)}
 
     def _distances(self) -> Iterator[int]:
         """Where in the planes the first place meets each pair, in bytes."""
@@ -228,7 +224,6 @@ class WeightSums:
         for column, vectors in self._columns_of_tiles():
             target = self._y_at(nest, block, column)
             part = PackTransposed(self.dtype, self.lanes)
-            self.texts.setdefault(part.symbol, part.text())
             for vector in range(vectors):
                 row = column + vector * self.lanes
                 image = nest.add(nest.multiply(entry, self.rows), row)
@@ -236,10 +231,8 @@ class WeightSums:
                 source = offset(nest, "%y", place, self.dtype)
                 to = offset(nest, target, vector * self.lanes, self.dtype)
                 rows = min(self.lanes, self.rows - row)
-                nest.line(
-                    f"call void @{part.symbol}(ptr {source}, ptr {to}, i64 {rows}, i64 {count}, "
-                    f"i64 {height * width}, i64 {vectors * self.lanes})"
-                )
+                distances = height * width, vectors * self.lanes
+                pack(nest, part, source, to, (rows, count), distances)
 
     def _sums(self, nest: Nest, first: Count, last: Count, begin: Count, count: Count) -> None:
         """All tiles, for so many blocks from ``begin`` on."""
@@ -263,7 +256,7 @@ class WeightSums:
                         x, y = self._first_place(nest, block, start, column, vectors)
                         also = add if start == 0 else "true"
                         operands = f"ptr {x}, ptr {distances}, ptr {y}, ptr {c}"
-                        nest.line(f"call void @{kernel}({operands}, i64 {lines}, i1 {also})")
+                        nest.call(kernel, f"{operands}, i64 {lines}, i1 {also}")
 
     def _row_blocks(self) -> Iterator[tuple[int, int]]:
         """First place and width of the parts of a row that are summed one after the other."""
@@ -279,9 +272,9 @@ class WeightSums:
         g = offset(nest, self._y_at(nest, block, column), start * vectors * self.lanes, self.dtype)
         return x, g
 
-    def _kernel(self, rows: int, vectors: int, width: int) -> str:
+    def _kernel(self, rows: int, vectors: int, width: int) -> PlaceKernel:
         size = self.dtype.itemsize
-        kernel = PlaceKernel(
+        return PlaceKernel(
             self.dtype,
             self.lanes,
             rows,
@@ -291,9 +284,6 @@ class WeightSums:
             x_line=self.steps[0] * self.pitch * size,
             c_row=self._columns * size,
         )
-        if kernel.symbol not in self.texts:
-            self.texts[kernel.symbol] = kernel.text()
-        return kernel.symbol
 
     def _unpack(self, nest: Nest, g: Count, first: Count, last: Count) -> None:
         """The sums, turned, to their places in the result."""
@@ -301,16 +291,13 @@ class WeightSums:
         sums = nest.offset("%workspace", self._sums_at, "i8")
         out = offset(nest, "%out", nest.multiply(g, self.rows * self.pairs), self.dtype)
         part = PackTransposed(self.dtype, self.lanes)
-        self.texts.setdefault(part.symbol, part.text())
         whole = nest.multiply(nest.divide(nest.subtract(last, first), self.lanes), self.lanes)
         whole = nest.add(first, whole)
         with nest.loop(first, whole, self.lanes) as pair:
             read = offset(nest, sums, nest.multiply(pair, self._columns), self.dtype)
             write = offset(nest, out, pair, self.dtype)
-            nest.line(
-                f"call void @{part.symbol}(ptr {read}, ptr {write}, i64 {self.lanes}, "
-                f"i64 {self.rows}, i64 {self._columns}, i64 {self.pairs})"
-            )
+            sizes, distances = (self.lanes, self.rows), (self._columns, self.pairs)
+            pack(nest, part, read, write, sizes, distances)
         with nest.loop(whole, last, 1) as pair, nest.loop(0, self.rows, 1) as r:
             read = offset(nest, sums, nest.multiply(pair, self._columns), self.dtype)
             value = nest.value(

@@ -70,7 +70,6 @@ class DotProduct:
     def write(self, symbol: str, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
         nest, unit = Nest(), self.panel_rows
-        texts: dict[str, str] = {}
         with nest.entries(self.batch, -(-self.n // unit)) as (entry, low, high):
             x, y, out = operands(nest, entry, (self.m, self.n, self.k), self.dtype)
             first, end = nest.multiply(low, unit), nest.multiply(high, unit)
@@ -80,13 +79,12 @@ class DotProduct:
                 first_x = offset(nest, x, nest.multiply(p, step), self.dtype)
                 places = (first_x, offset(nest, y, p, self.dtype), out)
                 depth = nest.least(nest.subtract(self.k, p), block)
-                self._rows(nest, texts, places, (first, end), p, depth)
-        return {**texts, symbol: nest.function(symbol, parameters)}
+                self._rows(nest, places, (first, end), p, depth)
+        return nest.functions(symbol, parameters)
 
     def _rows(
         self,
         nest: Nest,
-        texts: dict[str, str],
         places: tuple[str, str, str],
         span: tuple[Count, Count],
         p: Count,
@@ -102,15 +100,12 @@ class DotProduct:
             pieces.append((nest.most(span[0], whole), nest.least(span[1], self.n), 1))
         for low, high, groups in pieces:
             part = _Rows(self.dtype, self.lanes, groups, self.m, self.n, self.k, self.transpose_x)
-            texts[part.symbol] = part.text()
             with nest.loop(low, high, groups * self.lanes) as j:
                 first = offset(nest, y, nest.multiply(j, self.k), self.dtype)
                 target = offset(nest, out, j, self.dtype)
                 rows = nest.least(nest.subtract(self.n, j), groups * self.lanes)
-                nest.line(
-                    f"call void @{part.symbol}(ptr {x}, ptr {first}, ptr {target}, i64 {rows}, "
-                    f"i64 {depth}, i1 {add})"
-                )
+                where = f"ptr {x}, ptr {first}, ptr {target}"
+                nest.call(part, f"{where}, i64 {rows}, i64 {depth}, i1 {add}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 Count = int | str
 """An i64: a Python int where it is known, else the name of a value."""
+
+
+class Part(Protocol):
+    """A function that others call: a microkernel, a packer."""
+
+    @property
+    def symbol(self) -> str: ...
+
+    def text(self) -> str: ...
 
 
 class Nest:
@@ -19,6 +29,7 @@ class Nest:
         self.lines: list[str] = ["entry:"]
         self._block = "entry"
         self._names = 0
+        self._parts: dict[str, str] = {}
 
     def value(self, instruction: str) -> str:
         """The name of a new value."""
@@ -30,6 +41,12 @@ class Nest:
     def line(self, text: str) -> None:
         """An instruction without a value."""
         self.lines.append(f"  {text}")
+
+    def call(self, part: Part, operands: str) -> None:
+        """A call of a part, which the function then comes with."""
+        if part.symbol not in self._parts:
+            self._parts[part.symbol] = part.text()
+        self.line(f"call void @{part.symbol}({operands})")
 
     def add(self, x: Count, y: Count) -> Count:
         if isinstance(x, int) and isinstance(y, int):
@@ -130,3 +147,7 @@ class Nest:
         """The text of the whole function."""
         head = f"define internal void @{symbol}({parameters}) noinline nounwind {{"
         return "\n".join([head, *self.lines, "  ret void", "}", ""])
+
+    def functions(self, symbol: str, parameters: str) -> dict[str, str]:
+        """The texts of the whole function and all it calls, by symbol."""
+        return {**self._parts, symbol: self.function(symbol, parameters)}

@@ -214,3 +214,16 @@ class PackTransposed:
             if i:
                 write = offset(nest, write, "%step", self.dtype)
             nest.line(f"store {type} {value}, ptr {write}, align {size}")
+
+
+def pack(
+    nest: Nest,
+    packer: PackRows | PackColumns | PackTransposed,
+    source: str,
+    target: str,
+    sizes: tuple[Count, Count],
+    distances: tuple[int, int],
+) -> None:
+    """A call of a packer: ``count`` and ``k``, and the distances ``row`` and ``step``."""
+    (count, k), (row, step) = sizes, distances
+    nest.call(packer, f"ptr {source}, ptr {target}, i64 {count}, i64 {k}, i64 {row}, i64 {step}")

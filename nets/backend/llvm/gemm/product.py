@@ -10,10 +10,15 @@ from typing import Final
 from nets.backend.llvm.gemm.blocking import K_BLOCK, Blocking
 from nets.backend.llvm.gemm.kernel import UNROLL, Kernel
 from nets.backend.llvm.gemm.nest import Count, Nest
-from nets.backend.llvm.gemm.pack import PackColumns, PackRows, PackTransposed, offset, operands
+from nets.backend.llvm.gemm.pack import (
+    PackColumns,
+    PackRows,
+    PackTransposed,
+    offset,
+    operands,
+    pack,
+)
 from nets.ir.types import DType
-
-_Packer = PackRows | PackColumns | PackTransposed
 
 BATCH_PANELS: Final = 8
 """From this batch size on, the panels are the batch entries."""
@@ -86,11 +91,6 @@ class Product:
         b_bytes = blocking.block_columns * self.depth * self.dtype.itemsize
         return self.a_bytes + (b_bytes if blocking.pack_b else 0)
 
-    @cached_property
-    def texts(self) -> dict[str, str]:
-        """Microkernels and packers by symbol, as the loops come to need them."""
-        return {}
-
     def write(self, symbol: str, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
         nest = Nest()
@@ -104,7 +104,7 @@ class Product:
                     rows = self._range(nest, low, high, self.blocking.rows, self.m)
             x, y, out = operands(nest, b, (self.m, self.n, self.k), self.dtype)
             self._blocks(nest, x, y, out, rows, columns)
-        return {**self.texts, symbol: nest.function(symbol, parameters)}
+        return nest.functions(symbol, parameters)
 
     def _range(
         self, nest: Nest, low: Count, high: Count, unit: int, size: int
@@ -141,11 +141,11 @@ class Product:
                             a = self._a(nest, x, packed_a, p, i0, i)
                             at = nest.add(nest.multiply(i, self.n), j)
                             c = offset(nest, out, at, self.dtype)
-                            kernel = self._kernel(height, width)
-                            nest.line(
-                                f"call void @{self._use(kernel)}(ptr {a}, i64 {self._a_stride}, "
-                                f"ptr {b}, i64 {self.n * size}, ptr {c}, i64 {self.n * size}, "
-                                f"i64 {depth}, i1 {add})"
+                            row = self.n * size
+                            nest.call(
+                                self._kernel(height, width),
+                                f"ptr {a}, i64 {self._a_stride}, ptr {b}, i64 {row}, "
+                                f"ptr {c}, i64 {row}, i64 {depth}, i1 {add}",
                             )
 
     def _pieces(
@@ -162,12 +162,6 @@ class Product:
         if size % unit:
             with nest.loop(nest.most(low, whole), high, unit) as at:
                 yield at, size % unit
-
-    def _use(self, part: Kernel | _Packer) -> str:
-        """The symbol of a part, whose text the function then comes with."""
-        if part.symbol not in self.texts:
-            self.texts[part.symbol] = part.text()
-        return part.symbol
 
     def _kernel(self, rows: int, columns: int) -> Kernel:
         return Kernel(
@@ -221,7 +215,7 @@ class Product:
             return
         rows = nest.subtract(i1, i0)
         source, distances = self._x(nest, x, p, i0), (self.k, self.depth)
-        self._call_pack(nest, PackRows(self.dtype), source, packed, rows, depth, distances)
+        pack(nest, PackRows(self.dtype), source, packed, (rows, depth), distances)
 
     def _pack_b(
         self, nest: Nest, y: str, packed: str, p: Count, depth: Count, j0: Count, j1: Count
@@ -239,7 +233,7 @@ class Product:
                 source = self._y(nest, y, p, nest.add(j, first))
                 target = offset(nest, panel, first, self.dtype)
                 count = min(lanes, width - first)
-                self._call_pack(nest, part, source, target, count, depth, distances)
+                pack(nest, part, source, target, (count, depth), distances)
 
     def _pack_panels(
         self,
@@ -261,7 +255,7 @@ class Product:
         if end:
             part = PackColumns(self.dtype, unit, unit)
             count = nest.divide(nest.most(nest.subtract(nest.least(high, end), low), 0), unit)
-            self._call_pack(nest, part, source, packed, count, depth, distances)
+            pack(nest, part, source, packed, (count, depth), distances)
         if size % unit:
             pitch = -(-(size % unit) // whole) * whole
             part = PackColumns(self.dtype, size % unit, pitch)
@@ -269,23 +263,7 @@ class Product:
                 done = nest.subtract(at, low)
                 last = offset(nest, source, done, self.dtype)
                 target = offset(nest, packed, nest.multiply(done, self.depth), self.dtype)
-                self._call_pack(nest, part, last, target, 1, depth, distances)
-
-    def _call_pack(
-        self,
-        nest: Nest,
-        part: _Packer,
-        source: str,
-        target: str,
-        count: Count,
-        depth: Count,
-        distances: tuple[int, int],
-    ) -> None:
-        row, step = distances
-        nest.line(
-            f"call void @{self._use(part)}(ptr {source}, ptr {target}, i64 {count}, i64 {depth}, "
-            f"i64 {row}, i64 {step})"
-        )
+                pack(nest, part, last, target, (1, depth), distances)
 
 
 def _evenness(panels: int) -> float:

@@ -62,40 +62,35 @@ class RowProduct:
         """The function and all it calls, by symbol."""
         nest = Nest()
         panels = -(-self.n // self.panel_columns)
-        texts: dict[str, str] = {}
         with nest.entries(self.batch, panels) as (entry, low, high):
             left = nest.multiply(low, self.panel_columns)
             right = nest.least(nest.multiply(high, self.panel_columns), self.n)
             x, y, out = operands(nest, entry, (1, self.n, self.k), self.dtype)
             y, out = (offset(nest, pointer, left, self.dtype) for pointer in (y, out))
             columns = nest.most(nest.subtract(right, left), 0)
-            self._blocks(nest, texts, (x, y, out), columns)
-        return {**texts, symbol: nest.function(symbol, parameters)}
+            self._blocks(nest, (x, y, out), columns)
+        return nest.functions(symbol, parameters)
 
-    def _blocks(
-        self, nest: Nest, texts: dict[str, str], places: tuple[str, str, str], columns: Count
-    ) -> None:
+    def _blocks(self, nest: Nest, places: tuple[str, str, str], columns: Count) -> None:
         """The blocks of k: the first straight into C, the others into the workspace, then added."""
         block = K_BLOCK[self.dtype]
         out = places[2]
-        self._strips(nest, texts, places, columns, 0, min(self.k, block))
+        self._strips(nest, places, columns, 0, min(self.k, block))
         if self.k <= block:
             return
         adder = _AddRow(self.dtype, self.lanes)
-        texts[adder.symbol] = adder.text()
         whole = self.k - self.k % block
         sums = (*places[:2], "%workspace")
         with nest.loop(block, whole, block) as p:
-            self._strips(nest, texts, sums, columns, p, block)
-            nest.line(f"call void @{adder.symbol}(ptr {out}, ptr %workspace, i64 {columns})")
+            self._strips(nest, sums, columns, p, block)
+            nest.call(adder, f"ptr {out}, ptr %workspace, i64 {columns}")
         if self.k % block:
-            self._strips(nest, texts, sums, columns, whole, self.k % block)
-            nest.line(f"call void @{adder.symbol}(ptr {out}, ptr %workspace, i64 {columns})")
+            self._strips(nest, sums, columns, whole, self.k % block)
+            nest.call(adder, f"ptr {out}, ptr %workspace, i64 {columns}")
 
     def _strips(
         self,
         nest: Nest,
-        texts: dict[str, str],
         places: tuple[str, str, str],
         columns: Count,
         p: Count,
@@ -108,16 +103,12 @@ class RowProduct:
             pieces.append((whole, depth, depth % STRIP))
         for low, high, rows in pieces:
             part = _Strip(self.dtype, self.lanes, rows, self.n, self.distant)
-            texts[part.symbol] = part.text()
             with nest.loop(low, high, rows) as s:
                 k = nest.add(p, s)
                 a = offset(nest, places[0], k, self.dtype)
                 b = offset(nest, places[1], nest.multiply(k, self.n), self.dtype)
                 first = nest.value(f"icmp eq i64 {s}, 0")
-                nest.line(
-                    f"call void @{part.symbol}(ptr {a}, ptr {b}, ptr {places[2]}, "
-                    f"i64 {columns}, i1 {first})"
-                )
+                nest.call(part, f"ptr {a}, ptr {b}, ptr {places[2]}, i64 {columns}, i1 {first}")
 
 
 @dataclass(frozen=True, slots=True)
