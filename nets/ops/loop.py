@@ -508,17 +508,17 @@ class TailMask:
 
 @structural("loop.shuffle", Trait.PURE, attributes=("order",))
 class Shuffle:
-    """Lane l is lane ``order[l]`` of x, or from ``lanes`` on, of y behind it."""
+    """Lane l is lane ``order[l]`` of x with y behind it: fewer, as many, or more lanes than x."""
 
     operands = ("x", "y")
 
     def infer(x: Type, y: Type, *, order: tuple[int, ...]) -> Type:
         type = _same("loop.shuffle", x, y)
-        if not isinstance(type, VectorType) or len(order) != type.lanes:
+        if not isinstance(type, VectorType) or len(order) < 2:
             raise VerifyError(f"loop.shuffle of {type} to {len(order)} lanes")
         if not all(0 <= lane < 2 * type.lanes for lane in order):
             raise VerifyError(f"loop.shuffle of {type} has no lanes {list(order)}")
-        return type
+        return VectorType(len(order), type.dtype)
 
 
 @structural("loop.lane_reduce", Trait.PURE, attributes=("combiner",))

@@ -3,8 +3,8 @@
 The tree has ``reduce_lanes(dtype)`` lanes, several vectors' worth. Each vector of running results
 takes every so-many-th vector of elements. Light bodies keep all running results in registers and
 handle a whole row of the tree per iteration. Heavy bodies, and bodies that cannot be widened,
-keep them in scratch memory and handle one vector, or one element, per iteration. In the end the
-vectors combine by halving, and so do the lanes of the last one.
+keep them in scratch memory and handle one vector or two, or one element, per iteration. In the end
+the vectors combine by halving, and so do the lanes of the last one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nets.ir.types import BufferType, index
 from nets.ops.loop_builder import LoopBuilder
 from nets.passes.index_values import constant_of
 from nets.passes.totals import Slot, Total, make_total
-from nets.passes.widen import Body, Copy, Widener
+from nets.passes.widen import Body, Copy, Widener, is_better_in_pairs
 
 _REGISTER_COST = 96
 """Cost of a row of the tree up to which the running results stay in registers."""
@@ -42,7 +42,8 @@ def lower_reduce(op: Operation, vector_bytes: int) -> None:
     elif _suits_registers(body, lanes, totals, hi):
         slots = _Registers(s, body, lanes, totals).run(hi)
     else:
-        slots = _VectorSteps(s, body, lanes, totals).run(hi)
+        at_once = 2 if is_better_in_pairs(body, vector_bytes) else 1
+        slots = _VectorSteps(s, body, lanes, totals, at_once).run(hi)
     results: list[Value] = []
     for total, vectors in zip(totals, slots, strict=True):
         results += total.finish(vectors)
@@ -172,13 +173,16 @@ def _shaped_like(slots: Slots, values: Sequence[Value]) -> Slots:
 
 
 class _VectorSteps:
-    """One vector of elements per iteration; the running results stay in scratch memory."""
+    """A vector or two of elements per iteration; the running results stay in scratch memory."""
 
-    def __init__(self, s: LoopBuilder, body: Body, lanes: int, totals: Sequence[Total]) -> None:
+    def __init__(
+        self, s: LoopBuilder, body: Body, lanes: int, totals: Sequence[Total], vectors: int = 1
+    ) -> None:
         self.s = s
         self.body = body
         self.lanes = lanes
         self.totals = totals
+        self.vectors = vectors
         self.memory = [
             [s.scratch(BufferType((total.row,), dtype)) for dtype in total.dtypes]
             for total in totals
@@ -186,14 +190,17 @@ class _VectorSteps:
 
     def run(self, hi: Value) -> Slots:
         self._store_initial()
-        s, count = self.s, constant_of(hi)
-        if count is None:
-            span = s.binary("and", hi, s.const(-self.lanes, index))
-        else:
-            span = s.const(count // self.lanes * self.lanes, index)
-        self._loop(s.const(0, index), span, None)
+        count, done = constant_of(hi), self.s.const(0, index)
+        for vectors in dict.fromkeys((self.vectors, 1)):
+            width = vectors * self.lanes
+            if count is None:
+                span = self.s.binary("and", hi, self.s.const(-width, index))
+            else:
+                span = self.s.const(count // width * width, index)
+            self._loop(done, span, vectors)
+            done = span
         if self.lanes > 1 and (count is None or count % self.lanes):
-            self._loop(span, hi, hi)
+            self._loop(done, hi, 1, hi)
         return self._load_all()
 
     def _store_initial(self) -> None:
@@ -220,33 +227,38 @@ class _VectorSteps:
         indices, strides = ([], ()) if place is None else ([place], (1,))
         self.s.emit("store", value, buffer, *indices, offset=offset, strides=strides)
 
-    def _loop(self, lo: Value, hi: Value, end: Value | None) -> None:
+    def _loop(self, lo: Value, hi: Value, vectors: int, end: Value | None = None) -> None:
         s = self.s
-        loop = s.for_(lo, hi, step=self.lanes)
+        loop = s.for_(lo, hi, step=vectors * self.lanes)
         with s.inside(loop) as block:
-            self._step(block.arguments[0], end)
+            self._step(block.arguments[0], vectors, end)
             s.yield_()
 
-    def _step(self, start: Value, end: Value | None) -> None:
+    def _step(self, start: Value, vectors: int, end: Value | None) -> None:
         """Take the elements from ``start`` on; up to ``end``, if the vector goes past it."""
         s, mask = self.s, None
         if end is not None:
             mask = s.emit("tail_mask", s.sub(end, start), lanes=self.lanes).result
-        copy = Copy(start, 0, end, mask if self.body.is_maskable() else None)
+        lane_mask = mask if self.body.is_maskable() else None
+        copies = [Copy(start, number * self.lanes, end, lane_mask) for number in range(vectors)]
         widener = Widener(s, self.body, self.lanes)
-        widener.emit([copy])
-        elements = [widener.vector(value, copy) for value in self.body.yielded]
-        self._add(start, elements, mask)
+        widener.emit(copies)
+        for copy in copies:
+            elements = [widener.vector(value, copy) for value in self.body.yielded]
+            self._add(start, copy.shift, elements, mask)
 
-    def _add(self, start: Value, elements: Sequence[Value], mask: Value | None) -> None:
-        """Let the lanes from ``start`` on, modulo the row, take the elements."""
+    def _add(self, start: Value, shift: int, elements: Sequence[Value], mask: Value | None) -> None:
+        """Let the lanes from ``start + shift`` on, modulo the row, take the elements.
+
+        Both are in the same row of the tree.
+        """
         s = self.s
         for total, buffers, element in zip(self.totals, self.memory, elements, strict=True):
             place = s.binary("and", start, s.const(total.row - 1, index))
-            slot = tuple(self._load(buffer, place, 0, self.lanes) for buffer in buffers)
+            slot = tuple(self._load(buffer, place, shift, self.lanes) for buffer in buffers)
             taken = total.take(slot, element, start, mask)
             for part, buffer in zip(taken, buffers, strict=True):
-                self._store(part, buffer, place, 0)
+                self._store(part, buffer, place, shift)
 
 
 class _ScalarSteps(_VectorSteps):
@@ -256,8 +268,8 @@ class _ScalarSteps(_VectorSteps):
         super().__init__(s, body, 1, totals)
         self.operations = body.operations
 
-    def _step(self, start: Value, end: Value | None) -> None:
+    def _step(self, start: Value, vectors: int, end: Value | None) -> None:
         mapping = {self.body.counter: start}
         clone_into(self.s.builder, self.operations, mapping)
         elements = [mapping.get(value, value) for value in self.body.yielded]
-        self._add(start, elements, None)
+        self._add(start, 0, elements, None)

@@ -23,6 +23,9 @@ from nets.ops.loop_builder import LoopBuilder
 from nets.passes.accesses import Terms, access_terms, buffer_of, is_access, place_of, root_of
 from nets.passes.strided import MASKABLE_BYTES, StridedGroup, StridedVectors, strided_groups
 
+_WIDE = 64
+"""Bytes of a vector of AVX-512, which keeps a processor as busy as two others."""
+
 _COSTS = {"loop.math": 16, "loop.div": 6, "loop.rem": 6, "loop.const": 0, "loop.yield": 0}
 
 
@@ -165,10 +168,19 @@ class Copy:
     values: dict[Value, Value] = field(default_factory=dict)
 
 
+def is_better_in_pairs(body: Body, vector_bytes: int) -> bool:
+    """Whether to run two vectors side by side for the math functions' sake.
+
+    Each is a long chain of instructions, and processors look ahead no further than into the next.
+    """
+    varying = filter(body.is_varying, body.operations)
+    return vector_bytes < _WIDE and any(op.name == "loop.math" for op in varying)
+
+
 def vectors_at_once(body: Body, vector_bytes: int) -> int:
-    """Vectors per iteration. Processors overlap iterations by themselves, so that two are plenty;
-    and the constants of a math function alone fill most of 16 registers."""
-    return 2 if body.cost <= (32 if vector_bytes >= 64 else 8) else 1
+    """Vectors per iteration. Processors overlap iterations by themselves: two are plenty."""
+    is_light = body.cost <= (32 if vector_bytes >= _WIDE else 8)
+    return 2 if is_light or is_better_in_pairs(body, vector_bytes) else 1
 
 
 class Widener:
@@ -188,8 +200,26 @@ class Widener:
                 if self.scalars.keys().isdisjoint(op.results):
                     self._emit_scalar(op)
                 continue
+            if len(copies) == 2 and self._is_better_as_pair(op):
+                self._emit_pair(op, *copies)
+                continue
             for copy in copies:
                 self._emit_vector(op, copy)
+
+    def _is_better_as_pair(self, op: Operation) -> bool:
+        return op.name == "loop.math" and self.lanes * op.result.type.dtype.itemsize < _WIDE
+
+    def _emit_pair(self, op: Operation, first: Copy, second: Copy) -> None:
+        """An operation on two vectors as one of twice the lanes: its instructions come in pairs."""
+        s, lanes = self.s, tuple(range(2 * self.lanes))
+        s.builder.location = op.location
+        both = [
+            s.emit("shuffle", self.vector(x, first), self.vector(x, second), order=lanes).result
+            for x in op.operands
+        ]
+        made = s.builder.create(op.definition, both, op.attributes).result
+        for copy, half in ((first, lanes[: self.lanes]), (second, lanes[self.lanes :])):
+            copy.values[op.result] = s.emit("shuffle", made, made, order=half).result
 
     def _emit_scalar(self, op: Operation) -> None:
         self.s.builder.location = op.location

@@ -382,7 +382,7 @@ def _tail_mask(code: Code, op: Operation, operands: list[str]) -> str:
 
 
 def _shuffle(code: Code, op: Operation, operands: list[str]) -> str:
-    spelt, (x, y) = register(op.result.type), operands
+    spelt, (x, y) = register(op.operands[0].type), operands
     order = shuffle(op.attributes["order"])
     return code.value(f"shufflevector {spelt} {x}, {spelt} {y}, {order}")
 

@@ -324,27 +324,42 @@ class Body:
         assert len(table) == TABLE
         shape = self.form.width, self.lanes, self.wide
         if shape == (32, 16, True):
-            return self._permuted("avx512.permvar.sf.512", (self._packed(table), place))
+            numbers = self._packed(table)
+            return self._permuted("avx512.permvar.sf.512", f"{numbers}, <16 x i32> {place.text}")
         if shape == (64, 8, True):
-            low, high = self._packed(table[:8]), self._packed(table[8:])
-            return self._permuted("avx512.vpermi2var.pd.512", (low, place, high))
-        if shape[:2] == (32, 8):
-            low, high = (
-                self._permuted("avx2.permps", (self._packed(part), place))
-                for part in (table[:8], table[8:])
-            )
+            where = f"{self._packed(table[:8])}, <8 x i64> {place.text}, {self._packed(table[8:])}"
+            return self._permuted("avx512.vpermi2var.pd.512", where)
+        if self.form is F32 and self.lanes in (8, 16):
+            low, high = (self._eight(part, place) for part in (table[:8], table[8:]))
             return self.select((place & 8).equals(0), low, high)
         return self._loaded(table, place)
 
-    def _packed(self, numbers: Sequence[float]) -> Lanes:
-        """A vector of constants."""
+    def _packed(self, numbers: Sequence[float]) -> str:
+        """A vector of constants, with its type."""
         scalar = self._scalar("float")
         parts = ", ".join(f"{scalar} {self.form.constant(number)}" for number in numbers)
-        return Lanes(self, "float", f"<{parts}>")
+        return f"<{len(numbers)} x {scalar}> <{parts}>"
 
-    def _permuted(self, name: str, operands: Sequence[Lanes]) -> Lanes:
-        arguments = ", ".join(f"{self.type(x.kind)} {x.text}" for x in operands)
+    def _permuted(self, name: str, arguments: str) -> Lanes:
         return self.emit("float", f"call {self.type('float')} @llvm.x86.{name}({arguments})")
+
+    def _eight(self, table: Sequence[float], place: Lanes) -> Lanes:
+        """``table[place mod 8]`` of float32, for one register of AVX2 or two."""
+        numbers = self._packed(table)
+        if self.lanes == 8:
+            return self._permuted("avx2.permps", f"{numbers}, <8 x i32> {place.text}")
+        halves = []
+        for lanes in (range(8), range(8, 16)):
+            part = self._shuffled("<16 x i32>", place.text, "poison", lanes)
+            call = f"call <8 x float> @llvm.x86.avx2.permps({numbers}, <8 x i32> {part})"
+            halves.append(self.emit("float", call).text)
+        return Lanes(self, "float", self._shuffled("<8 x float>", halves[0], halves[1], range(16)))
+
+    def _shuffled(self, type: str, x: str, y: str, order: Sequence[int]) -> str:
+        """Lanes of x with y behind it."""
+        lanes = ", ".join(f"i32 {lane}" for lane in order)
+        text = f"shufflevector {type} {x}, {type} {y}, <{len(order)} x i32> <{lanes}>"
+        return self.emit("float", text).text
 
     def _loaded(self, table: Sequence[float], place: Lanes) -> Lanes:
         """The table in memory, read lane by lane."""
