@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType
-from nets.ops.work import is_work_for_threads
+from nets.ops.kernels import is_work_for_threads
 from nets.passes.accesses import is_access, memory_of
 from nets.passes.index_values import trips
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Region
+from nets.ops.kernels import FLOPS_PER_INSTRUCTION, kernel_flops
 from nets.ops.registry import lookup
-from nets.ops.work import FLOPS_PER_INSTRUCTION, kernel_flops
 from nets.passes.handover import Handovers
 from nets.passes.index_values import distance, trips
 from nets.passes.manager import Options, register_pass

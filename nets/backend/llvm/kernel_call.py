@@ -11,10 +11,8 @@ from typing import Final
 from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.target import Target
 from nets.ir.core import Operation
-from nets.ir.types import BufferType
 from nets.ops.convolution import Geometry
-from nets.ops.loop import CONV_ROLES
-from nets.ops.work import is_work_for_threads
+from nets.ops.kernels import conv_shapes, is_work_for_threads, shapes_of
 
 
 def kernel_plan(op: Operation, target: Target) -> KernelPlan:
@@ -30,7 +28,7 @@ def is_worth_a_fork(op: Operation, plan: KernelPlan) -> bool:
 def _gemm_plan(op: Operation, target: Target) -> KernelPlan:
     from nets.backend.llvm import gemm
 
-    x, _, (batch, m, n) = _shapes(op)
+    x, _, (batch, m, n) = shapes_of(op)
     transpose_x, transpose_y = op.attributes["transpose_x"], op.attributes["transpose_y"]
     k = x[1 if transpose_x else 2]
     dtype = op.operands[0].type.dtype
@@ -40,21 +38,10 @@ def _gemm_plan(op: Operation, target: Target) -> KernelPlan:
 def _conv_plan(op: Operation, target: Target) -> KernelPlan:
     from nets.backend.llvm import conv
 
-    x, w, y = _conv_shapes(op)
+    x, w, y = conv_shapes(op)
     attributes = dict(op.attributes)
     role = attributes.pop("role")
     return conv.plan(role, op.operands[0].type.dtype, x, w, y, Geometry(**attributes), target)
-
-
-def _conv_shapes(op: Operation) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    shapes = _shapes(op)
-    x, w, y = (shapes[place] for place in CONV_ROLES[op.attributes["role"]])
-    return x, w, y
-
-
-def _shapes(op: Operation) -> list[tuple[int, ...]]:
-    types = [operand.type for operand in op.operands]
-    return [type.static_shape for type in types if isinstance(type, BufferType)]
 
 
 KERNELS: Final[dict[str, Callable[[Operation, Target], KernelPlan]]] = {

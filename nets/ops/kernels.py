@@ -1,4 +1,4 @@
-"""How much work the operations of the loop dialect are, and from when on threads share it."""
+"""Kernels over buffers: their shapes, their work, and from when on threads share it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,26 @@ FLOPS_PER_INSTRUCTION: Final = 16
 """Of kernels, which work on vectors."""
 
 
+def shapes_of(op: Operation) -> list[tuple[int, ...]]:
+    """The shapes of the buffers of a kernel, in the order of its operands."""
+    types = [operand.type for operand in op.operands]
+    return [type.static_shape for type in types if isinstance(type, BufferType)]
+
+
+def conv_shapes(op: Operation) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """The shapes of x, w and y of a convolution, whichever of them it computes."""
+    shapes = shapes_of(op)
+    x, w, y = (shapes[place] for place in CONV_ROLES[op.attributes["role"]])
+    return x, w, y
+
+
 def kernel_flops(op: Operation) -> int:
     """Multiplications and additions of a kernel over buffers; 0 for any other operation."""
-    shapes = [
-        operand.type.static_shape for operand in op.operands if isinstance(operand.type, BufferType)
-    ]
     if op.name == "loop.gemm":
-        x, _, out = shapes[:3]
+        x, _, out = shapes_of(op)
         return 2 * math.prod(x) * out[2]
     if op.name == "loop.conv":
-        _, w, y = (shapes[place] for place in CONV_ROLES[op.attributes["role"]])
+        _, w, y = conv_shapes(op)
         return 2 * math.prod(y) * math.prod(w[1:])
     return 0
 
