@@ -36,7 +36,7 @@ FOREIGN = {
     "llvmlite": ("backend/",),
     "cffi": ("backend/loader.py",),
     "_runtime": ("backend/callable.py",),
-    "_dispatch": ("backend/callable.py", "frontend/plans.py"),
+    "_dispatch": ("backend/arrays.py", "backend/callable.py", "frontend/plans.py"),
 }
 """Who may import what is not the core's own."""
 

@@ -9,21 +9,19 @@ arrays native code can read in place; cffi is the road for all others.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nets.backend.arrays import Array, empty
 from nets.errors import ArgumentError, CompileError, IndexOutOfBoundsError
 from nets.ir.core import Location
 from nets.ir.types import TensorType
 
 if TYPE_CHECKING:
     from nets._dispatch import Kernel
-
-Array = npt.NDArray[Any]
 
 
 @functools.cache
@@ -37,23 +35,6 @@ def _runtime() -> tuple[Any, Any]:
             "a C compiler at hand, or set NETS_BACKEND=numpy"
         ) from error
     return ffi, lib
-
-
-@functools.cache
-def _empty() -> Callable[[tuple[int, ...], np.dtype[Any]], Array]:
-    """``numpy.empty``, but that a large array begins at a cache line, which NumPy's seldom do."""
-    try:
-        from nets._dispatch import empty
-    except ImportError:
-        return np.empty
-    return empty
-
-
-def private_copy(array: Array) -> Array:
-    """A C-contiguous copy; a large one begins at a cache line."""
-    copy = _empty()(array.shape, array.dtype)
-    copy[...] = array
-    return copy
 
 
 def cpu_count() -> int:
@@ -170,7 +151,7 @@ class NativeFunction:
             if found is not None:
                 raise self.failure(found)
         inputs = self._readable(arrays)
-        outputs = [_empty()(shape, dtype) for shape, dtype in self._results]
+        outputs = [empty(shape, dtype) for shape, dtype in self._results]
         for output, source in self._in_place.items():
             outputs[output][...] = inputs[source]
             inputs[source] = outputs[output]

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from nets.backend.callable import private_copy
+from nets.backend.arrays import private_copy
 from nets.errors import DTypeError, NetsError, UnsupportedObjectError
 from nets.frontend.scope import user_location
 from nets.frontend.variable import Array
