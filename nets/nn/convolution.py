@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy.typing as npt
 
@@ -15,10 +15,40 @@ from nets.nn.module import Module
 Padding = Sizes | Literal["valid", "same"]
 
 
-class _Convolution(Module):
+class _Kernels(Module):
+    """Trained kernels from ``in_channels`` to ``out_channels``, with or without a bias."""
+
+    _defaults: ClassVar[dict[str, int]]
+    """Options that ``repr`` shows where a layer has another value."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        shape: tuple[int, ...],
+        bias: bool,
+        dtype: npt.DTypeLike,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size = shape[2:]
+        self.weight = parameter(shape, dtype)
+        self.bias = parameter((out_channels,), dtype) if bias else None
+        reset_affine(self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        more = self._unlike(**self._defaults)
+        bias = "" if self.bias is not None else ", bias=False"
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{more}{bias}"
+        )
+
+
+class _Convolution(_Kernels):
     """A correlation of ``in_channels`` with trained kernels, one per output channel."""
 
     rank: int
+    _defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
 
     def __init__(
         self,
@@ -32,26 +62,14 @@ class _Convolution(Module):
         bias: bool = True,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        super().__init__()
         if in_channels % groups or out_channels % groups:
             raise nets.errors.ArgumentError(
                 f"{in_channels} and {out_channels} channels do not form {groups} groups",
                 nets.user_location(),
             )
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size = pair(kernel_size, self.rank)
+        shape = (out_channels, in_channels // groups, *pair(kernel_size, self.rank))
+        super().__init__(in_channels, out_channels, shape, bias, dtype)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-        shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self.weight = parameter(shape, dtype)
-        self.bias = parameter((out_channels,), dtype) if bias else None
-        reset_affine(self.weight, self.bias)
-
-    def extra_repr(self) -> str:
-        more = self._unlike(stride=1, padding=0, dilation=1, groups=1)
-        bias = "" if self.bias is not None else ", bias=False"
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{more}{bias}"
-        )
 
 
 class Conv1d(_Convolution):
@@ -76,11 +94,13 @@ class Conv2d(_Convolution):
         )
 
 
-class ConvTranspose2d(Module):
+class ConvTranspose2d(_Kernels):
     """(N, C, H, W) → (N, out_channels, H′, W′), larger for a stride above 1.
 
     See ``nets.nn.functional.conv_transpose2d``.
     """
+
+    _defaults = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
 
     def __init__(
         self,
@@ -95,14 +115,10 @@ class ConvTranspose2d(Module):
         dilation: Sizes = 1,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size = pair(kernel_size)
+        shape = (in_channels, out_channels // groups, *pair(kernel_size))
+        super().__init__(in_channels, out_channels, shape, bias, dtype)
         self.stride, self.padding, self.output_padding = stride, padding, output_padding
         self.groups, self.dilation = groups, dilation
-        self.weight = parameter((in_channels, out_channels // groups, *self.kernel_size), dtype)
-        self.bias = parameter((out_channels,), dtype) if bias else None
-        reset_affine(self.weight, self.bias)
 
     def forward(self, x: Any) -> nets.Tensor:
         return F.conv_transpose2d(
@@ -114,13 +130,6 @@ class ConvTranspose2d(Module):
             self.output_padding,
             self.groups,
             self.dilation,
-        )
-
-    def extra_repr(self) -> str:
-        more = self._unlike(stride=1, padding=0, output_padding=0, groups=1, dilation=1)
-        bias = "" if self.bias is not None else ", bias=False"
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{more}{bias}"
         )
 
 
