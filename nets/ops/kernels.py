@@ -18,9 +18,6 @@ Its operands come from the CPUs that wrote them, and its result goes to those th
 _PARALLEL_FLOPS_ALONE: Final = 450_000
 """The same where nothing else in the program touches what the kernel does."""
 
-FLOPS_PER_INSTRUCTION: Final = 16
-"""Of kernels, which work on vectors."""
-
 
 def shapes_of(op: Operation) -> list[tuple[int, ...]]:
     """The shapes of the buffers of a kernel, in the order of its operands."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Region
-from nets.ops.kernels import FLOPS_PER_INSTRUCTION, kernel_flops
+from nets.ops.kernels import kernel_flops
 from nets.ops.registry import lookup
 from nets.passes.handover import Handovers
 from nets.passes.index_values import distance, trips
@@ -17,6 +17,9 @@ LINE_COST = 60
 """The same for getting a cache line that another CPU has written (15 ns)."""
 
 _COSTS = {"loop.math": 24, "loop.div": 8, "loop.rem": 8, "loop.const": 0, "loop.view": 0}
+
+_FLOPS_PER_INSTRUCTION = 16
+"""Of kernels, which work on vectors."""
 
 
 @register_pass("parallelize")
@@ -83,7 +86,7 @@ def _has_work(op: Operation, price: int) -> bool:
 def _cost_of(op: Operation) -> int:
     """Instructions of one operation."""
     flops = kernel_flops(op)
-    return flops // FLOPS_PER_INSTRUCTION if flops else _COSTS.get(op.name, 1)
+    return flops // _FLOPS_PER_INSTRUCTION if flops else _COSTS.get(op.name, 1)
 
 
 def _make_serial(op: Operation) -> None:
