@@ -107,10 +107,14 @@ def find(name: str) -> Workload:
 
 
 def peak_bytes() -> int:
-    """The most memory this process has held so far."""
-    import resource
+    """The most memory this program has held so far.
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    Not the ``ru_maxrss`` of getrusage: that begins with what the process held before ``exec``, as
+    a copy of its parent.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def serve(worker: Worker, commands: Any, answers: Any) -> None:
