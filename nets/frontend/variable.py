@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Variable(Value):
         index: int = 0,
     ) -> None:
         super().__init__(type, owner, index)
+        self.uses = _NO_USES
         self.data = data
         self.requires_grad = requires_grad
         self.gradient: Array | None = None
@@ -58,6 +60,9 @@ class Variable(Value):
             except AttributeError:
                 continue
 
+
+_NO_USES: Any = MappingProxyType({})
+"""Of all Variables: uses are those by operations in blocks, where no Variable is an operand."""
 
 _PAUSE = 1e-4
 """Seconds between two looks at an array that another thread's call is updating."""

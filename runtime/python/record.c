@@ -1,11 +1,11 @@
 /* Tensors and their values, read and made by the places of their slots.
  *
  * Python hands over one instance of each class; a new one gets what that one has, but for its
- * array, its type and its dictionary of uses, so that the classes may change without this file.
+ * array and its type, so that the classes may change without this file.
  */
 #include "dispatch.h"
 
-typedef enum { SHARED, FRESH_DICT, ARRAY, TYPE, VALUE } Filling;
+typedef enum { SHARED, ARRAY, TYPE, VALUE } Filling;
 
 typedef struct {
     Py_ssize_t offset;
@@ -98,17 +98,8 @@ static PyObject *record_new(const Record *record, PyObject *const *given) {
     }
     for (Py_ssize_t i = 0; i < record->count; i++) {
         const Slot *to = &record->slots[i];
-        PyObject *x;
-        if (to->filling == FRESH_DICT) {
-            x = PyDict_New();
-            if (x == NULL) {
-                Py_DECREF(made);
-                return NULL;
-            }
-        } else {
-            x = Py_NewRef(to->filling == SHARED ? to->shared : given[to->filling]);
-        }
-        *slot(made, to->offset) = x;
+        PyObject *x = to->filling == SHARED ? to->shared : given[to->filling];
+        *slot(made, to->offset) = Py_NewRef(x);
     }
     return made;
 }
@@ -168,7 +159,7 @@ static Py_ssize_t offset_of(PyTypeObject *type, const char *name) {
     return offset;
 }
 
-static Filling filling_of(const char *name, PyObject *held) {
+static Filling filling_of(const char *name) {
     if (strcmp(name, "data") == 0) {
         return ARRAY;
     }
@@ -178,7 +169,7 @@ static Filling filling_of(const char *name, PyObject *held) {
     if (strcmp(name, "_value") == 0) {
         return VALUE;
     }
-    return PyDict_Check(held) ? FRESH_DICT : SHARED;
+    return SHARED;
 }
 
 static int learn(Record *record, PyObject *instance, PyObject *names) {
@@ -199,7 +190,7 @@ static int learn(Record *record, PyObject *instance, PyObject *names) {
             PyErr_Format(PyExc_TypeError, "slot %s is empty", name);
             return -1;
         }
-        to->filling = filling_of(name, to->shared);
+        to->filling = filling_of(name);
     }
     record->count = PyTuple_GET_SIZE(names);
     return 0;
