@@ -138,15 +138,21 @@ done:
 
 
 def _stream_text(lanes: int, size: int, passes: int, kind: str) -> str:
-    """``passes`` times over ``size`` bytes; kind: "read", "copy" or "stream" (past the caches)."""
+    """``passes`` times over ``size`` bytes.
+
+    kind: "read", "read at once" (in four places), "copy" or "stream" (past the caches).
+    """
     vector, step, unrolled = f"<{lanes} x float>", 4 * lanes, 8
+    places = 4 if kind == "read at once" else 1
+    in_place = unrolled // places
     hint = ", !nontemporal !0" if kind == "stream" else ""
     body, phis, outer, inner = [], [], [], []
     for i in range(unrolled):
         body.append(f"  %p{i} = getelementptr i8, ptr %source, i64 %o{i}")
-        body.insert(0, f"  %o{i} = add i64 %at, {i * step}")
+        at = i // in_place * (size // places) + i % in_place * step
+        body.insert(0, f"  %o{i} = add i64 %at, {at}")
         body.append(f"  %v{i} = load {vector}, ptr %p{i}, align {_LINE // 2}")
-        if kind == "read":
+        if kind.startswith("read"):
             outer.append(f"  %s{i} = phi {vector} [ zeroinitializer, %entry ], [ %b{i}, %end ]")
             phis.append(f"  %a{i} = phi {vector} [ %s{i}, %pass ], [ %b{i}, %loop ]")
             body.append(f"  %b{i} = fadd {vector} %a{i}, %v{i}")
@@ -155,7 +161,7 @@ def _stream_text(lanes: int, size: int, passes: int, kind: str) -> str:
             body.append(f"  %q{i} = getelementptr i8, ptr %target, i64 %o{i}")
             body.append(f"  store {vector} %w{i}, ptr %q{i}, align {_LINE // 2}{hint}")
     sums, last = _sum(vector, [f"%b{i}" for i in range(unrolled)])
-    if kind == "read":
+    if kind.startswith("read"):
         inner = [sums, f"  store {vector} {last}, ptr %target, align {_LINE}"]
     lines = "\n".join
     text = _entry(
@@ -168,8 +174,8 @@ loop:
   %at = phi i64 [ 0, %pass ], [ %next, %loop ]
 {lines(phis)}
 {lines(body)}
-  %next = add i64 %at, {unrolled * step}
-  %more = icmp ult i64 %next, {size}
+  %next = add i64 %at, {in_place * step}
+  %more = icmp ult i64 %next, {size // places}
   br i1 %more, label %loop, label %end
 end:
   %r_next = add i64 %r, 1
@@ -281,12 +287,15 @@ def _measure(threads: int, cores: list[int], quick: bool) -> Machine:
         passes = max(1, int((1 << 28) * work) // size)
 
         def stream(kind: str, size: int = size, passes: int = passes) -> float:
-            moved = size if kind == "read" else 2 * size
+            moved = size if kind.startswith("read") else 2 * size
             text = lambda n: _stream_text(width // 4, size, n, kind)  # noqa: E731
             return rate(text, size, moved, passes)
 
-        copies = [stream("copy")] + ([stream("stream")] if name == "memory" else [])
-        levels[name] = Level(size, stream("read"), max(copies))
+        reads, copies = [stream("read")], [stream("copy")]
+        if name == "memory":
+            reads.append(stream("read at once"))
+            copies.append(stream("stream"))
+        levels[name] = Level(size, max(reads), max(copies))
     return Machine(len(cores), flops, levels)
 
 

@@ -1,9 +1,8 @@
 """jam: two rows of a stencil run through one inner loop, so that what both read is loaded once.
 
 A stencil reads each row of its operand for the rows above and below as well. Where the loop over
-rows has its inner loops run for two rows at a time ("unroll and jam": Carr and Kennedy, Improving
-the ratio of memory operations to floating-point operations in loops, TOPLAS 16, 1994), those loads
-are the same address and ``share_loads`` merges them.
+rows has its inner loops run for two rows at a time (``nets.passes.side_by_side``), those loads
+have the same address and ``share_loads`` merges them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from collections.abc import Iterable, Sequence
 
 from nets.ir.affine import Affine
 from nets.ir.builder import Builder
-from nets.ir.clone import Mapping, clone_into
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import VectorType
 from nets.ops.loop_builder import LoopBuilder
@@ -23,10 +21,10 @@ from nets.passes.accesses import (
     memory_of,
     place_of,
     root_of,
-    set_address,
 )
 from nets.passes.index_values import constant_of, counting_loop, distance
 from nets.passes.manager import Options, register_pass
+from nets.passes.side_by_side import emit_side_by_side, has_shared_loops
 
 _SHARE = 6
 """A row is worth a partner if this part of its accesses, one in so many, is for both."""
@@ -62,9 +60,7 @@ def _is_worth_it(loop: Operation) -> bool:
     inner = [op for op in block if op.regions]
     if not inner or not all(map(_can_join, block)):
         return False
-    if not all(_is_invariant(bound, block) for op in inner for bound in op.operands):
-        return False
-    return any(_shares_loads(op, block) for op in inner)
+    return has_shared_loops(block) and any(_shares_loads(op, block) for op in inner)
 
 
 def _can_join(op: Operation) -> bool:
@@ -73,14 +69,6 @@ def _can_join(op: Operation) -> bool:
         body = op.regions[0].block
         return len(body) <= _MOST and all(not x.regions and _can_join(x) for x in body)
     return op.name in _ACCESSES or op.has(Trait.PURE | Trait.TERMINATOR)
-
-
-def _is_invariant(value: Value, block: Block) -> bool:
-    if constant_of(value) is not None:
-        return True
-    return value.owner is not block and (
-        value.operation is None or value.operation.block is not block
-    )
 
 
 def _shares_loads(inner: Operation, block: Block) -> bool:
@@ -177,6 +165,7 @@ def _run_two_rows(loop: Operation) -> None:
     assert trips is not None
     assert loop.block is not None
     s = LoopBuilder(Builder(loop.block, loop, loop.location))
+    body = loop.regions[0].block
     if loop.name == "loop.parallel":
         pairs = s.parallel(0, trips // 2)
     else:
@@ -185,44 +174,8 @@ def _run_two_rows(loop: Operation) -> None:
         row = block.arguments[0]
         if loop.name == "loop.parallel":
             row = s.index(Affine.of(row) * 2 + Affine.of(lo))
-        _emit_rows(s, loop.regions[0].block, (row, s.index(Affine.of(row) + 1)))
+        emit_side_by_side(s, body, row, 2)
         s.yield_()
     if trips % 2:
-        last = s.index(Affine.of(lo) + (trips - 1))
-        _emit_rows(s, loop.regions[0].block, (last,))
+        emit_side_by_side(s, body, s.index(Affine.of(lo) + (trips - 1)), 1)
     loop.erase()
-
-
-def _emit_rows(s: LoopBuilder, block: Block, rows: Sequence[Value]) -> None:
-    """Each operation of the body for all rows before the next one, inside inner loops as well."""
-    mappings: list[Mapping] = [{block.arguments[0]: row} for row in rows]
-    for op in block:
-        if not op.regions:
-            _emit_copies(s, op, mappings, rows)
-            continue
-        lo, hi = (mappings[0].get(bound, bound) for bound in op.operands)
-        body = op.regions[0].block
-        inner = s.for_(lo, hi, step=op.attributes["step"])
-        with s.inside(inner) as target:
-            for mapping in mappings:
-                mapping[body.arguments[0]] = target.arguments[0]
-            for inner_op in body:
-                _emit_copies(s, inner_op, mappings, rows)
-            s.yield_()
-
-
-def _emit_copies(
-    s: LoopBuilder, op: Operation, mappings: Sequence[Mapping], rows: Sequence[Value]
-) -> None:
-    """A copy for each row; addresses count from the first row, so that equal ones look equal."""
-    if op.has(Trait.TERMINATOR):
-        return
-    for number, mapping in enumerate(mappings):
-        clone_into(s.builder, [op], mapping)
-        before = s.builder.before
-        made = s.builder.block.last if before is None else before.previous
-        assert made is not None
-        if is_access(made):
-            place = address(made)
-            down = Affine.of(rows[0]) + number - Affine.of(rows[number])
-            set_address(made, place + down * place.coefficient(rows[number]))

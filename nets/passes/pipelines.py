@@ -11,7 +11,7 @@ OPTIMIZE: Final = (
 """Tensor IR → fused tensor IR. (canonicalize folds constants; ``fold`` does nothing else.)"""
 
 LOOPS: Final = (
-    *("lower_to_loops", "vectorize", "jam", "share_loads"),
+    *("lower_to_loops", "vectorize", "streams", "jam", "share_loads"),
     *("hoist", "parallelize", "plan_memory"),
 )
 """Fused tensor IR → loop IR that the backend emits."""

@@ -15,7 +15,7 @@ from nets.ir.types import DType, TensorType, f32
 from nets.ir.verifier import verify_function
 from nets.ops.emitter import GraphEmitter
 from nets.ops.registry import Array, lookup
-from nets.passes import block, column_loops, iteration, loop_nests, map_loops, row_loops
+from nets.passes import block, column_loops, iteration, loop_nests, map_loops, row_loops, streams
 from nets.passes.manager import Options, find_pass
 
 
@@ -73,11 +73,15 @@ def operations(function: Function, name: str) -> list[Operation]:
 
 
 def parallelize_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every loop be worth sharing among threads, in small pieces, and every chain of blocks."""
+    """Let every loop be worth sharing among threads, in small pieces, and every chain of blocks.
+
+    And let every array be worth reading in several places at once.
+    """
     for module in (loop_nests, map_loops, row_loops, column_loops):
         monkeypatch.setattr(module, "PARALLEL_WORK", 1)
     monkeypatch.setattr(map_loops, "_chunk", lambda work: 16)
     monkeypatch.setattr(block, "LEAST_BYTES", 0)
+    monkeypatch.setattr(streams, "LARGE", 1)
 
 
 def cross_short_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,71 @@
+"""Large arrays that are read in several places at once: the bits of one place after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nets
+from nets.ir.core import Function, Operation
+from nets.ops.registry import Array
+from nets.passes import streams
+from tests.passes.lowered import parallelize_everything, run_loops
+from tests.property.compiled import Way
+from tests.property.results import assert_native, assert_same
+
+REDUCTIONS: dict[str, Callable[[Any], Any]] = {
+    "sum": lambda x: x.sum(),
+    "sum of rows": lambda x: x.sum(axis=1),
+    "largest of rows": lambda x: x.max(axis=1),
+    "where the largest are": lambda x: x.argmax(axis=1),
+    "variance": lambda x: x.var(),
+    "product of two": lambda x: (x * x[::-1]).sum(axis=1),
+    "columns": lambda x: x.sum(axis=0),
+    "gradient": lambda x: nets.grad(lambda x: (x * x).sum())(x),
+}
+SHAPES = [(3, 70), (4, 64), (7, 1100), (41, 130), (64, 1024)]
+
+
+def traced(function: Callable[[Any], Any], x: Array) -> Function:
+    return nets.trace(function).lower(x).function
+
+
+def streams_of(function: Function) -> list[Operation]:
+    """The parallel loops that read in several places."""
+    return [
+        op
+        for op in Way().compilation(function).loops.walk()
+        if op.name == "loop.for" and len(op.operands) > 2 + 8 * (streams._STREAMS - 1)
+    ]
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+def test_the_bits_are_those_of_one_place(
+    name: str, shape: tuple[int, int], dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if dtype is np.int32 and name in ("variance", "gradient"):
+        pytest.skip("of floats only")
+    x = (np.random.default_rng(0).standard_normal(shape) * 100).astype(dtype)
+    function = traced(REDUCTIONS[name], x)
+    expected = Way().compile(function)([x])
+    assert_native(function, [x], expected)
+    parallelize_everything(monkeypatch)
+    for way in (Way(), Way(threads=2), Way(vector_bytes=64)):
+        assert_same(expected, way.compile(function)([x]), function)
+    # By the strict interpreter: no access outside a buffer, nothing read that was not stored.
+    loops = Way().compilation(function).loops
+    assert_same(expected, run_loops(loops, [x]), function)
+
+
+def test_only_large_arrays_in_one_run_are_worth_it() -> None:
+    large, small = np.ones((4096, 1024), np.float32), np.ones((1024, 1024), np.float32)
+    assert streams_of(traced(REDUCTIONS["sum of rows"], large))
+    assert streams_of(traced(REDUCTIONS["sum"], large))
+    assert not streams_of(traced(REDUCTIONS["sum of rows"], small))
+    assert not streams_of(traced(REDUCTIONS["columns"], large))
+    assert not streams_of(traced(lambda x: nets.exp(x).sum(axis=1), large))
