@@ -18,6 +18,7 @@ Padding = Sizes | Literal["valid", "same"]
 class _Kernels(Module):
     """Trained kernels from ``in_channels`` to ``out_channels``, with or without a bias."""
 
+    _is_transposed = False
     _defaults: ClassVar[dict[str, int]]
     """Options that ``repr`` shows where a layer has another value."""
 
@@ -25,14 +26,23 @@ class _Kernels(Module):
         self,
         in_channels: int,
         out_channels: int,
-        shape: tuple[int, ...],
+        kernel_size: tuple[int, ...],
+        groups: int,
         bias: bool,
         dtype: npt.DTypeLike,
     ) -> None:
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise nets.errors.ArgumentError(
+                f"{in_channels} and {out_channels} channels do not form {groups} groups",
+                nets.user_location(),
+            )
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size = shape[2:]
-        self.weight = parameter(shape, dtype)
+        self.kernel_size, self.groups = kernel_size, groups
+        rows, columns = out_channels, in_channels
+        if self._is_transposed:
+            rows, columns = columns, rows
+        self.weight = parameter((rows, columns // groups, *kernel_size), dtype)
         self.bias = parameter((out_channels,), dtype) if bias else None
         reset_affine(self.weight, self.bias)
 
@@ -62,14 +72,9 @@ class _Convolution(_Kernels):
         bias: bool = True,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        if in_channels % groups or out_channels % groups:
-            raise nets.errors.ArgumentError(
-                f"{in_channels} and {out_channels} channels do not form {groups} groups",
-                nets.user_location(),
-            )
-        shape = (out_channels, in_channels // groups, *pair(kernel_size, self.rank))
-        super().__init__(in_channels, out_channels, shape, bias, dtype)
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+        kernel = pair(kernel_size, self.rank)
+        super().__init__(in_channels, out_channels, kernel, groups, bias, dtype)
+        self.stride, self.padding, self.dilation = stride, padding, dilation
 
 
 class Conv1d(_Convolution):
@@ -100,6 +105,7 @@ class ConvTranspose2d(_Kernels):
     See ``nets.nn.functional.conv_transpose2d``.
     """
 
+    _is_transposed = True
     _defaults = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
 
     def __init__(
@@ -115,10 +121,9 @@ class ConvTranspose2d(_Kernels):
         dilation: Sizes = 1,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        shape = (in_channels, out_channels // groups, *pair(kernel_size))
-        super().__init__(in_channels, out_channels, shape, bias, dtype)
+        super().__init__(in_channels, out_channels, pair(kernel_size), groups, bias, dtype)
         self.stride, self.padding, self.output_padding = stride, padding, output_padding
-        self.groups, self.dilation = groups, dilation
+        self.dilation = dilation
 
     def forward(self, x: Any) -> nets.Tensor:
         return F.conv_transpose2d(

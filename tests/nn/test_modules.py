@@ -243,6 +243,9 @@ def test_clipping_inside_a_traced_step() -> None:
         lambda: nn.Module()(1),
         lambda: nn.Sequential(1),  # type: ignore[arg-type]
         lambda: nn.Conv2d(3, 4, 3, groups=2),
+        lambda: nn.Conv2d(4, 4, 3, groups=0),
+        lambda: nn.ConvTranspose2d(4, 9, 3, groups=2),
+        lambda: nn.ConvTranspose2d(4, 8, 3, groups=-1),
         lambda: nn.Conv2d(3, 4, 3)(np.zeros((1, 2, 5, 5))),
         lambda: nn.Conv2d(1, 1, 3)(np.zeros((1, 1, 2, 5))),
         lambda: nn.MaxPool2d(2, padding=2)(np.zeros((1, 1, 4, 4))),
