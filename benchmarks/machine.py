@@ -85,9 +85,11 @@ def measure(threads: int, cores: Sequence[int], quick: bool = False) -> Machine:
 
 def describe() -> dict[str, Any]:
     """What the system says of the CPU and the load."""
+    from nets.backend.llvm.target import Target
+
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return {
-        "cpu": _model(),
+        "cpu": f"{_model()} with {'AVX-512' if Target.host().is_wide else 'AVX2'}",
         "cpus": os.cpu_count(),
         "load_before": round(load, 2),
         "system": platform.platform(),
