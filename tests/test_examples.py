@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 PROMISED = {
     "black_scholes": "at most ",
-    "digits": "C program: held-out accuracy 9",
+    "digits": "C program: trained 1320 steps: every loss and weight the same bits as in Python",
     "digits_cnn": "held-out accuracy 9",
     "export_filter": "loaded: the same bits",
     "heat_equation": "largest error 0.0",
