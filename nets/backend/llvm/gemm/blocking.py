@@ -23,10 +23,21 @@ _PACK_B_FROM: Final = 4096
 """B is packed where C is this many times as large as a row of its widest panel: packing must be
 repaid by enough tiles, and narrow panels with long rows are slow to read where they are."""
 
+_PACK_ON_THE_WAY_FROM: Final = 64 << 10
+_PACK_ON_THE_WAY_FROM_ROWS: Final = 16
+"""The bytes and rows of C that repay packing which costs next to nothing."""
+
+_NEAR_BYTES: Final = 16 << 10
+"""A matrix of this size is small beside the L1 cache, and may be read where it is."""
+
 _DISTANT_BYTES: Final = 2 << 20
 """A matrix of this size is not in the L2 cache when its turn comes."""
 
+_PACK_A_FROM_STEPS: Final = 256
 _PACK_A_FROM_COLUMNS: Final = 256
+_PACK_A_FROM_NARROW_COLUMNS: Final = 128
+"""A is packed where it lies scattered, and enough tiles read it: wide ones, or narrow ones."""
+
 _PAGE: Final = 4096
 """Rows this far apart meet in the same sets of the L1 cache; copies do not."""
 
@@ -69,6 +80,12 @@ class Blocking:
     ahead: bool
     """Whether the kernels ask for memory early: for C where B is packed, else for B."""
 
+    by_panels: bool = False
+    """Whether A is one block, and B taken one panel after the other."""
+
+    packs_on_the_way: bool = False
+    """Whether the first tile of each panel packs it, not a pass of its own."""
+
     @property
     def columns(self) -> int:
         return self.vectors * self.lanes
@@ -84,26 +101,85 @@ def choose(
     target: Vectors,
 ) -> Blocking:
     """The blocking of an m × k by k × n product, all three positive."""
-    size = dtype.itemsize
-    lanes = _lanes(n, size, target.vector_bytes)
-    depth = min(k, K_BLOCK[dtype])
-    many_registers = target.vector_registers >= 32
-    panel_bytes = target.vector_bytes * (4 if many_registers else 2)
-    large = m * n * size >= _PACK_B_FROM * panel_bytes
+    lanes = _lanes(n, dtype.itemsize, target.vector_bytes)
+    product = _Sizes(m, n, k, min(k, K_BLOCK[dtype]), dtype.itemsize, transpose_x, transpose_y)
+    chosen = _with_many_registers if target.vector_registers >= 32 else _with_few_registers
+    return chosen(product, lanes, target)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """A product of elements of ``size`` bytes, ``depth`` steps of k at a time."""
+
+    m: int
+    n: int
+    k: int
+    depth: int
+    size: int
+    transpose_x: bool
+    transpose_y: bool
+
+    @property
+    def b_bytes(self) -> int:
+        return self.n * self.depth * self.size
+
+    @property
+    def c_bytes(self) -> int:
+        return self.m * self.n * self.size
+
+    @property
+    def most_rows_of_a(self) -> int:
+        """Rows of a block of A."""
+        return _A_BLOCK_BYTES // (self.depth * self.size)
+
+
+def _with_many_registers(product: _Sizes, lanes: int, target: Vectors) -> Blocking:
+    """Wide tiles, which read A too seldom for a copy to pay unless its rows crowd each other."""
+    large = product.c_bytes >= _PACK_B_FROM * 4 * target.vector_bytes
     # Only packing can turn rows of y into vectors along n.
-    pack_b = transpose_y or large
+    pack_b = product.transpose_y or large
     # Small tiles have no time for requests.
-    ahead = many_registers and large if pack_b else k * n * size >= _DISTANT_BYTES
-    most_rows = _MOST_ROWS_AHEAD if pack_b and ahead and not transpose_x else _MOST_ROWS
-    rows, vectors = _tile(m, n, lanes, target.vector_registers, most_rows)
-    columns = vectors * lanes
-    # Wide tiles read A too seldom for a copy to pay, unless they have as many rows as a set places.
-    crowded = k * size % _PAGE == 0 and not (many_registers and large)
-    scattered = depth >= _PACK_A_FROM_COLUMNS if transpose_x else crowded
-    pack_a = n >= _PACK_A_FROM_COLUMNS and scattered
-    block_rows = _even(m, _A_BLOCK_BYTES // (depth * size), rows)
-    block_columns = _even(n, _B_BLOCK_COLUMNS, columns)
-    return Blocking(lanes, rows, vectors, block_rows, block_columns, pack_a, pack_b, ahead)
+    ahead = large if pack_b else product.n * product.k * product.size >= _DISTANT_BYTES
+    most_rows = _MOST_ROWS_AHEAD if pack_b and ahead and not product.transpose_x else _MOST_ROWS
+    rows, vectors = _tile(product, lanes, target.vector_registers, most_rows)
+    crowded = product.k * product.size % _PAGE == 0 and not large
+    scattered = product.depth >= _PACK_A_FROM_STEPS if product.transpose_x else crowded
+    return Blocking(
+        lanes,
+        rows,
+        vectors,
+        _even(product.m, product.most_rows_of_a, rows),
+        _even(product.n, _B_BLOCK_COLUMNS, vectors * lanes),
+        pack_a=product.n >= _PACK_A_FROM_COLUMNS and scattered,
+        pack_b=pack_b,
+        ahead=ahead,
+    )
+
+
+def _with_few_registers(product: _Sizes, lanes: int, target: Vectors) -> Blocking:
+    """Narrow tiles: the first of a panel packs it beside its arithmetic, which takes longer."""
+    many_tiles = product.m >= _PACK_ON_THE_WAY_FROM_ROWS
+    repaid = many_tiles and product.c_bytes >= _PACK_ON_THE_WAY_FROM
+    pack_b = product.transpose_y or (repaid and product.b_bytes >= _NEAR_BYTES)
+    rows, vectors = _tile(product, lanes, target.vector_registers, _MOST_ROWS)
+    by_panels = pack_b and product.m <= product.most_rows_of_a
+    if product.transpose_x:
+        crowded = 2 * product.m * product.size % _PAGE == 0
+        scattered = crowded or product.depth >= _PACK_A_FROM_STEPS
+    else:
+        scattered = product.k * product.size % _PAGE == 0
+    return Blocking(
+        lanes,
+        rows,
+        vectors,
+        _even(product.m, product.m if by_panels else product.most_rows_of_a, rows),
+        _even(product.n, 1 if by_panels else _B_BLOCK_COLUMNS, vectors * lanes),
+        pack_a=product.n >= _PACK_A_FROM_NARROW_COLUMNS and scattered,
+        pack_b=pack_b,
+        ahead=False,
+        by_panels=by_panels,
+        packs_on_the_way=pack_b and not product.transpose_y,
+    )
 
 
 def _lanes(n: int, size: int, vector_bytes: int) -> int:
@@ -120,7 +196,7 @@ def _even(size: int, limit: int, unit: int) -> int:
     return -(-size // (blocks * unit)) * unit
 
 
-def _tile(m: int, n: int, lanes: int, registers: int, most_rows: int) -> tuple[int, int]:
+def _tile(product: _Sizes, lanes: int, registers: int, most_rows: int) -> tuple[int, int]:
     """Rows and vectors of the tile with the lowest estimated time for the whole product."""
     budget = registers if registers <= 16 else registers - 2
     candidates = [
@@ -129,6 +205,7 @@ def _tile(m: int, n: int, lanes: int, registers: int, most_rows: int) -> tuple[i
         for rows in range(1, most_rows + 1)
         if rows * vectors + vectors + 1 <= budget
     ]
+    m, n = product.m, product.n
     return min(candidates, key=lambda tile: (_time(m, n, lanes, *tile), -tile[0] * tile[1]))
 
 

@@ -38,7 +38,8 @@ class Kernel:
     can also add to C, as a later k-block does. With ``even``, k is a multiple of `UNROLL` in every
     call. With ``ahead``, the kernel asks early for what it will need from beyond the L2 cache: its
     tile of C, or the rows of B where they are not packed. With ``near``, all is in the L1 cache and
-    it asks for nothing.
+    it asks for nothing. A kernel that ``packs`` reads B where it lies, and leaves it packed at
+    ``to`` for the tiles below: stores have turns to spare beside the arithmetic.
     """
 
     dtype: DType
@@ -51,6 +52,7 @@ class Kernel:
     even: bool
     ahead: bool = False
     near: bool = False
+    packs: bool = False
 
     @property
     def vectors(self) -> int:
@@ -59,13 +61,13 @@ class Kernel:
     @property
     def symbol(self) -> str:
         flags = "nt"[not self.a_by_rows] + "p" * self.packed + "a" * self.adds + "e" * self.even
-        flags += "q" * self.ahead + "l" * self.near
+        flags += "q" * self.ahead + "l" * self.near + "w" * self.packs
         return f"nets_gemm_{self.dtype}x{self.lanes}_{self.rows}x{self.columns}_{flags}"
 
     def text(self) -> str:
         """``void (ptr a, i64 a_stride, ptr b, i64 b_stride, ptr c, i64 c_stride, i64 k, i1 add)``.
 
-        Strides are in bytes; c_stride is that of the rows of C.
+        Strides are in bytes; c_stride is that of the rows of C. A last ``ptr to`` where it packs.
         """
         return _Writer(self).write()
 
@@ -94,8 +96,9 @@ class _Writer:
         self.lines: list[str] = []
 
     def write(self) -> str:
+        parameters = _PARAMETERS + ", ptr %to" * self.k.packs
         self.lines = [
-            f"define internal void @{self.k.symbol}({_PARAMETERS}) noinline nounwind {{",
+            f"define internal void @{self.k.symbol}({parameters}) noinline nounwind {{",
             "entry:",
         ]
         self._c_rows()
@@ -184,9 +187,11 @@ class _Writer:
         packed = self.k.vectors * self.k.lanes * self.size
         reach = [f"  %reach = mul i64 %b_stride, {_REACH}"]
         asks = self.k.ahead and not self.k.packed
-        b = _Cursor("b", "%b", str(packed) if self.k.packed else "%b_stride", tuple(reach * asks))
+        b = [_Cursor("b", "%b", str(packed) if self.k.packed else "%b_stride", tuple(reach * asks))]
+        if self.k.packs:
+            b.append(_Cursor("to", "%to", str(packed)))
         if not self.k.a_by_rows:
-            return [_Cursor("a0", "%a", "%a_stride"), b]
+            return [_Cursor("a0", "%a", "%a_stride"), *b]
         walkers = [_Cursor("a0", "%a", str(self.size))]
         for r in range(1, self.k.rows):
             # Frozen, for LLVM would else find the rows related, and compute one from the other.
@@ -195,7 +200,7 @@ class _Writer:
                 f"  %a{r} = freeze ptr %row{r}",
             )
             walkers.append(_Cursor(f"a{r}", f"%a{r}", str(self.size), setup))
-        return [*walkers, b]
+        return [*walkers, *b]
 
     def _join(
         self, label: str, letter: str, skipped: str, loop: str, start: dict[str, str]
@@ -248,6 +253,8 @@ class _Writer:
         vectors = [f"%{name}_y{step}_{v}" for v in range(self.k.vectors)]
         for v, vector in enumerate(vectors):
             self._load_b(vector, f"%{name}_b_{step}", v)
+            if self.k.packs:
+                self._pack_b(vector, f"%{name}_to_{step}", v)
         after = {}
         for r in range(self.k.rows):
             splat = self._splat_a(f"%{name}_x{step}_{r}", name, step, r)
@@ -270,6 +277,13 @@ class _Writer:
             self.lines.append(f"  {name} = load {self.type}, ptr {name}p, align {bytes_}")
         else:
             self._load(name, f"{name}p", v)
+
+    def _pack_b(self, vector: str, cursor: str, v: int) -> None:
+        bytes_ = self.k.lanes * self.size
+        self.lines += [
+            f"  {vector}t = getelementptr i8, ptr {cursor}, i64 {v * bytes_}",
+            f"  store {self.type} {vector}, ptr {vector}t, align {bytes_}",
+        ]
 
     def _load(self, name: str, pointer: str, v: int) -> None:
         """A vector of the user's memory, masked where it is the last and not whole."""

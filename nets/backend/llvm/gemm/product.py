@@ -27,6 +27,19 @@ _NEAR_BYTES: Final = 2048
 """A result of this size takes so little time that to ask for its memory would be a part of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _KBlock:
+    """A block of k: the operands and where panels of B are packed; its steps; whether it adds."""
+
+    x: str
+    y: str
+    out: str
+    panels: str
+    start: Count
+    depth: Count
+    add: str
+
+
 @dataclass(frozen=True)
 class Product:
     """``out[b, i, j] = Σ_k x[b, i, k] · y[b, k, j]`` with all sizes positive."""
@@ -103,7 +116,7 @@ class Product:
                 else:
                     rows = self._range(nest, low, high, self.blocking.rows, self.m)
             x, y, out = operands(nest, b, (self.m, self.n, self.k), self.dtype)
-            self._blocks(nest, x, y, out, rows, columns)
+            self._blocks(nest, (x, y, out), rows, columns)
         return nest.functions(symbol, parameters)
 
     def _range(
@@ -114,39 +127,63 @@ class Product:
     def _blocks(
         self,
         nest: Nest,
-        x: str,
-        y: str,
-        out: str,
+        places: tuple[str, str, str],
         rows: tuple[Count, Count],
         columns: tuple[Count, Count],
     ) -> None:
         """The loops over blocks of k, of columns and of rows."""
         blocking, block = self.blocking, K_BLOCK[self.dtype]
-        size, packed_a = self.dtype.itemsize, "%workspace"
-        packed_b = nest.offset("%workspace", self.a_bytes, "i8")
+        panels = nest.offset("%workspace", self.a_bytes, "i8")
         with nest.loop(0, self.k, block) as p:
             depth = nest.least(nest.subtract(self.k, p), block)
             add = nest.value(f"icmp ne i64 {p}, 0") if self.k > block else "false"
+            part = _KBlock(*places, panels, p, depth, add)
+            if blocking.pack_a and blocking.by_panels:
+                self._pack_a(nest, part, *rows)
             with nest.loop(*columns, blocking.block_columns) as j0:
                 j1 = nest.least(nest.add(j0, blocking.block_columns), columns[1])
-                if blocking.pack_b:
-                    self._pack_b(nest, y, packed_b, p, depth, j0, j1)
-                with nest.loop(*rows, blocking.block_rows) as i0:
+                below = rows
+                if blocking.packs_on_the_way:
+                    below = (nest.least(nest.add(rows[0], blocking.rows), rows[1]), rows[1])
+                    self._tiles(nest, part, (rows[0], below[0]), (j0, j1), rows[0], packs=True)
+                elif blocking.pack_b:
+                    self._pack_b(nest, part, j0, j1)
+                with nest.loop(*below, blocking.block_rows) as i0:
                     i1 = nest.least(nest.add(i0, blocking.block_rows), rows[1])
-                    if blocking.pack_a:
-                        self._pack_a(nest, x, packed_a, p, depth, i0, i1)
-                    for j, width in self._pieces(nest, j0, j1, self.n, blocking.columns):
-                        b = self._b(nest, y, packed_b, p, j0, j)
-                        for i, height in self._pieces(nest, i0, i1, self.m, blocking.rows):
-                            a = self._a(nest, x, packed_a, p, i0, i)
-                            at = nest.add(nest.multiply(i, self.n), j)
-                            c = offset(nest, out, at, self.dtype)
-                            row = self.n * size
-                            nest.call(
-                                self._kernel(height, width),
-                                f"ptr {a}, i64 {self._a_stride}, ptr {b}, i64 {row}, "
-                                f"ptr {c}, i64 {row}, i64 {depth}, i1 {add}",
-                            )
+                    if blocking.pack_a and not blocking.by_panels:
+                        self._pack_a(nest, part, i0, i1)
+                    first = rows[0] if blocking.by_panels else i0
+                    self._tiles(nest, part, (i0, i1), (j0, j1), first)
+
+    def _tiles(
+        self,
+        nest: Nest,
+        part: _KBlock,
+        rows: tuple[Count, Count],
+        columns: tuple[Count, Count],
+        first: Count,
+        packs: bool = False,
+    ) -> None:
+        """The tiles of a block of C, panel by panel.
+
+        ``first`` is the first row of A that is packed; kernels that pack B may run before any is.
+        """
+        blocking, row = self.blocking, self.n * self.dtype.itemsize
+        packed_a = blocking.pack_a and (blocking.by_panels or not packs)
+        for j, width in self._pieces(nest, *columns, self.n, blocking.columns):
+            panel = self._panel(nest, part, columns[0], j) if blocking.pack_b else ""
+            b = panel if blocking.pack_b and not packs else self._y(nest, part, j)
+            for i, height in self._pieces(nest, *rows, self.m, blocking.rows):
+                a = self._packed_a(nest, first, i) if packed_a else self._x(nest, part, i)
+                at = nest.add(nest.multiply(i, self.n), j)
+                c = offset(nest, part.out, at, self.dtype)
+                nest.call(
+                    self._kernel(height, width, packs),
+                    f"ptr {a}, i64 {self._a_stride(packed_a)}, ptr {b}, i64 {row}, "
+                    f"ptr {c}, i64 {row}, i64 {part.depth}, i1 {part.add}"
+                    + f", ptr {panel}"
+                    * packs,
+                )
 
     def _pieces(
         self, nest: Nest, low: Count, high: Count, size: int, unit: int
@@ -163,77 +200,74 @@ class Product:
             with nest.loop(nest.most(low, whole), high, unit) as at:
                 yield at, size % unit
 
-    def _kernel(self, rows: int, columns: int) -> Kernel:
+    def _kernel(self, rows: int, columns: int, packs: bool) -> Kernel:
         return Kernel(
             self.dtype,
             self.blocking.lanes,
             rows,
             columns,
             a_by_rows=not self.transpose_x,
-            packed=self.blocking.pack_b,
+            packed=self.blocking.pack_b and not packs,
             adds=self.k > K_BLOCK[self.dtype],
             even=self.k % UNROLL == 0,
-            ahead=self.blocking.ahead,
+            ahead=self.blocking.ahead or packs,
             near=self.m * self.n * self.dtype.itemsize <= _NEAR_BYTES,
+            packs=packs,
         )
 
-    @property
-    def _a_stride(self) -> int:
+    def _a_stride(self, is_packed: bool) -> int:
         """Bytes between rows of A, or between its steps where it lies by columns."""
         packed, loose = (self.blocking.rows, self.m) if self.transpose_x else (self.depth, self.k)
-        return (packed if self.blocking.pack_a else loose) * self.dtype.itemsize
+        return (packed if is_packed else loose) * self.dtype.itemsize
 
     # Where the operands are, and how they get there. Panels are `depth` · width elements long.
-    def _a(self, nest: Nest, x: str, packed: str, p: Count, i0: Count, i: Count) -> str:
-        if self.blocking.pack_a:
-            at = nest.multiply(nest.subtract(i, i0), self.depth)
-            return offset(nest, packed, at, self.dtype)
-        return self._x(nest, x, p, i)
+    def _packed_a(self, nest: Nest, first: Count, i: Count) -> str:
+        at = nest.multiply(nest.subtract(i, first), self.depth)
+        return offset(nest, "%workspace", at, self.dtype)
 
-    def _x(self, nest: Nest, x: str, p: Count, i: Count) -> str:
+    def _x(self, nest: Nest, part: _KBlock, i: Count) -> str:
         if self.transpose_x:
-            return offset(nest, x, nest.add(nest.multiply(p, self.m), i), self.dtype)
-        return offset(nest, x, nest.add(nest.multiply(i, self.k), p), self.dtype)
+            at = nest.add(nest.multiply(part.start, self.m), i)
+        else:
+            at = nest.add(nest.multiply(i, self.k), part.start)
+        return offset(nest, part.x, at, self.dtype)
 
-    def _b(self, nest: Nest, y: str, packed: str, p: Count, j0: Count, j: Count) -> str:
-        if self.blocking.pack_b:
-            at = nest.multiply(nest.subtract(j, j0), self.depth)
-            return offset(nest, packed, at, self.dtype)
-        return self._y(nest, y, p, j)
+    def _panel(self, nest: Nest, part: _KBlock, j0: Count, j: Count) -> str:
+        at = nest.multiply(nest.subtract(j, j0), self.depth)
+        return offset(nest, part.panels, at, self.dtype)
 
-    def _y(self, nest: Nest, y: str, p: Count, j: Count) -> str:
+    def _y(self, nest: Nest, part: _KBlock, j: Count) -> str:
         if self.transpose_y:
-            return offset(nest, y, nest.add(nest.multiply(j, self.k), p), self.dtype)
-        return offset(nest, y, nest.add(nest.multiply(p, self.n), j), self.dtype)
+            at = nest.add(nest.multiply(j, self.k), part.start)
+        else:
+            at = nest.add(nest.multiply(part.start, self.n), j)
+        return offset(nest, part.y, at, self.dtype)
 
-    def _pack_a(
-        self, nest: Nest, x: str, packed: str, p: Count, depth: Count, i0: Count, i1: Count
-    ) -> None:
+    def _pack_a(self, nest: Nest, part: _KBlock, i0: Count, i1: Count) -> None:
+        packed = "%workspace"
         if self.transpose_x:
-            source, unit = self._x(nest, x, p, i0), self.blocking.rows
-            self._pack_panels(nest, source, packed, depth, (i0, i1, self.m), unit, unit)
+            source, unit = self._x(nest, part, i0), self.blocking.rows
+            self._pack_panels(nest, source, packed, part.depth, (i0, i1, self.m), unit, unit)
             return
-        rows = nest.subtract(i1, i0)
-        source, distances = self._x(nest, x, p, i0), (self.k, self.depth)
-        pack(nest, PackRows(self.dtype), source, packed, (rows, depth), distances)
+        rows, distances = nest.subtract(i1, i0), (self.k, self.depth)
+        source = self._x(nest, part, i0)
+        pack(nest, PackRows(self.dtype), source, packed, (rows, part.depth), distances)
 
-    def _pack_b(
-        self, nest: Nest, y: str, packed: str, p: Count, depth: Count, j0: Count, j1: Count
-    ) -> None:
+    def _pack_b(self, nest: Nest, part: _KBlock, j0: Count, j1: Count) -> None:
         lanes, unit = self.blocking.lanes, self.blocking.columns
         if not self.transpose_y:
-            source = self._y(nest, y, p, j0)
-            self._pack_panels(nest, source, packed, depth, (j0, j1, self.n), unit, lanes)
+            source, span = self._y(nest, part, j0), (j0, j1, self.n)
+            self._pack_panels(nest, source, part.panels, part.depth, span, unit, lanes)
             return
         for j, width in self._pieces(nest, j0, j1, self.n, unit):
-            panel = self._b(nest, y, packed, p, j0, j)
+            panel = self._panel(nest, part, j0, j)
             pitch = -(-width // lanes) * lanes
             for first in range(0, width, lanes):
-                part, distances = PackTransposed(self.dtype, lanes), (self.k, pitch)
-                source = self._y(nest, y, p, nest.add(j, first))
+                packer, distances = PackTransposed(self.dtype, lanes), (self.k, pitch)
+                source = self._y(nest, part, nest.add(j, first))
                 target = offset(nest, panel, first, self.dtype)
                 count = min(lanes, width - first)
-                pack(nest, part, source, target, (count, depth), distances)
+                pack(nest, packer, source, target, (count, part.depth), distances)
 
     def _pack_panels(
         self,
