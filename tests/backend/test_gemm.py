@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nets.backend.llvm import gemm
-from nets.backend.llvm.gemm import blocking, row
+from nets.backend.llvm.gemm import blocking, few, row
 from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.target import Target, assembly
 from nets.errors import CompileError
@@ -199,6 +199,20 @@ def test_rows_from_far_away_have_the_same_bits(
     plan = gemm.plan.__wrapped__(dtype, *shape, False, False, AVX512)
     assert "llvm.prefetch" in plan.text
     check_between_guards(shape, dtype, False, False, plan)
+
+
+@pytest.mark.parametrize("dtype", [f32, f64])
+@pytest.mark.parametrize("m", range(1, 9))
+def test_strips_for_a_few_rows_give_the_same_bits(
+    m: int, dtype: DType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(few, "_DISTANT_BYTES", 0)
+    block = gemm.K_BLOCK[dtype]
+    for shape in ((2, m, 75, block + 31), (1, m, 2048 // dtype.itemsize, 2 * block), (1, m, 3, 5)):
+        for transpose_x in (False, True):
+            plan = gemm.plan.__wrapped__(dtype, *shape, transpose_x, False, AVX2)
+            assert "few" in plan.symbol
+            check_between_guards(shape, dtype, transpose_x, False, plan)
 
 
 @pytest.mark.parametrize("cpu", ["x86-64-v3", "x86-64-v4"])

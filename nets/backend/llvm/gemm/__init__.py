@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from nets.backend.llvm.gemm import dot, few
 from nets.backend.llvm.gemm.blocking import K_BLOCK, Vectors, choose
-from nets.backend.llvm.gemm.dot import DotProduct, most_rows
+from nets.backend.llvm.gemm.dot import DotProduct
+from nets.backend.llvm.gemm.few import FewRows
 from nets.backend.llvm.gemm.nest import Nest
 from nets.backend.llvm.gemm.product import Product
 from nets.backend.llvm.gemm.row import RowProduct
@@ -55,9 +57,12 @@ def plan(
     if min(batch, m, n, k) == 0:
         return _zeros(dtype, batch * m * n, parameters)
     lanes = target.vector_bytes // dtype.itemsize
-    product: Product | RowProduct | DotProduct
-    if transpose_y and m <= most_rows(target.vector_registers):
+    size, registers = dtype.itemsize, target.vector_registers
+    product: Product | RowProduct | FewRows | DotProduct
+    if transpose_y and dot.suits(m, k, size, registers):
         product = DotProduct(dtype, batch, m, n, k, transpose_x, lanes)
+    elif not transpose_y and few.suits(m, n, k, size, registers):
+        product = FewRows(dtype, batch, m, n, k, transpose_x, lanes)
     elif m == 1:
         product = RowProduct(dtype, batch, n, k, lanes)
     else:

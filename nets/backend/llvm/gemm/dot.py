@@ -15,11 +15,23 @@ from typing import Final
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK
 from nets.backend.llvm.gemm.nest import Count, Nest
-from nets.backend.llvm.gemm.pack import offset, operands, scalar_name, transposed
+from nets.backend.llvm.gemm.pack import (
+    LINE_BYTES,
+    ask,
+    loaded_square,
+    offset,
+    operands,
+    scalar_name,
+    square_columns,
+    transposed,
+)
 from nets.ir.types import DType
 
-GROUPS: Final = 2
+_GROUPS: Final = 2
 """Groups of rows under way at a time."""
+
+_HALF_PAGE: Final = 2048
+"""Rows so far apart meet in a set or two of the L1 cache, which has 8 places."""
 
 _STEPS: Final = 16
 """Steps of k that a single row of x meets together: a cache line or two of each row."""
@@ -28,9 +40,14 @@ _AHEAD_BYTES: Final = 512
 """How far ahead in each row memory is asked for: there are more rows than the hardware follows."""
 
 
-def most_rows(registers: int) -> int:
-    """Rows of x whose sums fit in registers next to the columns of a square."""
-    return 8 if registers >= 32 else 4
+def suits(m: int, k: int, size: int, registers: int) -> bool:
+    """Whether the sums of all rows of x fit in registers next to the columns of a square.
+
+    Short vectors read a line of y in two visits, between which it must stay in the cache.
+    """
+    if registers >= 32:
+        return m <= 8
+    return m == 1 or (m <= 3 and k * size % _HALF_PAGE != 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +72,7 @@ class DotProduct:
 
     @property
     def panel_rows(self) -> int:
-        return GROUPS * self.lanes
+        return _GROUPS * self.lanes
 
     @property
     def panels(self) -> int:
@@ -95,7 +112,7 @@ class DotProduct:
         add = nest.value(f"icmp ne i64 {p}, 0") if self.k > K_BLOCK[self.dtype] else "false"
         unit = self.panel_rows
         whole = self.n - self.n % unit
-        pieces = [(span[0], nest.least(span[1], whole), GROUPS)] if whole else []
+        pieces = [(span[0], nest.least(span[1], whole), _GROUPS)] if whole else []
         if self.n > whole:
             pieces.append((nest.most(span[0], whole), nest.least(span[1], self.n), 1))
         for low, high, groups in pieces:
@@ -202,22 +219,22 @@ class _Rows:
 
     def _columns(self, nest: Nest, addresses: list[str], steps: int) -> Iterator[str]:
         """The first columns of what starts at these addresses, square by square."""
-        for address in addresses:
-            later = nest.offset(address, _AHEAD_BYTES, "i8")
-            nest.line(f"call void @llvm.prefetch.p0(ptr {later}, i32 0, i32 2, i32 1)")
+        if self.lanes * self.dtype.itemsize >= LINE_BYTES:
+            for address in addresses:
+                ask(nest, address, _AHEAD_BYTES)
         for start in range(0, steps, self.lanes):
             count = min(self.lanes, steps - start)
-            loaded = [
-                self._load(nest, offset(nest, address, start, self.dtype), count)
-                for address in addresses
-            ]
-            yield from transposed(nest, loaded, self.dtype)[:count]
+            places = [offset(nest, address, start, self.dtype) for address in addresses]
+            if count == self.lanes:
+                square = loaded_square(nest, places, self.lanes, self.dtype)
+                yield from square_columns(nest, square, self.dtype)
+            else:
+                loaded = [self._load(nest, place, count) for place in places]
+                yield from transposed(nest, loaded, self.dtype)[:count]
 
     def _load(self, nest: Nest, pointer: str, count: int) -> str:
         """A vector of which so many elements are there."""
         size = self.dtype.itemsize
-        if count == self.lanes:
-            return nest.value(f"load {self.type}, ptr {pointer}, align {size}")
         bits = ", ".join(f"i1 {int(lane < count)}" for lane in range(self.lanes))
         return nest.value(
             f"call {self.type} @llvm.masked.load.v{self.lanes}{self.dtype}.p0(ptr {pointer}, "

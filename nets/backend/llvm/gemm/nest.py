@@ -129,6 +129,16 @@ class Nest:
         self.label(end)
 
     @contextmanager
+    def when(self, condition: str) -> Iterator[None]:
+        """Runs the body where the condition holds."""
+        body, end = self.new_label("body"), self.new_label("end")
+        self.line(f"br i1 {condition}, label %{body}, label %{end}")
+        self.label(body)
+        yield
+        self.line(f"br label %{end}")
+        self.label(end)
+
+    @contextmanager
     def entries(self, batch: int, panels: int) -> Iterator[tuple[Count, Count, Count]]:
         """The entries of a batch that the panels ``%begin`` to ``%end`` touch.
 

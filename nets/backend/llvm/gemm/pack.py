@@ -11,6 +11,7 @@ of what is packed. Packed panels live in the workspace; nothing outside the bloc
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,10 @@ from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.ir.types import DType
 
 _PARAMETERS: Final = "ptr %from, ptr %to, i64 %count, i64 %k, i64 %row, i64 %step"
+
+
+_CHUNK: Final = 16
+"""Bytes inside which CPUs shuffle in one cycle."""
 
 
 def scalar_name(dtype: DType) -> str:
@@ -45,12 +50,64 @@ def transposed(nest: Nest, rows: list[str], dtype: DType) -> list[str]:
     Each of the log2(lanes) rounds is one two-operand shuffle per vector that CPUs do in one go.
     """
     lanes = len(rows)
-    type = f"<{lanes} x {scalar_name(dtype)}>"
-    chunk = min(16 // dtype.itemsize, lanes)
+    rows, half = _transposed_chunks(nest, rows, dtype), min(_CHUNK // dtype.itemsize, lanes)
+    while half < lanes:
+        for i in (i for i in range(lanes) if not i & half):
+            x, y = rows[i], rows[i + half]
+            order = [j + (lanes - half if j & half else 0) for j in range(lanes)]
+            rows[i] = _shuffle(nest, x, y, order, dtype)
+            order = [j + (lanes if j & half else half) for j in range(lanes)]
+            rows[i + half] = _shuffle(nest, x, y, order, dtype)
+        half *= 2
+    return rows
 
-    def shuffle(x: str, y: str, order: list[int]) -> str:
-        mask = ", ".join(f"i32 {lane}" for lane in order)
-        return nest.value(f"shufflevector {type} {x}, {type} {y}, <{lanes} x i32> <{mask}>")
+
+def loaded_square(
+    nest: Nest, places: Iterable[str], lanes: int, dtype: DType, ahead: int = 0
+) -> list[str]:
+    """A square of memory whose rows start at these places, to be turned by `square_columns`.
+
+    Vectors of two chunks are put together from chunks of two rows: what fills half of a vector from
+    memory takes no turn of those who shuffle. ``ahead`` asks for what lies so many bytes further
+    on.
+    """
+    half, rows = _CHUNK // dtype.itemsize, []
+    if lanes != 2 * half:
+        for place in places:
+            rows.append(_loaded(nest, place, lanes, dtype))
+            if ahead:
+                ask(nest, place, ahead)
+        return rows
+    places = list(places)
+    for start in (0, half):
+        starts = [offset(nest, place, start, dtype) for place in places]
+        chunks = [_loaded(nest, at, half, dtype) for at in starts]
+        for low, high in zip(chunks[:half], chunks[half:], strict=True):
+            rows.append(_shuffle(nest, low, high, list(range(lanes)), dtype, half))
+    return rows
+
+
+def square_columns(nest: Nest, square: list[str], dtype: DType) -> list[str]:
+    """The columns of a square that `loaded_square` loaded."""
+    turned = _transposed_chunks if len(square) == 2 * _CHUNK // dtype.itemsize else transposed
+    return turned(nest, square, dtype)
+
+
+def ask(nest: Nest, place: str, ahead: int) -> None:
+    """Asks for what lies so many bytes behind a place, into the L2 cache."""
+    later = nest.offset(place, ahead, "i8")
+    nest.line(f"call void @llvm.prefetch.p0(ptr {later}, i32 0, i32 2, i32 1)")
+
+
+def _loaded(nest: Nest, place: str, lanes: int, dtype: DType) -> str:
+    type = f"<{lanes} x {scalar_name(dtype)}>"
+    return nest.value(f"load {type}, ptr {place}, align {dtype.itemsize}")
+
+
+def _transposed_chunks(nest: Nest, rows: list[str], dtype: DType) -> list[str]:
+    """The squares that the 16-byte chunks of vectors make up, each transposed for itself."""
+    lanes = len(rows)
+    chunk = min(_CHUNK // dtype.itemsize, lanes)
 
     def interleave(x: str, y: str, unit: int, high: bool) -> str:
         """In each chunk: a unit of x, one of y, …, out of its low or high half."""
@@ -59,7 +116,7 @@ def transposed(nest: Nest, rows: list[str], dtype: DType) -> list[str]:
             start, at = lane - lane % chunk, lane % chunk
             source = start + high * chunk // 2 + at // (2 * unit) * unit + at % unit
             order.append(source + lanes * (at // unit % 2))
-        return shuffle(x, y, order)
+        return _shuffle(nest, x, y, order, dtype)
 
     unit = 1
     while unit < chunk:
@@ -71,15 +128,16 @@ def transposed(nest: Nest, rows: list[str], dtype: DType) -> list[str]:
         # Two rounds leave the columns of a chunk in the order 0, 2, 1, 3.
         for i in range(0, lanes, 4):
             rows[i + 1], rows[i + 2] = rows[i + 2], rows[i + 1]
-    half = chunk
-    while half < lanes:
-        for i in (i for i in range(lanes) if not i & half):
-            x, y = rows[i], rows[i + half]
-            rows[i] = shuffle(x, y, [j + (lanes - half if j & half else 0) for j in range(lanes)])
-            order = [j + (lanes if j & half else half) for j in range(lanes)]
-            rows[i + half] = shuffle(x, y, order)
-        half *= 2
     return rows
+
+
+def _shuffle(
+    nest: Nest, x: str, y: str, order: list[int], dtype: DType, lanes: int | None = None
+) -> str:
+    """The lanes of x and y, numbered in a row, that ``order`` lists."""
+    type = f"<{lanes or len(order)} x {scalar_name(dtype)}>"
+    mask = ", ".join(f"i32 {lane}" for lane in order)
+    return nest.value(f"shufflevector {type} {x}, {type} {y}, <{len(order)} x i32> <{mask}>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +214,9 @@ class PackColumns:
 _AHEAD_BYTES: Final = 256
 """How far ahead in each row that is transposed memory is asked for."""
 
+LINE_BYTES: Final = 64
+"""A line of the cache: squares that are narrower would ask for each one several times."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackTransposed:
@@ -197,20 +258,21 @@ class PackTransposed:
             write = offset(nest, target, row, self.dtype)
             nest.line(f"store {scalar} {0.0}, ptr {write}, align {size}")
 
+    def _rows(self, nest: Nest, k: Count) -> Iterator[str]:
+        place = offset(nest, "%from", k, self.dtype)
+        for i in range(self.lanes):
+            if i:
+                place = offset(nest, place, "%row", self.dtype)
+            yield place
+
     def _square(self, nest: Nest, k: Count) -> None:
         """``lanes`` rows of ``lanes`` elements, exchanged in log2(lanes) rounds of shuffles."""
         lanes, size = self.lanes, self.dtype.itemsize
         type = f"<{lanes} x {scalar_name(self.dtype)}>"
-        read = offset(nest, "%from", k, self.dtype)
-        rows = []
-        for i in range(lanes):
-            if i:
-                read = offset(nest, read, "%row", self.dtype)
-            rows.append(nest.value(f"load {type}, ptr {read}, align {size}"))
-            later = nest.offset(read, _AHEAD_BYTES, "i8")
-            nest.line(f"call void @llvm.prefetch.p0(ptr {later}, i32 0, i32 2, i32 1)")
+        ahead = _AHEAD_BYTES if lanes * size >= LINE_BYTES else 0
+        square = loaded_square(nest, self._rows(nest, k), lanes, self.dtype, ahead)
         write = offset(nest, "%to", nest.multiply(k, "%step"), self.dtype)
-        for i, value in enumerate(transposed(nest, rows, self.dtype)):
+        for i, value in enumerate(square_columns(nest, square, self.dtype)):
             if i:
                 write = offset(nest, write, "%step", self.dtype)
             nest.line(f"store {type} {value}, ptr {write}, align {size}")

@@ -1,0 +1,273 @@
+"""A few rows times a matrix, where few registers do not hold a tile that reads B only once.
+
+B is read in strips of a few rows, from left to right, so that each row is one stream that the
+hardware follows; all rows of x meet a piece of the strip while it is in the L1 cache. The sums of a
+tile lie together meanwhile, in the workspace, and move to C with the last strip of a block of k. An
+element of C is the same chain of multiply-additions as ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Final
+
+from nets.backend.llvm.gemm.blocking import K_BLOCK
+from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.pack import offset, operands, scalar_name
+from nets.ir.types import DType
+
+_MOST_ROWS: Final = 8
+_DISTANT_BYTES: Final = 1 << 20
+"""A matrix of this size is not in the L2 cache when its turn comes."""
+
+_STRIP: Final = 16
+_CROWDED_STRIP: Final = 8
+"""Rows of B that are read side by side. Where they lie half a page apart, or whole pages, they meet
+in a set or two of the L1 cache, which has 8 places."""
+
+_HALF_PAGE: Final = 2048
+
+_ROWS: Final = 6
+_SUMS: Final = 8
+"""Rows of a tile, at most, and sums under way in it, at least: two multiply-additions start in each
+of the four cycles that one takes."""
+
+
+def suits(m: int, n: int, k: int, size: int, registers: int) -> bool:
+    """Whether elements of B are used too few times to be worth a place in the caches.
+
+    Where registers are many, tiles of `Product` read B once without this.
+    """
+    if registers >= 32:
+        return False
+    return m == 1 or (m <= _MOST_ROWS and k * n * size >= _DISTANT_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class FewRows:
+    """``out[b, i, j] = Σ_k x[b, i, k] · y[b, k, j]`` with all sizes positive and few rows i.
+
+    x is m × k, or k × m with ``transpose_x``.
+    """
+
+    dtype: DType
+    batch: int
+    m: int
+    n: int
+    k: int
+    transpose_x: bool
+    lanes: int
+
+    @property
+    def name(self) -> str:
+        shape = f"{self.batch}_{self.m}_{self.n}_{self.k}_" + "nt"[self.transpose_x]
+        return f"nets_gemm_{self.dtype}x{self.lanes}_few_{shape}"
+
+    @property
+    def strip(self) -> int:
+        """Rows of B in a strip."""
+        return _STRIP if self.n * self.dtype.itemsize % _HALF_PAGE else _CROWDED_STRIP
+
+    @property
+    def panels(self) -> int:
+        """A panel is a tile's columns in one entry of the batch."""
+        return self.batch * -(-self.n // self._strip(self.strip).columns)
+
+    @property
+    def workspace_bytes(self) -> int:
+        """The sums of a block of k, in whole tiles."""
+        columns = self._strip(self.strip).columns
+        return self.m * -(-self.n // columns) * columns * self.dtype.itemsize
+
+    def write(self, symbol: str, parameters: str) -> dict[str, str]:
+        """The function and all it calls, by symbol."""
+        nest, unit = Nest(), self._strip(self.strip).columns
+        with nest.entries(self.batch, -(-self.n // unit)) as (entry, low, high):
+            x, y, out = operands(nest, entry, (self.m, self.n, self.k), self.dtype)
+            span = nest.multiply(low, unit), nest.multiply(high, unit)
+            block = K_BLOCK[self.dtype]
+            whole = self.k - self.k % block
+            if whole:
+                with nest.loop(0, whole, block) as p:
+                    self._block(nest, (x, y, out), span, p, block)
+            if self.k % block:
+                self._block(nest, (x, y, out), span, whole, self.k % block)
+        return nest.functions(symbol, parameters)
+
+    def _block(
+        self,
+        nest: Nest,
+        places: tuple[str, str, str],
+        span: tuple[Count, Count],
+        p: Count,
+        depth: int,
+    ) -> None:
+        """One block of k from p on, strip by strip; the last one moves the sums to C."""
+        x, y, out = places
+        row = self.m * self.dtype.itemsize
+        start = nest.offset("%workspace", nest.multiply(span[0], row), "i8")
+        count = nest.multiply(nest.subtract(span[1], span[0]), row)
+        nest.line(f"call void @llvm.memset.p0.i64(ptr {start}, i8 0, i64 {count}, i1 false)")
+        add = nest.value(f"icmp ne i64 {p}, 0") if self.k > K_BLOCK[self.dtype] else "false"
+        last = depth % self.strip or self.strip
+        pieces = [(0, depth - last, self._strip(self.strip))] if depth > last else []
+        for low, high, strip in [*pieces, (depth - last, depth, self._strip(last, ends=True))]:
+            with nest.loop(low, high, strip.rows) as s:
+                k = nest.add(p, s)
+                a = offset(nest, x, nest.multiply(k, strip.a_step), self.dtype)
+                b = offset(nest, y, nest.multiply(k, self.n), self.dtype)
+                nest.call(
+                    strip,
+                    f"ptr {a}, ptr {b}, ptr %workspace, ptr {out}, i64 {span[0]}, i64 {span[1]}, "
+                    f"i1 {add}",
+                )
+
+    def _strip(self, rows: int, ends: bool = False) -> _Strip:
+        a_row, a_step = (1, self.m) if self.transpose_x else (self.k, 1)
+        return _Strip(self.dtype, self.lanes, self.m, self.n, rows, a_row, a_step, ends)
+
+
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """``sums[i, j] = fma(x[i, rows−1], B[rows−1, j], … fma(x[i, 0], B[0, j], sums[i, j]))``.
+
+    Elements of x are ``a_row`` apart from row to row, ``a_step`` from step to step. A strip that
+    ``ends`` a block of k moves the sums to C.
+    """
+
+    dtype: DType
+    lanes: int
+    m: int
+    n: int
+    rows: int
+    a_row: int
+    a_step: int
+    ends: bool
+
+    @property
+    def symbol(self) -> str:
+        shape = f"{self.m}_{self.n}_{self.rows}_{self.a_row}_{self.a_step}" + "_end" * self.ends
+        return f"nets_gemm_few_{self.dtype}x{self.lanes}_{shape}"
+
+    @property
+    def group(self) -> int:
+        """Rows of x in a tile: as many as registers hold, or fewer that share them out evenly."""
+        return -(-self.m // -(-self.m // _ROWS))
+
+    @property
+    def columns(self) -> int:
+        """Columns of a tile: enough vectors for the sums that must be under way."""
+        return -(-_SUMS // self.group) * self.lanes
+
+    @property
+    def type(self) -> str:
+        return f"<{self.lanes} x {scalar_name(self.dtype)}>"
+
+    def text(self) -> str:
+        """``void (ptr a, ptr b, ptr sums, ptr c, i64 low, i64 high, i1 add)``.
+
+        For the tiles from column ``low`` on below ``high``. Sums that move to C are added to it on
+        ``add``.
+        """
+        nest = Nest()
+        whole = self.n - self.n % self.columns
+        if whole:
+            with nest.loop("%low", nest.least("%high", whole), self.columns) as j:
+                self._piece(nest, j, self.columns)
+        if self.n > whole:
+            with nest.loop(nest.most("%low", whole), "%high", self.columns) as j:
+                self._piece(nest, j, self.n - whole)
+        parameters = "ptr %a, ptr %b, ptr %sums, ptr %c, i64 %low, i64 %high, i1 %add"
+        return nest.function(self.symbol, parameters)
+
+    def _piece(self, nest: Nest, j: Count, columns: int) -> None:
+        """All rows of x times some columns of B, tile by tile."""
+        whole = self.m - self.m % self.group
+        with nest.loop(0, whole, self.group) as i:
+            self._tile(nest, (i, j), self.group, columns)
+        if self.m > whole:
+            self._tile(nest, (whole, j), self.m - whole, columns)
+
+    def _tile(self, nest: Nest, at: tuple[Count, Count], rows: int, columns: int) -> None:
+        (i, j), vectors = at, -(-columns // self.lanes)
+        masks = [self._mask(columns, v) for v in range(vectors)]
+        first = nest.add(nest.multiply(j, self.m), nest.multiply(i, vectors * self.lanes))
+        sums = offset(nest, "%sums", first, self.dtype)
+        held = [offset(nest, sums, v * self.lanes, self.dtype) for v in range(rows * vectors)]
+        totals = [nest.value(f"load {self.type}, ptr {pointer}") for pointer in held]
+        a = offset(nest, "%a", nest.multiply(i, self.a_row), self.dtype)
+        b = offset(nest, "%b", j, self.dtype)
+        for step in range(self.rows):
+            self._step(nest, (a, b), step, totals, masks)
+        if not self.ends:
+            for total, pointer in zip(totals, held, strict=True):
+                nest.line(f"store {self.type} {total}, ptr {pointer}")
+            return
+        c = offset(nest, "%c", nest.add(nest.multiply(i, self.n), j), self.dtype)
+        self._finish(nest, c, totals, masks)
+
+    def _step(
+        self, nest: Nest, places: tuple[str, str], step: int, totals: list[str], masks: list[str]
+    ) -> None:
+        """One row of B for a tile, whose totals lie row by row."""
+        a, b = places
+        row = offset(nest, b, step * self.n, self.dtype)
+        vectors = [
+            self._load(nest, offset(nest, row, v * self.lanes, self.dtype), mask)
+            for v, mask in enumerate(masks)
+        ]
+        for r in range(len(totals) // len(masks)):
+            factor = self._factor(nest, a, r * self.a_row + step * self.a_step)
+            for v, vector in enumerate(vectors, start=r * len(masks)):
+                totals[v] = nest.value(
+                    f"call {self.type} @llvm.fma.v{self.lanes}{self.dtype}({self.type} {factor}, "
+                    f"{self.type} {vector}, {self.type} {totals[v]})"
+                )
+
+    def _finish(self, nest: Nest, c: str, totals: list[str], masks: list[str]) -> None:
+        """The totals of a tile to C, or added to it."""
+        rows, vectors = range(len(totals) // len(masks)), range(len(masks))
+        goals = [
+            (offset(nest, c, r * self.n + v * self.lanes, self.dtype), masks[v])
+            for r, v in product(rows, vectors)
+        ]
+        # Not chosen by a select: LLVM would load the whole strip before the first addition.
+        with nest.when("%add"):
+            for total, goal in zip(totals, goals, strict=True):
+                old = self._load(nest, *goal)
+                self._store(nest, nest.value(f"fadd {self.type} {old}, {total}"), *goal)
+        with nest.when(nest.value("xor i1 %add, true")):
+            for total, goal in zip(totals, goals, strict=True):
+                self._store(nest, total, *goal)
+
+    def _factor(self, nest: Nest, a: str, at: int) -> str:
+        """An element of x in every lane."""
+        scalar, pointer = scalar_name(self.dtype), offset(nest, a, at, self.dtype)
+        x = nest.value(f"load {scalar}, ptr {pointer}, align {self.dtype.itemsize}")
+        return nest.splat(x, scalar, self.lanes)
+
+    def _mask(self, columns: int, v: int) -> str:
+        """Which lanes of vector v are there, or nothing where all are."""
+        count = columns - v * self.lanes
+        bits = ", ".join(f"i1 {int(lane < count)}" for lane in range(self.lanes))
+        return f"<{self.lanes} x i1> <{bits}>" if count < self.lanes else ""
+
+    def _load(self, nest: Nest, pointer: str, mask: str) -> str:
+        size = self.dtype.itemsize
+        if not mask:
+            return nest.value(f"load {self.type}, ptr {pointer}, align {size}")
+        return nest.value(
+            f"call {self.type} @llvm.masked.load.v{self.lanes}{self.dtype}.p0(ptr {pointer}, "
+            f"i32 {size}, {mask}, {self.type} zeroinitializer)"
+        )
+
+    def _store(self, nest: Nest, value: str, pointer: str, mask: str) -> None:
+        size = self.dtype.itemsize
+        if not mask:
+            nest.line(f"store {self.type} {value}, ptr {pointer}, align {size}")
+            return
+        nest.line(
+            f"call void @llvm.masked.store.v{self.lanes}{self.dtype}.p0({self.type} {value}, "
+            f"ptr {pointer}, i32 {size}, {mask})"
+        )
