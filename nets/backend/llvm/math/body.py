@@ -77,8 +77,8 @@ FORMATS: Final = {f32: F32, f64: F64}
 
 _LONGEST_CHAIN: Final = 8
 
-TABLE: Final = 16
-"""Entries of a table: as many float32 as a register of AVX-512 has, as many float64 as two."""
+TABLES: Final = 8, 16
+"""Entries a table may have: as many float32 as a register of AVX2 or of AVX-512."""
 
 _SELF: Final = "{symbol}"
 """Stands for the symbol of the function while it is not known."""
@@ -281,11 +281,11 @@ class Body:
         return self.emit("float", f"bitcast {source} {x.text} to {target}")
 
     # Combinations that every family uses.
-    def at_most(self, x: Lanes, bound: float) -> Lanes:
+    def at_most(self, x: Lanes, bound: Operand) -> Lanes:
         """min(x, bound); NaN stays NaN."""
         return self.select(x > bound, bound, x)
 
-    def at_least(self, x: Lanes, bound: float) -> Lanes:
+    def at_least(self, x: Lanes, bound: Operand) -> Lanes:
         """max(x, bound); NaN stays NaN."""
         return self.select(x < bound, bound, x)
 
@@ -320,18 +320,25 @@ class Body:
 
     # Tables, and what AVX-512 does in one instruction.
     def lookup(self, table: Sequence[float], place: Lanes) -> Lanes:
-        """``table[place mod 16]`` in each lane: a permutation of registers where there is one."""
-        assert len(table) == TABLE
+        """``table[place mod its length]`` in each lane, for a table of 8 or 16 numbers.
+
+        A permutation of registers where there is one. On AVX2, which has one for 8 float32, a
+        table of 16 takes two and a choice.
+        """
+        assert len(table) in TABLES
         shape = self.form.width, self.lanes, self.wide
         if shape == (32, 16, True):
-            numbers = self._packed(table)
+            numbers = self._packed((*table, *table)[:16])
             return self._permuted("avx512.permvar.sf.512", f"{numbers}, <16 x i32> {place.text}")
         if shape == (64, 8, True):
-            where = f"{self._packed(table[:8])}, <8 x i64> {place.text}, {self._packed(table[8:])}"
+            low, high = self._packed(table[:8]), self._packed(table[-8:])
+            where = f"{low}, <8 x i64> {place.text}, {high}"
             return self._permuted("avx512.vpermi2var.pd.512", where)
         if self.form is F32 and self.lanes in (8, 16):
-            low, high = (self._eight(part, place) for part in (table[:8], table[8:]))
-            return self.select((place & 8).equals(0), low, high)
+            first = self._eight(table[:8], place)
+            if len(table) == 8:
+                return first
+            return self.select((place & 8).equals(0), first, self._eight(table[8:], place))
         return self._loaded(table, place)
 
     def _packed(self, numbers: Sequence[float]) -> str:
@@ -369,7 +376,7 @@ class Body:
         self.globals.append(
             f"{name} = internal unnamed_addr constant {array} [{numbers}], align 64"
         )
-        inside, type = place & (TABLE - 1), self.type("float")
+        inside, type = place & (len(table) - 1), self.type("float")
         if self.lanes == 1:
             at = self.emit(
                 "integer", f"getelementptr {scalar}, ptr {name}, {integer} {inside.text}"
