@@ -12,8 +12,10 @@ Nothing here is fused, reassociated or approximated beyond what the formula says
 
 from __future__ import annotations
 
+import functools
+import operator
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -63,6 +65,12 @@ class Format:
         if self.width == 32:
             return int.from_bytes(struct.pack("<f", value), "little")
         return int.from_bytes(struct.pack("<d", value), "little")
+
+    def from_bits(self, bits: int) -> float:
+        """The number of this format with that bit pattern."""
+        pattern = bits.to_bytes(self.width // 8, "little")
+        number: float = struct.unpack("<f" if self.width == 32 else "<d", pattern)[0]
+        return number
 
     def constant(self, value: float) -> str:
         """A number as LLVM writes it: the bits of its double, for f32 too."""
@@ -254,6 +262,10 @@ class Body:
         """The magnitude of x with the sign of y."""
         return self._intrinsic("copysign", x, y)
 
+    def with_sign(self, x: Lanes, y: Lanes) -> Lanes:
+        """x, which is not negative, or has the sign of y already, with the sign of y."""
+        return self.from_bits(self.bits(x) | (self.bits(y) & self.form.sign_bit))
+
     def sqrt(self, x: Lanes) -> Lanes:
         return self._intrinsic("sqrt", x)
 
@@ -289,17 +301,22 @@ class Body:
         """max(x, bound); NaN stays NaN."""
         return self.select(x < bound, bound, x)
 
-    def polynomial(self, x: Lanes, coefficients: Sequence[Operand]) -> Lanes:
+    def polynomial(
+        self, x: Lanes, coefficients: Sequence[Operand], square: Lanes | None = None
+    ) -> Lanes:
         """Σ coefficients[i] · x**i: by Horner's rule, or pairwise (Estrin) where that is long.
 
-        A chain of dependent operations is hidden behind its neighbours up to about that length.
+        A chain of dependent operations is hidden behind its neighbours up to about that length,
+        which is shorter where x² is there anyway.
         """
         terms: list[Operand] = list(coefficients)
-        while len(terms) > _LONGEST_CHAIN:
+        longest = _LONGEST_CHAIN if square is None else _LONGEST_CHAIN // 2
+        while len(terms) > longest:
             pairs = zip(terms[0::2], terms[1::2], strict=False)
             odd = terms[-1:] if len(terms) % 2 else []
             terms = [*(self.fma(high, x, low) for low, high in pairs), *odd]
-            x = x * x
+            x, longest = square or x * x, _LONGEST_CHAIN
+            square = None
         total = terms.pop()
         while terms:
             total = self.fma(total, x, terms.pop())
@@ -320,53 +337,73 @@ class Body:
 
     # Tables, and what AVX-512 does in one instruction.
     def lookup(self, table: Sequence[float], place: Lanes) -> Lanes:
-        """``table[place mod its length]`` in each lane, for a table of 8 or 16 numbers.
+        """``table[place mod its length]`` in each lane, for 8 or 16 numbers.
 
-        A permutation of registers where there is one. On AVX2, which has one for 8 float32, a
-        table of 16 takes two and a choice.
+        Vectors get them by permutations of registers, a lane alone from memory.
         """
         assert len(table) in TABLES
-        shape = self.form.width, self.lanes, self.wide
-        if shape == (32, 16, True):
-            numbers = self._packed((*table, *table)[:16])
-            return self._permuted("avx512.permvar.sf.512", f"{numbers}, <16 x i32> {place.text}")
-        if shape == (64, 8, True):
-            low, high = self._packed(table[:8]), self._packed(table[-8:])
-            where = f"{low}, <8 x i64> {place.text}, {high}"
-            return self._permuted("avx512.vpermi2var.pd.512", where)
-        if self.form is F32 and self.lanes in (8, 16):
-            first = self._eight(table[:8], place)
-            if len(table) == 8:
-                return first
-            return self.select((place & 8).equals(0), first, self._eight(table[8:], place))
+        if self.has_wide_forms:
+            return self._permuted([*table, *table][:16], place)
+        if self.lanes > 8 and self.lanes % 8 == 0:
+            eight = self._sibling(self.form, 8)
+            return self._joined([eight.lookup(table, part) for part in self._split(place, eight)])
+        bits = [self.form.bits(number) for number in table]
+        if self.form is F32 and self.lanes == 8:
+            return self.from_bits(self._words(bits, place))
+        if self.form is F64 and self.lanes in (4, 8):
+            return self.from_bits(self._pairs_of_words(bits, place))
         return self._loaded(table, place)
 
-    def _packed(self, numbers: Sequence[float]) -> str:
-        """A vector of constants, with its type."""
-        scalar = self._scalar("float")
-        parts = ", ".join(f"{scalar} {self.form.constant(number)}" for number in numbers)
-        return f"<{len(numbers)} x {scalar}> <{parts}>"
+    def _permuted(self, table: Sequence[float], place: Lanes) -> Lanes:
+        """``table[place mod 16]``: one instruction of AVX-512."""
+        type, scalar = self.type("float"), self._scalar("float")
+        numbers = [f"{scalar} {self.form.constant(number)}" for number in table]
+        where = f"{self.type('integer')} {place.text}"
+        if self.form is F32:
+            name, arguments = "permvar.sf", f"{type} <{', '.join(numbers)}>, {where}"
+        else:
+            low, high = (f"{type} <{', '.join(half)}>" for half in (numbers[:8], numbers[8:]))
+            name, arguments = "vpermi2var.pd", f"{low}, {where}, {high}"
+        return self.emit("float", f"call {type} @llvm.x86.avx512.{name}.512({arguments})")
 
-    def _permuted(self, name: str, arguments: str) -> Lanes:
-        return self.emit("float", f"call {self.type('float')} @llvm.x86.{name}({arguments})")
+    def _words(self, table: Sequence[int], place: Lanes) -> Lanes:
+        """``table[place mod its length]`` of 32-bit integers, for the lanes of one register."""
+        if not any(table):
+            return Lanes(self, "integer", "zeroinitializer")
+        type = self.type("integer")
+        low, *high = (
+            self.emit(
+                "integer",
+                f"call {type} @llvm.x86.avx2.permd("
+                f"{type} <{', '.join(f'i32 {number}' for number in table[i : i + 8])}>, "
+                f"{type} {place.text})",
+            )
+            for i in range(0, len(table), 8)
+        )
+        # A negative number chooses in one instruction.
+        return self.select((place << 28) < 0, high[0], low) if high else low
 
-    def _eight(self, table: Sequence[float], place: Lanes) -> Lanes:
-        """``table[place mod 8]`` of float32, for one register of AVX2 or two."""
-        numbers = self._packed(table)
+    def _pairs_of_words(self, table: Sequence[int], place: Lanes) -> Lanes:
+        """``table[place mod its length]`` of 64-bit integers, for one register of lanes or two.
+
+        The words of two registers come together. They are interleaved in the end, which works
+        within the halves of a register, so that the order before is one that makes up for it.
+        """
+        words = self._sibling(F32, 8)
+        all_words, register = f"<{2 * self.lanes} x i32>", words.type("integer")
+        integers = self.type("integer")
+        both = self.emit("integer", f"bitcast {integers} {place.text} to {all_words}").text
+        order = (0, 2, 8, 10, 4, 6, 12, 14) if self.lanes == 8 else (0, 2, 0, 2, 4, 6, 4, 6)
+        where = Lanes(words, "integer", self._shuffled(all_words, both, "poison", order))
+        low, high = (
+            words._words([number >> shift & 0xFFFFFFFF for number in table], where).text
+            for shift in (0, 32)
+        )
+        first = self._shuffled(register, low, high, (0, 8, 1, 9, 4, 12, 5, 13))
         if self.lanes == 8:
-            return self._permuted("avx2.permps", f"{numbers}, <8 x i32> {place.text}")
-        halves = []
-        for lanes in (range(8), range(8, 16)):
-            part = self._shuffled("<16 x i32>", place.text, "poison", lanes)
-            call = f"call <8 x float> @llvm.x86.avx2.permps({numbers}, <8 x i32> {part})"
-            halves.append(self.emit("float", call).text)
-        return Lanes(self, "float", self._shuffled("<8 x float>", halves[0], halves[1], range(16)))
-
-    def _shuffled(self, type: str, x: str, y: str, order: Sequence[int]) -> str:
-        """Lanes of x with y behind it."""
-        lanes = ", ".join(f"i32 {lane}" for lane in order)
-        text = f"shufflevector {type} {x}, {type} {y}, <{len(order)} x i32> <{lanes}>"
-        return self.emit("float", text).text
+            second = self._shuffled(register, low, high, (2, 10, 3, 11, 6, 14, 7, 15))
+            first = self._shuffled(register, first, second, range(16))
+        return self.emit("integer", f"bitcast {all_words} {first} to {integers}")
 
     def _loaded(self, table: Sequence[float], place: Lanes) -> Lanes:
         """The table in memory, read lane by lane."""
@@ -396,6 +433,37 @@ class Body:
             ).text
         return Lanes(self, "float", found)
 
+    # Parts of vectors.
+    def _sibling(self, form: Format, lanes: int) -> Body:
+        """A body of another format or number of lanes that writes into this one."""
+        other = Body(form, lanes, self.wide)
+        other.lines, other.requires, other.globals = self.lines, self.requires, self.globals
+        return other
+
+    def _split(self, x: Lanes, part: Body) -> list[Lanes]:
+        """The lanes of x, as many together as the part has."""
+        type = self.type(x.kind)
+        return [
+            Lanes(part, x.kind, self._shuffled(type, x.text, "poison", range(i, i + part.lanes)))
+            for i in range(0, self.lanes, part.lanes)
+        ]
+
+    def _joined(self, parts: Sequence[Lanes]) -> Lanes:
+        """The lanes of all parts, a power of two, one after the other."""
+        (first, *_), texts = parts, [part.text for part in parts]
+        scalar, lanes = first.body._scalar(first.kind), first.body.lanes
+        while len(texts) > 1:
+            pairs = zip(texts[0::2], texts[1::2], strict=True)
+            type, lanes = f"<{lanes} x {scalar}>", 2 * lanes
+            texts = [self._shuffled(type, x, y, range(lanes)) for x, y in pairs]
+        return Lanes(self, first.kind, texts[0])
+
+    def _shuffled(self, type: str, x: str, y: str, order: Sequence[int]) -> str:
+        """Lanes of x with y behind it."""
+        lanes = ", ".join(f"i32 {lane}" for lane in order)
+        text = f"shufflevector {type} {x}, {type} {y}, <{len(order)} x i32> <{lanes}>"
+        return self.emit("float", text).text
+
     @property
     def has_wide_forms(self) -> bool:
         """Whether the lanes fill a register of AVX-512, on a processor that has it."""
@@ -416,9 +484,7 @@ class Body:
     # f32 computed in double.
     def widened(self) -> Body:
         """A body of f64 that writes into this one of f32."""
-        wide = Body(F64, self.lanes, self.wide)
-        wide.lines, wide.requires, wide.globals = self.lines, self.requires, self.globals
-        return wide
+        return self._sibling(F64, self.lanes)
 
     def widen(self, x: Lanes) -> Lanes:
         """A value of the f32 body as one of this f64 body."""
@@ -434,8 +500,14 @@ class Body:
         """The i1 that says whether the condition holds in some lane."""
         if self.lanes == 1:
             return condition.text
-        name = f"@llvm.vector.reduce.or.{self.suffix('i1')}"
-        return self.emit("bool", f"call i1 {name}({self.type('bool')} {condition.text})").text
+        register = self._sibling(self.form, (512 if self.wide else 256) // self.form.width)
+        if self.lanes > register.lanes:
+            type = self.type("integer")
+            signs = self.emit("integer", f"sext {self.type('bool')} {condition.text} to {type}")
+            condition = functools.reduce(operator.or_, self._split(signs, register)) < 0
+        lanes = condition.body.lanes
+        some = self.emit("integer", f"bitcast <{lanes} x i1> {condition.text} to i{lanes}").text
+        return self.emit("bool", f"icmp ne i{lanes} {some}, 0").text
 
     def line(self, text: str) -> None:
         """Appends a line that gives no value: a label (ends with a colon) or a branch."""
@@ -448,6 +520,25 @@ class Body:
             for value, label in edges
         )
         return self.emit(kind, f"phi {self.type(kind)} {pairs}")
+
+    def rarely(self, some: str, make: Callable[[], Lanes], usual: Lanes) -> Lanes:
+        """``usual``, but what ``make`` writes and gives where the i1 ``some`` holds.
+
+        The instructions of ``make`` stand out of the way of the usual ones.
+        """
+        before, number = self._block(), len(self.lines)
+        rare, after = f"rare{number}", f"after{number}"
+        weights = '!prof !{!"branch_weights", i32 1, i32 2000}'
+        self.line(f"br i1 {some}, label %{rare}, label %{after}, {weights}")
+        self.line(f"{rare}:")
+        made, made_in = make(), self._block()
+        self.line(f"br label %{after}")
+        self.line(f"{after}:")
+        return self.phi(usual.kind, (made, made_in), (usual, before))
+
+    def _block(self) -> str:
+        """The label of the block being written."""
+        return next((line[:-1] for line in reversed(self.lines) if line.endswith(":")), "entry")
 
     def finish(self, symbol: str, arguments: Sequence[str], result: Lanes) -> Definition:
         """The whole function."""

@@ -171,9 +171,10 @@ def _reduce(b: Body, x: Lanes) -> tuple[Lanes, Lanes]:
     r = x
     for part in c.half_pi:
         r = b.fma(n, -part, r)
-    huge = (x > c.bound) & (x < INFINITY)
     b.requires.append(REDUCTION)
-    some = b.any(huge)
+    beyond = x > c.bound
+    # Infinity may come along with other lanes: there is one comparison less outside of the block.
+    some = b.any(beyond & (x < INFINITY) if b.lanes == 1 else beyond)
     b.line(f"br i1 {some}, label %huge, label %reduced")
     b.line("huge:")
     if b.lanes == 1:
@@ -181,7 +182,7 @@ def _reduce(b: Body, x: Lanes) -> tuple[Lanes, Lanes]:
         b.line("br label %reduced")
         source = "huge"
     else:
-        slow_r, slow_k = _reduce_lanes(b, x, huge, r, k)
+        slow_r, slow_k = _reduce_lanes(b, x, (x > c.bound) & (x < INFINITY), r, k)
         source = "lane_end"
     b.line("reduced:")
     edges = ((slow_r, source), (r, "entry")), ((slow_k, source), (k, "entry"))
