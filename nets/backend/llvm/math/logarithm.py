@@ -1,8 +1,8 @@
 """log and log1p: x = 2**e · m with m in [¾, 1½), then log m = r-series − log c with r = c · m − 1.
 
-c is one of 16 numbers near 1/m, chosen by the leading bits of m; near 1 it is 1, so that r is x − 1
-there and the result keeps its relative accuracy. (P. T. P. Tang, "Table-driven implementation of
-the logarithm function in IEEE floating-point arithmetic", 1990. That −log c is, to far more than
+c is one of a few numbers near 1/m, chosen by the leading bits of m; near 1 it is 1, so that r is
+x − 1 there and the result keeps its relative accuracy. (P. T. P. Tang, "Table-driven implementation
+of the logarithm function in IEEE floating-point arithmetic", 1990. That −log c is, to far more than
 the format's precision, a number of few digits is an idea of S. Gal, "Computing elementary
 functions: a new approach for achieving high accuracy and good performance", 1986.)
 """
@@ -12,119 +12,98 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from nets.backend.llvm.math.body import F32, F64, INFINITY, NAN, Body, Lanes
+from nets.backend.llvm.math.body import F32, F64, INFINITY, NAN, Body, Format, Lanes
 
-ROOT_HALF: Final = 0.7071067811865476
+_ROOT_HALF: Final = 0.7071067811865476
 _LOWEST: Final = 0.75
-"""Where the interval of m starts."""
+"""Where the interval of m starts for logarithms."""
 
 _FRACTION: Final = 0b1011
 """What getmant is to give: a fraction in [¾, 1½), NaN of a negative number."""
 
-_TABLE_BITS: Final = 4
-"""Bits of m that choose c: those behind its leading one."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Constants:
-    ln2_hi: float
-    ln2_lo: float
-    """Both are positive, and e · hi − log c is exact."""
+    ln2: tuple[float, float]
+    """In two parts: e · the first − log c is exact in float64. For float32, one is enough."""
     inverse: tuple[float, ...]
-    """c, for m in [1 + i/16, 1 + (i+1)/16) up to 1½ and half of that beyond."""
+    """c, for intervals of m from ¾ on: as many of the same length up to 1 as beyond."""
     log: tuple[float, ...]
-    """−log c: the multiple of 2**-17 (2**-42) near the middle of the interval that is nearest to
-    a −log of a number of the format."""
+    """−log c. In float32, c was chosen among the numbers near the middle so that this is nearest
+    to a number of the format; in float64, so that it is nearest to a multiple of 2**-20."""
     series: tuple[float, ...]
-    """log(1+r) = r + r² · P(r) for −1/32 ≤ r ≤ 1/16: least squares at Chebyshev nodes, weighted
+    """log(1+r) = r + r² · P(r) for all r = c · m − 1: least squares at Chebyshev nodes, weighted
     for the relative error, the coefficients rounded one by one with the rest fitted again."""
 
 
 _CONSTANTS: Final = {
     F32: _Constants(
-        ln2_hi=0.693145751953125,
-        ln2_lo=1.428606765330187e-06,
+        ln2=(0.6931471824645996, 0.0),
         inverse=(
+            1.2802093029022217,
+            1.1841154098510742,
+            1.1031070947647095,
             1.0,
-            0.9150019884109497,
-            0.8627315759658813,
-            0.8214800357818604,
-            0.7803055047988892,
-            0.7459316253662109,
-            0.7108720541000366,
-            0.6792613863945007,
-            1.3081623315811157,
-            1.2577115297317505,
-            1.2099723815917969,
-            1.1608613729476929,
-            1.1219309568405151,
-            1.0838760137557983,
-            1.0466086864471436,
             1.0,
+            0.8423764705657959,
+            0.7619237303733826,
+            0.6956859827041626,
         ),
         log=(
+            -0.2470235824584961,
+            -0.16899600625038147,
+            -0.09813082963228226,
             0.0,
-            0.08882904052734375,
-            0.14765167236328125,
-            0.19664764404296875,
-            0.24806976318359375,
-            0.293121337890625,
-            0.3412628173828125,
-            0.386749267578125,
-            -0.26862335205078125,
-            -0.2292938232421875,
-            -0.1905975341796875,
-            -0.14916229248046875,
-            -0.11505126953125,
-            -0.08054351806640625,
-            -0.04555511474609375,
             0.0,
+            0.17152824997901917,
+            0.27190881967544556,
+            0.3628568947315216,
         ),
         series=(
-            -0.5,
-            0.33334457874298096,
-            -0.2500738799571991,
-            0.18859227001667023,
+            -0.49999985098838806,
+            0.3333348035812378,
+            -0.250124454498291,
+            0.2000402957201004,
+            -0.14437389373779297,
         ),
     ),
     F64: _Constants(
-        ln2_hi=0.6931471805598903,
-        ln2_lo=5.497923018708371e-14,
+        ln2=(0.6931471805598903, 5.497923018708371e-14),
         inverse=(
+            1.3063994694622685,
+            1.2552323201151225,
+            1.207108286502538,
+            1.163376065629485,
+            1.1231706512800295,
+            1.0845232811069316,
+            1.0493201026659877,
             1.0,
-            0.9142857112736085,
-            0.8648648666649094,
-            0.8205128249973681,
-            0.780487800020006,
-            0.7441860443298262,
-            0.7111111084850744,
-            0.6808510609119962,
-            1.3061224537059113,
-            1.2549019662689727,
-            1.2075471628008347,
-            1.1636363684724935,
-            1.1228070249385038,
-            1.0847457671973124,
-            1.0491803260891293,
             1.0,
+            0.9145483417287681,
+            0.8646425037426578,
+            0.8207713424868794,
+            0.7805816359948127,
+            0.7442894461839804,
+            0.7108903587474669,
+            0.680849688330299,
         ),
         log=(
+            -0.2672748565673828,
+            -0.22732067108154297,
+            -0.18822765350341797,
+            -0.15132617950439453,
+            -0.11615562438964844,
+            -0.08114051818847656,
+            -0.048142433166503906,
             0.0,
-            0.08961216198417787,
-            0.14518200776319645,
-            0.19782573786437752,
-            0.24783617012894865,
-            0.295464215825632,
-            0.3409265906634573,
-            0.3844117031958376,
-            -0.26706278886763357,
-            -0.22705745500593366,
-            -0.18859116400199127,
-            -0.15154990228325005,
-            -0.11583182211097665,
-            -0.08134564358897478,
-            -0.04800921749006193,
             0.0,
+            0.089324951171875,
+            0.14543914794921875,
+            0.1975107192993164,
+            0.24771595001220703,
+            0.29532527923583984,
+            0.34123706817626953,
+            0.3844137191772461,
         ),
         series=(
             -0.5000000000000004,
@@ -141,31 +120,27 @@ _CONSTANTS: Final = {
 }
 
 
-def split(b: Body, x: Lanes, lowest: float = ROOT_HALF) -> tuple[Lanes, Lanes, Lanes]:
-    """(e, m, e's bits) of a positive finite x = 2**e · m, lowest ≤ m < 2 · lowest; subnormals too.
-
-    e is a float. The bits are e + bias + 1, counted before a subnormal was lifted.
-    """
+def split(b: Body, x: Lanes) -> tuple[Lanes, Lanes]:
+    """(e, m) of a positive finite x = 2**e · m with √½ ≤ m < √2; subnormals too. e is a float."""
     form = b.form
     small = x < form.smallest_normal
     lift = form.mantissa + 1
-    m, exponent = _split_bits(b, b.bits(b.select(small, x * 2.0**lift, x)), lowest)
+    m, exponent = _split_bits(b, b.bits(b.select(small, x * 2.0**lift, x)))
     offset = form.magic + form.bias + 1
-    e = _biased(b, exponent) - b.select(small, offset + lift, b.number(offset))
-    return e, m, exponent
+    return _biased(b, exponent) - b.select(small, offset + lift, b.number(offset)), m
 
 
 def split_normal(b: Body, x: Lanes) -> tuple[Lanes, Lanes]:
     """(e, m) as in `split`, for x that is not subnormal."""
-    m, exponent = _split_bits(b, b.bits(x), ROOT_HALF)
+    m, exponent = _split_bits(b, b.bits(x))
     return _biased(b, exponent) - (b.form.magic + b.form.bias + 1), m
 
 
-def _split_bits(b: Body, bits: Lanes, lowest: float) -> tuple[Lanes, Lanes]:
+def _split_bits(b: Body, bits: Lanes) -> tuple[Lanes, Lanes]:
     """m, and e + bias + 1 as an integer that is never negative."""
     form = b.form
     offset = (form.bias + 1) << form.mantissa
-    exponent = (bits + (offset - form.bits(lowest))) >> form.mantissa
+    exponent = (bits + (offset - form.bits(_ROOT_HALF))) >> form.mantissa
     return b.from_bits(bits - (exponent << form.mantissa) + offset), exponent
 
 
@@ -174,37 +149,100 @@ def _biased(b: Body, exponent: Lanes) -> Lanes:
     return b.from_bits(exponent | b.form.bits(b.form.magic))
 
 
-def _combine(b: Body, e: Lanes, m: Lanes, error: Lanes | None = None) -> Lanes:
-    """e · ln 2 + log(m + error), small terms first."""
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """x = 2**e · m with ¾ ≤ m < 1½."""
+
+    e: Lanes
+    m: Lanes
+    interval: Lanes
+    """Its low bits number the interval of m in the tables."""
+    first: int
+    """The number of the interval from ¾ on."""
+
+
+def _combine(b: Body, x: _Parts, error: Lanes | None = None) -> Lanes:
+    """e · ln 2 + log(m + error)."""
     c = _CONSTANTS[b.form]
-    place = b.bits(m) >> (b.form.mantissa - _TABLE_BITS)
-    inverse = b.lookup(c.inverse, place)
-    r = b.fma(m, inverse, -1.0)
+    inverse, log = (
+        b.lookup((*table[len(table) - x.first :], *table[: len(table) - x.first]), x.interval)
+        for table in (c.inverse, c.log)
+    )
+    r = b.fma(x.m, inverse, -1.0)
     if error is not None:
         r = b.fma(error, inverse, r)
-    low = b.fma(e, c.ln2_lo, b.fma(r * r, b.polynomial(r, c.series), r))
-    return b.fma(e, c.ln2_hi, b.lookup(c.log, place)) + low
+    square = r * r
+    rest = b.fma(square, b.polynomial(r, c.series, square), r)
+    ln2, ln2_low = c.ln2
+    if b.form is F32:
+        return b.fma(x.e, ln2, log + rest)
+    return b.fma(x.e, ln2, log) + b.fma(x.e, ln2_low, rest)
 
 
-def _ends(b: Body, x: Lanes, y: Lanes) -> Lanes:
-    """log at the ends of its domain: −inf at 0, NaN below, inf at inf (and NaN at NaN)."""
+def _interval(b: Body, bits: Lanes) -> Lanes:
+    """The leading bits of a fraction, as many as number the intervals of m."""
+    return bits >> (b.form.mantissa - (len(_CONSTANTS[b.form].log).bit_length() - 1))
+
+
+def _wide_parts(b: Body, x: Lanes) -> _Parts:
+    """The parts by the instructions of AVX-512, which know the ends of the domain.
+
+    The exponent of 0 is −inf, that of inf is inf, and the fraction of a negative number is NaN.
+    """
+    m = b.wide_form("getmant", x, f"i32 {_FRACTION}")
+    e = b.wide_form("getexp", x)
+    half = len(_CONSTANTS[b.form].log) // 2
+    return _Parts(b.select(m < 1.0, e + 1.0, e), m, _interval(b, b.bits(m)), half)
+
+
+def _rank_offset(form: Format) -> int:
+    return ((3 * form.bias) << form.mantissa) - form.bits(_LOWEST)
+
+
+def _rank(b: Body, x: Lanes) -> Lanes:
+    """An integer that takes x apart, and orders numbers so that one comparison finds bad ones.
+
+    The fraction of the rank is that of x, counted from ¾ on, and its exponent is e + 3 · bias. As
+    a signed integer it is largest where x is not a positive normal number, or among the very
+    smallest ones.
+    """
+    return b.bits(x) + _rank_offset(b.form)
+
+
+def _has_rank_of(b: Body, rank: Lanes, bound: float) -> Lanes:
+    """Where the rank is at least that of a bound, so that not 0 < x < bound, or x is very small."""
+    return rank >= b.form.bits(bound) + _rank_offset(b.form) - (1 << b.form.width)
+
+
+def _ranked_parts(b: Body, rank: Lanes) -> _Parts:
+    """The parts of a positive normal number by its rank."""
+    form = b.form
+    e = _biased(b, rank >> form.mantissa) - (form.magic + 3 * form.bias)
+    m = b.from_bits((rank & ((1 << form.mantissa) - 1)) + form.bits(_LOWEST))
+    return _Parts(e, m, _interval(b, rank), 0)
+
+
+def _ends(b: Body, x: Lanes, y: Lanes, zero: float) -> Lanes:
+    """y at the ends of the domain: −inf at zero, NaN below, inf at inf (and NaN at NaN)."""
     y = b.select(x < INFINITY, y, x + x)
-    y = b.select(x.equals(0.0), -INFINITY, y)
-    return b.select(x < 0.0, -NAN, y)
+    y = b.select(x.equals(zero), -INFINITY, y)
+    return b.select(x < zero, -NAN, y)
 
 
 def log(b: Body, x: Lanes) -> Lanes:
-    """The natural logarithm.
-
-    The instructions of AVX-512 that take numbers apart know the ends of the domain: the exponent
-    of 0 is −inf, that of inf is inf, and the fraction of a negative number is NaN.
-    """
+    """The natural logarithm."""
     if b.has_wide_forms:
-        m = b.wide_form("getmant", x, f"i32 {_FRACTION}")
-        e = b.wide_form("getexp", x)
-        return _combine(b, b.select(m < 1.0, e + 1.0, e), m)
-    e, m, _ = split(b, x, _LOWEST)
-    return _ends(b, x, _combine(b, e, m))
+        return _combine(b, _wide_parts(b, x))
+    form, normal = b.form, _rank(b, x)
+
+    def lifted() -> Lanes:
+        lift = form.mantissa + 1
+        rank = _rank(b, x * 2.0**lift) - (lift << form.mantissa)
+        return b.select(x < form.smallest_normal, rank, normal)
+
+    some = b.any(_has_rank_of(b, normal, INFINITY))
+    y = _combine(b, _ranked_parts(b, b.rarely(some, lifted, normal)))
+    return b.rarely(some, lambda: _ends(b, x, y, 0.0), y)
 
 
 def log1p(b: Body, x: Lanes) -> Lanes:
@@ -213,9 +251,18 @@ def log1p(b: Body, x: Lanes) -> Lanes:
     u = x + 1.0
     rest = u - 1.0
     error = (1.0 - (u - rest)) + (x - rest)
-    e, m, bits = split(b, u, _LOWEST)
     # Beyond this 1 is below half an ulp of x, and 2**−e would leave the normal numbers.
-    large = x > 2.0 ** (form.mantissa + 2)
-    inverse = b.power_of_two((2 * form.bias + 1) - bits)
-    y = _ends(b, u, _combine(b, e, m, b.select(large, 0.0, error * inverse)))
-    return b.copysign(y, x)
+    large = 2.0 ** (form.mantissa + 2)
+    if b.has_wide_forms:
+        parts = _wide_parts(b, u)
+        scaled = b.wide_form("scalef", error, 0.0 - parts.e)
+        y = _combine(b, parts, b.select((x > -1.0) & (x < large), scaled, 0.0))
+    else:
+        rank = _rank(b, u)
+        some = b.any(_has_rank_of(b, rank, large))
+        exponent = rank & -(1 << form.mantissa)
+        scaled = error * b.from_bits((4 * form.bias << form.mantissa) - exponent)
+        scaled = b.rarely(some, lambda: b.select(x < large, scaled, 0.0), scaled)
+        usual = _combine(b, _ranked_parts(b, rank), scaled)
+        y = b.rarely(some, lambda: _ends(b, x, usual, -1.0), usual)
+    return b.with_sign(y, x)

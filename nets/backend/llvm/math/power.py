@@ -76,7 +76,7 @@ def _two_product(b: Body, x: Lanes, y: Operand) -> tuple[Lanes, Lanes]:
 
 def _log2(b: Body, x: Lanes) -> tuple[Lanes, Lanes]:
     """log2 of a positive finite double, as a sum of two."""
-    e, m, _ = split(b, x)
+    e, m = split(b, x)
     # s = (m − 1) / (m + 1) = s + s_low, where m + 1 = d + d_low.
     top = m - 1.0
     d = m + 1.0
