@@ -13,6 +13,7 @@ from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.target import Target, object_code
 from nets.ir.types import DType
 from nets.ops.registry import Array
+from tests.backend.wide_forms import emulated
 
 _POINTER, _COUNT = ctypes.c_void_p, ctypes.c_int64
 
@@ -45,7 +46,10 @@ def math_text(function: str, dtype: DType, lanes: int, wide: bool = False) -> st
 
 
 class MathKernel:
-    """A math function over whole arrays, so many lanes at a time (sizes are multiples)."""
+    """A math function over whole arrays, so many lanes at a time (sizes are multiples).
+
+    ``wide`` forms run on every machine, with instructions that it lacks emulated.
+    """
 
     def __init__(self, function: str, dtype: DType, lanes: int, wide: bool = False) -> None:
         scalar = "float" if dtype.itemsize == 4 else "double"
@@ -58,8 +62,11 @@ class MathKernel:
         )
         arguments = ", ".join(f"{type} %{name}" for name in names)
         self.lanes = lanes
+        functions = math_text(function, dtype, lanes, wide)
+        if wide and not Target.host().is_wide:
+            functions = emulated(functions)
         self._run = compiled(
-            math_text(function, dtype, lanes, wide)
+            functions
             + f"""
 define void @run(ptr %xs, ptr %ys, ptr %out, i64 %n) {{
 entry:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from nets.backend.llvm import math
-from nets.backend.llvm.target import Target
 from nets.errors import CompileError
 from nets.ir.types import DType, f32, f64, i32
 from nets.ops.registry import Array
@@ -101,7 +100,6 @@ def test_every_number_of_lanes_gives_the_same_bits(function: str, dtype: DType, 
     np.testing.assert_array_equal(bits_of(got), bits_of(expected))
 
 
-@pytest.mark.skipif(not Target.host().is_wide, reason="needs AVX-512")
 @pytest.mark.parametrize(("function", "dtype"), CASES)
 def test_avx512_gives_the_same_bits(function: str, dtype: DType) -> None:
     arguments = arguments_of(function, dtype)

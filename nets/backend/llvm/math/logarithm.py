@@ -18,7 +18,7 @@ _ROOT_HALF: Final = 0.7071067811865476
 _LOWEST: Final = 0.75
 """Where the interval of m starts for logarithms."""
 
-_FRACTION: Final = 0b1011
+FRACTION: Final = 0b1011
 """What getmant is to give: a fraction in [¾, 1½), NaN of a negative number."""
 
 
@@ -189,7 +189,7 @@ def _wide_parts(b: Body, x: Lanes) -> _Parts:
 
     The exponent of 0 is −inf, that of inf is inf, and the fraction of a negative number is NaN.
     """
-    m = b.wide_form("getmant", x, f"i32 {_FRACTION}")
+    m = b.wide_form("getmant", x, f"i32 {FRACTION}")
     e = b.wide_form("getexp", x)
     half = len(_CONSTANTS[b.form].log) // 2
     return _Parts(b.select(m < 1.0, e + 1.0, e), m, _interval(b, b.bits(m)), half)
