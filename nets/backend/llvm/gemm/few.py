@@ -21,12 +21,9 @@ _MOST_ROWS: Final = 8
 _DISTANT_BYTES: Final = 1 << 20
 """A matrix of this size is not in the L2 cache when its turn comes."""
 
-_STRIP: Final = 16
-_CROWDED_STRIP: Final = 8
-"""Rows of B that are read side by side. Where they lie half a page apart, or whole pages, they meet
-in a set or two of the L1 cache, which has 8 places."""
-
-_HALF_PAGE: Final = 2048
+_STRIP: Final = 8
+"""Rows of B that are read side by side: where they lie a page apart, they meet in one set of the L1
+cache, which has 8 places."""
 
 _ROWS: Final = 6
 _SUMS: Final = 8
@@ -39,9 +36,7 @@ def suits(m: int, n: int, k: int, size: int, registers: int) -> bool:
 
     Where registers are many, tiles of `Product` read B once without this.
     """
-    if registers >= 32:
-        return False
-    return m == 1 or (m <= _MOST_ROWS and k * n * size >= _DISTANT_BYTES)
+    return registers < 32 and m <= _MOST_ROWS and k * n * size >= _DISTANT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,75 +60,75 @@ class FewRows:
         return f"nets_gemm_{self.dtype}x{self.lanes}_few_{shape}"
 
     @property
-    def strip(self) -> int:
-        """Rows of B in a strip."""
-        return _STRIP if self.n * self.dtype.itemsize % _HALF_PAGE else _CROWDED_STRIP
-
-    @property
     def panels(self) -> int:
         """A panel is a tile's columns in one entry of the batch."""
-        return self.batch * -(-self.n // self._strip(self.strip).columns)
+        return self.batch * -(-self.n // self._strip(_STRIP).columns)
 
     @property
     def workspace_bytes(self) -> int:
         """The sums of a block of k, in whole tiles."""
-        columns = self._strip(self.strip).columns
+        columns = self._strip(_STRIP).columns
         return self.m * -(-self.n // columns) * columns * self.dtype.itemsize
 
     def write(self, symbol: str, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
-        nest, unit = Nest(), self._strip(self.strip).columns
+        nest, unit = Nest(), self._strip(_STRIP).columns
         with nest.entries(self.batch, -(-self.n // unit)) as (entry, low, high):
-            x, y, out = operands(nest, entry, (self.m, self.n, self.k), self.dtype)
+            places = operands(nest, entry, (self.m, self.n, self.k), self.dtype)
             span = nest.multiply(low, unit), nest.multiply(high, unit)
             block = K_BLOCK[self.dtype]
             whole = self.k - self.k % block
             if whole:
                 with nest.loop(0, whole, block) as p:
-                    self._block(nest, (x, y, out), span, p, block)
+                    self._block(nest, places, span, p, block)
             if self.k % block:
-                self._block(nest, (x, y, out), span, whole, self.k % block)
+                self._block(nest, places, span, whole, self.k % block)
         return nest.functions(symbol, parameters)
 
     def _block(
-        self,
-        nest: Nest,
-        places: tuple[str, str, str],
-        span: tuple[Count, Count],
-        p: Count,
-        depth: int,
+        self, nest: Nest, places: list[str], span: tuple[Count, Count], p: Count, depth: int
     ) -> None:
         """One block of k from p on, strip by strip; the last one moves the sums to C."""
-        x, y, out = places
         row = self.m * self.dtype.itemsize
         start = nest.offset("%workspace", nest.multiply(span[0], row), "i8")
         count = nest.multiply(nest.subtract(span[1], span[0]), row)
         nest.line(f"call void @llvm.memset.p0.i64(ptr {start}, i8 0, i64 {count}, i1 false)")
         add = nest.value(f"icmp ne i64 {p}, 0") if self.k > K_BLOCK[self.dtype] else "false"
-        last = depth % self.strip or self.strip
-        pieces = [(0, depth - last, self._strip(self.strip))] if depth > last else []
-        for low, high, strip in [*pieces, (depth - last, depth, self._strip(last, ends=True))]:
-            with nest.loop(low, high, strip.rows) as s:
-                k = nest.add(p, s)
-                a = offset(nest, x, nest.multiply(k, strip.a_step), self.dtype)
-                b = offset(nest, y, nest.multiply(k, self.n), self.dtype)
-                nest.call(
-                    strip,
-                    f"ptr {a}, ptr {b}, ptr %workspace, ptr {out}, i64 {span[0]}, i64 {span[1]}, "
-                    f"i1 {add}",
-                )
+        whole = depth - depth % _STRIP
+        if whole:
+            with nest.loop(0, whole, _STRIP) as s:
+                ends = nest.value(f"icmp eq i64 {s}, {depth - _STRIP}")
+                strip = self._strip(_STRIP)
+                self._call(nest, strip, places, span, nest.add(p, s), f"i1 {ends}, i1 {add}")
+        if depth > whole:
+            strip = self._strip(depth - whole)
+            self._call(nest, strip, places, span, nest.add(p, whole), f"i1 true, i1 {add}")
 
-    def _strip(self, rows: int, ends: bool = False) -> _Strip:
+    def _call(
+        self,
+        nest: Nest,
+        strip: _Strip,
+        places: list[str],
+        span: tuple[Count, Count],
+        k: Count,
+        flags: str,
+    ) -> None:
+        x, y, out = places
+        a = offset(nest, x, nest.multiply(k, strip.a_step), self.dtype)
+        b = offset(nest, y, nest.multiply(k, self.n), self.dtype)
+        where = f"ptr {a}, ptr {b}, ptr %workspace, ptr {out}, i64 {span[0]}, i64 {span[1]}"
+        nest.call(strip, f"{where}, {flags}")
+
+    def _strip(self, rows: int) -> _Strip:
         a_row, a_step = (1, self.m) if self.transpose_x else (self.k, 1)
-        return _Strip(self.dtype, self.lanes, self.m, self.n, rows, a_row, a_step, ends)
+        return _Strip(self.dtype, self.lanes, self.m, self.n, rows, a_row, a_step)
 
 
 @dataclass(frozen=True, slots=True)
 class _Strip:
     """``sums[i, j] = fma(x[i, rows−1], B[rows−1, j], … fma(x[i, 0], B[0, j], sums[i, j]))``.
 
-    Elements of x are ``a_row`` apart from row to row, ``a_step`` from step to step. A strip that
-    ``ends`` a block of k moves the sums to C.
+    Elements of x are ``a_row`` apart from row to row, ``a_step`` from step to step.
     """
 
     dtype: DType
@@ -143,11 +138,10 @@ class _Strip:
     rows: int
     a_row: int
     a_step: int
-    ends: bool
 
     @property
     def symbol(self) -> str:
-        shape = f"{self.m}_{self.n}_{self.rows}_{self.a_row}_{self.a_step}" + "_end" * self.ends
+        shape = f"{self.m}_{self.n}_{self.rows}_{self.a_row}_{self.a_step}"
         return f"nets_gemm_few_{self.dtype}x{self.lanes}_{shape}"
 
     @property
@@ -165,10 +159,10 @@ class _Strip:
         return f"<{self.lanes} x {scalar_name(self.dtype)}>"
 
     def text(self) -> str:
-        """``void (ptr a, ptr b, ptr sums, ptr c, i64 low, i64 high, i1 add)``.
+        """``void (ptr a, ptr b, ptr sums, ptr c, i64 low, i64 high, i1 ends, i1 add)``.
 
-        For the tiles from column ``low`` on below ``high``. Sums that move to C are added to it on
-        ``add``.
+        For the tiles from column ``low`` on below ``high``. The sums move to C where this ``ends``
+        a block of k, and are added to it on ``add``.
         """
         nest = Nest()
         whole = self.n - self.n % self.columns
@@ -178,7 +172,8 @@ class _Strip:
         if self.n > whole:
             with nest.loop(nest.most("%low", whole), "%high", self.columns) as j:
                 self._piece(nest, j, self.n - whole)
-        parameters = "ptr %a, ptr %b, ptr %sums, ptr %c, i64 %low, i64 %high, i1 %add"
+        parameters = "ptr %a, ptr %b, ptr %sums, ptr %c, i64 %low, i64 %high"
+        parameters += ", i1 %ends, i1 %add"
         return nest.function(self.symbol, parameters)
 
     def _piece(self, nest: Nest, j: Count, columns: int) -> None:
@@ -200,12 +195,12 @@ class _Strip:
         b = offset(nest, "%b", j, self.dtype)
         for step in range(self.rows):
             self._step(nest, (a, b), step, totals, masks)
-        if not self.ends:
+        with nest.when(nest.value("xor i1 %ends, true")):
             for total, pointer in zip(totals, held, strict=True):
                 nest.line(f"store {self.type} {total}, ptr {pointer}")
-            return
-        c = offset(nest, "%c", nest.add(nest.multiply(i, self.n), j), self.dtype)
-        self._finish(nest, c, totals, masks)
+        with nest.when("%ends"):
+            c = offset(nest, "%c", nest.add(nest.multiply(i, self.n), j), self.dtype)
+            self._finish(nest, c, totals, masks)
 
     def _step(
         self, nest: Nest, places: tuple[str, str], step: int, totals: list[str], masks: list[str]
@@ -232,7 +227,7 @@ class _Strip:
             (offset(nest, c, r * self.n + v * self.lanes, self.dtype), masks[v])
             for r, v in product(rows, vectors)
         ]
-        # Not chosen by a select: LLVM would load the whole strip before the first addition.
+        # Not chosen by a select, for LLVM would load the whole strip before the first addition.
         with nest.when("%add"):
             for total, goal in zip(totals, goals, strict=True):
                 old = self._load(nest, *goal)

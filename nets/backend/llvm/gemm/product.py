@@ -196,7 +196,7 @@ class Product:
         if whole:
             with nest.loop(low, nest.least(high, whole), unit) as at:
                 yield at, unit
-        if size % unit:
+        if size % unit and not (isinstance(high, int) and high <= whole):
             with nest.loop(nest.most(low, whole), high, unit) as at:
                 yield at, size % unit
 
