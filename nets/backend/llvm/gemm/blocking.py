@@ -6,6 +6,7 @@ k order inside blocks of `K_BLOCK` steps, and the blocks' sums added in order, u
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -50,7 +51,9 @@ _SHORTEST_VECTOR: Final = 16
 
 _FMA_LATENCY: Final = 4
 _B_LOAD: Final = 0.1
-"""What a vector of B costs beyond its turn, in cycles: it comes from the L2 cache."""
+_B_LOAD_OF_NARROW_TILES: Final = 0.2
+"""What a vector of B costs beyond its turn, in cycles: it comes from the L2 cache, for narrow tiles
+more often."""
 
 _TILE_OVERHEAD: Final = 0.35
 """What a tile costs beyond its arithmetic, in cycles per step: calls, and C in and out."""
@@ -85,6 +88,9 @@ class Blocking:
 
     packs_on_the_way: bool = False
     """Whether the first tile of each panel packs it, not a pass of its own."""
+
+    shared_rows: int = 0
+    """Rows of each of the last two tiles, where that is faster than a whole one and a rest."""
 
     @property
     def columns(self) -> int:
@@ -141,7 +147,10 @@ def _with_many_registers(product: _Sizes, lanes: int, target: Vectors) -> Blocki
     # Small tiles have no time for requests.
     ahead = large if pack_b else product.n * product.k * product.size >= _DISTANT_BYTES
     most_rows = _MOST_ROWS_AHEAD if pack_b and ahead and not product.transpose_x else _MOST_ROWS
-    rows, vectors = _tile(product, lanes, target.vector_registers, most_rows)
+    rows, vectors = _tile(
+        _tiles(target.vector_registers - 2, most_rows),
+        lambda tile: _time(product, lanes, tile, _B_LOAD),
+    )
     crowded = product.k * product.size % _PAGE == 0 and not large
     scattered = product.depth >= _PACK_A_FROM_STEPS if product.transpose_x else crowded
     return Blocking(
@@ -161,7 +170,10 @@ def _with_few_registers(product: _Sizes, lanes: int, target: Vectors) -> Blockin
     many_tiles = product.m >= _PACK_ON_THE_WAY_FROM_ROWS
     repaid = many_tiles and product.c_bytes >= _PACK_ON_THE_WAY_FROM
     pack_b = product.transpose_y or (repaid and product.b_bytes >= _NEAR_BYTES)
-    rows, vectors = _tile(product, lanes, target.vector_registers, _MOST_ROWS)
+    rows, vectors = _tile(
+        _tiles(target.vector_registers, _MOST_ROWS),
+        lambda tile: _time(product, lanes, tile, _B_LOAD_OF_NARROW_TILES, _shared(product.m, tile)),
+    )
     by_panels = pack_b and product.m <= product.most_rows_of_a
     if product.transpose_x:
         crowded = 2 * product.m * product.size % _PAGE == 0
@@ -179,6 +191,7 @@ def _with_few_registers(product: _Sizes, lanes: int, target: Vectors) -> Blockin
         ahead=False,
         by_panels=by_panels,
         packs_on_the_way=pack_b and not product.transpose_y,
+        shared_rows=_shared(product.m, (rows, vectors)),
     )
 
 
@@ -196,34 +209,59 @@ def _even(size: int, limit: int, unit: int) -> int:
     return -(-size // (blocks * unit)) * unit
 
 
-def _tile(product: _Sizes, lanes: int, registers: int, most_rows: int) -> tuple[int, int]:
-    """Rows and vectors of the tile with the lowest estimated time for the whole product."""
-    budget = registers if registers <= 16 else registers - 2
-    candidates = [
+def _tiles(registers: int, most_rows: int) -> list[tuple[int, int]]:
+    """Rows and vectors of the tiles whose sums fit in registers beside a row of B and a factor."""
+    return [
         (rows, vectors)
         for vectors in range(1, 9)
         for rows in range(1, most_rows + 1)
-        if rows * vectors + vectors + 1 <= budget
+        if rows * vectors + vectors + 1 <= registers
     ]
-    m, n = product.m, product.n
-    return min(candidates, key=lambda tile: (_time(m, n, lanes, *tile), -tile[0] * tile[1]))
 
 
-def _time(m: int, n: int, lanes: int, rows: int, vectors: int) -> float:
+def _tile(
+    candidates: list[tuple[int, int]], time: Callable[[tuple[int, int]], float]
+) -> tuple[int, int]:
+    """The tile of the lowest time, the largest one of these."""
+    return min(candidates, key=lambda tile: (time(tile), -tile[0] * tile[1]))
+
+
+def _time(
+    product: _Sizes, lanes: int, tile: tuple[int, int], b_load: float, shared: int = 0
+) -> float:
     """Cycles per step of k for the whole product, tails included."""
-    full_rows, rest_rows = divmod(m, rows)
-    full_columns, rest_columns = divmod(n, vectors * lanes)
+    rows, vectors = tile
+    full_rows, rest_rows = divmod(product.m, rows)
+    full_columns, rest_columns = divmod(product.n, vectors * lanes)
     rest_vectors = -(-rest_columns // lanes)
+    if shared:
+        full_rows, rest_rows = full_rows - 1, shared
+    rests = 2 if shared else 1
     return (
-        full_columns * (full_rows * _step(rows, vectors) + _step(rest_rows, vectors))
-        + full_rows * _step(rows, rest_vectors)
-        + _step(rest_rows, rest_vectors)
+        full_columns
+        * (full_rows * _step(rows, vectors, b_load) + rests * _step(rest_rows, vectors, b_load))
+        + full_rows * _step(rows, rest_vectors, b_load)
+        + rests * _step(rest_rows, rest_vectors, b_load)
     )
 
 
-def _step(rows: int, vectors: int) -> float:
-    """Cycles per step of one tile: two multiply-additions, or two loads, or their latency."""
-    tile = rows * vectors
-    if not tile:
+def _shared(m: int, tile: tuple[int, int]) -> int:
+    """Half of a whole tile and the rest, where two of these take less time; else 0."""
+    rows, vectors = tile
+    half, odd = divmod(rows + m % rows, 2)
+    if odd or m % rows == 0 or m < rows:
+        return 0
+    apart = _turns(rows, vectors) + _turns(m % rows, vectors)
+    return half if 2 * _turns(half, vectors) < apart else 0
+
+
+def _step(rows: int, vectors: int, b_load: float) -> float:
+    """Cycles per step of one tile."""
+    if not rows * vectors:
         return 0.0
-    return max(tile / 2, (rows + vectors) / 2, _FMA_LATENCY) + _TILE_OVERHEAD + _B_LOAD * vectors
+    return _turns(rows, vectors) + _TILE_OVERHEAD + b_load * vectors
+
+
+def _turns(rows: int, vectors: int) -> float:
+    """Two multiply-additions in a cycle, or two loads, or their latency."""
+    return max(rows * vectors / 2, (rows + vectors) / 2, _FMA_LATENCY)

@@ -88,6 +88,23 @@ class Product:
     def panels(self) -> int:
         return self.batch * self.panels_per_entry
 
+    @cached_property
+    def _last_rows(self) -> int:
+        """Rows of each of the last two tiles where they share their rows evenly, else 0.
+
+        Rows that are split into panels or blocks, or lie packed tile by tile, are not shared.
+        """
+        blocking = self.blocking
+        split = self.panels_per_entry > 1 and not self.by_columns
+        if split or blocking.block_rows < self.m or (blocking.pack_a and self.transpose_x):
+            return 0
+        return blocking.shared_rows
+
+    @property
+    def _first_rows(self) -> int:
+        """Rows of the first tile."""
+        return self._last_rows if self.m == 2 * self._last_rows else self.blocking.rows
+
     @property
     def depth(self) -> int:
         """Steps of k between packed rows and panels: the longest k-block, in whole cache lines."""
@@ -144,7 +161,7 @@ class Product:
                 j1 = nest.least(nest.add(j0, blocking.block_columns), columns[1])
                 below = rows
                 if blocking.packs_on_the_way:
-                    below = (nest.least(nest.add(rows[0], blocking.rows), rows[1]), rows[1])
+                    below = (nest.least(nest.add(rows[0], self._first_rows), rows[1]), rows[1])
                     self._tiles(nest, part, (rows[0], below[0]), (j0, j1), rows[0], packs=True)
                 elif blocking.pack_b:
                     self._pack_b(nest, part, j0, j1)
@@ -173,7 +190,7 @@ class Product:
         for j, width in self._pieces(nest, *columns, self.n, blocking.columns):
             panel = self._panel(nest, part, columns[0], j) if blocking.pack_b else ""
             b = panel if blocking.pack_b and not packs else self._y(nest, part, j)
-            for i, height in self._pieces(nest, *rows, self.m, blocking.rows):
+            for i, height in self._pieces(nest, *rows, self.m, blocking.rows, self._last_rows):
                 a = self._packed_a(nest, first, i) if packed_a else self._x(nest, part, i)
                 at = nest.add(nest.multiply(i, self.n), j)
                 c = offset(nest, part.out, at, self.dtype)
@@ -186,19 +203,21 @@ class Product:
                 )
 
     def _pieces(
-        self, nest: Nest, low: Count, high: Count, size: int, unit: int
+        self, nest: Nest, low: Count, high: Count, size: int, unit: int, last: int = 0
     ) -> Iterator[tuple[Count, int]]:
         """Loops over the whole tiles from low to high, and then over the last, smaller one.
 
-        ``high`` is a multiple of the unit, or ``size``.
+        ``high`` is a multiple of the unit, or ``size``. With ``last``, there are two smaller ones
+        of that size in the place of one that is whole and one that is not.
         """
-        whole = size - size % unit
+        rest = size % unit
+        whole = size - (2 * last or rest)
         if whole:
             with nest.loop(low, nest.least(high, whole), unit) as at:
                 yield at, unit
-        if size % unit and not (isinstance(high, int) and high <= whole):
-            with nest.loop(nest.most(low, whole), high, unit) as at:
-                yield at, size % unit
+        if rest and not (isinstance(high, int) and high <= whole):
+            with nest.loop(nest.most(low, whole), high, last or unit) as at:
+                yield at, last or rest
 
     def _kernel(self, rows: int, columns: int, packs: bool) -> Kernel:
         return Kernel(
