@@ -25,7 +25,8 @@ FRACTION: Final = 0b1011
 @dataclass(frozen=True, slots=True)
 class _Constants:
     ln2: tuple[float, float]
-    """In two parts: e · the first − log c is exact in float64. For float32, one is enough."""
+    """In two parts, such that e · the first − log c is exact, in float64. Of float32 the first is
+    ln 2 to 28 bits, and enough."""
     inverse: tuple[float, ...]
     """c, for intervals of m from ¾ on: as many of the same length up to 1 as beyond."""
     log: tuple[float, ...]
@@ -209,8 +210,8 @@ def _rank(b: Body, x: Lanes) -> Lanes:
     return b.bits(x) + _rank_offset(b.form)
 
 
-def _has_rank_of(b: Body, rank: Lanes, bound: float) -> Lanes:
-    """Where the rank is at least that of a bound, so that not 0 < x < bound, or x is very small."""
+def _is_special(b: Body, rank: Lanes, bound: float) -> Lanes:
+    """Where not 0 < x < bound, or x is subnormal or among the smallest normal numbers."""
     return rank >= b.form.bits(bound) + _rank_offset(b.form) - (1 << b.form.width)
 
 
@@ -230,7 +231,11 @@ def _ends(b: Body, x: Lanes, y: Lanes, zero: float) -> Lanes:
 
 
 def log(b: Body, x: Lanes) -> Lanes:
-    """The natural logarithm."""
+    """The natural logarithm.
+
+    Without AVX-512, subnormal numbers and the ends of the domain take blocks of their own, before
+    and after what all lanes have in common.
+    """
     if b.has_wide_forms:
         return _combine(b, _wide_parts(b, x))
     form, normal = b.form, _rank(b, x)
@@ -240,13 +245,13 @@ def log(b: Body, x: Lanes) -> Lanes:
         rank = _rank(b, x * 2.0**lift) - (lift << form.mantissa)
         return b.select(x < form.smallest_normal, rank, normal)
 
-    some = b.any(_has_rank_of(b, normal, INFINITY))
+    some = b.any(_is_special(b, normal, INFINITY))
     y = _combine(b, _ranked_parts(b, b.rarely(some, lifted, normal)))
     return b.rarely(some, lambda: _ends(b, x, y, 0.0), y)
 
 
 def log1p(b: Body, x: Lanes) -> Lanes:
-    """log(1 + x): the rounding error of u = 1 + x joins m, scaled by 2**−e."""
+    """log(1 + x): the rounding error of u = 1 + x joins m, scaled by 2**−e. u is not subnormal."""
     form = b.form
     u = x + 1.0
     rest = u - 1.0
@@ -259,7 +264,7 @@ def log1p(b: Body, x: Lanes) -> Lanes:
         y = _combine(b, parts, b.select((x > -1.0) & (x < large), scaled, 0.0))
     else:
         rank = _rank(b, u)
-        some = b.any(_has_rank_of(b, rank, large))
+        some = b.any(_is_special(b, rank, large))
         exponent = rank & -(1 << form.mantissa)
         scaled = error * b.from_bits((4 * form.bias << form.mantissa) - exponent)
         scaled = b.rarely(some, lambda: b.select(x < large, scaled, 0.0), scaled)
