@@ -53,6 +53,13 @@ class Window:
         boxes = zip(self.starts, self.stops, sizes, strict=True)
         return any(start < 0 or stop > size for start, stop, size in boxes)
 
+    def may_grow(self, low: Box, high: Box) -> bool:
+        """Whether a pad of this is a window, too: where the root was cut off, no pad follows."""
+        sizes = tensor_type(self.root).static_shape
+        below = any(start > 0 and width for start, width in zip(self.starts, low, strict=True))
+        ends = zip(self.stops, sizes, high, strict=True)
+        return not below and not any(stop < size and width for stop, size, width in ends)
+
 
 Family = list[tuple[Operation, Window]]
 """The windows on one tensor with one value around it, in program order."""
@@ -110,25 +117,26 @@ def _padded(pad: Operation, known: dict[Value, Window]) -> Window:
     low, high = pad.attributes["low"], pad.attributes["high"]
     inner = known.get(x)
     if inner is None or not same_scalar(inner.value, value):
-        inner = _sliced(x, value, low, high)
+        inner = _sliced(x, value)
+    if not inner.may_grow(low, high):
+        inner = _whole(x, value)
     starts = tuple(start - width for start, width in zip(inner.starts, low, strict=True))
     return Window(inner.root, value, starts, _sums(inner.stops, high))
 
 
-def _sliced(x: Value, value: Value, low: tuple[int, ...], high: tuple[int, ...]) -> Window:
-    """``x`` as a window on what it is a slice of, if it was cut off only where no pad follows."""
-    whole = Window(x, value, (0,) * len(low), tensor_type(x).static_shape)
+def _sliced(x: Value, value: Value) -> Window:
+    """``x`` as a window on what it is a slice of, or on itself."""
     cut_op = made_by(x, "slice")
     if cut_op is None or not is_window(cut_op):
-        return whole
+        return _whole(x, value)
     (source,) = cut_op.operands
-    starts, stops = cut_op.attributes["starts"], cut_op.attributes["stops"]
-    sizes = tensor_type(source).static_shape
-    if any(start and width for start, width in zip(starts, low, strict=True)):
-        return whole
-    if any(stop < n and width for stop, n, width in zip(stops, sizes, high, strict=True)):
-        return whole
-    return Window(source, value, starts, stops)
+    return Window(source, value, cut_op.attributes["starts"], cut_op.attributes["stops"])
+
+
+def _whole(x: Value, value: Value) -> Window:
+    """``x`` as a window on itself."""
+    sizes = tensor_type(x).static_shape
+    return Window(x, value, (0,) * len(sizes), sizes)
 
 
 def _sums(xs: Iterable[int], ys: Iterable[int]) -> tuple[int, ...]:
