@@ -16,20 +16,26 @@ from nets.passes.accesses import address, is_access, set_address
 from nets.passes.index_values import constant_of
 
 
-def has_shared_loops(block: Block) -> bool:
-    """Whether the inner loops of a body have the same bounds in all of its iterations."""
+def has_shared_loops(block: Block, *around: Block) -> bool:
+    """Whether the loops inside a body have the same bounds in all of its iterations.
+
+    ``around``: the blocks from the body on that a block deeper inside stands in.
+    """
+    inside = (*around, block)
     return all(
-        op.name == "loop.for" and all(_is_from_outside(bound, block) for bound in op.operands[:2])
+        op.name == "loop.for"
+        and all(_is_from_outside(bound, inside) for bound in op.operands[:2])
+        and has_shared_loops(op.regions[0].block, *inside)
         for op in block
         if op.regions
     )
 
 
-def _is_from_outside(value: Value, block: Block) -> bool:
+def _is_from_outside(value: Value, blocks: Sequence[Block]) -> bool:
     if constant_of(value) is not None:
         return True
     owner = value.owner if value.operation is None else value.operation.block
-    return owner is not block
+    return owner not in blocks
 
 
 def emit_side_by_side(

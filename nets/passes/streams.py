@@ -31,11 +31,8 @@ _LIGHT = 5
 _PAGE = 4096
 """Bytes of a page."""
 
-_JOINED = (
-    *("loop.load", "loop.store", "loop.masked_load", "loop.masked_store"),
-    *("loop.for", "loop.scratch", "loop.tree_combine"),
-)
-"""Operations that may run for several iterations at once; pure ones may, too."""
+_JOINED = ("loop.for", "loop.scratch", "loop.tree_combine")
+"""Operations that may run for several iterations at once, beside accesses and pure ones."""
 
 
 @register_pass("streams")
@@ -54,7 +51,7 @@ def streams(function: Function, options: Options) -> Function:
 def _is_worth_it(loop: Operation) -> bool:
     trips = distance(*loop.operands)
     body = loop.regions[0].block
-    if trips is None or trips < _STREAMS or not _can_join(body):
+    if trips is None or trips < _STREAMS or not (has_shared_loops(body) and _can_join(body)):
         return False
     inner = [op for op in _innermost(body) if op.block is not body]
     runs: dict[tuple[Block | None, Value, Terms], list[int]] = {}
@@ -69,8 +66,8 @@ def _is_worth_it(loop: Operation) -> bool:
 
 
 def _can_join(block: Block) -> bool:
-    return has_shared_loops(block) and all(
-        (op.name in _JOINED or op.has(Trait.PURE | Trait.TERMINATOR))
+    return all(
+        (is_access(op) or op.name in _JOINED or op.has(Trait.PURE | Trait.TERMINATOR))
         and all(_can_join(region.block) for region in op.regions)
         for op in block
     )
