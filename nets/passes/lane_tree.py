@@ -16,7 +16,7 @@ from nets.ir.clone import clone_into
 from nets.ir.core import Operation, Value
 from nets.ir.types import BufferType, index
 from nets.ops.loop_builder import LoopBuilder
-from nets.passes.index_values import constant_of
+from nets.passes.index_values import constant_of, distance
 from nets.passes.totals import Slot, Total, make_total
 from nets.passes.widen import Body, Copy, Widener, is_better_in_pairs
 
@@ -197,7 +197,8 @@ class _VectorSteps:
                 span = self.s.binary("and", hi, self.s.const(-width, index))
             else:
                 span = self.s.const(count // width * width, index)
-            self._loop(done, span, vectors)
+            if distance(done, span) != 0:
+                self._loop(done, span, vectors)
             done = span
         if self.lanes > 1 and (count is None or count % self.lanes):
             self._loop(done, hi, 1, hi)
