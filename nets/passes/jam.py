@@ -32,8 +32,6 @@ _SHARE = 6
 _MOST = 40
 """Operations of an inner loop up to which two rows of it fit the registers."""
 
-_ACCESSES = ("loop.load", "loop.store", "loop.masked_load", "loop.masked_store")
-
 
 @register_pass("jam")
 def jam(function: Function, options: Options) -> Function:
@@ -68,7 +66,7 @@ def _can_join(op: Operation) -> bool:
     if op.name == "loop.for" and not op.results:
         body = op.regions[0].block
         return len(body) <= _MOST and all(not x.regions and _can_join(x) for x in body)
-    return op.name in _ACCESSES or op.has(Trait.PURE | Trait.TERMINATOR)
+    return is_access(op) or op.has(Trait.PURE | Trait.TERMINATOR)
 
 
 def _shares_loads(inner: Operation, block: Block) -> bool:

@@ -20,7 +20,6 @@ from nets.ir.types import DType
 
 _PARAMETERS: Final = "ptr %from, ptr %to, i64 %count, i64 %k, i64 %row, i64 %step"
 
-
 _CHUNK: Final = 16
 """Bytes inside which CPUs shuffle in one cycle."""
 

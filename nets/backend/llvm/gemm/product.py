@@ -194,12 +194,11 @@ class Product:
                 a = self._packed_a(nest, first, i) if packed_a else self._x(nest, part, i)
                 at = nest.add(nest.multiply(i, self.n), j)
                 c = offset(nest, part.out, at, self.dtype)
+                matrices = f"ptr {a}, i64 {self._a_stride(packed_a)}, ptr {b}, i64 {row}, ptr {c}"
+                goal = f", ptr {panel}" if packs else ""
                 nest.call(
                     self._kernel(height, width, packs),
-                    f"ptr {a}, i64 {self._a_stride(packed_a)}, ptr {b}, i64 {row}, "
-                    f"ptr {c}, i64 {row}, i64 {part.depth}, i1 {part.add}"
-                    + f", ptr {panel}"
-                    * packs,
+                    f"{matrices}, i64 {row}, i64 {part.depth}, i1 {part.add}{goal}",
                 )
 
     def _pieces(

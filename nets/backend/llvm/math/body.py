@@ -323,6 +323,11 @@ class Body:
         assert isinstance(total, Lanes)
         return total
 
+    def series(self, r: Lanes, coefficients: Sequence[float]) -> Lanes:
+        """r + r² · P(r)."""
+        square = r * r
+        return self.fma(square, self.polynomial(r, coefficients, square), r)
+
     def round(self, x: Lanes, factor: float) -> tuple[Lanes, Lanes]:
         """x · factor rounded to an integer: as a float, and as `magic`-biased bits.
 

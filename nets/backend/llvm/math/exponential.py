@@ -9,7 +9,6 @@ the rest fitted again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -177,12 +176,6 @@ def _reduce(b: Body, x: Lanes, highest: float) -> tuple[Lanes, Lanes, Lanes]:
     return n, biased, b.fma(n, -c.ln2_lo, b.fma(n, -c.ln2_hi, x))
 
 
-def _series(b: Body, r: Lanes, coefficients: Sequence[float]) -> Lanes:
-    """r + r² · P(r)."""
-    square = r * r
-    return b.fma(square, b.polynomial(r, coefficients, square), r)
-
-
 def _is_normal(b: Body, x: Lanes) -> Lanes:
     """Where e**x and e**−x are normal numbers; not for NaN."""
     return b.abs(x) <= _CONSTANTS[b.form].normal
@@ -214,7 +207,7 @@ def exp(b: Body, x: Lanes) -> Lanes:
     """e**x: overflows to infinity, underflows through the subnormals to 0."""
     c = _CONSTANTS[b.form]
     n, biased, r = _reduce(b, x, c.overflow)
-    y = _series(b, r, c.expm1) + 1.0
+    y = b.series(r, c.expm1) + 1.0
     if b.has_wide_forms:
         return b.wide_form("scalef", y, n)
 
@@ -244,7 +237,7 @@ def sigmoid(b: Body, x: Lanes) -> Lanes:
     """1 / (1 + e**−x), as s / (s + 1 − t) with s = 2**n and t = 1 − e**−r for x = n · ln 2 + r."""
     c = _CONSTANTS[b.form]
     n, biased, r = _reduce(b, x, c.normal)
-    t = _series(b, r, [-p if i % 2 == 0 else p for i, p in enumerate(c.expm1)])
+    t = b.series(r, [-p if i % 2 == 0 else p for i, p in enumerate(c.expm1)])
 
     def quotient(s: Lanes) -> Lanes:
         d = s + 1.0

@@ -172,8 +172,7 @@ def _combine(b: Body, x: _Parts, error: Lanes | None = None) -> Lanes:
     r = b.fma(x.m, inverse, -1.0)
     if error is not None:
         r = b.fma(error, inverse, r)
-    square = r * r
-    rest = b.fma(square, b.polynomial(r, c.series, square), r)
+    rest = b.series(r, c.series)
     ln2, ln2_low = c.ln2
     if b.form is F32:
         return b.fma(x.e, ln2, log + rest)

@@ -209,9 +209,7 @@ def _evaluate(b: Body, pieces: _Pieces, x: Lanes) -> Lanes:
     start = b.at_most(a, b.lookup(pieces.starts, place))
     terms = [b.lookup(row, place) for row in pieces.coefficients]
     terms.append(b.from_bits(b.bits(terms[-1]) << b.form.width // 2))
-    y = b.fma(near, b.polynomial(near, terms), start)
-    # y is not negative, so that this is copysign with an instruction less.
-    return b.from_bits(b.bits(y) | b.bits(x) & b.form.sign_bit)
+    return b.with_sign(b.fma(near, b.polynomial(near, terms), start), x)
 
 
 def tanh(b: Body, x: Lanes) -> Lanes:
