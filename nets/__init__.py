@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from nets import errors
 from nets.frontend import functions
 from nets.frontend.functions import *  # noqa: F403 (named by __all__ there)
-from nets.frontend.state import read_static
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import enable_grad, is_grad_enabled, no_grad
 from nets.version import __version__
@@ -58,7 +57,6 @@ __all__ = [
     "no_grad",
     "enable_grad",
     "is_grad_enabled",
-    "read_static",
     "user_location",
     "manual_seed",
     "Solver",

@@ -25,19 +25,31 @@ class Kernel:
     ) -> None: ...
     def run(self, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | int | None: ...
 
+class Guards:
+    def __init__(
+        self,
+        table: tuple[tuple[str, Any, Any, Any], ...],
+        skip: object,
+        missing: object,
+        same: Callable[[Any, Any], bool],
+        /,
+    ) -> None: ...
+    def hold(self) -> bool: ...
+
 class Plan:
     def __init__(
         self,
         kernel: Kernel,
         failure: Callable[[int], Exception],
         arguments: tuple[Any, ...],
+        order: tuple[tuple[int, ...], ...],
         weak: tuple[bool, ...],
         donated: tuple[bool, ...],
         captures: tuple[Any, ...],
         gradients: tuple[bool, ...],
         required: tuple[bool, ...],
         cleared: tuple[Any, ...],
-        guards: tuple[tuple[Any, ...], ...],
+        guards: Guards,
         results: tuple[Any, ...],
         orders: tuple[tuple[int, ...], ...],
         types: tuple[Any, ...],
@@ -47,6 +59,9 @@ class Plan:
 class Dispatch:
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
+class Watched(npt.NDArray[Any]): ...
+
+def retype(array: npt.NDArray[Any], kind: type, /) -> None: ...
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any], /) -> npt.NDArray[Any]: ...
 def configure(
     value: object,

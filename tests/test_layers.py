@@ -36,7 +36,13 @@ FOREIGN = {
     "llvmlite": ("backend/",),
     "cffi": ("backend/loader.py",),
     "_runtime": ("backend/callable.py",),
-    "_dispatch": ("backend/arrays.py", "backend/callable.py", "frontend/plans.py"),
+    "_dispatch": (
+        "backend/arrays.py",
+        "backend/callable.py",
+        "frontend/plans.py",
+        "frontend/world/arrays.py",
+        "frontend/world/guards.py",
+    ),
 }
 """Who may import what is not the core's own."""
 

@@ -288,7 +288,7 @@ def _empty_scan(
     def body(tensors: list[Tensor]) -> tuple[list[Value], TreeDef]:
         return lift_results(staged.scan(slices, tree, 0, reverse=False))
 
-    program = stage("scan", (), body)
+    program = stage("scan", (), body, (f,), once=False)
     types = [tensor_type(value) for value in program.function.returned]
     last = [cast(x, type.dtype) for x, type in zip(carry, types, strict=False)]
     stacks = [np.zeros(type.static_shape, type.dtype.numpy) for type in types[len(carry) :]]
@@ -350,7 +350,7 @@ class _Staged:
             leaves, self._stacks = flatten(added)
             return lift_results([*carry.matched(given), *leaves])
 
-        return stage(self.loop, inputs, body)
+        return stage(self.loop, inputs, body, once=False)
 
 
 def _row(x: Tensor) -> tuple[TensorType, bool]:
@@ -391,7 +391,10 @@ def _staged_while(condition: Callable[[C], Any], body: Callable[[C], C], init: C
     def program(run: Callable[[Any], list[Tensor]]) -> Program:
         inputs = _inputs([("carry", carry.tree, [(x.type, x._weak) for x in carry.tensors])])
         return stage(
-            "while_loop", inputs, lambda tensors: lift_results(run(carry.tree.unflatten(tensors)))
+            "while_loop",
+            inputs,
+            lambda tensors: lift_results(run(carry.tree.unflatten(tensors))),
+            once=False,
         )
 
     advance = _settled(carry, lambda: program(lambda nest: carry.matched(body(nest))))
@@ -431,7 +434,7 @@ class _Branch:
         self.weak: list[bool] = []
         self.tree: TreeDef = operands
         self._staged: Program | None = None
-        self._staged = stage("cond", inputs, self._body)
+        self._staged = stage("cond", inputs, self._body, once=False)
 
     def _body(self, tensors: list[Tensor]) -> tuple[list[Value], TreeDef]:
         leaves, self.tree = flatten(self.function(*self.operands.unflatten(tensors)))
@@ -448,7 +451,7 @@ class _Branch:
                 continue
             if own.shape == its.shape and self.weak[i] and _gives_way(own, its):
                 self.types[i] = its
-                self._staged = self._staged and stage("cond", self.inputs, self._body)
+                self._staged = self._staged and stage("cond", self.inputs, self._body, once=False)
             elif own.shape != its.shape or not (other.weak[i] and _gives_way(its, own)):
                 error = DTypeError if own.shape == its.shape else ShapeError
                 path = expression("result", self.tree.paths()[i])

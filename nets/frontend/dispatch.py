@@ -105,9 +105,18 @@ def constant(array: Array, weak: bool = False) -> Tensor:
 
 
 def as_tensor(x: TensorLike) -> Tensor:
-    """``x`` itself if it is a Tensor, else a new constant; a Python number makes a weak one."""
+    """``x`` itself if it is a Tensor, else a new constant; a Python number makes a weak one.
+
+    Inside a trace a NumPy array that the function reaches is read at each call.
+    """
     if isinstance(x, Tensor):
         return x
+    if isinstance(x, np.ndarray):
+        scope = current_scope()
+        source = None if scope is None or scope.world is None else scope.world.source(x)
+        if source is not None:
+            assert scope is not None
+            return Tensor._of(scope.lift(source))
     return constant(array_of(x), weak=is_scalar(x))
 
 

@@ -16,9 +16,11 @@ from typing import Any, Final
 from nets.backend.c_header import c_names
 from nets.errors import ArgumentError
 from nets.frontend.lowered import Lowered
-from nets.frontend.state import GradientPlace
+from nets.frontend.state import GradientPlace, Slot, at_call
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable
+from nets.frontend.world.arrays import ArraySource
+from nets.frontend.world.writes import Fresh, Found, Recipe, moved
 from nets.ir.builder import Builder
 from nets.ir.clone import body_without_terminator, clone_into
 from nets.ir.core import Function, Value
@@ -46,7 +48,7 @@ class LibraryState:
         self.members: tuple[Member, ...] = ()
         listed = list(functions)
         self._read = {key for f in listed for key in map(_key, _read_captures(f))}
-        if not any(f.program.updates for f in listed):
+        if not any(f.program.updates or moves_of(f) for f in listed):
             return
         unique: dict[tuple[int, bool], Any] = {}
         for source in (source for f in listed for source in self.captures_of(f)):
@@ -58,7 +60,7 @@ class LibraryState:
 
     def captures_of(self, lowered: Lowered) -> list[Any]:
         """The captured tensors and gradients of a function that are members."""
-        return [x for x in lowered.captures if _is_read(x) or _key(x) in self._read]
+        return [x for _, x in _arguments(lowered) if _is_read(x) or _key(x) in self._read]
 
     def numbers(self, lowered: Lowered) -> tuple[int, ...]:
         """The numbers of the members that the function uses, in its order."""
@@ -85,35 +87,90 @@ class LibraryState:
                 mapping[argument] = builder.create(lookup("constant"), (), {"value": value}).result
         clone_into(builder, body_without_terminator(source), mapping)
         kept = lowered.out_tree.leaf_count
-        updates = [u for u in lowered.program.updates if u.result is not None]
-        updates = [u for u in updates if _key(u.place) in places]
-        results = [*range(kept), *(u.result for u in updates if u.result is not None)]
-        builder.create(lookup("return"), [_mapped(mapping, source.returned[r]) for r in results])
-        arguments = {_key(x): mapping[a].index for a, x in _arguments(lowered)}
-        if updates:
+        news = [(key, value) for key, value in _news(lowered) if key in places]
+        returned = [*source.returned[:kept], *(value for _, value in news)]
+        builder.create(lookup("return"), [_mapped(mapping, value) for value in returned])
+        arguments = {_key(x): mapping[a].index for a, x in _arguments(lowered) if _is_state(x)}
+        if news:
             function.attributes["in_place"] = tuple(
-                (kept + i, arguments[_key(u.place)]) for i, u in enumerate(updates)
+                (kept + i, arguments[key]) for i, (key, _) in enumerate(news)
             )
         return function
+
+
+def _news(lowered: Lowered) -> list[tuple[tuple[int, bool], Value]]:
+    """The keys of members that a call changes, and their new elements."""
+    returned, program = lowered.function.returned, lowered.program
+    found = lowered.found()
+    updates = [
+        (_key(at_call(update.place, found)), returned[update.result])
+        for update in program.updates
+        if update.result is not None
+    ]
+    return updates + [(_key(found[slot]), value) for slot, value in moves_of(lowered)]
+
+
+def moves_of(lowered: Lowered) -> list[tuple[int, Value]]:
+    """(number of a slot, the elements of the tensor that stands there after a call).
+
+    ArgumentError where a call changes something else that a later call reads.
+    """
+    program = lowered.program
+    arguments = {
+        place.number: argument
+        for argument, place in zip(_captured(lowered), program.captures, strict=True)
+        if isinstance(place, Slot)
+    }
+    fresh = lowered.function.returned[len(lowered.function.returned) - program.fresh :]
+    moves = []
+    for pattern, recipes in moved(program.slots.patterns, program.writes, lowered.name):
+        for leaf, is_slot, recipe in zip(pattern.leaves, pattern.slots, recipes, strict=True):
+            if not is_slot or leaf not in arguments:
+                continue  # nobody reads what stands there
+            value = _moved(recipe, fresh, arguments)
+            if value is None or value.type != arguments[leaf].type:
+                raise ArgumentError(
+                    f"{lowered.name} keeps a tensor of another type, or another object, where "
+                    f"{arguments[leaf].type} stood, which a library cannot"
+                )
+            moves.append((leaf, value))
+    return moves
+
+
+def _moved(recipe: Recipe, fresh: Sequence[Value], arguments: dict[int, Value]) -> Value | None:
+    if isinstance(recipe, Fresh):
+        return fresh[recipe.number]
+    return arguments.get(recipe.number) if isinstance(recipe, Found) else None
 
 
 def _mapped(mapping: dict[Value, Value], value: Value) -> Value:
     return mapping.get(value, value)
 
 
+def _captured(lowered: Lowered) -> Sequence[Value]:
+    """The arguments that stand for captured tensors."""
+    return lowered.function.arguments[len(lowered.program.inputs) :]
+
+
 def _arguments(lowered: Lowered) -> Iterator[tuple[Value, Any]]:
-    """The arguments that stand for captured tensors, and those."""
-    count = len(lowered.function.arguments) - len(lowered.captures)
-    return zip(lowered.function.arguments[count:], lowered.captures, strict=True)
+    """The arguments that stand for captured tensors, and those as they are now."""
+    found = lowered.found()
+    sources = [at_call(place, found) for place in lowered.program.captures]
+    return zip(_captured(lowered), sources, strict=True)
+
+
+def _is_state(source: Any) -> bool:
+    """May it be a member? NumPy arrays are constants of a library."""
+    return not isinstance(source, ArraySource)
 
 
 def _read_captures(lowered: Lowered) -> list[Any]:
-    return [source for argument, source in _arguments(lowered) if argument.uses]
+    return [x for argument, x in _arguments(lowered) if argument.uses and _is_state(x)]
 
 
 def _is_read(source: Any) -> bool:
     """Whether it is a member even if no function reads it: elements are, gradients are not."""
-    return not isinstance(source, GradientPlace)
+    return not isinstance(source, GradientPlace | ArraySource)
 
 
 def _key(source: Any) -> tuple[int, bool]:

@@ -26,7 +26,8 @@ from nets.frontend.signature import (
     static_key,
 )
 from nets.frontend.spec import short
-from nets.frontend.state import write_back
+from nets.frontend.specialisation import finish
+from nets.frontend.state import Place, at_call
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, variable
 from nets.ir.core import Function, Module
@@ -81,7 +82,7 @@ class Lowered:
         return self.program.result_names
 
     @property
-    def captures(self) -> tuple[Tensor, ...]:
+    def captures(self) -> tuple[Place, ...]:
         """The tensors from outside that the function uses: its last arguments."""
         return self.program.captures
 
@@ -153,7 +154,23 @@ class Lowered:
 
     # ------------------------------------------------------------------- arguments
 
-    def arrays(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Array]:
+    def found(self) -> list[Tensor]:
+        """The tensors that stand where calls put others.
+
+        ArgumentError where the places hold other things than when the function was lowered.
+        """
+        found = self.program.slots.find()
+        if found is None:
+            raise ArgumentError(
+                f"what {self.name} keeps from call to call is of another structure now; lower it "
+                "again",
+                user_location(),
+            )
+        return found
+
+    def arrays(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], found: Sequence[Tensor]
+    ) -> list[Array]:
         """The arrays of a call, captured tensors last.
 
         ArgumentError where structure, shape, dtype or a static value is not what was lowered.
@@ -178,7 +195,7 @@ class Lowered:
             _fitting(array, weak, entry)
             for array, (_, _, weak), entry in zip(arrays, keys, self.program.inputs, strict=True)
         ]
-        return fitting + [_captured(tensor) for tensor in self.captures]
+        return fitting + [_captured(at_call(place, found)) for place in self.captures]
 
 
 class Compiled:
@@ -189,9 +206,11 @@ class Compiled:
         self._executable = executable
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        results = self._executable(self.lowered.arrays(args, kwargs))
-        write_back(self.lowered.program.updates, results)
-        return _nest(self.lowered, results)
+        lowered, found = self.lowered, self.lowered.found()
+        results = self._executable(lowered.arrays(args, kwargs, found))
+        return lowered.out_tree.unflatten(
+            finish(lowered.program, list(map(variable, results)), found)
+        )
 
     def __repr__(self) -> str:
         return f"<compiled function {self.lowered.name}>"
@@ -249,7 +268,9 @@ def evaluate(program: Lowered | Module | Function | str, *arrays: Any) -> Any:
     their text) takes an array per argument and gives the list of its results as NumPy arrays.
     """
     if isinstance(program, Lowered):
-        return _nest(program, interpret(program.function, program.arrays(arrays, {})))
+        return _nest(
+            program, interpret(program.function, program.arrays(arrays, {}, program.found()))
+        )
     function = _only_function(program)
     given = [x if isinstance(x, np.ndarray) else array_of(x) for x in arrays]
     return interpret(function, given)

@@ -20,6 +20,7 @@ from nets.frontend.cost import cost
 from nets.frontend.pytree import LEAF, TreeDef
 from nets.frontend.state import GradientPlace
 from nets.frontend.tensor import Tensor
+from nets.frontend.world.arrays import ArraySource
 from nets.ir.core import Function
 
 try:
@@ -118,33 +119,38 @@ def forget(plans: list[Plan], old: Plan | None) -> None:
     plans[:] = [plan for plan in plans if plan is not old]
 
 
-def plan_of(ready: Specialisation, arguments: tuple[Any, ...]) -> Plan | None:
+def plan_of(ready: Specialisation, arguments: TreeDef) -> Plan | None:
     """The plan of calls with positional arguments of this structure.
 
     None where something is left to Python: containers that the extension does not make, code that
-    is not native. ``arguments``: the tokens of the tuple of arguments.
+    is not native, objects that each call puts somewhere. ``arguments``: of the tuple of arguments.
     """
     program = ready.program
     native = ready.executable
-    captures: tuple[Any, ...] = program.captures
     if not _is_configured or not isinstance(native, NativeFunction) or native.kernel is None:
         return None
-    tensors = tuple(s.tensor if isinstance(s, GradientPlace) else s for s in captures)
+    if program.writes or any(program.objects) or program.guards is None:
+        return None
     results = program.tree.tokens
     if any(token is not LEAF and token[0] in _NOT_BUILT for token in results):
         return None
+    if any(token is not LEAF and token[0] is OrderedDict for token in arguments.tokens):
+        return None
+    captures = program.captures
+    sources = tuple(_source(place) for place in captures)
     native.kernel.brief = _is_brief(program.function)
     plan: Plan = _dispatch.Plan(
         native.kernel,
         native.failure,
-        arguments,
-        (*(entry.weak for entry in program.inputs), *(tensor._weak for tensor in tensors)),
+        arguments.tokens,
+        _orders(arguments),
+        (*(x.weak for x in program.inputs), *(getattr(x, "_weak", False) for x in sources)),
         tuple(entry.donated for entry in program.inputs),
-        tensors,
+        sources,
         tuple(isinstance(source, GradientPlace) for source in captures),
         program.required,
         tuple(getattr(place, "tensor", None) for place, r in program.updates if r is None),
-        tuple(guard[:4] for guard in ready.guards),
+        program.guards.table,
         results,
         _orders(program.tree),
         tuple(value.type for value in program.function.returned),
@@ -153,11 +159,19 @@ def plan_of(ready: Specialisation, arguments: tuple[Any, ...]) -> Plan | None:
     return plan
 
 
+def _source(place: Any) -> Any:
+    """Where the extension finds a captured input: a tensor (or its gradient), or an array."""
+    if isinstance(place, GradientPlace):
+        return place.tensor
+    return place.array if isinstance(place, ArraySource) else place
+
+
 def _orders(tree: TreeDef) -> tuple[tuple[int, ...], ...]:
     """For each dict of a nest the positions, among its sorted keys, of its keys in their order."""
-    sorted_keys = [token[1] for token in tree.tokens if token is not LEAF and token[0] is dict]
+    tokens = [token for token in tree.tokens if token is not LEAF]
+    sorted_keys = [keys for kind, keys in tokens if issubclass(kind, dict)]
     found = []
-    for keys, (order, _) in zip(sorted_keys, tree._orders, strict=True):
+    for keys, (order, *_) in zip(sorted_keys, tree.orders, strict=True):
         position = {key: i for i, key in enumerate(keys)}
         found.append(tuple(position[key] for key in order))
     return tuple(found)

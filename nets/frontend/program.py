@@ -8,6 +8,7 @@ dropped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,12 @@ from nets.frontend.pytree import TreeDef, expression, flatten, identifier, uniqu
 from nets.frontend.scope import Scope, current_scope, enter, user_location
 from nets.frontend.signature import Input
 from nets.frontend.spec import short
-from nets.frontend.state import Update, finish
+from nets.frontend.state import GradientPlace, Place, Slot, Update, finish, refuse_history
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Variable, enable_grad
+from nets.frontend.world.guards import Guards
+from nets.frontend.world.world import World
+from nets.frontend.world.writes import NO_SLOTS, Change, Recipe, Slots
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
 from nets.ops.emitter import tensor_type
@@ -37,12 +41,24 @@ class Program:
 
     function: Function
     inputs: tuple[Input, ...]
-    captures: tuple[Tensor, ...]
+    captures: tuple[Place, ...]
     tree: TreeDef
     updates: tuple[Update, ...] = ()
     """What a call writes back: results beyond those of ``tree``."""
-    attributes: tuple[tuple[Any, str, Any], ...] = ()
-    """(object, attribute, value) triples the program depends on."""
+    fresh: int = 0
+    """How many of the last results are new tensors that ``writes`` put somewhere."""
+    writes: tuple[Change, ...] = ()
+    """What a call puts where, besides elements."""
+    slots: Slots = NO_SLOTS
+    """Where captured tensors are found that stand where each call puts others."""
+    guards: Guards | None = None
+    """What must hold of the world; None where nobody asks."""
+    objects: tuple[Recipe | None, ...] = ()
+    """For leaves of the result that are tensors of the world: which."""
+    stored: tuple[Tensor, ...] = ()
+    """Tensors that a nested trace put somewhere; their values are the last results."""
+    own: tuple[Tensor | None, ...] = ()
+    """For leaves of the result of a nested trace: the tensor itself, where it stands somewhere."""
     detached: bool = False
     """Whether it differentiates itself, so that its results take no part in eager gradients."""
     required: tuple[bool, ...] = ()
@@ -105,23 +121,42 @@ Body = Callable[[list[Tensor]], tuple[Sequence[Value], TreeDef]]
 """Runs in an open scope on the traced arguments; gives the values to return and their nest."""
 
 
-def stage(name: str, inputs: Sequence[Input], body: Body) -> Program:
+def stage(
+    name: str,
+    inputs: Sequence[Input],
+    body: Body,
+    roots: Sequence[Any] = (),
+    once: bool = True,
+    guarded: bool = True,
+) -> Program:
     """The Program of what ``body`` does with traced tensors for ``inputs``.
 
-    Whether the caller records gradients makes no difference, for the program is used again.
-    TraceError where it recurses without end; every other error of the body passes through.
+    ``roots``: the functions and objects whose world the outermost trace meets. ``once``: whether
+    the code runs once where the program is called, as the traced Python does, so that it may change
+    the world. ``guarded``: whether the program is used again, where its world is the same. Whether
+    the caller records gradients makes no difference, for the program is used
+    again.
+
+    TraceError where it recurses without end, MutatedArgumentError where an argument or, unless
+    ``once``, the world is changed; every other error of the body passes through.
     """
     function = Function(name, [i.type for i in inputs], [i.name for i in inputs])
-    scope = Scope(function)
+    scope, outer = Scope(function), current_scope()
+    scope.world = World(roots) if outer is None else outer.world
     tensors = [
         Tensor._of(argument, entry.weak)
         for argument, entry in zip(function.arguments, inputs, strict=True)
     ]
-    with enter(scope), enable_grad():
+    watched = scope.world.watched() if outer is None else nullcontext()
+    mark = None if once else scope.world.mark()
+    with watched, enter(scope), enable_grad():
         try:
             values, tree = body(tensors)
+            if mark is not None:
+                scope.world.refuse_changes(mark, name)
             extra, updates = finish(scope, len(values))
             _refuse_mutation(tensors, inputs, function)
+            found = _effects(scope, guarded)
         except RecursionError as error:
             raise TraceError(
                 f"{name} recursed too deeply while it was traced. A function that calls itself "
@@ -131,20 +166,79 @@ def stage(name: str, inputs: Sequence[Input], body: Body) -> Program:
         finally:
             scope.restore()
         scope.emitter.builder.location = None
-        scope.emitter.builder.create(lookup("return"), [*values, *extra])
-    captures = [capture.source for capture in scope.captures.values()]
+        scope.emitter.builder.create(lookup("return"), [*values, *extra, *found.values])
     _name_captures(function, len(inputs))
-    detached = scope.gradients is not None and scope.gradients.ran_backward
+    sources = {id(slot.tensor): slot for slot in found.slots_taken}
+    captures = [_placed(capture.source, sources) for capture in scope.captures.values()]
     return Program(
         function,
         tuple(inputs),
         tuple(captures),
         tree,
-        tuple(updates),
-        tuple(scope.attributes.values()),
-        detached,
-        tuple(_requires(capture.value) for capture in scope.captures.values()),
+        tuple(Update(_placed(place, sources), r) for place, r in updates),
+        fresh=len(found.values) if outer is None else 0,
+        writes=found.writes,
+        slots=found.slots,
+        guards=found.guards,
+        objects=found.objects,
+        stored=found.stored,
+        own=tuple(_own(leaf, found.stored) for leaf in scope.results),
+        detached=scope.gradients is not None and scope.gradients.ran_backward,
+        required=tuple(_requires(capture.value) for capture in scope.captures.values()),
     )
+
+
+def _own(leaf: Any, stored: Sequence[Tensor]) -> Tensor | None:
+    return next((tensor for tensor in stored if tensor is leaf), None)
+
+
+@dataclass(frozen=True)
+class _Effects:
+    """What a trace changed in the world, besides the elements and gradients of tensors."""
+
+    values: Sequence[Value] = ()
+    """Results beyond all others."""
+    writes: tuple[Change, ...] = ()
+    slots: Slots = NO_SLOTS
+    slots_taken: tuple[Slot, ...] = ()
+    guards: Guards | None = None
+    objects: tuple[Recipe | None, ...] = ()
+    stored: tuple[Tensor, ...] = ()
+
+
+def _effects(scope: Scope, guarded: bool) -> _Effects:
+    """The effects of a trace that has run to its end, but is still open."""
+    world: World = scope.world
+    if scope.outer is not None:
+        stored = world.stored(scope)
+        return _Effects([tensor._value for tensor in stored], stored=tuple(stored))
+    changes = world.changes(scope)
+    guards, slots = world.guards(changes)
+    taken = tuple(
+        Slot(number, capture.tensor)
+        for capture in scope.captures.values()
+        if (number := changes.slot_of(capture.tensor)) is not None
+    )
+    slots.others = frozenset(
+        id(capture.tensor)
+        for capture in scope.captures.values()
+        if isinstance(capture.value, Variable) and changes.slot_of(capture.tensor) is None
+    )
+    objects = tuple(changes.object_of(leaf) for leaf in scope.results)
+    values = [scope.lift(tensor) for tensor in changes.fresh]
+    refuse_history(scope, values)
+    return _Effects(
+        values, tuple(changes.writes), slots, taken, guards if guarded else None, objects
+    )
+
+
+def _placed(source: Any, slots: dict[int, Slot]) -> Any:
+    """A captured tensor, or what is updated, as a call finds it: by its slot where it has one."""
+    if isinstance(source, GradientPlace):
+        if id(source.tensor) in slots:
+            return GradientPlace(slots[id(source.tensor)])  # type: ignore[arg-type]
+        return source
+    return slots.get(id(source), source)
 
 
 def _requires(value: Value) -> bool:
@@ -159,6 +253,7 @@ def lift_results(result: Any) -> tuple[list[Value], TreeDef]:
     scope = current_scope()
     assert scope is not None
     leaves, tree = flatten(result)
+    scope.results = leaves
     values = []
     for i, leaf in enumerate(leaves):
         try:

@@ -16,14 +16,13 @@ import numpy as np
 from nets.errors import ArgumentError, ShapeError, TraceError
 from nets.frontend.binding import Call
 from nets.frontend.dispatch import as_tensor, cast, constant
-from nets.frontend.nested import stage_nested
+from nets.frontend.nested import carry_out, leaves_of, stage_nested
 from nets.frontend.program import Program
 from nets.frontend.pytree import expression, flatten
 from nets.frontend.scope import current_scope, user_location
 from nets.frontend.spec import short
 from nets.frontend.specialisation import CompiledPullBack
 from nets.frontend.staged import Staged, kept
-from nets.frontend.state import carry_out, write_back
 from nets.frontend.tensor import Tensor
 from nets.frontend.trace import Traced, trace
 from nets.frontend.variable import Variable, variable
@@ -60,7 +59,14 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
 
 
 def _traced(function: Callable[..., Any]) -> Traced[..., Any]:
-    return kept(function, "trace", lambda: trace(function))
+    """The function, traced at each call, for it sees Python as it is then."""
+
+    def make() -> Traced[..., Any]:
+        made = trace(function)
+        made.is_traced_anew = True
+        return made
+
+    return kept(function, "trace", make)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +97,15 @@ class Backward:
 
 
 def _run_compiled(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Backward]:
-    ready, leaves, arrays, _ = staged.find(call)
+    ready, leaves, arrays, captured = staged.find(call)
     for i, leaf in enumerate(leaves):
         if not isinstance(leaf, Tensor):  # the caller may change an array of his own
             arrays[i] = arrays[i].copy()
     wrt = _float_inputs(ready.program)
     outputs, pull = ready.forward(arrays, wrt)
     residuals = [Tensor._of(variable(array)) for array in pull.residuals]
-    write_back(ready.program.updates, outputs)
-    outputs = outputs[: ready.program.tree.leaf_count]
-    results = [Tensor._of(variable(array)) for array in outputs]
-    return ready.program, results, Backward(pull.function, residuals, wrt, pull)
+    leaves = ready.finish(list(map(variable, outputs)), captured.found)
+    return ready.program, leaves, Backward(pull.function, residuals, wrt, pull)
 
 
 def _run_nested(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Backward]:
@@ -118,11 +122,11 @@ def _run_nested(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Back
     split = split_vjp(program.function, wrt)
     bound = [*values, *(scope.lift(tensor) for tensor in program.captures)]
     outputs = inline(scope.emitter.builder, split.forward, bound)
-    carry_out(program.updates, outputs)
     sources = {"argument": bound, "result": outputs}
     residuals = [Tensor._of(sources[kind][i]) for kind, i in split.residuals]
-    results = [Tensor._of(x) for x in outputs[: program.tree.leaf_count]]
-    return program, results, Backward(split.backward, residuals, wrt, None)
+    own = outputs[: len(program.function.returned)]
+    carry_out(program, own)
+    return program, leaves_of(program, own), Backward(split.backward, residuals, wrt, None)
 
 
 def _float_inputs(program: Program) -> tuple[int, ...]:

@@ -48,15 +48,15 @@ class Step(NamedTuple):
 class TreeDef:
     """The structure of a nest: hashable, comparable, independent of the order of dict keys."""
 
-    __slots__ = ("_hash", "_orders", "leaf_count", "tokens")
+    __slots__ = ("_hash", "leaf_count", "orders", "tokens")
 
     def __init__(
         self, tokens: tuple[Token, ...], leaf_count: int, orders: Sequence[Any] = ()
     ) -> None:
         self.tokens = tokens
         self.leaf_count = leaf_count
-        # Per dict, first to last: (keys in the order they had, default factory).
-        self._orders = orders
+        self.orders = tuple(orders)
+        """Per dict, first to last: (keys in the order they had, their classes, default factory)."""
         self._hash: int | None = None
 
     def __eq__(self, other: object) -> bool:
@@ -80,7 +80,7 @@ class TreeDef:
             return leaves[0]
         built: list[Any] = []
         position = len(leaves)
-        order = len(self._orders)
+        order = len(self.orders)
         for token in reversed(self.tokens):
             if token is LEAF:
                 position -= 1
@@ -93,7 +93,7 @@ class TreeDef:
                 del built[-size:]
             if container in _DICTS:
                 order -= 1
-                built.append(_build_dict(container, keys, children, self._orders[order]))
+                built.append(_build_dict(container, keys, children, self.orders[order]))
             else:
                 built.append(_build(container, keys, children))
         return built[0]
@@ -136,7 +136,7 @@ def flatten(tree: Any) -> tuple[list[Any], TreeDef]:
         elif kind in _DICTS:
             keys = _sorted_keys(x)
             tokens.append((kind, keys))
-            orders.append((tuple(x), getattr(x, "default_factory", None)))
+            orders.append((tuple(x), (*map(type, x),), getattr(x, "default_factory", None)))
             pending.extend([x[key] for key in reversed(keys)])
         elif x is None:
             tokens.append((NoneType, 0))
@@ -222,7 +222,7 @@ def _build(container: type, keys: Any, children: list[Any]) -> Any:
 
 
 def _build_dict(container: type, keys: Any, children: list[Any], order: Any) -> Any:
-    original_keys, factory = order
+    original_keys, _, factory = order
     values = dict(zip(keys, children, strict=True))
     items = [(key, values[key]) for key in original_keys]
     return defaultdict(factory, items) if container is defaultdict else container(items)

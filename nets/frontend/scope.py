@@ -8,7 +8,6 @@ and is bound when the function is called, or inlined into the outer scope.
 
 from __future__ import annotations
 
-import copy
 import os
 import sys
 import threading
@@ -115,8 +114,10 @@ class Scope:
         self.captures: dict[int, Capture] = {}
         self.gradients: Any = None
         """Gradients inside this trace, kept by ``nets.frontend.state``."""
-        self.attributes: dict[tuple[int, str], tuple[Any, str, Any]] = {}
-        """(object, attribute, value) triples that the trace depends on."""
+        self.world: Any = None
+        """What the outermost trace meets outside, kept by ``nets.frontend.program``."""
+        self.results: list[Any] = []
+        """The leaves of the result, as the traced Python gave them."""
 
     def owns(self, value: Value) -> bool:
         """Is the value defined in the body of this scope's function?"""
@@ -146,7 +147,8 @@ class Scope:
         if found is None:
             argument = self.function.body.add_argument(type, f"captured_{len(self.captures)}")
             # Of an outer trace the value is meant, whatever becomes of the tensor.
-            source = copy.copy(tensor) if tensor.is_traced else tensor
+            is_traced = tensor.is_traced
+            source = tensor.__class__._of(tensor._value, tensor._weak) if is_traced else tensor
             found = self.captures[key] = Capture(source, argument, tensor, tensor._value)
         return found.argument
 
@@ -154,7 +156,7 @@ class Scope:
         """Give tensors from outside the values back that they had before the trace."""
         for capture in self.captures.values():
             if isinstance(getattr(type(capture.tensor), "_value", None), property):
-                continue  # a gradient: it is read from its tensor
+                continue  # a gradient or a NumPy array: it is read from where it is
             capture.tensor._value = capture.value
 
 

@@ -8,6 +8,7 @@ of this room runs only when a signature is new.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -148,10 +149,10 @@ def _shown(leaf: Any) -> str:
 def static_key(call: Call, name: str) -> tuple[Any, ...]:
     """The static values of a call, hashable; ArgumentError where one is not.
 
-    The class belongs to the key, for 1 == 1.0 == True.
+    Classes belong to the key, for 1 == 1.0 == True, and the sign of zero.
     """
-    key = tuple((where, type(value), value) for where, value in call.static)
-    for where, _, value in key:
+    key = tuple((where, value, _exactly(value)) for where, value in call.static)
+    for where, value, _ in key:
         if isinstance(value, (Tensor, np.ndarray)):
             raise ArgumentError(
                 f"static argument {where!r} of {name} is {_a(value)}; arrays and tensors are "
@@ -165,6 +166,23 @@ def static_key(call: Call, name: str) -> tuple[Any, ...]:
             f"static arguments of {name} must be hashable: {error}", user_location()
         ) from None
     return key
+
+
+def _exactly(value: Any) -> Any:
+    """What tells a value from others that are equal to it: classes and signs of zero, also in
+    tuples, frozen sets and dataclasses."""
+    if isinstance(value, float):
+        return type(value), value.hex()
+    if isinstance(value, complex):
+        return type(value), value.real.hex(), value.imag.hex()
+    if isinstance(value, frozenset):
+        return type(value), frozenset((x, _exactly(x)) for x in value)
+    if isinstance(value, tuple):
+        return type(value), tuple(map(_exactly, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = (getattr(value, field.name) for field in fields(value))
+        return type(value), tuple(map(_exactly, parts))
+    return type(value)
 
 
 def _a(value: Any) -> str:

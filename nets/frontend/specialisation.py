@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,11 +20,12 @@ from nets.backend.callable import NativeFunction
 from nets.errors import GradientError
 from nets.frontend.autograd import PullBack, record_call
 from nets.frontend.compile import Compilation, CompileOptions, Executable
-from nets.frontend.guards import Guard, changes, hold
 from nets.frontend.program import Program
 from nets.frontend.scope import leaked
-from nets.frontend.state import GradientPlace
+from nets.frontend.state import GradientPlace, Place, at_call, write_back
+from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable
+from nets.frontend.world.writes import Parts
 from nets.ir.clone import clone_function
 from nets.ir.core import Function
 from nets.ir.types import TensorType
@@ -33,7 +34,16 @@ from nets.passes.vjp import SplitVjp, split_vjp, vjp
 
 if TYPE_CHECKING:
     from nets.frontend.plans import Plan
-    from nets.frontend.tensor import Tensor
+
+
+class Captured(NamedTuple):
+    """What a program takes from outside at a call."""
+
+    values: list[Variable]
+    """Those of the captured tensors."""
+    found: list[Tensor]
+    """The tensors in the slots."""
+
 
 Positions = tuple[int, ...]
 """Which arguments of the program gradients are wanted for."""
@@ -69,97 +79,101 @@ class Halves:
 
 
 class Specialisation:
-    """One signature of a traced function, ready to be called with arrays.
+    """One signature of a traced function, in one state of its world, ready to be called with
+    arrays.
 
-    ``recompute``: let the backward half start again from the arguments. ``guards``: where the
-    captured tensors were found.
+    ``recompute``: let the backward half start again from the arguments.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        options: CompileOptions,
-        recompute: bool = False,
-        guards: Sequence[Guard] = (),
-    ) -> None:
+    def __init__(self, program: Program, options: CompileOptions, recompute: bool = False) -> None:
         self.program = program
-        self.guards = (
-            *guards,
-            *(
-                Guard(getattr, holder, name, value, type(holder).__name__)
-                for holder, name, value in program.attributes
-            ),
-        )
-        self._is_steady = hold(self.guards)
         self.options = options
         self.recompute = recompute
         self._result_types = [value.type for value in program.function.returned]
-        self._capture_forms = [_form(tensor._value.type) for tensor in program.captures]
+        self._capture_forms = [_form(source._value.type) for source in program.captures]
         self._lock = threading.Lock()
         self.plan: Plan | None = None
         """How repeated calls run it; made after the first one."""
         self.is_planned = False
         self._executable: Executable | None = None
         self._halves: dict[Positions, Halves | GradientError] = {}
+        self._actives: dict[Positions, tuple[bool, ...]] = {}
 
     # ------------------------------------------------------------------ captured tensors
 
-    def captured(self) -> list[Variable] | None:
+    def captured(self) -> Captured | None:
         """What the captured tensors hold now; None where the function must be traced again.
 
-        That is where one has another shape or dtype, or a name is bound to another tensor.
+        That is where one has another shape or dtype, or the world is another one.
         """
-        return None if self.guards and not hold(self.guards) else self.held()
+        guards = self.program.guards
+        return None if guards is not None and not guards.hold() else self.held()
 
-    def held(self) -> list[Variable] | None:
-        """The same, whatever the guards say: of a function that has just been traced, and may have
-        changed itself what it depends on."""
-        found = []
-        for tensor, (dtype, shape) in zip(self.program.captures, self._capture_forms, strict=True):
-            value = tensor._value
+    def held(self) -> Captured | None:
+        """The same, whatever the guards say."""
+        found = self.program.slots.find()
+        if found is None:
+            return None
+        values = []
+        for place, form in zip(self.program.captures, self._capture_forms, strict=True):
+            source = at_call(place, found)
+            value = source._value
             if not isinstance(value, Variable):
-                raise leaked(tensor)
-            if value.data.shape != shape or value.data.dtype != dtype:
+                raise leaked(source)
+            if (value.data.dtype, value.data.shape) != form:
                 return None
-            found.append(value)
-        return None if self._switched() else found
+            values.append(value)
+        return None if self._switched(values) else Captured(values, found)
 
-    def may_return(self) -> bool:
-        """May the guards hold again: do no places but plain attributes differ?
+    def held_at_once(self) -> Captured:
+        """The same, of a program that has just been traced."""
+        found = self.held()
+        assert found is not None
+        return found
 
-        Not of a function that changes such attributes itself, for a call of its code does not.
-        """
-        places = [guard for guard in self.guards if not guard.owner]
-        return self._is_steady and hold(places) and self.held() is not None
-
-    def _switched(self) -> list[Variable]:
+    def _switched(self, values: Sequence[Variable]) -> list[Variable]:
         """Captured ones that require a gradient now and did not, or the reverse, where that counts:
         in a program that differentiates itself by those that did."""
-        sources: Sequence[Tensor | GradientPlace] = self.program.captures
-        places = zip(sources, self.program.required, strict=True) if self.program.detached else ()
+        program = self.program
+        captures: Sequence[Place] = program.captures
+        places = zip(captures, program.required, values, strict=True)
         return [
             value
-            for source, before in places
-            if isinstance(value := source._value, Variable)
-            and value.requires_grad != before
-            and not isinstance(source, GradientPlace)
+            for place, before, value in (places if program.detached else ())
+            if value.requires_grad != before and not isinstance(place, GradientPlace)
         ]
+
+    def may_return(self) -> bool:
+        """May the world be again what it was: do none but plain values differ?"""
+        guards = self.program.guards
+        return guards is not None and guards.is_plainly_other()
 
     def changes(self) -> list[str]:
         """A line for each kind of reason for which the function must be traced again."""
+        found = self.program.slots.find()
+        captures = self.program.captures
+        switched = (
+            []
+            if found is None
+            else self._switched([at_call(place, found)._value for place in captures])
+        )
         lines = [
             f"a captured {value.type} requires {'a' if value.requires_grad else 'no'} gradient now"
-            for value in self._switched()
+            for value in switched
         ]
-        return changes(self.guards) + list(dict.fromkeys(lines))
+        guards = self.program.guards
+        return (guards.changes() if guards else []) + list(dict.fromkeys(lines))
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What decides the compiled code."""
+        program = self.program
+        return str(program.function), program.in_place, self.options, self.recompute
 
     def take_over(self, other: Specialisation) -> None:
-        """Use the compiled code of another specialisation where the program is the same."""
-        same = str(other.program.function) == str(self.program.function)
-        same = same and other.program.in_place == self.program.in_place
-        if same and other.options == self.options:
-            self._executable = other._executable
-            self._halves = other._halves
+        """Use the compiled code of another specialisation with the same key."""
+        self._executable = other._executable
+        self._halves = other._halves
 
     # ------------------------------------------------------------------------- calling
 
@@ -204,7 +218,15 @@ class Specialisation:
             # Values there are all the same; whoever asks for the gradient is told why not.
             results, pull = self.executable(kept), partial(_refuse, error)
         operands = [x for i in wrt if (x := variables[i]) is not None]
-        return record_call(self.program.function.name, operands, results, pull)
+        name, active = self.program.function.name, self._active(wrt)
+        return record_call(name, operands, results, pull, active)
+
+    def _active(self, wrt: Positions) -> tuple[bool, ...]:
+        """Which results carry the gradient of these arguments on, as they do eagerly."""
+        found = self._actives.get(wrt)
+        if found is None:
+            found = self._actives[wrt] = active_results(self.program.function, wrt)
+        return found
 
     def forward(
         self, arrays: Sequence[Array], wrt: Positions
@@ -219,6 +241,10 @@ class Specialisation:
         residuals = [sources[kind][i] for kind, i in halves.split.residuals]
         pull = CompiledPullBack(halves.split.backward, halves.backward, residuals)
         return outputs[: len(self._result_types)], pull
+
+    def finish(self, results: Sequence[Variable], found: Sequence[Tensor]) -> list[Tensor]:
+        """The leaves of the result of a call, after what it changes outside has been done."""
+        return finish(self.program, results, found)
 
     def natives(self) -> list[NativeFunction]:
         """The native code there is so far."""
@@ -261,6 +287,34 @@ class Specialisation:
 
     def _compile(self, function: Function) -> Executable:
         return Compilation(function, self.options).executable
+
+
+def finish(program: Program, results: Sequence[Variable], found: Sequence[Tensor]) -> list[Tensor]:
+    """Do what a call changes outside; the leaves of its result.
+
+    ``results``: all results of the program; ``found``: the tensors in its slots.
+    """
+    if program.updates:
+        write_back(program.updates, [x.data for x in results], found)
+    leaves = [Tensor._of(x) for x in results[: program.tree.leaf_count]]
+    if program.writes or any(program.objects):
+        fresh = [Tensor._of(x) for x in results[len(results) - program.fresh :]]
+        parts = Parts(fresh, found)
+        for change in [write.prepare(parts) for write in program.writes]:
+            change()
+        for i, recipe in enumerate(program.objects):
+            if recipe is not None:
+                leaves[i] = recipe.build(parts)
+    return leaves
+
+
+def active_results(function: Function, wrt: Positions) -> tuple[bool, ...]:
+    """Which results of a function are computed from some of its arguments by way of floats."""
+    active = {function.arguments[i] for i in wrt}
+    for op in function.body:
+        if op.name != "stop_gradient" and not active.isdisjoint(op.operands):
+            active.update(x for x in op.results if tensor_type(x).dtype.is_float)
+    return tuple(value in active for value in function.returned)
 
 
 def _refuse(error: GradientError, cts: Sequence[Array | None]) -> Any:

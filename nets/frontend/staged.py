@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -18,7 +19,6 @@ from nets import config
 from nets.errors import NetsError
 from nets.frontend.binding import Binding, Call
 from nets.frontend.compile import CompileOptions
-from nets.frontend.guards import guards_of
 from nets.frontend.lowered import Lowered
 from nets.frontend.plans import Planned, forget, plan_of, remember
 from nets.frontend.program import Program, lift_results, stage
@@ -37,8 +37,8 @@ from nets.frontend.signature import (
     spec_keys,
     static_key,
 )
-from nets.frontend.specialisation import Specialisation
-from nets.frontend.state import consume, write_back
+from nets.frontend.specialisation import Captured, Specialisation
+from nets.frontend.state import consume
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, is_grad_enabled
 from nets.ir.core import Value
@@ -48,8 +48,11 @@ if TYPE_CHECKING:
 
 _KEPT: Final = "_nets_staged"
 
-_MODES_KEPT: Final = 3
-"""Earlier specialisations of one signature that are kept for other values of attributes."""
+_STATES_KEPT: Final = 8
+"""Earlier specialisations of one signature that are kept for other states of the world."""
+
+_CODES_KEPT: Final = 32
+"""Specialisations whose compiled code is used again for programs that turn out the same."""
 
 REASONS_KEPT: Final = 32
 """Reasons for new traces that ``stats`` tells, the latest."""
@@ -65,14 +68,14 @@ class Entry:
         self.specialisation: Specialisation | None = None
         """The one that was traced last."""
         self.kept: tuple[Specialisation, ...] = ()
-        """Earlier ones, of other values of attributes: a model may go back to training."""
+        """Earlier ones, of other states of the world: a model may go back to training."""
         self.described: dict[str, str] = {}
 
     def all(self) -> list[Specialisation]:
         """All specialisations, the latest first."""
         return [x for x in (self.specialisation, *self.kept) if x is not None]
 
-    def fitting(self) -> tuple[Specialisation, list[Variable]] | None:
+    def fitting(self) -> tuple[Specialisation, Captured] | None:
         """A specialisation that holds now, and what its captured tensors hold; None where the entry
         must be filled (again)."""
         for ready in self.all():
@@ -98,6 +101,8 @@ class Entries(dict[Signature, Entry]):
         super().__init__()
         self.plans: list[Plan] = []
         self.counts = Counts()
+        self.codes: OrderedDict[tuple[Any, ...], Specialisation] = OrderedDict()
+        """The latest specialisations, by what decides their code."""
 
 
 class Staged(Planned):
@@ -127,6 +132,10 @@ class Staged(Planned):
     recompute = False
     """Whether a backward pass starts again from the arguments (see Specialisation)."""
 
+    is_traced_anew = False
+    """Whether Python runs at each call, so that there is nothing to guard: of transforms of plain
+    functions."""
+
     def result_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """What the callable gives for traced arguments, in the current scope."""
         raise NotImplementedError
@@ -152,63 +161,63 @@ class Staged(Planned):
         call = self.binding.call(args, kwargs)
         ready, leaves, arrays, captured = self.find(call)
         program = ready.program
-        recorded = None if program.detached else _recorded(leaves, captured)
+        recorded = None if program.detached else _recorded(leaves, captured.values)
         if recorded is None:
             results = ready.call(arrays)
-            if not (call.kwargs or call.static):
+            if not (call.kwargs or call.static or self.is_traced_anew):
                 self._plan(ready, call)
         elif all(x.type.dtype.is_float for x in recorded if x is not None and x.requires_grad):
             results = ready.call_recorded(arrays, recorded)
         else:
             return self.eagerly(args, kwargs)
-        if program.updates:
-            write_back(program.updates, [x.data for x in results])
         if self.binding.donated:
             consume(
                 leaf for leaf, entry in zip(leaves, program.inputs, strict=True) if entry.donated
             )
-        kept = results[: program.tree.leaf_count]
-        return program.tree.unflatten([Tensor._of(x) for x in kept])
+        return program.tree.unflatten(ready.finish(results, captured.found))
 
     def _plan(self, ready: Specialisation, call: Call) -> None:
         """Let further calls with such arguments run without Python."""
         if not ready.is_planned:
             ready.is_planned = True
-            ready.plan = plan_of(ready, flatten(call.args)[1].tokens)
+            ready.plan = plan_of(ready, flatten(call.args)[1])
         remember(self._plans, ready.plan)
 
-    def find(self, call: Call) -> tuple[Specialisation, list[Any], list[Array], list[Variable]]:
-        """The specialisation for a call, its leaves, all arrays it takes, the captured ones."""
+    def find(self, call: Call) -> tuple[Specialisation, list[Any], list[Array], Captured]:
+        """The specialisation for a call, its leaves, all arrays it takes, what was captured."""
         leaves, treedef = flatten((call.args, call.kwargs))
         try:
             arrays, keys = read_leaves(leaves)
         except LeafError as error:
             raise self._located(error, call, treedef) from None
         static = static_key(call, self.name) if call.static else ()
-        signature = (treedef.tokens, keys, static)
-        entry = self.entries.get(signature)
-        fitting = None if entry is None else entry.fitting()
-        ready, captured = fitting or self._specialise(signature, call, treedef)
-        arrays += [x.data for x in captured]
+        if self.is_traced_anew:
+            ready = self._with_code(self.program(call, treedef, keys))
+            fitting = ready, ready.held_at_once()
+        else:
+            signature = (treedef.tokens, treedef.orders, keys, static)
+            entry = self.entries.get(signature)
+            found = None if entry is None else entry.fitting()
+            fitting = found or self._specialise(signature, call, treedef, keys)
+        ready, captured = fitting
+        arrays += [x.data for x in captured.values]
         return ready, leaves, arrays, captured
 
     def _specialise(
-        self, signature: Signature, call: Call, treedef: TreeDef
-    ) -> tuple[Specialisation, list[Variable]]:
+        self, signature: Signature, call: Call, treedef: TreeDef, keys: Sequence[LeafKey]
+    ) -> tuple[Specialisation, Captured]:
         """Fill the entry of a new signature, or of one whose captured tensors have changed."""
         entry = self.entries.setdefault(signature, Entry())
         with entry.lock:
             found = entry.fitting()
             if found is None:
                 try:
-                    ready = self._fill(entry, self.program(call, treedef, signature[1]), call)
+                    ready = self._fill(entry, self.program(call, treedef, keys), call)
                 except BaseException:
                     self.entries.pop(signature, None)
                     raise
                 self.entries[signature] = entry
-                captured = ready.held()
-                assert captured is not None
-                found = ready, captured
+                found = ready, ready.held_at_once()
             return found
 
     def _fill(self, entry: Entry, program: Program, call: Call) -> Specialisation:
@@ -216,16 +225,26 @@ class Staged(Planned):
         described = program.describe() | describe_static(self.binding, call)
         self._narrate(entry, described)
         entry.described = described
-        guards = guards_of(self.__wrapped__, program.captures)
-        ready = Specialisation(program, CompileOptions(**self.options), self.recompute, guards)
+        ready = self._with_code(program)
         old = entry.all()
-        if old:
-            ready.take_over(old[0])
-        entry.kept = tuple(x for x in old if x.may_return())[:_MODES_KEPT]
+        entry.kept = tuple(x for x in old if x.may_return())[:_STATES_KEPT]
         for dropped in old:
             if dropped not in entry.kept:
                 forget(self._plans, dropped.plan)
         entry.specialisation = ready
+        return ready
+
+    def _with_code(self, program: Program) -> Specialisation:
+        """The specialisation of a program, with the code of an earlier one if that is the same."""
+        ready = Specialisation(program, CompileOptions(**self.options), self.recompute)
+        codes, key = self.entries.codes, ready.key
+        same = codes.get(key)
+        if same is not None:
+            ready.take_over(same)
+        codes[key] = ready
+        codes.move_to_end(key)
+        while len(codes) > _CODES_KEPT:
+            codes.popitem(last=False)
         return ready
 
     def _narrate(self, entry: Entry, now: dict[str, str]) -> None:
@@ -265,7 +284,8 @@ class Staged(Planned):
             args, kwargs = call.merged(*treedef.unflatten(tensors))
             return lift_results(self.result_of(args, kwargs))
 
-        return stage(self.name, inputs, body)
+        roots = (self.__wrapped__, *(value for _, value in call.static))
+        return stage(self.name, inputs, body, roots, guarded=not self.is_traced_anew)
 
     def lower(self, *args: Any, pipeline: str = "default", **kwargs: Any) -> Lowered:
         """The program for arguments like these, to be looked into, compiled or exported.
@@ -300,6 +320,7 @@ class Staged(Planned):
         entries = list(self.entries.values())
         found = [e.specialisation for e in entries if e.specialisation is not None]
         every = [ready for entry in entries for ready in entry.all()]
+        every += self.entries.codes.values()
         natives = list({id(x): x for ready in every for x in ready.natives()}.values())
         kernels = [native.kernel for native in natives if native.kernel is not None]
         return {

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nets.errors import GradientError, MutatedArgumentError, ShapeError
 from nets.frontend.scope import CONSUMED, Scope, current_scope, user_location
 from nets.frontend.variable import Array, Variable, variable, zeros_for
-from nets.ir.core import Value
+from nets.frontend.world.arrays import ArraySource
+from nets.ir.core import Operation, Value
 from nets.ops.emitter import tensor_type
 from nets.passes.vjp import pull_back
 
@@ -38,10 +39,39 @@ class GradientPlace:
         return variable(zeros_for(own) if own.gradient is None else own.gradient)
 
 
+class Slot:
+    """A captured tensor that is found in a place at each call, for each call leaves another."""
+
+    is_traced = False
+
+    def __init__(self, number: int, tensor: Tensor) -> None:
+        self.number = number
+        self.tensor = tensor
+        """The one that was there while the function was traced."""
+
+    @property
+    def _value(self) -> Value:
+        return self.tensor._value
+
+
+Place = Any
+"""What holds an input from outside: a Tensor, a Slot, a GradientPlace of either, an array."""
+
+
+def at_call(place: Place, found: Sequence[Tensor]) -> Place:
+    """The place with the tensor of its slot, if it has one, of those that were found."""
+    if isinstance(place, Slot):
+        return found[place.number]
+    if isinstance(place, GradientPlace):
+        own: Any = place.tensor
+        return GradientPlace(found[own.number]) if isinstance(own, Slot) else place
+    return place
+
+
 class Update(NamedTuple):
     """After a call: the place that takes the result of that number; None clears a gradient."""
 
-    place: Tensor | GradientPlace
+    place: Place
     result: int | None
 
 
@@ -78,8 +108,8 @@ def origin(tensor: Tensor) -> Variable | None:
 # --------------------------------------------------------------------- inside a trace
 
 
-def assign(scope: Scope, tensor: Tensor, new: Value) -> None:
-    """Give a tensor the value ``new``, cut off from gradients."""
+def assign(scope: Scope, tensor: Tensor, new: Value, is_recorded: bool = False) -> None:
+    """Give a tensor the value ``new``, cut off from gradients unless ``is_recorded``."""
     own = tensor_type(tensor._value)
     if tensor_type(new).shape != own.shape:
         raise ShapeError(
@@ -87,8 +117,11 @@ def assign(scope: Scope, tensor: Tensor, new: Value) -> None:
             user_location(),
         )
     outside = origin(tensor)
-    if outside is not None:
+    if not scope.owns(tensor._value):
         scope.lift(tensor)  # an update is of a capture
+    if is_recorded:
+        tensor._value = new
+        return
     b = scope.emitter
     tensor._value = b.emit("stop_gradient", b.cast(new, own.dtype))
     if outside is not None and outside.requires_grad:
@@ -153,7 +186,32 @@ def backward(scope: Scope, tensor: Tensor, seed: Value) -> None:
             before = read_gradient(scope, owner)
             assert before is not None
             total = scope.emitter.add(before, ct)
-        write_gradient(scope, owner, total)
+        write_gradient(scope, owner, scope.emitter.emit("stop_gradient", total))
+
+
+def refuse_history(scope: Scope, values: Iterable[Value]) -> None:
+    """GradientError where a value that is kept until the next call depends on captured tensors that
+    a gradient is taken by: outside a trace the next backward pass would go on through it."""
+    gradients: Gradients | None = scope.gradients
+    if gradients is None or not gradients.ran_backward:
+        return
+    leaves = {*dict(_captured_leaves(scope)), *gradients.leaves}
+    seen: set[Value] = set()
+    pending = [value for value in values if tensor_type(value).dtype.is_float]
+    while pending:
+        value = pending.pop()
+        if value in leaves:
+            raise GradientError(
+                "a tensor that this function keeps for its next call was computed from tensors "
+                "that require a gradient, and would carry the whole history of calls along: keep "
+                "x.detach()",
+                user_location(),
+            )
+        made = value.owner
+        if value in seen or not isinstance(made, Operation) or made.name == "stop_gradient":
+            continue
+        seen.add(value)
+        pending += [x for x in made.operands if tensor_type(x).dtype.is_float]
 
 
 def _captured_leaves(scope: Scope) -> Iterator[tuple[Value, Tensor]]:
@@ -180,8 +238,9 @@ def finish(scope: Scope, count: int) -> tuple[list[Value], list[Update]]:
             values.append(value)
 
     for capture in scope.captures.values():
-        is_gradient = isinstance(capture.source, GradientPlace)
-        if not is_gradient and capture.tensor._value is not capture.value:
+        if isinstance(capture.source, (GradientPlace, ArraySource)):
+            continue
+        if capture.tensor._value is not capture.value:
             if not isinstance(capture.value, Variable):
                 raise _refusal(scope, "a tensor of the trace around it")
             update(capture.source, scope.lift(capture.tensor))
@@ -204,7 +263,7 @@ def _refusal(scope: Scope, what: str) -> MutatedArgumentError:
     )
 
 
-def carry_out(updates: Sequence[Update], values: Sequence[Value]) -> None:
+def carry_updates(updates: Sequence[Update], values: Sequence[Value]) -> None:
     """Make the updates of a nested trace, inlined into the current one, its updates.
 
     ``values``: all results of the nested function.
@@ -217,20 +276,26 @@ def carry_out(updates: Sequence[Update], values: Sequence[Value]) -> None:
         assign(scope, place, values[number])
 
 
-def write_back(updates: Sequence[Update], results: Sequence[Array]) -> None:
-    """Give every place its new value. ``results``: all results of the call."""
+def write_back(
+    updates: Sequence[Update], results: Sequence[Array], found: Sequence[Tensor] = ()
+) -> None:
+    """Give every place its new value.
+
+    ``results``: all results of the call; ``found``: the tensors in the slots.
+    """
     # Gradients last: they belong to the variable a tensor holds.
     for place, number in updates:
         if not isinstance(place, GradientPlace):
             assert number is not None
-            old = place._value
+            tensor = at_call(place, found)
+            old = tensor._value
             assert isinstance(old, Variable)
             new = Variable(results[number], old.type, old.requires_grad)
             new.gradient = old.gradient
-            place._value = new
+            tensor._value = new
     for place, number in updates:
         if isinstance(place, GradientPlace):
-            own = place.tensor._value
+            own = at_call(place, found).tensor._value
             assert isinstance(own, Variable)
             own.gradient = None if number is None else results[number]
 
@@ -241,20 +306,3 @@ def consume(leaves: Iterable[Any]) -> None:
         if not isinstance(getattr(leaf, "_value", None), Variable):
             continue
         leaf._value = CONSUMED
-
-
-def read_static(holder: Any, name: str) -> Any:
-    """``getattr(holder, name)``; a trace that reads it is made again when it has changed.
-
-    What the first of several reads gives is what counts, for the rest may follow changes by the
-    traced function itself.
-
-    For attributes that Python code branches on, such as the mode of a layer: they are no tensors,
-    so a traced function could not see them change.
-    """
-    value = getattr(holder, name)
-    scope = current_scope()
-    while scope is not None:
-        scope.attributes.setdefault((id(holder), name), (holder, name, value))
-        scope = scope.outer
-    return value

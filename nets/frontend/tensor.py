@@ -39,6 +39,12 @@ _ADVICE: Final = {
 """What to write instead, for each thing a traced tensor cannot give."""
 
 
+_VALUES: Final = frozenset(
+    {*_ADVICE, "numpy()", "tolist()", "item()", "a DLPack capsule", "a deep copy"}
+)
+"""What needs the elements of a tensor."""
+
+
 class Tensor(Operators):
     """An n-dimensional array that knows how it was computed, so that it can be differentiated.
 
@@ -267,17 +273,29 @@ class Tensor(Operators):
         return id(self)
 
     def __copy__(self) -> Tensor:
-        return type(self)._of(self._value, self._weak)
+        scope = current_scope()
+        value = self._value if scope is None else scope.lift(self)
+        return type(self)._of(value, self._weak)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if current_scope() is not None:
+            return Tensor._of(_staged(self, None), self._weak)
         own = self._variable("a deep copy")
         copy = Variable(own.data.copy(), own.type, own.requires_grad)
         copy.gradient = own.gradient
         return type(self)._of(copy, self._weak)
 
     def _variable(self, what: str) -> Variable:
-        """The eager value; ControlFlowError where ``what`` is asked of a traced tensor."""
+        """The eager value; ControlFlowError where ``what`` is asked of a traced tensor, or in a
+        trace, of one that may hold other elements at the next call."""
         if isinstance(self._value, Variable):
+            if current_scope() is not None and what in _VALUES:
+                raise ControlFlowError(
+                    f"{what} needs the value of a tensor that the traced function closes over, "
+                    "which is read when the compiled function runs; "
+                    + _ADVICE.get(what, "use the tensor itself"),
+                    user_location(),
+                )
             return self._value
         if not is_live(self._value):
             raise leaked(self)

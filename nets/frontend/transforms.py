@@ -87,6 +87,7 @@ class Gradient(Staged):
         self.argnums = argnums
         self.has_aux = has_aux
         self.with_value = with_value
+        self.is_traced_anew = not isinstance(function, Staged) or function.is_traced_anew
 
     def inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = self.binding.call(args, kwargs)

@@ -100,7 +100,7 @@ class MultiheadAttention(Module):
         q, k, v = (self._heads(x, i) for i, x in enumerate(parts))
         mask = self._mask(key_padding_mask, attn_mask, q.dtype)
         weights = attention_weights(q, k, mask)
-        dropped = F.dropout(weights, self.dropout, nets.read_static(self, "training"))
+        dropped = F.dropout(weights, self.dropout, self.training)
         mixed = nets.swapaxes(nets.matmul(dropped, v), 1, 2)
         mixed = mixed.reshape((*mixed.shape[:2], self.embed_dim))
         output = self.out_proj(mixed if self.batch_first else nets.swapaxes(mixed, 0, 1))

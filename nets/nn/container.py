@@ -33,7 +33,6 @@ class _Ordered(Module):
         return sum(1 for _ in self.children())
 
     def __iter__(self) -> Iterator[Module]:
-        nets.read_static(self, "_count")
         return self.children()
 
     @overload
@@ -41,7 +40,6 @@ class _Ordered(Module):
     @overload
     def __getitem__(self, index: slice) -> Self: ...
     def __getitem__(self, index: int | slice) -> Module | Self:
-        nets.read_static(self, "_count")
         named = list(self.named_children())
         if not isinstance(index, slice):
             return named[index][1]

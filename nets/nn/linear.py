@@ -99,7 +99,7 @@ class Dropout(Module):
         self.p = p
 
     def forward(self, x: Any) -> nets.Tensor:
-        return F.dropout(x, nets.read_static(self, "p"), nets.read_static(self, "training"))
+        return F.dropout(x, self.p, self.training)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

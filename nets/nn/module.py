@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -65,8 +65,6 @@ class Module:
     """
 
     training: bool
-    is_followed: ClassVar[bool] = True
-    """A traced function is traced again when parameters, children or attributes are replaced."""
     _buffers: frozenset[str] = frozenset()
     _unsaved: frozenset[str] = frozenset()
 
@@ -190,7 +188,6 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Set ``training`` for this module and all below it."""
         for module in self.modules():
-            nets.read_static(module, "training")  # on which a trace that changes it depends
             module.training = mode
         return self
 

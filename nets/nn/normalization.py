@@ -49,7 +49,7 @@ class _BatchNorm(Module):
                 f"{type(self).__name__}({self.num_features}) does not take shape {tensor.shape}",
                 nets.user_location(),
             )
-        training = nets.read_static(self, "training")
+        training = self.training
         by_batch = training or self.running_mean is None
         # Eval mode without running statistics has nothing to move.
         return F.batch_norm(

@@ -120,7 +120,7 @@ class _Recurrent(Module):
                 last.append(states)
             x = outputs[0] if len(outputs) == 1 else nets.concatenate(outputs, -1)
             if self.dropout and layer < self.num_layers - 1:
-                x = F.dropout(x, self.dropout, nets.read_static(self, "training"))
+                x = F.dropout(x, self.dropout, self.training)
         return x, [nets.stack(list(states)) for states in zip(*last, strict=True)]
 
     def _sweep(

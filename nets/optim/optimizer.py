@@ -41,7 +41,7 @@ class ParameterGroup(MutableMapping[str, Any]):
 
     def static(self, name: str) -> Any:
         """A hyperparameter that is a constant of a traced step."""
-        return nets.read_static(self, name)
+        return getattr(self, name)
 
     def __getitem__(self, name: str) -> Any:
         if name == "params":
@@ -163,13 +163,13 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set the gradients of all parameters to zeros; ``set_to_none`` makes no difference."""
-        for group in nets.read_static(self, "param_groups"):
+        for group in self.param_groups:
             for p in group.params:
                 p.zero_grad()
 
     def step(self) -> None:
         """Move every parameter by its gradient."""
-        groups = nets.read_static(self, "param_groups")
+        groups = self.param_groups
         with nets.no_grad():
             for group, states in zip(groups, self._states, strict=True):
                 for p, state in zip(group.params, states, strict=True):

@@ -51,6 +51,42 @@ static PyTypeObject Dispatch_Type = {
     .tp_call = dispatch_call,
 };
 
+/* Gives a NumPy array the class Watched, or the plain one back, as x.__class__ = … does for classes
+ * written in Python. Both have one layout, which retype checks. */
+static PyObject *retype(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *array;
+    PyTypeObject *type;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyArray_Type, &array, &PyType_Type, &type)) {
+        return NULL;
+    }
+    PyTypeObject *old = Py_TYPE(array);
+    if (!PyType_IsSubtype(type, &PyArray_Type) || type->tp_basicsize != old->tp_basicsize ||
+        type->tp_dictoffset != old->tp_dictoffset ||
+        type->tp_weaklistoffset != old->tp_weaklistoffset ||
+        PyType_IS_GC(type) != PyType_IS_GC(old)) {
+        PyErr_SetString(PyExc_TypeError, "a class of another layout");
+        return NULL;
+    }
+    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+        Py_INCREF(type);
+    }
+    Py_SET_TYPE(array, type);
+    if (old->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+        Py_DECREF(old);
+    }
+    Py_RETURN_NONE;
+}
+
+/* A subclass of ndarray to which nets.frontend.world.arrays adds methods. Made here because one
+ * made by a class statement would be collected as garbage, and so have another layout. */
+static PyObject *watched_new(void) {
+    static PyType_Slot slots[] = {{0, NULL}};
+    static PyType_Spec spec = {.name = "nets._dispatch.Watched",
+                               .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+                               .slots = slots};
+    return PyType_FromSpecWithBases(&spec, (PyObject *)&PyArray_Type);
+}
+
 static PyMethodDef functions[] = {
     {"configure", record_configure, METH_VARARGS,
      "configure(value, names, tensor, names, function_class, (scopes, name), (modes, name), gone)"
@@ -58,6 +94,8 @@ static PyMethodDef functions[] = {
      "Tell the module the classes of tensors; see nets.frontend.plans."},
     {"empty", empty, METH_VARARGS,
      "empty(shape, dtype)\n\nnumpy.empty, but that a large array begins at a cache line."},
+    {"retype", retype, METH_VARARGS,
+     "retype(array, class)\n\nGive a NumPy array another class of the same layout."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -77,8 +115,10 @@ PyMODINIT_FUNC PyInit__dispatch(void) {
     import_array();
     PyObject *module = PyModule_Create(&definition);
     call_name = PyUnicode_InternFromString("call");
-    if (module == NULL || call_name == NULL || PyType_Ready(&Block_Type) < 0 ||
+    if (module == NULL || call_name == NULL ||
+        PyModule_AddObject(module, "Watched", watched_new()) < 0 || PyType_Ready(&Block_Type) < 0 ||
         PyModule_AddType(module, &Kernel_Type) < 0 ||
+        PyModule_AddType(module, &Guards_Type) < 0 ||
         PyModule_AddType(module, &Plan_Type) < 0 || PyModule_AddType(module, &Dispatch_Type) < 0) {
         Py_XDECREF(module);
         return NULL;

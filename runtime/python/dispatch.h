@@ -3,6 +3,7 @@
  *   block.c     Block: the memory of large arrays, used again
  *   kernel.c    Kernel: native code that takes and gives arrays
  *   nest.c      containers taken apart into leaves and put together again
+ *   guards.c    Guards: what a traced function found in the world, compared at each call
  *   record.c    reads and makes tensors and their values
  *   plan.c      Plan: one signature of a traced function
  *   dispatch.c  Dispatch, the base of traced functions, which tries their plans; the module
@@ -102,7 +103,7 @@ typedef struct {
     PyTypeObject *type;
     Py_ssize_t size;
     PyObject *keys;  /* of a dict, sorted; the names of fields; else null */
-    PyObject *order; /* a dict to be made: the positions of its keys in their order, else null */
+    PyObject *order; /* of a dict, the positions of its keys in their order; else null */
 } Token;
 
 /* A structure in depth-first order. */
@@ -113,7 +114,7 @@ typedef struct {
     Token *tokens;
 } Nest;
 
-/* From tokens of nets.frontend.pytree. `orders` is null, or has a tuple of positions per dict.
+/* From tokens of nets.frontend.pytree. `orders` has a tuple of positions per dict.
  * Returns -1 with an exception. */
 int nest_init(Nest *nest, PyObject *tokens, PyObject *orders);
 void nest_clear(Nest *nest);
@@ -164,6 +165,13 @@ PyObject *tensor_new(PyObject *array, PyObject *type);
 
 /* The plans of a traced function, borrowed; null if there are none. */
 PyObject *plans_of(PyObject *function);
+
+/* ---- guards.c ----------------------------------------------------------------------------- */
+
+extern PyTypeObject Guards_Type;
+
+/* Does every place still hold what it did? Without exception. */
+int guards_hold(PyObject *guards);
 
 /* ---- plan.c ------------------------------------------------------------------------------- */
 

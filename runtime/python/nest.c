@@ -32,11 +32,36 @@ static PyObject *child_of(const Token *token, PyObject *x, Py_ssize_t i) {
         return Py_NewRef(PyTuple_GET_ITEM(x, i));
     case LIST: /* it may have shrunk since it was measured */
         return i < PyList_GET_SIZE(x) ? Py_NewRef(PyList_GET_ITEM(x, i)) : NULL;
-    case DICT:
-        return Py_XNewRef(PyDict_GetItemWithError(x, PyTuple_GET_ITEM(token->keys, i)));
     default:
         return PyObject_GetAttr(x, PyTuple_GET_ITEM(token->keys, i));
     }
+}
+
+/* Texts and integers only: comparing others may run code that changes the dict. */
+static int is_same_key(PyObject *key, PyObject *expected) {
+    if (key == expected) {
+        return 1;
+    }
+    if (Py_TYPE(key) != Py_TYPE(expected) ||
+        !(PyUnicode_CheckExact(key) || PyLong_CheckExact(key))) {
+        return 0;
+    }
+    return PyObject_RichCompareBool(key, expected, Py_EQ) == 1;
+}
+
+/* The children of a dict whose keys stand in their order; pushed in that of the sorted keys. */
+static Py_ssize_t push_items(const Token *token, PyObject *x, PyObject **stack,
+                             Py_ssize_t height) {
+    Py_ssize_t position = 0, i = 0;
+    PyObject *key, *value;
+    while (i < token->size && PyDict_Next(x, &position, &key, &value)) {
+        Py_ssize_t k = PyLong_AsSsize_t(PyTuple_GET_ITEM(token->order, i++));
+        if (!is_same_key(key, PyTuple_GET_ITEM(token->keys, k))) {
+            return -1;
+        }
+        stack[height + token->size - 1 - k] = Py_NewRef(value);
+    }
+    return i == token->size ? height + i : -1;
 }
 
 /* Pushes the children, the first on top. Returns the new height; -1 for another structure. */
@@ -44,6 +69,9 @@ static Py_ssize_t push_children(const Token *token, PyObject *x, PyObject **stac
                                 Py_ssize_t height) {
     if (Py_TYPE(x) != token->type || size_of(token, x) != token->size) {
         return -1;
+    }
+    if (token->kind == DICT) {
+        return push_items(token, x, stack, height);
     }
     for (Py_ssize_t i = token->size - 1; i >= 0; i--) {
         stack[height] = child_of(token, x, i);
@@ -275,7 +303,7 @@ int nest_init(Nest *nest, PyObject *tokens, PyObject *orders) {
         return -1;
     }
     nest->depth = depth_of(nest);
-    return orders == NULL ? 0 : take_orders(nest, orders);
+    return take_orders(nest, orders);
 }
 
 void nest_clear(Nest *nest) {

@@ -7,23 +7,18 @@
 #include "dispatch.h"
 
 typedef struct {
-    PyObject *get, *holder, *key, *expected;
-} Guard;
-
-typedef struct {
     PyObject_HEAD
     Kernel *kernel;
     PyObject *failure;  /* gives the exception for a status */
     Nest arguments;     /* the structure of the tuple of arguments */
     PyObject *weak;     /* a bool per leaf: does it stand for a Python number? */
-    PyObject *captures; /* the captured tensors, which follow the leaves */
+    PyObject *captures; /* the captured tensors and NumPy arrays, which follow the leaves */
     PyObject *gradients; /* a bool per captured tensor: is it its gradient that is meant? */
     PyObject *required; /* a bool per captured tensor: did it require a gradient? */
     PyObject *donated;  /* a bool per leaf: is a tensor there given away? */
     PyObject *cleared;  /* tensors whose gradient is cleared by a call */
     Py_ssize_t *updates; /* the output in place of each input, or -1 */
-    Guard *guards;
-    Py_ssize_t guard_count;
+    PyObject *guards;
     Nest results;
     PyObject *types;    /* the type of each result */
     int changes;        /* something is updated, cleared or given away */
@@ -48,32 +43,6 @@ typedef struct {
 } Frame;
 
 enum { WORDS_ON_STACK = 384 };
-
-/* ---- guards -------------------------------------------------------------------------------- */
-
-/* What the place holds now, owned; null, with an exception perhaps, where it is empty. */
-static PyObject *guarded(const Guard *guard) {
-    if (PyDict_CheckExact(guard->holder)) {
-        return Py_XNewRef(PyDict_GetItemWithError(guard->holder, guard->key));
-    }
-    if (PyCell_Check(guard->holder)) {
-        return PyCell_Get(guard->holder);
-    }
-    return PyObject_CallFunctionObjArgs(guard->get, guard->holder, guard->key, NULL);
-}
-
-static int guards_hold(const Plan *plan) {
-    for (Py_ssize_t i = 0; i < plan->guard_count; i++) {
-        PyObject *found = guarded(&plan->guards[i]);
-        if (found != plan->guards[i].expected) {
-            Py_XDECREF(found);
-            PyErr_Clear();
-            return 0;
-        }
-        Py_DECREF(found);
-    }
-    return 1;
-}
 
 /* ---- leaves -------------------------------------------------------------------------------- */
 
@@ -187,7 +156,7 @@ static int is_required_as_before(const Plan *plan, Py_ssize_t i, int requires) {
 /* All inputs: the leaves of the arguments, and the captured tensors. */
 static Outcome read_inputs(const Plan *plan, Frame *frame, PyObject *args) {
     int requires_grad = 0;
-    if (!guards_hold(plan) ||
+    if (!guards_hold(plan->guards) ||
         nest_flatten(&plan->arguments, args, frame->inputs, frame->stack) != HIT) {
         return MISS;
     }
@@ -379,27 +348,6 @@ Outcome plan_run(PyObject *self, PyObject *args, PyObject **result) {
 
 /* ---- making and ending --------------------------------------------------------------------- */
 
-static int guards_init(Plan *plan, PyObject *guards) {
-    plan->guards = PyMem_Calloc((size_t)PyTuple_GET_SIZE(guards) + 1, sizeof(Guard));
-    if (plan->guards == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(guards); i++) {
-        Guard *guard = &plan->guards[i];
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(guards, i), "OOOO", &guard->get, &guard->holder,
-                              &guard->key, &guard->expected)) {
-            return -1;
-        }
-        Py_INCREF(guard->get);
-        Py_INCREF(guard->holder);
-        Py_INCREF(guard->key);
-        Py_INCREF(guard->expected);
-        plan->guard_count++;
-    }
-    return 0;
-}
-
 static int updates_init(Plan *plan) {
     const Kernel *kernel = plan->kernel;
     plan->updates = PyMem_Calloc((size_t)kernel->inputs + 1, sizeof *plan->updates);
@@ -425,8 +373,13 @@ static int is_consistent(const Plan *plan) {
     for (Py_ssize_t i = plan->arguments.leaves; i < kernel->inputs; i++) {
         updated += plan->updates[i] >= 0;
     }
+    if (plan->arguments.leaves + PyTuple_GET_SIZE(plan->captures) != kernel->inputs) {
+        return 0;
+    }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(plan->captures); i++) {
-        if (!is_tensor(PyTuple_GET_ITEM(plan->captures, i))) {
+        PyObject *source = PyTuple_GET_ITEM(plan->captures, i);
+        int is_updated = plan->updates[plan->arguments.leaves + i] >= 0;
+        if (!is_tensor(source) && (is_updated || !PyArray_Check(source))) {
             return 0;
         }
     }
@@ -437,7 +390,6 @@ static int is_consistent(const Plan *plan) {
     }
     return kernel->is_ready && plan->arguments.tokens[0].kind == TUPLE &&
            PyTuple_GET_SIZE(plan->weak) == kernel->inputs &&
-           plan->arguments.leaves + PyTuple_GET_SIZE(plan->captures) == kernel->inputs &&
            PyTuple_GET_SIZE(plan->gradients) == PyTuple_GET_SIZE(plan->captures) &&
            PyTuple_GET_SIZE(plan->required) == PyTuple_GET_SIZE(plan->captures) &&
            PyTuple_GET_SIZE(plan->donated) == plan->arguments.leaves &&
@@ -446,20 +398,20 @@ static int is_consistent(const Plan *plan) {
 }
 
 static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"kernel", "failure", "arguments", "weak",  "donated",
+    static char *names[] = {"kernel", "failure", "arguments", "order", "weak", "donated",
                             "captures", "gradients", "required", "cleared", "guards",
                             "results", "orders", "types", "detached", NULL};
     PyObject *kernel, *failure, *arguments, *weak, *captures, *guards, *results, *orders, *types;
-    PyObject *donated, *gradients, *required, *cleared;
+    PyObject *donated, *gradients, *required, *cleared, *order;
     if (plan->kernel != NULL || !outside_traces()) {
         PyErr_SetString(PyExc_TypeError, "a Plan is made once, after configure");
         return -1;
     }
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!OO!O!O!O!O!O!O!O!O!O!O!p", names, &Kernel_Type, &kernel, &failure,
-            &PyTuple_Type, &arguments, &PyTuple_Type, &weak, &PyTuple_Type, &donated,
+            args, kwargs, "O!OO!O!O!O!O!O!O!O!O!O!O!O!p", names, &Kernel_Type, &kernel, &failure,
+            &PyTuple_Type, &arguments, &PyTuple_Type, &order, &PyTuple_Type, &weak, &PyTuple_Type, &donated,
             &PyTuple_Type, &captures, &PyTuple_Type, &gradients, &PyTuple_Type, &required,
-            &PyTuple_Type, &cleared, &PyTuple_Type, &guards, &PyTuple_Type, &results,
+            &PyTuple_Type, &cleared, &Guards_Type, &guards, &PyTuple_Type, &results,
             &PyTuple_Type, &orders, &PyTuple_Type, &types, &plan->detached)) {
         return -1;
     }
@@ -472,7 +424,8 @@ static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
     plan->gradients = Py_NewRef(gradients);
     plan->required = Py_NewRef(required);
     plan->cleared = Py_NewRef(cleared);
-    if (guards_init(plan, guards) < 0 || updates_init(plan) < 0 || nest_init(&plan->arguments, arguments, NULL) < 0 ||
+    plan->guards = Py_NewRef(guards);
+    if (updates_init(plan) < 0 || nest_init(&plan->arguments, arguments, order) < 0 ||
         nest_init(&plan->results, results, orders) < 0) {
         return -1;
     }
@@ -495,12 +448,7 @@ static int plan_traverse(Plan *plan, visitproc visit, void *arg) {
     Py_VISIT(plan->captures);
     Py_VISIT(plan->types);
     Py_VISIT(plan->cleared);
-    for (Py_ssize_t i = 0; i < plan->guard_count; i++) {
-        Py_VISIT(plan->guards[i].get);
-        Py_VISIT(plan->guards[i].holder);
-        Py_VISIT(plan->guards[i].key);
-        Py_VISIT(plan->guards[i].expected);
-    }
+    Py_VISIT(plan->guards);
     int stopped = nest_visit(&plan->arguments, visit, arg);
     return stopped ? stopped : nest_visit(&plan->results, visit, arg);
 }
@@ -509,13 +457,7 @@ static int plan_traverse(Plan *plan, visitproc visit, void *arg) {
  * through the list of plans of a function, or through its dictionary, which can be cleared. */
 static void plan_dealloc(Plan *plan) {
     PyObject_GC_UnTrack(plan);
-    for (Py_ssize_t i = 0; i < plan->guard_count; i++) {
-        Py_DECREF(plan->guards[i].get);
-        Py_DECREF(plan->guards[i].holder);
-        Py_DECREF(plan->guards[i].key);
-        Py_DECREF(plan->guards[i].expected);
-    }
-    PyMem_Free(plan->guards);
+    Py_XDECREF(plan->guards);
     nest_clear(&plan->arguments);
     nest_clear(&plan->results);
     Py_XDECREF(plan->kernel);
@@ -533,7 +475,7 @@ static void plan_dealloc(Plan *plan) {
 
 PyTypeObject Plan_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Plan",
-    .tp_doc = "Plan(kernel, failure, arguments, weak, donated, captures, gradients, required, "
+    .tp_doc = "Plan(kernel, failure, arguments, order, weak, donated, captures, gradients, required, "
               "cleared, guards, results, orders, types, detached)\n\nOne signature of a traced function.",
     .tp_basicsize = sizeof(Plan),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,

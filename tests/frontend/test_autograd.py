@@ -328,7 +328,7 @@ def test_a_call_with_a_pull_back_of_its_own() -> None:
         return [cts[1] * 10, cts[1] * 100]
 
     arrays = [np.zeros(2), x.data + y.data, np.zeros(2, np.int64)]
-    results = record_call("call", operands, arrays, pull)  # type: ignore[arg-type]
+    results = record_call("call", operands, arrays, pull, [True] * 3)  # type: ignore[arg-type]
     first, second, third = map(nets.Tensor._of, results)
     assert [t.requires_grad for t in (first, second, third)] == [True, True, False]
     (second * 2).sum().backward()

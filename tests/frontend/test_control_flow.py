@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from nets.errors import (
     ControlFlowError,
     DTypeError,
     GradientError,
-    LeakedTracerError,
     MutatedArgumentError,
     ShapeError,
 )
@@ -227,14 +227,14 @@ def test_numbers_give_way_to_what_a_step_gives():
 
 
 def test_python_runs_once_whatever_the_number_of_steps():
-    calls = []
+    calls = queue.SimpleQueue()
 
     def step(c, x):
-        calls.append(1)
+        calls.put(1)
         return c + x, None
 
     nets.trace(lambda xs: nets.scan(step, 0.0, xs))(np.arange(1000.0))
-    assert len(calls) == 1
+    assert calls.qsize() == 1
 
 
 def test_an_index_out_of_bounds_is_found_in_a_loop():
@@ -306,7 +306,7 @@ def test_effects_and_leaks_are_refused():
     with pytest.raises(MutatedArgumentError, match="scan"):
         nets.trace(lambda: nets.scan(assigns, 0.0, ROWS))()
     assert_same(state, STATE)
-    with pytest.raises(LeakedTracerError):
+    with pytest.raises(MutatedArgumentError, match="a list"):
         nets.trace(lambda: (nets.scan(leaks, 0.0, ROWS), kept[0] + 1))()
     with pytest.raises(ControlFlowError):
         nets.trace(lambda: nets.scan(lambda c, x: (c if c > 0 else x, None), 0.0, ROWS))()

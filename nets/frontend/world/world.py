@@ -1,0 +1,144 @@
+"""World: what one trace meets and changes outside its function, and how it is put back.
+
+The outermost trace looks at its world first. When it has ended the world is as it was before,
+whatever the Python of the function did; what that changed is written by each call of the program,
+the first one included. So nothing is left half done where an exception ends a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from nets.errors import MutatedArgumentError
+from nets.frontend.scope import Scope, user_location
+from nets.frontend.tensor import Tensor
+from nets.frontend.variable import Array, Variable
+from nets.frontend.world.arrays import Arrays, ArraySource
+from nets.frontend.world.guards import SKIP, Guard, Guards, guards_of
+from nets.frontend.world.holders import Contents, Members, Sequence
+from nets.frontend.world.reach import Reach
+from nets.frontend.world.writes import Changes, Overwrite, Slots, differs
+
+
+class World:
+    """The world of one outermost trace."""
+
+    def __init__(self, roots: Iterable[Any]) -> None:
+        self.reach = Reach(roots)
+        self.arrays = Arrays(self.reach.arrays)
+
+    def source(self, array: Array) -> ArraySource | None:
+        """What reads a NumPy array at each call; None for one that is made in the trace."""
+        return self.arrays.source(array)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """A trace runs meanwhile; afterwards all is as it was."""
+        try:
+            with self.arrays.watched():
+                yield
+        finally:
+            self.restore()
+
+    def restore(self) -> None:
+        """Put everything back."""
+        for holder in self.reach.holders:
+            if differs(holder.entry, holder.now()):
+                holder.refill(holder.entry)
+        for array, elements in self._overwritten():
+            np.copyto(array, elements)
+
+    def _overwritten(self) -> list[tuple[Array, Array]]:
+        """NumPy arrays that the trace has written to, and their elements before."""
+        return [
+            (array.view(np.ndarray), elements)
+            for array, elements in self.arrays.read.values()
+            if array.tobytes() != elements.tobytes()
+        ]
+
+    def changes(self, scope: Scope) -> Changes:
+        """What the function changed so far."""
+        found = Changes(self.reach, scope)
+        found.writes += [Overwrite(array, array.copy()) for array, _ in self._overwritten()]
+        return found
+
+    def guards(self, changes: Changes) -> tuple[Guards, Slots]:
+        """What must hold for a program, and where it finds tensors at each call."""
+        slots = Slots(changes.patterns(), changes.slot_count)
+        found = guards_of(self.reach, changes, self.arrays.read.values())
+        return Guards([_without_slots(guard, changes, slots) for guard in found]), slots
+
+    # ------------------------------------------------------------------- nested traces
+
+    def mark(self) -> list[Contents]:
+        """What all holders hold now."""
+        return [holder.now() for holder in self.reach.holders]
+
+    def refuse_changes(self, mark: list[Contents], name: str) -> None:
+        """MutatedArgumentError where a holder holds something else than when it was marked."""
+        for holder, before in zip(self.reach.holders, mark, strict=True):
+            now = holder.now()
+            if differs(before, now):
+                key = next((k for k in now if before.get(k, SKIP) is not now[k]), None)
+                is_named = not isinstance(holder, Sequence | Members) and key is not None
+                what = holder.place(key) if is_named else f"a {type(holder.target).__name__}"
+                raise MutatedArgumentError(
+                    f"the function of {name} changes {what}, which was made outside; the body of "
+                    "a loop or branch is traced once, whatever it runs later: carry what changes "
+                    "along, or return it",
+                    user_location(),
+                )
+
+    def stored(self, scope: Scope) -> list[Tensor]:
+        """The tensors of a nested trace that stand in places of the world now."""
+        found: dict[int, Tensor] = {}
+        seen: set[int] = set()
+        pending = [
+            value
+            for holder in self.reach.holders
+            for key, value in holder.now().items()
+            if holder.entry.get(key, SKIP) is not value
+        ]
+        while pending:
+            x = pending.pop()
+            if id(x) in seen or id(x) in self.reach.known:
+                continue
+            seen.add(id(x))
+            if isinstance(x, Tensor):
+                if not isinstance(x._value, Variable) and scope.owns(x._value):
+                    found[id(x)] = x
+            else:
+                pending += _parts(x)
+        return list(found.values())
+
+
+def _parts(x: Any) -> list[Any]:
+    if isinstance(x, dict):
+        return list(x.values())
+    if isinstance(x, (list, tuple, set, frozenset)) or type(x).__name__ == "deque":
+        return list(x)
+    held = getattr(x, "__dict__", None)
+    return list(held.values()) if isinstance(held, dict) and not callable(x) else []
+
+
+def _without_slots(guard: Guard, changes: Changes, slots: Slots) -> Guard:
+    """The guard, with tensors of slots left to the slots."""
+    holder = guard.holder
+    if guard.kind not in ("dict", "list"):
+        number = changes.slot_of(guard.expected)
+        if number is None or holder is None:
+            return guard
+        slots.aliases.append((holder, guard.key, number))
+        return guard._replace(expected=SKIP)
+    keys = guard.key if guard.kind == "dict" else range(len(guard.expected))
+    expected = []
+    for key, value in zip(keys, guard.expected, strict=True):
+        number = changes.slot_of(value)
+        if number is not None and holder is not None:
+            slots.aliases.append((holder, key, number))
+        expected.append(value if number is None else SKIP)
+    return guard._replace(expected=tuple(expected))

@@ -1,0 +1,530 @@
+"""Writes: what a traced function changed in the places it reaches, to be done again by every call.
+
+A place that holds a tensor of the trace at its end holds, after each call, a new tensor with the
+result of that call; a container that was made is made again; what was there before is put there as
+it is. A tensor that stood in such a place is found there at each call (a ``Slot``), for every call
+leaves another one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from operator import is_
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from nets.errors import ArgumentError, LeakedTracerError
+from nets.frontend.pytree import TreeDef, flatten
+from nets.frontend.scope import Scope, leaked, user_location
+from nets.frontend.tensor import Tensor
+from nets.frontend.variable import Variable
+from nets.frontend.world import holders
+from nets.frontend.world.holders import MISSING, Attributes, Contents, Holder
+from nets.frontend.world.names import appended_only, counted_only
+from nets.frontend.world.reach import PLAIN, Reach
+
+# ------------------------------------------------------------------------------- recipes
+
+
+class Parts(NamedTuple):
+    """What the recipes of one call are made of."""
+
+    fresh: Sequence[Tensor]
+    """New tensors with results of the call."""
+    found: Sequence[Tensor]
+    """The tensors that stood in the slots when the call began."""
+
+
+class Fresh(NamedTuple):
+    """A new tensor."""
+
+    number: int
+
+    def build(self, parts: Parts) -> Any:
+        return parts.fresh[self.number]
+
+
+class Found(NamedTuple):
+    """The tensor that stood in a slot."""
+
+    number: int
+
+    def build(self, parts: Parts) -> Any:
+        return parts.found[self.number]
+
+
+class Same(NamedTuple):
+    """Something that was there before the trace, or that has no identity."""
+
+    value: Any
+
+    def build(self, parts: Parts) -> Any:
+        return self.value
+
+
+class Count(NamedTuple):
+    """A number that the function adds to and does not read otherwise."""
+
+    holder: Holder
+    key: Any
+    step: int
+
+    def build(self, parts: Parts) -> Any:
+        return self.holder.now()[self.key] + self.step
+
+
+class Made(NamedTuple):
+    """A container that each call makes anew."""
+
+    make: Callable[[list[Any]], Any]
+    recipes: tuple[Recipe, ...]
+
+    def build(self, parts: Parts) -> Any:
+        return self.make([recipe.build(parts) for recipe in self.recipes])
+
+
+Recipe = Fresh | Found | Same | Count | Made
+
+
+class Write(NamedTuple):
+    """One change of a holder after a call: ``key`` holds what the recipe makes, or nothing."""
+
+    holder: Holder
+    key: Any
+    recipe: Recipe | None
+
+    def prepare(self, parts: Parts) -> Callable[[], None]:
+        """The change, of which only the doing is left."""
+        if self.recipe is None:
+            return lambda: self.holder.remove(self.key)
+        value = self.recipe.build(parts)
+        return lambda: self.holder.put(self.key, value)
+
+
+class Append(NamedTuple):
+    """A list that grows by what the recipes make."""
+
+    holder: Holder
+    recipes: tuple[Recipe, ...]
+    is_unread: bool
+    """Whether the function does nothing else with the list."""
+
+    def prepare(self, parts: Parts) -> Callable[[], None]:
+        """The change, of which only the doing is left."""
+        values = [recipe.build(parts) for recipe in self.recipes]
+        return lambda: self.holder.target.extend(values)
+
+
+class Refill(NamedTuple):
+    """A holder that holds just these things after a call."""
+
+    holder: Holder
+    keys: tuple[Any, ...]
+    recipes: tuple[Recipe, ...]
+
+    def prepare(self, parts: Parts) -> Callable[[], None]:
+        """The change, of which only the doing is left."""
+        values = [recipe.build(parts) for recipe in self.recipes]
+        contents = dict(zip(self.keys, values, strict=True))
+        return lambda: self.holder.refill(contents)
+
+
+class Overwrite(NamedTuple):
+    """The elements of a NumPy array, after a call."""
+
+    array: Any
+    elements: Any
+
+    def prepare(self, parts: Parts) -> Callable[[], None]:
+        """The change, of which only the doing is left."""
+        return lambda: np.copyto(self.array, self.elements)
+
+
+Change = Write | Append | Refill | Overwrite
+
+
+# --------------------------------------------------------------------------------- slots
+
+
+class Pattern(NamedTuple):
+    """A place and the nest of tensors it must hold at each call."""
+
+    holder: Holder
+    key: Any
+    tree: TreeDef
+    leaves: tuple[Any, ...]
+    """Numbers of slots, or what must stand there itself."""
+    slots: tuple[bool, ...]
+    """Whether a leaf is the number of a slot."""
+
+    def find(self, found: list[Tensor | None]) -> bool:
+        """Put the tensors in their slots; false where the place holds something else."""
+        value = self.holder.now().get(self.key, MISSING)
+        if value is MISSING:
+            return False
+        leaves, tree = flatten(value)
+        if tree != self.tree:
+            return False
+        return all(map(self._fits, leaves, self.leaves, self.slots, (found,) * len(leaves)))
+
+    @staticmethod
+    def _fits(now: Any, expected: Any, is_slot: bool, found: list[Tensor | None]) -> bool:
+        if not is_slot:
+            return now is expected or same_plain(now, expected)
+        if not isinstance(now, Tensor) or found[expected] not in (None, now):
+            return False
+        found[expected] = now
+        return True
+
+
+class Slots:
+    """All slots of a program: how to find the tensors in them."""
+
+    def __init__(self, patterns: Sequence[Pattern], count: int) -> None:
+        self.patterns = patterns
+        self.count = count
+        self.aliases: list[tuple[Holder, Any, int]] = []
+        """Further places that hold the tensor of a slot."""
+        self.others: frozenset[int] = frozenset()
+        """Identities of captured tensors that are in no slot."""
+
+    def find(self) -> list[Tensor] | None:
+        """The tensors in the slots now; None where the places hold other things than before."""
+        found: list[Tensor | None] = [None] * self.count
+        if not all(pattern.find(found) for pattern in self.patterns):
+            return None
+        tensors = [x for x in found if x is not None]
+        if len({id(x) for x in tensors}) < self.count:
+            return None
+        if not self.others.isdisjoint(map(id, tensors)):
+            return None
+        held = (holder.now().get(key) is found[number] for holder, key, number in self.aliases)
+        return tensors if all(held) else None
+
+
+NO_SLOTS: Final = Slots((), 0)
+
+
+def same_plain(now: Any, expected: Any) -> bool:
+    """Are these equal values of one class, to the sign of zero and the bits of NaN?"""
+    if type(now) is not type(expected):
+        return False
+    if now is expected:
+        return True
+    if isinstance(expected, (float, complex, np.generic)):
+        return bool(np.asarray(now).tobytes() == np.asarray(expected).tobytes())
+    if isinstance(expected, PLAIN):
+        return bool(now == expected)
+    if isinstance(expected, (tuple, frozenset)) and type(expected).__eq__ in _PLAIN_EQUALITY:
+        if isinstance(expected, frozenset):
+            return bool(now == expected) and all(isinstance(x, PLAIN) for x in expected)
+        return len(now) == len(expected) and all(map(same_plain, now, expected))
+    return False
+
+
+_PLAIN_EQUALITY: Final = (tuple.__eq__, frozenset.__eq__)
+
+
+def moved(
+    patterns: Sequence[Pattern], changes: Sequence[Change], name: str
+) -> Iterator[tuple[Pattern, list[Recipe]]]:
+    """The nests of tensors that calls replace, and the recipes of the leaves that follow.
+
+    ArgumentError where a function of that name changes other things that its next call reads: only
+    tensors in the place of tensors are a state that lasts.
+    """
+    known = {(id(pattern.holder), pattern.key): pattern for pattern in patterns}
+    for change in changes:
+        for holder, key, recipe in _singly(change):
+            pattern = known.get((id(holder), key))
+            leaves = [] if recipe is None else _leaves(recipe)
+            if pattern is not None and len(leaves) == len(pattern.leaves):
+                yield pattern, leaves
+            elif pattern is not None or not isinstance(recipe, Count | None):
+                raise ArgumentError(
+                    f"{name} changes {holder.place(key)}, and not by a tensor in the place of "
+                    "another one; where its state is still to be made, call it once before",
+                    user_location(),
+                )
+
+
+def _singly(change: Change) -> Iterator[tuple[Any, Any, Recipe | None]]:
+    """(holder, key, recipe) of the places that a change concerns and a later call may read."""
+    if isinstance(change, Write):
+        yield change
+    elif isinstance(change, Refill):
+        for key, recipe in zip(change.keys, change.recipes, strict=True):
+            yield change.holder, key, recipe
+    elif isinstance(change, Overwrite):
+        yield _ARRAY, "the elements of a NumPy array", Same(None)
+    elif not change.is_unread:
+        yield change.holder, len(change.holder.entry), change.recipes[0]
+
+
+_ARRAY: Final = holders.Namespace({})
+
+
+def _leaves(recipe: Recipe) -> list[Recipe]:
+    if isinstance(recipe, Made):
+        return [leaf for part in recipe.recipes for leaf in _leaves(part)]
+    return [recipe]
+
+
+# ------------------------------------------------------------------ what a trace changed
+
+
+class Changes:
+    """What differs at the end of a trace: the writes of every call, and what they need."""
+
+    def __init__(self, reach: Reach, scope: Scope) -> None:
+        self._reach, self._scope = reach, scope
+        self.fresh: list[Tensor] = []
+        """Tensors of the trace whose values the writes need, in the order of their numbers."""
+        self.unread: set[int] = set()
+        """Holders that the function only appends to."""
+        self.counted: dict[int, set[Any]] = {}
+        """Places of holders that the function only counts in."""
+        self._numbers: dict[int, int] = {}
+        self._found: dict[int, int] = {}
+        self._open: set[int] = set()
+        self._differing = [
+            (holder, now) for holder in reach.holders if differs(holder.entry, now := holder.now())
+        ]
+        self.slotted = self._slots()
+        self.writes: list[Change] = [
+            write for holder, now in self._differing for write in self._of_holder(holder, now)
+        ]
+
+    # ---------------------------------------------------------------------- the slots
+
+    def _slots(self) -> dict[int, tuple[Holder, list[Any]]]:
+        """The places whose tensors every call finds and replaces: holders by identity, keys."""
+        slotted: dict[int, tuple[Holder, list[Any]]] = {}
+        grown = True
+        while grown:
+            grown = False
+            for holder, now in self._differing:
+                _, keys = slotted.setdefault(id(holder), (holder, []))
+                for key in self._renewed(holder, now):
+                    if key not in keys:
+                        keys.append(key)
+                        grown |= self._take(holder.entry.get(key, MISSING))
+        return {key: entry for key, entry in slotted.items() if entry[1]}
+
+    def _renewed(self, holder: Holder, now: Contents) -> list[Any]:
+        """Places of the entry whose tensors are others after each call."""
+        if _is_refilled(holder, now):
+            if self._grows_unread(holder, now):
+                return []
+            is_new = any(self._is_new(value) for value in now.values())
+            return [key for key, x in holder.entry.items() if is_new and self._is_open(x)]
+        return [
+            key
+            for key, value in now.items()
+            if holder.entry.get(key, MISSING) is not value
+            and self._is_open(holder.entry.get(key, MISSING))
+            and self._is_new(value)
+        ]
+
+    def _is_open(self, entry: Any) -> bool:
+        """Does a value of the entry hold tensors, and hold them alone but for other places?"""
+        if entry is MISSING:
+            return False
+        tensors = [leaf for leaf in flatten(entry)[0] if isinstance(leaf, Tensor)]
+        parts = set(_containers(entry))
+        within = (self._reach.within.get(id(tensor), ()) for tensor in tensors)
+        return bool(tensors) and all(parts.issuperset(holders) for holders in within)
+
+    def _is_new(self, value: Any) -> bool:
+        """Does a value hold what another call makes anew?"""
+        recipe = self._recipe(value)
+        return not isinstance(recipe, Same)
+
+    def _take(self, entry: Any) -> bool:
+        """Give the tensors in a value of the entry slots; whether there was one."""
+        taken = False
+        for leaf in flatten(entry)[0]:
+            if isinstance(leaf, Tensor) and id(leaf) not in self._found:
+                self._found[id(leaf)] = len(self._found)
+                taken = True
+        return taken
+
+    def patterns(self) -> list[Pattern]:
+        """How to find the tensors of the slots at a call."""
+        found = []
+        for holder, keys in self.slotted.values():
+            for key in keys:
+                leaves, tree = flatten(holder.entry[key])
+                slots = tuple(isinstance(leaf, Tensor) for leaf in leaves)
+                ids = [self._found.get(id(leaf), leaf) for leaf in leaves]
+                found.append(Pattern(holder, key, tree, tuple(ids), slots))
+        return found
+
+    def slot_of(self, tensor: Any) -> int | None:
+        """The number of the slot that a tensor stood in."""
+        return self._found.get(id(tensor))
+
+    def object_of(self, leaf: Any) -> Recipe | None:
+        """How a call gets at a leaf of the result that is a tensor of the world."""
+        if not isinstance(leaf, Tensor):
+            return None
+        if id(leaf) in self._numbers:
+            return Fresh(self._numbers[id(leaf)])
+        if id(leaf) in self._found:
+            return Found(self._found[id(leaf)])
+        return Same(leaf) if id(leaf) in self._reach.known else None
+
+    @property
+    def slot_count(self) -> int:
+        """How many tensors stood in slots."""
+        return len(self._found)
+
+    # --------------------------------------------------------------------- the writes
+
+    def _of_holder(self, holder: Holder, now: Contents) -> Iterator[Change]:
+        entry = holder.entry
+        if _is_refilled(holder, now):
+            if _is_prefix(entry, now) and isinstance(holder, holders.Sequence):
+                new = list(now.values())[len(entry) :]
+                is_unread = self._grows_unread(holder, now)
+                if is_unread:
+                    self.unread.add(id(holder))
+                yield Append(holder, tuple(map(self._recipe, new)), is_unread)
+            else:
+                yield Refill(holder, tuple(now), tuple(map(self._recipe, now.values())))
+            return
+        for key in entry.keys() - now.keys():
+            yield Write(holder, key, None)
+        for key, value in now.items():
+            before = entry.get(key, MISSING)
+            if before is value:
+                continue
+            if self._is_counted(holder, key, before, value):
+                self.counted.setdefault(id(holder), set()).add(key)
+                yield Write(holder, key, Count(holder, key, value - before))
+            else:
+                yield Write(holder, key, None if value is MISSING else self._recipe(value))
+
+    def _is_counted(self, holder: Holder, key: Any, before: Any, now: Any) -> bool:
+        """Is a place a counter that the function does not look at?"""
+        if type(before) is not int or type(now) is not int or not isinstance(holder, _NAMED):
+            return False
+        name = holder.name if isinstance(holder, holders.Cell) else key
+        if self._reach.is_dynamic and not isinstance(holder, (holders.Cell, holders.Namespace)):
+            return False
+        return counted_only(self._reach.codes.values(), name)
+
+    def _grows_unread(self, holder: Holder, now: Contents) -> bool:
+        """Is a list only appended to, so that it does not matter what it holds?"""
+        if not isinstance(holder, holders.Sequence) or not _is_prefix(holder.entry, now):
+            return False
+        names = self._reach.names_of(holder.target)
+        codes = self._reach.codes.values()
+        return bool(names) and all(appended_only(codes, name) for name in names)
+
+    # -------------------------------------------------------------------- the recipes
+
+    def _recipe(self, value: Any) -> Recipe:
+        if isinstance(value, Tensor):
+            return self._of_tensor(value)
+        if isinstance(value, PLAIN) or id(value) in self._reach.known:
+            return Same(value)
+        if id(value) in self._open:
+            raise LeakedTracerError(
+                "a traced function stores a container that contains itself", user_location()
+            )
+        self._open.add(id(value))
+        try:
+            return self._of_new(value)
+        finally:
+            self._open.discard(id(value))
+
+    def _of_tensor(self, tensor: Tensor) -> Recipe:
+        if id(tensor) in self._found:
+            return Found(self._found[id(tensor)])
+        if isinstance(tensor._value, Variable) or id(tensor) in self._reach.known:
+            return Same(tensor)
+        if not self._scope.owns(tensor._value):
+            raise leaked(tensor)
+        number = self._numbers.setdefault(id(tensor), len(self.fresh))
+        if number == len(self.fresh):
+            self.fresh.append(tensor)
+        return Fresh(number)
+
+    def _of_new(self, value: Any) -> Recipe:
+        """Of something that was made in the trace."""
+        kind = type(value)
+        if isinstance(value, np.ndarray):
+            elements = np.array(value)
+            return Made(lambda _: elements.copy(), ())
+        if kind in (list, tuple, set, frozenset):
+            return Made(kind, tuple(map(self._recipe, value)))
+        if kind is deque:
+            limit = value.maxlen
+            return Made(lambda parts: deque(parts, limit), tuple(map(self._recipe, value)))
+        leaves, tree = flatten(value)
+        if leaves and leaves[0] is value:
+            return self._of_object(value)
+        return Made(tree.unflatten, tuple(map(self._recipe, leaves)))
+
+    def _of_object(self, value: Any) -> Recipe:
+        held = getattr(value, "__dict__", None)
+        if not isinstance(held, dict) or callable(value):
+            return Same(value)
+        recipes = tuple(map(self._recipe, held.values()))
+        if all(isinstance(recipe, Same) for recipe in recipes):
+            return Same(value)
+        return Made(_maker(type(value), tuple(held)), recipes)
+
+
+_NAMED: Final = (
+    Attributes,
+    holders.Slots,
+    holders.ClassAttributes,
+    holders.Namespace,
+    holders.Cell,
+)
+
+
+def _maker(kind: type, names: tuple[str, ...]) -> Callable[[list[Any]], Any]:
+    def make(values: list[Any]) -> Any:
+        made: Any = object.__new__(kind)
+        vars(made).update(zip(names, values, strict=True))
+        return made
+
+    return make
+
+
+def differs(entry: Contents, now: Contents) -> bool:
+    if len(entry) != len(now) or not all(map(is_, entry.values(), now.values())):
+        return True
+    return not all(map(is_, entry, now)) and list(entry) != list(now)
+
+
+def _is_prefix(entry: Contents, now: Contents) -> bool:
+    return len(entry) <= len(now) and all(map(is_, entry.values(), now.values()))
+
+
+def _is_refilled(holder: Holder, now: Contents) -> bool:
+    """Has a container other keys than before, or in another order?"""
+    if isinstance(holder, Attributes) or not holder.is_whole:
+        return False
+    entry = holder.entry
+    if isinstance(holder, holders.Items) and len(entry) <= len(now):
+        return list(entry) != list(now)[: len(entry)]
+    return isinstance(holder, holders.Members) or list(entry) != list(now)
+
+
+def _containers(nest: Any) -> Iterator[int]:
+    """Identities of the tuples that a nest is made of."""
+    pending = [nest]
+    while pending:
+        x = pending.pop()
+        if isinstance(x, tuple):
+            yield id(x)
+        if isinstance(x, (tuple, list)):
+            pending += x
+        elif isinstance(x, dict):
+            pending += x.values()
