@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nets import errors
 from nets.frontend import functions
 from nets.frontend.functions import *  # noqa: F403 (named by __all__ there)
+from nets.frontend.scope import suspended
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import enable_grad, is_grad_enabled, no_grad
 from nets.version import __version__
@@ -57,6 +58,7 @@ __all__ = [
     "no_grad",
     "enable_grad",
     "is_grad_enabled",
+    "suspended",
     "user_location",
     "manual_seed",
     "Solver",
@@ -87,13 +89,19 @@ __all__ += functions.__all__
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
-        return import_module(f"nets.{name}")
+        return _imported(f"nets.{name}")
     module = _LATER.get(name)
     if module is None:
         raise AttributeError(f"module 'nets' has no attribute {name!r}")
-    value = getattr(import_module(module), name)
+    value = getattr(_imported(module), name)
     globals()[name] = value
     return value
+
+
+def _imported(module: str) -> Any:
+    """The module, imported outside every trace: what it makes then is no part of one."""
+    with suspended():
+        return import_module(module)
 
 
 def __dir__() -> list[str]:

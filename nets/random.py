@@ -8,13 +8,15 @@ made of them by logarithms and cosines (``normal``) may differ in the last ones.
 
 Functions take a ``key`` made by ``key``, ``split`` or ``fold_in``, to be used once. Without one
 they take the next key of ``default_generator``, which ``nets.manual_seed`` starts anew. A generator
-counts in a Tensor: a traced function that draws from it draws other numbers at every call.
+counts in a Tensor: a traced function that draws from it draws other numbers at every call, and a
+loop or a branch inside it carries the count along.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+import operator
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +33,12 @@ Shape = int | tuple[int, ...] | list[int]
 # -------------------------------------------------------------------------------- keys
 
 
-def key(seed: int) -> nets.Tensor:
+def key(seed: int | nets.Tensor) -> nets.Tensor:
     """The key of a seed: its low 64 bits as two uint32 words, shape (2,)."""
-    return nets.Tensor([(seed >> 32) & _WORD, seed & _WORD], dtype="uint32")
+    if isinstance(seed, nets.Tensor):
+        return nets.stack(_words(seed))
+    number = operator.index(seed)
+    return nets.Tensor([(number >> 32) & _WORD, number & _WORD], dtype="uint32")
 
 
 def split(key: nets.Tensor, num: int = 2) -> nets.Tensor:
@@ -46,14 +51,25 @@ def fold_in(key: nets.Tensor, number: npt.ArrayLike | nets.Tensor) -> nets.Tenso
     return nets.stack(_encrypt(key, *_words(nets.as_tensor(number))))
 
 
+class State(nets.Tensor):
+    """A Tensor of a generator's state, which loops and branches of a trace carry along."""
+
+    __slots__ = ()
+    is_carried: ClassVar[bool] = True
+
+
 class Generator:
-    """A source of keys: a key and how many keys have been taken from it, both Tensors."""
+    """A source of keys: a key and how many keys have been taken from it, both Tensors.
 
-    def __init__(self, seed: int = 0) -> None:
-        self.key = key(seed)
-        self.counter = nets.Tensor(0, dtype="uint64")
+    One made inside a trace starts from its seed at every call, as the plain function has it.
+    """
 
-    def manual_seed(self, seed: int) -> Generator:
+    def __init__(self, seed: int | nets.Tensor = 0) -> None:
+        self.key = State([0, 0], dtype="uint32")
+        self.counter = State(0, dtype="uint64")
+        self.manual_seed(seed)
+
+    def manual_seed(self, seed: int | nets.Tensor) -> Generator:
         """Start anew from a seed."""
         self.key.data = key(seed)
         self.counter.data = 0
@@ -74,11 +90,12 @@ class Generator:
         self.key.data, self.counter.data = state["key"], state["counter"]
 
 
-default_generator: Final = Generator()
+with nets.suspended():  # whoever imports this inside a trace
+    default_generator: Final = Generator()
 """Where keys come from that nobody gives. It starts from the seed 0 in every process."""
 
 
-def manual_seed(seed: int) -> Generator:
+def manual_seed(seed: int | nets.Tensor) -> Generator:
     """Start the default generator anew: initial weights, dropout and draws without a key."""
     return default_generator.manual_seed(seed)
 
@@ -246,7 +263,8 @@ def _encrypt(
 
 
 def _words(number: nets.Tensor) -> tuple[nets.Tensor, nets.Tensor]:
-    """High and low 32 bits of 64-bit integers."""
+    """High and low 32 bits of integers, as 64-bit ones."""
+    number = number if number.dtype == "uint64" else nets.astype(number, "int64")
     return nets.astype(number >> 32, "uint32"), nets.astype(number & _WORD, "uint32")
 
 
