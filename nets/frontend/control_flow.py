@@ -8,7 +8,7 @@ the same functions are plain Python, whose operations take part in eager gradien
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -20,12 +20,22 @@ from nets.frontend.pytree import TreeDef, expression, flatten, identifier, uniqu
 from nets.frontend.scope import Scope, current_scope, user_location
 from nets.frontend.signature import Input
 from nets.frontend.spec import short
+from nets.frontend.state import GradientPlace, bound_value, hand_over, origin
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import is_grad_enabled
 from nets.ir.core import Operation, Region, Value
 from nets.ir.types import TensorType, bool_
 from nets.ops.emitter import tensor_type
 from nets.ops.registry import lookup
+
+_CARRIED: Final = "is_carried"
+"""The attribute of classes of tensors that branches carry along, too: the state of generators."""
+
+_REFUSAL: Final = (
+    "the function of {} changed in place a tensor that was made outside, or its gradient; a branch "
+    "that stays one cannot, and a loop cannot where the tensor requires a gradient: carry the "
+    "tensor along instead"
+)
 
 Nest = Any
 """Containers of tensors, arrays and numbers."""
@@ -289,7 +299,8 @@ def _empty_scan(
         return lift_results(staged.scan(slices, tree, 0, reverse=False))
 
     program = stage("scan", (), body, (f,), once=False)
-    types = [tensor_type(value) for value in program.function.returned]
+    returned = program.function.returned[: program.tree.leaf_count]
+    types = [tensor_type(value) for value in returned]
     last = [cast(x, type.dtype) for x, type in zip(carry, types, strict=False)]
     stacks = [np.zeros(type.static_shape, type.dtype.numpy) for type in types[len(carry) :]]
     found: tuple[Any, Any] = program.tree.unflatten([*last, *(as_tensor(x) for x in stacks)])
@@ -399,8 +410,24 @@ def _staged_while(condition: Callable[[C], Any], body: Callable[[C], C], init: C
 
     advance = _settled(carry, lambda: program(lambda nest: carry.matched(body(nest))))
     test = program(lambda nest: [_predicate("the condition of while_loop", condition(nest))])
+    if test.updates:
+        return _flagged_while(condition, body, carry.nest())
     results = _emit("while", carry.tensors, {"carries": len(carry.tensors)}, [test, advance])
     found: C = carry.tree.unflatten(results)
+    return found
+
+
+def _flagged_while(condition: Callable[[C], Any], body: Callable[[C], C], init: C) -> C:
+    """A while_loop whose condition changes something: it is computed at the end of each step."""
+
+    def test(value: C) -> Tensor:
+        return _predicate("the condition of while_loop", condition(value))
+
+    def step(state: tuple[Tensor, C]) -> tuple[Tensor, C]:
+        value = body(state[1])
+        return test(value), value
+
+    found: C = while_loop(lambda state: state[0], step, (test(init), init))[1]
     return found
 
 
@@ -478,61 +505,112 @@ def _emit(
 ) -> list[Tensor]:
     """The operation over the bodies of these programs, in the current scope; its results.
 
-    ``free`` operands come first that no body takes.
+    ``free`` operands come first that no body takes. Tensors from outside that a body changes are
+    further carries, or results of a branch, behind those that the user gave.
     """
     scope = current_scope()
     assert scope is not None
-    for program in programs:
-        _refuse_effects(program)
-    values = [scope.lift(x) for x in operands]
-    captured = [_captured(scope, program) for program in programs]
-    shared = list(dict.fromkeys(value for own in captured for value in own))
-    regions = [
-        _region(program, len(values) - free, own, shared)
-        for program, own in zip(programs, captured, strict=True)
-    ]
+    changed = _changed(name, programs)
+    carries = attributes.get("carries", 0)
+    values = [_bound(scope, x) for x in operands]
+    first = free + carries
+    values[first:first] = [_bound(scope, tensor) for tensor in changed]
+    bodies = [_Body(scope, program, carries, changed) for program in programs]
+    bodies[0].is_condition = name == "while"
+    shared = list(dict.fromkeys(value for body in bodies for value in body.shared))
+    regions = [body.region(shared) for body in bodies]
+    if "carries" in attributes:
+        attributes = {**attributes, "carries": carries + len(changed)}
     scope.emitter.builder.location = user_location()
     op = scope.emitter.builder.create(lookup(name), [*values, *shared], attributes, regions)
-    results = [Tensor._of(value) for value in op.results]
+    end = carries + len(changed)
+    for tensor, value in zip(changed, op.results[carries:end], strict=True):
+        hand_over(scope, tensor, value)
+    results = [Tensor._of(value) for value in (*op.results[:carries], *op.results[end:])]
     if not is_grad_enabled():
         results = [apply("stop_gradient", x) if x.type.dtype.is_float else x for x in results]
     return results
 
 
-def _refuse_effects(program: Program) -> None:
-    if program.updates:
-        raise MutatedArgumentError(
-            f"the function of {program.function.name} changed in place a tensor that was made "
-            "outside; a loop or branch that stays one cannot: carry the tensor along instead",
-            user_location(),
-        )
+def _changed(name: str, programs: Sequence[Program]) -> list[Tensor]:
+    """The tensors from outside that the bodies change, each once."""
+    found: dict[int, Tensor] = {}
+    for program in programs:
+        for place, _ in program.updates:
+            if isinstance(place, GradientPlace) or not _is_carried(name, place):
+                raise MutatedArgumentError(_REFUSAL.format(program.function.name), user_location())
+            found[id(place)] = place
+    return list(found.values())
 
 
-def _captured(scope: Scope, program: Program) -> list[Value]:
-    """What stands in the current scope for the tensors a program captured."""
+def _is_carried(name: str, tensor: Tensor) -> bool:
+    """The state of a generator everywhere; by loops other tensors, but for parameters."""
+    if getattr(type(tensor), _CARRIED, False):
+        return True
+    own = origin(tensor)
+    return name != "cond" and (own is None or not own.requires_grad)
+
+
+def _bound(scope: Scope, source: Any) -> Value:
+    """What stands in the scope for a tensor that a body takes or captured."""
     try:
-        return [scope.lift(tensor) for tensor in program.captures]
+        return bound_value(scope, source)
     except NetsError as error:
         error.location = error.location or user_location()
         raise
 
 
-def _region(
-    program: Program, inputs: int, captured: Sequence[Value], shared: Sequence[Value]
-) -> Region:
-    """The body of a program as a region that takes its inputs, then everything in ``shared``."""
-    block = program.function.body
-    own: dict[Value, Value] = {}
-    for value, argument in zip(captured, block.arguments[inputs:], strict=True):
-        known = own.setdefault(value, argument)
-        if known is not argument:
-            argument.replace_uses(known)
-    block.arguments[inputs:] = [own.get(x) or Value(x.type, block, 0, x.hint) for x in shared]
-    for index, argument in enumerate(block.arguments):
-        argument.index = index
-    end = block.terminator
-    assert end is not None
-    values = end.operands
-    end.erase()
-    block.append(Operation(lookup("yield"), values, ()))
-    return Region(block)
+class _Body:
+    """The function of a program on its way to a region.
+
+    Its arguments are the carries, the tensors that are ``changed``, the slices and what is the
+    same in every step; it yields in the same order.
+    """
+
+    def __init__(
+        self, scope: Scope, program: Program, carries: int, changed: Sequence[Tensor]
+    ) -> None:
+        self.block = program.function.body
+        self.carries = carries
+        self.changed = changed
+        inputs = len(program.inputs)
+        self.inputs = self.block.arguments[:inputs]
+        taken = {id(tensor) for tensor in changed}
+        captured = list(zip(program.captures, self.block.arguments[inputs:], strict=True))
+        self.own = {id(x): argument for x, argument in captured if id(x) in taken}
+        self.shared: dict[Value, Value] = {}
+        for source, argument in captured:
+            if id(source) in taken:
+                continue
+            known = self.shared.setdefault(_bound(scope, source), argument)
+            if known is not argument:
+                argument.replace_uses(known)
+        self.is_condition = False
+        self.results = program.tree.leaf_count
+        self.updates = {id(place): number for place, number in program.updates}
+
+    def region(self, shared: Sequence[Value]) -> Region:
+        """The region that takes what the inputs and everything in ``shared`` stand for."""
+        block, inputs = self.block, self.inputs
+        state = [self.own.get(id(x)) or self._argument(x._value) for x in self.changed]
+        rest = [self.shared.get(x) or self._argument(x) for x in shared]
+        block.arguments[:] = [*inputs[: self.carries], *state, *inputs[self.carries :], *rest]
+        for index, argument in enumerate(block.arguments):
+            argument.index = index
+        self._end(state)
+        return Region(block)
+
+    def _argument(self, value: Value) -> Value:
+        return Value(tensor_type(value), self.block, 0, value.hint)
+
+    def _end(self, state: Sequence[Value]) -> None:
+        end = self.block.terminator
+        assert end is not None
+        given = list(end.operands)
+        end.erase()
+        numbers = [self.updates.get(id(x)) for x in self.changed]
+        new = [x if n is None else given[n] for x, n in zip(state, numbers, strict=True)]
+        yielded = given[: self.results]
+        if not self.is_condition:
+            yielded[self.carries : self.carries] = new
+        self.block.append(Operation(lookup("yield"), yielded, ()))

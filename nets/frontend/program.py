@@ -19,7 +19,15 @@ from nets.frontend.pytree import TreeDef, expression, flatten, identifier, uniqu
 from nets.frontend.scope import Scope, current_scope, enter, user_location
 from nets.frontend.signature import Input
 from nets.frontend.spec import short
-from nets.frontend.state import GradientPlace, Place, Slot, Update, finish, refuse_history
+from nets.frontend.state import (
+    GradientPlace,
+    Place,
+    Slot,
+    Update,
+    bound_value,
+    finish,
+    refuse_history,
+)
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Variable, enable_grad
 from nets.frontend.world.guards import Guards
@@ -113,7 +121,7 @@ class Program:
         """
         scope = current_scope()
         assert scope is not None
-        bound = [*arguments, *(scope.lift(tensor) for tensor in self.captures)]
+        bound = [*arguments, *(bound_value(scope, source) for source in self.captures)]
         return inline(scope.emitter.builder, self.function, bound)
 
 
@@ -169,7 +177,7 @@ def stage(
         scope.emitter.builder.create(lookup("return"), [*values, *extra, *found.values])
     _name_captures(function, len(inputs))
     sources = {id(slot.tensor): slot for slot in found.slots_taken}
-    captures = [_placed(capture.source, sources) for capture in scope.captures.values()]
+    captures = [_placed(capture.tensor, sources) for capture in scope.captures.values()]
     return Program(
         function,
         tuple(inputs),

@@ -23,6 +23,7 @@ from nets.frontend.scope import current_scope, user_location
 from nets.frontend.spec import short
 from nets.frontend.specialisation import CompiledPullBack
 from nets.frontend.staged import Staged, kept
+from nets.frontend.state import bound_value
 from nets.frontend.tensor import Tensor
 from nets.frontend.trace import Traced, trace
 from nets.frontend.variable import Variable, variable
@@ -120,7 +121,7 @@ def _run_nested(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Back
     )
     wrt = _float_inputs(program)
     split = split_vjp(program.function, wrt)
-    bound = [*values, *(scope.lift(tensor) for tensor in program.captures)]
+    bound = [*values, *(bound_value(scope, source) for source in program.captures)]
     outputs = inline(scope.emitter.builder, split.forward, bound)
     sources = {"argument": bound, "result": outputs}
     residuals = [Tensor._of(sources[kind][i]) for kind, i in split.residuals]
@@ -139,9 +140,9 @@ class Pullback:
     def __init__(self, program: Program, call: Call, backward: Backward, result: Any) -> None:
         leaves, self._result_tree = flatten(result)
         types = [tensor_type(value) for value in program.function.returned]
-        types = types[: program.tree.leaf_count]
         self._result_types = types[: len(leaves)]
-        self._aux_types = types[len(leaves) :]
+        self._other_types = types[len(leaves) :]
+        """Of what carries no cotangent: ``aux``, and what is written back."""
         primals, self._primal_tree = flatten((call.args, call.kwargs))
         self._primal_count = len(primals)
         self._static = tuple((key, None) for key, _ in call.static)
@@ -157,7 +158,8 @@ class Pullback:
             )
         paths = [expression("ct", path) for path in tree.paths()]
         cts = list(map(_fitting, leaves, self._result_types, paths))
-        cts += [constant(np.zeros(type.static_shape, type.dtype.numpy)) for type in self._aux_types]
+        zeros = [np.zeros(type.static_shape, type.dtype.numpy) for type in self._other_types]
+        cts += map(constant, zeros)
         found: list[Tensor | None] = [None] * self._primal_count
         for position, tensor in zip(self._backward.wrt, self._backward(cts), strict=True):
             found[position] = tensor

@@ -90,12 +90,10 @@ CONSUMED: Final = Consumed()
 class Capture(NamedTuple):
     """Something from outside that a function uses."""
 
-    source: Any
-    """The Tensor to be bound: an eager one itself, or one of the value of an outer scope."""
+    tensor: Any
+    """The Tensor, or the place of a gradient, that was used."""
     argument: Value
     """Its stand-in in the function."""
-    tensor: Any
-    """The Tensor that was used."""
     value: Value
     """What it held then."""
 
@@ -141,15 +139,13 @@ class Scope:
         return self._capture(x, value.type)
 
     def _capture(self, tensor: Any, type: TensorType) -> Value:
-        """One argument per eager tensor, which is read at each call, or per outer value."""
-        key = id(tensor._value) if tensor.is_traced else id(tensor)
-        found = self.captures.get(key)
+        """One argument per tensor: an eager one is read at each call, one of an outer trace has
+        its value there. Two of one value are two, for one of them may be changed."""
+        found = self.captures.get(id(tensor))
         if found is None:
             argument = self.function.body.add_argument(type, f"captured_{len(self.captures)}")
-            # Of an outer trace the value is meant, whatever becomes of the tensor.
-            is_traced = tensor.is_traced
-            source = tensor.__class__._of(tensor._value, tensor._weak) if is_traced else tensor
-            found = self.captures[key] = Capture(source, argument, tensor, tensor._value)
+            found = Capture(tensor, argument, tensor._value)
+            self.captures[id(tensor)] = found
         return found.argument
 
     def restore(self) -> None:

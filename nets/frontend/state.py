@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nets.errors import GradientError, MutatedArgumentError, ShapeError
 from nets.frontend.scope import CONSUMED, Scope, current_scope, user_location
-from nets.frontend.variable import Array, Variable, variable, zeros_for
+from nets.frontend.variable import Array, Variable, is_grad_enabled, variable, zeros_for
 from nets.frontend.world.arrays import ArraySource
 from nets.ir.core import Operation, Value
 from nets.ops.emitter import tensor_type
@@ -96,20 +96,23 @@ def gradients_of(scope: Scope) -> Gradients:
 
 
 def origin(tensor: Tensor) -> Variable | None:
-    """What a captured tensor held before the trace; None for tensors that are not from outside."""
+    """What a captured tensor held before all traces; None for tensors that are not from outside."""
     if isinstance(tensor._value, Variable):
         return tensor._value
     scope = current_scope()
-    capture = None if scope is None else scope.captures.get(id(tensor))
-    found = None if capture is None else capture.value
-    return found if isinstance(found, Variable) else None
+    while scope is not None:
+        capture = scope.captures.get(id(tensor))
+        if capture is not None and isinstance(capture.value, Variable):
+            return capture.value
+        scope = scope.outer
+    return None
 
 
 # --------------------------------------------------------------------- inside a trace
 
 
-def assign(scope: Scope, tensor: Tensor, new: Value, is_recorded: bool = False) -> None:
-    """Give a tensor the value ``new``, cut off from gradients unless ``is_recorded``."""
+def assign(scope: Scope, tensor: Tensor, new: Value) -> None:
+    """Give a tensor the value ``new``, cut off from gradients."""
     own = tensor_type(tensor._value)
     if tensor_type(new).shape != own.shape:
         raise ShapeError(
@@ -117,11 +120,7 @@ def assign(scope: Scope, tensor: Tensor, new: Value, is_recorded: bool = False) 
             user_location(),
         )
     outside = origin(tensor)
-    if not scope.owns(tensor._value):
-        scope.lift(tensor)  # an update is of a capture
-    if is_recorded:
-        tensor._value = new
-        return
+    scope.lift(tensor)  # an update is of a capture
     b = scope.emitter
     tensor._value = b.emit("stop_gradient", b.cast(new, own.dtype))
     if outside is not None and outside.requires_grad:
@@ -221,13 +220,21 @@ def _captured_leaves(scope: Scope) -> Iterator[tuple[Value, Tensor]]:
             yield capture.argument, capture.tensor
 
 
+def bound_value(scope: Scope, source: Tensor | GradientPlace) -> Value:
+    """What a tensor or gradient that a nested trace captured is in this scope, at this point."""
+    if not isinstance(source, GradientPlace):
+        return scope.lift(source)
+    value = read_gradient(scope, source.tensor)
+    return scope.lift(source) if value is None else value
+
+
 # ------------------------------------------------------------------- around a trace
 
 
 def finish(scope: Scope, count: int) -> tuple[list[Value], list[Update]]:
     """What the trace changed outside: further values to return, after ``count``, and their places.
 
-    MutatedArgumentError where a nested trace changed a tensor of the outer one, or a gradient.
+    MutatedArgumentError where a nested trace changed a gradient.
     """
     values: list[Value] = []
     updates: list[Update] = []
@@ -238,12 +245,9 @@ def finish(scope: Scope, count: int) -> tuple[list[Value], list[Update]]:
             values.append(value)
 
     for capture in scope.captures.values():
-        if isinstance(capture.source, (GradientPlace, ArraySource)):
-            continue
-        if capture.tensor._value is not capture.value:
-            if not isinstance(capture.value, Variable):
-                raise _refusal(scope, "a tensor of the trace around it")
-            update(capture.source, scope.lift(capture.tensor))
+        is_fixed = isinstance(capture.tensor, (GradientPlace, ArraySource))
+        if not is_fixed and capture.tensor._value is not capture.value:
+            update(capture.tensor, scope.lift(capture.tensor))
     gradients: Gradients | None = scope.gradients
     if gradients is not None:
         if gradients.values and scope.outer is not None:
@@ -273,7 +277,17 @@ def carry_updates(updates: Sequence[Update], values: Sequence[Value]) -> None:
     for place, number in updates:
         assert not isinstance(place, GradientPlace)
         assert number is not None
-        assign(scope, place, values[number])
+        hand_over(scope, place, values[number])
+
+
+def hand_over(scope: Scope, tensor: Tensor, value: Value) -> None:
+    """Give a tensor what a nested trace left it with, which it has cut off itself where need be."""
+    own = origin(tensor)
+    if not is_grad_enabled() or (own is not None and own.requires_grad):
+        assign(scope, tensor, value)
+        return
+    scope.lift(tensor)
+    tensor._value = value
 
 
 def write_back(

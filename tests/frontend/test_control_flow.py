@@ -295,16 +295,16 @@ def test_branches_that_differ_are_refused():
 def test_effects_and_leaks_are_refused():
     state, kept = nets.Tensor(STATE), []
 
-    def assigns(c, x):
+    def assigns(x):
         state.data = state.data + 1
-        return c, None
+        return x
 
     def leaks(c, x):
         kept.append(c)
         return c, None
 
-    with pytest.raises(MutatedArgumentError, match="scan"):
-        nets.trace(lambda: nets.scan(assigns, 0.0, ROWS))()
+    with pytest.raises(MutatedArgumentError, match="cond"):
+        nets.trace(lambda x: nets.cond(x > 0, assigns, lambda x: x, x))(1.0)
     assert_same(state, STATE)
     with pytest.raises(MutatedArgumentError, match="a list"):
         nets.trace(lambda: (nets.scan(leaks, 0.0, ROWS), kept[0] + 1))()

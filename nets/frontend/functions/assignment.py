@@ -79,13 +79,14 @@ def in_place(x: TensorLike, new: Tensor) -> Tensor:
 
 def _give(x: Tensor, new: Tensor) -> None:
     """Give x another value. Where nothing is recorded it stays the leaf it was."""
-    scope = current_scope()
+    old, value, scope = x._value, new._value, current_scope()
     if scope is not None:
-        assign(scope, x, scope.lift(new), is_recorded=is_grad_enabled())
-        return
-    old, value = x._value, new._value
+        scope.lift(x)  # an update is of a capture
+        value = scope.lift(new)
     if is_grad_enabled():
         x._value = value
+    elif scope is not None:
+        assign(scope, x, value)
     else:
         assert isinstance(old, Variable)
         assert isinstance(value, Variable)
