@@ -72,5 +72,6 @@ def configure(
     scopes: tuple[object, str],
     modes: tuple[object, str],
     gone: object,
+    total: object,
     /,
 ) -> None: ...

@@ -97,6 +97,7 @@ def _configure() -> bool:
             (scope._stack, "innermost"),
             (variable._mode, "records"),
             scope.CONSUMED,
+            variable.Total(),
         )
     except TypeError:
         return False

@@ -304,9 +304,7 @@ def write_back(
             tensor = at_call(place, found)
             old = tensor._value
             assert isinstance(old, Variable)
-            new = Variable(results[number], old.type, old.requires_grad)
-            new.gradient = old.gradient
-            tensor._value = new
+            tensor._value = old.successor(results[number])
     for place, number in updates:
         if isinstance(place, GradientPlace):
             own = at_call(place, found).tensor._value

@@ -152,8 +152,7 @@ class Tensor(Operators):
                 f"a tensor of shape {old.data.shape} cannot take data of shape {array.shape}",
                 user_location(),
             )
-        self._value = Variable(array, old.type, old.requires_grad)
-        self._value.gradient = old.gradient
+        self._value = old.successor(array)
 
     # ------------------------------------------------------------------- gradients
 
@@ -356,7 +355,7 @@ def _staged_gradient(tensor: Tensor, grad: npt.ArrayLike | Operators) -> Value:
     scope = current_scope()
     assert scope is not None
     scope.emitter.builder.location = user_location()
-    value = scope.lift(grad)
+    value = scope.lift(grad) if isinstance(grad, Tensor) else _staged(grad, None)
     own = tensor.type
     if tensor_type(value).shape != own.shape:
         raise ShapeError(

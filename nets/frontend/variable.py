@@ -25,10 +25,38 @@ from nets.ir.types import TENSOR_DTYPES, TensorType, Type
 Array = npt.NDArray[Any]
 
 
+def _await(slot: Any, holder: Any) -> Any:
+    """What a slot holds whose array native code is updating in place: waits for the end of that.
+
+    Meanwhile the call has taken the array out of the slot, which is why Python asks here.
+    """
+    while True:
+        time.sleep(_PAUSE)
+        try:
+            return slot.__get__(holder)
+        except AttributeError:
+            continue
+
+
+class Total:
+    """The place of the gradient of a tensor, whatever elements the tensor has in the meantime."""
+
+    __slots__ = ("array",)
+
+    def __init__(self) -> None:
+        self.array: Array | None = None
+        """What backward passes have added up so far; None for zeros."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in Total.__slots__:
+            raise AttributeError(name)
+        return _await(getattr(Total, name), self)
+
+
 class Variable(Value):
     """An array with, where a gradient is wanted, the operation that made it."""
 
-    __slots__ = ("data", "gradient", "requires_grad")
+    __slots__ = ("data", "requires_grad", "total")
 
     def __init__(
         self,
@@ -42,23 +70,33 @@ class Variable(Value):
         self.uses = _NO_USES
         self.data = data
         self.requires_grad = requires_grad
-        self.gradient: Array | None = None
-        """What backward passes have added up so far; None for zeros."""
+        self.total: Total | None = None
+        """Made when there is a gradient, or somebody to share it with."""
 
     def __getattr__(self, name: str) -> Any:
-        """An array that native code is updating in place: wait for the end of that call.
-
-        Meanwhile the call has taken the array out of its slot, which is why Python asks here.
-        """
         if name not in Variable.__slots__:
             raise AttributeError(f"a value has no attribute {name!r}")
-        slot = getattr(Variable, name)
-        while True:
-            time.sleep(_PAUSE)
-            try:
-                return slot.__get__(self)
-            except AttributeError:
-                continue
+        return _await(getattr(Variable, name), self)
+
+    @property
+    def gradient(self) -> Array | None:
+        """What backward passes have added up so far; None for zeros."""
+        return None if self.total is None else self.total.array
+
+    @gradient.setter
+    def gradient(self, array: Array | None) -> None:
+        if self.total is None:
+            self.total = Total()
+        self.total.array = array
+
+    def successor(self, data: Array) -> Variable:
+        """The same leaf with other elements. What was made of the old ones still has its gradient
+        added to the one that both share."""
+        new = Variable(data, self.type, self.requires_grad)
+        if self.total is None and self.requires_grad:
+            self.total = Total()
+        new.total = self.total
+        return new
 
 
 _NO_USES: Any = MappingProxyType({})

@@ -149,9 +149,10 @@ typedef enum { ELEMENTS, GRADIENT } Part;
 PyObject *tensor_value(PyObject *tensor);
 
 /* The array of a part of a value, borrowed: null while a call updates it, None for a gradient of
- * zeros. part_put puts an array there, whose reference it takes. */
+ * zeros. part_put puts an array there, whose reference it takes; -1 with an exception where there
+ * is no memory for the place of a first gradient. */
 PyObject *part_get(PyObject *value, Part part);
-void part_put(PyObject *value, Part part, PyObject *array);
+int part_put(PyObject *value, Part part, PyObject *array);
 
 /* Gives a tensor other elements; who holds its value keeps the old ones. Takes the reference of
  * the array. Returns -1 with an exception. */

@@ -244,8 +244,9 @@ static int assign_part(const Plan *plan, Frame *frame, Part part) {
             if (tensor_assign(tensor, Py_NewRef(array)) < 0) {
                 return -1;
             }
-        } else if (tensor_value(tensor) != NULL) {
-            part_put(tensor_value(tensor), GRADIENT, Py_NewRef(array));
+        } else if (tensor_value(tensor) != NULL &&
+                   part_put(tensor_value(tensor), GRADIENT, Py_NewRef(array)) < 0) {
+            return -1;
         }
     }
     return 0;
@@ -263,8 +264,9 @@ static int write_state(const Plan *plan, Frame *frame) {
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(plan->cleared); i++) {
         PyObject *value = tensor_value(PyTuple_GET_ITEM(plan->cleared, i));
-        if (value != NULL) {
-            part_put(value, GRADIENT, Py_NewRef(Py_None));
+        if (value != NULL && part_get(value, GRADIENT) != Py_None &&
+            part_put(value, GRADIENT, Py_NewRef(Py_None)) < 0) {
+            return -1;
         }
     }
     for (Py_ssize_t i = 0; i < plan->arguments.leaves; i++) {

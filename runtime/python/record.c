@@ -22,7 +22,8 @@ typedef struct {
 } Record;
 
 static Record value_record, tensor_record;
-static Py_ssize_t data_at, gradient_at, type_at, requires_grad_at, value_at, weak_at, plans_at;
+static PyTypeObject *total_type;
+static Py_ssize_t data_at, total_at, gradient_at, type_at, requires_grad_at, value_at, weak_at, plans_at;
 static PyObject *traces, *modes, *innermost, *records; /* two thread-local objects and names */
 static PyTypeObject *function_type;
 static PyObject *gone; /* the value of a tensor that has been given away */
@@ -75,12 +76,39 @@ PyObject *tensor_value(PyObject *tensor) {
     return value != NULL && Py_TYPE(value) == value_record.type ? value : NULL;
 }
 
-PyObject *part_get(PyObject *value, Part part) {
-    return *slot(value, part == GRADIENT ? gradient_at : data_at);
+/* The slot of the array of a part. The gradient has a place of its own, which values share that a
+ * tensor held one after the other; null where nobody has needed it yet. */
+static PyObject **part_slot(PyObject *value, Part part) {
+    if (part == ELEMENTS) {
+        return slot(value, data_at);
+    }
+    PyObject *total = *slot(value, total_at);
+    return total == NULL || Py_TYPE(total) != total_type ? NULL : slot(total, gradient_at);
 }
 
-void part_put(PyObject *value, Part part, PyObject *array) {
-    Py_XSETREF(*slot(value, part == GRADIENT ? gradient_at : data_at), array);
+PyObject *part_get(PyObject *value, Part part) {
+    PyObject **place = part_slot(value, part);
+    return place == NULL ? Py_None : *place;
+}
+
+/* Gives a value the place of its gradient. */
+static int make_total(PyObject *value) {
+    PyObject *total = total_type->tp_alloc(total_type, 0);
+    if (total == NULL) {
+        return -1;
+    }
+    *slot(total, gradient_at) = Py_NewRef(Py_None);
+    Py_XSETREF(*slot(value, total_at), total);
+    return 0;
+}
+
+int part_put(PyObject *value, Part part, PyObject *array) {
+    if (part_slot(value, part) == NULL && make_total(value) < 0) {
+        Py_XDECREF(array);
+        return -1;
+    }
+    Py_XSETREF(*part_slot(value, part), array);
+    return 0;
 }
 
 PyObject *plans_of(PyObject *function) {
@@ -120,8 +148,12 @@ PyObject *tensor_new(PyObject *array, PyObject *type) {
 int tensor_assign(PyObject *tensor, PyObject *array) {
     PyObject *old = tensor_value(tensor);
     if (old != NULL && Py_REFCNT(old) == 1) {
-        part_put(old, ELEMENTS, array);
-        return 0;
+        return part_put(old, ELEMENTS, array);
+    }
+    if (old != NULL && part_slot(old, GRADIENT) == NULL &&
+        *slot(old, requires_grad_at) == Py_True && make_total(old) < 0) {
+        Py_DECREF(array);
+        return -1;
     }
     PyObject *given[] = {[ARRAY] = array, [TYPE] = old ? *slot(old, type_at) : NULL, [VALUE] = NULL};
     PyObject *value = old ? record_new(&value_record, given) : NULL;
@@ -133,7 +165,7 @@ int tensor_assign(PyObject *tensor, PyObject *array) {
         return -1;
     }
     Py_XSETREF(*slot(value, requires_grad_at), Py_XNewRef(*slot(old, requires_grad_at)));
-    Py_XSETREF(*slot(value, gradient_at), Py_XNewRef(*slot(old, gradient_at)));
+    Py_XSETREF(*slot(value, total_at), Py_XNewRef(*slot(old, total_at)));
     Py_SETREF(*slot(tensor, value_at), value);
     return 0;
 }
@@ -199,21 +231,23 @@ static int learn(Record *record, PyObject *instance, PyObject *names) {
 PyObject *record_configure(PyObject *module, PyObject *args) {
     (void)module;
     PyObject *value, *value_names, *tensor, *tensor_names, *function;
-    PyObject *scopes, *recording, *consumed;
+    PyObject *scopes, *recording, *consumed, *total;
     if (is_configured) {
         PyErr_SetString(PyExc_RuntimeError, "configured before");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "OO!OO!O!(OU)(OU)O", &value, &PyTuple_Type, &value_names, &tensor,
+    if (!PyArg_ParseTuple(args, "OO!OO!O!(OU)(OU)OO", &value, &PyTuple_Type, &value_names, &tensor,
                           &PyTuple_Type, &tensor_names, &PyType_Type, &function, &scopes,
-                          &innermost, &recording, &records, &consumed) ||
+                          &innermost, &recording, &records, &consumed, &total) ||
         learn(&value_record, value, value_names) < 0 ||
         learn(&tensor_record, tensor, tensor_names) < 0) {
         return NULL;
     }
     function_type = (PyTypeObject *)Py_NewRef(function);
+    total_type = (PyTypeObject *)Py_NewRef(Py_TYPE(total));
     if ((data_at = offset_of(value_record.type, "data")) < 0 ||
-        (gradient_at = offset_of(value_record.type, "gradient")) < 0 ||
+        (total_at = offset_of(value_record.type, "total")) < 0 ||
+        (gradient_at = offset_of(total_type, "array")) < 0 ||
         (type_at = offset_of(value_record.type, "type")) < 0 ||
         (requires_grad_at = offset_of(value_record.type, "requires_grad")) < 0 ||
         (value_at = offset_of(tensor_record.type, "_value")) < 0 ||

@@ -90,8 +90,7 @@ def _give(x: Tensor, new: Tensor) -> None:
     else:
         assert isinstance(old, Variable)
         assert isinstance(value, Variable)
-        x._value = Variable(value.data, old.type, old.requires_grad)
-        x._value.gradient = old.gradient
+        x._value = old.successor(value.data)
 
 
 def updated(x: Tensor, key: Any, value: TensorLike) -> Tensor:
