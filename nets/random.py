@@ -51,7 +51,7 @@ def fold_in(key: nets.Tensor, number: npt.ArrayLike | nets.Tensor) -> nets.Tenso
     return nets.stack(_encrypt(key, *_words(nets.as_tensor(number))))
 
 
-class State(nets.Tensor):
+class _State(nets.Tensor):
     """A Tensor of a generator's state, which loops and branches of a trace carry along."""
 
     __slots__ = ()
@@ -65,8 +65,8 @@ class Generator:
     """
 
     def __init__(self, seed: int | nets.Tensor = 0) -> None:
-        self.key = State([0, 0], dtype="uint32")
-        self.counter = State(0, dtype="uint64")
+        self.key = _State([0, 0], dtype="uint32")
+        self.counter = _State(0, dtype="uint64")
         self.manual_seed(seed)
 
     def manual_seed(self, seed: int | nets.Tensor) -> Generator:

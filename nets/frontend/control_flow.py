@@ -8,34 +8,23 @@ the same functions are plain Python, whose operations take part in eager gradien
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from nets.errors import ArgumentError, DTypeError, MutatedArgumentError, NetsError, ShapeError
-from nets.frontend.dispatch import apply, as_tensor, cast
+from nets.errors import ArgumentError, DTypeError, ShapeError
+from nets.frontend.dispatch import as_tensor, cast
 from nets.frontend.functions import arange, stack
 from nets.frontend.program import Program, lift_results, stage
 from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
-from nets.frontend.scope import Scope, current_scope, user_location
+from nets.frontend.regions import emit_control
+from nets.frontend.scope import current_scope, user_location
 from nets.frontend.signature import Input
 from nets.frontend.spec import short
-from nets.frontend.state import GradientPlace, bound_value, hand_over, origin
 from nets.frontend.tensor import Tensor
-from nets.frontend.variable import is_grad_enabled
-from nets.ir.core import Operation, Region, Value
+from nets.ir.core import Value
 from nets.ir.types import TensorType, bool_
 from nets.ops.emitter import tensor_type
-from nets.ops.registry import lookup
-
-_CARRIED: Final = "is_carried"
-"""The attribute of classes of tensors that branches carry along, too: the state of generators."""
-
-_REFUSAL: Final = (
-    "the function of {} changed in place a tensor that was made outside, or its gradient; a branch "
-    "that stays one cannot, and a loop cannot where the tensor requires a gradient: carry the "
-    "tensor along instead"
-)
 
 Nest = Any
 """Containers of tensors, arrays and numbers."""
@@ -340,7 +329,7 @@ class _Staged:
             "length": length,
             "reverse": bool(reverse),
         }
-        results = _emit("scan", [*carry.tensors, *slices], attributes, [program])
+        results = emit_control("scan", [*carry.tensors, *slices], attributes, [program])
         last, stacks = results[: len(carry.tensors)], results[len(carry.tensors) :]
         assert self._stacks is not None
         return carry.tree.unflatten(last), self._stacks.unflatten(stacks)
@@ -411,24 +400,24 @@ def _staged_while(condition: Callable[[C], Any], body: Callable[[C], C], init: C
     advance = _settled(carry, lambda: program(lambda nest: carry.matched(body(nest))))
     test = program(lambda nest: [_predicate("the condition of while_loop", condition(nest))])
     if test.updates:
-        return _flagged_while(condition, body, carry.nest())
-    results = _emit("while", carry.tensors, {"carries": len(carry.tensors)}, [test, advance])
+        last: C = _flagged_while(condition, body, carry.nest())
+        return last
+    results = emit_control("while", carry.tensors, {"carries": len(carry.tensors)}, [test, advance])
     found: C = carry.tree.unflatten(results)
     return found
 
 
-def _flagged_while(condition: Callable[[C], Any], body: Callable[[C], C], init: C) -> C:
+def _flagged_while(condition: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
     """A while_loop whose condition changes something: it is computed at the end of each step."""
 
-    def test(value: C) -> Tensor:
+    def test(value: Any) -> Tensor:
         return _predicate("the condition of while_loop", condition(value))
 
-    def step(state: tuple[Tensor, C]) -> tuple[Tensor, C]:
+    def step(state: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
         value = body(state[1])
         return test(value), value
 
-    found: C = while_loop(lambda state: state[0], step, (test(init), init))[1]
-    return found
+    return while_loop(lambda state: state[0], step, (test(init), init))[1]
 
 
 def _staged_cond(
@@ -447,7 +436,7 @@ def _staged_cond(
     first.agree_with(second)
     second.agree_with(first)
     programs = [branch.program() for branch in found]
-    return first.tree.unflatten(_emit("cond", [predicate, *tensors], {}, programs, free=1))
+    return first.tree.unflatten(emit_control("cond", [predicate, *tensors], {}, programs, free=1))
 
 
 class _Branch:
@@ -491,126 +480,3 @@ class _Branch:
     def program(self) -> Program:
         assert self._staged is not None
         return self._staged
-
-
-# ------------------------------------------------------------------------ the operation
-
-
-def _emit(
-    name: str,
-    operands: Sequence[Tensor],
-    attributes: dict[str, Any],
-    programs: Sequence[Program],
-    free: int = 0,
-) -> list[Tensor]:
-    """The operation over the bodies of these programs, in the current scope; its results.
-
-    ``free`` operands come first that no body takes. Tensors from outside that a body changes are
-    further carries, or results of a branch, behind those that the user gave.
-    """
-    scope = current_scope()
-    assert scope is not None
-    changed = _changed(name, programs)
-    carries = attributes.get("carries", 0)
-    values = [_bound(scope, x) for x in operands]
-    first = free + carries
-    values[first:first] = [_bound(scope, tensor) for tensor in changed]
-    bodies = [_Body(scope, program, carries, changed) for program in programs]
-    bodies[0].is_condition = name == "while"
-    shared = list(dict.fromkeys(value for body in bodies for value in body.shared))
-    regions = [body.region(shared) for body in bodies]
-    if "carries" in attributes:
-        attributes = {**attributes, "carries": carries + len(changed)}
-    scope.emitter.builder.location = user_location()
-    op = scope.emitter.builder.create(lookup(name), [*values, *shared], attributes, regions)
-    end = carries + len(changed)
-    for tensor, value in zip(changed, op.results[carries:end], strict=True):
-        hand_over(scope, tensor, value)
-    results = [Tensor._of(value) for value in (*op.results[:carries], *op.results[end:])]
-    if not is_grad_enabled():
-        results = [apply("stop_gradient", x) if x.type.dtype.is_float else x for x in results]
-    return results
-
-
-def _changed(name: str, programs: Sequence[Program]) -> list[Tensor]:
-    """The tensors from outside that the bodies change, each once."""
-    found: dict[int, Tensor] = {}
-    for program in programs:
-        for place, _ in program.updates:
-            if isinstance(place, GradientPlace) or not _is_carried(name, place):
-                raise MutatedArgumentError(_REFUSAL.format(program.function.name), user_location())
-            found[id(place)] = place
-    return list(found.values())
-
-
-def _is_carried(name: str, tensor: Tensor) -> bool:
-    """The state of a generator everywhere; by loops other tensors, but for parameters."""
-    if getattr(type(tensor), _CARRIED, False):
-        return True
-    own = origin(tensor)
-    return name != "cond" and (own is None or not own.requires_grad)
-
-
-def _bound(scope: Scope, source: Any) -> Value:
-    """What stands in the scope for a tensor that a body takes or captured."""
-    try:
-        return bound_value(scope, source)
-    except NetsError as error:
-        error.location = error.location or user_location()
-        raise
-
-
-class _Body:
-    """The function of a program on its way to a region.
-
-    Its arguments are the carries, the tensors that are ``changed``, the slices and what is the
-    same in every step; it yields in the same order.
-    """
-
-    def __init__(
-        self, scope: Scope, program: Program, carries: int, changed: Sequence[Tensor]
-    ) -> None:
-        self.block = program.function.body
-        self.carries = carries
-        self.changed = changed
-        inputs = len(program.inputs)
-        self.inputs = self.block.arguments[:inputs]
-        taken = {id(tensor) for tensor in changed}
-        captured = list(zip(program.captures, self.block.arguments[inputs:], strict=True))
-        self.own = {id(x): argument for x, argument in captured if id(x) in taken}
-        self.shared: dict[Value, Value] = {}
-        for source, argument in captured:
-            if id(source) in taken:
-                continue
-            known = self.shared.setdefault(_bound(scope, source), argument)
-            if known is not argument:
-                argument.replace_uses(known)
-        self.is_condition = False
-        self.results = program.tree.leaf_count
-        self.updates = {id(place): number for place, number in program.updates}
-
-    def region(self, shared: Sequence[Value]) -> Region:
-        """The region that takes what the inputs and everything in ``shared`` stand for."""
-        block, inputs = self.block, self.inputs
-        state = [self.own.get(id(x)) or self._argument(x._value) for x in self.changed]
-        rest = [self.shared.get(x) or self._argument(x) for x in shared]
-        block.arguments[:] = [*inputs[: self.carries], *state, *inputs[self.carries :], *rest]
-        for index, argument in enumerate(block.arguments):
-            argument.index = index
-        self._end(state)
-        return Region(block)
-
-    def _argument(self, value: Value) -> Value:
-        return Value(tensor_type(value), self.block, 0, value.hint)
-
-    def _end(self, state: Sequence[Value]) -> None:
-        end = self.block.terminator
-        assert end is not None
-        given = list(end.operands)
-        end.erase()
-        numbers = [self.updates.get(id(x)) for x in self.changed]
-        new = [x if n is None else given[n] for x, n in zip(state, numbers, strict=True)]
-        yielded = given[: self.results]
-        if not self.is_condition:
-            yielded[self.carries : self.carries] = new
-        self.block.append(Operation(lookup("yield"), yielded, ()))

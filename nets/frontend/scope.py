@@ -181,7 +181,8 @@ def enter(scope: Scope) -> Iterator[Scope]:
 
 @contextmanager
 def suspended() -> Iterator[None]:
-    """Outside every trace for the length of the ``with`` block."""
+    """Outside every trace for the length of the ``with`` block: tensors made there are eager ones,
+    which a trace reads and updates like any others that were there before."""
     saved, _stack.innermost = _stack.innermost, None
     try:
         yield

@@ -384,3 +384,42 @@ def test_gradients_are_the_same_bits_every_time() -> None:
         return x.grad.data.tobytes()
 
     assert len({run() for _ in range(3)}) == 1
+
+
+def test_new_elements_between_forward_and_backward_lose_no_gradient() -> None:
+    w = nets.Tensor([1.0, 2.0], requires_grad=True)
+    first = (w * w).sum()
+    w.data = np.array([5.0, 6.0])
+    second = (w * w).sum()
+    with nets.no_grad():
+        w -= 1
+        w[0] = 7
+    (w * 10).sum().backward()
+    second.backward()
+    first.backward()
+    assert w.grad is not None
+    assert w.grad.tolist() == [10 + 10 + 2, 10 + 12 + 4]
+    third = (w * w).sum()
+    w.zero_grad()
+    w.data = np.array([0.0, 0.0])
+    third.backward()
+    assert w.grad.tolist() == [14, 10]
+
+
+def test_a_traced_update_between_forward_and_backward_loses_no_gradient() -> None:
+    w = nets.Tensor([1.0, 2.0], requires_grad=True)
+
+    @nets.trace
+    def double() -> None:
+        w.data = w * 2
+
+    scaled = nets.trace(lambda x: (w * w * x).sum())
+    for _ in range(3):
+        before = w.numpy()
+        first, second = (w * w).sum(), scaled(np.array([1.0, 3.0]))
+        w.zero_grad()
+        double()
+        first.backward()
+        second.backward()
+        assert w.grad is not None
+        assert w.grad.tolist() == (2 * before + 2 * before * [1, 3]).tolist()

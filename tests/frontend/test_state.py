@@ -220,3 +220,48 @@ def test_state_changes_in_a_function_that_is_differentiated() -> None:
     nested = nets.trace(lambda x: nets.grad(f)(x) + mean)
     assert nested(np.array([2.0, 6.0])).tolist() == [8.0, 16.0]
     assert mean.item() == 4.0
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [np.array([1.0, 2.0]), [1.0, 2.0], (1, 2), np.array([1, 2]), np.array([1.0, 2.0], "f4")],
+    ids=["f64", "list", "tuple", "i64", "f32"],
+)
+def test_gradients_given_as_arrays(seed: Any) -> None:
+    w = nets.Tensor(np.array([3.0, 4.0], "f4"), requires_grad=True)
+
+    def step(x: Any) -> Any:
+        w.grad = seed
+        w.grad += x
+        (w * x).backward(seed)
+        return w.grad * 1
+
+    x = np.array([5.0, 6.0])
+    for f in (step, nets.trace(step)):
+        for _ in range(2):
+            assert f(x).tolist() == [1 + 5 + 5, 2 + 6 + 12]
+            assert w.grad is not None
+            assert (w.grad.dtype, w.grad.tolist()) == ("float32", [11, 20])
+
+
+def test_gradients_given_as_arrays_are_refused_where_they_do_not_fit() -> None:
+    w = nets.Tensor([1.0, 2.0], requires_grad=True)
+    for f in (lambda x: (w * x).backward([1.0]), lambda x: setattr(w, "grad", np.ones(3))):
+        with pytest.raises(ShapeError, match="cannot have shape"):
+            nets.trace(f)(np.ones(2))
+
+
+def test_loops_and_nested_functions_read_the_gradient_of_the_moment() -> None:
+    w = nets.Tensor([1.0, 2.0], requires_grad=True)
+
+    def step(x: Any) -> Any:
+        w.zero_grad()
+        (w * x).sum().backward()
+        looped = nets.scan(lambda c, i: (c + (w.grad * i).sum(), None), 0.0, x)[0]
+        return looped, nets.grad(lambda v: (v * w.grad).sum())(x)
+
+    for x in (np.array([3.0, 4.0]), np.array([5.0, 6.0])):
+        for f in (step, nets.trace(step)):
+            total, slope = f(x)
+            assert total.item() == x.sum() ** 2
+            assert slope.tolist() == x.tolist()

@@ -385,3 +385,37 @@ def test_what_a_pull_back_refuses() -> None:
         pull({"y": f32(2)})
     with pytest.raises(ArgumentError, match="pair"):
         vjp(lambda x: x, 1.0, has_aux=True)
+
+
+def with_state() -> tuple[Any, Any]:
+    """A function that counts, and updates running statistics, and what it has counted."""
+    layer, count = nets.nn.BatchNorm1d(2), nets.Tensor(0)
+
+    def f(x: Any) -> Any:
+        count.data = count + 1
+        return layer(x) * count
+
+    return f, lambda: (layer.running_mean.numpy(), layer.running_var.numpy(), count.item())
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, trace], ids=["outside", "inside"])
+def test_vjp_of_a_function_that_updates_what_it_captured(wrap: Any) -> None:
+    plain, expected_state = with_state()
+    f, state = with_state()
+
+    def both(x: Any, ct: Any) -> Any:
+        result, pull = vjp(f, x)
+        return result, pull(ct)[0], pull(2 * ct)[0]
+
+    run = wrap(both)
+    for _ in range(3):
+        x = nets.Tensor(f32(5, 2), requires_grad=True)
+        ct = f32(5, 2)
+        expected = plain(x)
+        expected.backward(ct)
+        result, slope, twice = run(x.numpy(), ct)
+        np.testing.assert_allclose(result.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(slope.numpy(), x.grad.numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(twice.numpy(), 2 * x.grad.numpy(), rtol=1e-4, atol=1e-5)
+        for one, other in zip(state(), expected_state(), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -109,3 +113,65 @@ def test_a_traced_function_draws_other_numbers_at_every_call() -> None:
     traced = [draw(x).tolist() for _ in range(3)]
     nets.manual_seed(2)
     assert traced == [random.uniform((4,)).tolist() for _ in range(3)]
+
+
+def test_seeds_may_be_tensors_and_arguments_of_a_trace() -> None:
+    key = nets.trace(random.key)
+    for seed in (0, 5, -3, 2**40 + 7, -(2**40)):
+        expected = random.key(seed).tolist()
+        assert key(seed).tolist() == random.key(nets.Tensor(seed)).tolist() == expected
+    assert random.key(nets.Tensor(-2, dtype="int8")).tolist() == random.key(-2).tolist()
+    large = nets.Tensor(2**63 + 9, dtype="uint64")
+    assert random.key(large).tolist() == random.key(2**63 + 9).tolist()
+
+
+def test_a_traced_function_seeds_the_generator_at_every_call() -> None:
+    def seeded(seed: int) -> nets.Tensor:
+        nets.manual_seed(seed)
+        return random.uniform((3,))
+
+    traced = nets.trace(seeded)
+    for seed in (3, 4, 3):
+        expected = seeded(seed).tolist(), random.uniform((2,)).tolist()
+        assert (traced(seed).tolist(), random.uniform((2,)).tolist()) == expected
+
+
+def test_a_generator_made_inside_a_trace_starts_anew_at_every_call() -> None:
+    def draw() -> tuple[nets.Tensor, nets.Tensor]:
+        made = random.Generator(4)
+        return random.bits((2,), made.next_key()), random.bits((2,), made.next_key())
+
+    traced = nets.trace(draw)
+    for _ in range(3):
+        assert [x.tolist() for x in traced()] == [x.tolist() for x in draw()]
+
+
+FIRST_USE = """
+import os
+import subprocess
+import sys
+
+import numpy as np
+import nets
+{first}
+nets.manual_seed(0)
+nets.nn.Linear(2, 2)
+"""
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "f = nets.trace(lambda x: nets.nn.functional.dropout(x, 0.5))\n"
+        "assert f(np.ones(64)).tolist() != f(np.ones(64)).tolist()",
+        "nets.grad(lambda x: nets.nn.functional.dropout(x, 0.5).sum())(np.ones(3))",
+        "nets.vjp(lambda x: x * nets.random.uniform((3,)), np.ones(3))",
+        "def f(x):\n    import nets.random as r\n    return x + r.uniform(())\nnets.trace(f)(1.0)",
+    ],
+    ids=["trace", "grad", "vjp", "import"],
+)
+def test_the_first_use_may_be_inside_a_trace(first: str) -> None:
+    """In a process of its own, for the module is imported once."""
+    program = FIRST_USE.format(first=first)
+    environment = {**os.environ, "NETS_BACKEND": "numpy"}
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120, env=environment)
