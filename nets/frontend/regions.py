@@ -25,9 +25,8 @@ _CARRIED: Final = "is_carried"
 """The attribute of classes of tensors that branches carry along, too: the state of generators."""
 
 _REFUSAL: Final = (
-    "the function of {} changed in place a tensor that was made outside, or its gradient; a branch "
-    "that stays one cannot, and a loop cannot where the tensor requires a gradient: carry the "
-    "tensor along instead"
+    "the function of {} changed in place a tensor that was made outside, or its gradient; a loop "
+    "or branch that stays one changes no gradient, and a branch no tensor: carry it along instead"
 )
 
 
@@ -79,11 +78,8 @@ def _changed(name: str, programs: Sequence[Program]) -> list[Tensor]:
 
 
 def _is_carried(name: str, tensor: Tensor) -> bool:
-    """The state of a generator everywhere; by loops other tensors, but for parameters."""
-    if getattr(type(tensor), _CARRIED, False):
-        return True
-    own = origin(tensor)
-    return name != "cond" and (own is None or not own.requires_grad)
+    """By loops every tensor, by branches the state of a generator."""
+    return name != "cond" or getattr(type(tensor), _CARRIED, False)
 
 
 def _bound(scope: Scope, source: Any) -> Value:

@@ -82,8 +82,6 @@ class Gradients:
         self.places: dict[int, GradientPlace] = {}
         self.values: dict[int, Value | None] = {}
         """What was written, by tensor; None where it was cleared."""
-        self.leaves: dict[Value, Tensor] = {}
-        """Values that captured tensors took on in this trace, which backward passes stop at."""
         self.ran_backward = False
 
 
@@ -122,9 +120,11 @@ def assign(scope: Scope, tensor: Tensor, new: Value) -> None:
     outside = origin(tensor)
     scope.lift(tensor)  # an update is of a capture
     b = scope.emitter
-    tensor._value = b.emit("stop_gradient", b.cast(new, own.dtype))
-    if outside is not None and outside.requires_grad:
-        gradients_of(scope).leaves[tensor._value] = tensor
+    value = b.cast(new, own.dtype)
+    if outside is not None and outside.requires_grad and own.dtype.is_float:
+        tensor._value = b.emit("leaf", value, scope.captures[id(tensor)].argument)
+    else:
+        tensor._value = b.emit("stop_gradient", value)
 
 
 def read_gradient(scope: Scope, tensor: Tensor) -> Value | None:
@@ -164,7 +164,7 @@ def backward(scope: Scope, tensor: Tensor, seed: Value) -> None:
     with a gradient has a part in ``tensor``.
     """
     gradients = gradients_of(scope)
-    leaves = dict(_captured_leaves(scope)) | gradients.leaves
+    leaves = dict(_captured_leaves(scope))
     cts = {tensor._value: seed}
     steps = list(scope.function.body)
     scope.emitter.builder.location = user_location()
@@ -215,8 +215,8 @@ def refuse_history(scope: Scope, values: Iterable[Value]) -> None:
 
 def _captured_leaves(scope: Scope) -> Iterator[tuple[Value, Tensor]]:
     for capture in scope.captures.values():
-        held = capture.value
-        if isinstance(held, Variable) and held.requires_grad and held.type.dtype.is_float:
+        held = None if isinstance(capture.tensor, GradientPlace) else origin(capture.tensor)
+        if held is not None and held.requires_grad and held.type.dtype.is_float:
             yield capture.argument, capture.tensor
 
 

@@ -128,6 +128,12 @@ def divide_by_power_of_two(op: Operation, b: GraphEmitter) -> Value | None:
     return b.mul(x, b.full_like(x, float(inverse)))
 
 
+@rule("leaf")
+def leaf_without_derivative(op: Operation, b: GraphEmitter) -> Value | None:
+    """Only derivatives tell the two apart, and they have been taken: y need not be read."""
+    return b.emit("stop_gradient", op.operands[0])
+
+
 @rule("negative")
 def negative_twice(op: Operation, b: GraphEmitter) -> Value | None:
     """−(−x) is x."""
