@@ -15,7 +15,7 @@ from nets.frontend.program import Program, lift_results, stage
 from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
 from nets.frontend.scope import current_scope
 from nets.frontend.signature import Input
-from nets.frontend.state import carry_updates
+from nets.frontend.state import carry_out
 from nets.frontend.tensor import Tensor
 from nets.ir.core import Value
 
@@ -68,15 +68,3 @@ def leaves_of(program: Program, values: Sequence[Value]) -> list[Tensor]:
     """The leaves of the result; ``values``: all results of the program, inlined."""
     leaves = [Tensor._of(x) for x in values[: program.tree.leaf_count]]
     return [leaf if own is None else own for leaf, own in zip(leaves, program.own, strict=True)]
-
-
-def carry_out(program: Program, values: Sequence[Value]) -> None:
-    """Make what a nested program changed, inlined into the current trace, changes of that.
-
-    ``values``: all results of the program.
-    """
-    carry_updates(program.updates, values)
-    for tensor, value in zip(
-        program.stored, values[len(values) - len(program.stored) :], strict=True
-    ):
-        tensor._value = value

@@ -1,8 +1,8 @@
 """Regions: functions of loops and branches that were traced, as regions of one operation.
 
 What a body captured becomes an operand of the operation. What it changes outside itself (the state
-of a random generator, elements of tensors) is carried from step to step beside what the user
-carries, and belongs to the trace around it afterwards.
+of a random generator, elements of tensors, gradients) is carried from step to step beside what the
+user carries, and belongs to the trace around it afterwards.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from nets.errors import MutatedArgumentError, NetsError
 from nets.frontend.dispatch import apply
 from nets.frontend.program import Program
 from nets.frontend.scope import Scope, current_scope, user_location
-from nets.frontend.state import GradientPlace, bound_value, hand_over, origin
+from nets.frontend.state import GradientPlace, adopt, bound_value, hand_over
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import is_grad_enabled
 from nets.ir.core import Operation, Region, Value
@@ -25,9 +25,11 @@ _CARRIED: Final = "is_carried"
 """The attribute of classes of tensors that branches carry along, too: the state of generators."""
 
 _REFUSAL: Final = (
-    "the function of {} changed in place a tensor that was made outside, or its gradient; a loop "
-    "or branch that stays one changes no gradient, and a branch no tensor: carry it along instead"
+    "the function of {} changed in place a tensor that was made outside, or its gradient; a branch "
+    "that stays one cannot: return what is new instead"
 )
+
+Place = Tensor | GradientPlace
 
 
 def emit_control(
@@ -48,7 +50,7 @@ def emit_control(
     carries = attributes.get("carries", 0)
     values = [_bound(scope, x) for x in operands]
     first = free + carries
-    values[first:first] = [_bound(scope, tensor) for tensor in changed]
+    values[first:first] = [_bound(scope, place) for place in changed]
     bodies = [_Body(scope, program, carries, changed) for program in programs]
     bodies[0].is_condition = name == "while"
     shared = list(dict.fromkeys(value for body in bodies for value in body.shared))
@@ -58,31 +60,33 @@ def emit_control(
     scope.emitter.builder.location = user_location()
     op = scope.emitter.builder.create(lookup(name), [*values, *shared], attributes, regions)
     end = carries + len(changed)
-    for tensor, value in zip(changed, op.results[carries:end], strict=True):
-        hand_over(scope, tensor, value)
+    for place, value in zip(changed, op.results[carries:end], strict=True):
+        hand_over(scope, place, value)
+    for program in programs:
+        adopt(scope, program)
     results = [Tensor._of(value) for value in (*op.results[:carries], *op.results[end:])]
     if not is_grad_enabled():
         results = [apply("stop_gradient", x) if x.type.dtype.is_float else x for x in results]
     return results
 
 
-def _changed(name: str, programs: Sequence[Program]) -> list[Tensor]:
-    """The tensors from outside that the bodies change, each once."""
-    found: dict[int, Tensor] = {}
+def _changed(name: str, programs: Sequence[Program]) -> list[Place]:
+    """The tensors and gradients from outside that the bodies change, each once."""
+    found: dict[int, Place] = {}
     for program in programs:
         for place, _ in program.updates:
-            if isinstance(place, GradientPlace) or not _is_carried(name, place):
+            if not _is_carried(name, place):
                 raise MutatedArgumentError(_REFUSAL.format(program.function.name), user_location())
             found[id(place)] = place
     return list(found.values())
 
 
-def _is_carried(name: str, tensor: Tensor) -> bool:
+def _is_carried(name: str, place: Place) -> bool:
     """By loops every tensor, by branches the state of a generator."""
-    return name != "cond" or getattr(type(tensor), _CARRIED, False)
+    return name != "cond" or getattr(type(place), _CARRIED, False)
 
 
-def _bound(scope: Scope, source: Any) -> Value:
+def _bound(scope: Scope, source: Place) -> Value:
     """What stands in the scope for a tensor that a body takes or captured."""
     try:
         return bound_value(scope, source)
@@ -99,14 +103,14 @@ class _Body:
     """
 
     def __init__(
-        self, scope: Scope, program: Program, carries: int, changed: Sequence[Tensor]
+        self, scope: Scope, program: Program, carries: int, changed: Sequence[Place]
     ) -> None:
         self.block = program.function.body
         self.carries = carries
         self.changed = changed
         inputs = len(program.inputs)
         self.inputs = self.block.arguments[:inputs]
-        taken = {id(tensor) for tensor in changed}
+        taken = {id(place) for place in changed}
         captured = list(zip(program.captures, self.block.arguments[inputs:], strict=True))
         self.own = {id(x): argument for x, argument in captured if id(x) in taken}
         self.shared: dict[Value, Value] = {}

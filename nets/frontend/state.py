@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nets.errors import GradientError, MutatedArgumentError, ShapeError
+from nets.errors import GradientError, ShapeError
 from nets.frontend.scope import CONSUMED, Scope, current_scope, user_location
 from nets.frontend.variable import Array, Variable, is_grad_enabled, variable, zeros_for
 from nets.frontend.world.arrays import ArraySource
@@ -21,6 +21,7 @@ from nets.ops.emitter import tensor_type
 from nets.passes.vjp import pull_back
 
 if TYPE_CHECKING:
+    from nets.frontend.program import Program
     from nets.frontend.tensor import Tensor
 
 
@@ -232,10 +233,7 @@ def bound_value(scope: Scope, source: Tensor | GradientPlace) -> Value:
 
 
 def finish(scope: Scope, count: int) -> tuple[list[Value], list[Update]]:
-    """What the trace changed outside: further values to return, after ``count``, and their places.
-
-    MutatedArgumentError where a nested trace changed a gradient.
-    """
+    """Further values to return, after ``count``: what the trace changed outside, and where."""
     values: list[Value] = []
     updates: list[Update] = []
 
@@ -248,46 +246,51 @@ def finish(scope: Scope, count: int) -> tuple[list[Value], list[Update]]:
         is_fixed = isinstance(capture.tensor, (GradientPlace, ArraySource))
         if not is_fixed and capture.tensor._value is not capture.value:
             update(capture.tensor, scope.lift(capture.tensor))
-    gradients: Gradients | None = scope.gradients
-    if gradients is not None:
-        if gradients.values and scope.outer is not None:
-            raise _refusal(scope, "the gradient of a tensor")
-        for key, value in gradients.values.items():
-            if value is not None:
-                scope.lift(gradients.places[key])  # so that it is stored where the old one was
-            update(gradients.places[key], value)
+    gradients: Gradients = scope.gradients or Gradients()
+    for key, value in gradients.values.items():
+        place = gradients.places[key]
+        if value is None and scope.outer is not None:
+            value = read_gradient(scope, place.tensor)  # zeros, which the outer trace can bind
+        if value is not None:
+            scope.lift(place)  # so that it is stored where the old one was
+        if value is not None or scope.outer is None:
+            update(place, value)
     return values, updates
 
 
-def _refusal(scope: Scope, what: str) -> MutatedArgumentError:
-    return MutatedArgumentError(
-        f"{scope.function.name} changed in place {what} that was made outside, while it was "
-        "differentiated; return what is new instead",
-        user_location(),
-    )
-
-
-def carry_updates(updates: Sequence[Update], values: Sequence[Value]) -> None:
+def carry_out(program: Program, values: Sequence[Value]) -> None:
     """Make the updates of a nested trace, inlined into the current one, its updates.
 
     ``values``: all results of the nested function.
     """
     scope = current_scope()
     assert scope is not None
-    for place, number in updates:
-        assert not isinstance(place, GradientPlace)
+    for place, number in program.updates:
         assert number is not None
         hand_over(scope, place, values[number])
+    first = len(program.function.returned) - len(program.stored)
+    for tensor, value in zip(program.stored, values[first:], strict=True):
+        tensor._value = value
+    adopt(scope, program)
 
 
-def hand_over(scope: Scope, tensor: Tensor, value: Value) -> None:
-    """Give a tensor what a nested trace left it with, which it has cut off itself where need be."""
-    own = origin(tensor)
-    if not is_grad_enabled() or (own is not None and own.requires_grad):
-        assign(scope, tensor, value)
+def adopt(scope: Scope, program: Program) -> None:
+    """A trace differentiates itself where a part of it does."""
+    if program.detached:
+        gradients_of(scope).ran_backward = True
+
+
+def hand_over(scope: Scope, place: Tensor | GradientPlace, value: Value) -> None:
+    """Give a place what a nested trace left it with, which it has cut off itself where need be."""
+    if isinstance(place, GradientPlace):
+        write_gradient(scope, place.tensor, value)
         return
-    scope.lift(tensor)
-    tensor._value = value
+    own = origin(place)
+    if not is_grad_enabled() or (own is not None and own.requires_grad):
+        assign(scope, place, value)
+        return
+    scope.lift(place)
+    place._value = value
 
 
 def write_back(
