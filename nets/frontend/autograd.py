@@ -223,17 +223,15 @@ def record_call(
 ) -> list[Variable]:
     """The variables of arrays that some function computed from the operands, as one tape entry.
 
-    ``active``: whether a result depends on the operands in a way that has a gradient. ``pull`` is called once per backward pass that reaches a result. Integer operands that
-    require a gradient get a float64 one; integer results carry none.
+    ``active``: whether a result depends on the operands in a way that has a gradient. ``pull`` is
+    called once per backward pass that reaches a result. Integer operands that require a gradient
+    get a float64 one; integer results carry none.
     """
     results = [variable(array) for array in arrays]
     definition = _Call(name, len(operands), len(results), pull)
     owner = Recorded(definition, operands, {}, user_location())
     for i, result in enumerate(results):
-        if (
-            active[i]
-            and result.type.dtype.is_float
-            and carries_gradient(operands, result.type, definition)
-        ):
+        is_active = active[i] and result.type.dtype.is_float
+        if is_active and carries_gradient(operands, result.type, definition):
             result.requires_grad, result.owner, result.index = True, owner, i
     return results

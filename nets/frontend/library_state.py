@@ -20,7 +20,7 @@ from nets.frontend.state import GradientPlace, Slot, at_call
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable
 from nets.frontend.world.arrays import ArraySource
-from nets.frontend.world.writes import Fresh, Found, Recipe, moved
+from nets.frontend.world.writes import Found, Fresh, Recipe, moved
 from nets.ir.builder import Builder
 from nets.ir.clone import body_without_terminator, clone_into
 from nets.ir.core import Function, Value

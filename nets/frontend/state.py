@@ -195,7 +195,7 @@ def refuse_history(scope: Scope, values: Iterable[Value]) -> None:
     gradients: Gradients | None = scope.gradients
     if gradients is None or not gradients.ran_backward:
         return
-    leaves = {*dict(_captured_leaves(scope)), *gradients.leaves}
+    leaves = dict(_captured_leaves(scope))
     seen: set[Value] = set()
     pending = [value for value in values if tensor_type(value).dtype.is_float]
     while pending:
