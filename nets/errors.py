@@ -6,7 +6,7 @@ mistake (``ValueError`` for shapes, ``TypeError`` for dtypes, ``IndexError`` for
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class SourceLocation(Protocol):
@@ -50,6 +50,19 @@ class UnsupportedObjectError(NetsError, TypeError):
 
 class IndexOutOfBoundsError(NetsError, IndexError):
     """An index lies outside the axis it selects from."""
+
+
+class NumberError(DTypeError, OverflowError):
+    """A Python number does not fit the dtype it has to take on, or what is computed of Python
+    numbers alone does not fit the 64 bits it has in a trace."""
+
+
+class NegativePowerError(DTypeError, ValueError):
+    """An integer to the power of a negative integer is no integer."""
+
+
+class DivisionByZeroError(NetsError, ZeroDivisionError):
+    """A Python number was divided by a Python number that is zero."""
 
 
 class TraceError(NetsError):
@@ -111,3 +124,10 @@ class LoadError(NetsError, OSError):
 
 class CacheWarning(UserWarning):
     """The object cache could not be used; nets compiled without it."""
+
+
+REFUSALS: Final = {
+    error.__name__: error
+    for error in (IndexOutOfBoundsError, NumberError, NegativePowerError, DivisionByZeroError)
+}
+"""What a program may refuse a value with when it runs, by name."""

@@ -170,7 +170,7 @@ def _status_message(library: Library) -> str:
     """One function for all: positive codes mean what the functions' checks agree on."""
     messages = dict(_MESSAGES)
     for function in library.functions:
-        for code, message in function.checks:
+        for code, message, _ in function.checks:
             known = messages.get(code)
             messages[code] = message if known in (None, message) else "a value was refused"
     texts = [_text(f"message.{code & 0xFFFF}", m.encode() + b"\0") for code, m in messages.items()]

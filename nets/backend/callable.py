@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nets.backend.arrays import Array, empty
-from nets.errors import ArgumentError, CompileError, IndexOutOfBoundsError
+from nets.errors import REFUSALS, ArgumentError, CompileError, IndexOutOfBoundsError
 from nets.ir.core import Location
 from nets.ir.types import TensorType
 
@@ -81,6 +81,8 @@ class Check:
     code: int
     message: str
     location: str
+    error: str = IndexOutOfBoundsError.__name__
+    """Its name, one of ``nets.errors.REFUSALS``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,7 @@ class NativeFunction:
         if check is None:
             text = self._ffi.string(self._lib.nets_status_message(status)).decode()
             return CompileError(f"native code returned status {status}: {text}")
-        return IndexOutOfBoundsError(check.message, _location(check.location))
+        return REFUSALS[check.error](check.message, _location(check.location))
 
 
 def _converted(array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -21,8 +21,15 @@ import numpy.typing as npt
 
 from nets.backend.c_header import C_TYPES
 from nets.backend.manifest import MARK, Argument, Library, LibraryFunction, Tree, from_json
-from nets.errors import ArgumentError, DTypeError, IndexOutOfBoundsError, LoadError, ShapeError
-from nets.ir.types import DTYPES
+from nets.errors import (
+    REFUSALS,
+    ArgumentError,
+    DTypeError,
+    LoadError,
+    NumberError,
+    ShapeError,
+)
+from nets.ir.types import DTYPES, gives_way
 
 Array = npt.NDArray[Any]
 
@@ -164,7 +171,8 @@ class _Function:
         """The result, in the nest the Python function gave it.
 
         ArgumentError, ShapeError or DTypeError where the arguments are not those it was exported
-        for; IndexOutOfBoundsError where it refuses a value.
+        for; NumberError for a Python number that does not fit, and the error of the traced
+        function where it refuses a value.
         """
         inputs = self._arrays(args, kwargs)
         outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
@@ -218,8 +226,7 @@ class _Function:
     def _array(self, number: int, leaf: Any) -> Array:
         shape, dtype = self._inputs[number]
         name = self._function.arguments[number].name
-        is_number = isinstance(leaf, (bool, int, float)) and not isinstance(leaf, np.generic)
-        array = np.asarray(leaf, dtype) if is_number else np.asarray(leaf)
+        array = np.asarray(_fitting(leaf, dtype, f"{self._function.name}: {name}"))
         if array.dtype != dtype:
             raise DTypeError(f"{self._function.name}: {name} is {dtype}, not {array.dtype}")
         if array.shape != shape:
@@ -227,12 +234,31 @@ class _Function:
         return np.require(array, dtype, ["C", "A"])
 
     def _failure(self, status: int) -> Exception:
+        name = self._function.name
+        for code, message, error in self._function.checks:
+            if code == status:
+                return REFUSALS[error](f"{name}: {message}")
         text = self._ffi.string(self._message(status)).decode()
-        return IndexOutOfBoundsError(f"{self._function.name}: {text}")
+        return ArgumentError(f"{name}: {text}")
 
     def __repr__(self) -> str:
         given = ", ".join(f"{a.name}: {a.text}" for a in self._function.arguments)
         return f"<library function {self._function.name}({given})>"
+
+
+_KINDS: Final = {bool: "b", int: "i", float: "f"}
+
+
+def _fitting(leaf: Any, dtype: np.dtype[Any], name: str) -> Any:
+    """A Python number in the dtype of its argument, if it has its kind; all else as it is."""
+    kind = next((kind for number, kind in _KINDS.items() if isinstance(leaf, number)), None)
+    if kind is None or isinstance(leaf, np.generic) or not gives_way(kind, dtype.kind):
+        return leaf
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(leaf, dtype)
+    except OverflowError as error:
+        raise NumberError(f"{name} is {dtype}: {error}") from None
 
 
 def _form(argument: Argument) -> tuple[tuple[int, ...], np.dtype[Any]]:

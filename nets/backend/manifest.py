@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from nets.errors import LoadError
+from nets.errors import REFUSALS, LoadError
 from nets.ir.types import DTYPES
 
 ABI_VERSION: Final = 1
@@ -68,8 +68,9 @@ class LibraryFunction:
     """One function: its buffers in calling order and the Python nests they stand for.
 
     ``positional`` and ``keywords`` are pairs (name, tree over ``arguments``); ``tree`` is over
-    ``results``. ``checks`` maps positive status codes to sentences. ``state`` are the numbers of
-    the members it uses, which ``updates`` tells it changes.
+    ``results``. ``checks`` are positive status codes, each with a sentence and the name of the
+    error it is in Python. ``state`` are the numbers of the members it uses, which ``updates``
+    tells it changes.
     """
 
     name: str
@@ -79,7 +80,7 @@ class LibraryFunction:
     keywords: tuple[tuple[str, Tree], ...]
     tree: Tree
     workspace_bytes: int
-    checks: tuple[tuple[int, str], ...]
+    checks: tuple[tuple[int, str, str], ...]
     ir_sha256: str
     state: tuple[int, ...] = ()
     updates: bool = False
@@ -129,10 +130,15 @@ def _function(data: dict[str, Any]) -> LibraryFunction:
             "results": tuple(map(_argument, data["results"])),
             "positional": tuple((name, tree) for name, tree in data["positional"]),
             "keywords": tuple((name, tree) for name, tree in data["keywords"]),
-            "checks": tuple((int(code), str(message)) for code, message in data["checks"]),
+            "checks": tuple(map(_check, data["checks"])),
             "state": tuple(map(int, data.get("state", ()))),
         }
     )
+
+
+def _check(data: Sequence[Any]) -> tuple[int, str, str]:
+    code, message, error = data
+    return int(code), str(message), REFUSALS[error].__name__
 
 
 def _member(data: dict[str, Any]) -> Member:

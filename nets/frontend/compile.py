@@ -21,7 +21,7 @@ import numpy.typing as npt
 from nets import config
 from nets.backend import cache
 from nets.backend.numpy.interpreter import evaluate
-from nets.errors import ArgumentError, CompileError, ShapeError
+from nets.errors import REFUSALS, ArgumentError, CompileError, ShapeError
 from nets.frontend.cost import cost
 from nets.frontend.scope import user_location
 from nets.ir.core import Function, Trait
@@ -43,7 +43,7 @@ ENTRY: Final = "nets_entry"
 _MOST_THREADS: Final = 1024
 """That of the runtime's pools; a larger wish counts as this."""
 
-_FORMAT: Final = "1"
+_FORMAT: Final = "2"
 """Changes when the meaning of a cache entry does."""
 
 
@@ -322,8 +322,8 @@ def _is_manifest(data: Any) -> bool:
 
 def _is_check(data: Any) -> bool:
     match data:
-        case [int(), str(), str()]:
-            return True
+        case [int(), str(), str(), str(error)]:
+            return error in REFUSALS
         case _:
             return False
 

@@ -13,7 +13,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nets.errors import ArgumentError, DTypeError, ShapeError
-from nets.frontend.dispatch import as_tensor, cast
+from nets.frontend.dispatch import (
+    as_tensor,
+    cast,
+    fitted,
+    limits_of,
+    note_bounds,
+    promote,
+)
 from nets.frontend.functions import arange, stack
 from nets.frontend.program import Program, lift_results, stage
 from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
@@ -23,7 +30,7 @@ from nets.frontend.signature import Input
 from nets.frontend.spec import short
 from nets.frontend.tensor import Tensor
 from nets.ir.core import Value
-from nets.ir.types import TensorType, bool_
+from nets.ir.types import TensorType, bool_, gives_way
 from nets.ops.emitter import tensor_type
 
 Nest = Any
@@ -97,6 +104,7 @@ def fori_loop(lower: Any, upper: Any, body: Callable[[Any, C], C], init: C) -> C
         steps = Tensor._of(steps._value, weak=True)
 
     def step(carry: C, i: Tensor) -> tuple[C, None]:
+        note_bounds(i, (0, max(0, end - first - 1)))
         return body(i + first if first else i, carry), None
 
     staged = _Staged("fori_loop", step, init)
@@ -244,9 +252,9 @@ class _Carry:
         if own == before.type:
             return leaf
         if own.shape == before.shape:
-            if leaf._weak and _gives_way(own, before.type):
-                return cast(leaf, before.type.dtype)
-            if before._weak and _gives_way(before.type, own):
+            if leaf._weak and gives_way(own.dtype.kind, before.type.dtype.kind):
+                return fitted(leaf, before.type.dtype)
+            if before._weak and gives_way(before.type.dtype.kind, own.dtype.kind):
                 return leaf
         error = DTypeError if own.shape == before.shape else ShapeError
         raise error(
@@ -254,13 +262,6 @@ class _Carry:
             f"{short(before.type)}, and what it returns in its place {short(own)}",
             user_location(),
         )
-
-
-def _gives_way(number: TensorType, other: TensorType) -> bool:
-    """Whether a Python number of that type takes on the dtype of the other."""
-    order = "biuf"
-    kinds = "i" if number.dtype.kind == "u" else number.dtype.kind
-    return order.index(kinds) <= order.index(other.dtype.kind)
 
 
 # --------------------------------------------------------------------------- inside a trace
@@ -290,7 +291,7 @@ def _empty_scan(
     program = stage("scan", (), body, (f,), once=False)
     returned = program.function.returned[: program.tree.leaf_count]
     types = [tensor_type(value) for value in returned]
-    last = [cast(x, type.dtype) for x, type in zip(carry, types, strict=False)]
+    last = [fitted(x, type.dtype) for x, type in zip(carry, types, strict=False)]
     stacks = [np.zeros(type.static_shape, type.dtype.numpy) for type in types[len(carry) :]]
     found: tuple[Any, Any] = program.tree.unflatten([*last, *(as_tensor(x) for x in stacks)])
     return found
@@ -298,11 +299,12 @@ def _empty_scan(
 
 def _counted_while(lower: Any, upper: Any, body: Callable[[Any, C], C], init: C) -> C:
     """A fori_loop whose bounds are known only when it runs."""
-    last = as_tensor(upper)
-    start = cast(as_tensor(lower), last.type.dtype)
+    start, last = promote(lower, upper)
+    least, largest = limits_of(last.type.dtype)
 
     def step(state: tuple[Tensor, C]) -> tuple[Tensor, C]:
         i, value = state
+        note_bounds(i, (least, largest - 1))  # for it is below ``last``
         return i + 1, body(i, value)
 
     return while_loop(lambda state: state[0] < last, step, (start, init))[1]
@@ -380,7 +382,7 @@ def _settled(carry: _Carry, program: Callable[[], Program]) -> Program:
             return found
         # Each round settles a number for good, for what was cast gives way no more.
         carry.tensors = [
-            x if x.type == type else Tensor._of(cast(x, type.dtype)._value)
+            x if x.type == type else Tensor._of(fitted(x, type.dtype)._value)
             for x, type in zip(carry.tensors, given, strict=True)
         ]
 
@@ -457,7 +459,7 @@ class _Branch:
         given = [as_tensor(leaf) for leaf in leaves]
         if self._staged is None:
             self.types, self.weak = [x.type for x in given], [x._weak for x in given]
-        given = [cast(x, type.dtype) for x, type in zip(given, self.types, strict=True)]
+        given = [fitted(x, type.dtype) for x, type in zip(given, self.types, strict=True)]
         return lift_results(given)
 
     def agree_with(self, other: _Branch) -> None:
@@ -465,10 +467,11 @@ class _Branch:
         for i, (own, its) in enumerate(zip(self.types, other.types, strict=True)):
             if own == its:
                 continue
-            if own.shape == its.shape and self.weak[i] and _gives_way(own, its):
+            kinds = own.dtype.kind, its.dtype.kind
+            if own.shape == its.shape and self.weak[i] and gives_way(*kinds):
                 self.types[i] = its
                 self._staged = self._staged and stage("cond", self.inputs, self._body, once=False)
-            elif own.shape != its.shape or not (other.weak[i] and _gives_way(its, own)):
+            elif own.shape != its.shape or not (other.weak[i] and gives_way(*kinds[::-1])):
                 error = DTypeError if own.shape == its.shape else ShapeError
                 path = expression("result", self.tree.paths()[i])
                 raise error(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.backend.arrays import private_copy
-from nets.errors import DTypeError, NetsError, UnsupportedObjectError
+from nets.errors import DTypeError, NetsError, NumberError, UnsupportedObjectError
 from nets.frontend.scope import user_location
 from nets.frontend.variable import Array
 from nets.ir.types import DTYPES, DType, from_numpy
@@ -86,12 +86,12 @@ def _described(data: object) -> str:
 
 
 def scalar_array(x: Scalar, dtype: DType) -> Array:
-    """A Python number as a 0-d array; DTypeError where the dtype cannot hold it."""
+    """A Python number as a 0-d array; NumberError where the dtype cannot hold it."""
     try:
         with np.errstate(all="ignore"):
             return np.array(x, dtype.numpy)
     except (OverflowError, ValueError) as error:
-        raise DTypeError(f"{x} does not fit {dtype.numpy}: {error}", user_location()) from None
+        raise NumberError(f"{x} does not fit {dtype.numpy}: {error}", user_location()) from None
 
 
 def dtype_of(spec: npt.DTypeLike | DType | None) -> DType:

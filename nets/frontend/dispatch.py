@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nets.errors import DTypeError, NetsError, ShapeError
+from nets.errors import DTypeError, NetsError, NumberError, ShapeError
 from nets.frontend.conversion import Scalar, array_of, is_scalar, scalar_array
 from nets.frontend.operators import Operators
 from nets.frontend.scope import current_scope, leaked, user_location
@@ -26,7 +26,8 @@ from nets.frontend.variable import (
     is_grad_enabled,
     variable,
 )
-from nets.ir.types import DType, Shape, TensorType, Type, f64, from_numpy
+from nets.ir.core import Block, Trait
+from nets.ir.types import DType, Shape, TensorType, Type, f64, from_numpy, i64, u64
 from nets.ops.emitter import tensor_type
 from nets.ops.registry import OpDef, lookup
 
@@ -48,8 +49,9 @@ def apply(name: str, *operands: Tensor, **attributes: Any) -> Tensor:
         value = scope.emitter.emit(name, *values, **attributes)
         if not is_grad_enabled() and tensor_type(value).dtype.is_float:
             value = scope.emitter.emit("stop_gradient", value)
-        return Tensor._of(value, weak)
-    return Tensor._of(_evaluate(name, [_eager(x) for x in operands], attributes), weak)
+        return Tensor._of(value, weak and not tensor_type(value).shape)
+    result = _evaluate(name, [_eager(x) for x in operands], attributes)
+    return Tensor._of(result, weak and not result.data.ndim)
 
 
 def _eager(x: Tensor) -> Variable:
@@ -125,9 +127,115 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
     return x if x._value.type.dtype == dtype else apply("cast", x, dtype=dtype)
 
 
+def fitted(x: TensorLike, dtype: DType) -> Tensor:
+    """``x`` in the dtype it takes on; a Python number must fit it.
+
+    NumberError where it does not: at once, or from compiled code when it runs.
+    """
+    if is_scalar(x):
+        return constant(scalar_array(x, dtype), weak=True)
+    x = as_tensor(x)
+    own = x._value.type.dtype
+    if not x._weak or own == dtype:
+        return cast(x, dtype)
+    if own.is_integer and dtype.is_float:
+        return cast(cast(x, f64), dtype)  # as Python does: to a double first
+    if dtype.kind not in "iu" or own.is_bool:
+        return cast(x, dtype)
+    number = known_number(x)
+    return _narrowed(x, dtype) if number is None else constant(scalar_array(number, dtype), True)
+
+
+def _narrowed(x: Tensor, dtype: DType) -> Tensor:
+    """A traced Python number as an integer of that dtype, with a check unless it is sure to fit."""
+    own, (least, largest) = x._value.type.dtype, limits_of(dtype)
+    if own.is_float:
+        whole, tests = apply("trunc", x), [("greater_equal", least), ("less", largest + 1)]
+    else:
+        low, high = known_bounds(x)
+        whole, tests = x, [("greater_equal", least)] * (low < least)
+        tests += [("less_equal", largest)] * (high > largest)
+    result = cast(x, dtype)
+    if not tests:
+        note_bounds(result, (low, high))
+    for test, limit in tests:
+        fits = apply(test, whole, constant(scalar_array(limit, own), weak=True))
+        result = require(result, fits, NumberError, f"{described(x)} does not fit {dtype.numpy}")
+    return result
+
+
+def require(x: Tensor, condition: Tensor, error: type[NetsError], message: str) -> Tensor:
+    """``x`` where the condition holds, else the error: at once, or from compiled code."""
+    return apply("require", x, condition, error=error.__name__, message=message)
+
+
+def described(x: Tensor) -> str:
+    """What errors call a traced Python number: the name of an argument, where it is one."""
+    name = x._value.hint if isinstance(x._value.owner, Block) else ""
+    return f"the Python number {name!r}" if name else "a Python number"
+
+
+def known_number(x: Tensor) -> Scalar | None:
+    """The value of a Python number that is known by now; None for one that is an argument."""
+    if current_scope() is None:
+        return _eager(x).data.item()  # type: ignore[no-any-return]
+    op = x._value.operation if x.is_traced else None
+    return op.attributes["value"].item() if op is not None and op.has(Trait.CONSTANT) else None
+
+
+Bounds = tuple[int, int]
+"""The least and the largest value an integer can have."""
+
+
+def known_bounds(x: Tensor) -> Bounds:
+    """Between which values a traced integer, a Python number, is sure to lie."""
+    number = known_number(x)
+    if number is not None:
+        return int(number), int(number)
+    scope = current_scope()
+    while scope is not None:
+        if x._value in scope.bounds:
+            return scope.bounds[x._value]
+        scope = scope.outer
+    dtype = x._value.type.dtype
+    return (0, 1) if dtype.is_bool else limits_of(dtype)
+
+
+def confined(x: Tensor, limits: tuple[float, float]) -> Tensor:
+    """A traced integer, a Python number, moved between these limits."""
+    dtype, bounds, result = x._value.type.dtype, known_bounds(x), x
+    if bounds[0] < limits[0]:
+        result = apply("maximum", result, constant(scalar_array(limits[0], dtype), weak=True))
+    if bounds[1] > limits[1]:
+        result = apply("minimum", result, constant(scalar_array(limits[1], dtype), weak=True))
+    low, high = (min(max(bound, limits[0]), limits[1]) for bound in bounds)
+    note_bounds(result, (int(low), int(high)))
+    return result
+
+
+@lru_cache
+def limits_of(dtype: DType) -> Bounds:
+    """The least and the largest number of an integer dtype."""
+    limits = np.iinfo(str(dtype.numpy))
+    return int(limits.min), int(limits.max)
+
+
+def note_bounds(x: Tensor, bounds: Bounds) -> None:
+    """Remember where a traced Python number is sure to lie."""
+    scope = current_scope()
+    assert scope is not None
+    scope.bounds[x._value] = bounds
+
+
 def dtype_of_all(operands: Sequence[Tensor | Scalar]) -> DType:
-    """The dtype NumPy promotes these to; Python numbers and weak tensors give way."""
-    return _promoted(*map(_stand_in, operands))
+    """The dtype NumPy promotes these to; Python numbers and weak tensors give way.
+
+    Integers that are all Python numbers are int64, or uint64 where one is beyond that.
+    """
+    dtype = _promoted(*map(_stand_in, operands))
+    if dtype == i64 and any(isinstance(x, Tensor) and x._value.type.dtype == u64 for x in operands):
+        return u64 if all(not isinstance(x, Tensor) or x._weak for x in operands) else dtype
+    return dtype
 
 
 @lru_cache(maxsize=1024, typed=True)
@@ -156,7 +264,7 @@ def promote(*operands: TensorLike, floating: bool = False) -> list[Tensor]:
     if floating and not dtype.is_float:
         dtype = f64
     return [
-        cast(x, dtype) if isinstance(x, Tensor) else constant(scalar_array(x, dtype), weak=True)
+        x if isinstance(x, Tensor) and x._value.type.dtype == dtype else fitted(x, dtype)
         for x in ready
     ]
 
@@ -195,7 +303,7 @@ def expand(x: Tensor, shape: Shape) -> Tensor:
     if own == shape:
         return x
     if not own and not x.requires_grad and current_scope() is None:
-        return Tensor._of(_repeated(_eager(x), shape), x._weak)
+        return Tensor._of(_repeated(_eager(x), shape))
     axes = tuple(range(len(shape) - len(own), len(shape)))
     return apply("broadcast", x, shape=tuple(shape), axes=axes)
 

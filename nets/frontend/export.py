@@ -147,7 +147,7 @@ class _Part:
             keywords=tuple((key, _tree(value)) for key, value in kwargs.items()),
             tree=_tree_of(lowered.out_tree),
             workspace_bytes=self.compilation.workspace_bytes,
-            checks=tuple((code, message) for code, message, _ in checks),
+            checks=tuple((code, message, error) for code, message, _, error in checks),
             ir_sha256=hashlib.sha256(print_function(self.function).encode()).hexdigest(),
             state=self.state,
             updates=bool(updates),

@@ -13,7 +13,7 @@ from nets.backend.numpy.interpreter import evaluate as interpret
 from nets.errors import ArgumentError, ParseError
 from nets.frontend.binding import Binding
 from nets.frontend.compile import Compilation, CompileOptions, Executable, thread_option
-from nets.frontend.conversion import array_of
+from nets.frontend.conversion import array_of, scalar_array
 from nets.frontend.program import Program
 from nets.frontend.pytree import TreeDef, flatten
 from nets.frontend.scope import leaked, user_location
@@ -31,6 +31,7 @@ from nets.frontend.state import Place, at_call
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, variable
 from nets.ir.core import Function, Module
+from nets.ir.types import gives_way
 from nets.ops.registry import lookup
 
 _BACKENDS: Final = {"native": "llvm", "llvm": "llvm", "numpy": "numpy"}
@@ -234,8 +235,8 @@ def _fitting(array: Array, weak: bool, entry: Input) -> Array:
     if array.shape == entry.type.shape:
         if array.dtype == expected:
             return array
-        if weak and np.can_cast(array.dtype, expected, "same_kind"):
-            return array.astype(expected)
+        if weak and gives_way(array.dtype.kind, expected.kind):
+            return scalar_array(array.item(), entry.type.dtype)
     given = f"{array.dtype}[{','.join(map(str, array.shape))}]"
     raise ArgumentError(
         f"argument {entry.path} is {given}; the function was lowered for {short(entry.type)}",

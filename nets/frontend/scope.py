@@ -116,6 +116,8 @@ class Scope:
         """What the outermost trace meets outside, kept by ``nets.frontend.program``."""
         self.results: list[Any] = []
         """The leaves of the result, as the traced Python gave them."""
+        self.bounds: dict[Value, tuple[int, int]] = {}
+        """Where traced Python integers are sure to lie, of which it is known."""
 
     def owns(self, value: Value) -> bool:
         """Is the value defined in the body of this scope's function?"""

@@ -17,12 +17,13 @@ from nets.errors import (
     ArgumentError,
     DTypeError,
     NetsError,
+    NumberError,
     ShapeError,
     TraceError,
     UnsupportedObjectError,
 )
 from nets.frontend.binding import Binding, Call
-from nets.frontend.conversion import array_of
+from nets.frontend.conversion import array_of, is_scalar
 from nets.frontend.pytree import TreeDef, expression, identifier, unique
 from nets.frontend.scope import is_live, leaked, user_location
 from nets.frontend.spec import TensorSpec, short
@@ -36,10 +37,10 @@ LeafKey = tuple[Any, tuple[Any, ...], bool]
 Signature = tuple[Any, ...]
 """(tokens of the argument structure, leaf keys, static values): the key of a specialisation."""
 
-_NUMBERS: Final[Mapping[type, LeafKey]] = {
-    bool: (np.dtype(np.bool_), (), True),
-    int: (np.dtype(np.int64), (), True),
-    float: (np.dtype(np.float64), (), True),
+_NUMBERS: Final[Mapping[type, Any]] = {
+    bool: np.dtype(np.bool_),
+    int: np.dtype(np.int64),
+    float: np.dtype(np.float64),
 }
 
 
@@ -62,7 +63,7 @@ class Input(NamedTuple):
         return short(self.type)
 
 
-_PYTHON_NAMES: Final = {"b": "bool", "i": "int", "u": "int", "f": "float"}
+_PYTHON_NAMES: Final = {"b": "bool", "i": "int", "u": "int beyond int64", "f": "float"}
 
 
 class LeafError(Exception):
@@ -90,7 +91,7 @@ def read_leaves(leaves: Sequence[Any]) -> tuple[list[Array], tuple[LeafKey, ...]
             if not isinstance(value, Variable):
                 raise LeafError(len(arrays), _not_eager(leaf))
             array, weak = value.data, leaf._weak
-        elif kind in _NUMBERS:
+        elif is_scalar(leaf):
             array, weak = _number(leaf, len(arrays)), True
         else:
             array, weak = _foreign(leaf, len(arrays)), False
@@ -126,10 +127,13 @@ def _native(array: Array) -> Array:
 
 
 def _number(leaf: float, position: int) -> Array:
+    """A Python number as a 0-d array; an integer beyond int64 as uint64."""
+    dtype = next(dtype for kind, dtype in _NUMBERS.items() if isinstance(leaf, kind))
     try:
-        return np.array(leaf, _NUMBERS[type(leaf)][0])
+        return np.array(leaf, dtype if dtype.kind != "i" or leaf < 1 << 63 else np.uint64)
     except OverflowError:
-        raise LeafError(position, DTypeError(f"{leaf} does not fit int64")) from None
+        error = NumberError(f"{leaf} fits neither int64 nor uint64: pass a float, or a static one")
+        raise LeafError(position, error) from None
 
 
 def _foreign(leaf: Any, position: int) -> Array:

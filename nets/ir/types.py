@@ -92,6 +92,15 @@ def from_numpy(dtype: npt.DTypeLike) -> DType | None:
     return _FROM_NUMPY.get(np.dtype(dtype).newbyteorder("="))
 
 
+_KIND_ORDER = {"b": 0, "i": 1, "u": 1, "f": 2}
+
+
+def gives_way(kind: str, other: str) -> bool:
+    """Whether a Python number of one kind takes on a dtype of the other kind: bools any, integers
+    those of integers and floats, floats those of floats."""
+    return _KIND_ORDER[kind] <= _KIND_ORDER[other]
+
+
 @dataclass(frozen=True, slots=True)
 class Symbol:
     """A dimension whose size is known only when the function is called."""

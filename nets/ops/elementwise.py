@@ -1,6 +1,6 @@
-"""The elementwise family: the type rules its ops share, and select.
+"""The elementwise family: the type rules its ops share, select, and require.
 
-All operands of an elementwise op have one shape and, but for the condition of select, one dtype;
+All operands of an elementwise op have one shape and, but for conditions, one dtype;
 nothing is broadcast or promoted here. The other rooms of the family are ``arithmetic``,
 ``rounding`` (with casts), ``mathematics``, ``comparison`` and ``logic``.
 """
@@ -14,11 +14,12 @@ from typing import Final
 
 import numpy as np
 
-from nets.errors import DTypeError, ShapeError, VerifyError
+from nets.errors import REFUSALS, DTypeError, ShapeError, VerifyError
 from nets.ir.core import Trait, Value
 from nets.ir.types import TensorType, Type
 from nets.ops.emitter import Emitter
 from nets.ops.loop_builder import LoopBuilder
+from nets.ops.lowering import Lowering
 from nets.ops.registry import Array, Lazy, op, sample
 from nets.ops.samples import boolean, f32, f64, i16, u64
 
@@ -123,3 +124,40 @@ class Select:
 
     def lower(s: LoopBuilder, condition: Value, x: Value, y: Value) -> Value:
         return s.select(condition, x, y)
+
+
+@op("require", EXACT | Trait.CHECKED, attributes=("error", "message"))
+class Require:
+    """x as it is; where the condition does not hold, the call fails with that error.
+
+    The cotangent goes to x.
+    """
+
+    operands = ("x", "condition")
+    samples = [
+        sample(f32(3, 5), boolean(3, 5, low=1), error="NumberError", message="too large"),
+        sample(f64(), boolean(low=1), error="NegativePowerError", message="negative"),
+        sample(u64(7, 0), boolean(7, 0, low=1), error="NumberError", message="too large"),
+        sample(i16(17), boolean(17, low=1), error="DivisionByZeroError", message="zero"),
+        sample(boolean(4), boolean(4, low=1), error="NumberError", message="too large"),
+    ]
+
+    def infer(x: Type, condition: Type, *, error: str, message: str) -> TensorType:
+        result = same_shape("require", x, condition)
+        if not condition.dtype.is_bool:
+            raise DTypeError(f"require takes a bool condition, not {condition}")
+        return result
+
+    def evaluate(x: Array, condition: Array, *, error: str, message: str) -> Array:
+        if not np.all(condition):
+            raise REFUSALS[error](message)
+        return x
+
+    def transpose(
+        b: Emitter, ct: Value, x: Value, condition: Value, *, error: str, message: str
+    ) -> tuple[Lazy, ...]:
+        return ct, None
+
+    def lower(s: Lowering, x: Value, condition: Value, *, error: str, message: str) -> Value:
+        s.fail_unless(condition, message, error)
+        return x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nets.errors import IndexOutOfBoundsError
 from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.types import BufferType
@@ -18,8 +19,13 @@ class Lowering(LoopBuilder):
         """
         raise NotImplementedError
 
-    def fail_unless(self, ok: Value, message: str) -> None:
-        """Let the call fail with ``message`` where ``ok`` is false; execution goes on meanwhile."""
+    def fail_unless(
+        self, ok: Value, message: str, error: str = IndexOutOfBoundsError.__name__
+    ) -> None:
+        """Let the call fail with ``message`` where ``ok`` is false; execution goes on meanwhile.
+
+        ``error``: the name of the error, one of ``nets.errors.REFUSALS``.
+        """
         raise NotImplementedError
 
 

@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nets.errors import DTypeError, GradientError, ShapeError, VerifyError
+from nets.errors import REFUSALS, DTypeError, GradientError, ShapeError, VerifyError
 from nets.ir.core import Attributes, OpDefinition, Region, Trait, Value
 from nets.ir.types import DType, Symbol, TensorType, Type, is_addressable
 
@@ -83,6 +83,8 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "steps": _INTS,
     "shape": _DIMS,
     "dtype": ("a dtype", lambda value: isinstance(value, DType)),
+    "error": ("the name of an error a value is refused with", lambda value: value in REFUSALS),
+    "message": ("a text", lambda value: isinstance(value, str)),
     "value": ("a NumPy array", lambda value: isinstance(value, np.ndarray)),
 }
 """The attributes of tensor ops: what each must be, in words and as a test."""
@@ -103,7 +105,7 @@ class Spec:
 
     def draw(self, rng: np.random.Generator) -> Array:
         if self.dtype.is_bool:
-            return rng.integers(0, 2, self.shape).astype(np.bool_)
+            return rng.integers(int(self.low > 0), 2, self.shape).astype(np.bool_)
         if self.dtype.is_float:
             return rng.uniform(self.low, self.high, self.shape).astype(self.dtype.numpy)
         low = max(int(self.low), 0) if self.dtype.kind == "u" else int(self.low)

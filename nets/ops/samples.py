@@ -2,7 +2,7 @@
 
 ``f32(3, 5, low=-3, high=3)`` is a random float32 array of shape (3, 5) with elements in [-3, 3];
 ``sample(f32(3, 5), f32(3, 5))`` of the registry puts the operands of one call together. Bounds of
-unsigned dtypes are raised to 0; bools ignore them.
+unsigned dtypes are raised to 0.
 """
 
 from __future__ import annotations
@@ -75,5 +75,6 @@ def u64(*shape: int, low: float = 0, high: float = 9) -> Spec:
     return Spec(shape, types.u64, low, high)
 
 
-def boolean(*shape: int) -> Spec:
-    return Spec(shape, types.bool_)
+def boolean(*shape: int, low: float = 0) -> Spec:
+    """With ``low=1`` all are true."""
+    return Spec(shape, types.bool_, low)

@@ -32,7 +32,7 @@ class _Recorder(Lowering):
         self.reads.append((operand, index))
         return Value(ScalarType(operand.type.dtype), None, 0)
 
-    def fail_unless(self, ok: Value, message: str) -> None:
+    def fail_unless(self, ok: Value, message: str, error: str = "") -> None:
         self.check(ok, 0)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from nets.errors import IndexOutOfBoundsError
 from nets.ir.affine import Affine, linear
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Operation, Trait, Value
@@ -28,8 +29,8 @@ Index = tuple[Affine, ...]
 Home = Callable[[Index], tuple[Value, Affine]]
 """Where the element at an index is in memory: the buffer and the offset in it."""
 
-Checks = list[tuple[int, str, str]]
-"""(code, message, location text or "") of every check of a function."""
+Checks = list[tuple[int, str, str, str]]
+"""(code, message, location text or "", name of the error) of every check of a function."""
 
 
 @dataclass
@@ -183,10 +184,12 @@ class ElementBuilder(Lowering):
             found = self._offsets[key] = linear(index, shape)
         return found
 
-    def fail_unless(self, ok: Value, message: str) -> None:
+    def fail_unless(
+        self, ok: Value, message: str, error: str = IndexOutOfBoundsError.__name__
+    ) -> None:
         code = len(self.checks) + 1
         location = self.builder.location
-        self.checks.append((code, message, str(location) if location is not None else ""))
+        self.checks.append((code, message, str(location) if location is not None else "", error))
         self.check(ok, code)
 
     def _number(self, index: Index) -> int:

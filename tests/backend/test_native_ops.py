@@ -27,7 +27,11 @@ from tests.property.programs import is_exact
 from tests.property.results import assert_native, same_bits
 
 TENSOR_OPS = [definition for definition in REGISTRY.values() if "evaluate" in definition.rules]
-ELEMENTWISE = [definition for definition in TENSOR_OPS if definition.traits & Trait.ELEMENTWISE]
+ELEMENTWISE = [
+    definition
+    for definition in TENSOR_OPS
+    if definition.traits & Trait.ELEMENTWISE and not definition.traits & Trait.CHECKED
+]
 OTHERS = [definition for definition in TENSOR_OPS if definition not in ELEMENTWISE]
 
 MATH_BOUND = 2.0

@@ -24,7 +24,11 @@ from tests.property.programs import NOT_ITS_SLOPE
 from tests.property.results import assert_same
 
 TENSOR_OPS = [definition for definition in REGISTRY.values() if "evaluate" in definition.rules]
-ELEMENTWISE = [definition for definition in TENSOR_OPS if definition.traits & Trait.ELEMENTWISE]
+ELEMENTWISE = [
+    definition
+    for definition in TENSOR_OPS
+    if definition.traits & Trait.ELEMENTWISE and not definition.traits & Trait.CHECKED
+]
 
 
 def _cases() -> Iterator[Any]:

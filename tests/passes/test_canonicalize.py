@@ -42,6 +42,7 @@ def elementwise(operands: int) -> list[OpDef]:
         if definition.traits & Trait.ELEMENTWISE
         and len(definition.operand_names) == operands
         and definition.name != "power"
+        and not definition.traits & Trait.CHECKED
     ]
 
 

@@ -5,7 +5,9 @@ Dtypes promote as in NumPy 2; a Python number takes the dtype of the tensor wher
 
 from __future__ import annotations
 
-from nets.errors import DTypeError
+import math
+from collections.abc import Sequence
+
 from nets.frontend.conversion import is_scalar
 from nets.frontend.dispatch import (
     TensorLike,
@@ -13,12 +15,17 @@ from nets.frontend.dispatch import (
     as_tensor,
     broadcast,
     cast,
+    confined,
+    dtype_of_all,
     elementwise,
+    fitted,
+    known_number,
+    limits_of,
     promote,
 )
-from nets.frontend.scope import user_location
+from nets.frontend.python_numbers import are_python_numbers, not_negative, of_python_numbers
 from nets.frontend.tensor import Tensor
-from nets.ir.types import bool_, i8
+from nets.ir.types import DType, bool_, i8
 
 
 def add(x: TensorLike, y: TensorLike) -> Tensor:
@@ -28,7 +35,7 @@ def add(x: TensorLike, y: TensorLike) -> Tensor:
 
 def subtract(x: TensorLike, y: TensorLike) -> Tensor:
     """x − y."""
-    return elementwise("subtract", x, y)
+    return _result("subtract", promote(x, y))
 
 
 def multiply(x: TensorLike, y: TensorLike) -> Tensor:
@@ -37,13 +44,22 @@ def multiply(x: TensorLike, y: TensorLike) -> Tensor:
 
 
 def _numbers(name: str, x: TensorLike, y: TensorLike, of_bools: str) -> Tensor:
-    operands = broadcast(*promote(x, y))
-    return apply(of_bools if operands[0].type.dtype.is_bool else name, *operands)
+    operands = promote(x, y)
+    if operands[0].type.dtype.is_bool and not are_python_numbers(*operands):
+        return apply(of_bools, *broadcast(*operands))
+    return _result(name, operands)
+
+
+def _result(name: str, operands: Sequence[Tensor]) -> Tensor:
+    """The op on operands of one dtype; Python numbers with each other are computed as in Python."""
+    if operands[0]._weak and are_python_numbers(*operands):
+        return of_python_numbers(name, *operands)
+    return apply(name, *broadcast(*operands))
 
 
 def divide(x: TensorLike, y: TensorLike) -> Tensor:
     """x / y in floating point; integers are divided as float64."""
-    return elementwise("divide", x, y, floating=True)
+    return _result("divide", promote(x, y, floating=True))
 
 
 def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
@@ -59,28 +75,24 @@ def remainder(x: TensorLike, y: TensorLike) -> Tensor:
 def _counting(name: str, x: TensorLike, y: TensorLike) -> Tensor:
     """An op on numbers; two bools, which it does not take, become int8, as in NumPy."""
     operands = promote(x, y)
-    if operands[0].type.dtype.is_bool:
+    if operands[0].type.dtype.is_bool and not are_python_numbers(*operands):
         operands = [cast(operand, i8) for operand in operands]
-    return apply(name, *broadcast(*operands))
+    return _result(name, operands)
 
 
 def pow(x: TensorLike, y: TensorLike) -> Tensor:
     """x to the power of y.
 
-    The exponents 1 and 2 as Python numbers give x and x · x exactly. DTypeError for an integer
-    tensor to a negative Python int, whose value is no integer.
+    The exponents 1 and 2 as Python numbers give x and x · x exactly. NegativePowerError for
+    integers to the power of a negative integer, whose value is no integer.
     """
-    if not is_scalar(y) or isinstance(y, bool):
-        return _counting("power", x, y)
+    if is_scalar(y) and not isinstance(y, bool) and y in (1, 2):
+        base, _ = promote(x, y)
+        return base if y == 1 else _result("multiply", (base, base))
     base, exponent = promote(x, y)
-    if y == 1 or y == 2:
-        return base if y == 1 else apply("multiply", base, base)
-    if y < 0 and base.type.dtype.is_integer:
-        raise DTypeError(
-            f"integers to the negative power {y} are no integers: write x ** {float(y)}",
-            user_location(),
-        )
-    return apply("power", *broadcast(base, exponent))
+    if base.type.dtype.is_bool and not are_python_numbers(base, exponent):
+        base, exponent = cast(base, i8), cast(exponent, i8)
+    return _result("power", (base, not_negative(exponent, "power")))
 
 
 def inverse(x: TensorLike) -> Tensor:
@@ -90,7 +102,7 @@ def inverse(x: TensorLike) -> Tensor:
 
 def negative(x: TensorLike) -> Tensor:
     """−x."""
-    return apply("negative", as_tensor(x))
+    return _result("negative", [as_tensor(x)])
 
 
 def positive(x: TensorLike) -> Tensor:
@@ -101,7 +113,7 @@ def positive(x: TensorLike) -> Tensor:
 def abs(x: TensorLike) -> Tensor:
     """Magnitude of x; its derivative at 0 is 0."""
     tensor = as_tensor(x)
-    return tensor if tensor.type.dtype.is_bool else apply("abs", tensor)
+    return tensor if tensor.type.dtype.is_bool else _result("abs", [tensor])
 
 
 def sign(x: TensorLike) -> Tensor:
@@ -127,16 +139,34 @@ def minimum(x: TensorLike, y: TensorLike) -> Tensor:
 def clip(x: TensorLike, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
     """x moved into [min, max]; either bound may be missing. NaN stays.
 
-    The gradient passes where x is inside or on a bound, and nowhere else.
+    A Python number beyond what the integers of x can be is no bound, on the side where it makes
+    no difference, and a NumberError on the other. The gradient passes where x is inside or on a
+    bound, and nowhere else.
     """
-    result = as_tensor(x)
+    given = [y if is_scalar(y) else as_tensor(y) for y in (x, min, max) if y is not None]
+    dtype = dtype_of_all(given)
+    result = fitted(given[0], dtype)
     for inside, bound in (("greater_equal", min), ("less_equal", max)):
-        if bound is not None:
-            value, limit = broadcast(*promote(result, bound))
+        limit = None if bound is None else _limit(bound, dtype, inside)
+        if limit is not None:
+            value, limit = broadcast(result, limit)
             is_nan = apply("not_equal", value, value)
             kept = apply("bitwise_or", apply(inside, value, limit), is_nan)
             result = apply("select", kept, value, limit)
     return result
+
+
+def _limit(bound: TensorLike, dtype: DType, inside: str) -> Tensor | None:
+    """A bound in the dtype of what it bounds; None for a Python number that lets all pass."""
+    if dtype.is_integer and (is_scalar(bound) or as_tensor(bound)._weak):
+        least, largest = limits_of(dtype)
+        number = bound if is_scalar(bound) else known_number(as_tensor(bound))
+        if number is None:
+            open_side = (least, math.inf) if inside == "greater_equal" else (-math.inf, largest)
+            bound = confined(as_tensor(bound), open_side)
+        elif number < least if inside == "greater_equal" else number > largest:
+            return None
+    return fitted(bound, dtype)
 
 
 def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Tensor:

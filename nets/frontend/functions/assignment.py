@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from nets.errors import DTypeError, ShapeError
-from nets.frontend.conversion import is_scalar, scalar_array
 from nets.frontend.dispatch import (
     TensorLike,
     apply,
     as_tensor,
-    cast,
     constant,
     expand,
+    fitted,
     shape_text,
 )
 from nets.frontend.functions.indexing import (
@@ -73,7 +72,7 @@ def in_place(x: TensorLike, new: Tensor) -> Tensor:
             "instead of x += y",
             user_location(),
         )
-    _give(x, cast(new, x.type.dtype))
+    _give(x, fitted(new, x.type.dtype))
     return x
 
 
@@ -95,10 +94,7 @@ def _give(x: Tensor, new: Tensor) -> None:
 
 def updated(x: Tensor, key: Any, value: TensorLike) -> Tensor:
     """x with ``value`` at x[key], as another tensor."""
-    if is_scalar(value):
-        new = constant(scalar_array(value, x.type.dtype))
-    else:
-        new = cast(as_tensor(value), x.type.dtype)
+    new = fitted(value, x.type.dtype)
     mask = _mask(x, key)
     if mask is not None and (not mask.ndim or new.ndim <= x.ndim - mask.ndim):
         every = reshape(mask, (*mask.shape, *(1,) * (x.ndim - mask.ndim)))

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
+from typing import Any, Final
 
-import numpy as np
-
-from nets.frontend.conversion import is_scalar
-from nets.frontend.dispatch import TensorLike, apply, as_tensor, cast, elementwise, expand
+from nets.frontend.conversion import Scalar, is_scalar
+from nets.frontend.dispatch import (
+    TensorLike,
+    apply,
+    as_tensor,
+    cast,
+    confined,
+    elementwise,
+    expand,
+    fitted,
+    known_bounds,
+    known_number,
+    limits_of,
+)
 from nets.frontend.functions import arithmetic
 from nets.frontend.functions.arithmetic import as_bool
 from nets.frontend.tensor import Tensor
-from nets.ir.types import f64, i64, u64
+from nets.ir.types import i64, u64
 
 
 def equal(x: TensorLike, y: TensorLike) -> Tensor:
@@ -44,13 +57,87 @@ def greater_equal(x: TensorLike, y: TensorLike) -> Tensor:
     return _compared("greater_equal", x, y)
 
 
+_PYTHON: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "equal": operator.eq,
+    "not_equal": operator.ne,
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+}
+_MIRRORED: Final = {
+    "equal": "equal",
+    "not_equal": "not_equal",
+    "less": "greater",
+    "less_equal": "greater_equal",
+    "greater": "less",
+    "greater_equal": "less_equal",
+}
+_OUTSIDE: Final = {
+    "equal": (("less", "greater"), False),
+    "not_equal": (("less", "greater"), True),
+    "less": (("greater",), True),
+    "less_equal": (("less",), False),
+    "greater": (("less",), True),
+    "greater_equal": (("greater",), False),
+}
+"""On which sides of what a dtype holds a number decides the comparison with it, and how. On the
+other side it is as good as the outermost number of the dtype."""
+
+
 def _compared(name: str, x: TensorLike, y: TensorLike) -> Tensor:
-    if not is_scalar(x) and not is_scalar(y):
-        a, b = as_tensor(x), as_tensor(y)
-        if {a.type.dtype, b.type.dtype} & {u64} and "i" in (a.type.dtype.kind, b.type.dtype.kind):
-            return _compared_exactly(name, a, b)
+    """Integers are compared as the numbers they are, whatever their dtypes."""
+    if is_scalar(x):
+        if is_scalar(y):
+            return as_tensor(_PYTHON[name](x, y))
+        return _compared_to(_MIRRORED[name], as_tensor(y), x)
+    if is_scalar(y):
+        return _compared_to(name, as_tensor(x), y)
+    a, b = _counted(as_tensor(x), as_tensor(y)), _counted(as_tensor(y), as_tensor(x))
+    own, other = a.type.dtype, b.type.dtype
+    if own == other or not own.is_integer or not other.is_integer:
         return elementwise(name, a, b)
-    return elementwise(name, _roomy(x, y), _roomy(y, x))
+    if a._weak is not b._weak:
+        return _compared_within(_MIRRORED[name], b, a) if a._weak else _compared_within(name, a, b)
+    if u64 in (own, other) and "i" in (own.kind, other.kind):
+        return _compared_exactly(name, a, b)
+    return elementwise(name, a, b)
+
+
+def _counted(x: Tensor, other: Tensor) -> Tensor:
+    """Bools as integers, beside a Python number that int64 does not hold."""
+    is_beyond = other._weak and other.type.dtype == u64
+    return cast(x, u64) if is_beyond and x.type.dtype.is_bool else x
+
+
+def _compared_to(name: str, x: Tensor, number: Scalar) -> Tensor:
+    """Comparison with a Python number, which need not fit the dtype of integers."""
+    dtype = x.type.dtype
+    if dtype.is_float or isinstance(number, float):
+        return elementwise(name, x, number)
+    least, largest = limits_of(dtype if dtype.is_integer else i64)
+    if least <= number <= largest:
+        return elementwise(name, x, number)
+    sides, decided = _OUTSIDE[name]
+    is_decisive = ("less" if number < least else "greater") in sides
+    return expand(as_tensor(decided == is_decisive), x.shape)
+
+
+def _compared_within(name: str, x: Tensor, number: Tensor) -> Tensor:
+    """Comparison of integers with a Python number that is an argument of the trace: with the
+    nearest number of their dtype, and where it lies beyond, by that alone."""
+    known = known_number(number)
+    if known is not None:
+        return _compared_to(name, x, known)
+    limits = limits_of(x.type.dtype)
+    result = elementwise(name, x, fitted(confined(number, limits), x.type.dtype))
+    bounds, (sides, decided) = known_bounds(number), _OUTSIDE[name]
+    for i, side in enumerate(("less", "greater")):
+        if side not in sides or limits[0] <= bounds[i] <= limits[1]:
+            continue
+        outside = elementwise(side, number, limits[i])
+        result = logical_or(result, outside) if decided else logical_and(result, ~outside)
+    return result
 
 
 def _compared_exactly(name: str, a: Tensor, b: Tensor) -> Tensor:
@@ -59,19 +146,6 @@ def _compared_exactly(name: str, a: Tensor, b: Tensor) -> Tensor:
     of_negative = name.startswith(holds_below) or name == "not_equal"
     of_others = elementwise(name, cast(a, u64), cast(b, u64))
     return arithmetic.where(elementwise("less", signed, 0), of_negative, of_others)
-
-
-def _roomy(x: TensorLike, other: TensorLike) -> TensorLike:
-    """x in a dtype that holds the Python int it is compared with, if its own does not."""
-    if is_scalar(x) or not is_scalar(other) or isinstance(other, float):
-        return x
-    tensor = as_tensor(x)
-    if not tensor.type.dtype.is_integer:
-        return tensor
-    limits = np.iinfo(tensor.dtype)
-    if limits.min <= other <= limits.max:
-        return tensor
-    return cast(tensor, i64 if tensor.dtype.itemsize < 8 and abs(other) < 2**63 else f64)
 
 
 def logical_and(x: TensorLike, y: TensorLike) -> Tensor:

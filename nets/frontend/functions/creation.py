@@ -15,15 +15,15 @@ from nets.errors import (
     ShapeError,
     UnsupportedObjectError,
 )
-from nets.frontend.conversion import Scalar, dtype_of, integer_of, is_scalar, scalar_array
+from nets.frontend.conversion import Scalar, dtype_of, integer_of
 from nets.frontend.dispatch import (
     TensorLike,
     apply,
     as_tensor,
     cast,
     constant,
-    dtype_of_all,
     expand,
+    fitted,
     require_dtype,
 )
 from nets.frontend.functions.arithmetic import add, multiply, where
@@ -42,13 +42,9 @@ def full(
 ) -> Tensor:
     """A tensor filled with one value, in the value's dtype by default."""
     sizes = new_shape(shape)
-    if is_scalar(fill_value):
-        own = dtype_of_all([fill_value]) if dtype is None else dtype_of(dtype)
-        value = constant(scalar_array(fill_value, own))
-    else:
-        value = as_tensor(fill_value)
-        value = value if dtype is None else cast(value, dtype_of(dtype))
-    return _leaf(expand(value, sizes), requires_grad)
+    value = as_tensor(fill_value) if dtype is None else fitted(fill_value, dtype_of(dtype))
+    strong = Tensor._of(value._value)  # no Python number any more
+    return _leaf(expand(strong, sizes), requires_grad)
 
 
 def _leaf(x: Tensor, requires_grad: bool) -> Tensor:

@@ -10,7 +10,15 @@ import numpy as np
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.conversion import integer_of
-from nets.frontend.dispatch import TensorLike, apply, as_tensor, cast, expand, promote, shape_text
+from nets.frontend.dispatch import (
+    TensorLike,
+    apply,
+    as_tensor,
+    expand,
+    fitted,
+    promote,
+    shape_text,
+)
 from nets.frontend.functions.reduction import normal_axes
 from nets.frontend.functions.shape import (
     expand_dims,
@@ -87,7 +95,7 @@ def pad(
         raise ArgumentError('pad has the mode "constant" and no other', user_location())
     tensor = as_tensor(x)
     low, high = _widths(pad_width, tensor)
-    value = cast(as_tensor(constant_values), tensor.type.dtype)
+    value = fitted(constant_values, tensor.type.dtype)
     if value.ndim:
         raise ShapeError("pad takes one constant value for all sides", user_location())
     return apply("pad", tensor, value, low=low, high=high)
