@@ -171,7 +171,10 @@ def require(x: Tensor, condition: Tensor, error: type[NetsError], message: str) 
 
 def described(x: Tensor) -> str:
     """What errors call a traced Python number: the name of an argument, where it is one."""
-    name = x._value.hint if isinstance(x._value.owner, Block) else ""
+    value = x._value
+    while value.operation is not None and value.operation.name == "cast":
+        (value,) = value.operation.operands
+    name = value.hint if isinstance(value.owner, Block) else ""
     return f"the Python number {name!r}" if name else "a Python number"
 
 

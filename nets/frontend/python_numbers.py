@@ -37,10 +37,11 @@ _OF_INTEGERS: Final[dict[str, Callable[..., int]]] = {
     "negative": operator.neg,
     "abs": abs,
     "floor_divide": operator.floordiv,
+    "remainder": operator.mod,
     "power": operator.pow,
     "bitwise_left_shift": operator.lshift,
 }
-"""Operations on integers whose results may need more bits than the operands."""
+"""Operations on integers whose results have bounds, or may need more bits than the operands."""
 
 _MOST_BITS: Final = 64
 """Exponents and numbers of bits up to which bounds of results are computed."""
@@ -119,6 +120,10 @@ def _bounds(name: str, operands: Sequence[Bounds]) -> Bounds | None:
     if name == "floor_divide":
         size = max(map(abs, operands[0]))
         return (0 if min(operands[0][0], operands[1][0]) >= 0 else -size), size
+    if name == "remainder":
+        low, high = operands[1]
+        size = max(abs(low), abs(high), 1) - 1
+        return (0 if low >= 0 else -size), size
     if name in ("power", "bitwise_left_shift"):
         is_small = operands[0][0] >= 0 <= operands[1][0] and operands[1][1] <= _MOST_BITS
         if not is_small:

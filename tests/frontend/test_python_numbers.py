@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import operator
 import warnings
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -97,37 +96,71 @@ def attempt(f: Callable[..., Any], *operands: Any) -> Any:
         return error
 
 
-def expected_of(f: Callable[..., Any], name: str, dtype: str, *operands: Any) -> Any:
-    """NumPy's outcome, but for what nets does not follow: comparisons NumPy cannot do."""
-    found = outcome(f, *operands)
-    if name in COMPARISONS and isinstance(found, OverflowError):
-        exact = [
-            f(*(x.item() if isinstance(x, np.generic) else x for x in pair))
-            for pair in zip(*np.broadcast_arrays(*(np.asarray(x, object) for x in operands)))
-        ]
-        return np.array(exact, bool)
-    return found
-
-
 def swapped(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda x, number: f(number, x)
 
 
+@pytest.fixture
+def reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced functions run on the interpreter: much is traced here, and compiling takes long."""
+    monkeypatch.setenv("NETS_BACKEND", "numpy")
+
+
+def compared(x: Any, number: Any) -> list[Any]:
+    """All comparisons, from both sides."""
+    pairs = (x, number), (number, x)
+    return [f(*pair) for f in COMPARISONS.values() for pair in pairs]
+
+
+@pytest.mark.usefixtures("reference")
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", OPERATORS)
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_operators(dtype: str, name: str, side: str) -> None:
-    f = OPERATORS[name] if side == "left" else swapped(OPERATORS[name])
+def test_comparisons(dtype: str) -> None:
+    compare_comparisons(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64"])
+def test_comparisons_of_native_code(dtype: str) -> None:
+    compare_comparisons(dtype)
+
+
+def compare_comparisons(dtype: str) -> None:
     x = elements(dtype)
-    if np.dtype(dtype).kind == "f" and name in ("floordiv", "mod"):
-        x = x[np.isfinite(x)]
-    as_argument = nets.trace(f)
+    traced = nets.trace(compared)
     for number in NUMBERS:
-        what = (dtype, name, side, number)
-        expected = expected_of(f, name, dtype, x, number)
-        agree(expected, attempt(f, nets.Tensor(x), number), ("eager", *what))
-        agree(expected, attempt(as_argument, x, number), ("argument", *what))
-    assert as_argument.stats()["traces"] <= 4  # one for each of bool, int, a larger int, float
+        wide = x.astype(object) if dtype == "bool" and number in BEYOND else x  # NumPy refuses
+        expected = outcome(compared, wide, number)
+        for way, found in (
+            ("eager", compared(nets.Tensor(x), number)),
+            ("argument", traced(x, number)),
+        ):
+            for right, result in zip(expected, found, strict=True):
+                agree(right.astype(bool), result, (way, dtype, number))
+    assert traced.stats()["traces"] == 4  # for a bool, an int, a larger int, a float
+
+
+def compare_operators(names: Iterable[str], dtype: str) -> None:
+    for name in names:
+        for f in (ARITHMETIC[name], swapped(ARITHMETIC[name])):
+            x = elements(dtype)
+            if np.dtype(dtype).kind == "f" and name in ("floordiv", "mod"):
+                x = x[np.isfinite(x)]
+            traced = nets.trace(f)
+            for number in NUMBERS:
+                expected = outcome(f, x, number)
+                agree(expected, attempt(f, nets.Tensor(x), number), ("eager", dtype, name, number))
+                agree(expected, attempt(traced, x, number), ("argument", dtype, name, number))
+
+
+@pytest.mark.usefixtures("reference")
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if "16" not in d and d != "uint32"])
+@pytest.mark.parametrize("name", ARITHMETIC)
+def test_arithmetic(dtype: str, name: str) -> None:
+    compare_operators([name], dtype)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64", "float32"])
+def test_arithmetic_of_native_code(dtype: str) -> None:
+    compare_operators(["add", "floordiv", "lshift"], dtype)
 
 
 # One that fits everywhere but in bool, one that few dtypes hold, one of each other kind.
@@ -145,8 +178,11 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         lambda x, n: nets.full_like(x, n),
         lambda x, n: np.array([n] * len(x), x.dtype),  # np.full itself lets some wrap around
     ),
-    "assign": (lambda x, n: _assigned(x * 1, n), lambda x, n: _assigned(x.copy(), n)),
-    "in place": (lambda x, n: _added(x * 1, n), lambda x, n: _added(x.copy(), n)),
+    "assign": (
+        lambda x, n: _assigned(nets.concatenate([x]), n),
+        lambda x, n: _assigned(x.copy(), n),
+    ),
+    "in place": (lambda x, n: _added(nets.concatenate([x]), n), lambda x, n: _added(x.copy(), n)),
 }
 
 
@@ -160,6 +196,7 @@ def _added(x: Any, number: float) -> Any:
     return x
 
 
+@pytest.mark.usefixtures("reference")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions(dtype: str, name: str) -> None:
@@ -168,12 +205,13 @@ def test_functions(dtype: str, name: str) -> None:
     as_argument = nets.trace(own)
     for number in NUMBERS:
         expected = outcome(numpys, x, number)
-        if name == "less" and isinstance(expected, OverflowError):
-            continue  # nets compares bools with every integer
+        if dtype == "bool" and number in BEYOND:
+            continue  # NumPy refuses all, also what is well defined
         agree(expected, attempt(own, nets.Tensor(x), number), ("eager", dtype, name, number))
         agree(expected, attempt(as_argument, x, number), ("argument", dtype, name, number))
 
 
+@pytest.mark.usefixtures("reference")
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int64", "uint64", "float32"])
 @pytest.mark.parametrize("name", ["lt", "ge", "eq", "add", "floordiv", "rshift"])
 def test_numbers_that_are_closed_over(dtype: str, name: str) -> None:
@@ -184,18 +222,14 @@ def test_numbers_that_are_closed_over(dtype: str, name: str) -> None:
         agree(expected, attempt(nets.trace(lambda x, n=number: f(x, n)), x), (dtype, name, number))
 
 
-@pytest.mark.parametrize("mode", ["reference", "check"])
-@pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64", "float32"])
-def test_reference_and_check_mode(mode: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(
-        *{"reference": ("NETS_BACKEND", "numpy"), "check": ("NETS_CHECK", "1")}[mode]
-    )
-    x = elements(dtype)
-    for name in ("lt", "ne", "add", "lshift"):
+def test_check_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETS_CHECK", "1")
+    x = elements("uint8")
+    for name in ("lt", "add"):
         traced = nets.trace(OPERATORS[name])
         for number in SOME:
             expected = outcome(OPERATORS[name], x, number)
-            agree(expected, attempt(traced, x, number), (mode, dtype, name, number))
+            agree(expected, attempt(traced, x, number), (name, number))
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +270,7 @@ def test_exported_functions_take_numbers_of_the_kind_they_were_made_for(library:
 
 
 def test_lowered_functions_take_numbers_that_fit() -> None:
-    compiled = nets.trace(lambda x: x * 2).lower(nets.TensorSpec((), "int8")).compile()
+    compiled = nets.trace(lambda x: x * 2).lower(nets.spec("int8")).compile()
     assert compiled(np.int8(3)).item() == 6
     with pytest.raises(NetsError):
         compiled(300)
@@ -261,7 +295,7 @@ def test_integers_to_negative_powers() -> None:
         power(elements("uint8"), -1)
     with pytest.raises(NegativePowerError):
         power(np.array([True]), -1)
-    agree(elements("float32") ** -1, power(elements("float32"), -1), "float")
+    agree(np.array([0.5]), power(np.array([2.0]), -1), "float")
 
 
 def test_integer_tensors_as_exponents() -> None:
@@ -299,6 +333,7 @@ PAIRS = (
 )
 
 
+@pytest.mark.usefixtures("reference")
 @pytest.mark.parametrize("name", ALONE)
 def test_python_numbers_alone_are_pythons_or_refused(name: str) -> None:
     f = ALONE[name]
@@ -306,15 +341,26 @@ def test_python_numbers_alone_are_pythons_or_refused(name: str) -> None:
     for pair in PAIRS:
         found = attempt(traced, *pair)
         try:
-            expected = f(*pair)
-        except (ArithmeticError, ValueError):
-            assert isinstance(found, NetsError) or name == "power", (name, pair, found)
+            is_endless = name in ("power", "shift") and pair[1] > 1000
+            expected = math.inf if is_endless else f(*pair)
+        except (ArithmeticError, TypeError, ValueError):
+            is_float = name in ("power", "square")  # too large a float is inf, as in products
+            assert isinstance(found, NetsError) or is_float, (name, pair, found)
             continue
         if isinstance(found, NetsError):
-            fits = -(2**62) <= expected <= 2**62 and max(map(abs, pair)) < 2**63
+            fits = -(2**62) <= expected <= 2**62 and max(map(abs, pair)) <= 2**62
             assert not fits or (name == "power" and pair[1] < 0), (name, pair, found)
         else:
             assert found.item() == expected, (name, pair, found)
+
+
+def test_python_numbers_alone_in_native_code() -> None:
+    traced = nets.trace(lambda n, m: n * m)
+    for n, m in ((3, 5), (-(2**62), 2), (2**31, 2**31), (-1, 2**63 - 1)):
+        assert traced(n, m).item() == n * m
+    for n, m in ((2**62, 2), (2**32, 2**31), (-(2**63), -1), (2**32, 2**32)):
+        with pytest.raises(NumberError):
+            traced(n, m)
 
 
 def test_division_by_zero_of_python_numbers() -> None:
