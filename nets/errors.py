@@ -126,6 +126,10 @@ class CacheWarning(UserWarning):
     """The object cache could not be used; nets compiled without it."""
 
 
+class PrecisionWarning(UserWarning):
+    """float64 numbers met the float32 parameters of a layer, so that its result is float64."""
+
+
 REFUSALS: Final = {
     error.__name__: error
     for error in (IndexOutOfBoundsError, NumberError, NegativePowerError, DivisionByZeroError)

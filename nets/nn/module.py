@@ -8,8 +8,12 @@ children. Names in a state dict are the paths to them, dotted, as in PyTorch.
 from __future__ import annotations
 
 import copy
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from types import FrameType
+from typing import Any, Final, Self, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +22,10 @@ import nets
 
 TensorLike = npt.ArrayLike | nets.Tensor
 """A Tensor, a NumPy array, nested lists of numbers, or a number."""
+
+_DOUBLE: Final = np.dtype(np.float64)
+_warned: WeakValueDictionary[int, Module] = WeakValueDictionary()
+"""Models about whose precision a warning was given."""
 
 State = dict[str, npt.NDArray[Any]]
 Init = TypeVar("Init", bound=Callable[..., None])
@@ -81,7 +89,10 @@ class Module:
         )
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        return self.forward(*inputs, **options)
+        result = self.forward(*inputs, **options)
+        if any(getattr(x, "dtype", None) is _DOUBLE for x in (*inputs, *options.values())):
+            _warn_of_doubles(self, result)
+        return result
 
     # ------------------------------------------------------------------ what it holds
 
@@ -260,6 +271,43 @@ class Module:
         rows = list(_rows(self, "", "", ""))
         width = max(len(text) for text, _ in rows)
         return "\n".join(f"{text:<{width}}  {count:>9,}" if count else text for text, count in rows)
+
+
+# ------------------------------------------------------------------------------ precision
+
+
+def _warn_of_doubles(layer: Module, result: Any) -> None:
+    """Say it, once for a model, where the float32 parameters of a layer met float64 numbers."""
+    first = result[0] if isinstance(result, tuple) and result else result
+    parameters = [x for x in vars(layer).values() if isinstance(x, Parameter)]
+    is_single = any(parameter.dtype == np.float32 for parameter in parameters)
+    if not is_single or getattr(first, "dtype", None) is not _DOUBLE:
+        return
+    model = _outermost(layer)
+    if id(model) in _warned:
+        return
+    _warned[id(model)] = model
+    path = next((path for path, module in model.named_modules() if module is layer), "")
+    where = f" ({path!r} of {type(model).__name__})" if path else ""
+    place = nets.user_location()
+    warnings.warn_explicit(
+        f"{layer._title()}{where} has float32 parameters and got float64 numbers, so that its "
+        'result is float64: pass x.astype("float32"), or let the model be float64: '
+        "model.double()",
+        nets.errors.PrecisionWarning,
+        place.file if place is not None else "nets",
+        place.line if place is not None else 0,
+    )
+
+
+def _outermost(layer: Module) -> Module:
+    """The module that was called first of those that are at work now."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code is Module.__call__.__code__:
+            layer = frame.f_locals["self"]
+        frame = frame.f_back
+    return layer
 
 
 def _rows(module: Module, name: str, first: str, rest: str) -> Iterator[tuple[str, int]]:

@@ -11,6 +11,7 @@ import pytest
 
 import nets
 from nets import nn
+from nets.errors import PrecisionWarning
 from nets.nn import functional as F
 
 
@@ -165,7 +166,7 @@ def test_dropout() -> None:
 
 
 def test_batch_norm_in_a_trace_keeps_its_statistics() -> None:
-    layer = nn.BatchNorm1d(2, momentum=None)
+    layer = nn.BatchNorm1d(2, momentum=None, dtype="float64")
     step = nets.trace(lambda x: layer(x))
     batches = [np.arange(8.0).reshape(4, 2), np.arange(8.0).reshape(4, 2) ** 2]
     for batch in batches:
@@ -387,3 +388,43 @@ def test_empty_batches() -> None:
     assert weights is not None
     assert weights.shape == (0, 3, 3)
     assert nn.GroupNorm(3, 3)(nothing).shape == (0, 3, 4)
+
+
+# ------------------------------------------------------------------------------ precision
+
+
+def test_doubles_meeting_a_float32_model_are_told_once() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    x = np.ones((2, 3))
+    with pytest.warns(
+        PrecisionWarning, match=r"Linear\(3, 4\) \('0' of Sequential\) has"
+    ) as caught:
+        model(x)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert "model.double()" in str(caught[0].message)
+    assert nets.trace(model)(x).dtype == np.float64  # warnings are errors here
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(3, 3)
+
+        def forward(self, x: Any) -> nets.Tensor:
+            return self.inner(self.inner(x))
+
+    with pytest.warns(PrecisionWarning, match="'inner' of Twice") as caught:
+        nets.trace(Twice())(x)
+    assert len(caught) == 1
+
+
+def test_what_keeps_its_precision_is_not_warned_about() -> None:
+    x = np.ones((2, 3))
+    for model, given in (
+        (nn.Linear(3, 4), x.astype("float32")),
+        (nn.Linear(3, 4, dtype="float64"), x),
+        (nn.Linear(3, 4).double(), x),
+        (nn.ReLU(), x),
+        (nn.Embedding(5, 2), np.array([1, 2])),
+    ):
+        model(given)
