@@ -7,7 +7,7 @@ first used, so that eager programs start at once.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nets import errors
+from nets import errors, tracebacks
 from nets.frontend import functions
 from nets.frontend.functions import *  # noqa: F403 (named by __all__ there)
 from nets.frontend.scope import suspended
@@ -85,6 +85,8 @@ __all__ = [
     "__version__",
 ]
 __all__ += functions.__all__
+
+tracebacks.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -89,6 +89,12 @@ CACHE = Variable("NETS_CACHE", _flag, "1", "0: neither read nor write the object
 CACHE_LIMIT = Variable(
     "NETS_CACHE_LIMIT", _count, "1000", "megabytes the object cache may take; 0: any number"
 )
+TRACEBACK = Variable(
+    "NETS_TRACEBACK",
+    _choice("user", "full"),
+    "user",
+    "user: tracebacks of errors show your frames; full: those inside nets as well",
+)
 CPU = Variable("NETS_CPU", str, "", "CPU to compile for, such as x86-64-v3; default: this one")
 
 TABLE = (
@@ -102,5 +108,6 @@ TABLE = (
     CACHE_DIR,
     CACHE,
     CACHE_LIMIT,
+    TRACEBACK,
     CPU,
 )

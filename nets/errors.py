@@ -31,6 +31,12 @@ class NetsError(Exception):
             return self.message
         return f"{self.message}\n{self.location.describe()}"
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and notebooks show in place of their own traceback."""
+        from nets.tracebacks import rendered_by_ipython  # which needs this class
+
+        return rendered_by_ipython(self)
+
 
 class ConfigError(NetsError, ValueError):
     """A NETS_* environment variable holds a value that is not allowed."""

@@ -290,10 +290,10 @@ class Solver:
         """
         try:
             figures = import_module("matplotlib.figure")
-        except ImportError as error:
+        except ImportError:
             raise nets.errors.LoadError(
                 'plotting needs matplotlib: pip install "nets-compiler[plot]"', nets.user_location()
-            ) from error
+            ) from None
         figure = figures.Figure(figsize=(4.5 * (1 + len(self.metrics)), 3.5), layout="tight")
         panels = figure.subplots(1, 1 + len(self.metrics), squeeze=False)[0]
         for panel, name in zip(panels, ("loss", *self.metrics), strict=True):

@@ -33,7 +33,7 @@ def _runtime() -> tuple[Any, Any]:
         raise CompileError(
             f"the runtime extension of nets cannot be loaded ({error}); install the package with "
             "a C compiler at hand, or set NETS_BACKEND=numpy"
-        ) from error
+        ) from None
     return ffi, lib
 
 

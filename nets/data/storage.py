@@ -64,7 +64,7 @@ def save(path: Path_, state: Mapping[str, Any]) -> None:
     except OSError as error:
         raise nets.errors.ExportError(
             f"{target} cannot be written: {error}", nets.user_location()
-        ) from error
+        ) from None
 
 
 def load(path: Path_) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def load(path: Path_) -> dict[str, Any]:
     except Exception as error:  # a damaged file can make any of its readers fail in any way
         raise nets.errors.LoadError(
             f"{source} holds no state that can be read: {error}", nets.user_location()
-        ) from error
+        ) from None
     assert isinstance(found, dict)
     return found
 

@@ -53,10 +53,10 @@ def _classified(loader: str) -> nets.data.TensorDataset:
 def _bundled(loader: str) -> Any:
     try:
         module = import_module("sklearn.datasets")
-    except ImportError as error:
+    except ImportError:
         raise nets.errors.LoadError(
             "these data come with scikit-learn, which is not installed: "
             'pip install "nets-compiler[demo]"',
             nets.user_location(),
-        ) from error
+        ) from None
     return getattr(module, loader)()

@@ -64,7 +64,7 @@ def _files(path: Path) -> dict[str, bytes]:
     except (OSError, tarfile.TarError, EOFError) as error:
         raise nets.errors.LoadError(
             f"{path}: {error}; CIFAR-10 is to be had from {_SOURCE}", nets.user_location()
-        ) from error
+        ) from None
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:

@@ -66,7 +66,7 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
     except (OSError, EOFError, ValueError) as error:
-        raise nets.errors.LoadError(f"{path}: {error}", nets.user_location()) from error
+        raise nets.errors.LoadError(f"{path}: {error}", nets.user_location()) from None
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _DTYPES:
         raise nets.errors.LoadError(f"{path} is no idx file", nets.user_location())
     dtype, rank = np.dtype(_DTYPES[content[2]]), content[3]

@@ -29,7 +29,7 @@ def read_csv(
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             rows = [row for row in text_format.reader(file, delimiter=delimiter) if row]
     except (OSError, UnicodeDecodeError, text_format.Error) as error:
-        raise nets.errors.LoadError(f"{path}: {error}", nets.user_location()) from error
+        raise nets.errors.LoadError(f"{path}: {error}", nets.user_location()) from None
     if not rows:
         raise nets.errors.LoadError(f"{path} is empty", nets.user_location())
     if header is None:

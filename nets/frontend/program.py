@@ -165,12 +165,12 @@ def stage(
             extra, updates = finish(scope, len(values))
             _refuse_mutation(tensors, inputs, function)
             found = _effects(scope, guarded)
-        except RecursionError as error:
+        except RecursionError:
             raise TraceError(
                 f"{name} recursed too deeply while it was traced. A function that calls itself "
                 "must end on static values: shapes, or arguments in static_argnames.",
                 user_location(),
-            ) from error
+            ) from None
         finally:
             scope.restore()
         scope.emitter.builder.location = None

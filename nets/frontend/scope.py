@@ -8,7 +8,6 @@ and is bound when the function is called, or inlined into the outer scope.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,19 +15,12 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-
 from nets.errors import DonatedError, LeakedTracerError, NetsError
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Location, Operation, Value
 from nets.ir.types import TensorType, Type
 from nets.ops.emitter import GraphEmitter
-
-_LIBRARIES: Final = (
-    os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ""),
-    os.path.join(os.path.dirname(os.path.abspath(np.__file__)), ""),
-)
-"""Folders of nets and NumPy; frames of code in them are not the user's."""
+from nets.tracebacks import LIBRARIES
 
 
 class FrameLocation(Location):
@@ -54,7 +46,7 @@ def user_location() -> Location | None:
     """Where the innermost frame of the user's code stands now; None where there is none."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if not frame.f_code.co_filename.startswith(_LIBRARIES):
+        if not frame.f_code.co_filename.startswith(LIBRARIES):
             return FrameLocation(frame.f_code, frame.f_lasti)
         frame = frame.f_back
     return None

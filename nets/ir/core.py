@@ -24,6 +24,7 @@ from types import CodeType
 from typing import Any
 
 from nets.ir.types import FunctionType, Type
+from nets.tracebacks import ipython
 
 Attribute = Any
 """bool, int, float, str, DType, a type, a NumPy array, or a tuple of attributes."""
@@ -70,7 +71,7 @@ class Location:
     def describe(self) -> str:
         """``file:line`` and the source line with the sub-expression underlined."""
         text = linecache.getline(self.file, self.line).rstrip("\n")
-        lines = [f"  at {self.file}:{self.line}"]
+        lines = [f"  at {_place(self.file, self.line)}"]
         if text.strip():
             lines.append(f"    {text.strip()}")
             span = self.span()
@@ -83,6 +84,13 @@ class Location:
                 indent = len(text) - len(text.lstrip())
                 lines.append("    " + " " * (start - indent) + "^" * max(1, end - start))
         return "\n".join(lines)
+
+
+def _place(file: str, line: int) -> str:
+    """``file:line``; of a cell of a notebook what IPython calls it, ``Cell In[3], line 2``."""
+    named = getattr(getattr(ipython(), "compile", None), "format_code_name", None)
+    name = None if named is None else named(file)
+    return f"{file}:{line}" if name is None else f"{' '.join(name)}, line {line}"
 
 
 class GradientLocation(Location):

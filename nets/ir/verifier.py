@@ -121,7 +121,7 @@ def _types_by_rule(
     try:
         return definition.infer(operands, attributes, regions)
     except NetsError as error:
-        raise VerifyError(error.message) from error
+        raise VerifyError(error.message) from None
     except Exception as error:
         # Type rules are written for attributes of the right kind; broken IR and hostile text may
         # hold any kind, and then anything can go wrong in a rule.

@@ -24,13 +24,37 @@ static Outcome try_plans(PyObject *self, PyObject *args, PyObject **result) {
     return outcome;
 }
 
+/* The result of a call; where it failed, the error without the frames of nets, for here it leaves
+   nets, and a function in C adds no frame of its own. */
+static PyObject *leaving(PyObject *result) {
+    if (result != NULL) {
+        return result;
+    }
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(error, traceback);
+        Py_DECREF(traceback);
+    }
+    PyObject *module = PyImport_ImportModule("nets.tracebacks");
+    PyObject *done = module == NULL ? NULL : PyObject_CallMethod(module, "hide", "O", error);
+    if (done == NULL) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(module);
+    PyErr_Restore(type, error, PyException_GetTraceback(error));
+    return NULL;
+}
+
 /* self(*args, **kwargs) by a plan, or else as self.call(args, kwargs). */
 static PyObject *dispatch_call(PyObject *self, PyObject *args, PyObject *kwargs) {
     if ((kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0) && outside_traces()) {
         PyObject *result = NULL;
         Outcome outcome = try_plans(self, args, &result);
         if (outcome != MISS) {
-            return result;
+            return leaving(result);
         }
     }
     PyObject *named = kwargs != NULL ? Py_NewRef(kwargs) : PyDict_New();
@@ -39,7 +63,7 @@ static PyObject *dispatch_call(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     PyObject *result = PyObject_CallMethodObjArgs(self, call_name, args, named, NULL);
     Py_DECREF(named);
-    return result;
+    return leaving(result);
 }
 
 static PyTypeObject Dispatch_Type = {
