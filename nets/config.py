@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,30 @@ from nets.errors import ConfigError
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(word.strip() for word in text.split(",") if word.strip())
+
+
+def _known_words(known: Callable[[], Iterable[str]]) -> Callable[[str], frozenset[str]]:
+    """Words of a list; where the list is not known yet, any."""
+
+    def parse(text: str) -> frozenset[str]:
+        words, allowed = _words(text), sorted(known()) if text else []
+        if allowed and not words <= set(allowed):
+            raise ValueError(f"words with commas between them, out of {', '.join(allowed)}")
+        return words
+
+    return parse
+
+
+_passes: list[Callable[[], Iterable[str]]] = []
+
+
+def know_passes(names: Callable[[], Iterable[str]]) -> None:
+    """Say which passes there are; ``nets.passes`` does, which stands above this room."""
+    _passes.append(names)
+
+
+def _pass_words() -> list[str]:
+    return ["all", *(name for names in _passes for name in names())] if _passes else []
 
 
 def _flag(text: str) -> bool:
@@ -59,10 +83,14 @@ class Variable:
             raise ConfigError(f"{self.name}={text!r} is not allowed: {error}") from None
 
 
-LOG = Variable("NETS_LOG", _words, "", "what to narrate: trace, fuse, llvm, cache, retrace")
+_TOPICS = ("trace", "fuse", "llvm", "cache", "retrace")
+
+LOG = Variable(
+    "NETS_LOG", _known_words(lambda: _TOPICS), "", f"what to narrate: {', '.join(_TOPICS)}"
+)
 PRINT_AFTER = Variable(
     "NETS_PRINT_AFTER",
-    _words,
+    _known_words(_pass_words),
     "",
     "print the IR after these passes (or 'all') when they changed it",
 )

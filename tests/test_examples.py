@@ -76,3 +76,16 @@ def test_example(name: str, tmp_path: Path) -> None:
     if name in DRAWS and importlib.util.find_spec("matplotlib"):
         picture = tmp_path / "out" / f"{name}.{DRAWS[name]}"
         assert 1_000 < picture.stat().st_size < 100_000
+
+
+def test_the_bar_of_the_demo_moves(capsys: pytest.CaptureFixture[str]) -> None:
+    for module in NEEDS["digits"]:
+        pytest.importorskip(module)
+    place = importlib.util.spec_from_file_location("digits_demo", EXAMPLES / "digits.py")
+    assert place is not None
+    assert place.loader is not None
+    demo = importlib.util.module_from_spec(place)
+    place.loader.exec_module(demo)
+    demo.train(lambda x, y: x + y, [(1.0, 2.0)] * 120)
+    out = capsys.readouterr().out
+    assert all(f" {count}/120 " in out for count in (50, 100, 120))

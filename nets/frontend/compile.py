@@ -209,7 +209,9 @@ class Compilation:
     def native(self) -> Executable:
         """The function as native code, whatever the options say of the backend."""
         with _garbage_waits():
-            return self._from_cache() or self._compile()
+            # Whoever wants to see the stages wants them to happen.
+            is_watched = config.PRINT_AFTER.get() or config.DUMP_DIR.get()
+            return (None if is_watched else self._from_cache()) or self._compile()
 
     def _from_cache(self) -> NativeFunction | None:
         """The cached object, if there is one that this machine can run."""

@@ -85,6 +85,9 @@ def load_all_passes() -> dict[str, Pass]:
     return PASSES
 
 
+config.know_passes(load_all_passes)
+
+
 @functools.cache
 def _modules() -> tuple[str, ...]:
     return tuple(module.name for module in pkgutil.iter_modules(nets.passes.__path__))

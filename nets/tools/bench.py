@@ -11,12 +11,21 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nets.backend.callable import cpu_level
+from nets.errors import CompileError
 from nets.tools.usage import UsageError
 
 if TYPE_CHECKING:
     from nets.tools.usage import Commands
 
 DEFAULT_THREADS = "1,2"
+
+_LISTS = (
+    ("--only", "NAMES", "workloads, families, or patterns such as 'sgemm/*'"),
+    ("--threads", "COUNTS", f"default: {DEFAULT_THREADS}"),
+    ("--peers", "NAMES", "systems to compare; default: all that are installed"),
+)
+"""Options that take names with commas between them, and add up when they are given again."""
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """Where the package lies: a source checkout, or a folder of installed packages."""
@@ -30,9 +39,8 @@ def add_command(commands: Commands) -> None:
         description="Measures workloads on every system that is installed, in turns, and compares.",
     )
     add = parser.add_argument
-    add("--only", metavar="NAMES", help="workloads, families, or patterns such as 'sgemm/*'")
-    add("--threads", metavar="COUNTS", default=DEFAULT_THREADS, help="default: %(default)s")
-    add("--peers", metavar="NAMES", help="systems to compare; default: all that are installed")
+    for name, metavar, text in _LISTS:
+        add(name, metavar=metavar, action="append", help=text)
     add("--quick", action="store_true", help="few samples, for a first look")
     add("--list", action="store_true", help="name the workloads and stop")
     add("--json", metavar="FILE", type=Path, help="write everything that was measured")
@@ -44,10 +52,27 @@ def add_command(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     suite = _suite()
+    if not arguments.list:
+        _refuse_unbuilt()
+    for name, _, _ in _LISTS:
+        given = getattr(arguments, name.strip("-"))
+        setattr(arguments, name.strip("-"), given and ",".join(given))
+    arguments.threads = arguments.threads or DEFAULT_THREADS
     try:
         suite.run(arguments)
     except suite.ChoiceError as error:
         raise UsageError(str(error)) from None
+
+
+def _refuse_unbuilt() -> None:
+    """UsageError where native code cannot run, for then there is nothing to measure."""
+    try:
+        cpu_level()
+    except CompileError:
+        raise UsageError(
+            f"the C parts of nets are not built in {CHECKOUT}: run `pip install -e .` there, or "
+            "`make test`, which does that and more"
+        ) from None
 
 
 def _suite() -> Any:

@@ -14,6 +14,7 @@ from nets.errors import NetsError
 from nets.tools import bench, cache, info, opt
 from nets.tools import compile as compile_
 from nets.tools.usage import UsageError
+from nets.version import __version__
 
 COMMANDS = (info, opt, compile_, bench, cache)
 """Each adds its parser with ``add_command``; the parser's default ``run`` does the work."""
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m nets", description="Ahead-of-time compiler for tensor programs."
     )
+    parser.add_argument("--version", action="version", version=f"nets {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
     for command in COMMANDS:
         command.add_command(commands)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import nets.ops  # noqa: F401  (fills the registry)
 from nets import config
-from nets.errors import PassError
+from nets.errors import ConfigError, PassError
 from nets.ir.core import Module
 from nets.ir.parser import parse_module
 from nets.ir.printer import print_module
@@ -63,6 +63,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     if arguments.print_after is not None:
         os.environ[config.PRINT_AFTER.name] = arguments.print_after
+        try:
+            config.PRINT_AFTER.get()
+        except ConfigError as error:
+            raise UsageError(
+                error.message.replace(config.PRINT_AFTER.name, "--print-after")
+            ) from None
     text = _read(arguments.file)
     said = header(text)
     passes = pipeline_of(said.get("passes", "") if arguments.passes is None else arguments.passes)

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from nets.errors import CompileError
 from nets.tools import bench
 from nets.tools.command_line import main
 
@@ -63,3 +64,22 @@ def test_without_a_checkout(
     monkeypatch.setattr(bench, "CHECKOUT", tmp_path)
     assert main(["bench"]) == 2
     assert "come with the source of nets" in capsys.readouterr().err
+
+
+def test_options_given_again_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--list", "--only", SMALL[0], "--only", f"{SMALL[1]},heat"]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert {name.split("/")[0] for name in names} == {"sgemm", "heat"}
+    assert set(SMALL) < set(names)
+
+
+def test_in_a_checkout_that_is_not_built(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing() -> int:
+        raise CompileError("the runtime extension of nets cannot be loaded")
+
+    monkeypatch.setattr(bench, "cpu_level", missing)
+    assert main(["bench", "--only", SMALL[0]]) == 2
+    assert "are not built" in capsys.readouterr().err
+    assert main(["bench", "--only", SMALL[0], "--list"]) == 0

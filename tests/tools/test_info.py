@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import nets
 from nets import config
 from nets.tools.command_line import main
 
@@ -38,3 +40,33 @@ def test_as_a_command() -> None:
     assert done.returncode == 0, done.stderr
     assert "environment" in done.stdout
     assert done.stderr == ""
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"nets {nets.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "known"), [(config.LOG, "retrace"), (config.PRINT_AFTER, "canonicalize")]
+)
+def test_lists_of_words_refuse_what_is_not_known(
+    variable: config.Variable, known: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable.name, known)
+    assert variable.get() == {known}
+    monkeypatch.setenv(variable.name, f"{known}, soup")
+    with pytest.raises(nets.errors.ConfigError, match=rf"soup.*{known}"):
+        variable.get()
+
+
+def test_stages_are_shown_of_functions_that_are_in_the_cache(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NETS_CACHE_DIR", str(tmp_path))
+    assert nets.trace(lambda x: x + 1)(1.0).item() == 2
+    monkeypatch.setenv("NETS_PRINT_AFTER", "fuse,lower_to_loops")
+    assert nets.trace(lambda x: x + 1)(1.0).item() == 2
+    assert "// after lower_to_loops" in capsys.readouterr().err
