@@ -6,13 +6,25 @@ mistake (``ValueError`` for shapes, ``TypeError`` for dtypes, ``IndexError`` for
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+import pickle
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 
 class SourceLocation(Protocol):
     """What an error needs of a location: a text that shows the user's line."""
 
     def describe(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class DescribedLocation:
+    """A location of another process: what it was described as there."""
+
+    text: str
+
+    def describe(self) -> str:
+        return self.text
 
 
 class NetsError(Exception):
@@ -30,6 +42,11 @@ class NetsError(Exception):
         if self.location is None:
             return self.message
         return f"{self.message}\n{self.location.describe()}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The class, the message and the text of the location: errors cross processes."""
+        where = None if self.location is None else DescribedLocation(self.location.describe())
+        return type(self), (self.message, where)
 
     def _render_traceback_(self) -> list[str]:
         """What IPython and notebooks show in place of their own traceback."""
@@ -113,6 +130,10 @@ class PassError(NetsError):
 
 class CompileError(NetsError, RuntimeError):
     """Native code could not be made or loaded."""
+
+
+class PickleError(NetsError, pickle.PicklingError):
+    """Something of nets cannot be pickled as it is."""
 
 
 class CheckError(NetsError):

@@ -78,6 +78,10 @@ class Binding:
                 f"{both} of {self.name} cannot be both static and donated", user_location()
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without annotations and defaults, which may be anything and bind no argument."""
+        return vars(self) | {"signature": self.signature and _bare(self.signature)}
+
     def of_method(self, method: Callable[..., Any]) -> Binding:
         """The binding of the function bound to its first argument."""
         return Binding(method, *_bound(self.static), *_bound(self.donated))
@@ -170,6 +174,15 @@ class Binding:
             return {name}
         known = ", ".join((*self.positional, *sorted(self._keyword_only))) or "no parameters"
         raise ArgumentError(f"{option}_argnames={name!r}: {self.name} has {known}", user_location())
+
+
+def _bare(signature: inspect.Signature) -> inspect.Signature:
+    empty = inspect.Parameter.empty
+    parameters = [
+        p.replace(annotation=empty, default=empty if p.default is empty else None)
+        for p in signature.parameters.values()
+    ]
+    return inspect.Signature(parameters)
 
 
 def _bound(selected: frozenset[int | str]) -> tuple[list[int], list[str]]:

@@ -192,7 +192,7 @@ def _names(sources: Sequence[Any], functions: Sequence[Lowered]) -> list[str]:
     """Names of captured tensors: a way the functions have to them, in one word."""
     paths: dict[int, str] = {}
     for lowered in functions:
-        for key, path in _paths(lowered.traced_function).items():
+        for key, path in paths_to_tensors(lowered.traced_function).items():
             paths.setdefault(key, path)
     found = []
     for number, source in enumerate(sources):
@@ -202,7 +202,7 @@ def _names(sources: Sequence[Any], functions: Sequence[Lowered]) -> list[str]:
     return found
 
 
-def _paths(function: Any) -> dict[int, str]:
+def paths_to_tensors(function: Any) -> dict[int, str]:
     """What each tensor that can be reached is called, by identity: the way to it, in one word.
 
     A way that ends with a name is better than one that ends with a number, then a shorter one.

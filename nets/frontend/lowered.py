@@ -142,10 +142,19 @@ class Lowered:
         changes: dict[str, Any] = {"backend": _BACKENDS[backend]}
         if threads is not None:
             changes["threads"] = thread_option(threads)
-        options = dataclasses.replace(self.options, **changes)
-        if options == self.options:
-            return Compiled(self, self.compilation.executable)
-        return Compiled(self, Compilation(self.function, options).executable)
+        return self.compiled(dataclasses.replace(self.options, **changes))
+
+    def compiled(self, options: CompileOptions) -> Compiled:
+        """The callable for these options."""
+        same = options == self.options
+        compilation = self.compilation if same else Compilation(self.function, options)
+        return Compiled(self, compilation.executable, options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """IR text, captured tensors and the form of the arguments; no Python function."""
+        from nets.frontend.pickling import reduce_lowered
+
+        return reduce_lowered(self)
 
     def __str__(self) -> str:
         return self.ir("traced")
@@ -202,9 +211,16 @@ class Lowered:
 class Compiled:
     """A lowered function, compiled; records no gradients."""
 
-    def __init__(self, lowered: Lowered, executable: Executable) -> None:
+    def __init__(self, lowered: Lowered, executable: Executable, options: CompileOptions) -> None:
         self.lowered = lowered
+        self.options = options
         self._executable = executable
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The lowered function, which is compiled again where it arrives."""
+        from nets.frontend.pickling import reduce_compiled
+
+        return reduce_compiled(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         lowered, found = self.lowered, self.lowered.found()

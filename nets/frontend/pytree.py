@@ -59,6 +59,11 @@ class TreeDef:
         """Per dict, first to last: (keys in the order they had, their classes, default factory)."""
         self._hash: int | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without the hash, which is another in every process; None stands for a leaf."""
+        tokens = tuple(None if token is LEAF else token for token in self.tokens)
+        return _unpickled, (tokens, self.leaf_count, self._orders)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TreeDef) and self.tokens == other.tokens
 
@@ -112,6 +117,10 @@ class TreeDef:
             names = range(keys) if isinstance(keys, int) else keys
             pending.extend((prefix, Step(container, key)) for key in reversed(names))
         return found
+
+
+def _unpickled(tokens: tuple[Token, ...], leaf_count: int, orders: Sequence[Any]) -> TreeDef:
+    return TreeDef(tuple(token or LEAF for token in tokens), leaf_count, orders)
 
 
 class _Star:

@@ -43,6 +43,9 @@ class TensorSpec:
     def dtype(self) -> np.dtype[np.generic]:
         return self.type.dtype.numpy
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TensorSpec, (self.type,)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TensorSpec) and self.type == other.type
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from nets.backend.arrays import private_copy
 from nets.errors import ControlFlowError, DTypeError, GradientError, ShapeError, TraceError
 from nets.frontend.autograd import backward, gradient_array
 from nets.frontend.conversion import array_of, dtype_of
@@ -284,6 +285,15 @@ class Tensor(Operators):
         copy.gradient = own.gradient
         return type(self)._of(copy, self._weak)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Elements, gradient and whether one is required; not the way it was computed.
+
+        As in PyTorch a tensor that an operation made becomes a leaf.
+        """
+        own = self._variable("pickling")
+        parts = own.data, own.requires_grad, own.gradient, self._weak
+        return _unpickled, (type(self), *parts), getattr(self, "__dict__", None)
+
     def _variable(self, what: str) -> Variable:
         """The eager value; ControlFlowError where ``what`` is asked of a traced tensor, or in a
         trace, of one that may hold other elements at the next call."""
@@ -336,6 +346,17 @@ class Tensor(Operators):
         if not isinstance(self._value, Variable):
             return f"<pre>{html.escape(repr(self))}</pre>"
         return html_of_array(self._value.data, self.requires_grad)
+
+
+def _unpickled(
+    kind: type[Tensor], data: Array, requires_grad: bool, gradient: Array | None, weak: bool
+) -> Tensor:
+    """A tensor of elements that may be in memory of the pickler's, which compiled code must not
+    write to."""
+    own = variable(private_copy(data))
+    own.requires_grad = requires_grad
+    own.gradient = None if gradient is None else private_copy(gradient)
+    return kind._of(own, weak)
 
 
 def _staged(data: npt.ArrayLike | Operators, dtype: DType | None) -> Value:

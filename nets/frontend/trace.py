@@ -5,10 +5,11 @@ Inside another trace a traced function is plain Python: its operations join thos
 
 from __future__ import annotations
 
+import copy
 import functools
 import types
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from nets.errors import ArgumentError
@@ -82,12 +83,48 @@ class Traced(Staged, Generic[P, R]):
 
     # ------------------------------------------------------- a function in other respects
 
-    def __reduce__(self) -> str:
-        """Pickled and copied by name, as functions are."""
-        return self.__qualname__
+    def __reduce__(self) -> Any:
+        """Pickled by name, as functions are, or with what it was made of (a bound method, say).
+
+        PickleError for lambdas and functions inside others.
+        """
+        from nets.frontend.pickling import reduced
+
+        binding = self.binding
+        return reduced(
+            self, _retraced, binding.static, binding.donated, self.options, self.numerics
+        )
+
+    def __copy__(self) -> Traced[P, R]:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Traced[P, R]:
+        """Itself, as for functions; of a bound method or an object that is called, of its copy."""
+        if isinstance(self.__wrapped__, types.FunctionType):
+            return self
+        inner = copy.deepcopy(self.__wrapped__, memo)
+        return Traced(inner, self.binding, self.options, self.numerics)
 
     def __repr__(self) -> str:
         return f"<traced function {self.__qualname__}>"
+
+
+def _retraced(
+    function: Callable[..., Any],
+    static: Collection[int | str],
+    donated: Collection[int | str],
+    options: dict[str, Any],
+    numerics: str,
+) -> Traced[..., Any]:
+    """What an unpickled function is traced to, with the options it had."""
+    binding = Binding(function, *_both(static), *_both(donated))
+    return Traced(function, binding, options, numerics)
+
+
+def _both(selected: Collection[int | str]) -> tuple[list[int], list[str]]:
+    """The positions and the names of selected parameters."""
+    numbers = [key for key in selected if isinstance(key, int)]
+    return numbers, [key for key in selected if isinstance(key, str)]
 
 
 def _reference(instance: Any, on_end: Callable[[Any], Any]) -> Any:
@@ -115,6 +152,16 @@ class TracedMethod(Staged):
 
     def eagerly(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         return self.__wrapped__(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The method of its instance, as Python's methods are pickled."""
+        return getattr, (self.__self__, self.__wrapped__.__name__)
+
+    def __copy__(self) -> TracedMethod:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return getattr(copy.deepcopy(self.__self__, memo), self.__wrapped__.__name__)
 
     def __repr__(self) -> str:
         return f"<traced method {self.name} of {self.__self__.__class__.__name__}>"

@@ -7,6 +7,7 @@ differentiated, and inserted where it was called; so transforms nest to any orde
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -174,6 +175,22 @@ class Gradient(Staged):
                 user_location(),
             )
         return value
+
+    def __reduce__(self) -> Any:
+        """Pickled by name where it has one of its own, else as the transform of its function."""
+        from nets.frontend.pickling import reduced
+
+        return reduced(self, _gradient, self.argnums, self.has_aux, self.with_value)
+
+    def __copy__(self) -> Gradient:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Gradient:
+        """Itself, as for functions; of a bound method or an object that is called, of its copy."""
+        inner = copy.deepcopy(self.__wrapped__, memo)
+        if inner is self.__wrapped__:
+            return self
+        return Gradient(inner, self.argnums, self.has_aux, self.with_value)
 
     def __repr__(self) -> str:
         return f"<function {self.name}>"
