@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nets import errors, tracebacks
 from nets.frontend import functions
 from nets.frontend.functions import *  # noqa: F403 (named by __all__ there)
+from nets.frontend.other_names import add_functions, missing
 from nets.frontend.scope import suspended
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import enable_grad, is_grad_enabled, no_grad
@@ -86,6 +87,7 @@ __all__ = [
 ]
 __all__ += functions.__all__
 
+add_functions(functions.__all__, Tensor)
 tracebacks.install()
 
 
@@ -94,7 +96,8 @@ def __getattr__(name: str) -> Any:
         return _imported(f"nets.{name}")
     module = _LATER.get(name)
     if module is None:
-        raise AttributeError(f"module 'nets' has no attribute {name!r}")
+        paths = (*_ROOMS, "nn.functional", "nn.init") if not name.startswith("_") else ()
+        missing(name, __all__, [(f"nets.{x}", _imported(f"nets.{x}")) for x in paths])
     value = getattr(_imported(module), name)
     globals()[name] = value
     return value

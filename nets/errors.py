@@ -88,6 +88,14 @@ class DivisionByZeroError(NetsError, ZeroDivisionError):
     """A Python number was divided by a Python number that is zero."""
 
 
+class MissingNameError(NetsError, AttributeError):
+    """A module or tensor has no such attribute; the message says what nets calls it."""
+
+
+class MissingKeyError(NetsError, KeyError):
+    """There is nothing under this key; the message says which keys there are."""
+
+
 class TraceError(NetsError):
     """Base of what goes wrong while a Python function is traced."""
 

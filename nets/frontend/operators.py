@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from nets.errors import UnsupportedObjectError
+from nets.frontend.other_names import OtherNames
 from nets.frontend.scope import user_location
 from nets.ir.types import DType
 
@@ -34,7 +35,7 @@ def _refuse_options(name: str, options: Mapping[str, object]) -> None:
         )
 
 
-class Operators:
+class Operators(OtherNames):
     """What tensors share with NumPy arrays: operators and methods, with NumPy's meaning.
 
     Both operands broadcast and promote; NumPy arrays, nested lists and Python numbers may stand

@@ -19,6 +19,7 @@ from nets.errors import ControlFlowError, DTypeError, GradientError, ShapeError,
 from nets.frontend.autograd import backward, gradient_array
 from nets.frontend.conversion import array_of, dtype_of
 from nets.frontend.operators import Operators
+from nets.frontend.other_names import OtherNames
 from nets.frontend.printing import format_array, html_of_array
 from nets.frontend.scope import Consumed, current_scope, is_live, leaked, user_location
 from nets.frontend.state import assign, origin, read_gradient, write_gradient
@@ -271,6 +272,9 @@ class Tensor(Operators):
 
     def __hash__(self) -> int:
         return id(self)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in object.__dir__(self) if name not in vars(OtherNames)]
 
     def __copy__(self) -> Tensor:
         scope = current_scope()

@@ -1,0 +1,228 @@
+"""Names that nets does not have, and what it calls what they mean elsewhere.
+
+One table for the names of NumPy, PyTorch and JAX. Methods stand on the class of tensors as
+descriptors that raise: a ``__getattr__`` would slow every attribute of every tensor down.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn
+
+from nets.errors import MissingNameError
+from nets.frontend.scope import user_location
+
+_DTYPES: Final = (
+    *("bool", "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float32", "float64"),
+)
+_DTYPE_WORDS: Final = {
+    "float": "float32",
+    "double": "float64",
+    "short": "int16",
+    "int": "int32",
+    "long": "int64",
+    "byte": "uint8",
+}
+"""PyTorch's words for dtypes; ``float`` is a function of Python, and 64 bits long in NumPy."""
+
+_ARRAY: Final = "nets.Tensor(data) makes a tensor of an array, a list or a number"
+_CPU: Final = "nets runs on the CPU, where every tensor is"
+_JOIN: Final = "nets.concatenate joins along an axis, nets.stack along a new one"
+_MAP: Final = "functions work on all leading axes at once; nets.map runs one for each entry of them"
+_FORWARD: Final = "nets has derivatives in reverse: nets.grad, nets.value_and_grad, nets.vjp"
+_NO_GRAD: Final = "nets.no_grad()"
+_HALF: Final = 'nets has the floating-point dtypes "float32" and "float64"'
+_COMPILE: Final = "nets.trace compiles a function"
+_LOOPS: Final = "nets.scan, nets.fori_loop, nets.while_loop, nets.cond and nets.map"
+
+FUNCTIONS: Final = {
+    **{name: f'dtypes go by their name: dtype="{name.strip("_")}"' for name in _DTYPES},
+    **{name: f'dtypes go by their name: dtype="{word}"' for name, word in _DTYPE_WORDS.items()},
+    **dict.fromkeys(("float16", "half", "bfloat16", "complex64", "complex128"), _HALF),
+    "dtype": 'dtypes go by their name, such as "float32"',
+    **dict.fromkeys(("tensor", "array", "ndarray", "Array", "Variable", "from_numpy"), _ARRAY),
+    **dict.fromkeys(("ascontiguousarray", "asanyarray", "FloatTensor"), _ARRAY),
+    **dict.fromkeys(("empty", "empty_like"), "nets.zeros, for elements are always defined"),
+    **dict.fromkeys(("cat", "vstack", "hstack", "dstack", "column_stack"), _JOIN),
+    **dict.fromkeys(("chunk", "array_split", "hsplit", "vsplit", "unbind"), "nets.split"),
+    **dict.fromkeys(("mm", "bmm", "mv"), "nets.matmul, or a @ b"),
+    **dict.fromkeys(("inner", "vdot"), "nets.vecdot, or nets.tensordot"),
+    **dict.fromkeys(("addmm", "baddbmm"), "nets.matmul and +"),
+    **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), "nets.clip"),
+    **dict.fromkeys(("amax", "nanmax"), "nets.max"),
+    **dict.fromkeys(("amin", "nanmin"), "nets.min"),
+    **dict.fromkeys(("linalg", "norm"), "a norm is nets.sqrt(nets.sum(x * x)); see nets.matmul"),
+    "unsqueeze": "nets.expand_dims",
+    "newaxis": "None, as in x[:, None], or nets.expand_dims",
+    "permute": "nets.permute_dims",
+    **dict.fromkeys(("ravel", "view"), "nets.flatten, nets.reshape"),
+    "t": "x.T, or nets.transpose",
+    "eq": "nets.equal, or a == b",
+    "ne": "nets.not_equal, or a != b",
+    "lt": "nets.less, or a < b",
+    "le": "nets.less_equal, or a <= b",
+    "gt": "nets.greater, or a > b",
+    "ge": "nets.greater_equal, or a >= b",
+    "invert": "nets.bitwise_invert, or ~x",
+    "fabs": "nets.abs",
+    "float_power": "nets.pow",
+    "cumulative_sum": "nets.cumsum",
+    "average": "nets.mean",
+    "masked_fill": "nets.where(mask, value, x)",
+    "nan_to_num": "nets.where(nets.isnan(x), 0.0, x)",
+    **dict.fromkeys(("gather", "take_along_dim"), "nets.take_along_axis"),
+    "index_select": "nets.take",
+    "swish": "nets.silu",
+    "swapdims": "nets.swapaxes",
+    "movedim": "nets.moveaxis",
+    **dict.fromkeys(("expand", "expand_as"), "nets.broadcast_to"),
+    **dict.fromkeys(("pi", "e", "inf", "nan"), "math.pi, math.e, math.inf, math.nan of Python"),
+    **dict.fromkeys(("jit", "compile", "function"), _COMPILE),
+    **dict.fromkeys(("vmap", "pmap", "vectorize", "apply_along_axis"), _MAP),
+    **dict.fromkeys(("lax", "fori", "switch", "foreach"), f"loops and branches: {_LOOPS}"),
+    "select": "nets.where",
+    "autograd": "nets.grad, nets.value_and_grad and nets.vjp, or t.backward()",
+    "gradient": "nets.grad, of a function",
+    **dict.fromkeys(("jvp", "linearize", "jacfwd"), _FORWARD),
+    **dict.fromkeys(("jacobian", "jacrev", "hessian", "hvp"), f"{_FORWARD}; they nest"),
+    **dict.fromkeys(("checkpoint", "remat", "custom_vjp", "custom_jvp"), _FORWARD),
+    **dict.fromkeys(("inference_mode", "set_grad_enabled"), _NO_GRAD),
+    **dict.fromkeys(("rand", "random_sample"), "nets.random.uniform(shape)"),
+    **dict.fromkeys(("randn", "rand_like", "randn_like"), "nets.random.normal(shape)"),
+    "randperm": "nets.random.permutation",
+    "multinomial": "nets.random.categorical",
+    **dict.fromkeys(("PRNGKey", "seed"), "nets.random.key(seed), or nets.manual_seed(seed)"),
+    **dict.fromkeys(("device", "cuda", "to", "device_put", "devices"), _CPU),
+    **dict.fromkeys(("numpy", "np"), "the functions of NumPy stand on nets itself: nets.exp"),
+    "save": "nets.data.save, for nested dicts of arrays; nets.export, for compiled functions",
+    "utils": "nets.data has DataLoader, nets.nn.utils what clips gradients",
+    **dict.fromkeys(("tree", "tree_map", "tree_util"), "arguments may be nested as they are"),
+    "set_default_dtype": "each function and layer takes dtype=",
+    "shape": "x.shape",
+    "numel": "x.size",
+}
+"""What to write instead of a name that somebody looks for on ``nets``."""
+
+_INPLACE: Final = "in-place operators under nets.no_grad(): t += x, t *= x, t[...] = x"
+
+METHODS: Final = {
+    **dict.fromkeys(("view", "view_as", "reshape_as", "resize"), "t.reshape(shape)"),
+    "permute": "t.transpose(axes)",
+    "unsqueeze": "t.expand_dims(axis)",
+    "ravel": "t.flatten()",
+    "t": "t.T",
+    **dict.fromkeys(("clone", "copy"), "copy.copy(t), with Python's module copy"),
+    **dict.fromkeys(("cuda", "cpu", "device", "is_cuda", "xpu", "mps"), _CPU),
+    "to": f't.astype("float64") changes the dtype; {_CPU}',
+    **{name: f't.astype("{word}")' for name, word in _DTYPE_WORDS.items()},
+    **dict.fromkeys(("half", "bfloat16"), _HALF),
+    "bool": 't.astype("bool")',
+    "numel": "t.size",
+    "nelement": "t.size",
+    "dim": "t.ndim",
+    "ndimension": "t.ndim",
+    **dict.fromkeys(("itemsize", "nbytes", "strides", "flags"), "those of t.data, an array"),
+    **dict.fromkeys(("element_size", "stride", "data_ptr", "storage"), "those of t.data, an array"),
+    **dict.fromkeys(("matmul", "mm", "bmm", "mv"), "a @ b"),
+    "add": "a + b",
+    "sub": "a - b",
+    "subtract": "a - b",
+    "mul": "a * b",
+    "multiply": "a * b",
+    "div": "a / b",
+    "divide": "a / b",
+    "neg": "-t",
+    "eq": "a == b",
+    "ne": "a != b",
+    "lt": "a < b",
+    "le": "a <= b",
+    "gt": "a > b",
+    "ge": "a >= b",
+    **dict.fromkeys(("add_", "sub_", "mul_", "div_", "addcmul_", "addcdiv_", "lerp_"), _INPLACE),
+    **dict.fromkeys(("zero_", "fill_", "fill", "copy_", "clamp_", "relu_", "set_"), _INPLACE),
+    "normal_": "nets.nn.init.normal_(t)",
+    "uniform_": "nets.nn.init.uniform_(t)",
+    "requires_grad_": "t.requires_grad = True",
+    "detach_": "t.detach()",
+    "retain_grad": "nothing: every tensor on the way keeps its gradient",
+    **dict.fromkeys(("grad_fn", "register_hook"), "t.is_leaf and t.grad"),
+    **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), "t.clip(min, max)"),
+    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), "nets.broadcast_to(t, shape)"),
+    **dict.fromkeys(("chunk", "split", "unbind"), "nets.split(t, parts, axis)"),
+    **dict.fromkeys(("masked_fill", "masked_fill_"), "nets.where(mask, value, t)"),
+    "where": "nets.where(condition, t, other)",
+    "gather": "nets.take_along_axis(t, indices, axis)",
+    "index_select": "t.take(indices, axis)",
+    **dict.fromkeys(("index_add", "index_add_", "scatter_add", "scatter_add_"), _INPLACE),
+    **dict.fromkeys(("scatter", "scatter_", "index_put_", "put", "at"), "t[indices] = value"),
+    "norm": "nets.sqrt(nets.sum(t * t))",
+    "amax": "t.max(axis)",
+    "amin": "t.min(axis)",
+    "contiguous": "nothing: every tensor is contiguous",
+    "block_until_ready": "nothing: what a call returns is there",
+    "to_numpy": "t.numpy()",
+    "asnumpy": "t.numpy()",
+    "movedim": "nets.moveaxis(t, source, destination)",
+}
+"""What to write instead of an attribute that somebody looks for on a tensor."""
+
+
+def missing(name: str, known: Iterable[str], rooms: Iterable[tuple[str, Any]]) -> NoReturn:
+    """MissingNameError for a name that ``nets`` does not have.
+
+    ``known``: the names that it has; ``rooms``: modules below it where the name may stand.
+    """
+    raise MissingNameError(f"nets has no {name!r}{_advice(name, known, rooms)}", _location(name))
+
+
+def _location(name: str) -> Any:
+    return None if name.startswith("_") else user_location()
+
+
+def _advice(name: str, known: Iterable[str], rooms: Iterable[tuple[str, Any]]) -> str:
+    if name.startswith("_"):
+        return ""
+    if name in FUNCTIONS:
+        return f": {FUNCTIONS[name]}"
+    for path, room in rooms:
+        if name in getattr(room, "__all__", vars(room)):
+            return f": it is {path}.{name}"
+    near = difflib.get_close_matches(name, sorted({*known, *FUNCTIONS}), 3, 0.75)
+    return f"; near are {', '.join(map(_near, near))}" if near else ""
+
+
+def _near(name: str) -> str:
+    return f"{name} ({FUNCTIONS[name]})" if name in FUNCTIONS else f"nets.{name}"
+
+
+class _Elsewhere:
+    """An attribute that is not there, and says what is."""
+
+    __slots__ = ("advice", "name")
+
+    def __init__(self, name: str, advice: str) -> None:
+        self.name, self.advice = name, advice
+
+    def __get__(self, tensor: Any, kind: type | None = None) -> NoReturn:
+        raise MissingNameError(
+            f"tensors have no {self.name!r}: {self.advice}", _location(self.name)
+        )
+
+
+class OtherNames:
+    """Base of tensors: the attributes that tensors of other libraries have."""
+
+    __slots__ = ()
+
+
+for _name, _text in METHODS.items():
+    setattr(OtherNames, _name, _Elsewhere(_name, _text))
+
+
+def add_functions(names: Iterable[str], kind: type) -> None:
+    """Let tensors say of the functions of ``nets`` that are no methods how they are called."""
+    for name in names:
+        if name not in METHODS and not hasattr(kind, name):
+            setattr(OtherNames, name, _Elsewhere(name, f"nets.{name}(t)"))
