@@ -26,13 +26,20 @@ _UFUNC_NAMES = {
 """Functions that NumPy's ufuncs call by another name than nets."""
 
 
-def _refuse_options(name: str, options: Mapping[str, object]) -> None:
-    """Refuse what nets has no use for; NumPy's functions pass None for options nobody chose."""
-    chosen = [key for key, value in options.items() if value is not None]
-    if chosen:
+def _chosen(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """PyTorch's words among the options; NumPy's functions pass None for options nobody chose.
+
+    UnsupportedObjectError for what nets has no use for.
+    """
+    chosen = {key: value for key, value in options.items() if value is not None}
+    own = {"correction"} if name in ("var", "std") else set()
+    unknown = chosen.keys() - WORDS.keys() - own
+    if unknown:
         raise UnsupportedObjectError(
-            f"{name} of a tensor takes no {' or '.join(chosen)}: see nets.{name}", user_location()
+            f"{name} of a tensor takes no {' or '.join(sorted(unknown))}: see nets.{name}",
+            user_location(),
         )
+    return chosen
 
 
 class Operators(OtherNames):
@@ -285,9 +292,9 @@ class Operators(OtherNames):
         """Two axes swapped."""
         return F.swapaxes(self, axis1, axis2)
 
-    def squeeze(self, axis: Axis = None) -> Tensor:
+    def squeeze(self, axis: Axis = None, **absent: Any) -> Tensor:
         """Without the axes of size 1."""
-        return F.squeeze(self, axis)
+        return F.squeeze(self, axis, **_chosen("squeeze", absent))
 
     def expand_dims(self, axis: int | tuple[int, ...]) -> Tensor:
         """With new axes of size 1."""
@@ -297,9 +304,9 @@ class Operators(OtherNames):
         """Each element several times."""
         return F.repeat(self, repeats, axis)
 
-    def take(self, indices: TensorLike, axis: int | None = None) -> Tensor:
+    def take(self, indices: TensorLike, axis: int | None = None, **absent: Any) -> Tensor:
         """The slices at the indices along the axis."""
-        return F.take(self, indices, axis)
+        return F.take(self, indices, axis, **_chosen("take", absent))
 
     # ------------------------------------------------------------------ reductions
 
@@ -308,78 +315,66 @@ class Operators(OtherNames):
         axis: Axis = None,
         keepdims: bool = False,
         dtype: npt.DTypeLike | DType | None = None,
-        **absent: None,
+        **absent: Any,
     ) -> Tensor:
         """Sum of the elements over the axes."""
-        _refuse_options("sum", absent)
-        return F.sum(self, axis, keepdims, dtype)
+        return F.sum(self, axis, keepdims, dtype, **_chosen("sum", absent))
 
     def prod(
         self,
         axis: Axis = None,
         keepdims: bool = False,
         dtype: npt.DTypeLike | DType | None = None,
-        **absent: None,
+        **absent: Any,
     ) -> Tensor:
         """Product of the elements over the axes."""
-        _refuse_options("prod", absent)
-        return F.prod(self, axis, keepdims, dtype)
+        return F.prod(self, axis, keepdims, dtype, **_chosen("prod", absent))
 
-    def mean(self, axis: Axis = None, keepdims: bool = False, **absent: None) -> Tensor:
+    def mean(self, axis: Axis = None, keepdims: bool = False, **absent: Any) -> Tensor:
         """Arithmetic mean over the axes."""
-        _refuse_options("mean", absent)
-        return F.mean(self, axis, keepdims)
+        return F.mean(self, axis, keepdims, **_chosen("mean", absent))
 
     def var(
-        self, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **absent: None
+        self, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **absent: Any
     ) -> Tensor:
         """Variance over the axes; the divisor is the count minus ``ddof``."""
-        _refuse_options("var", absent)
-        return F.var(self, axis, ddof, keepdims)
+        return F.var(self, axis, ddof, keepdims, **_chosen("var", absent))
 
     def std(
-        self, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **absent: None
+        self, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **absent: Any
     ) -> Tensor:
         """Standard deviation over the axes."""
-        _refuse_options("std", absent)
-        return F.std(self, axis, ddof, keepdims)
+        return F.std(self, axis, ddof, keepdims, **_chosen("std", absent))
 
-    def max(self, axis: Axis = None, keepdims: bool = False, **absent: None) -> Tensor:
+    def max(self, axis: Axis = None, keepdims: bool = False, **absent: Any) -> Tensor:
         """Largest element over the axes."""
-        _refuse_options("max", absent)
-        return F.max(self, axis, keepdims)
+        return F.max(self, axis, keepdims, **_chosen("max", absent))
 
-    def min(self, axis: Axis = None, keepdims: bool = False, **absent: None) -> Tensor:
+    def min(self, axis: Axis = None, keepdims: bool = False, **absent: Any) -> Tensor:
         """Smallest element over the axes."""
-        _refuse_options("min", absent)
-        return F.min(self, axis, keepdims)
+        return F.min(self, axis, keepdims, **_chosen("min", absent))
 
-    def argmax(self, axis: int | None = None, keepdims: bool = False, **absent: None) -> Tensor:
+    def argmax(self, axis: int | None = None, keepdims: bool = False, **absent: Any) -> Tensor:
         """Position of the first largest element."""
-        _refuse_options("argmax", absent)
-        return F.argmax(self, axis, keepdims)
+        return F.argmax(self, axis, keepdims, **_chosen("argmax", absent))
 
-    def argmin(self, axis: int | None = None, keepdims: bool = False, **absent: None) -> Tensor:
+    def argmin(self, axis: int | None = None, keepdims: bool = False, **absent: Any) -> Tensor:
         """Position of the first smallest element."""
-        _refuse_options("argmin", absent)
-        return F.argmin(self, axis, keepdims)
+        return F.argmin(self, axis, keepdims, **_chosen("argmin", absent))
 
-    def any(self, axis: Axis = None, keepdims: bool = False, **absent: None) -> Tensor:
+    def any(self, axis: Axis = None, keepdims: bool = False, **absent: Any) -> Tensor:
         """Whether an element over the axes is not zero."""
-        _refuse_options("any", absent)
-        return F.any(self, axis, keepdims)
+        return F.any(self, axis, keepdims, **_chosen("any", absent))
 
-    def all(self, axis: Axis = None, keepdims: bool = False, **absent: None) -> Tensor:
+    def all(self, axis: Axis = None, keepdims: bool = False, **absent: Any) -> Tensor:
         """Whether no element over the axes is zero."""
-        _refuse_options("all", absent)
-        return F.all(self, axis, keepdims)
+        return F.all(self, axis, keepdims, **_chosen("all", absent))
 
     def cumsum(
-        self, axis: int | None = None, dtype: npt.DTypeLike | DType | None = None, **absent: None
+        self, axis: int | None = None, dtype: npt.DTypeLike | DType | None = None, **absent: Any
     ) -> Tensor:
         """Sums of the elements up to each one."""
-        _refuse_options("cumsum", absent)
-        return F.cumsum(self, axis, dtype)
+        return F.cumsum(self, axis, dtype, **_chosen("cumsum", absent))
 
     # ------------------------------------------------------------------- functions
 
@@ -411,9 +406,9 @@ class Operators(OtherNames):
         """Each element where it is positive, else 0."""
         return F.relu(self)
 
-    def softmax(self, axis: int = -1) -> Tensor:
+    def softmax(self, axis: int = -1, **absent: Any) -> Tensor:
         """Exponentials along the axis that add up to 1."""
-        return F.softmax(self, axis)
+        return F.softmax(self, axis, **_chosen("softmax", absent))
 
     def abs(self) -> Tensor:
         """Magnitude of each element."""
@@ -434,3 +429,4 @@ class Operators(OtherNames):
 
 # Last, for the functions are written in terms of tensors, which have these operators.
 from nets.frontend import functions as F  # noqa: E402
+from nets.frontend.functions.axis_words import WORDS  # noqa: E402

@@ -3,6 +3,8 @@ operations, and the rest is composed of a few primitives, so that every function
 compiles and exports without a rule of its own."""
 # ruff: noqa: A004 (the names are NumPy's)
 
+import inspect
+
 from nets.frontend.dispatch import as_tensor
 from nets.frontend.functions.activation import (
     gelu,
@@ -41,6 +43,7 @@ from nets.frontend.functions.arithmetic import (
 )
 from nets.frontend.functions.assignment import in_place as in_place
 from nets.frontend.functions.assignment import setitem as setitem
+from nets.frontend.functions.axis_words import takes_dim
 from nets.frontend.functions.comparison import (
     equal,
     greater,
@@ -133,6 +136,10 @@ from nets.frontend.functions.shape import (
     swapaxes,
     transpose,
 )
+
+for _function in list(globals().values()):
+    if inspect.isfunction(_function) and "axis" in inspect.signature(_function).parameters:
+        globals()[_function.__name__.rstrip("_")] = takes_dim(_function)
 
 # The same functions under the names of the seed, of NumPy, and of the array API standard.
 sub = subtract
