@@ -20,6 +20,7 @@ from nets.frontend.dispatch import (
     limits_of,
     note_bounds,
     promote,
+    renewed,
 )
 from nets.frontend.functions import arange, stack
 from nets.frontend.program import Program, lift_results, stage
@@ -222,7 +223,7 @@ class _Carry:
     def __init__(self, loop: str, root: str, init: Nest) -> None:
         self.loop, self.root = loop, root
         leaves, self.tree = flatten(init)
-        self.tensors = [as_tensor(leaf) for leaf in leaves]
+        self.tensors = [renewed(as_tensor(leaf)) for leaf in leaves]
 
     def nest(self) -> Any:
         return self.tree.unflatten(self.tensors)

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
+from typing import cast as typed
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,8 @@ from nets.ops.registry import OpDef, lookup
 
 TensorLike = npt.ArrayLike | Operators
 """A Tensor, a NumPy array, nested lists of numbers, or a number."""
+
+Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 
 def apply(name: str, *operands: Tensor, **attributes: Any) -> Tensor:
@@ -72,6 +75,37 @@ def _evaluate(name: str, operands: list[Variable], attributes: dict[str, Any]) -
         return Variable(data, type)
     made_by = Recorded(definition, operands, attributes, user_location())
     return Variable(data, type, True, made_by)
+
+
+def renewed(x: Tensor) -> Tensor:
+    """Another Tensor of the elements of x, as an operation would give that has nothing to do.
+
+    What changes either in place does not change the other. The elements are not copied.
+    """
+    scope = current_scope()
+    if scope is not None:
+        # A tensor from outside must be captured itself, not another one of its value.
+        value = scope.lift(x)
+        if not is_grad_enabled() and tensor_type(value).dtype.is_float:
+            scope.emitter.builder.location = user_location()
+            value = scope.emitter.emit("stop_gradient", value)
+        return Tensor._of(value, x._weak)
+    own, identity = _eager(x), lookup("reshape")
+    if not carries_gradient((own,), own.type, identity):
+        return Tensor._of(Variable(own.data, own.type), x._weak)
+    made_by = Recorded(identity, (own,), {"shape": own.data.shape}, user_location())
+    return Tensor._of(Variable(own.data, own.type, True, made_by), x._weak)
+
+
+def renewing(function: Function) -> Function:
+    """The function of x, which then gives another Tensor where it finds nothing to do."""
+
+    @wraps(function)
+    def renews(x: TensorLike, *arguments: Any, **options: Any) -> Tensor:
+        result = function(x, *arguments, **options)
+        return renewed(result) if result is x else result
+
+    return typed(Function, renews)
 
 
 _known_types: dict[Any, Type] = {}

@@ -133,7 +133,7 @@ class Operators(OtherNames):
         return F.negative(self)
 
     def __pos__(self) -> Tensor:
-        return F.as_tensor(self)
+        return F.positive(self)
 
     def __abs__(self) -> Tensor:
         return F.abs(self)

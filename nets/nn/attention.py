@@ -251,4 +251,4 @@ class TransformerEncoder(Module):
             x = layer(x, mask, src_key_padding_mask, is_causal)
         if self.norm is not None:
             x = self.norm(x)
-        return x
+        return nets.positive(x) if x is src else x

@@ -60,9 +60,11 @@ class Sequential(_Ordered):
                 self._add(name, module)
 
     def forward(self, x: Any) -> Any:
+        result = x
         for module in self:
-            x = module(x)
-        return x
+            result = module(result)
+        is_same = result is x and isinstance(x, nets.Tensor)
+        return nets.positive(x) if is_same else result
 
 
 class ModuleList(_Ordered):

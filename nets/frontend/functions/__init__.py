@@ -5,7 +5,9 @@ compiles and exports without a rule of its own."""
 
 import inspect
 
-from nets.frontend.dispatch import as_tensor
+from nets.frontend.dispatch import as_tensor, renewing
+from nets.frontend.functions import indexing, joining
+from nets.frontend.functions import shape as shapes
 from nets.frontend.functions.activation import (
     gelu,
     leaky_relu,
@@ -77,20 +79,9 @@ from nets.frontend.functions.creation import (
 )
 from nets.frontend.functions.einsum import einsum
 from nets.frontend.functions.gradient import astype, stop_gradient
-from nets.frontend.functions.indexing import getitem as getitem
 from nets.frontend.functions.indexing import length as length
-from nets.frontend.functions.indexing import slice_, take, take_along_axis
-from nets.frontend.functions.joining import (
-    append,
-    concatenate,
-    flip,
-    pad,
-    repeat,
-    roll,
-    split,
-    stack,
-    tile,
-)
+from nets.frontend.functions.indexing import take, take_along_axis
+from nets.frontend.functions.joining import append, concatenate, pad, split, stack
 from nets.frontend.functions.linear_algebra import dot, matmul, outer, tensordot, vecdot
 from nets.frontend.functions.mathematics import (
     ceil,
@@ -123,19 +114,25 @@ from nets.frontend.functions.reduction import (
     sum,
     var,
 )
-from nets.frontend.functions.shape import (
-    broadcast_arrays,
-    broadcast_to,
-    expand_dims,
-    flatten,
-    matrix_transpose,
-    moveaxis,
-    permute_dims,
-    reshape,
-    squeeze,
-    swapaxes,
-    transpose,
-)
+from nets.frontend.functions.shape import broadcast_arrays
+
+# Among themselves these hand on a tensor that has the shape already; users get another one.
+getitem = renewing(indexing.getitem)
+slice = renewing(indexing.slice_)
+flip = renewing(joining.flip)
+repeat = renewing(joining.repeat)
+roll = renewing(joining.roll)
+tile = renewing(joining.tile)
+broadcast_to = renewing(shapes.broadcast_to)
+expand_dims = renewing(shapes.expand_dims)
+flatten = renewing(shapes.flatten)
+matrix_transpose = renewing(shapes.matrix_transpose)
+moveaxis = renewing(shapes.moveaxis)
+permute_dims = renewing(shapes.permute_dims)
+reshape = renewing(shapes.reshape)
+squeeze = renewing(shapes.squeeze)
+swapaxes = renewing(shapes.swapaxes)
+transpose = renewing(shapes.transpose)
 
 for _function in list(globals().values()):
     if inspect.isfunction(_function) and "axis" in inspect.signature(_function).parameters:
@@ -152,7 +149,6 @@ reciprocal = inverse
 absolute = abs
 asarray = as_tensor
 concat = concatenate
-slice = slice_
 
 __all__ = [
     "as_tensor",

@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from nets.errors import ArgumentError
-from nets.frontend.dispatch import TensorLike, as_float, as_tensor
+from nets.frontend.dispatch import TensorLike, as_float, as_tensor, renewed
 from nets.frontend.functions import reduction
 from nets.frontend.functions.arithmetic import add, divide, multiply, negative, subtract, where
 from nets.frontend.functions.comparison import greater, isfinite, less_equal
@@ -81,7 +81,7 @@ def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tenso
     """log of the sum of exp(x) over the axes, without overflow."""
     tensor = as_float(x)
     if not tensor.ndim:
-        return tensor
+        return renewed(tensor)
     largest = stop_gradient(reduction.max(tensor, axis, keepdims=True))
     shift = where(isfinite(largest), largest, 0)  # inf − inf would be NaN
     total = log(reduction.sum(exp(subtract(tensor, shift)), axis, keepdims=True))

@@ -22,6 +22,7 @@ from nets.frontend.dispatch import (
     known_number,
     limits_of,
     promote,
+    renewed,
 )
 from nets.frontend.python_numbers import are_python_numbers, not_negative, of_python_numbers
 from nets.frontend.tensor import Tensor
@@ -88,7 +89,7 @@ def pow(x: TensorLike, y: TensorLike) -> Tensor:
     """
     if is_scalar(y) and not isinstance(y, bool) and y in (1, 2):
         base, _ = promote(x, y)
-        return base if y == 1 else _result("multiply", (base, base))
+        return renewed(base) if y == 1 else _result("multiply", (base, base))
     base, exponent = promote(x, y)
     if base.type.dtype.is_bool and not are_python_numbers(base, exponent):
         base, exponent = cast(base, i8), cast(exponent, i8)
@@ -106,14 +107,14 @@ def negative(x: TensorLike) -> Tensor:
 
 
 def positive(x: TensorLike) -> Tensor:
-    """x as a tensor."""
-    return as_tensor(x)
+    """+x: the elements of x in a new tensor."""
+    return renewed(as_tensor(x))
 
 
 def abs(x: TensorLike) -> Tensor:
     """Magnitude of x; its derivative at 0 is 0."""
     tensor = as_tensor(x)
-    return tensor if tensor.type.dtype.is_bool else _result("abs", [tensor])
+    return renewed(tensor) if tensor.type.dtype.is_bool else _result("abs", [tensor])
 
 
 def sign(x: TensorLike) -> Tensor:
@@ -153,7 +154,7 @@ def clip(x: TensorLike, min: TensorLike | None = None, max: TensorLike | None = 
             is_nan = apply("not_equal", value, value)
             kept = apply("bitwise_or", apply(inside, value, limit), is_nan)
             result = apply("select", kept, value, limit)
-    return result
+    return renewed(result) if min is None and max is None else result
 
 
 def _limit(bound: TensorLike, dtype: DType, inside: str) -> Tensor | None:

@@ -24,6 +24,7 @@ from nets.frontend.dispatch import (
     constant,
     expand,
     fitted,
+    renewed,
     require_dtype,
 )
 from nets.frontend.functions.arithmetic import add, multiply, where

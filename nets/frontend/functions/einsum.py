@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple, NoReturn
 
 from nets.errors import ShapeError
-from nets.frontend.dispatch import TensorLike, apply, promote, shape_text
+from nets.frontend.dispatch import TensorLike, apply, promote, renewed, shape_text
 from nets.frontend.functions import reduction
 from nets.frontend.functions.arithmetic import multiply
 from nets.frontend.functions.shape import moveaxis, permute_dims, reshape, squeeze
@@ -46,7 +46,8 @@ def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
     missing = set(output) - set(last.letters)
     if missing:
         _refuse(subscripts, f"{''.join(sorted(missing))} is in no operand")
-    return permute_dims(last.tensor, [last.letters.index(letter) for letter in output])
+    result = permute_dims(last.tensor, [last.letters.index(letter) for letter in output])
+    return renewed(result) if any(result is x for x in operands) else result
 
 
 def _refuse(subscripts: str, why: str) -> NoReturn:

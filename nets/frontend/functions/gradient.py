@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy.typing as npt
 
 from nets.frontend.conversion import dtype_of
-from nets.frontend.dispatch import TensorLike, apply, as_tensor, cast
+from nets.frontend.dispatch import TensorLike, apply, as_tensor, cast, renewed
 from nets.frontend.scope import current_scope
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Variable
@@ -27,7 +27,9 @@ def astype(x: TensorLike, dtype: npt.DTypeLike | DType) -> Tensor:
     Floats become integers by truncation; what does not fit becomes the nearest integer that
     does, and NaN becomes 0. Gradients pass between floats, and from integers to floats.
     """
-    tensor = cast(as_tensor(x), dtype_of(dtype))
-    scope = current_scope()
-    # Inside a trace a tensor from outside must be captured itself, not another one of its value.
-    return Tensor._of(tensor._value if scope is None else scope.lift(tensor))
+    tensor = as_tensor(x)
+    result = cast(tensor, dtype_of(dtype))
+    if result is tensor:
+        result = renewed(tensor)
+    result._weak = False
+    return result

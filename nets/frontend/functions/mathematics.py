@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nets.frontend.dispatch import TensorLike, apply, as_float, as_tensor
+from nets.frontend.dispatch import TensorLike, apply, as_float, as_tensor, renewed
 from nets.frontend.tensor import Tensor
 
 
@@ -83,4 +83,4 @@ def trunc(x: TensorLike) -> Tensor:
 
 def _integral(name: str, x: TensorLike) -> Tensor:
     tensor = as_tensor(x)
-    return apply(name, tensor) if tensor.type.dtype.is_float else tensor
+    return apply(name, tensor) if tensor.type.dtype.is_float else renewed(tensor)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nets.errors import ShapeError
 from nets.frontend.conversion import dtype_of, integer_of
-from nets.frontend.dispatch import TensorLike, apply, as_float, as_tensor, cast, constant
+from nets.frontend.dispatch import TensorLike, apply, as_float, as_tensor, cast, constant, renewed
 from nets.frontend.functions.arithmetic import as_bool, divide, multiply, subtract
 from nets.frontend.functions.gradient import astype
 from nets.frontend.functions.mathematics import sqrt
@@ -42,7 +42,7 @@ def normal_axes(axis: Any, rank: int) -> tuple[int, ...]:
 def _reduce(name: str, x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
     axes = normal_axes(axis, x.ndim)
     if not axes:
-        return x
+        return renewed(x)
     result = apply(name, x, axes=axes)
     if not keepdims:
         return result
@@ -53,7 +53,7 @@ def _summable(x: TensorLike, dtype: DTypeSpec) -> Tensor:
     """The operand of a sum or product: as NumPy, narrow integers and bools are widened."""
     tensor = as_tensor(x)
     if dtype is not None:
-        return astype(tensor, dtype_of(dtype))
+        return astype(tensor, dtype) if tensor._weak else cast(tensor, dtype_of(dtype))
     own = tensor.type.dtype
     if own.is_float:
         return tensor
@@ -179,7 +179,7 @@ def cumsum(x: TensorLike, axis: int | None = None, dtype: DTypeSpec = None) -> T
     while distance < tensor.shape[at]:
         tensor = apply("add", tensor, _moved(tensor, at, distance, zero))
         distance *= 2
-    return tensor
+    return renewed(tensor) if distance == 1 else tensor
 
 
 def _moved(x: Tensor, axis: int, distance: int, zero: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from nets.frontend.dispatch import (
     as_tensor,
     expand,
     joined_shape,
+    renewed,
     shape_text,
 )
 from nets.frontend.scope import user_location
@@ -166,4 +167,4 @@ def broadcast_arrays(*tensors: TensorLike) -> list[Tensor]:
     """The tensors repeated to the shape they have in common."""
     ready = [as_tensor(x) for x in tensors]
     shape = joined_shape(*(x.shape for x in ready))
-    return [expand(x, shape) for x in ready]
+    return [renewed(x) if x.shape == shape else expand(x, shape) for x in ready]

@@ -39,7 +39,7 @@ def dropout(
             f"a probability lies between 0 and 1, not {p}", nets.user_location()
         )
     if not training or p == 0:
-        return x
+        return nets.positive(x)
     if p == 1:
         return x * 0
     kept = nets.random.uniform(x.shape) >= p
