@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -72,6 +73,18 @@ class Operators(OtherNames):
             )
         result: Tensor = getattr(F, name)(*operands)
         return result
+
+    def __array_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        arguments: tuple[Any, ...],
+        options: Mapping[str, Any],
+    ) -> Any:
+        """What NumPy's other functions mean; see ``nets.frontend.numpy_functions``."""
+        return import_module("nets.frontend.numpy_functions").call(
+            function, types, arguments, options
+        )
 
     # ------------------------------------------------------------------ arithmetic
 

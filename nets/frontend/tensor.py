@@ -15,7 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.backend.arrays import private_copy
-from nets.errors import ControlFlowError, DTypeError, GradientError, ShapeError, TraceError
+from nets.errors import (
+    ControlFlowError,
+    DTypeError,
+    GradientError,
+    NetsError,
+    ShapeError,
+    TraceError,
+)
 from nets.frontend.autograd import backward, gradient_array
 from nets.frontend.conversion import array_of, dtype_of
 from nets.frontend.operators import Operators
@@ -24,7 +31,8 @@ from nets.frontend.printing import format_array, html_of_array
 from nets.frontend.scope import Consumed, current_scope, is_live, leaked, user_location
 from nets.frontend.state import assign, origin, read_gradient, write_gradient
 from nets.frontend.state import backward as traced_backward
-from nets.frontend.variable import Array, Variable, variable, zeros_for
+from nets.frontend.storing import raise_in, storing_frame
+from nets.frontend.variable import Array, Variable, is_grad_enabled, variable, zeros_for
 from nets.ir.core import Value
 from nets.ir.types import DType, TensorType, f64
 from nets.ops.emitter import tensor_type
@@ -35,6 +43,8 @@ _ADVICE: Final = {
     "int()": "keep it a tensor (nets.astype), or pass the number as a static argument",
     "float()": "keep it a tensor (nets.astype), or pass the number as a static argument",
     "an index": "index a tensor with it (x[i]), or pass the number as a static argument",
+    "an element of an array": "make a tensor (nets.zeros) and assign to that, or join "
+    "the elements by nets.stack",
     "a NumPy array of it": "call the function of nets in place of NumPy's, and join tensors by "
     "nets.stack in place of a list",
 }
@@ -81,7 +91,7 @@ class Tensor(Operators):
                 )
             self._value = _staged(data, wanted)
             return
-        self._value = variable(array_of(data, wanted))
+        self._value = variable(array_of(_plain(data), wanted))
         if requires_grad:
             self.requires_grad = True
 
@@ -148,7 +158,7 @@ class Tensor(Operators):
             assign(scope, self, _staged(new, None))
             return
         old = self._variable("assigning to .data")
-        array = array_of(new, old.type.dtype)
+        array = array_of(_plain(new), old.type.dtype)
         if array.shape != old.data.shape:
             raise ShapeError(
                 f"a tensor of shape {old.data.shape} cannot take data of shape {array.shape}",
@@ -240,6 +250,8 @@ class Tensor(Operators):
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         self._variable("a NumPy array of it")
+        if self._loses_gradient():
+            raise _lost("a NumPy array of it")
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def __dlpack__(self, **options: Any) -> Any:
@@ -321,6 +333,7 @@ class Tensor(Operators):
         )
 
     def _one_element(self, what: str) -> Array:
+        self._refuse_to_be_stored()
         data = self._variable(what).data
         if data.size != 1:
             raise ShapeError(
@@ -328,6 +341,25 @@ class Tensor(Operators):
                 user_location(),
             )
         return data.reshape(())
+
+    def _refuse_to_be_stored(self) -> None:
+        """Refuse ``z[0] = x`` for a NumPy array z, which asks x for a number, where a gradient or
+        the trace would be lost."""
+        loses = self._loses_gradient()
+        frame = storing_frame() if loses or self.is_traced else None
+        if frame is None:
+            return
+        try:
+            self._variable("an element of an array")
+            error: NetsError = _lost("an element of an array")
+        except NetsError as refusal:
+            error = refusal
+        raise_in(frame, error)
+
+    def _loses_gradient(self) -> bool:
+        """Would a copy of the elements lose a gradient that is being recorded?"""
+        own = self._value
+        return isinstance(own, Variable) and own.requires_grad and is_grad_enabled()
 
     # -------------------------------------------------------------------- printing
 
@@ -361,6 +393,21 @@ def _unpickled(
     own.requires_grad = requires_grad
     own.gradient = None if gradient is None else private_copy(gradient)
     return kind._of(own, weak)
+
+
+def _lost(what: str) -> GradientError:
+    """The error for a conversion, one of ``_ADVICE``, that nobody asked for by name."""
+    return GradientError(
+        f"this tensor requires a gradient, which {what} would lose: "
+        f"{_ADVICE[what]}; where no gradient is wanted, write tensor.detach() or "
+        "tensor.numpy()",
+        user_location(),
+    )
+
+
+def _plain(data: npt.ArrayLike | Operators) -> npt.ArrayLike | Operators:
+    """What an array can be made of, asked for on purpose: the elements of a tensor."""
+    return data.data if isinstance(data, Tensor) else data
 
 
 def _staged(data: npt.ArrayLike | Operators, dtype: DType | None) -> Value:

@@ -96,7 +96,7 @@ def test_who_holds_elements_keeps_them() -> None:
     zero = np.zeros(4)
     double(zero)
     double(zero)
-    view, twin, taken = w.data, copy.copy(w), np.asarray(w)
+    view, twin, taken = w.data, copy.copy(w), np.asarray(w.detach())
     product = (w * w).sum()  # keeps w for its gradient
     assert double(zero).item() == 32
     assert view.tolist() == taken.tolist() == twin.tolist() == [4.0] * 4

@@ -1,0 +1,306 @@
+"""NumPy's functions on tensors: nets' own, NumPy's, or a refusal that names the way out.
+
+Every public function of NumPy that asks its arguments is called with whatever arrays it takes,
+then with tensors in their places: plain ones, ones that require a gradient, and traced ones.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nets
+from nets.errors import ControlFlowError, GradientError, NetsError, UnsupportedObjectError
+from nets.frontend import numpy_functions
+
+Function = Callable[..., Any]
+
+DISPATCHED: dict[str, Function] = {
+    numpy_functions._name(member): member
+    for module in (np, np.linalg, np.fft)
+    for name, member in vars(module).items()
+    if hasattr(member, "_implementation") and not name.startswith("_")
+}
+"""The functions that ask their arguments what they mean, by what stands behind ``np.``."""
+
+OF_OTHER_THINGS = {
+    *("busday_count", "busday_offset", "datetime_as_string", "is_busday"),
+    *("save", "savetxt", "savez", "savez_compressed"),
+}
+"""Functions of dates, and those that write files."""
+
+A = np.array([[0.5, 1.5], [2.5, 1.25]])
+B = np.array([[1.5, 0.75], [2.0, 3.0]])
+V, W = np.array([0.5, 1.5, 2.5]), np.array([1.0, 0.25, 2.0])
+N, M = np.array([1, 0, 2]), np.array([[1, 2], [0, 1]])
+NUMBER = np.array(1.5)
+
+CALLS: list[tuple[Any, ...]] = [
+    *((x,) for x in (A, V, N, NUMBER, A > 1)),
+    *(
+        (A, B),
+        (V, W),
+        (V, N),
+        (N, 2),
+        (A, 1),
+        (A, (0, 1)),
+        (A, (2, 2)),
+        (A, 0, 1),
+        (A, [0], 1),
+        (V, [1]),
+    ),
+    *(([A, B],), ([V, W],), (A, NUMBER), (V, 0, 2), (A > 1, A, B), (A > 1, B), (V, V > 1, W)),
+    *((V, V, W), (A, V[:2]), (B, M, 1), (V, W, 1), (N, (3,)), (V, "float32"), ((N, N), (4, 4))),
+    *(("ij,jk->ik", A, B), ("ij", A), ([V > 1, V < 1], [V, W]), (N, [V, W, V]), (np.sum, 0, A)),
+    *((np.sum, A, [0]), (np.uint8(N),), (NUMBER, NUMBER), (V, [V > 1], [2])),
+    *((np.zeros((2, 2, 2)), 2), (B @ B.T + 1,), (np.eye(4).reshape(2, 2, 2, 2),), (M, N[:2], 0)),
+    *((np.eye(4).reshape(2, 2, 2, 2), A), ((N, N), 0), (NUMBER, [3]), (N, V), (V, V, V)),
+    *((A, M[:, :1] - 1, 9, 1), (M, N[:2], 5), (M, M > 0, [7, 8])),
+]
+"""What is tried; each function takes some of them."""
+
+
+def on_arrays(function: Function) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """The calls that the function takes on arrays, and what it gives."""
+    for arguments in CALLS:
+        copies = replaced(arguments, np.copy)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                result = function(*copies)
+        except Exception:
+            continue
+        yield arguments, result
+
+
+def replaced(nest: Any, by: Callable[[Any], Any]) -> Any:
+    if isinstance(nest, (list, tuple)):
+        return type(nest)(replaced(part, by) for part in nest)
+    return by(nest) if isinstance(nest, np.ndarray) else nest
+
+
+def leaves(nest: Any) -> list[Any]:
+    if isinstance(nest, (list, tuple)):
+        return [leaf for part in nest for leaf in leaves(part)]
+    return [nest]
+
+
+def assert_same(got: Any, want: Any) -> None:
+    """The same elements, shapes and dtypes, whatever holds them."""
+    got, want = leaves(got), leaves(want)
+    assert len(got) == len(want)
+    for x, y in zip(got, want, strict=True):
+        if not isinstance(y, (np.ndarray, np.generic)) or y.dtype.kind not in "biufc":
+            assert type(x).__name__ == type(y).__name__
+            continue
+        assert x.dtype == y.dtype
+        np.testing.assert_allclose(np.asarray(x), y, rtol=1e-12, atol=1e-15, strict=True)
+
+
+PARAMETERS = sorted(DISPATCHED.keys() - OF_OTHER_THINGS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_the_result_is_numpys(name: str) -> None:
+    function, taken = DISPATCHED[name], 0
+    for arguments, want in on_arrays(function):
+        try:
+            got = function(*replaced(arguments, nets.Tensor))
+        except NetsError:
+            continue
+        taken += 1
+        if name != "empty_like":
+            assert_same(got, want)
+        if name in TENSORS and isinstance(arguments[0], np.ndarray):
+            assert all(isinstance(x, nets.Tensor) for x in leaves(got))
+    assert taken or name in WRITING
+
+
+TENSORS = numpy_functions._OWN.keys() - {
+    "where",
+    "ndim",
+    "shape",
+    "size",
+    "iscomplexobj",
+    "isrealobj",
+}
+"""Functions that give tensors, whatever their arguments."""
+
+WRITING = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"}
+"""Functions that write to their argument, which tensors refuse."""
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_gradient_is_never_lost(name: str) -> None:
+    function, seen = DISPATCHED[name], 0
+    for arguments, want in on_arrays(function):
+        first = next(x for x in leaves(arguments) if isinstance(x, np.ndarray))
+        if first.dtype.kind != "f" and name not in ("choose", "select"):
+            continue
+        try:
+            got = function(*replaced(arguments, requiring_gradient))
+        except NetsError:
+            seen += 1
+            continue
+        for x, y in zip(leaves(got), leaves(want), strict=True):
+            seen += 1
+            floating = isinstance(y, (np.ndarray, np.generic)) and y.dtype.kind in "fc"
+            if floating and not name.endswith("_like"):
+                assert x.requires_grad
+    assert seen or name in OF_INTEGERS
+
+
+OF_INTEGERS = {"ravel_multi_index", "unravel_index", "packbits", "unpackbits", "bincount"}
+
+
+def requiring_gradient(array: Any) -> nets.Tensor:
+    return nets.Tensor(array, requires_grad=array.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_trace_takes_or_refuses(name: str) -> None:
+    function, seen = DISPATCHED[name], []
+
+    def called(*tensors: nets.Tensor) -> int:
+        given = iter(tensors)
+        seen.append(function(*replaced(arguments, lambda _: next(given))))
+        return 0
+
+    for arguments, want in on_arrays(function):
+        arrays = [x for x in leaves(arguments) if isinstance(x, np.ndarray)]
+        try:
+            nets.trace(called).lower(*arrays)
+        except NetsError:
+            continue
+        for x, y in zip(leaves(seen.pop()), leaves(want), strict=True):
+            assert np.shape(x) == np.shape(y)
+            if isinstance(x, nets.Tensor):
+                assert x.dtype == y.dtype
+
+
+def test_what_is_listed_exists() -> None:
+    listed = numpy_functions._OWN.keys() | numpy_functions._OF_TYPES
+    assert listed | numpy_functions._WITHOUT_GRADIENT <= DISPATCHED.keys()
+
+
+WEIGHTS = nets.Tensor([1.0, 2.0], requires_grad=True)
+
+
+def stored(x: Any) -> Any:
+    z = np.zeros(2)
+    z[0] = x[0]
+    return z
+
+
+def added(x: Any) -> Any:
+    z = np.zeros(2)
+    z[0] += x[0]
+    return z
+
+
+def spread(x: Any) -> Any:
+    z = np.zeros((3, 2))
+    z[1:] = x
+    return z
+
+
+CONVERSIONS: dict[str, Function] = {
+    "asarray": np.asarray,
+    "array of a list": lambda x: np.array([x[0], x[1]]),
+    "tensor of a list": lambda x: nets.Tensor([x[0], x[1]]),
+    "element": stored,
+    "sum in an element": added,
+    "rows": spread,
+    "dot": lambda x: np.ones(2).dot(x),
+    "full": lambda x: np.full(2, x[0]),
+    "copyto": lambda x: np.copyto(np.zeros(2), x),
+    "median": np.median,
+    "norm": np.linalg.norm,
+    "linspace": lambda x: np.linspace(x[0], x[1], 3),
+}
+
+
+@pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=CONVERSIONS.keys())
+def test_conversions_that_would_lose_a_gradient(convert: Function) -> None:
+    with pytest.raises(GradientError, match="detach"):
+        convert(WEIGHTS)
+    assert sys.gettrace() is None
+    with nets.no_grad():
+        convert(WEIGHTS)
+    convert(WEIGHTS.detach())
+    with pytest.raises(ControlFlowError):
+        nets.trace(lambda x: nets.as_tensor(convert(x))).lower(np.ones(2))
+    assert sys.gettrace() is None
+
+
+def counted(x: Any) -> Any:
+    z = np.zeros(3, np.int64)
+    for i in range(2):
+        z[i] = x[i]
+    return z
+
+
+def test_an_element_is_refused_at_its_line() -> None:
+    with pytest.raises(GradientError) as refused:
+        counted(WEIGHTS)
+    assert "z[i] = x[i]" in str(refused.value)
+    assert "nets.stack" in str(refused.value)
+
+
+def test_under_a_debugger_numpy_reports_it() -> None:
+    sys.settrace(lambda *_: None)
+    try:
+        with pytest.raises(ValueError, match="sequence") as refused:
+            stored(WEIGHTS)
+    finally:
+        sys.settrace(None)
+    assert isinstance(refused.value.__cause__, GradientError)
+
+
+def test_what_asks_by_name_is_given() -> None:
+    x = WEIGHTS
+    assert [float(x[0]), int(x[1]), x[1].item(), x.tolist()] == [1.0, 2, 2.0, [1.0, 2.0]]
+    assert x.numpy().tolist() == x.data.tolist() == nets.Tensor(x).tolist() == [1.0, 2.0]
+    assert f"{x[0]:.1f} {x}" == "1.0 tensor([1. 2.], requires_grad=True)"
+    assert np.array_str(x) == "[1. 2.]"
+    numbers = [0.0]
+    numbers[0] = float(x[0])
+    assert np.allclose(x, [1, 2])
+    assert np.argsort(-x).tolist() == [1, 0]
+
+
+def test_gradients_flow_through_numpys_names() -> None:
+    x = nets.Tensor([1.0, 2.0], requires_grad=True)
+    rows = np.vstack([x, 3 * x])
+    loss = np.sum(np.where(rows > 2, np.clip(rows, 0, 5), 0)) + np.round(x, 1).sum() * 0
+    loss.backward()
+    assert np.array_equal(x.grad, [3, 0])
+    program = nets.trace(lambda x: np.concatenate([x, np.cumsum(x), np.zeros_like(x)]))
+    assert program(np.ones(2)).tolist() == [1, 1, 1, 2, 0, 0]
+
+
+@pytest.mark.parametrize("option", ["out", "where", "initial"])
+def test_options_nets_lacks(option: str) -> None:
+    value = {"out": np.zeros(()), "where": np.array([True, False]), "initial": 3}[option]
+    with pytest.raises(UnsupportedObjectError, match=f"takes no {option}"):
+        np.sum(nets.Tensor([1.0, 2.0]), **{option: value})
+
+
+@pytest.mark.parametrize("name", sorted(WRITING - {"put_along_axis"}))
+def test_numpy_does_not_write_to_tensors(name: str) -> None:
+    further = {"copyto": (0,), "fill_diagonal": (0,)}.get(name, ([True] * 4, [5]))
+    with pytest.raises(UnsupportedObjectError, match="assign to the tensor"):
+        getattr(np, name)(nets.Tensor(A.copy()), *further)
+
+
+def test_other_libraries_have_their_say() -> None:
+    class Other:
+        def __array_function__(self, *_: Any) -> str:
+            return "other"
+
+    assert np.concatenate([nets.Tensor(V), Other()]) == "other"  # type: ignore[list-item]
