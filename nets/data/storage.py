@@ -113,7 +113,8 @@ def _taken_apart(value: Any, path: str, arrays: dict[str, Array]) -> Any:
         parts = [_taken_apart(v, _below(path, i), arrays) for i, v in enumerate(value)]
         return {"tuple" if isinstance(value, tuple) else "list": parts}
     if isinstance(value, (nets.Tensor, np.ndarray, np.generic)):
-        array = np.asarray(value)
+        with nets.no_grad():
+            array = np.asarray(value)
         if array.dtype.newbyteorder("<").str not in _DTYPES.values():
             raise nets.errors.ArgumentError(
                 f"state of dtype {array.dtype} cannot be saved", nets.user_location()

@@ -22,6 +22,7 @@ from nets.frontend.variable import (
     Recorded,
     Variable,
     carries_gradient,
+    no_grad,
     variable,
 )
 from nets.ir.core import Attributes, Location, OpDefinition, Trait, Value
@@ -83,7 +84,8 @@ def _seed(root: Variable, grad: npt.ArrayLike | Operators | None) -> Array:
 
 def gradient_array(of: Variable, grad: npt.ArrayLike | Operators) -> Array:
     """``grad`` as an array with the shape and the gradient dtype of the variable."""
-    array = array_of(grad, of.type.dtype if of.type.dtype.is_float else f64)
+    with no_grad():  # its elements are meant
+        array = array_of(grad, of.type.dtype if of.type.dtype.is_float else f64)
     if array.shape != of.data.shape:
         raise ShapeError(
             f"the gradient of a tensor of shape {of.data.shape} cannot have shape {array.shape}",

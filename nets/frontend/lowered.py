@@ -29,7 +29,7 @@ from nets.frontend.spec import short
 from nets.frontend.specialisation import finish
 from nets.frontend.state import Place, at_call
 from nets.frontend.tensor import Tensor
-from nets.frontend.variable import Array, Variable, variable
+from nets.frontend.variable import Array, Variable, no_grad, variable
 from nets.ir.core import Function, Module
 from nets.ir.types import gives_way
 from nets.ops.registry import lookup
@@ -289,7 +289,8 @@ def evaluate(program: Lowered | Module | Function | str, *arrays: Any) -> Any:
             program, interpret(program.function, program.arrays(arrays, {}, program.found()))
         )
     function = _only_function(program)
-    given = [x if isinstance(x, np.ndarray) else array_of(x) for x in arrays]
+    with no_grad():  # the elements are meant
+        given = [x if isinstance(x, np.ndarray) else array_of(x) for x in arrays]
     return interpret(function, given)
 
 

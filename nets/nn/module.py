@@ -184,7 +184,8 @@ class Module:
                 f"{sorted(missing) or 'nothing'}, not known {sorted(unknown) or 'nothing'}",
                 nets.user_location(),
             )
-        new = {path: np.asarray(state[path]) for path in own if path in state}
+        with nets.no_grad():
+            new = {path: np.asarray(state[path]) for path in own if path in state}
         for path, array in new.items():
             if array.shape != own[path].shape:
                 raise nets.errors.ShapeError(

@@ -206,11 +206,12 @@ class Optimizer:
             raise nets.errors.ArgumentError(
                 "the state is of an optimiser of other parameters", nets.user_location()
             )
-        new = [
-            (tensor, np.asarray(_entry(found, i, name)))
-            for i, own in enumerate(flat)
-            for name, tensor in own.items()
-        ]
+        with nets.no_grad():
+            new = [
+                (tensor, np.asarray(_entry(found, i, name)))
+                for i, own in enumerate(flat)
+                for name, tensor in own.items()
+            ]
         for tensor, array in new:
             if tensor.shape != array.shape:
                 raise nets.errors.ShapeError(

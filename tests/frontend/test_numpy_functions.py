@@ -304,3 +304,20 @@ def test_other_libraries_have_their_say() -> None:
             return "other"
 
     assert np.concatenate([nets.Tensor(V), Other()]) == "other"  # type: ignore[list-item]
+
+
+def test_elements_asked_for_by_other_names() -> None:
+    model, twin = nets.nn.Linear(2, 2), nets.nn.Linear(2, 2)
+    twin.load_state_dict(dict(model.named_parameters()))
+    assert np.array_equal(twin.weight, model.weight)
+    x = nets.Tensor([1.0, 2.0], requires_grad=True)
+    (x * x).backward(WEIGHTS)
+    assert np.array_equal(x.grad, [2, 8])
+    x.grad = WEIGHTS
+    assert nets.evaluate(nets.trace(lambda x: 2 * x).lower(x), x).tolist() == [2, 4]
+
+
+def test_bounds_of_counts_have_no_gradient() -> None:
+    with pytest.raises(GradientError, match="passes no gradient"):
+        nets.linspace(0, WEIGHTS[0], 3)
+    assert nets.linspace(0, WEIGHTS[0].detach(), 3).tolist() == [0, 0.5, 1]

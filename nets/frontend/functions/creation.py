@@ -10,6 +10,7 @@ import numpy.typing as npt
 from nets.errors import (
     ControlFlowError,
     DTypeError,
+    GradientError,
     IndexOutOfBoundsError,
     NetsError,
     ShapeError,
@@ -32,7 +33,7 @@ from nets.frontend.functions.comparison import equal, greater_equal, less_equal
 from nets.frontend.functions.shape import expand_dims, new_shape
 from nets.frontend.scope import current_scope, user_location
 from nets.frontend.tensor import Tensor
-from nets.frontend.variable import variable
+from nets.frontend.variable import is_grad_enabled, variable
 from nets.ir.types import DType, f64, from_numpy, i64
 
 DTypeSpec = npt.DTypeLike | DType | None
@@ -123,7 +124,13 @@ def arange(
 
 
 def _number(name: str, x: Scalar | Tensor) -> Any:
-    """A bound as a number; DTypeError where it is none."""
+    """A bound as a number; DTypeError where it is none, GradientError where it has a gradient."""
+    if isinstance(x, Tensor) and x.requires_grad and is_grad_enabled():
+        raise GradientError(
+            f"{name} takes numbers and passes no gradient on: give it tensor.detach(), or "
+            "multiply a nets.linspace(0, 1, num) by the tensor",
+            user_location(),
+        )
     number = x.item() if isinstance(x, Tensor) else x
     if not isinstance(number, (int, float, np.number)):
         raise DTypeError(f"{name} takes numbers, not {number!r}", user_location())
