@@ -22,6 +22,8 @@ from nets.frontend.lowered import Compiled, Lowered, parse_ir
 from nets.frontend.program import Program
 from nets.frontend.scope import user_location
 from nets.frontend.state import Update
+from nets.frontend.tensor import Tensor
+from nets.frontend.world.arrays import ArraySource
 from nets.ir.core import Module
 from nets.ir.printer import print_module
 
@@ -89,6 +91,12 @@ def _takes_functions() -> bool:
 def reduce_lowered(lowered: Lowered) -> tuple[Any, ...]:
     """The parts of a lowered function that make it again; Python's function is none of them."""
     program = lowered.program
+    if program.writes:
+        raise PickleError(
+            f"{lowered.name} keeps what it changes in names and containers of this process: pickle "
+            "the function and its objects, and lower it where they arrive",
+            user_location(),
+        )
     names = paths_to_tensors(lowered.traced_function)
     captures = {id(source): i for i, source in enumerate(program.captures)}
     places: list[Any] = [captures.get(id(place), place) for place, _ in program.updates]
@@ -96,7 +104,7 @@ def reduce_lowered(lowered: Lowered) -> tuple[Any, ...]:
         print_module(Module({lowered.name: lowered.function}), locations=True),
         [argument.hint for argument in lowered.function.arguments],
         program.inputs,
-        program.captures,
+        [_pickled_source(x) for x in program.captures],
         [names.get(id(getattr(x, "tensor", x))) for x in program.captures],
         program.tree,
         [(place, result) for place, (_, result) in zip(places, program.updates, strict=True)],
@@ -104,6 +112,11 @@ def reduce_lowered(lowered: Lowered) -> tuple[Any, ...]:
         (lowered._binding, lowered._treedef, lowered._static, lowered.options),
     )
     return _lowered, parts
+
+
+def _pickled_source(source: Any) -> Any:
+    """A captured input; a NumPy array travels as a tensor of its elements."""
+    return Tensor._of(source._value) if isinstance(source, ArraySource) else source
 
 
 def _lowered(
@@ -124,7 +137,16 @@ def _lowered(
         Update(captures[place] if isinstance(place, int) else place, result)
         for place, result in places
     )
-    program = Program(function, tuple(inputs), tuple(captures), tree, updates, (), *flags)
+    detached, required = flags
+    program = Program(
+        function,
+        tuple(inputs),
+        tuple(captures),
+        tree,
+        updates,
+        detached=detached,
+        required=required,
+    )
     # The names of the state of an exported library are found by the ways to captured tensors.
     ways = {name: getattr(x, "tensor", x) for name, x in zip(names, captures, strict=True) if name}
     binding, treedef, static, options = call

@@ -62,7 +62,7 @@ class TreeDef:
     def __reduce__(self) -> tuple[Any, ...]:
         """Without the hash, which is another in every process; None stands for a leaf."""
         tokens = tuple(None if token is LEAF else token for token in self.tokens)
-        return _unpickled, (tokens, self.leaf_count, self._orders)
+        return _unpickled, (tokens, self.leaf_count, self.orders)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TreeDef) and self.tokens == other.tokens

@@ -25,7 +25,6 @@ from nets.frontend.dispatch import (
     constant,
     expand,
     fitted,
-    renewed,
     require_dtype,
 )
 from nets.frontend.functions.arithmetic import add, multiply, where
