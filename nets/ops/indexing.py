@@ -210,10 +210,12 @@ class ScatterAdd:
     ) -> tuple[Value, None, Callable[[], Value]]:
         return ct, None, lambda: b.emit("gather", ct, indices, axis=axis)
 
+    updates = 0
+
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], *, axis: int
     ) -> None:
-        """Copies x, then adds the updates in order; the axes before ``axis`` are independent."""
+        """Adds the updates in order; the axes before ``axis`` are independent."""
         x, indices, updates = operands
         shape, dtype = buffer_type(x).static_shape, x.type.dtype
         outer, size, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
@@ -222,7 +224,6 @@ class ScatterAdd:
         rows = s.parallel(0, outer)
         with s.inside(rows) as body:
             row = Affine.of(body.arguments[0])
-            _copy_row(s, x, out, row * (size * inner), size * inner)
             picks = s.for_(0, count)
             with s.inside(picks) as pick:
                 number = Affine.of(pick.arguments[0])
@@ -233,14 +234,6 @@ class ScatterAdd:
                     _add_slice(s, updates, source, out, (row * size + Affine.of(position)) * inner)
                 s.yield_()
             s.yield_()
-
-
-def _copy_row(s: Lowering, x: Value, out: Value, start: Affine, length: int) -> None:
-    loop = s.for_(0, length)
-    with s.inside(loop) as body:
-        place = start + Affine.of(body.arguments[0])
-        s.store(s.load(x, place), out, place)
-        s.yield_()
 
 
 def _add_slice(s: Lowering, updates: Value, source: Affine, out: Value, target: Affine) -> None:

@@ -23,7 +23,9 @@ one lowering
     indexing: ``lower(s, index, *operands, **attributes)`` gives the scalar at ``index`` (a tuple
     of ``Affine``) with ``s.read(operand, index)``;
     reduction: ``combine`` names the combiner of ``loop.reduce``;
-    kernel: ``lower(s, operands, results, **attributes)`` builds loops from buffer to buffer.
+    kernel: ``lower(s, operands, results, **attributes)`` builds loops from buffer to buffer. One
+    that changes some elements of an operand gives its number as ``updates``; the result has the
+    elements of that operand when the loops begin, for it may be in the same memory.
 ``run(op, arrays)``
     for an op with regions, its meaning: a generator of runs of them (see ``Run``).
 ``flops(*types)``

@@ -19,7 +19,15 @@ from nets.ops.registry import OpDef
 from nets.passes.column_loops import lower_columns
 from nets.passes.element_builder import ElementBuilder
 from nets.passes.group import Group
-from nets.passes.in_place import behind_views, last_readers, may_replace
+from nets.passes.in_place import (
+    behind_buffer_views,
+    behind_views,
+    in_one_place,
+    last_readers,
+    may_replace,
+    outdated_by,
+    updated_operand,
+)
 from nets.passes.inline_fusions import is_fusion
 from nets.passes.iteration import Kind
 from nets.passes.map_loops import lower_map
@@ -110,12 +118,12 @@ class BlockLowering:
 
     # Buffers.
     def _choose_destinations(self, outputs: Sequence[Output]) -> None:
-        """Let the operation behind a result write where it is wanted, where one does."""
+        """Let the operations behind a result write where it is wanted, where they do."""
         for value, buffer in outputs:
-            root = behind_views(value)
-            op = root.operation
-            if op is not None and not op.has(Trait.CONSTANT) and not self._is_scalar(root):
-                self.destinations.setdefault(root, buffer)
+            for root in in_one_place(behind_views(value), self.last_readers):
+                op = root.operation
+                if op is not None and not op.has(Trait.CONSTANT) and not self._is_scalar(root):
+                    self.destinations.setdefault(root, buffer)
 
     def in_memory(self, value: Value) -> Value:
         """The buffer of a tensor that was computed, or is an inline constant."""
@@ -181,7 +189,10 @@ class BlockLowering:
             return op.results
         if self.keeps_scalars and self._lower_scalars(op):
             return op.results
-        made = [self.wholes.get(op) or self.make_buffer(value) for value in op.results]
+        made = [
+            self.wholes.get(op) or self._outdated(op) or self.make_buffer(value)
+            for value in op.results
+        ]
         if is_for_kernels(op) and op.result not in self.destinations:
             source = self.in_memory(op.operands[0])
             self.transposed.append(TransposedOperand(op, made[0], source))
@@ -202,7 +213,29 @@ class BlockLowering:
     def _run_kernel(self, op: Operation, results: Sequence[Value]) -> None:
         assert isinstance(op.definition, OpDef)
         operands = [self.in_memory(value) for value in op.operands]
+        updated = updated_operand(op)
+        if updated is not None:
+            old, new = self.in_memory(updated), results[0]
+            if behind_buffer_views(old) is not behind_buffer_views(new):
+                self._copy_to_update(updated, new)
         op.definition.rules["lower"](self.s, operands, results, **op.attributes)
+
+    def _copy_to_update(self, value: Value, buffer: Value) -> None:
+        """Put the elements of an operand where a kernel changes some of them."""
+        self.copy(value, buffer)
+
+    def _outdated(self, op: Operation) -> Value | None:
+        """The buffer of an operand that the operation may change, for nobody needs it later."""
+        old = outdated_by(op, self.last_readers)
+        if old is None or op.result in self.destinations:
+            return None
+        buffer = self.buffers.get(old)
+        if buffer is None:
+            return None
+        is_own = old.operation is not None and self._is_free(buffer)
+        if not is_own and buffer is not self.over.get(op.result):
+            return None
+        return self.s.view(buffer, buffer_type(op.result))
 
     def _run_fusion(self, op: Operation, results: Sequence[Value]) -> Sequence[Value]:
         """Emit a fusion; gives the values inside it that the results are."""

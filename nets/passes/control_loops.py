@@ -15,7 +15,7 @@ from nets.ir.core import Block, Operation, Region, Trait, Value
 from nets.ir.types import index
 from nets.ops.emitter import tensor_type
 from nets.passes.block_loops import BlockLowering, Output, buffer_type
-from nets.passes.in_place import behind_views
+from nets.passes.in_place import behind_views, in_one_place, last_readers
 from nets.passes.piece_loops import has_pieces
 from nets.passes.transposed_operands import is_for_kernels
 
@@ -207,21 +207,24 @@ def _places_of(
     """
     position = {op: place for place, op in enumerate(block)}
     last, late = _last_reads(block)
+    readers = last_readers(block)
     over: dict[Value, Value] = {}
     direct: list[_Carried] = []
     taken: set[Value] = set()
     for carry in carried:
         root = behind_views(carry.following)
-        op = root.operation
-        if op is None or root in taken or _is_number(root) or carry.argument in late:
+        if root.operation is None or root in taken or _is_number(root) or carry.argument in late:
             continue
         taken.add(root)
+        made = [x for x in in_one_place(root, readers) if x.operation is not None]
+        op = made[-1].operation
+        assert op is not None
         if op.has(Trait.CONSTANT) or has_pieces(op):  # pieces are stored before
             continue
         if last.get(carry.argument, -1) < position[op]:
             direct.append(carry)
         elif last[carry.argument] == position[op] and _is_whole(carry.buffer):
-            over[root] = carry.buffer
+            over.update((value, carry.buffer) for value in made)
     return over, direct
 
 

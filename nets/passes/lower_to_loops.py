@@ -14,7 +14,7 @@ from nets.passes.block_loops import BlockLowering, buffer_type
 from nets.passes.control_loops import lower_control
 from nets.passes.element_builder import Checks, ElementBuilder
 from nets.passes.entry_loops import lower_entries
-from nets.passes.in_place import may_replace
+from nets.passes.in_place import behind_buffer_views, may_replace
 from nets.passes.inline_fusions import inline_unfit_fusions
 from nets.passes.manager import Options, register_pass
 from nets.passes.split_reductions import split_reductions
@@ -84,14 +84,26 @@ class _FunctionLowering(BlockLowering):
         argument = self.updates.places.get(buffer)
         if argument is None:
             return
+        self.updates.note(buffer, self._emitted_since(before))
+        if buffer_type(value) == argument.type and may_replace(self.s.accesses, argument, value):
+            self.updates.certify(buffer)
+
+    def _copy_to_update(self, value: Value, buffer: Value) -> None:
+        before = self.loops.body.last
+        super()._copy_to_update(value, buffer)
+        place = behind_buffer_views(buffer)
+        argument = self.updates.places.get(place)
+        if argument is not None and behind_buffer_views(self.in_memory(value)) is argument:
+            self.updates.note_copy(place, self._emitted_since(before))
+
+    def _emitted_since(self, before: Operation | None) -> list[Operation]:
+        """The operations of the body after ``before``, the last one first."""
         emitted = []
         op = self.loops.body.last
         while op is not None and op is not before:
             emitted.append(op)
             op = op.previous
-        self.updates.note(buffer, emitted)
-        if buffer_type(value) == argument.type and may_replace(self.s.accesses, argument, value):
-            self.updates.certify(buffer)
+        return emitted
 
     def _settle_updates(self, end: Operation) -> None:
         """Put updates in place, or copy them before ``end``; neither after a check has failed."""

@@ -6,6 +6,8 @@ that are cut again. These rules bring them to one pad, or one slice, each. Every
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nets.ir.core import Operation, Trait, Value
@@ -188,3 +190,41 @@ def _has_zero_added(x: Value) -> bool:
     parts = joined.operands if joined is not None else (x,)
     sums = [made_by(part, "add") for part in parts if not _is_zero(part)]
     return all(op is not None and _is_zero(op.operands[1]) for op in sums)
+
+
+# ------------------------------------------------------------------- windows at a start
+
+
+def _known_starts(x: Value, sizes: Axes, starts: Sequence[Value]) -> Axes | None:
+    """Where a window of these sizes begins in x; None unless that is known along each axis."""
+    found = []
+    for dim, size, start in zip(tensor_type(x).static_shape, sizes, starts, strict=True):
+        given = np.zeros(1) if size == dim else constant(start)
+        if given is None:
+            return None
+        place = int(given.item()) + (dim if given.item() < 0 else 0)
+        found.append(min(max(place, 0), dim - size))
+    return tuple(found)
+
+
+@rule("dynamic_slice")
+def slice_at_constants(op: Operation, b: GraphEmitter) -> Value | None:
+    """A window at a place that is known is a slice."""
+    x, *starts = op.operands
+    if not tensor_type(x).is_static:
+        return None
+    sizes = tensor_type(op.result).static_shape
+    found = _known_starts(x, sizes, starts)
+    if found is None:
+        return None
+    stops = tuple(start + size for start, size in zip(found, sizes, strict=True))
+    return cut(b, x, found, stops)
+
+
+@rule("dynamic_update_slice")
+def update_of_everything(op: Operation, b: GraphEmitter) -> Value | None:
+    """A window that is the whole tensor leaves nothing of it, and an empty one all of it."""
+    x, update, *_ = op.operands
+    if update.type == x.type:
+        return update
+    return x if 0 in tensor_type(update).shape else None

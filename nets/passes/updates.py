@@ -119,6 +119,7 @@ class Updates:
     def __init__(self, places: dict[Value, Value]) -> None:
         self.places = places
         self._spans: dict[Value, list[Operation]] = {}
+        self._copies: dict[Value, list[Operation]] = {}
         self._certified: set[Value] = set()
 
     def certify(self, buffer: Value) -> None:
@@ -128,6 +129,10 @@ class Updates:
     def note(self, buffer: Value, filled_by: list[Operation]) -> None:
         """Note which operations of the body fill the buffer."""
         self._spans[buffer] = filled_by
+
+    def note_copy(self, buffer: Value, copied_by: list[Operation]) -> None:
+        """Note which operations copy the argument into its buffer, where some elements change."""
+        self._copies[buffer] = copied_by
 
     def settle(self, loops: Function) -> tuple[list[tuple[Value, Value]], Operation | None]:
         """Let updates take the place of their arguments where that is right.
@@ -144,7 +149,9 @@ class Updates:
             begin, end = min(span, default=len(order)), max(span, default=len(order))
             start = min([begin, *touched[buffer][:1]])  # a piece of it may have come earlier
             is_certain = buffer in self._certified and start >= begin
-            last_read = max(touched[argument], default=-1)
+            copies = self._copies.get(buffer, [])
+            reads = set(touched[argument]).difference(positions[op] for op in copies)
+            last_read = max(reads, default=-1)
             if last_read >= (end + 1 if is_certain else start) or last_check >= start:
                 copied.append((buffer, argument))
                 continue
@@ -152,6 +159,7 @@ class Updates:
             assert buffer.operation is not None
             buffer.replace_uses(argument)
             buffer.operation.erase()
+            _erase(copies)
         return copied, order[first] if first < len(order) else None
 
     def _touches(self, order: Sequence[Operation]) -> tuple[dict[Value, list[int]], int]:
@@ -171,3 +179,10 @@ class Updates:
                     else:
                         touched[roots[operand]].append(place)
         return touched, last_check
+
+
+def _erase(ops: Sequence[Operation]) -> None:
+    """Remove operations, given in reverse order, as far as nothing else uses them."""
+    for op in ops:
+        if not any(result.uses for result in op.results):
+            op.erase()

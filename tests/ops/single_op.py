@@ -116,10 +116,16 @@ def run_lowered(name: str, *arrays: Array, **attributes: Any) -> tuple[Array, in
     arrays = tuple(map(np.asarray, arrays))
     function = lowered(name, [type_of(array) for array in arrays], **attributes)
     type = function.arguments[-1].type
-    result = np.zeros(type.shape, type.dtype.numpy)
-    status = loop_interpreter.run(function, [*arrays, result])
-    assert loop_interpreter.run(function, [*arrays, result], backwards=True) == status
-    return result, status
+    start = np.zeros(type.shape, type.dtype.numpy)
+    if (updated := lookup(name).rules.get("updates")) is not None:
+        start[...] = arrays[updated]
+    results = [start.copy(), start.copy()]
+    statuses = [
+        loop_interpreter.run(function, [*arrays, result], backwards)
+        for backwards, result in enumerate(results)
+    ]
+    assert statuses[0] == statuses[1]
+    return results[1], statuses[1]
 
 
 def _store_each(s: _Direct, output: Value, element: Callable[[tuple[Affine, ...]], Value]) -> None:

@@ -468,6 +468,23 @@ def _scatter_add(g: _Grower) -> None:
         g.emit("scatter_add", x, indices, g.like(updates), axis=axis)
 
 
+def _window(g: _Grower) -> None:
+    """A window at a start that is known or not, read or written."""
+    x = g.value()
+    dims = shape_of(x).static_shape
+    starts = [_window_start(g) for _ in dims]
+    part = g.emit(
+        "dynamic_slice", x, *starts, shape=tuple(n - g.below(min(n, 4) + 1) for n in dims)
+    )
+    if part is not None and g.below(2):
+        g.emit("dynamic_update_slice", x, g.like(part), *starts[1:], *starts[:1])
+
+
+def _window_start(g: _Grower) -> Value:
+    values = [value for value in g.values if value.type == TensorType((), i64)]
+    return g.pick(values) if values and g.below(2) else g.emitter.constant(g.below(15) - 7, i64)
+
+
 def _matmul(g: _Grower) -> None:
     x = g.value()
     type = shape_of(x)
@@ -560,6 +577,7 @@ _FAMILIES: tuple[Callable[[_Grower], None], ...] = (
     _gather,
     _pick,
     _scatter_add,
+    _window,
     _position,
     _iota,
     _constant,

@@ -77,6 +77,7 @@ from nets.frontend.functions.creation import (
     zeros,
     zeros_like,
 )
+from nets.frontend.functions.dynamic_slicing import dynamic_slice, dynamic_update_slice
 from nets.frontend.functions.einsum import einsum
 from nets.frontend.functions.gradient import astype, stop_gradient
 from nets.frontend.functions.indexing import length as length
@@ -209,6 +210,8 @@ __all__ = [
     "triu",
     "zeros",
     "zeros_like",
+    "dynamic_slice",
+    "dynamic_update_slice",
     "einsum",
     "astype",
     "stop_gradient",

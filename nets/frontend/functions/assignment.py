@@ -99,7 +99,7 @@ def updated(x: Tensor, key: Any, value: TensorLike) -> Tensor:
     if mask is not None and (not mask.ndim or new.ndim <= x.ndim - mask.ndim):
         every = reshape(mask, (*mask.shape, *(1,) * (x.ndim - mask.ndim)))
         return apply("select", expand(every, x.shape), _filling(new, x.shape), x)
-    entries = normal_key(key, x.shape)
+    entries = normal_key(key, x.shape, "x = nets.dynamic_update_slice(x, value, i)")
     if any(isinstance(entry, Picks) for entry in entries):
         return _picked(x, entries, new)
     return _ranged(x, entries, new)

@@ -76,12 +76,16 @@ class Picks:
 Entry = NewAxis | Whole | Range | Picks
 
 
-def normal_key(key: Any, shape: tuple[int, ...]) -> list[Entry]:
+def normal_key(
+    key: Any, shape: tuple[int, ...], instead: str = "nets.dynamic_slice(x, i, (2,))"
+) -> list[Entry]:
     """The key with one entry per axis and new axis.
 
     IndexOutOfBoundsError for a whole number out of range or too many entries, DTypeError for
-    indices that are no integers, ControlFlowError for a traced mask.
+    indices that are no integers, ControlFlowError for a traced mask, and for traced bounds of a
+    slice, which says what to write ``instead`` of x[i:i+2].
     """
+    _refuse_traced_bounds(key, instead)
     entries = [part for item in _items(key) for part in _expanded(item)]
     used = builtins.sum(1 for e in entries if e is not None and e is not Ellipsis)
     if used > len(shape):
@@ -95,6 +99,19 @@ def normal_key(key: Any, shape: tuple[int, ...]) -> list[Entry]:
     entries[at : at + len(dots)] = [slice(None)] * (len(shape) - used)
     sizes = iter(enumerate(shape))
     return [NewAxis() if e is None else _entry(e, *next(sizes)) for e in entries]
+
+
+def _refuse_traced_bounds(key: Any, instead: str) -> None:
+    if current_scope() is None:
+        return
+    slices = [item for item in _items(key) if isinstance(item, slice)]
+    bounds = [bound for item in slices for bound in (item.start, item.stop, item.step)]
+    if any(isinstance(bound, Tensor) and _known(bound) is None for bound in bounds):
+        raise ControlFlowError(
+            "a bound of this slice is known only when the traced function runs; for a window of "
+            f"fixed size write {instead} instead of x[i:i+2]",
+            user_location(),
+        )
 
 
 def _items(key: Any) -> Sequence[Any]:
