@@ -35,7 +35,7 @@ def _scan(low: BlockLowering, op: Operation, made: Sequence[Value]) -> None:
     block, yielded = op.regions[0].block, _yielded(op.regions[0])
     sources = [low.in_memory(x) for x in op.operands[count : count + op.attributes["xs"]]]
     for argument, value in _invariants(op, block, count + len(sources)):
-        low.bind(argument, value)
+        _bind(low, argument, value)
     numbers = [i for i in range(count) if _is_number(op.results[i])]
     first = [_read(low, op.operands[i]) for i in numbers]
     _start(low, op, made[:count], but=numbers)
@@ -65,7 +65,7 @@ def _while(low: BlockLowering, op: Operation, made: Sequence[Value]) -> None:
     for block in (test, step):
         low.buffers.update(zip(block.arguments, made, strict=False))
         for argument, value in _invariants(op, block, len(made)):
-            low.bind(argument, value)
+            _bind(low, argument, value)
     carried = _carried(step, _yielded(op.regions[1]), made)
     loop = s.repeat()
     with s.body(loop.regions[0].block):
@@ -82,7 +82,7 @@ def _cond(low: BlockLowering, op: Operation, made: Sequence[Value]) -> None:
     first = _read(low, op.operands[0])
     for region, chosen in zip(op.regions, (first, s.unary("not", first)), strict=True):
         for argument, value in zip(region.block.arguments, op.operands[1:], strict=True):
-            low.bind(argument, value)
+            _bind(low, argument, value)
         with s.body(s.if_(chosen).regions[0].block):
             _run_body(low, region.block, [], list(zip(_yielded(region), made, strict=True)))
             s.yield_()
@@ -93,6 +93,18 @@ _RULES: dict[str, Callable[[BlockLowering, Operation, Sequence[Value]], None]] =
     "while": _while,
     "cond": _cond,
 }
+
+
+def _bind(low: BlockLowering, argument: Value, value: Value) -> None:
+    """Let an argument of a region stand for a value around it, in memory where that is needed."""
+    scalar = low.s.scalar(value)
+    if scalar is None:
+        low.bind(argument, value)
+    elif value in low.buffers:
+        low.bind(argument, value)
+        low.buffers[argument] = low.buffers[value]
+    else:
+        low.define_scalar(argument, scalar)
 
 
 def _yielded(region: Region) -> tuple[Value, ...]:

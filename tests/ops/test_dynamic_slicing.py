@@ -174,6 +174,18 @@ def test_a_loop_changes_what_it_carries_in_place() -> None:
     assert copied_in(traced.lower(x).ir("loops")) == 1  # into the result, before the loop
 
 
+def test_a_branch_takes_its_place_from_outside() -> None:
+    def body(i: Any, x: Any) -> Any:
+        def write(x: Any) -> Any:
+            return nets.dynamic_update_slice(x, x[:2] + 1, i)
+
+        return nets.cond(i > 1, write, lambda x: x, x)
+
+    x = np.arange(7.0)
+    f = nets.trace(lambda x: nets.fori_loop(0, 5, body, x))
+    assert np.array_equal(f(x), nets.fori_loop(0, 5, body, x))
+
+
 def test_what_is_needed_later_is_copied() -> None:
     def body(i: Any, carry: Any) -> Any:
         x, y = carry
