@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nets import data, datasets, nn, optim, random
     from nets.backend.loader import load
     from nets.frontend.control_flow import cond, fori_loop, map, scan, while_loop  # noqa: A004
+    from nets.frontend.debug import debug_print
     from nets.frontend.export import export
     from nets.frontend.lowered import evaluate, parse_ir
     from nets.frontend.pullback import vjp
@@ -40,6 +41,7 @@ _LATER = {
     "while_loop": "nets.frontend.control_flow",
     "cond": "nets.frontend.control_flow",
     "map": "nets.frontend.control_flow",
+    "debug_print": "nets.frontend.debug",
     "spec": "nets.frontend.spec",
     "evaluate": "nets.frontend.lowered",
     "parse_ir": "nets.frontend.lowered",
@@ -77,6 +79,7 @@ __all__ = [
     "while_loop",
     "cond",
     "map",
+    "debug_print",
     "spec",
     "evaluate",
     "parse_ir",

@@ -35,6 +35,16 @@ ffi.cdef(
     typedef int32_t (*nets_entry)(void *const *buffers, void *workspace, nets_pool *pool);
     int32_t nets_call(nets_entry entry, void *const *buffers, void *workspace, nets_pool *pool);
 
+    typedef struct nets_printed {
+        int32_t dtype;
+        int32_t rank;
+        const int64_t *shape;
+        const void *data;
+    } nets_printed;
+    typedef void (*nets_printer)(int32_t, const char *, int32_t, const nets_printed *);
+    void nets_set_printer(nets_printer printer);
+    extern "Python" void nets_python_printer(int32_t, const char *, int32_t, const nets_printed *);
+
     void nets_cpu_identity(char *text, size_t size);
     int32_t nets_cpu_level(void);
     """

@@ -1,5 +1,8 @@
-/* One call of a compiled function, the floating-point mode it runs in, and status messages. */
+/* One call of a compiled function, the floating-point mode it runs in, what it prints, and status
+ * messages. */
 #include "nets_runtime.h"
+
+#include <stdatomic.h>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -57,6 +60,19 @@ int32_t nets_call(nets_entry entry, void *const *buffers, void *workspace, nets_
     int32_t status = entry(buffers, workspace, pool);
     nets_ieee_mode_leave(mode);
     return status;
+}
+
+static _Atomic(nets_printer) printer_of_process;
+
+void nets_set_printer(nets_printer printer) {
+    atomic_store(&printer_of_process, printer);
+}
+
+void nets_print(int32_t site, const char *text, int32_t count, const nets_printed *values) {
+    nets_printer printer = atomic_load(&printer_of_process);
+    if (printer != NULL) {
+        printer(site, text, count, values);
+    }
 }
 
 const char *nets_status_message(int32_t status) {

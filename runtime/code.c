@@ -2,7 +2,7 @@
  *
  * Sections that occupy memory are laid out in three page-aligned groups: code, read-only data and
  * writable data; after the relocations are applied, code becomes executable and loses the right
- * to be written, and read-only data loses it too. Calls to the few libc functions on offer go
+ * to be written, and read-only data loses it too. Calls to the few functions on offer go
  * through stubs next to the code, for libc may lie further away than a 32-bit displacement reaches.
  *
  * The object may come from a cache on disk: every offset, size and index in it is checked before
@@ -64,6 +64,7 @@ static const struct {
     {"memmove", (function)memmove},
     {"memset", (function)memset},
     {"memcmp", (function)memcmp},
+    {"nets_print", (function)nets_print},
 };
 
 static bool inside(uint64_t offset, uint64_t size, uint64_t total) {

@@ -5,7 +5,7 @@
  *   arena.c  aligned workspaces
  *   cpu.c    which CPU this is
  *   code.c   loads relocatable object code into executable memory
- * call.c joins them: one call of a compiled function.
+ * call.c joins them: one call of a compiled function, and what it prints.
  */
 #ifndef NETS_RUNTIME_H
 #define NETS_RUNTIME_H
@@ -73,7 +73,7 @@ void nets_arena_free(void *arena, size_t bytes);
 typedef struct nets_code nets_code;
 
 /* Maps a relocatable ELF object of this machine into executable memory. The object may refer to
- * memcpy, memmove, memset and memcmp and to nothing else outside itself. Every offset in it is
+ * memcpy, memmove, memset, memcmp and nets_print and to nothing else outside itself. Every offset in it is
  * checked, so no file, however damaged, makes the loader read or write outside it; whether the
  * instructions in it are the right ones, nobody can check here. Null in `*code` unless NETS_OK. */
 int32_t nets_code_load(const void *object, size_t bytes, nets_code **code);
@@ -92,6 +92,26 @@ typedef int32_t (*nets_entry)(void *const *buffers, void *workspace, nets_pool *
 /* Calls `entry` in IEEE mode (round to nearest, subnormals kept) whatever the calling thread's
  * floating-point mode is, and puts that mode back afterwards. */
 int32_t nets_call(nets_entry entry, void *const *buffers, void *workspace, nets_pool *pool);
+
+/* ---- printing ----------------------------------------------------------------------------- */
+
+/* A value to be printed: contiguous elements, row-major, there for the length of the call. `dtype`
+ * counts bool, int8 to int64, uint8 to uint64, float, double from 0. */
+typedef struct nets_printed {
+    int32_t dtype;
+    int32_t rank;
+    const int64_t *shape; /* null for rank 0 */
+    const void *data;
+} nets_printed;
+
+/* Prints `text`, whose fields {0}, {1}, ... stand for the values; `site` numbers the prints of a
+ * program. It is called on the thread that called the compiled function. */
+typedef void (*nets_printer)(int32_t site, const char *text, int32_t count,
+                             const nets_printed *values);
+
+/* What compiled code calls: the printer of the process, if there is one. */
+void nets_print(int32_t site, const char *text, int32_t count, const nets_printed *values);
+void nets_set_printer(nets_printer printer);
 
 /* ---- CPU ---------------------------------------------------------------------------------- */
 

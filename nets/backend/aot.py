@@ -20,6 +20,7 @@ from nets.backend.archive import archive
 from nets.backend.c_header import header
 from nets.backend.llvm.target import Target, linked_object_code
 from nets.backend.manifest import ABI_VERSION, MARK, Argument, Library, LibraryFunction
+from nets.backend.printing import HOOK
 from nets.errors import ExportError
 from nets.ir.types import DTYPES
 
@@ -79,6 +80,8 @@ def global_symbols(library: Library) -> list[str]:
     if library.state:
         words = ("state_bytes", "init_state", "save_state", "load_state")
         names += [f"{library.name}_{word}" for word in words]
+    if library.prints:
+        names += [f"{library.name}_set_print"]
     for function in library.functions:
         names += [f"{library.name}_{function.name}"]
         names += [f"{library.name}_{function.name}_workspace_bytes"]
@@ -156,6 +159,8 @@ def _interface(library: Library, state: bytes) -> str:
     ]
     if library.state:
         parts += [_state_functions(library, state)]
+    if library.prints:
+        parts += [_printer_functions(library)]
     for function in library.functions:
         parts += [_flat_form(library, function)]
     return "\n\n".join(parts) + "\n"
@@ -215,6 +220,33 @@ entry:
 }}"""
         ]
     return "\n\n".join(parts)
+
+
+def _printer_functions(library: Library) -> str:
+    """set_print, and the hook of the functions, which calls the printer if there is one."""
+    return f"""\
+@printer = internal global ptr null, align 8
+@printer.user = internal global ptr null, align 8
+
+define void @{library.name}_set_print(ptr %printer, ptr %user) nounwind {{
+entry:
+  store ptr %user, ptr @printer.user
+  store ptr %printer, ptr @printer
+  ret void
+}}
+
+define void @{HOOK}(i32 %site, ptr %text, i32 %count, ptr %values) nounwind {{
+entry:
+  %printer = load ptr, ptr @printer
+  %silent = icmp eq ptr %printer, null
+  br i1 %silent, label %done, label %print
+print:
+  %user = load ptr, ptr @printer.user
+  call void %printer(ptr %user, i32 %site, ptr %text, i32 %count, ptr %values)
+  br label %done
+done:
+  ret void
+}}"""
 
 
 def _state_alignment(library: Library) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from nets.backend.manifest import ABI_VERSION, Argument, Library, LibraryFunction, Member
+from nets.backend.printing import DTYPE_NUMBERS
 
 C_TYPES: Final = {
     "bool": "uint8_t",
@@ -60,7 +62,8 @@ def header(library: Library) -> str:
     guard = f"{library.name.upper()}_H"
     functions = "\n".join(_declarations(library.name, function) for function in library.functions)
     name = library.name
-    keeps = "keeps no other state" if library.state else "keeps no state"
+    has_own = library.state or library.prints
+    keeps = "keeps no other state" if has_own else "keeps no state"
     return f"""\
 /* {name}: {", ".join(f.name for f in library.functions)}. Made by nets {library.nets_version} for \
 {library.cpu or "the CPU it was made on"}.
@@ -93,12 +96,58 @@ const char *{name}_describe(void);
 /* A sentence for a status, never null. */
 const char *{name}_status_message(int32_t status);
 
-{_state(library)}{functions}
+{_printer(library)}{_state(library)}{functions}
 #ifdef __cplusplus
 }}
 #endif
 #endif
 """
+
+
+def _printer(library: Library) -> str:
+    """What a printer is given, and how to set one."""
+    if not library.prints:
+        return ""
+    name, upper = library.name, library.name.upper()
+    dtypes = ",\n".join(
+        f"    {upper}_{dtype.upper()} = {number} /* {C_TYPES[dtype]} */"
+        for dtype, number in DTYPE_NUMBERS.items()
+    )
+    return f"""\
+/* The dtypes of printed values, and their C types; a bool is 0 or 1. */
+enum {name}_dtype {{
+{dtypes}
+}};
+
+/* A printed value: contiguous elements, row-major, there for the length of the call. */
+typedef struct {name}_printed {{
+    int32_t dtype;
+    int32_t rank;
+    const int64_t *shape; /* null for rank 0 */
+    const void *data;
+}} {name}_printed;
+
+/* Called where a function prints, in the order of the program, on the thread that called it. `text`
+ * has the fields {{0}}, {{1}}, ... of Python's str.format for the values. The sites are
+{_sites(library)}
+ */
+typedef void (*{name}_printer)(
+    void *user, int32_t site, const char *text, int32_t count, const {name}_printed *values);
+
+/* From now on `printer` is called, with `user`; null is for printing nothing, as at the start. No
+ * call may be running. */
+void {name}_set_print({name}_printer printer, void *user);
+
+"""
+
+
+def _sites(library: Library) -> str:
+    """A line for each print."""
+    owners = [function.name for function in library.functions for _ in function.prints]
+    return "\n".join(
+        f" *   {number} {owner}: {json.dumps(text)}".replace("*/", "*\\/")
+        for number, (owner, text) in enumerate(zip(owners, library.prints, strict=True))
+    )
 
 
 def _state(library: Library) -> str:

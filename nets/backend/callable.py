@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nets.backend.arrays import Array, empty
+from nets.backend.printing import raise_pending, show
 from nets.errors import REFUSALS, ArgumentError, CompileError, IndexOutOfBoundsError
 from nets.ir.core import Location
 from nets.ir.types import TensorType
@@ -57,6 +58,18 @@ def cpu_level() -> int:
     return int(_runtime()[1].nets_cpu_level())
 
 
+@functools.cache
+def _print_in_python() -> None:
+    """Let compiled code print to ``sys.stdout``. The GIL is taken for the length of each print."""
+    ffi, lib = _runtime()
+
+    @ffi.def_extern(name="nets_python_printer")  # type: ignore[untyped-decorator]
+    def printer(site: int, text: Any, count: int, values: Any) -> None:
+        show(ffi, text, count, values)
+
+    lib.nets_set_printer(lib.nets_python_printer)
+
+
 _pools: dict[int, Any] = {}
 
 
@@ -89,7 +102,8 @@ class Check:
 class Signature:
     """How to call native code: types of inputs and outputs, workspace, checks, threads.
 
-    ``in_place``: pairs of an output and the input whose buffer it is stored to.
+    ``in_place``: pairs of an output and the input whose buffer it is stored to. ``prints``: does it
+    call back to print?
     """
 
     inputs: tuple[TensorType, ...]
@@ -98,6 +112,7 @@ class Signature:
     threads: int
     checks: tuple[Check, ...]
     in_place: tuple[tuple[int, int], ...] = ()
+    prints: bool = False
 
 
 def load_object(code: bytes, symbol: str) -> tuple[Any, Any]:
@@ -137,8 +152,11 @@ class NativeFunction:
         self._pointers = self._ffi.typeof(f"void *[{count}]")
         self._arenas: list[Any] = []
         """Workspaces that no call is using."""
-        self.kernel = self._kernel()
-        """The same code for the extension ``nets._dispatch``; None without it."""
+        self.kernel = None if signature.prints else self._kernel()
+        """The same code for the extension ``nets._dispatch``; None without it, and where the code
+        prints, for the extension may keep the GIL and looks for no error of Python."""
+        if signature.prints:
+            _print_in_python()
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for these inputs, in fresh arrays.
@@ -164,6 +182,8 @@ class NativeFunction:
         buffers = self._ffi.new(self._pointers, views)
         status = self._lib.nets_call(self._entry, buffers, arena, self._pool)
         self._arenas.append(arena)
+        if self._signature.prints:
+            raise_pending()
         if status != 0:
             raise self.failure(status)
         return outputs

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from nets.backend.c_header import C_TYPES
 from nets.backend.manifest import MARK, Argument, Library, LibraryFunction, Tree, from_json
+from nets.backend.printing import raise_pending, show
 from nets.errors import (
     REFUSALS,
     ArgumentError,
@@ -76,6 +77,8 @@ class LoadedLibrary:
             opened = ffi.dlopen(str(path))
         except OSError as error:
             raise LoadError(f"{path} cannot be loaded: {error}") from None
+        if library.prints:
+            _print_in_python(ffi, opened, library.name)
         self.state = _State(ffi, opened, library)
         """What the functions share, which calls update; empty for a library without state."""
         self._functions = {
@@ -180,6 +183,7 @@ class _Function:
         pointers = [cast(t, view(array)) for t, array in zip(self._types, inputs, strict=True)]
         pointers += [cast(t, view(a)) for t, a in zip(self._result_types, outputs, strict=True)]
         status = self._call(*self._state, *pointers, self._workspace())
+        raise_pending()
         if status != 0:
             raise self._failure(status)
         return _nest(self._function.tree, outputs)
@@ -362,9 +366,31 @@ def _check_cpu(path: Path, library: Library) -> None:
         raise LoadError(f"{path} was compiled for {library.cpu}, which this CPU is not")
 
 
+_printers: list[Any] = []
+"""The callbacks that libraries have, which stay loaded as long as the process."""
+
+
+def _print_in_python(ffi: Any, opened: Any, library: str) -> None:
+    """Let the functions of a library print to ``sys.stdout``."""
+
+    def printer(user: Any, site: int, text: Any, count: int, values: Any) -> None:
+        show(ffi, text, count, values)
+
+    _printers.append(ffi.callback(f"{library}_printer", printer))
+    getattr(opened, f"{library}_set_print")(_printers[-1], ffi.NULL)
+
+
 def _declarations(library: Library) -> str:
     """The C declarations of what is called."""
     lines = [f"const char *{library.name}_status_message(int32_t status);"]
+    if library.prints:
+        lines += [
+            "typedef struct { int32_t dtype, rank; const int64_t *shape; const void *data; }",
+            "nets_printed;",
+            f"typedef void (*{library.name}_printer)"
+            "(void *, int32_t, const char *, int32_t, const nets_printed *);",
+            f"void {library.name}_set_print({library.name}_printer, void *);",
+        ]
     if library.state:
         lines.append(f"int32_t {library.name}_init_state(void *state);")
     for function in library.functions:

@@ -70,7 +70,7 @@ class LibraryFunction:
     ``positional`` and ``keywords`` are pairs (name, tree over ``arguments``); ``tree`` is over
     ``results``. ``checks`` are positive status codes, each with a sentence and the name of the
     error it is in Python. ``state`` are the numbers of the members it uses, which ``updates``
-    tells it changes.
+    tells it changes. ``prints`` are the texts it prints.
     """
 
     name: str
@@ -84,6 +84,7 @@ class LibraryFunction:
     ir_sha256: str
     state: tuple[int, ...] = ()
     updates: bool = False
+    prints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,11 @@ class Library:
     state: tuple[Member, ...] = ()
     state_bytes: int = 0
     abi: int = ABI_VERSION
+
+    @property
+    def prints(self) -> list[str]:
+        """The texts that the functions print, by the number of the site."""
+        return [text for function in self.functions for text in function.prints]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
@@ -132,6 +138,7 @@ def _function(data: dict[str, Any]) -> LibraryFunction:
             "keywords": tuple((name, tree) for name, tree in data["keywords"]),
             "checks": tuple(map(_check, data["checks"])),
             "state": tuple(map(int, data.get("state", ()))),
+            "prints": tuple(map(str, data.get("prints", ()))),
         }
     )
 

@@ -24,6 +24,7 @@ from nets.ir.builder import Builder
 from nets.ir.clone import body_without_terminator, clone_into
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ops.registry import OpDef, Run, lookup
+from nets.passes.effects import without_effects
 
 if TYPE_CHECKING:
     from nets.frontend.compile import CompileOptions, Executable
@@ -40,7 +41,7 @@ def checked(function: Function, options: CompileOptions) -> Executable:
     from nets.frontend.compile import Compilation
 
     native = Compilation(function, options).native
-    steps = _Steps(function.name, function.body, options)
+    steps = _Steps(function.name, without_effects(function).body, options)
 
     def run(arrays: Sequence[Array]) -> list[Array]:
         found = native(arrays)

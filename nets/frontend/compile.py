@@ -115,11 +115,11 @@ class Compilation:
 
         return Target.of(self.options.cpu)
 
-    def module(self, symbol: str) -> str:
-        """The LLVM IR with an entry point of that name."""
+    def module(self, symbol: str, first_site: int = 0) -> str:
+        """The LLVM IR with an entry point of that name; prints are numbered from there on."""
         from nets.backend.llvm.emit import emit_module
 
-        return emit_module(self.loops, symbol, self.target)
+        return emit_module(self.loops, symbol, self.target, first_site)
 
     def object_code(self, symbol: str) -> bytes:
         """The object file with an entry point of that name."""
@@ -260,6 +260,7 @@ class Compilation:
             self.threads,
             tuple(Check(*check) for check in manifest["checks"]),
             self.function.attributes.get("in_place", ()),
+            self.function.has_effects,
         )
         return NativeFunction(code, ENTRY, signature)
 

@@ -52,8 +52,9 @@ def export(
     a name such as ``x86-64-v3``; the default is NETS_CPU or this machine's CPU. ``formats`` chooses
     among so, a, o, h.
 
-    The library needs libc alone, allocates nothing and has no state of its own. ArgumentError for
-    what cannot be exported, ExportError where a file cannot be written.
+    The library needs libc alone, allocates nothing and has no state of its own, but for a callback
+    that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, ExportError
+    where a file cannot be written.
     """
     from nets.backend.aot import FORMATS, write_library
     from nets.backend.llvm.target import Target
@@ -77,7 +78,10 @@ def export(
     library = Library(
         name, __version__, target.cpu, target.level, "strict", described, members, size
     )
-    modules = [part.module() for part in parts]
+    modules, site = [], 0
+    for part in parts:
+        modules.append(part.module(site))
+        site += len(part.prints)
     initial = bytearray(size)
     for place, member in zip(members, state.members, strict=True):
         data = member.value.tobytes()
@@ -116,11 +120,17 @@ class _Part:
         options = dataclasses.replace(lowered.options, backend="llvm", threads=1, cpu=cpu)
         self.compilation = Compilation(self.function, options)
 
-    def module(self) -> str:
-        """The LLVM IR of the function."""
+    def module(self, first_site: int) -> str:
+        """The LLVM IR of the function, whose prints are numbered from there on."""
         from nets.backend.aot import entry_symbol
 
-        return self.compilation.module(entry_symbol(self.library, self.name))
+        return self.compilation.module(entry_symbol(self.library, self.name), first_site)
+
+    @property
+    def prints(self) -> tuple[str, ...]:
+        """The texts that the function prints, in order."""
+        ops = self.compilation.loops.walk()
+        return tuple(op.attributes["text"] for op in ops if op.name == "loop.print")
 
     def describe(self) -> Any:
         """The manifest of the function."""
@@ -151,6 +161,7 @@ class _Part:
             ir_sha256=hashlib.sha256(print_function(self.function).encode()).hexdigest(),
             state=self.state,
             updates=bool(updates),
+            prints=self.prints,
         )
 
 

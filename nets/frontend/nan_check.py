@@ -21,6 +21,7 @@ from nets.frontend.autograd import EagerEmitter
 from nets.frontend.variable import Variable
 from nets.ir.core import Function, GradientLocation, Location, Operation, Value
 from nets.passes.activity import Step
+from nets.passes.effects import without_effects
 from nets.passes.vjp import pull_back
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def checked_for_nan(function: Function, executable: Executable) -> Executable:
             for array, old in zip(arrays, before, strict=True):
                 if array.flags.writeable:
                     np.copyto(array, old)
-            raise _origin(function, before)
+            raise _origin(without_effects(function), before)
         return found
 
     return run

@@ -30,6 +30,7 @@ from nets.ir.clone import clone_function
 from nets.ir.core import Function
 from nets.ir.types import TensorType
 from nets.ops.emitter import tensor_type
+from nets.passes.effects import without_effects
 from nets.passes.vjp import SplitVjp, split_vjp, vjp
 
 if TYPE_CHECKING:
@@ -282,7 +283,7 @@ class Specialisation:
         function = self.program.function
         if self.recompute:
             every = tuple(("argument", i) for i in range(len(function.arguments)))
-            return SplitVjp(function, vjp(function, wrt), every)
+            return SplitVjp(function, vjp(without_effects(function), wrt), every)
         return split_vjp(function, wrt)
 
     def _compile(self, function: Function) -> Executable:

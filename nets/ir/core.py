@@ -116,7 +116,8 @@ class Trait(Flag):
 
     NONE = 0
     PURE = auto()
-    """No effect but its results: may be removed, merged, moved."""
+    """No effect but its results: may be removed, merged, moved; of CONTROL, as far as its regions
+    are (``Operation.is_pure``)."""
     ELEMENTWISE = auto()
     """All operands and results share one shape; one scalar function of the elements."""
     INDEXING = auto()
@@ -152,6 +153,9 @@ class Trait(Flag):
     CONTROL = auto()
     """Decides which of its regions run, and how often; each is a program like that of a function,
     and passes treat it as one."""
+    EFFECT = auto()
+    """Does something besides giving results, as often as the program says and in its order. A
+    loop or branch around one does as well (``Operation.has_effects``)."""
 
 
 class OpDefinition:
@@ -267,6 +271,18 @@ class Operation:
     def has(self, trait: Trait) -> bool:
         # Numbers, for arithmetic on Flag is slow and passes ask this of every operation.
         return bool(self.definition.traits._value_ & trait._value_)
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether running the operation does more than give its results."""
+        if not self.has(Trait.CONTROL):
+            return self.has(Trait.EFFECT)
+        return any(op.has(Trait.EFFECT) for op in self.walk_regions())
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether the operation may be removed, merged or moved."""
+        return self.has(Trait.PURE) and not self.has_effects
 
     def set_operand(self, position: int, value: Value) -> None:
         operands = list(self._operands)
@@ -447,6 +463,11 @@ class Function:
         for op in self.body:
             yield op
             yield from op.walk_regions()
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether a call does more than give results."""
+        return any(op.has(Trait.EFFECT) for op in self.walk())
 
     def programs(self) -> list[Block]:
         """The body, and the regions of CONTROL operations in it, outer ones first."""

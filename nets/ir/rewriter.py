@@ -126,7 +126,7 @@ class Rewriter:
         while pending:
             op = pending.pop()
             is_used = any(result.uses for result in op.results)
-            if op.block is None or is_used or not op.has(Trait.PURE):
+            if op.block is None or is_used or not op.is_pure:
                 continue
             pending += [made for operand in op.operands if (made := operand.operation) is not None]
             self.erase(op)

@@ -559,6 +559,21 @@ class Stop:
         return ()
 
 
+@structural("loop.print", attributes=("text",))
+class Print:
+    """Prints a text whose fields ``{0}``, ``{1}``, … stand for the elements of the buffers.
+
+    Stands in no parallel loop, so that what is printed comes in the order of the program.
+    """
+
+    operands = ("*buffers",)
+
+    def infer(*buffers: Type, text: str) -> tuple[Type, ...]:
+        if not all(isinstance(buffer, BufferType) for buffer in buffers):
+            raise VerifyError(f"loop.print needs buffers, not {_list(buffers)}")
+        return ()
+
+
 # -------------------------------------------------------------------------------- kernels
 
 

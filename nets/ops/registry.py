@@ -28,6 +28,8 @@ one lowering
     elements of that operand when the loops begin, for it may be in the same memory.
 ``run(op, arrays)``
     for an op with regions, its meaning: a generator of runs of them (see ``Run``).
+``perform(arrays, **attributes)``
+    for an op with an effect, what it does.
 ``flops(*types)``
     for an op that does more arithmetic than one operation per element.
 ``exact(dtype)``

@@ -63,6 +63,7 @@ class _Chain:
         self.operations: list[Operation] = []
         self.inside: set[Value] = set()
         self.late: set[Value] = set()
+        self.has_late_effects = False
 
     def takes(self, op: Operation) -> bool:
         """Let the operation become part of the chain, if it can."""
@@ -107,11 +108,14 @@ class _Chain:
         return dropped
 
     def leave(self, op: Operation) -> bool:
-        """Note an operation that is no part of the chain; whether it depends on the chain."""
-        operands = op.operands
-        if self.late.isdisjoint(operands) and self.inside.isdisjoint(operands):
+        """Note an operation that is no part of the chain; whether it must come after the chain,
+        which it does if it depends on it, or to keep effects in order."""
+        operands, has_effects = op.operands, op.has_effects
+        is_apart = self.late.isdisjoint(operands) and self.inside.isdisjoint(operands)
+        if is_apart and not (has_effects and self.has_late_effects):
             return False
         self.late.update(op.results)
+        self.has_late_effects |= has_effects
         return True
 
 

@@ -22,6 +22,7 @@ from nets.ir.types import TensorType
 from nets.ops.emitter import GraphEmitter, tensor_type
 from nets.ops.registry import OpDef, lookup
 from nets.passes.activity import Step, carries_cotangent, dependents
+from nets.passes.effects import drop_effects
 
 PullBack = Callable[[GraphEmitter, Sequence[Step], dict[Value, Value], Iterable[Value]], None]
 """``nets.passes.vjp.pull_back``."""
@@ -53,6 +54,7 @@ def _cond(
         inner = GraphEmitter(Builder(block))
         *ops, end = region.block
         clone_into(inner.builder, ops, mapping)
+        drop_effects(block)
         local: dict[Value, Value] = {}
         for (i, _), seed in zip(given, block.arguments[len(inputs) :], strict=True):
             _accumulate(inner, local, mapping.get(end.operands[i], end.operands[i]), seed)
@@ -293,7 +295,7 @@ def _rules(op: Operation) -> dict[str, Any]:
 
 def _drop_unused(block: Block) -> None:
     for op in reversed(block):
-        if op.has(Trait.PURE) and not any(result.uses for result in op.results):
+        if op.is_pure and not any(result.uses for result in op.results):
             op.erase()
 
 
@@ -353,7 +355,7 @@ def _repeatable(forward: _Forward, needed: set[Value], carries: Iterable[Value])
     at_hand = {*forward.rest, *forward.slices, *carries}
     found: set[Operation] = set()
     for op in forward.ops:
-        if op.has(Trait.PURE) and same.issuperset(op.operands):
+        if op.is_pure and same.issuperset(op.operands):
             same.update(op.results)
         elif not _is_cheap(op) or not at_hand.issuperset(op.operands):
             at_hand.update(needed.intersection(op.results))
@@ -366,7 +368,7 @@ def _repeatable(forward: _Forward, needed: set[Value], carries: Iterable[Value])
 def _is_cheap(op: Operation) -> bool:
     """Whether to do it again costs less than to store and load its result."""
     dear = Trait.COSTLY | Trait.KERNEL | Trait.REDUCTION | Trait.CHECKED
-    return op.has(Trait.PURE) and not op.has(dear) and not op.regions
+    return op.is_pure and not op.has(dear) and not op.regions
 
 
 def _stacked_bytes(forward: _Forward, kept: Iterable[Value]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nets.ir.core import Function, Operation, Trait
+from nets.ir.core import Function, Operation
 from nets.passes.manager import Options, register_pass
 
 
@@ -26,4 +26,4 @@ def dce(function: Function, options: Options) -> Function:
 
 
 def _is_dead(op: Operation) -> bool:
-    return op.has(Trait.PURE) and not any(result.uses for result in op.results)
+    return op.is_pure and not any(result.uses for result in op.results)

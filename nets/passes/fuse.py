@@ -68,14 +68,23 @@ class _Scan:
         self.nodes: list[Node] = []
         self._depths: dict[Value, int] = {}
         self._readers: dict[tuple[Value, tuple[int, ...]], Node] = {}
+        self._last_effect: Node | None = None
 
     def visit(self, op: Operation, position: int) -> None:
         if self._is_move(op):
             self.moves[op.result] = op
         elif not self._visit_fusible(op, position):
             self.nodes.append(self.groups.add(op, position, space_of(op)))
+            if op.has_effects:
+                self._keep_order(self.nodes[-1])
         if not op.has(Trait.CONSTANT):
             self._note_reads(op)
+
+    def _keep_order(self, node: Node) -> None:
+        """Let an operation with effects come after the one before."""
+        if self._last_effect is not None:
+            self.groups.connect([node], self._last_effect)
+        self._last_effect = node
 
     def _is_move(self, op: Operation) -> bool:
         if op.has(Trait.CONSTANT):

@@ -188,7 +188,7 @@ class Groups:
         return False
 
     def connect(self, nodes: Iterable[Node], producer: Node) -> None:
-        """Note that the nodes, whose slots are greater, read what the producer computes."""
+        """Note that the nodes, whose slots are greater, come after the producer."""
         for node in nodes:
             self._connect(node, [producer])
 

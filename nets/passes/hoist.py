@@ -46,7 +46,7 @@ def _writes(structured: list[Operation]) -> Writes:
 
 def _written(op: Operation) -> set[Value]:
     """The root buffers an operation without regions writes to."""
-    if op.has(Trait.PURE) or op.name in ("loop.load", "loop.masked_load"):
+    if op.has(Trait.PURE) or op.name in ("loop.load", "loop.masked_load", "loop.print"):
         return set()
     buffer = accessed_buffer(op)
     if buffer is not None:

@@ -137,14 +137,15 @@ def _are_equal_constants(x: Value, y: Value) -> bool:
 
 
 def _dead_carries(op: Operation) -> list[int]:
-    """Carries that no result that is used, and no condition, depends on."""
+    """Carries that no result that is used, no condition and no effect depends on."""
     count: int = op.attributes["carries"]
     body = _body(op)
     yielded = _yielded(body)
     needed = [x for result, x in zip(op.results, yielded, strict=True) if result.uses]
-    live = _reaching(body, needed)
+    live = _reaching(body, [*needed, *_seen_by_effects(body)])
     for region in op.regions[:-1]:
-        found = _reaching(region.block, _yielded(region.block))
+        block = region.block
+        found = _reaching(block, [*_yielded(block), *_seen_by_effects(block)])
         live |= {body.arguments[x.index] for x in found if x.owner is region.block}
     while True:
         more = [yielded[i] for i in range(count) if body.arguments[i] in live]
@@ -153,6 +154,11 @@ def _dead_carries(op: Operation) -> list[int]:
             break
         live = reached
     return [i for i in range(count) if not op.results[i].uses and body.arguments[i] not in live]
+
+
+def _seen_by_effects(block: Block) -> list[Value]:
+    """What the operations of a block need that do something besides giving results."""
+    return [x for op in block if op.has_effects for x in op.operands]
 
 
 def _reaching(block: Block, values: Iterable[Value]) -> set[Value]:
@@ -279,7 +285,7 @@ def _hoist(op: Operation) -> None:
 
 
 def _is_movable(op: Operation) -> bool:
-    if not op.has(Trait.PURE):
+    if not op.is_pure:
         return False
     return not any(inner.has(Trait.CHECKED) for inner in (op, *op.walk_regions()))
 

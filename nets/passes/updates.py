@@ -52,15 +52,15 @@ def _is_pair(function: Function, pair: object) -> bool:
 
 
 def sink_updates(function: Function) -> None:
-    """Move what makes an update behind all that reads the argument, and behind all checks.
+    """Move what makes an update behind all that reads the argument, all checks and all effects.
 
-    Operations that depend on it move along; where one of those reads the argument or may fail, all
-    of them stay.
+    Operations that depend on it move along; where one of those reads the argument, may fail or has
+    an effect, all of them stay.
     """
     pairs = update_pairs(function)
     if not pairs:
         return
-    checks = [op for op in function.body if _may_fail(op)]
+    checks = [op for op in function.body if _may_fail(op) or op.has_effects]
     for result, argument in pairs.items():
         root = behind_views(function.returned[result])
         if root.operation is not None and not root.operation.has(Trait.CONSTANT):

@@ -235,7 +235,7 @@ def split_vjp(function: Function, wrt: Sequence[int]) -> SplitVjp:
 
 def _drop_unused(function: Function) -> None:
     for op in reversed(function.body):
-        if op.has(Trait.PURE) and not any(result.uses for result in op.results):
+        if op.is_pure and not any(result.uses for result in op.results):
             op.erase()
 
 

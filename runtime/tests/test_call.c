@@ -1,4 +1,4 @@
-/* Calls: the floating-point mode inside and afterwards; statuses; what is told of the CPU. */
+/* Calls: the floating-point mode inside and afterwards; prints; statuses; what is told of the CPU. */
 #include "../nets_runtime.h"
 #include "check.h"
 
@@ -22,6 +22,29 @@ static void check_call(void) {
     CHECK(nets_call(halve, buffers, NULL, NULL) == 7);
     CHECK(output == FLT_MIN * 0.5f);
     CHECK(output != 0);
+}
+
+static int32_t printed_site, printed_count;
+static int64_t printed_sum;
+
+static void add_up(int32_t site, const char *text, int32_t count, const nets_printed *values) {
+    printed_site = site;
+    printed_count = count;
+    printed_sum += strcmp(text, "{0}") == 0 ? *(const int64_t *)values[0].data : 1000;
+}
+
+static void check_print(void) {
+    int64_t element = 7;
+    nets_printed value = {4, 0, NULL, &element};
+    nets_print(3, "{0}", 1, &value); /* nobody prints */
+    CHECK(printed_sum == 0);
+    nets_set_printer(add_up);
+    nets_print(3, "{0}", 1, &value);
+    nets_set_printer(NULL);
+    nets_print(4, "{0}", 1, &value);
+    CHECK(printed_site == 3);
+    CHECK(printed_count == 1);
+    CHECK(printed_sum == 7);
 }
 
 #if defined(__x86_64__)
@@ -79,6 +102,7 @@ static void check_cpu(void) {
 
 void test_call(void) {
     check_call();
+    check_print();
     check_modes();
     check_messages();
     check_cpu();

@@ -50,6 +50,7 @@ def signature_of(compilation: Compilation) -> Signature:
         compilation.workspace_bytes,
         compilation.options.threads,
         tuple(Check(*check) for check in compilation.loops.attributes["checks"]),
+        prints=function.has_effects,
     )
 
 

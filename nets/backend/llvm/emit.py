@@ -59,12 +59,15 @@ entry:
 }}"""
 
 
-def emit_module(function: Function, symbol: str, target: Target) -> str:
+def emit_module(function: Function, symbol: str, target: Target, first_site: int = 0) -> str:
     """The module of a loop function, with the entry point ``symbol``.
 
-    CompileError where vectorize or plan_memory has not prepared the function.
+    Its prints are numbered in order from ``first_site`` on. CompileError where vectorize or
+    plan_memory has not prepared the function.
     """
     module = ModuleText(symbol, target)
+    prints = [op for op in function.walk() if op.name == "loop.print"]
+    module.sites.update((op, number) for number, op in enumerate(prints, first_site))
     layout = Layout.of(function, target)
     nests: list[Nest] = []
     splits = sum(map(size_of, function.body)) > NEST_SIZE

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.backend.llvm.target import Target
+from nets.ir.core import Operation
 from nets.ir.types import DType, from_numpy
 
 ATTRIBUTES = "#0"
@@ -36,6 +37,8 @@ class ModuleText:
     def __init__(self, symbol: str, target: Target) -> None:
         self.symbol = symbol
         self.target = target
+        self.sites: dict[Operation, int] = {}
+        """The number of each print."""
         self._definitions: dict[str, str] = {}
         self._nests = 0
         self._globals: dict[tuple[bytes, int], str] = {}

@@ -14,6 +14,7 @@ from nets.backend.llvm.layout import Layout
 from nets.backend.llvm.memory import MEMORY, buffer_base
 from nets.backend.llvm.module import ModuleText
 from nets.backend.llvm.nests import Nest, outer_values, size_of
+from nets.backend.llvm.printing import emit_print
 from nets.backend.llvm.reduce import call_tree_combine
 from nets.backend.llvm.spelling import register
 from nets.errors import CompileError
@@ -350,6 +351,9 @@ class FunctionEmitter:
     def tree_combine(self, op: Operation) -> None:
         call_tree_combine(self.code, op)
 
+    def print(self, op: Operation) -> None:
+        emit_print(self.code, op)
+
 
 def _trips(lo: str, hi: str, step: int) -> int | None:
     """Iterations of a loop with constant bounds; None where they are not."""
@@ -371,4 +375,5 @@ _STRUCTURE: Final[dict[str, Callable[[FunctionEmitter, Operation], _Open | None]
     "loop.view": FunctionEmitter.nothing,
     **dict.fromkeys(KERNELS, FunctionEmitter.kernel),
     "loop.tree_combine": FunctionEmitter.tree_combine,
+    "loop.print": FunctionEmitter.print,
 }

@@ -38,6 +38,9 @@ def evaluate_op(op: Operation, arrays: Sequence[Array]) -> tuple[Array, ...]:
     if op.regions:
         return _run_operation(op, arrays)
     definition = op.definition
+    if op.has(Trait.EFFECT) and isinstance(definition, OpDef):
+        definition.rules["perform"](arrays, **op.attributes)
+        return ()
     if not isinstance(definition, OpDef) or "evaluate" not in definition.rules:
         raise VerifyError(f"{op.name} has no reference to evaluate", op.location)
     try:

@@ -18,6 +18,7 @@ from nets.errors import ArgumentError, VerifyError
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import BufferType, VectorType
 from nets.ops.convolution import Geometry, convolved, input_of, weight_of
+from nets.ops.effects import shown
 from nets.ops.loop import ARG_COMBINERS, reduce_lanes
 from nets.ops.registry import Array
 
@@ -373,6 +374,15 @@ def _conv(machine: _Machine, op: Operation) -> tuple[()]:
     return ()
 
 
+def _print(machine: _Machine, op: Operation) -> tuple[()]:
+    arrays = [
+        memory.reshape(_buffer(value).static_shape)
+        for memory, value in zip(machine.operands(op), op.operands, strict=True)
+    ]
+    print(shown(op.attributes["text"], arrays))
+    return ()
+
+
 _EFFECTS: dict[str, Callable[[_Machine, Operation], tuple[Register, ...]]] = {
     "loop.alloc": _alloc,
     "loop.scratch": _scratch,
@@ -388,4 +398,5 @@ _EFFECTS: dict[str, Callable[[_Machine, Operation], tuple[Register, ...]]] = {
     "loop.tree_combine": _tree_combine,
     "loop.gemm": _gemm,
     "loop.conv": _conv,
+    "loop.print": _print,
 }
