@@ -96,6 +96,10 @@ class MissingKeyError(NetsError, KeyError):
     """There is nothing under this key; the message says which keys there are."""
 
 
+class ReadOnlyError(NetsError, ValueError):
+    """A view that shows one element in several places, such as broadcast_to gives, was written to."""
+
+
 class TraceError(NetsError):
     """Base of what goes wrong while a Python function is traced."""
 

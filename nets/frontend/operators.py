@@ -268,7 +268,7 @@ class Operators(OtherNames):
         return (F.getitem(self, i) for i in range(F.length(self)))
 
     def detach(self) -> Tensor:
-        """The same elements without the way they were computed: no gradient passes."""
+        """A copy of the elements without the way they were computed: no gradient passes."""
         return F.stop_gradient(self)
 
     def astype(self, dtype: npt.DTypeLike | DType) -> Tensor:
@@ -279,13 +279,22 @@ class Operators(OtherNames):
 
     @property
     def T(self) -> Tensor:
-        """The axes in reverse order."""
+        """The axes in reverse order: a view. Assigning to it writes to its elements, so that
+        ``x.T += y`` does."""
         return F.transpose(self)
+
+    @T.setter
+    def T(self, value: TensorLike) -> None:
+        F.transpose(self)[...] = value
 
     @property
     def mT(self) -> Tensor:
-        """The last two axes swapped."""
+        """The last two axes swapped: a view, as ``T``."""
         return F.matrix_transpose(self)
+
+    @mT.setter
+    def mT(self, value: TensorLike) -> None:
+        F.matrix_transpose(self)[...] = value
 
     def reshape(self, *shape: Any) -> Tensor:
         """The elements under another shape; one size may be −1."""

@@ -89,6 +89,11 @@ class Capture(NamedTuple):
     value: Value
     """What it held then."""
 
+    @property
+    def is_derived(self) -> bool:
+        """Is what was used read from another tensor, as gradients and views are?"""
+        return isinstance(getattr(type(self.tensor), "_value", None), property)
+
 
 class Scope:
     """One function while it is traced.
@@ -110,6 +115,8 @@ class Scope:
         """The leaves of the result, as the traced Python gave them."""
         self.bounds: dict[Value, tuple[int, int]] = {}
         """Where traced Python integers are sure to lie, of which it is known."""
+        self.views: dict[int, tuple[Any, Any]] = {}
+        """Views that got a value of the scope, and what they remembered before."""
 
     def owns(self, value: Value) -> bool:
         """Is the value defined in the body of this scope's function?"""
@@ -119,11 +126,14 @@ class Scope:
     def lift(self, x: Any) -> Value:
         """The value that stands for the Tensor ``x`` in this function.
 
-        A Tensor of this scope is its own value, one from outside is captured. LeakedTracerError
-        for a Tensor of a trace that has ended.
+        A Tensor of this scope is its own value, one from outside is captured; of a view, its root
+        is. LeakedTracerError for a Tensor of a trace that has ended.
         """
         value = x._value
         if not x.is_traced:
+            if hasattr(x, "staged"):
+                found: Value = x.staged()
+                return found
             return self._capture(x, TensorType(value.data.shape, value.type.dtype))
         if self.owns(value):
             assert isinstance(value, Value)
@@ -145,9 +155,10 @@ class Scope:
     def restore(self) -> None:
         """Give tensors from outside the values back that they had before the trace."""
         for capture in self.captures.values():
-            if isinstance(getattr(type(capture.tensor), "_value", None), property):
-                continue  # a gradient or a NumPy array: it is read from where it is
-            capture.tensor._value = capture.value
+            if not capture.is_derived:
+                capture.tensor._value = capture.value
+        for view, memo in self.views.values():
+            view._memo = memo
 
 
 class _Stack(threading.local):

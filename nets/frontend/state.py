@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nets.errors import GradientError, ShapeError
 from nets.frontend.scope import CONSUMED, Scope, current_scope, user_location
 from nets.frontend.variable import Array, Variable, is_grad_enabled, variable, zeros_for
-from nets.frontend.world.arrays import ArraySource
 from nets.ir.core import Operation, Value
 from nets.ops.emitter import tensor_type
 from nets.passes.vjp import pull_back
@@ -96,9 +95,9 @@ def gradients_of(scope: Scope) -> Gradients:
 
 def origin(tensor: Tensor) -> Variable | None:
     """What a captured tensor held before all traces; None for tensors that are not from outside."""
-    if isinstance(tensor._value, Variable):
-        return tensor._value
-    scope = current_scope()
+    value, scope = tensor._value, current_scope()
+    if isinstance(value, Variable):
+        return value
     while scope is not None:
         capture = scope.captures.get(id(tensor))
         if capture is not None and isinstance(capture.value, Variable):
@@ -243,8 +242,7 @@ def finish(scope: Scope, count: int) -> tuple[list[Value], list[Update]]:
             values.append(value)
 
     for capture in scope.captures.values():
-        is_fixed = isinstance(capture.tensor, (GradientPlace, ArraySource))
-        if not is_fixed and capture.tensor._value is not capture.value:
+        if not capture.is_derived and capture.tensor._value is not capture.value:
             update(capture.tensor, scope.lift(capture.tensor))
     gradients: Gradients = scope.gradients or Gradients()
     for key, value in gradients.values.items():

@@ -142,6 +142,9 @@ int is_recording(void);
 PyObject *tensor_array(PyObject *x, int weak, int *requires_grad);
 int is_tensor(PyObject *x);
 
+/* Is the tensor a view, which keeps no value in its slot? */
+int is_view(PyObject *tensor);
+
 /* Where the elements of a tensor, or those of its gradient, are kept. */
 typedef enum { ELEMENTS, GRADIENT } Part;
 

@@ -111,6 +111,9 @@ static int read_leaf(const Plan *plan, Frame *frame, Py_ssize_t i, int *requires
     const Form *form = &plan->kernel->forms[i];
     int weak = PyTuple_GET_ITEM(plan->weak, i) == Py_True;
     if (is_tensor(x)) {
+        if (is_donated(plan, i) && is_view(x)) {
+            return 0; /* Python knows what a view has to give away */
+        }
         PyObject *array = tensor_array(x, weak, requires_grad);
         if (array == NULL) {
             return 0;

@@ -26,6 +26,7 @@ static PyTypeObject *total_type;
 static Py_ssize_t data_at, total_at, gradient_at, type_at, requires_grad_at, value_at, weak_at, plans_at;
 static PyObject *traces, *modes, *innermost, *records; /* two thread-local objects and names */
 static PyTypeObject *function_type;
+static PyObject *value_name; /* "_value", which views give by a property */
 static PyObject *gone; /* the value of a tensor that has been given away */
 static int is_configured;
 
@@ -61,14 +62,30 @@ int is_tensor(PyObject *x) {
     return PyObject_TypeCheck(x, tensor_record.type);
 }
 
+int is_view(PyObject *tensor) {
+    return *slot(tensor, value_at) == NULL;
+}
+
+/* The value of a tensor, owned; null without exception where there is none. */
+static PyObject *present_value(PyObject *x) {
+    PyObject *value = is_view(x) ? PyObject_GetAttr(x, value_name) : Py_NewRef(*slot(x, value_at));
+    if (value == NULL) {
+        PyErr_Clear();
+    }
+    return value;
+}
+
 PyObject *tensor_array(PyObject *x, int weak, int *requires_grad) {
-    PyObject *value = *slot(x, value_at);
-    if (*slot(x, weak_at) != (weak ? Py_True : Py_False) || value == NULL ||
-        Py_TYPE(value) != value_record.type) {
+    if (*slot(x, weak_at) != (weak ? Py_True : Py_False)) {
         return NULL;
     }
-    *requires_grad |= *slot(value, requires_grad_at) != Py_False;
-    return Py_XNewRef(*slot(value, data_at));
+    PyObject *value = present_value(x), *array = NULL;
+    if (value != NULL && Py_TYPE(value) == value_record.type) {
+        *requires_grad |= *slot(value, requires_grad_at) != Py_False;
+        array = Py_XNewRef(*slot(value, data_at));
+    }
+    Py_XDECREF(value);
+    return array;
 }
 
 PyObject *tensor_value(PyObject *tensor) {
@@ -245,6 +262,10 @@ PyObject *record_configure(PyObject *module, PyObject *args) {
     }
     function_type = (PyTypeObject *)Py_NewRef(function);
     total_type = (PyTypeObject *)Py_NewRef(Py_TYPE(total));
+    value_name = PyUnicode_InternFromString("_value");
+    if (value_name == NULL) {
+        return NULL;
+    }
     if ((data_at = offset_of(value_record.type, "data")) < 0 ||
         (total_at = offset_of(value_record.type, "total")) < 0 ||
         (gradient_at = offset_of(total_type, "array")) < 0 ||

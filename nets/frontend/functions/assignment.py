@@ -3,16 +3,19 @@
 Elements never change in place. For each element of x the update knows its *writer*: the position
 in ``value`` of what is assigned to it, or none; where a key names an element twice, the last one.
 The new elements are gathered from ``value`` by writer, so gradients go to both x and ``value``.
+
+Where x is a view, it is the tensor it was made of that gets a new value: the path of the view is
+gone back, step by step, from the part to the whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import numpy as np
 
-from nets.errors import DTypeError, ShapeError
+from nets.errors import DTypeError, ReadOnlyError, ShapeError
 from nets.frontend.dispatch import (
     TensorLike,
     apply,
@@ -30,12 +33,14 @@ from nets.frontend.functions.indexing import (
     Whole,
     getitem,
     normal_key,
+    view_moves,
 )
-from nets.frontend.functions.shape import broadcast_to, flatten, reshape
+from nets.frontend.functions.shape import flatten, repeated, reshape
 from nets.frontend.scope import current_scope, user_location
 from nets.frontend.state import assign
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, is_grad_enabled
+from nets.frontend.views import Move, Step, View, extended, root_of
 from nets.ir.types import i64
 
 
@@ -47,7 +52,16 @@ def setitem(x: TensorLike, key: Any, value: TensorLike) -> None:
     was made outside is changed after each call of the compiled function.
     """
     assert isinstance(x, Tensor)
-    _give(x, updated(x, key, value))
+    if not _is_written(x, key, value):
+        _give(x, updated(x, key, value))
+
+
+def _is_written(x: Tensor, key: Any, value: TensorLike) -> bool:
+    """Is ``value`` the view x[key]? So it ends in ``x[key] += y``, which has changed x already."""
+    if not isinstance(value, View) or value.root is not root_of(x):
+        return False
+    moves = view_moves(x, key)
+    return moves is not None and value.shows(extended(x, moves))
 
 
 def in_place(x: TensorLike, new: Tensor) -> Tensor:
@@ -78,10 +92,15 @@ def in_place(x: TensorLike, new: Tensor) -> Tensor:
 
 def _give(x: Tensor, new: Tensor) -> None:
     """Give x another value. Where nothing is recorded it stays the leaf it was."""
-    old, value, scope = x._value, new._value, current_scope()
+    if isinstance(x, View):
+        whole = _whole(x, new)
+        x.reconnect()
+        x, new = x.root, whole
+    scope = current_scope()
     if scope is not None:
-        scope.lift(x)  # an update is of a capture
-        value = scope.lift(new)
+        scope.lift(x)  # what changes is captured, even where nobody has read it
+        new = Tensor._of(scope.lift(new))
+    old, value = x._value, new._value
     if is_grad_enabled():
         x._value = value
     elif scope is not None:
@@ -90,6 +109,58 @@ def _give(x: Tensor, new: Tensor) -> None:
         assert isinstance(old, Variable)
         assert isinstance(value, Variable)
         x._value = old.successor(value.data)
+
+
+def _whole(view: View, part: Tensor) -> Tensor:
+    """The root of a view with the elements of ``part`` where the view shows them."""
+    path = view.path()
+    last = max((i for i, step in enumerate(path) if step.move.name in _CUTS), default=0)
+    wholes = [view.root]
+    for step in path[:last]:
+        name, attributes, operands = step.move
+        wholes.append(apply(name, wholes[-1], *operands, **attributes))
+    for i in reversed(range(len(path))):
+        move = path[i].move
+        if move.name in _CUTS:
+            part = updated(wholes[i], _CUTS[move.name](move), part)
+        else:
+            part = _MOVED_BACK[move.name](part, path[i])
+    return part
+
+
+def _key_of_slice(move: Move) -> Any:
+    names = ("starts", "stops", "steps")
+    return tuple(map(slice, *(move.attributes[name] for name in names)))
+
+
+def _key_of_gather(move: Move) -> Any:
+    return (*(slice(None),) * move.attributes["axis"], *move.operands)
+
+
+_CUTS: Final = {"slice": _key_of_slice, "gather": _key_of_gather}
+"""Steps that show a part, and the keys of these parts."""
+
+
+def _refuse(part: Tensor, step: Step) -> Tensor:
+    raise ReadOnlyError(
+        "a tensor that broadcast_to made shows one element in several places and cannot be "
+        "written to: write to the tensor it was made of, or to a copy (copy.copy)",
+        user_location(),
+    )
+
+
+def _transposed_back(part: Tensor, step: Step) -> Tensor:
+    order = step.move.attributes["axes"]
+    return apply("transpose", part, axes=tuple(sorted(range(len(order)), key=order.__getitem__)))
+
+
+_MOVED_BACK: Final[dict[str, Callable[[Tensor, Step], Tensor]]] = {
+    "reshape": lambda part, step: apply("reshape", part, shape=step.before),
+    "flip": lambda part, step: apply("flip", part, **step.move.attributes),
+    "transpose": _transposed_back,
+    "broadcast": _refuse,
+}
+"""Steps that show all elements, undone."""
 
 
 def updated(x: Tensor, key: Any, value: TensorLike) -> Tensor:
@@ -144,7 +215,7 @@ def _filling(value: Tensor, shape: tuple[int, ...]) -> Tensor:
     extra = value.ndim - len(shape)
     if extra > 0 and set(value.shape[:extra]) == {1}:
         value = reshape(value, value.shape[extra:])
-    return broadcast_to(value, shape)
+    return repeated(value, shape)
 
 
 def _on_axes(entries: Sequence[Entry]) -> list[Entry]:

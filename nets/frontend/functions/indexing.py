@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,10 @@ from nets.frontend.dispatch import (
 )
 from nets.frontend.functions.arithmetic import where
 from nets.frontend.functions.gradient import stop_gradient
-from nets.frontend.functions.shape import broadcast_to, flatten, normal_axis, permute_dims, reshape
+from nets.frontend.functions.shape import flatten, normal_axis, permute_dims, repeated, reshape
 from nets.frontend.scope import current_scope, user_location
 from nets.frontend.tensor import Tensor
+from nets.frontend.views import Move, view
 from nets.frontend.variable import Array, Variable
 from nets.ir.types import i64
 
@@ -65,12 +66,14 @@ class Range:
 class Picks:
     """Positions given by an integer tensor, known now (``array``) or only when run.
 
-    ``masked`` is the size of the axis of the mask they come from, if they do.
+    ``masked`` is the size of the axis of the mask they come from, if they do. A *number* is a
+    Python number of a trace: like any whole number, it gives a view.
     """
 
     tensor: Tensor
     array: Array | None
     masked: int | None = None
+    is_number: bool = False
 
 
 Entry = NewAxis | Whole | Range | Picks
@@ -127,6 +130,8 @@ def _expanded(item: Any) -> list[Any]:
     array = _known(item)
     if array is None:
         return [_picks_of_traced(item)]
+    if isinstance(item, Tensor) and item._weak and not array.ndim and array.dtype.kind in "iu":
+        return [int(array)]
     if isinstance(item, list) and not array.size:
         array = array.astype(np.int64)
     if array.dtype.kind == "b":
@@ -162,6 +167,8 @@ def _picks_of_traced(x: Tensor) -> Picks:
         )
     if not x.type.dtype.is_integer:
         raise DTypeError(f"an index is an integer, not {x.type}", user_location())
+    if x._weak and not x.shape:
+        return Picks(cast(x, i64), None, is_number=True)
     return Picks(stop_gradient(cast(x, i64)), None)
 
 
@@ -209,20 +216,24 @@ def _range(item: slice, size: int) -> Range:
 def getitem(x: TensorLike, key: Any) -> Tensor:
     """x[key]: whole numbers, slices, None, ``...``, integer arrays, and (eagerly) masks.
 
-    IndexOutOfBoundsError for positions out of range. A mask is counted, so inside a trace it must
-    be a NumPy array. The gradient is added at the positions read.
+    As in NumPy the result is a view of x, but a copy where arrays or masks pick the elements, and
+    where whole numbers alone pick a single one. IndexOutOfBoundsError for positions out of range.
+    A mask is counted, so inside a trace it must be a NumPy array. The gradient is added at the
+    positions read.
     """
     tensor = as_tensor(x)
     if (chosen := _single_bool(key)) is not None:
         tensor, key = reshape(tensor, (1, *tensor.shape)), chosen.reshape(1)
     entries = normal_key(key, tensor.shape)
-    if any(isinstance(e, Picks) for e in entries):
-        # Beside integer arrays, whole numbers count as such, as in NumPy.
-        entries = [_picks(np.array(e.position)) if isinstance(e, Whole) else e for e in entries]
-    part = _sliced(tensor, entries)
-    picked = [i for i, e in enumerate(_of_result(entries)) if isinstance(e, Picks)]
-    if not picked:
-        return part
+    if _is_basic(entries):
+        moves = _moves(tensor.shape, entries)
+        is_element = all(isinstance(e, (Whole, Picks)) for e in entries)
+        if is_element and all(item is not Ellipsis for item in _items(key)):
+            return _made(tensor, moves)
+        return view(tensor, *moves)
+    entries = list(map(_as_picks, entries))
+    part = _made(tensor, _moves(tensor.shape, entries))
+    picked = [i for i, e in enumerate(entries) if isinstance(e, Picks)]
     indices = broadcast(*(e.tensor for e in entries if isinstance(e, Picks)))
     if picked != list(range(picked[0], picked[-1] + 1)):
         others = [axis for axis in range(part.ndim) if axis not in picked]
@@ -246,33 +257,72 @@ def length(x: TensorLike) -> int:
     return len(as_tensor(x))
 
 
-def _of_result(entries: Sequence[Entry]) -> list[Entry]:
-    return [e for e in entries if not isinstance(e, Whole)]
+def _as_picks(entry: Entry) -> Entry:
+    """Beside integer arrays, whole numbers count as such, as in NumPy."""
+    if isinstance(entry, Whole):
+        return _picks(np.array(entry.position))
+    return replace(entry, is_number=False) if isinstance(entry, Picks) else entry
 
 
-def _sliced(x: Tensor, entries: Sequence[Entry]) -> Tensor:
-    """What whole numbers, slices and new axes make of x; picked axes stay whole."""
-    starts, stops, steps, flipped = [], [], [], []
+def view_moves(x: Tensor, key: Any) -> list[Move] | None:
+    """The operations that make the view x[key]; None where it is no view."""
+    entries = normal_key(key, x.shape)
+    return _moves(x.shape, entries) if _is_basic(entries) else None
+
+
+def _is_basic(entries: Sequence[Entry]) -> bool:
+    return all(not isinstance(e, Picks) or e.is_number for e in entries)
+
+
+def _made(x: Tensor, moves: Sequence[Move]) -> Tensor:
+    for name, attributes, operands in moves:
+        x = apply(name, x, *operands, **attributes)
+    return x
+
+
+def _moves(shape: tuple[int, ...], entries: Sequence[Entry]) -> list[Move]:
+    """What whole numbers, slices and new axes do; axes picked by arrays stay whole."""
     on_axes = [e for e in entries if not isinstance(e, NewAxis)]
-    for axis, (part, size) in enumerate(zip(on_axes, x.shape, strict=True)):
-        low, count, step = _extent(part, size)
-        if step < 0:
-            flipped.append(axis)
-            low, step = low + (count - 1) * step, -step
-        starts.append(low)
-        stops.append(low + (count - 1) * step + 1)
-        steps.append(step)
-    if (starts, stops, steps) != ([0] * x.ndim, list(x.shape), [1] * x.ndim):
-        x = apply("slice", x, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
+    cuts = list(map(_extent, on_axes, shape))
+    flipped = tuple(axis for axis, (_, _, step) in enumerate(cuts) if step < 0)
+    moves = []
+    if cuts != [(0, size, 1) for size in shape]:
+        moves.append(Move("slice", _slice(cuts)))
     if flipped:
-        x = apply("flip", x, axes=tuple(flipped))
-    sizes = iter(x.shape)
-    shape = []
+        moves.append(Move("flip", {"axes": flipped}))
+    sizes = [count for _, count, _ in cuts]
+    left, after = iter(cuts), []
     for entry in entries:
-        size = 1 if isinstance(entry, NewAxis) else next(sizes)
-        if not isinstance(entry, Whole):
-            shape.append(size)
-    return reshape(x, tuple(shape))
+        size = 1 if isinstance(entry, NewAxis) else next(left)[1]
+        if not isinstance(entry, Whole) and not _is_number(entry):
+            after.append(size)
+    for axis, entry in reversed(list(enumerate(on_axes))):
+        if isinstance(entry, Picks) and entry.is_number:
+            moves.append(Move("gather", {"axis": axis}, (entry.tensor,)))
+            del sizes[axis]
+    if after != sizes or not moves:
+        moves.append(Move("reshape", {"shape": tuple(after)}))
+    return moves
+
+
+def _is_number(entry: Entry) -> bool:
+    return isinstance(entry, Picks) and entry.is_number
+
+
+def _slice(cuts: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
+    """The attributes of a slice that takes, by axis, so many positions from a start by a step.
+
+    By a negative step, it takes the same positions in ascending order.
+    """
+    lows = [low if step > 0 else low + (count - 1) * step for low, count, step in cuts]
+    return {
+        "starts": tuple(lows),
+        "stops": tuple(
+            low + (count - 1) * builtins.abs(step) + 1
+            for low, (_, count, step) in zip(lows, cuts, strict=True)
+        ),
+        "steps": tuple(builtins.abs(step) for _, _, step in cuts),
+    }
 
 
 def _extent(entry: Entry, size: int) -> tuple[int, int, int]:
@@ -339,8 +389,8 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -
         )
     shape = tuple(picks.shape[i] if i == at else n for i, n in enumerate(tensor.shape))
     if picks.shape[at] == 1 and picks.type.dtype.is_integer:
-        (index,) = _expanded(broadcast_to(picks, shape))
+        (index,) = _expanded(repeated(picks, shape))
         return apply("pick", tensor, index.tensor, axis=at)
     grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in shape)])
-    grid[at] = broadcast_to(picks, shape)
+    grid[at] = repeated(picks, shape)
     return getitem(tensor, tuple(grid))

@@ -30,6 +30,7 @@ from nets.frontend.functions.shape import (
 )
 from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
+from nets.frontend.views import Move, view
 
 
 def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
@@ -68,7 +69,7 @@ def append(x: TensorLike, values: TensorLike, axis: int | None = None) -> Tensor
 
 
 def split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
-    """x in equal parts along the axis, or cut at the given positions."""
+    """x in equal parts along the axis, or cut at the given positions: views of x."""
     tensor = as_tensor(x)
     at = normal_axis(axis, tensor.ndim)
     size = tensor.shape[at]
@@ -117,10 +118,10 @@ def _widths(pad_width: Any, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]
 
 
 def flip(x: TensorLike, axis: int | tuple[int, ...] | None = None) -> Tensor:
-    """The order of the elements reversed along the axes, by default along all."""
+    """The order of the elements reversed along the axes, by default along all: a view."""
     tensor = as_tensor(x)
     axes = normal_axes(axis, tensor.ndim)
-    return apply("flip", tensor, axes=axes) if axes else tensor
+    return view(tensor, Move("flip", {"axes": axes}))
 
 
 def roll(x: TensorLike, shift: Any, axis: Any = None) -> Tensor:
@@ -151,7 +152,7 @@ def tile(x: TensorLike, repetitions: Any) -> Tensor:
     apart = tuple(n for pair in zip((1,) * rank, sizes, strict=True) for n in pair)
     repeated = tuple(n for pair in zip(counts, sizes, strict=True) for n in pair)
     together = tuple(c * n for c, n in zip(counts, sizes, strict=True))
-    return reshape(expand(reshape(tensor, apart), repeated), together)
+    return apply("reshape", expand(reshape(tensor, apart), repeated), shape=together)
 
 
 def repeat(x: TensorLike, repeats: int, axis: int | None = None) -> Tensor:
@@ -165,4 +166,5 @@ def repeat(x: TensorLike, repeats: int, axis: int | None = None) -> Tensor:
     at = normal_axis(axis, tensor.ndim)
     before, size, after = tensor.shape[:at], tensor.shape[at], tensor.shape[at + 1 :]
     apart = reshape(tensor, (*before, size, 1, *after))
-    return reshape(expand(apart, (*before, size, count, *after)), (*before, size * count, *after))
+    repeated = expand(apart, (*before, size, count, *after))
+    return apply("reshape", repeated, shape=(*before, size * count, *after))

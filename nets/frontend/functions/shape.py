@@ -1,4 +1,7 @@
-"""Shapes: the same elements under other axes. Nothing here computes."""
+"""Shapes: the same elements under other axes. Nothing here computes.
+
+The results are views of the argument where NumPy gives views.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from nets.frontend.dispatch import (
 )
 from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
+from nets.frontend.views import Move, reshaped, shown, view
 from nets.ir.types import is_addressable
 
 MOST_AXES: Final = 64
@@ -55,7 +59,10 @@ def new_shape(shape: Any) -> tuple[int, ...]:
 
 
 def reshape(x: TensorLike, shape: Any) -> Tensor:
-    """The elements in the same order under another shape; one size may be −1, for the rest."""
+    """The elements in the same order under another shape; one size may be −1, for the rest.
+
+    A view, unless the order is not that of the memory, as after a transpose.
+    """
     tensor = as_tensor(x)
     sizes = shape_of(shape)
     known = math.prod(n for n in sizes if n != -1)
@@ -68,13 +75,13 @@ def reshape(x: TensorLike, shape: Any) -> Tensor:
             f"be reshaped to {shape_text(shape_of(shape))}",
             user_location(),
         )
-    return tensor if sizes == tensor.shape else apply("reshape", tensor, shape=sizes)
+    return reshaped(tensor, sizes)
 
 
 def flatten(x: TensorLike) -> Tensor:
-    """The elements along one axis, in row-major order."""
+    """The elements along one axis, in row-major order: a copy."""
     tensor = as_tensor(x)
-    return reshape(tensor, (tensor.size,))
+    return apply("reshape", tensor, shape=(tensor.size,))
 
 
 def permute_dims(x: TensorLike, axes: Sequence[int]) -> Tensor:
@@ -87,7 +94,7 @@ def permute_dims(x: TensorLike, axes: Sequence[int]) -> Tensor:
             f"{wanted} is no order of the {tensor.ndim} axes of shape {shape_text(tensor.shape)}",
             user_location(),
         )
-    return tensor if order == tuple(range(tensor.ndim)) else apply("transpose", tensor, axes=order)
+    return view(tensor, Move("transpose", {"axes": order}))
 
 
 def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
@@ -152,8 +159,13 @@ def squeeze(x: TensorLike, axis: int | tuple[int, ...] | None = None) -> Tensor:
 
 
 def broadcast_to(x: TensorLike, shape: Any) -> Tensor:
-    """x repeated to that shape by NumPy's broadcasting rule."""
+    """x repeated to that shape by NumPy's broadcasting rule: a view that cannot be written to."""
     tensor, sizes = as_tensor(x), new_shape(shape)
+    return _repeated(tensor, repeated(tensor, sizes))
+
+
+def repeated(tensor: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """The tensor repeated to a shape, as one that holds its elements itself."""
     if joined_shape(tensor.shape, sizes) != sizes:
         raise ShapeError(
             f"a tensor of shape {shape_text(tensor.shape)} does not broadcast to "
@@ -163,8 +175,13 @@ def broadcast_to(x: TensorLike, shape: Any) -> Tensor:
     return expand(tensor, sizes)
 
 
+def _repeated(x: Tensor, made: Tensor) -> Tensor:
+    axes = tuple(range(made.ndim - x.ndim, made.ndim))
+    return shown(x, made, [Move("broadcast", {"shape": made.shape, "axes": axes})])
+
+
 def broadcast_arrays(*tensors: TensorLike) -> list[Tensor]:
-    """The tensors repeated to the shape they have in common."""
+    """The tensors repeated to the shape they have in common, as views that are only read."""
     ready = [as_tensor(x) for x in tensors]
     shape = joined_shape(*(x.shape for x in ready))
-    return [renewed(x) if x.shape == shape else expand(x, shape) for x in ready]
+    return [_repeated(x, expand(x, shape)) for x in ready]

@@ -30,6 +30,7 @@ from typing import Any, Final
 import numpy as np
 
 from nets.frontend.tensor import Tensor
+from nets.frontend.views import View
 from nets.frontend.world.holders import (
     Attributes,
     Cell,
@@ -172,6 +173,9 @@ class Reach:
 
     def _visit_method(self, x: MethodType) -> None:
         self._see_all((x.__func__, x.__self__))
+
+    def _visit_view(self, x: View) -> None:
+        self._see(x.root)
 
     def _visit_builtin(self, x: BuiltinFunctionType) -> None:
         if isinstance(x.__self__, (list, dict, set, deque)):  # seen = history.append
@@ -363,6 +367,7 @@ def code_of(function: FunctionType) -> tuple[Any, Any, Any]:
 
 
 _VISITORS: Final[tuple[tuple[Any, Callable[[Reach, Any], None]], ...]] = (
+    (View, Reach._visit_view),
     ((Tensor, MemberDescriptorType, np.ufunc), Reach._visit_nothing),
     (BuiltinFunctionType, Reach._visit_builtin),
     (PLAIN, Reach._visit_nothing),

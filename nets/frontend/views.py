@@ -1,0 +1,399 @@
+"""Views: tensors that show elements of another one, as in NumPy.
+
+Basic indexing, reshape, transpose and their relatives give views. A view has no value of its own:
+it knows its *root*, the tensor whose elements it shows, and the *path* of operations that leads
+from there. It remembers the value of the root it was computed from; when the root has another one,
+it walks the path again. A write through a view is a new value of the root
+(``nets.frontend.functions.assignment``), which every other view then sees.
+
+Invariants: a root is no view; a path has a step; only shapes, and never elements, decide whether
+something is a view. New tensors count as row-major, whatever the array that holds them.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy.typing as npt
+
+from nets.errors import GradientError, ShapeError
+from nets.frontend.conversion import array_of
+from nets.frontend.dispatch import apply, constant, shape_text
+from nets.frontend.operators import Operators
+from nets.frontend.scope import Consumed, Scope, current_scope, is_live, user_location
+from nets.frontend.tensor import Tensor
+from nets.frontend.variable import Array, Variable, enable_grad, is_grad_enabled, no_grad
+from nets.ir.core import Value
+from nets.ir.types import Shape
+
+Strides = tuple[int, ...]
+"""Distances between neighbours along each axis, counted in elements."""
+
+
+class Move(NamedTuple):
+    """An operation that shows the elements of a tensor under other axes."""
+
+    name: str
+    attributes: dict[str, Any]
+    operands: tuple[Tensor, ...] = ()
+    """What the op takes beside the tensor: the position of a gather."""
+
+    def is_same(self, other: Move) -> bool:
+        """Is it the same operation, with the same operands?"""
+        return self[:2] == other[:2] and list(map(id, self[2])) == list(map(id, other[2]))
+
+
+class Step:
+    """The last step of a path, and by ``previous`` all before it."""
+
+    __slots__ = ("_strides", "before", "move", "previous")
+
+    def __init__(self, previous: Step | None, move: Move, before: Shape) -> None:
+        self.previous = previous
+        self.move = move
+        self.before = before
+        """The shape of what the operation is applied to."""
+        self._strides: Strides | None = None
+
+    def is_same(self, other: Step) -> bool:
+        """Do both paths lead to the same elements, by the same steps?"""
+        own: Step | None = self
+        its: Step | None = other
+        while own is not its:
+            if own is None or its is None or not own.move.is_same(its.move):
+                return False
+            own, its = own.previous, its.previous
+        return True
+
+    def strides(self) -> Strides:
+        """Where NumPy would find the elements in the memory of a row-major root."""
+        pending: list[Step] = []
+        step: Step | None = self
+        while step is not None and step._strides is None:
+            pending.append(step)
+            step = step.previous
+        if step is None:
+            strides = _row_major(pending[-1].before)
+        else:
+            assert step._strides is not None
+            strides = step._strides
+        for step in reversed(pending):
+            strides = step._strides = _STRIDES[step.move.name](strides, step)
+        return strides
+
+
+Memo = tuple[Value, Value]
+"""A value of the root, and that of the view there."""
+
+
+class View(Tensor):
+    """Elements of another tensor under other axes."""
+
+    __slots__ = ("_is_cut", "_memo", "_path", "_root")
+
+    _root: Tensor
+    _path: Step
+    _memo: Memo
+    _is_cut: bool
+    """Whether no gradient passes: the view was made under no_grad."""
+
+    @property  # type: ignore[override]
+    def _value(self) -> Value:
+        now = self._root._value
+        seen, held = self._memo
+        return held if now is seen else self._refreshed(now)
+
+    @_value.setter
+    def _value(self, value: Value) -> None:
+        """Hold a value of its own from now on."""
+        self._root = Tensor._of(value)
+
+    @property
+    def root(self) -> Tensor:
+        """The tensor whose elements the view shows."""
+        return self._root
+
+    def path(self) -> list[Step]:
+        """The steps from the root on."""
+        found = []
+        step: Step | None = self._path
+        while step is not None:
+            found.append(step)
+            step = step.previous
+        return found[::-1]
+
+    def staged(self) -> Value:
+        """The value in the current scope of a view that was made before it, by way of its root:
+        so it changes where the root does."""
+        return self._refreshed(self._root._value)
+
+    def shows(self, path: Step) -> bool:
+        """Is this the view by that path from its root?"""
+        return self._path.is_same(path)
+
+    def reconnect(self) -> None:
+        """Take part in gradients from now on, where these are recorded: of what is written."""
+        self._is_cut = self._is_cut and not is_grad_enabled()
+
+    def _refreshed(self, now: Value) -> Value:
+        """The value where the root has the value ``now``."""
+        old = self._memo[1]
+        if isinstance(now, Consumed):
+            return now
+        if not isinstance(old, Variable) and not is_live(old):
+            return old  # kept from a trace that has ended: whoever uses it is told so
+        new = self._replayed()
+        scope = current_scope()
+        if scope is not None:
+            scope.views.setdefault(id(self), (self, self._memo))
+        elif isinstance(old, Variable) and isinstance(new, Variable) and now.owner is None:
+            # The root stays the leaf it was, and so do its views.
+            new.gradient = old.gradient
+            if new.owner is None:
+                new.requires_grad = old.requires_grad and old.owner is None
+        self._memo = now, new
+        return new
+
+    def _replayed(self) -> Value:
+        tensor = self._root
+        with no_grad() if self._is_cut else enable_grad():
+            if self._is_cut:
+                tensor = apply("stop_gradient", tensor)
+            for step in self.path():
+                tensor = apply(step.move.name, tensor, *step.move.operands, **step.move.attributes)
+        return tensor._value
+
+    # ------------------------------------------------------------- what a view does otherwise
+
+    @property
+    def data(self) -> Array:
+        """As of any tensor; assigning to it changes the tensor that the view is of."""
+        return Tensor.data.fget(self)  # type: ignore[attr-defined, no-any-return]
+
+    @data.setter
+    def data(self, new: npt.ArrayLike | Operators) -> None:
+        scope = current_scope()
+        part = new if isinstance(new, Tensor) and scope else constant(array_of(new))
+        if part.shape != self.shape:
+            raise ShapeError(
+                f"a tensor of shape {shape_text(self.shape)} cannot take data of shape "
+                f"{shape_text(part.shape)}",
+                user_location(),
+            )
+        with no_grad():
+            self[...] = part.astype(self.dtype)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """As of any tensor, outside of traces."""
+        self._refuse_gradient()
+        return Tensor.grad.fget(self)  # type: ignore[attr-defined, no-any-return]
+
+    @grad.setter
+    def grad(self, new: npt.ArrayLike | Operators | None) -> None:
+        self._refuse_gradient()
+        Tensor.grad.fset(self, new)  # type: ignore[attr-defined]
+
+    def zero_grad(self) -> None:
+        """As of any tensor, outside of traces."""
+        self._refuse_gradient()
+        super().zero_grad()
+
+    def _refuse_gradient(self) -> None:
+        scope = current_scope()
+        if scope is not None and isinstance(before_scope(scope, self), Variable):
+            raise GradientError(
+                "inside a trace the gradient of a view goes to the tensor it was made of: use "
+                "the gradient of that",
+                user_location(),
+            )
+
+    def __copy__(self) -> Tensor:
+        scope = current_scope()
+        return Tensor._of(self._value if scope is None else scope.lift(self), self._weak)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        return copy.deepcopy(copy.copy(self), memo)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return copy.deepcopy(self).__reduce_ex__(protocol)
+
+
+def before_scope(scope: Scope, view: View) -> Value:
+    """What a view held when the scope was entered."""
+    _, memo = scope.views.get(id(view), (view, view._memo))
+    found: Value = memo[1]
+    return found
+
+
+# ------------------------------------------------------------------------------ making
+
+
+def view(x: Tensor, *moves: Move) -> Tensor:
+    """``x`` after these operations, sharing its elements."""
+    made = x
+    for name, attributes, operands in moves:
+        made = apply(name, made, *operands, **attributes)
+    return shown(x, made, moves)
+
+
+def shown(x: Tensor, made: Tensor, moves: Sequence[Move]) -> Tensor:
+    """The same, where ``made`` is what the operations gave."""
+    if x._weak:
+        return made  # a Python number is no tensor that could change
+    found = View.__new__(View)
+    found._weak = False
+    found._root = root_of(x)
+    found._path = extended(x, moves)
+    found._memo = found._root._value, made._value
+    found._is_cut = not is_grad_enabled() or (isinstance(x, View) and x._is_cut)
+    return found
+
+
+def reshaped(x: Tensor, shape: Shape) -> Tensor:
+    """``x`` under another shape of as many elements: a view where NumPy gives one."""
+    move = Move("reshape", {"shape": shape})
+    if isinstance(x, View) and _reshaped(x._path.strides(), x.shape, shape) is None:
+        return apply(move.name, x, **move.attributes)
+    return view(x, move)
+
+
+def root_of(x: Tensor) -> Tensor:
+    """The tensor that holds the elements of ``x``."""
+    return x._root if isinstance(x, View) else x
+
+
+def extended(x: Tensor, moves: Sequence[Move]) -> Step:
+    """The path from the root of ``x`` to what these operations make of it."""
+    path = x._path if isinstance(x, View) else None
+    shape = x.shape
+    for move in moves:
+        merge = _MERGED.get(move.name)
+        if path is not None and merge is not None and path.move.name == move.name:
+            merged = merge(path.move.attributes, move.attributes)
+            path = Step(path.previous, Move(move.name, merged), path.before)
+        else:
+            path = Step(path, move, shape)
+        shape = _SHAPES[move.name](shape, move)
+    assert path is not None
+    return path
+
+
+# ------------------------------------------------------------------- what each step does
+
+Attributes = dict[str, Any]
+
+
+def _after_slice(shape: Shape, move: Move) -> Shape:
+    bounds = (move.attributes[name] for name in ("starts", "stops", "steps"))
+    return tuple(len(range(*cut)) for cut in zip(*bounds, strict=True))
+
+
+def _without(items: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
+    return (*items[:axis], *items[axis + 1 :])
+
+
+def _permuted(items: tuple[Any, ...], axes: Sequence[int]) -> tuple[Any, ...]:
+    return tuple(items[axis] for axis in axes)
+
+
+_SHAPES: Final[dict[str, Callable[[Shape, Move], Shape]]] = {
+    "slice": _after_slice,
+    "flip": lambda shape, move: shape,
+    "reshape": lambda shape, move: move.attributes["shape"],
+    "broadcast": lambda shape, move: move.attributes["shape"],
+    "transpose": lambda shape, move: _permuted(shape, move.attributes["axes"]),
+    "gather": lambda shape, move: _without(shape, move.attributes["axis"]),
+}
+"""The shape after an operation on a shape; a gather is at one position."""
+
+
+def _cut(first: Attributes, second: Attributes) -> Attributes:
+    """Both slices as one."""
+    starts, stops, steps = [], [], []
+    for axis, step in enumerate(first["steps"]):
+        kept = range(first["starts"][axis], first["stops"][axis], step)
+        kept = kept[second["starts"][axis] : second["stops"][axis] : second["steps"][axis]]
+        starts.append(kept[0] if kept else 0)
+        stops.append(kept[-1] + 1 if kept else 0)
+        steps.append(kept.step if kept else 1)
+    return {"starts": tuple(starts), "stops": tuple(stops), "steps": tuple(steps)}
+
+
+_MERGED: Final[dict[str, Callable[[Attributes, Attributes], Attributes]]] = {
+    "slice": _cut,
+    "flip": lambda a, b: {"axes": tuple(sorted({*a["axes"]} ^ {*b["axes"]}))},
+    "reshape": lambda a, b: b,
+    "transpose": lambda a, b: {"axes": _permuted(a["axes"], b["axes"])},
+}
+"""One operation for two of that name: so a name that is cut and cut again has a short path."""
+
+
+def _row_major(shape: Shape) -> Strides:
+    strides, distance = [], 1
+    for size in reversed(shape):
+        strides.append(distance)
+        distance *= size
+    return tuple(reversed(strides))
+
+
+def _flipped(strides: Strides, step: Step) -> Strides:
+    axes = step.move.attributes["axes"]
+    return tuple(-n if axis in axes else n for axis, n in enumerate(strides))
+
+
+def _repeated(strides: Strides, step: Step) -> Strides:
+    """Axes that repeat stay in one place."""
+    shape, axes = step.move.attributes["shape"], step.move.attributes["axes"]
+    found = [0] * len(shape)
+    for size, distance, axis in zip(step.before, strides, axes, strict=True):
+        found[axis] = distance if size == shape[axis] else 0
+    return tuple(found)
+
+
+def _of_reshape(strides: Strides, step: Step) -> Strides:
+    found = _reshaped(strides, step.before, step.move.attributes["shape"])
+    assert found is not None
+    return found
+
+
+def _reshaped(strides: Strides, before: Shape, shape: Shape) -> Strides | None:
+    """Distances under another shape; None where the elements would have to be moved.
+
+    Axes before and after are taken in the shortest runs of as many elements; the axes of a run
+    must lie in one another without gaps. So NumPy decides, too.
+    """
+    if 0 in before:
+        return _row_major(shape)
+    old = [(size, distance) for size, distance in zip(before, strides, strict=True) if size != 1]
+    found: list[int] = []
+    for size in reversed(shape):
+        if size == 1:
+            found.append(0)
+            continue
+        run, distance = old.pop()
+        while run % size:
+            outer, apart = old.pop()
+            if apart != distance * run:
+                return None
+            run *= outer
+        found.append(distance)
+        if run > size:
+            old.append((run // size, distance * size))
+    return tuple(reversed(found))
+
+
+_STRIDES: Final[dict[str, Callable[[Strides, Step], Strides]]] = {
+    "slice": lambda strides, step: tuple(
+        map(operator.mul, strides, step.move.attributes["steps"])
+    ),
+    "flip": _flipped,
+    "reshape": _of_reshape,
+    "broadcast": _repeated,
+    "transpose": lambda strides, step: _permuted(strides, step.move.attributes["axes"]),
+    "gather": lambda strides, step: _without(strides, step.move.attributes["axis"]),
+}
+"""The distances after a step from those before it."""
