@@ -97,7 +97,7 @@ class MissingKeyError(NetsError, KeyError):
 
 
 class ReadOnlyError(NetsError, ValueError):
-    """A view that shows one element in several places, such as broadcast_to gives, was written to."""
+    """A view that shows an element in several places, as broadcast_to gives it, was written to."""
 
 
 class TraceError(NetsError):

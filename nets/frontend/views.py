@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy.typing as npt
 
@@ -27,46 +27,50 @@ from nets.frontend.scope import Consumed, Scope, current_scope, is_live, user_lo
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, enable_grad, is_grad_enabled, no_grad
 from nets.ir.core import Value
-from nets.ir.types import Shape
+from nets.ir.types import TensorType
+from nets.ops.emitter import tensor_type
+
+Shape = tuple[int, ...]
 
 Strides = tuple[int, ...]
 """Distances between neighbours along each axis, counted in elements."""
 
 
-class Move(NamedTuple):
-    """An operation that shows the elements of a tensor under other axes."""
-
-    name: str
-    attributes: dict[str, Any]
-    operands: tuple[Tensor, ...] = ()
-    """What the op takes beside the tensor: the position of a gather."""
-
-    def is_same(self, other: Move) -> bool:
-        """Is it the same operation, with the same operands?"""
-        return self[:2] == other[:2] and list(map(id, self[2])) == list(map(id, other[2]))
+Attributes = dict[str, Any]
+Move = tuple[str, Attributes, tuple[Tensor, ...]]
+"""An operation that shows the elements of a tensor under other axes: its name, its attributes, and
+what it takes beside the tensor, which is the position of a gather."""
 
 
 class Step:
     """The last step of a path, and by ``previous`` all before it."""
 
-    __slots__ = ("_strides", "before", "move", "previous")
+    __slots__ = ("_strides", "attributes", "before", "name", "operands", "previous")
 
     def __init__(self, previous: Step | None, move: Move, before: Shape) -> None:
         self.previous = previous
-        self.move = move
+        self.name, self.attributes, self.operands = move
         self.before = before
         """The shape of what the operation is applied to."""
         self._strides: Strides | None = None
 
-    def is_same(self, other: Step) -> bool:
-        """Do both paths lead to the same elements, by the same steps?"""
+    def apply(self, x: Tensor) -> Tensor:
+        """What the step makes of a tensor."""
+        return apply(self.name, x, *self.operands, **self.attributes)
+
+    def leads_as(self, other: Step) -> bool:
+        """Do both paths consist of the same operations?"""
         own: Step | None = self
         its: Step | None = other
         while own is not its:
-            if own is None or its is None or not own.move.is_same(its.move):
+            if own is None or its is None or not own._is_same(its):
                 return False
             own, its = own.previous, its.previous
         return True
+
+    def _is_same(self, other: Step) -> bool:
+        same = self.name == other.name and self.attributes == other.attributes
+        return same and list(map(id, self.operands)) == list(map(id, other.operands))
 
     def strides(self) -> Strides:
         """Where NumPy would find the elements in the memory of a row-major root."""
@@ -81,7 +85,7 @@ class Step:
             assert step._strides is not None
             strides = step._strides
         for step in reversed(pending):
-            strides = step._strides = _STRIDES[step.move.name](strides, step)
+            strides = step._strides = _STRIDES[step.name](strides, step)
         return strides
 
 
@@ -92,15 +96,18 @@ Memo = tuple[Value, Value]
 class View(Tensor):
     """Elements of another tensor under other axes."""
 
-    __slots__ = ("_is_cut", "_memo", "_path", "_root")
+    __slots__ = ("_is_cut", "_memo", "_moves", "_path", "_root")
 
     _root: Tensor
-    _path: Step
+    _path: Step | None
+    """The path to the view, or, while there are moves, to what they are applied to."""
+    _moves: Sequence[Move]
+    """What the path lacks, which is completed when somebody asks."""
     _memo: Memo
     _is_cut: bool
     """Whether no gradient passes: the view was made under no_grad."""
 
-    @property  # type: ignore[override]
+    @property
     def _value(self) -> Value:
         now = self._root._value
         seen, held = self._memo
@@ -116,10 +123,23 @@ class View(Tensor):
         """The tensor whose elements the view shows."""
         return self._root
 
-    def path(self) -> list[Step]:
-        """The steps from the root on."""
+    @property
+    def type(self) -> TensorType:
+        """Shape and dtype, which never change."""
+        return tensor_type(self._memo[1])
+
+    @property
+    def path(self) -> Step:
+        """How the root leads to the view."""
+        if self._moves:
+            self._path, self._moves = _extended(self._path, self._root, self._moves), ()
+        assert self._path is not None
+        return self._path
+
+    def steps(self) -> list[Step]:
+        """Those of the path, from the root on."""
         found = []
-        step: Step | None = self._path
+        step: Step | None = self.path
         while step is not None:
             found.append(step)
             step = step.previous
@@ -129,10 +149,6 @@ class View(Tensor):
         """The value in the current scope of a view that was made before it, by way of its root:
         so it changes where the root does."""
         return self._refreshed(self._root._value)
-
-    def shows(self, path: Step) -> bool:
-        """Is this the view by that path from its root?"""
-        return self._path.is_same(path)
 
     def reconnect(self) -> None:
         """Take part in gradients from now on, where these are recorded: of what is written."""
@@ -162,8 +178,8 @@ class View(Tensor):
         with no_grad() if self._is_cut else enable_grad():
             if self._is_cut:
                 tensor = apply("stop_gradient", tensor)
-            for step in self.path():
-                tensor = apply(step.move.name, tensor, *step.move.operands, **step.move.attributes)
+            for step in self.steps():
+                tensor = step.apply(tensor)
         return tensor._value
 
     # ------------------------------------------------------------- what a view does otherwise
@@ -246,19 +262,22 @@ def shown(x: Tensor, made: Tensor, moves: Sequence[Move]) -> Tensor:
         return made  # a Python number is no tensor that could change
     found = View.__new__(View)
     found._weak = False
-    found._root = root_of(x)
-    found._path = extended(x, moves)
+    found._moves = moves
+    found._is_cut = not is_grad_enabled()
+    if isinstance(x, View):
+        found._root, found._path = x._root, x.path
+        found._is_cut |= x._is_cut
+    else:
+        found._root, found._path = x, None
     found._memo = found._root._value, made._value
-    found._is_cut = not is_grad_enabled() or (isinstance(x, View) and x._is_cut)
     return found
 
 
 def reshaped(x: Tensor, shape: Shape) -> Tensor:
     """``x`` under another shape of as many elements: a view where NumPy gives one."""
-    move = Move("reshape", {"shape": shape})
-    if isinstance(x, View) and _reshaped(x._path.strides(), x.shape, shape) is None:
-        return apply(move.name, x, **move.attributes)
-    return view(x, move)
+    if isinstance(x, View) and _reshaped(x.path.strides(), x.shape, shape) is None:
+        return apply("reshape", x, shape=shape)
+    return view(x, ("reshape", {"shape": shape}, ()))
 
 
 def root_of(x: Tensor) -> Tensor:
@@ -266,29 +285,32 @@ def root_of(x: Tensor) -> Tensor:
     return x._root if isinstance(x, View) else x
 
 
-def extended(x: Tensor, moves: Sequence[Move]) -> Step:
+def path_to(x: Tensor, moves: Sequence[Move]) -> Step:
     """The path from the root of ``x`` to what these operations make of it."""
-    path = x._path if isinstance(x, View) else None
-    shape = x.shape
+    return _extended(x.path if isinstance(x, View) else None, root_of(x), moves)
+
+
+def _extended(path: Step | None, root: Tensor, moves: Sequence[Move]) -> Step:
+    """The path and these moves after it; ``root`` is where it starts."""
     for move in moves:
-        merge = _MERGED.get(move.name)
-        if path is not None and merge is not None and path.move.name == move.name:
-            merged = merge(path.move.attributes, move.attributes)
-            path = Step(path.previous, Move(move.name, merged), path.before)
+        name, attributes, _ = move
+        merge = _MERGED.get(name)
+        if path is None:
+            path = Step(None, move, root.shape)
+        elif merge is not None and path.name == name:
+            merged = merge(path.attributes, attributes)
+            path = Step(path.previous, (name, merged, ()), path.before)
         else:
-            path = Step(path, move, shape)
-        shape = _SHAPES[move.name](shape, move)
+            path = Step(path, move, _SHAPES[path.name](path.before, path.attributes))
     assert path is not None
     return path
 
 
 # ------------------------------------------------------------------- what each step does
 
-Attributes = dict[str, Any]
 
-
-def _after_slice(shape: Shape, move: Move) -> Shape:
-    bounds = (move.attributes[name] for name in ("starts", "stops", "steps"))
+def _after_slice(shape: Shape, attributes: Attributes) -> Shape:
+    bounds = (attributes[name] for name in ("starts", "stops", "steps"))
     return tuple(len(range(*cut)) for cut in zip(*bounds, strict=True))
 
 
@@ -300,13 +322,13 @@ def _permuted(items: tuple[Any, ...], axes: Sequence[int]) -> tuple[Any, ...]:
     return tuple(items[axis] for axis in axes)
 
 
-_SHAPES: Final[dict[str, Callable[[Shape, Move], Shape]]] = {
+_SHAPES: Final[dict[str, Callable[[Shape, Attributes], Shape]]] = {
     "slice": _after_slice,
-    "flip": lambda shape, move: shape,
-    "reshape": lambda shape, move: move.attributes["shape"],
-    "broadcast": lambda shape, move: move.attributes["shape"],
-    "transpose": lambda shape, move: _permuted(shape, move.attributes["axes"]),
-    "gather": lambda shape, move: _without(shape, move.attributes["axis"]),
+    "flip": lambda shape, attributes: shape,
+    "reshape": lambda shape, attributes: attributes["shape"],
+    "broadcast": lambda shape, attributes: attributes["shape"],
+    "transpose": lambda shape, attributes: _permuted(shape, attributes["axes"]),
+    "gather": lambda shape, attributes: _without(shape, attributes["axis"]),
 }
 """The shape after an operation on a shape; a gather is at one position."""
 
@@ -341,13 +363,13 @@ def _row_major(shape: Shape) -> Strides:
 
 
 def _flipped(strides: Strides, step: Step) -> Strides:
-    axes = step.move.attributes["axes"]
+    axes = step.attributes["axes"]
     return tuple(-n if axis in axes else n for axis, n in enumerate(strides))
 
 
 def _repeated(strides: Strides, step: Step) -> Strides:
     """Axes that repeat stay in one place."""
-    shape, axes = step.move.attributes["shape"], step.move.attributes["axes"]
+    shape, axes = step.attributes["shape"], step.attributes["axes"]
     found = [0] * len(shape)
     for size, distance, axis in zip(step.before, strides, axes, strict=True):
         found[axis] = distance if size == shape[axis] else 0
@@ -355,7 +377,7 @@ def _repeated(strides: Strides, step: Step) -> Strides:
 
 
 def _of_reshape(strides: Strides, step: Step) -> Strides:
-    found = _reshaped(strides, step.before, step.move.attributes["shape"])
+    found = _reshaped(strides, step.before, step.attributes["shape"])
     assert found is not None
     return found
 
@@ -387,13 +409,11 @@ def _reshaped(strides: Strides, before: Shape, shape: Shape) -> Strides | None:
 
 
 _STRIDES: Final[dict[str, Callable[[Strides, Step], Strides]]] = {
-    "slice": lambda strides, step: tuple(
-        map(operator.mul, strides, step.move.attributes["steps"])
-    ),
+    "slice": lambda strides, step: tuple(map(operator.mul, strides, step.attributes["steps"])),
     "flip": _flipped,
     "reshape": _of_reshape,
     "broadcast": _repeated,
-    "transpose": lambda strides, step: _permuted(strides, step.move.attributes["axes"]),
-    "gather": lambda strides, step: _without(strides, step.move.attributes["axis"]),
+    "transpose": lambda strides, step: _permuted(strides, step.attributes["axes"]),
+    "gather": lambda strides, step: _without(strides, step.attributes["axis"]),
 }
 """The distances after a step from those before it."""

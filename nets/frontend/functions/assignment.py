@@ -35,12 +35,12 @@ from nets.frontend.functions.indexing import (
     normal_key,
     view_moves,
 )
-from nets.frontend.functions.shape import flatten, repeated, reshape
+from nets.frontend.functions.shape import flatten, repeated, reshape, under
 from nets.frontend.scope import current_scope, user_location
 from nets.frontend.state import assign
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, is_grad_enabled
-from nets.frontend.views import Move, Step, View, extended, root_of
+from nets.frontend.views import Step, View, path_to, root_of
 from nets.ir.types import i64
 
 
@@ -61,7 +61,7 @@ def _is_written(x: Tensor, key: Any, value: TensorLike) -> bool:
     if not isinstance(value, View) or value.root is not root_of(x):
         return False
     moves = view_moves(x, key)
-    return moves is not None and value.shows(extended(x, moves))
+    return moves is not None and value.path.leads_as(path_to(x, moves))
 
 
 def in_place(x: TensorLike, new: Tensor) -> Tensor:
@@ -113,32 +113,34 @@ def _give(x: Tensor, new: Tensor) -> None:
 
 def _whole(view: View, part: Tensor) -> Tensor:
     """The root of a view with the elements of ``part`` where the view shows them."""
-    path = view.path()
-    last = max((i for i, step in enumerate(path) if step.move.name in _CUTS), default=0)
+    steps = view.steps()
+    last = max((i for i, step in enumerate(steps) if step.name in _CUTS), default=0)
     wholes = [view.root]
-    for step in path[:last]:
-        name, attributes, operands = step.move
-        wholes.append(apply(name, wholes[-1], *operands, **attributes))
-    for i in reversed(range(len(path))):
-        move = path[i].move
-        if move.name in _CUTS:
-            part = updated(wholes[i], _CUTS[move.name](move), part)
+    for step in steps[:last]:
+        wholes.append(step.apply(wholes[-1]))
+    for i, step in reversed(list(enumerate(steps))):
+        if step.name in _CUTS:
+            part = _CUTS[step.name](wholes[i], part, step)
         else:
-            part = _MOVED_BACK[move.name](part, path[i])
+            part = _MOVED_BACK[step.name](part, step)
     return part
 
 
-def _key_of_slice(move: Move) -> Any:
-    names = ("starts", "stops", "steps")
-    return tuple(map(slice, *(move.attributes[name] for name in names)))
+def _with_slice(whole: Tensor, part: Tensor, step: Step) -> Tensor:
+    cuts = zip(*(step.attributes[name] for name in ("starts", "stops", "steps")), strict=True)
+    ranges = (range(*cut) for cut in cuts)
+    return _ranged(whole, [Range(found.start, len(found), found.step) for found in ranges], part)
 
 
-def _key_of_gather(move: Move) -> Any:
-    return (*(slice(None),) * move.attributes["axis"], *move.operands)
+def _with_gathered(whole: Tensor, part: Tensor, step: Step) -> Tensor:
+    return updated(whole, (*(slice(None),) * step.attributes["axis"], *step.operands), part)
 
 
-_CUTS: Final = {"slice": _key_of_slice, "gather": _key_of_gather}
-"""Steps that show a part, and the keys of these parts."""
+_CUTS: Final[dict[str, Callable[[Tensor, Tensor, Step], Tensor]]] = {
+    "slice": _with_slice,
+    "gather": _with_gathered,
+}
+"""For steps that show a part: the whole with another part."""
 
 
 def _refuse(part: Tensor, step: Step) -> Tensor:
@@ -150,17 +152,17 @@ def _refuse(part: Tensor, step: Step) -> Tensor:
 
 
 def _transposed_back(part: Tensor, step: Step) -> Tensor:
-    order = step.move.attributes["axes"]
+    order = step.attributes["axes"]
     return apply("transpose", part, axes=tuple(sorted(range(len(order)), key=order.__getitem__)))
 
 
 _MOVED_BACK: Final[dict[str, Callable[[Tensor, Step], Tensor]]] = {
     "reshape": lambda part, step: apply("reshape", part, shape=step.before),
-    "flip": lambda part, step: apply("flip", part, **step.move.attributes),
+    "flip": lambda part, step: apply("flip", part, **step.attributes),
     "transpose": _transposed_back,
     "broadcast": _refuse,
 }
-"""Steps that show all elements, undone."""
+"""For steps that show all elements: the step undone."""
 
 
 def updated(x: Tensor, key: Any, value: TensorLike) -> Tensor:
@@ -168,7 +170,7 @@ def updated(x: Tensor, key: Any, value: TensorLike) -> Tensor:
     new = fitted(value, x.type.dtype)
     mask = _mask(x, key)
     if mask is not None and (not mask.ndim or new.ndim <= x.ndim - mask.ndim):
-        every = reshape(mask, (*mask.shape, *(1,) * (x.ndim - mask.ndim)))
+        every = under(mask, (*mask.shape, *(1,) * (x.ndim - mask.ndim)))
         return apply("select", expand(every, x.shape), _filling(new, x.shape), x)
     entries = normal_key(key, x.shape, "x = nets.dynamic_update_slice(x, value, i)")
     if any(isinstance(entry, Picks) for entry in entries):
@@ -194,7 +196,7 @@ def _ranged(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
     sizes = iter(counts)
     shape = [1 if isinstance(e, NewAxis) else next(sizes) for e in entries]
     kept = tuple(n for n, e in zip(shape, entries, strict=True) if not isinstance(e, Whole))
-    value = reshape(_filling(value, kept), tuple(counts))
+    value = under(_filling(value, kept), tuple(counts))
     if 0 in counts:
         return x
     written = None
@@ -214,7 +216,7 @@ def _filling(value: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The value broadcast to the places it goes to; it may have more axes of size 1 in front."""
     extra = value.ndim - len(shape)
     if extra > 0 and set(value.shape[:extra]) == {1}:
-        value = reshape(value, value.shape[extra:])
+        value = under(value, value.shape[extra:])
     return repeated(value, shape)
 
 

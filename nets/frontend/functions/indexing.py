@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -33,11 +33,18 @@ from nets.frontend.dispatch import (
 )
 from nets.frontend.functions.arithmetic import where
 from nets.frontend.functions.gradient import stop_gradient
-from nets.frontend.functions.shape import flatten, normal_axis, permute_dims, repeated, reshape
+from nets.frontend.functions.shape import (
+    flatten,
+    normal_axis,
+    permute_dims,
+    repeated,
+    reshape,
+    under,
+)
 from nets.frontend.scope import current_scope, user_location
 from nets.frontend.tensor import Tensor
-from nets.frontend.views import Move, view
 from nets.frontend.variable import Array, Variable
+from nets.frontend.views import Move, view
 from nets.ir.types import i64
 
 
@@ -261,7 +268,7 @@ def _as_picks(entry: Entry) -> Entry:
     """Beside integer arrays, whole numbers count as such, as in NumPy."""
     if isinstance(entry, Whole):
         return _picks(np.array(entry.position))
-    return replace(entry, is_number=False) if isinstance(entry, Picks) else entry
+    return Picks(entry.tensor, None) if _is_number(entry) else entry
 
 
 def view_moves(x: Tensor, key: Any) -> list[Move] | None:
@@ -285,11 +292,11 @@ def _moves(shape: tuple[int, ...], entries: Sequence[Entry]) -> list[Move]:
     on_axes = [e for e in entries if not isinstance(e, NewAxis)]
     cuts = list(map(_extent, on_axes, shape))
     flipped = tuple(axis for axis, (_, _, step) in enumerate(cuts) if step < 0)
-    moves = []
+    moves: list[Move] = []
     if cuts != [(0, size, 1) for size in shape]:
-        moves.append(Move("slice", _slice(cuts)))
+        moves.append(("slice", _slice(cuts), ()))
     if flipped:
-        moves.append(Move("flip", {"axes": flipped}))
+        moves.append(("flip", {"axes": flipped}, ()))
     sizes = [count for _, count, _ in cuts]
     left, after = iter(cuts), []
     for entry in entries:
@@ -297,15 +304,15 @@ def _moves(shape: tuple[int, ...], entries: Sequence[Entry]) -> list[Move]:
         if not isinstance(entry, Whole) and not _is_number(entry):
             after.append(size)
     for axis, entry in reversed(list(enumerate(on_axes))):
-        if isinstance(entry, Picks) and entry.is_number:
-            moves.append(Move("gather", {"axis": axis}, (entry.tensor,)))
+        if _is_number(entry):
+            moves.append(("gather", {"axis": axis}, (entry.tensor,)))
             del sizes[axis]
     if after != sizes or not moves:
-        moves.append(Move("reshape", {"shape": tuple(after)}))
+        moves.append(("reshape", {"shape": tuple(after)}, ()))
     return moves
 
 
-def _is_number(entry: Entry) -> bool:
+def _is_number(entry: Entry) -> TypeGuard[Picks]:
     return isinstance(entry, Picks) and entry.is_number
 
 
@@ -342,7 +349,7 @@ def _gathered(x: Tensor, axis: int, indices: Sequence[Tensor]) -> Tensor:
         return apply("gather", x, indices[0], axis=axis)
     sizes = x.shape[axis : axis + len(indices)]
     total = int(np.prod(sizes))
-    merged = reshape(x, (*x.shape[:axis], total, *x.shape[axis + len(indices) :]))
+    merged = under(x, (*x.shape[:axis], total, *x.shape[axis + len(indices) :]))
     return apply("gather", merged, linear_positions(indices, sizes), axis=axis)
 
 

@@ -30,7 +30,7 @@ from nets.frontend.functions.shape import (
 )
 from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
-from nets.frontend.views import Move, view
+from nets.frontend.views import view
 
 
 def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
@@ -121,7 +121,7 @@ def flip(x: TensorLike, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """The order of the elements reversed along the axes, by default along all: a view."""
     tensor = as_tensor(x)
     axes = normal_axes(axis, tensor.ndim)
-    return view(tensor, Move("flip", {"axes": axes}))
+    return view(tensor, ("flip", {"axes": axes}, ()))
 
 
 def roll(x: TensorLike, shift: Any, axis: Any = None) -> Tensor:

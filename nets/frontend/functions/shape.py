@@ -22,7 +22,7 @@ from nets.frontend.dispatch import (
 )
 from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
-from nets.frontend.views import Move, reshaped, shown, view
+from nets.frontend.views import reshaped, shown, view
 from nets.ir.types import is_addressable
 
 MOST_AXES: Final = 64
@@ -78,6 +78,11 @@ def reshape(x: TensorLike, shape: Any) -> Tensor:
     return reshaped(tensor, sizes)
 
 
+def under(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """``x`` under a shape that fits, as no view of it; itself where it has that shape."""
+    return x if x.shape == shape else apply("reshape", x, shape=shape)
+
+
 def flatten(x: TensorLike) -> Tensor:
     """The elements along one axis, in row-major order: a copy."""
     tensor = as_tensor(x)
@@ -94,7 +99,7 @@ def permute_dims(x: TensorLike, axes: Sequence[int]) -> Tensor:
             f"{wanted} is no order of the {tensor.ndim} axes of shape {shape_text(tensor.shape)}",
             user_location(),
         )
-    return view(tensor, Move("transpose", {"axes": order}))
+    return view(tensor, ("transpose", {"axes": order}, ()))
 
 
 def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
@@ -177,7 +182,7 @@ def repeated(tensor: Tensor, sizes: tuple[int, ...]) -> Tensor:
 
 def _repeated(x: Tensor, made: Tensor) -> Tensor:
     axes = tuple(range(made.ndim - x.ndim, made.ndim))
-    return shown(x, made, [Move("broadcast", {"shape": made.shape, "axes": axes})])
+    return shown(x, made, [("broadcast", {"shape": made.shape, "axes": axes}, ())])
 
 
 def broadcast_arrays(*tensors: TensorLike) -> list[Tensor]:
