@@ -96,13 +96,11 @@ Memo = tuple[Value, Value]
 class View(Tensor):
     """Elements of another tensor under other axes."""
 
-    __slots__ = ("_is_cut", "_memo", "_moves", "_path", "_root")
+    __slots__ = ("_is_cut", "_memo", "_root", "_way")
 
     _root: Tensor
-    _path: Step | None
-    """The path to the view, or, while there are moves, to what they are applied to."""
-    _moves: Sequence[Move]
-    """What the path lacks, which is completed when somebody asks."""
+    _way: tuple[Step | None, Sequence[Move]]
+    """A path and what it lacks to lead to the view; it is completed when somebody asks."""
     _memo: Memo
     _is_cut: bool
     """Whether no gradient passes: the view was made under no_grad."""
@@ -131,10 +129,12 @@ class View(Tensor):
     @property
     def path(self) -> Step:
         """How the root leads to the view."""
-        if self._moves:
-            self._path, self._moves = _extended(self._path, self._root, self._moves), ()
-        assert self._path is not None
-        return self._path
+        path, moves = self._way
+        if moves:
+            path = _extended(path, self._root, moves)
+            self._way = path, ()
+        assert path is not None
+        return path
 
     def steps(self) -> list[Step]:
         """Those of the path, from the root on."""
@@ -262,13 +262,12 @@ def shown(x: Tensor, made: Tensor, moves: Sequence[Move]) -> Tensor:
         return made  # a Python number is no tensor that could change
     found = View.__new__(View)
     found._weak = False
-    found._moves = moves
     found._is_cut = not is_grad_enabled()
     if isinstance(x, View):
-        found._root, found._path = x._root, x.path
+        found._root, found._way = x._root, (x.path, moves)
         found._is_cut |= x._is_cut
     else:
-        found._root, found._path = x, None
+        found._root, found._way = x, (None, moves)
     found._memo = found._root._value, made._value
     return found
 

@@ -195,6 +195,9 @@ class _Writer:
             self.add(f"{target} {self.change(x.shape)}")
         elif kind < 0.6:
             self.add(f"t = {target}.T\nt {self.change(x.shape[::-1])}")
+        elif kind < 0.7 and x.ndim:
+            moved = self.choose.choice(("[1:] = {0}[:-1]", "[:] = {0}[::-1]", "[:-1] += {0}[1:]"))
+            self.add(target + moved.format(target))
         else:
             key = self.key(x)
             if x.ndim and len(x) and self.choose.random() < 0.2:
