@@ -17,7 +17,6 @@ from nets.frontend.dispatch import (
     as_tensor,
     expand,
     joined_shape,
-    renewed,
     shape_text,
 )
 from nets.frontend.scope import user_location
