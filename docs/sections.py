@@ -203,7 +203,7 @@ def functions_by_theme() -> str:
     for name in functions.__all__:
         function = getattr(functions, name)
         if function.__name__.rstrip("_") == name:
-            themes.setdefault(function.__module__, []).append(name)
+            themes.setdefault(inspect.unwrap(function).__module__, []).append(name)
     return "\n\n".join(_theme(module, names) for module, names in sorted(themes.items()))
 
 

@@ -30,8 +30,11 @@ class DescribedLocation:
 class NetsError(Exception):
     """Base of every error nets raises on purpose.
 
-    ``location`` is the user's source position, shown below the message when known.
+    ``location`` is the user's source position, shown below the message when known; ``place`` says
+    which layer of a model it happened in.
     """
+
+    place: str = ""
 
     def __init__(self, message: str, location: SourceLocation | None = None) -> None:
         super().__init__(message)
@@ -39,14 +42,13 @@ class NetsError(Exception):
         self.location = location
 
     def __str__(self) -> str:
-        if self.location is None:
-            return self.message
-        return f"{self.message}\n{self.location.describe()}"
+        where = "" if self.location is None else self.location.describe()
+        return "\n".join(filter(None, (self.message, self.place, where)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The class, the message and the text of the location: errors cross processes."""
         where = None if self.location is None else DescribedLocation(self.location.describe())
-        return type(self), (self.message, where)
+        return type(self), (self.message, where), {"place": self.place}
 
     def _render_traceback_(self) -> list[str]:
         """What IPython and notebooks show in place of their own traceback."""

@@ -27,6 +27,7 @@ from nets.errors import (
     ArgumentError,
     DTypeError,
     LoadError,
+    MissingNameError,
     NumberError,
     ShapeError,
 )
@@ -94,7 +95,7 @@ class LoadedLibrary:
         functions = self.__dict__.get("_functions", {})
         if name not in functions:
             known = ", ".join(functions)
-            raise AttributeError(f"the library has no function {name!r}; it has {known}")
+            raise MissingNameError(f"the library has no function {name!r}; it has {known}")
         found: Callable[..., Any] = functions[name]
         return found
 

@@ -67,7 +67,8 @@ class Operators(OtherNames):
             how = f" with {', '.join(options)}" if options else ""
             advice = "use the functions and operators of nets, or arrays (tensor.numpy())"
             if "out" in options:
-                advice = "an array holds no tensors; write x = x + t in place of x += t"
+                advice = "an array holds no tensors; write x = x + t in place of x += t, and for "
+                advice += "p.data -= t either p -= t under nets.no_grad() or p.data = p.data - t"
             raise UnsupportedObjectError(
                 f"{what}{how} does not take tensors: {advice}", user_location()
             )

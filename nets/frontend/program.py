@@ -12,7 +12,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from nets.errors import MutatedArgumentError, NetsError, TraceError, UnsupportedObjectError
+from nets.errors import (
+    ControlFlowError,
+    MutatedArgumentError,
+    NetsError,
+    TraceError,
+    UnsupportedObjectError,
+)
 from nets.frontend.conversion import is_scalar
 from nets.frontend.dispatch import as_tensor
 from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
@@ -171,6 +177,11 @@ def stage(
                 "must end on static values: shapes, or arguments in static_argnames.",
                 user_location(),
             ) from None
+        except ValueError as error:
+            if not isinstance(error.__cause__, ControlFlowError):
+                raise
+            # NumPy's word for an element that it cannot store; ours says what to write.
+            raise error.__cause__.with_traceback(error.__traceback__) from None
         finally:
             scope.restore()
         scope.emitter.builder.location = None

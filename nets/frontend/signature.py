@@ -138,8 +138,17 @@ def _number(leaf: float, position: int) -> Array:
 
 def _foreign(leaf: Any, position: int) -> Array:
     try:
-        if isinstance(leaf, (str, bytes)) or callable(leaf):
-            raise UnsupportedObjectError(f"no tensor can be made of {_shown(leaf)}")
+        if isinstance(leaf, (str, bytes)):
+            raise UnsupportedObjectError(
+                f"no tensor can be made of {_shown(leaf)}; a text is passed as a static argument "
+                "(static_argnames of nets.trace)"
+            )
+        if callable(leaf):
+            raise UnsupportedObjectError(
+                f"no tensor can be made of {_shown(leaf)}; let the function use it by its name "
+                "(modules and functions are closed over), or pass it as a static argument "
+                "(static_argnames of nets.trace)"
+            )
         return array_of(leaf)
     except NetsError as error:
         raise LeafError(position, error) from None

@@ -9,6 +9,7 @@ tensors computed from the old one keep it.
 from __future__ import annotations
 
 import html
+import re
 from typing import Any, Final
 
 import numpy as np
@@ -37,18 +38,28 @@ from nets.ir.core import Value
 from nets.ir.types import DType, TensorType, f64
 from nets.ops.emitter import tensor_type
 
+_STORE: Final = (
+    "an array of NumPy holds no traced elements: make it by nets.zeros and store x[i] = …, or join "
+    "tensors by nets.stack"
+)
+_KEEP: Final = f"keep it a tensor (nets.astype), or pass the number as a static argument; {_STORE}"
+
 _ADVICE: Final = {
     "bool()": "Python's if, while, and, or, not need the value now: write nets.where(c, x, y) "
     "instead of `x if c else y`, and & | ~ instead of and, or, not",
-    "int()": "keep it a tensor (nets.astype), or pass the number as a static argument",
-    "float()": "keep it a tensor (nets.astype), or pass the number as a static argument",
+    "int()": _KEEP,
+    "float()": _KEEP,
     "an index": "index a tensor with it (x[i]), or pass the number as a static argument",
-    "an element of an array": "make a tensor (nets.zeros) and assign to that, or join "
-    "the elements by nets.stack",
-    "a NumPy array of it": "call the function of nets in place of NumPy's, and join tensors by "
-    "nets.stack in place of a list",
+    "an element of an array": _STORE,
+    "a NumPy array of it": f"call the function of nets in place of NumPy's; {_STORE}",
 }
 """What to write instead, for each thing a traced tensor cannot give."""
+
+_CAPTURED: Final = re.compile(r"captured_\d+")
+"""What a trace calls tensors from outside."""
+
+_NAMED: Final = 4
+"""Arguments that an error names, at most."""
 
 
 _VALUES: Final = frozenset(
@@ -326,9 +337,10 @@ class Tensor(Operators):
             raise leaked(self)
         name = f" {self._value.hint!r}" if self._value.hint else ""
         advice = _ADVICE.get(what, "return the tensor from the traced function to see its value")
+        depends, ways = _depends(self._value), _way_out(self)
         raise ControlFlowError(
-            f"{what} needs the value of the traced tensor{name} of type {self.type}, which is "
-            f"known only when the compiled function runs; {advice}",
+            f"{what} needs the value of the traced tensor{name} of type {self.type}, which "
+            f"{depends}is known only when the compiled function runs; {advice}{ways}",
             user_location(),
         )
 
@@ -382,6 +394,34 @@ class Tensor(Operators):
         if not isinstance(self._value, Variable):
             return f"<pre>{html.escape(repr(self))}</pre>"
         return html_of_array(self._value.data, self.requires_grad)
+
+
+def _depends(value: Value) -> str:
+    """Which arguments of the traced function a value was computed from, in words."""
+    found: list[Value] = []
+    seen, pending = {value}, [value]
+    for one in pending:
+        made_by = one.operation
+        if made_by is None and one is not value and one.hint:
+            found.append(one)
+        for operand in made_by.operands if made_by is not None else ():
+            if operand not in seen:
+                seen.add(operand)
+                pending.append(operand)
+    if not found:
+        return ""
+    hints = [x.hint for x in sorted(found, key=lambda x: x.index)]
+    names = dict.fromkeys(_CAPTURED.sub("tensors from outside", hint) for hint in hints)
+    listed = [*list(names)[:_NAMED], *(["…"] if len(names) > _NAMED else [])]
+    return f"depends on {', '.join(listed)} and "
+
+
+def _way_out(tensor: Tensor) -> str:
+    """What to do about an argument that is a Python number."""
+    value = tensor._value
+    if not tensor._weak or value.operation is not None or not value.hint:
+        return ""
+    return f". Or let it stay the Python number it is: static_argnames={value.hint!r}"
 
 
 def _unpickled(

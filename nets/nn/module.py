@@ -89,16 +89,38 @@ class Module:
         )
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        result = self.forward(*inputs, **options)
+        try:
+            result = self.forward(*inputs, **options)
+        except (nets.errors.ShapeError, nets.errors.DTypeError) as error:
+            _say_layer(error, self)
+            raise
         if any(getattr(x, "dtype", None) is _DOUBLE for x in (*inputs, *options.values())):
             _warn_of_doubles(self, result)
         return result
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse what is no parameter over one: an optimiser would go on with the old one."""
+        is_other = not isinstance(value, Parameter) and value is not None
+        if is_other and isinstance(vars(self).get(name), Parameter):
+            raise nets.errors.ArgumentError(
+                f"{name} of this {type(self).__name__} is a Parameter, and this "
+                f"{type(value).__name__} is none: give it new elements by {name}.data = …, or "
+                f"another one by {name} = nn.Parameter(…)",
+                nets.user_location(),
+            )
+        object.__setattr__(self, name, value)
+
     # ------------------------------------------------------------------ what it holds
 
-    def register_buffer(self, name: str, value: nets.Tensor, persistent: bool = True) -> None:
-        """Hold a Tensor that is state but no parameter; ``persistent``: saved with the rest."""
-        setattr(self, name, value)
+    def register_buffer(self, name: str, value: TensorLike | None, persistent: bool = True) -> None:
+        """Hold a Tensor that is state but no parameter; ``persistent``: saved with the rest.
+
+        An array, a list or a number becomes a Tensor; None is held as it is and is no state.
+        """
+        if value is None:
+            setattr(self, name, None)
+            return
+        setattr(self, name, value if isinstance(value, nets.Tensor) else nets.Tensor(value))
         self._buffers |= {name}
         if not persistent:
             self._unsaved |= {name}
@@ -272,6 +294,23 @@ class Module:
         rows = list(_rows(self, "", "", ""))
         width = max(len(text) for text, _ in rows)
         return "\n".join(f"{text:<{width}}  {count:>9,}" if count else text for text, count in rows)
+
+
+def _say_layer(error: nets.errors.NetsError, module: Module) -> None:
+    """Let an error name the innermost layer it passed, by its path from the outermost one."""
+    inner = error.__dict__.setdefault("layer", module)
+    paths = (path for path, found in module.named_modules() if found is inner)
+    path = next(paths, None)
+    if path is None:  # a layer that the module made, or found elsewhere
+        return
+    held = [
+        f"{name} {tuple(value.shape)}"
+        for name, value in vars(inner).items()
+        if isinstance(value, nets.Tensor)
+    ]
+    title = _joined("model", path) if path else "the layer"
+    has = f" with {', '.join(held)}" if held else ""
+    error.place = f"  in {title} ({type(inner).__name__}){has}"
 
 
 # ------------------------------------------------------------------------------ precision

@@ -50,7 +50,10 @@ class ParameterGroup(MutableMapping[str, Any]):
             value = self._tensors[name].tolist()
             return tuple(value) if isinstance(value, list) else value
         if name not in self._names:
-            raise KeyError(name)
+            raise nets.errors.MissingKeyError(
+                f"there is no hyperparameter {name!r}, only {', '.join(self)}",
+                nets.user_location(),
+            )
         return getattr(self, name)
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -103,7 +106,8 @@ class Optimizer:
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Take more parameters, with hyperparameters that differ from the defaults."""
         given = dict(group)
-        own = given.pop("params")
+        own = item(given, "params", "a parameter group")
+        del given["params"]
         params = [own] if isinstance(own, nets.Tensor) else list(own)
         self._check(params, given)
         for name, value in {**self.defaults, **given}.items():
@@ -200,9 +204,12 @@ class Optimizer:
 
         ArgumentError or ShapeError where it does not fit; nothing has been changed then.
         """
-        groups, found = state["param_groups"], state["state"]
+        what = "the state of an optimiser"
+        groups, found = item(state, "param_groups", what), item(state, "state", what)
         flat = [own for states in self._states for own in states]
-        if [len(g["params"]) for g in groups] != [len(g.params) for g in self.param_groups]:
+        if [len(item(g, "params", "a parameter group")) for g in groups] != [
+            len(g.params) for g in self.param_groups
+        ]:
             raise nets.errors.ArgumentError(
                 "the state is of an optimiser of other parameters", nets.user_location()
             )
@@ -233,6 +240,16 @@ class Optimizer:
             for i, group in enumerate(self.param_groups)
         ]
         return "\n".join([type(self).__name__, *rows])
+
+
+def item(state: Mapping[str, Any], key: str, what: str) -> Any:
+    """What stands under a key; MissingKeyError, with the keys there are, where nothing does."""
+    if not isinstance(state, Mapping) or key not in state:
+        keys = ", ".join(map(repr, state)) if isinstance(state, Mapping) else type(state).__name__
+        raise nets.errors.MissingKeyError(
+            f"{what} has the key {key!r}; this one has {keys or 'none'}", nets.user_location()
+        )
+    return state[key]
 
 
 def _entry(found: Mapping[Any, Any], number: int, name: str) -> Any:

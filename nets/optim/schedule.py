@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import nets
-from nets.optim.optimizer import Optimizer
+from nets.optim.optimizer import Optimizer, item
 
 
 class LRScheduler:
@@ -59,8 +59,22 @@ class LRScheduler:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where the state was taken; learning rates come with the optimiser's state."""
-        self.last_epoch = int(state["last_epoch"])
-        self.base_lrs = [float(lr) for lr in state["base_lrs"]]
+        what = "the state of a schedule"
+        last_epoch, base_lrs = item(state, "last_epoch", what), item(state, "base_lrs", what)
+        self.last_epoch, self.base_lrs = int(last_epoch), [float(lr) for lr in base_lrs]
+
+
+def _per_group(optimizer: Optimizer, value: Any, name: str) -> list[Any]:
+    """One value for each group of an optimiser, given as a list or once for all."""
+    count = len(optimizer.param_groups)
+    if not isinstance(value, (list, tuple)):
+        return [value] * count
+    if len(value) != count:
+        raise nets.errors.ArgumentError(
+            f"{name} has {len(value)} entries; the optimiser has {count} parameter groups",
+            nets.user_location(),
+        )
+    return list(value)
 
 
 def refuse_in_trace() -> None:
@@ -73,14 +87,20 @@ def refuse_in_trace() -> None:
 
 
 class LambdaLR(LRScheduler):
-    """The first rate times ``lr_lambda(n)``."""
+    """The first rate times ``lr_lambda(n)``; a list has a function for each group."""
 
-    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float]) -> None:
-        self.lr_lambda = lr_lambda
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+    ) -> None:
+        self.lr_lambdas = _per_group(optimizer, lr_lambda, "lr_lambda")
         super().__init__(optimizer)
 
-    def _factor(self, n: int) -> float:
-        return self.lr_lambda(n)
+    def _set(self) -> None:
+        groups = zip(self.optimizer.param_groups, self.base_lrs, self.lr_lambdas, strict=True)
+        for group, base, function in groups:
+            group["lr"] = base * function(self.last_epoch)
 
 
 class StepLR(LRScheduler):
@@ -155,13 +175,14 @@ class OneCycleLR(LRScheduler):
 
     How many steps there are say ``total_steps``, or ``epochs`` and ``steps_per_epoch`` together.
     Begins at max_lr / div_factor, ends at that / final_div_factor. ``cycle_momentum`` moves the
-    momentum (of Adam, the first beta) the other way. Smith and Topin, "Super-convergence", 2018.
+    momentum (of Adam, the first beta) the other way. A list of ``max_lr`` has one for each group.
+    Smith and Topin, "Super-convergence", 2018.
     """
 
     def __init__(
         self,
         optimizer: Optimizer,
-        max_lr: float,
+        max_lr: float | Sequence[float],
         total_steps: int | None = None,
         epochs: int | None = None,
         steps_per_epoch: int | None = None,
@@ -187,8 +208,10 @@ class OneCycleLR(LRScheduler):
             total_steps = epochs * steps_per_epoch
         self.total_steps, self.anneal_strategy = total_steps, anneal_strategy
         self.peak = pct_start * total_steps - 1
-        first = max_lr / div_factor
-        self.rates = (first, max_lr, first / final_div_factor)
+        self.rates = [
+            (most / div_factor, most, most / div_factor / final_div_factor)
+            for most in _per_group(optimizer, max_lr, "max_lr")
+        ]
         self.momenta = (max_momentum, base_momentum, max_momentum) if cycle_momentum else None
         super().__init__(optimizer)
 
@@ -197,8 +220,8 @@ class OneCycleLR(LRScheduler):
             raise nets.errors.ArgumentError(
                 f"the cycle of {self.total_steps} steps is over", nets.user_location()
             )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._between(self.rates)
+        for group, rates in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = self._between(rates)
             if self.momenta is not None and "betas" in group:
                 group["betas"] = (self._between(self.momenta), *group["betas"][1:])
             elif self.momenta is not None and group.get("momentum"):
@@ -254,7 +277,7 @@ class ReduceLROnPlateau:
         threshold: float = 1e-4,
         threshold_mode: Literal["rel", "abs"] = "rel",
         cooldown: int = 0,
-        min_lr: float = 0.0,
+        min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
     ) -> None:
         if mode not in ("min", "max") or threshold_mode not in ("rel", "abs") or factor >= 1:
@@ -265,7 +288,7 @@ class ReduceLROnPlateau:
         self.optimizer, self.mode, self.factor = optimizer, mode, factor
         self.patience, self.cooldown = patience, cooldown
         self.threshold, self.threshold_mode = threshold, threshold_mode
-        self.min_lr, self.eps = min_lr, eps
+        self.min_lrs, self.eps = _per_group(optimizer, min_lr, "min_lr"), eps
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
 
@@ -293,8 +316,8 @@ class ReduceLROnPlateau:
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
 
     def _reduce(self) -> None:
-        for group in self.optimizer.param_groups:
-            new = max(group["lr"] * self.factor, self.min_lr)
+        for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
+            new = max(group["lr"] * self.factor, least)
             if group["lr"] - new > self.eps:
                 group["lr"] = new
 
@@ -309,7 +332,7 @@ class ReduceLROnPlateau:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where the state was taken."""
-        self.best = float(state["best"])
-        self.num_bad_epochs = int(state["num_bad_epochs"])
-        self.cooldown_counter = int(state["cooldown_counter"])
-        self.last_epoch = int(state["last_epoch"])
+        names = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
+        found = [item(state, name, "the state of a schedule") for name in names]
+        self.best = float(found[0])
+        self.num_bad_epochs, self.cooldown_counter, self.last_epoch = map(int, found[1:])

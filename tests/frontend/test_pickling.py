@@ -403,3 +403,9 @@ def test_picklers_that_take_functions_as_they_are_get_them() -> None:
     factor = nets.Tensor(3.0)
     made = nets.trace(lambda x: x * factor)
     assert pickle.loads(cloudpickle.dumps(made))(2.0).item() == 6
+
+
+def test_functions_of_nets() -> None:
+    for name in nets.__all__:
+        if callable(getattr(nets, name)):
+            assert again(getattr(nets, name)) is getattr(nets, name)

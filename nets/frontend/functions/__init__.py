@@ -137,7 +137,9 @@ transpose = renewing(shapes.transpose)
 
 for _function in list(globals().values()):
     if inspect.isfunction(_function) and "axis" in inspect.signature(_function).parameters:
-        globals()[_function.__name__.rstrip("_")] = takes_dim(_function)
+        _function = takes_dim(_function)
+        _function.__module__ = __name__  # where pickle finds it
+        globals()[_function.__name__] = _function
 
 # The same functions under the names of the seed, of NumPy, and of the array API standard.
 sub = subtract
