@@ -208,7 +208,7 @@ def functions_by_theme() -> str:
 
 
 def _theme(module: str, names: list[str]) -> str:
-    source = inspect.getmodule(getattr(functions, names[0]))
+    source = inspect.getmodule(inspect.unwrap(getattr(functions, names[0])))
     assert isinstance(source, ModuleType)
     rows = ((f"`{_signature(n, getattr(functions, n))}`", _meaning(n)) for n in sorted(names))
     title = module.rpartition(".")[2].replace("_", " ").replace("dispatch", "conversion")
