@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from nets.backend.arrays import private_copy
 from nets.errors import DTypeError, NetsError, NumberError, UnsupportedObjectError
-from nets.frontend.scope import user_location
+from nets.frontend.scope import current_scope, user_location
 from nets.frontend.variable import Array
 from nets.ir.types import DTYPES, DType, from_numpy
 from nets.ops.registry import lookup
@@ -35,6 +35,9 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     ``dtype`` converts as ``nets.astype`` does. UnsupportedObjectError for object arrays, ragged
     lists, masked arrays, tensors on other devices; DTypeError for complex, float16, strings, …
     """
+    scope = current_scope()
+    if scope is not None and scope.world is not None:
+        scope.world.note(data)  # the elements become part of the program
     try:
         _refuse_foreign(data)
         array = np.asarray(data)

@@ -456,9 +456,10 @@ def _staged(data: npt.ArrayLike | Operators, dtype: DType | None) -> Value:
     assert scope is not None
     b = scope.emitter
     b.builder.location = user_location()
-    if not isinstance(data, Tensor):
+    source = scope.world.source(data) if isinstance(data, np.ndarray) else None
+    if source is None and not isinstance(data, Tensor):
         return b.emit("constant", value=array_of(data, dtype))
-    value = b.emit("stop_gradient", scope.lift(data))
+    value = b.emit("stop_gradient", scope.lift(data if source is None else source))
     return value if dtype is None else b.cast(value, dtype)
 
 

@@ -134,7 +134,7 @@ def _by_ufunc(self: Any, ufunc: Any, method: str, *operands: Any, **options: Any
 def _by_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
     if not all(issubclass(kind, np.ndarray) for kind in types):
         return NotImplemented
-    _note(*_arrays_in(args), *_arrays_in(tuple(kwargs.values())))
+    _note(*arrays_in(args), *arrays_in(tuple(kwargs.values())))
     return np.ndarray.__array_function__(self, function, types, args, kwargs)
 
 
@@ -142,7 +142,7 @@ def _item(self: Any, key: Any) -> Any:
     found = np.ndarray.__getitem__(self, key)
     if not _is_watched(found) or found.base is None:
         _note(self)
-    _note(*_arrays_in((key,)))
+    _note(*arrays_in((key,)))
     return found
 
 
@@ -157,7 +157,8 @@ def _derived(self: Any, source: Any) -> None:
         _note(source)  # a copy
 
 
-def _arrays_in(nest: Any) -> Iterator[Any]:
+def arrays_in(nest: Any) -> Iterator[Any]:
+    """The arrays in lists and tuples."""
     pending = [nest]
     while pending:
         x = pending.pop()
@@ -195,7 +196,7 @@ def _watch(name: str) -> Any:
     own = getattr(np.ndarray, name)
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        _note(self, *_arrays_in(args))
+        _note(self, *arrays_in(args))
         return own(self, *args, **kwargs)
 
     method.__name__, method.__doc__ = name, own.__doc__

@@ -17,7 +17,7 @@ from nets.errors import MutatedArgumentError
 from nets.frontend.scope import Scope, user_location
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable
-from nets.frontend.world.arrays import Arrays, ArraySource
+from nets.frontend.world.arrays import Arrays, ArraySource, arrays_in
 from nets.frontend.world.guards import SKIP, Guard, Guards, guards_of
 from nets.frontend.world.holders import Contents, Members, Sequence
 from nets.frontend.world.reach import Reach
@@ -34,6 +34,11 @@ class World:
     def source(self, array: Array) -> ArraySource | None:
         """What reads a NumPy array at each call; None for one that is made in the trace."""
         return self.arrays.source(array)
+
+    def note(self, data: Any) -> None:
+        """The elements of these arrays, or lists of arrays, are read now."""
+        for array in arrays_in(data):
+            self.arrays.note(array)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
