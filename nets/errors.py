@@ -167,6 +167,10 @@ class CacheWarning(UserWarning):
     """The object cache could not be used; nets compiled without it."""
 
 
+class RetraceWarning(UserWarning):
+    """A function is traced again and again, for what it depends on changes from call to call."""
+
+
 class PrecisionWarning(UserWarning):
     """float64 numbers met the float32 parameters of a layer, so that its result is float64."""
 

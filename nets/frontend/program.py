@@ -231,6 +231,8 @@ def _effects(scope: Scope, guarded: bool) -> _Effects:
     if scope.outer is not None:
         stored = world.stored(scope)
         return _Effects([tensor._value for tensor in stored], stored=tuple(stored))
+    if guarded:
+        world.refuse_draws(scope.function.name)
     changes = world.changes(scope)
     guards, slots = world.guards(changes)
     taken = tuple(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +17,14 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from nets import config
-from nets.errors import NetsError
+from nets.errors import NetsError, RetraceWarning
 from nets.frontend.binding import Binding, Call
 from nets.frontend.compile import CompileOptions
 from nets.frontend.lowered import Lowered
 from nets.frontend.plans import Planned, forget, plan_of, remember
 from nets.frontend.program import Program, lift_results, stage
 from nets.frontend.pytree import TreeDef, flatten
-from nets.frontend.scope import current_scope
+from nets.frontend.scope import current_scope, user_location
 from nets.frontend.signature import (
     LeafError,
     LeafKey,
@@ -51,6 +52,9 @@ _KEPT: Final = "_nets_staged"
 _STATES_KEPT: Final = 8
 """Earlier specialisations of one signature that are kept for other states of the world."""
 
+_MANY: Final = 50
+"""Traces for the same arguments that a warning tells of."""
+
 _CODES_KEPT: Final = 32
 """Specialisations whose compiled code is used again for programs that turn out the same."""
 
@@ -70,6 +74,8 @@ class Entry:
         self.kept: tuple[Specialisation, ...] = ()
         """Earlier ones, of other states of the world: a model may go back to training."""
         self.described: dict[str, str] = {}
+        self.retraced = 0
+        """How often the world was another one."""
 
     def all(self) -> list[Specialisation]:
         """All specialisations, the latest first."""
@@ -262,6 +268,21 @@ class Staged(Planned):
         counts.reasons = [*counts.reasons, *lines][-REASONS_KEPT:]
         for line in lines if "retrace" in log else ():
             print(f"nets retrace: {self.name}: {line}", file=sys.stderr)
+        entry.retraced += old is not None
+        if entry.retraced == _MANY:
+            self._warn(lines)
+
+    def _warn(self, lines: Sequence[str]) -> None:
+        """Say that a function is traced again and again."""
+        place = user_location()
+        warnings.warn_explicit(
+            f"{self.name} has been traced {_MANY} times for the same arguments, the last time "
+            f"because {lines[0] if lines else 'its world was another one'}: what changes from call "
+            "to call is better a tensor, or an argument",
+            RetraceWarning,
+            "nets" if place is None else place.file,
+            0 if place is None else place.line,
+        )
 
     # ------------------------------------------------------------------------- tracing
 

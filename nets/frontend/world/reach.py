@@ -43,6 +43,7 @@ from nets.frontend.world.holders import (
     Slots,
 )
 from nets.frontend.world.names import names_of
+from nets.frontend.world.sources import is_source
 
 _LIMIT: Final = 200_000
 """Objects visited at most."""
@@ -93,6 +94,8 @@ class Reach:
         self.codes: dict[int, CodeType] = {}
         self.functions: list[tuple[FunctionType, Any]] = []
         """The user's functions, and what they are made of."""
+        self.sources: list[Any] = []
+        """Random generators and iterators."""
         self.instances: list[tuple[weakref.ref[Any], type]] = []
         """Objects of the user's classes, and those."""
         self.known: set[int] = set()
@@ -294,6 +297,9 @@ class Reach:
         kind: Any = type(x)
         module = getattr(kind, "__module__", "")
         owner = "user" if self._is_walked(module) else whose(module)
+        if is_source(x):
+            self.sources.append(x)
+            return
         if owner == "opaque":
             return
         held = getattr(x, "__dict__", None)

@@ -7,13 +7,15 @@ the first one included. So nothing is left half done where an exception ends a t
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from nets.errors import MutatedArgumentError
+from nets.errors import MutatedArgumentError, TraceError
 from nets.frontend.scope import Scope, user_location
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable
@@ -21,7 +23,14 @@ from nets.frontend.world.arrays import Arrays, ArraySource, arrays_in
 from nets.frontend.world.guards import SKIP, Guard, Guards, guards_of
 from nets.frontend.world.holders import Contents, Members, Sequence
 from nets.frontend.world.reach import Reach
+from nets.frontend.world.sources import Sources
 from nets.frontend.world.writes import Changes, Overwrite, Slots, differs
+
+_tracing: Final = threading.RLock()
+"""Held by the thread whose trace changes the world for a while."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_tracing._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 class World:
@@ -30,6 +39,7 @@ class World:
     def __init__(self, roots: Iterable[Any]) -> None:
         self.reach = Reach(roots)
         self.arrays = Arrays(self.reach.arrays)
+        self._sources = Sources(self.reach.sources)
 
     def source(self, array: Array) -> ArraySource | None:
         """What reads a NumPy array at each call; None for one that is made in the trace."""
@@ -43,11 +53,23 @@ class World:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """A trace runs meanwhile; afterwards all is as it was."""
-        try:
-            with self.arrays.watched():
-                yield
-        finally:
-            self.restore()
+        with _tracing:
+            try:
+                with self.arrays.watched():
+                    yield
+            finally:
+                self.restore()
+
+    def refuse_draws(self, name: str) -> None:
+        """TraceError where the trace has used up something that later calls would not."""
+        used = self._sources.used()
+        if used is not None:
+            raise TraceError(
+                f"{name} takes from {used} while it is traced, and compiled code would take the "
+                "same at every call: draw by nets.random, or take it outside and pass it as an "
+                "argument",
+                user_location(),
+            )
 
     def restore(self) -> None:
         """Put everything back."""
