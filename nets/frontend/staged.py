@@ -65,7 +65,7 @@ REASONS_KEPT: Final = 32
 class Entry:
     """The place of one signature: filled by the first call, under its lock."""
 
-    __slots__ = ("described", "kept", "lock", "specialisation")
+    __slots__ = ("described", "kept", "lock", "retraced", "specialisation")
 
     def __init__(self) -> None:
         self.lock = threading.RLock()

@@ -20,7 +20,9 @@ from nets.errors import CacheWarning, CompileError, IndexOutOfBoundsError
 from nets.frontend.compile import Compilation, CompileOptions
 from nets.ir.core import Function
 
-DERIVATIVES = ["nets.passes.activity", "nets.passes.control_gradients", "nets.passes.vjp"]
+DERIVATIVES = [
+    f"nets.passes.{name}" for name in ("activity", "control_gradients", "effects", "vjp")
+]
 """The modules of the one pass that tracing a gradient needs."""
 
 X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6)

@@ -1,6 +1,7 @@
 """dynamic_slice and dynamic_update_slice against NumPy, in loops, with derivatives and errors."""
 
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -247,3 +248,12 @@ def test_traced_and_eager_gradients_agree() -> None:
     (shift(leaf) ** 2).sum().backward()
     traced = nets.trace(nets.grad(lambda x: (shift(x) ** 2).sum()))
     np.testing.assert_allclose(traced(x), leaf.grad, rtol=1e-12)
+
+
+def test_an_exported_library_moves_windows(tmp_path: Path) -> None:
+    traced = nets.trace(lambda x, i: nets.dynamic_update_slice(x, nets.dynamic_slice(x, i, 2), -i))
+    x = np.arange(6.0)
+    nets.export(tmp_path / "windows", move=traced.lower(x, np.int64(0)))
+    library = nets.load(tmp_path / "windows.so")
+    for i in (-9, -1, 1, 3, 9):
+        assert np.array_equal(library.move(x, i), traced(x, np.int64(i)))

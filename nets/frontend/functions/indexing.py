@@ -115,13 +115,13 @@ def _refuse_traced_bounds(key: Any, instead: str) -> None:
     if current_scope() is None:
         return
     slices = [item for item in _items(key) if isinstance(item, slice)]
-    bounds = [bound for item in slices for bound in (item.start, item.stop, item.step)]
-    if any(isinstance(bound, Tensor) and _known(bound) is None for bound in bounds):
-        raise ControlFlowError(
-            "a bound of this slice is known only when the traced function runs; for a window of "
-            f"fixed size write {instead} instead of x[i:i+2]",
-            user_location(),
-        )
+    for bound in (bound for item in slices for bound in (item.start, item.stop, item.step)):
+        if isinstance(bound, Tensor) and _known(bound) is None:
+            raise ControlFlowError(
+                f"a bound of this slice, a {bound.type}, is known only when the traced function "
+                f"runs; for a window of fixed size write {instead} instead of x[i:i+2]",
+                user_location(),
+            )
 
 
 def _items(key: Any) -> Sequence[Any]:

@@ -1,7 +1,7 @@
 """Sources: objects outside nets that give something else each time they are asked.
 
-Random generators of NumPy and Python, and iterators, are used up while a function is traced, and not
-by later calls. A function that draws from one while it is traced cannot be compiled.
+Random generators of NumPy and Python, and iterators, are used up while a function is traced, and
+not by later calls. A function that draws from one while it is traced cannot be compiled.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Sources:
 
     def __init__(self, found: Iterable[Any]) -> None:
         mtrand = sys.modules.get("numpy.random.mtrand")
-        everywhere = [random._inst, *([] if mtrand is None else [mtrand._rand])]  # type: ignore[attr-defined]
+        everywhere = [random._inst, *([] if mtrand is None else [mtrand._rand])]
         self._sources = [*everywhere, *found]
         self._states = [_state(x) for x in self._sources]
 
