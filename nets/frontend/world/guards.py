@@ -110,7 +110,7 @@ def _pairs(guard: Guard) -> Iterator[tuple[Any, Any, Any]]:
         yield None, tuple(now), tuple(expected)
     for key in dict.fromkeys((*expected, *now)):
         pair = now.get(key, MISSING), expected.get(key, MISSING)
-        if not same(*pair):
+        if (key in now) != (key in expected) or not same(*pair):
             yield key, *pair
 
 
