@@ -21,11 +21,12 @@ from nets.frontend.dispatch import (
     described,
     elementwise,
     known_bounds,
+    known_number,
     limits_of,
     note_bounds,
     require,
 )
-from nets.frontend.scope import current_scope
+from nets.frontend.scope import current_scope, user_location
 from nets.frontend.tensor import Tensor
 from nets.ir.types import f64, i64
 
@@ -87,6 +88,9 @@ def not_negative(x: Tensor, name: str) -> Tensor:
         else f"{described(x)} is a negative number of bits"
     )
     error = NegativePowerError if name == "power" else NumberError
+    number = known_number(x) if x._weak else None
+    if number is not None and number < 0:
+        raise error(message, user_location())
     return require(x, elementwise("greater_equal", x, 0), error, message)
 
 

@@ -19,6 +19,7 @@ from nets.errors import (
     GradientError,
     IndexOutOfBoundsError,
     LeakedTracerError,
+    NegativePowerError,
     NetsError,
     ShapeError,
     TraceError,
@@ -121,7 +122,7 @@ SHAPES: dict[str, tuple[type[NetsError], Callable[[Any], Any]]] = {
     "minus bool": (DTypeError, lambda x: -(x > 0)),
     "bits of floats": (DTypeError, lambda x: x & 1),
     "complex": (DTypeError, lambda x: x.astype(complex)),
-    "integer to the power -2": (DTypeError, lambda x: x.astype(int) ** -2),
+    "integer to the power -2": (NegativePowerError, lambda x: x.astype(int) ** -2),
 }
 
 

@@ -19,6 +19,7 @@ from nets.errors import (
     LeakedTracerError,
     MutatedArgumentError,
     NetsError,
+    NumberError,
     ShapeError,
     TraceError,
     UnsupportedObjectError,
@@ -302,8 +303,9 @@ def test_unsupported_arguments_are_named() -> None:
     ):  # fmt: skip
         assert "argument rest_1" in refused(UnsupportedObjectError, f, 1.0, 2.0, bad)
     for bad in (1j, np.zeros(2, complex), np.float16(1), np.zeros(2, "f2"), np.array(["a"]),
-                np.zeros(2, "f4,i4"), np.array(["2020"], "M8[Y]"), 2**64):  # fmt: skip
+                np.zeros(2, "f4,i4"), np.array(["2020"], "M8[Y]")):  # fmt: skip
         assert "argument params" in refused(DTypeError, f, bad)
+    assert "argument params" in refused(NumberError, f, 2**64)
     with pytest.raises(DTypeError, match="argument k: "):
         trace(f)(1.0, k=1j)
 
