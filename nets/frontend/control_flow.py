@@ -224,6 +224,8 @@ class _Carry:
         self.loop, self.root = loop, root
         leaves, self.tree = flatten(init)
         self.tensors = [renewed(as_tensor(leaf)) for leaf in leaves]
+        self.weak = [x._weak for x in self.tensors]
+        """Which of what the last step gave are Python numbers."""
 
     def nest(self) -> Any:
         return self.tree.unflatten(self.tensors)
@@ -243,10 +245,17 @@ class _Carry:
                 user_location(),
             )
         paths = self.tree.paths()
-        return [
+        found = [
             self._fitting(as_tensor(leaf), before, expression(self.root, path))
             for leaf, before, path in zip(leaves, self.tensors, paths, strict=True)
         ]
+        self.weak = [x._weak for x in found]
+        return found
+
+    def like(self, results: Sequence[Tensor]) -> list[Tensor]:
+        """The last carries: those that were Python numbers in each step are such."""
+        rows = zip(results, self.tensors, self.weak, strict=True)
+        return [Tensor._of(x._value, before._weak and weak) for x, before, weak in rows]
 
     def _fitting(self, leaf: Tensor, before: Tensor, path: str) -> Tensor:
         own = leaf.type
@@ -333,7 +342,7 @@ class _Staged:
             "reverse": bool(reverse),
         }
         results = emit_control("scan", [*carry.tensors, *slices], attributes, [program])
-        last, stacks = results[: len(carry.tensors)], results[len(carry.tensors) :]
+        last, stacks = carry.like(results[: len(carry.tensors)]), results[len(carry.tensors) :]
         assert self._stacks is not None
         return carry.tree.unflatten(last), self._stacks.unflatten(stacks)
 
@@ -406,7 +415,7 @@ def _staged_while(condition: Callable[[C], Any], body: Callable[[C], C], init: C
         last: C = _flagged_while(condition, body, carry.nest())
         return last
     results = emit_control("while", carry.tensors, {"carries": len(carry.tensors)}, [test, advance])
-    found: C = carry.tree.unflatten(results)
+    found: C = carry.tree.unflatten(carry.like(results))
     return found
 
 
@@ -439,7 +448,9 @@ def _staged_cond(
     first.agree_with(second)
     second.agree_with(first)
     programs = [branch.program() for branch in found]
-    return first.tree.unflatten(emit_control("cond", [predicate, *tensors], {}, programs, free=1))
+    results = emit_control("cond", [predicate, *tensors], {}, programs, free=1)
+    rows = zip(results, first.weak, second.weak, strict=True)
+    return first.tree.unflatten([Tensor._of(x._value, one and other) for x, one, other in rows])
 
 
 class _Branch:

@@ -450,3 +450,21 @@ def test_choices_refuse_what_numpy_wraps_around() -> None:
 def test_filled_tensors_are_no_python_numbers() -> None:
     f = nets.trace(lambda x, n: x + nets.full((2,), n))
     agree(np.array([301, 302]), f(np.array([1, 2], np.uint8), 300), "full")
+
+
+def test_numbers_from_branches_and_loops_stay_python_numbers() -> None:
+    x = np.array([1, 2], np.uint8)
+
+    def f(x: Any, n: Any) -> Any:
+        chosen = nets.cond(x[0] > 0, lambda: n, lambda: n + 1)
+        counted = nets.fori_loop(0, 3, lambda i, c: c + i, n)
+        halved = nets.while_loop(lambda c: c > 4, lambda c: c // 2, n)
+        return x + chosen, x + counted, x + halved, x + nets.fori_loop(0, 2, lambda i, c: x[0], n)
+
+    traced = nets.trace(f)
+    for number in (3, 17):
+        for result, expected in zip(traced(x, number), f(nets.Tensor(x), number), strict=True):
+            agree(np.asarray(expected), result, number)
+            assert result.dtype == np.uint8
+    with pytest.raises(NumberError):
+        traced(x, 300)
