@@ -292,7 +292,18 @@ def _select(g: _Grower) -> None:
         condition = g.emit(g.pick(("less", "equal")), x, y)
         conditions = [condition] if condition is not None else []
     if conditions:
-        g.emit("select", g.pick(conditions), x, y)
+        chosen = g.pick(conditions)
+        g.emit("select", chosen, x, y)
+        if not shape:
+            _require(g, x, chosen)
+
+
+def _require(g: _Grower, x: Value, condition: Value) -> None:
+    """With a condition that holds: something is so, or it is not so."""
+    other = g.emit("bitwise_invert", condition)
+    holds = other and g.emit("bitwise_or", condition, other)
+    if holds:
+        g.emit("require", x, holds, error="NumberError", message="not so")
 
 
 def _cast(g: _Grower) -> None:
