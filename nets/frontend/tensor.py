@@ -3,7 +3,8 @@
 An eager tensor has a ``Variable`` (an array, perhaps with the operation that made it) as its
 ``_value``; a traced one has a plain ``Value`` of the function being traced. The arrays of eager
 tensors never change: an index assignment or ``t.data = …`` gives the tensor another value, and
-tensors computed from the old one keep it.
+tensors computed from the old one keep it. Views (``nets.frontend.views``) are no such tensors: they
+show what the tensor they are of has now.
 """
 
 from __future__ import annotations

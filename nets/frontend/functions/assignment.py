@@ -47,9 +47,10 @@ from nets.ir.types import i64
 def setitem(x: TensorLike, key: Any, value: TensorLike) -> None:
     """Give the tensor x a new value, that with ``value`` at x[key].
 
-    ``value`` broadcasts to the shape of x[key] and takes the dtype of x. Tensors made from x
-    before keep its old value. Errors are those of reading x[key]. Inside a trace, a tensor that
-    was made outside is changed after each call of the compiled function.
+    ``value`` broadcasts to the shape of x[key] and takes the dtype of x. Views of x, and the tensor
+    that x is a view of, see it; what was computed from x before does not. Errors are those of
+    reading x[key], and ReadOnlyError for views that broadcast. Inside a trace, a tensor that was
+    made outside is changed after each call of the compiled function.
     """
     assert isinstance(x, Tensor)
     if not _is_written(x, key, value):
@@ -58,16 +59,16 @@ def setitem(x: TensorLike, key: Any, value: TensorLike) -> None:
 
 def _is_written(x: Tensor, key: Any, value: TensorLike) -> bool:
     """Is ``value`` the view x[key]? So it ends in ``x[key] += y``, which has changed x already."""
-    if not isinstance(value, View) or value.root is not root_of(x):
+    if not isinstance(value, View) or value.root is not root_of(x) or not value.size:
         return False
-    moves = view_moves(x, key)
+    moves = None if _mask(x, key) is not None else view_moves(x, key)
     return moves is not None and value.path.leads_as(path_to(x, moves))
 
 
 def in_place(x: TensorLike, new: Tensor) -> Tensor:
     """The tensor x with the elements of ``new``, as ``x += y`` gives them to it.
 
-    Every name of x sees them; what was computed from x before does not. A traced Python number
+    Every name and view of x sees them; what was computed from x before does not. A traced Python number
     is no tensor that could change: ``new`` takes its place. ShapeError where ``new`` has another
     shape, DTypeError where it is of another kind than x.
     """
