@@ -202,7 +202,7 @@ def test_masks_take_views_of_the_same_tensor() -> None:
     np.testing.assert_array_equal(x.numpy(), np.where(SQUARE > 4, 1.0, SQUARE))
     x[True] = x[0]
     np.testing.assert_array_equal(x.numpy(), [[0.0, 1.0, 2.0]] * 3)
-    traced = nets.trace(lambda y: x.__setitem__(y > 4, x[0, 2:]))
+    traced = nets.trace(lambda y: x.__setitem__(y > 4, x[0, 2, ...]))
     traced(SQUARE)
     np.testing.assert_array_equal(x.numpy(), np.where(SQUARE > 4, 2.0, [[0.0, 1.0, 2.0]] * 3))
 

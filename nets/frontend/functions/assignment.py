@@ -68,9 +68,10 @@ def _is_written(x: Tensor, key: Any, value: TensorLike) -> bool:
 def in_place(x: TensorLike, new: Tensor) -> Tensor:
     """The tensor x with the elements of ``new``, as ``x += y`` gives them to it.
 
-    Every name and view of x sees them; what was computed from x before does not. A traced Python number
-    is no tensor that could change: ``new`` takes its place. ShapeError where ``new`` has another
-    shape, DTypeError where it is of another kind than x.
+    Every name and view of x sees them; what was computed from x before does not. A traced Python
+    number is no tensor that could change: ``new`` takes its place. ShapeError where ``new`` has
+    another shape, DTypeError where it is of another kind than x, ReadOnlyError for a view that
+    broadcasts.
     """
     assert isinstance(x, Tensor)
     if x._weak:
