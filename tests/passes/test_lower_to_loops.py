@@ -213,8 +213,8 @@ def test_a_failed_check_names_operation_and_axis() -> None:
     assert status_of(loops, arrays)[0] == 0
     arrays[1][1] = 4
     assert status_of(loops, arrays)[0] == 1
-    ((code, message, location),) = loops.attributes["checks"]
-    assert (code, location) == (1, "")
+    ((code, message, location, error),) = loops.attributes["checks"]
+    assert (code, location, error) == (1, "", "IndexOutOfBoundsError")
     assert "axis 0 of size 4" in message
 
 
