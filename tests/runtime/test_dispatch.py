@@ -272,7 +272,10 @@ def test_wrong_calls_after_a_plan() -> None:
     g = nets.trace(lambda x: x + 1)
     warm(g, 1)
     with pytest.raises(DTypeError):
-        g(1 << 63)
+        g(1 << 64)
+    with pytest.raises(DTypeError):
+        g((1 << 63) - 1)  # whose successor is none of int64
+    assert g(1 << 63).item() == (1 << 63) + 1
     assert g((1 << 63) - 2).item() == (1 << 63) - 1
     assert values(f(A, B)) == (A + B).tolist()
 
