@@ -145,6 +145,11 @@ class View(Tensor):
             step = step.previous
         return found[::-1]
 
+    @property
+    def is_read_only(self) -> bool:
+        """Does the view show an element in several places, or might it?"""
+        return any(step.name == "broadcast" for step in self.steps())
+
     def staged(self) -> Value:
         """The value in the current scope of a view that was made before it, by way of its root:
         so it changes where the root does."""

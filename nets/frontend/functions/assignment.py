@@ -59,7 +59,7 @@ def setitem(x: TensorLike, key: Any, value: TensorLike) -> None:
 
 def _is_written(x: Tensor, key: Any, value: TensorLike) -> bool:
     """Is ``value`` the view x[key]? So it ends in ``x[key] += y``, which has changed x already."""
-    if not isinstance(value, View) or value.root is not root_of(x) or not value.size:
+    if not isinstance(value, View) or value.root is not root_of(x) or value.is_read_only:
         return False
     moves = None if _mask(x, key) is not None else view_moves(x, key)
     return moves is not None and value.path.leads_as(path_to(x, moves))
