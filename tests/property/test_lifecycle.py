@@ -23,13 +23,8 @@ REFUSED = 0.02
 PENDING: tuple[str, ...] = (
     "array written by the step",
     "array as an index",
-    "pull-back inside",
-    "pull-back outside",
-    "number against integers",
-    "number that may not fit",
-    "backward from several elements",
-    "gradient assigned in the step",
-    "nothing to do gives new elements",
+    "view that the step keeps",
+    "defaultdict that fills itself",
 )
 """Kinds of statements and holders that do not hold yet."""
 

@@ -332,6 +332,19 @@ def held_view(g: Generator) -> None:
     g.outside(f"{g.choice((base.read + '[1]', row.read))}[1] = {g.number()}")
 
 
+@kind("view that the step keeps", 1)
+def view_that_the_step_keeps(g: Generator) -> None:
+    base, row = g.hold("viewed", f"nets.Tensor({g.elements('m')})"), g.hold("view", "None")
+    g.reset(base.renew(f"nets.Tensor({g.elements('m')})"))
+    g.reset(row.renew("None"))
+    test = "" if g.chance(0.5) else f"if {row.read} is None:\n    "
+    g.step(test + row.write(f"{base.read}[1]"))
+    g.step(f"{row.read}[0] = nets.sum(x)")
+    g.result(f"{base.read} + {row.read}")
+    if g.chance(0.5):
+        g.outside(f"{base.read}[1, 1] = {g.number()}")
+
+
 @kind("copy by an index", 2, exports=True)
 def copy_by_an_index(g: Generator) -> None:
     """Indexing by arrays and arithmetic copy: what is written to them stays there."""
