@@ -105,6 +105,7 @@ def renewing(function: Function) -> Function:
         result = function(x, *arguments, **options)
         return renewed(result) if result is x else result
 
+    renews.__module__ = "nets.frontend.functions"  # where pickle finds it
     return typed(Function, renews)
 
 

@@ -17,6 +17,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 
 from nets.errors import GradientError, ShapeError
@@ -70,7 +71,7 @@ class Step:
 
     def _is_same(self, other: Step) -> bool:
         same = self.name == other.name and self.attributes == other.attributes
-        return same and list(map(id, self.operands)) == list(map(id, other.operands))
+        return same and all(map(_are_equal, self.operands, other.operands))
 
     def strides(self) -> Strides:
         """Where NumPy would find the elements in the memory of a row-major root."""
@@ -87,6 +88,14 @@ class Step:
         for step in reversed(pending):
             strides = step._strides = _STRIDES[step.name](strides, step)
         return strides
+
+
+def _are_equal(one: Tensor, other: Tensor) -> bool:
+    """Are two positions the same, as far as is known now?"""
+    a, b = one._value, other._value
+    if isinstance(a, Variable) and isinstance(b, Variable):
+        return np.array_equal(a.data, b.data)
+    return one is other
 
 
 Memo = tuple[Value, Value]

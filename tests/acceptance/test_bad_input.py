@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import queue
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -199,14 +200,15 @@ def test_control_flow_on_traced_values(function: Callable[..., Any]) -> None:
 
 
 def test_traced_tensors_elsewhere() -> None:
-    kept: list[Any] = []
+    hidden: Any = queue.SimpleQueue()
 
     @nets.trace
     def keep(x: Any) -> Any:
-        kept.append(x * 2)
+        hidden.put(x * 2)
         return x
 
     keep(X)
+    kept = [hidden.get()]
     for use in (
         lambda: kept[0] + 1,
         lambda: kept[0].numpy(),
@@ -215,7 +217,7 @@ def test_traced_tensors_elsewhere() -> None:
         lambda: keep(kept[0]),
         lambda: list(kept[0]),
     ):
-        assert "kept.append(x * 2)" in refused(LeakedTracerError, use)
+        assert "hidden.put(x * 2)" in refused(LeakedTracerError, use)
 
     @nets.trace
     def in_a_thread(x: Any) -> Any:

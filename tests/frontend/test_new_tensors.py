@@ -55,6 +55,8 @@ def first_calls(function: Callable[..., Any], x: Any) -> Iterator[tuple[Any, ...
     elif name == "einsum":
         letters = "abcd"[: x.ndim]
         yield from [(letters, x), (f"{letters}->{letters}", x), ("...", x)]
+    elif name == "dynamic_update_slice":
+        yield (x, x, (0,) * x.ndim)
     elif name in ("concatenate", "stack"):
         yield from [([x],), ([x], 0), ([x], None)]
     else:
@@ -90,9 +92,11 @@ def is_another(function: Callable[..., Any], x: nets.Tensor, is_view: bool) -> i
         for tensor in tensors(result):
             seen += 1
             assert tensor is not x
+            if is_view:
+                continue  # what is written to it reaches x, as in NumPy
             value = x._value
             change(tensor)
-            assert is_view or x._value is value
+            assert x._value is value
     return seen
 
 
@@ -221,7 +225,11 @@ def test_nothing_is_recorded_without_need(function: Callable[[Any], Any]) -> Non
     assert not constant.requires_grad
 
 
-@pytest.mark.parametrize("function", NOTHING_TO_DO.values(), ids=NOTHING_TO_DO.keys())
+NEW = {name: NOTHING_TO_DO[name] for name in NOTHING_TO_DO.keys() - {"einsum", "broadcast_arrays"}}
+"""Those that give no views."""
+
+
+@pytest.mark.parametrize("function", NEW.values(), ids=NEW.keys())
 def test_arguments_and_state_of_a_traced_function_stay(function: Callable[[Any], Any]) -> None:
     state = nets.Tensor([5.0, 6.0])
 

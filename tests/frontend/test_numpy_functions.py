@@ -6,6 +6,7 @@ then with tensors in their places: plain ones, ones that require a gradient, and
 
 from __future__ import annotations
 
+import queue
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -164,11 +165,11 @@ def requiring_gradient(array: Any) -> nets.Tensor:
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_trace_takes_or_refuses(name: str) -> None:
-    function, seen = DISPATCHED[name], []
+    function, seen = DISPATCHED[name], queue.SimpleQueue()
 
     def called(*tensors: nets.Tensor) -> int:
         given = iter(tensors)
-        seen.append(function(*replaced(arguments, lambda _: next(given))))
+        seen.put(function(*replaced(arguments, lambda _: next(given))))
         return 0
 
     for arguments, want in on_arrays(function):
@@ -177,7 +178,7 @@ def test_a_trace_takes_or_refuses(name: str) -> None:
             nets.trace(called).lower(*arrays)
         except NetsError:
             continue
-        for x, y in zip(leaves(seen.pop()), leaves(want), strict=True):
+        for x, y in zip(leaves(seen.get()), leaves(want), strict=True):
             assert np.shape(x) == np.shape(y)
             if isinstance(x, nets.Tensor):
                 assert x.dtype == y.dtype

@@ -281,9 +281,7 @@ def test_a_traced_function_writes_through_views_of_its_state() -> None:
         plain = [7.0, [2.0, 6.0, 14.0][call - 1], [2.0, 6.0, 14.0][call - 1]]
         assert before.tolist() == x[1].tolist() == plain
         assert total.item() == sum(plain)
-        assert type(result) is nets.Tensor
-        result += 100
-        assert x[1].tolist() == plain
+        assert result is x
     assert step.stats()["traces"] == 1
 
 
@@ -366,7 +364,7 @@ def test_branches_refuse_writes_through_views(inside: bool) -> None:
         return y
 
     traced = nets.trace(lambda y: nets.cond(y > 0, write, lambda y: y, y))
-    with pytest.raises(MutatedArgumentError, match="carry the tensor along"):
+    with pytest.raises(MutatedArgumentError, match="return what is new"):
         traced(1.0)
     assert not x.any()
     assert not row.any()

@@ -25,6 +25,7 @@ from nets.frontend.dispatch import (
     constant,
     expand,
     fitted,
+    renewed,
     require_dtype,
 )
 from nets.frontend.functions.arithmetic import add, multiply, where
@@ -44,7 +45,7 @@ def full(
     """A tensor filled with one value, in the value's dtype by default."""
     sizes = new_shape(shape)
     value = as_tensor(fill_value) if dtype is None else fitted(fill_value, dtype_of(dtype))
-    strong = Tensor._of(value._value)  # no Python number any more
+    strong = Tensor._of(renewed(value)._value)  # no Python number any more
     return _leaf(expand(strong, sizes), requires_grad)
 
 

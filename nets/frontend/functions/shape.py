@@ -17,6 +17,7 @@ from nets.frontend.dispatch import (
     as_tensor,
     expand,
     joined_shape,
+    renewed,
     shape_text,
 )
 from nets.frontend.scope import user_location
@@ -180,6 +181,7 @@ def repeated(tensor: Tensor, sizes: tuple[int, ...]) -> Tensor:
 
 
 def _repeated(x: Tensor, made: Tensor) -> Tensor:
+    made = renewed(made) if made is x else made
     axes = tuple(range(made.ndim - x.ndim, made.ndim))
     return shown(x, made, [("broadcast", {"shape": made.shape, "axes": axes}, ())])
 

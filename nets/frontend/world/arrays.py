@@ -51,14 +51,20 @@ class Arrays:
 
     def source(self, array: Array) -> ArraySource | None:
         """The source that an array, or a view of one, is read by; None for another array."""
-        own = from_numpy(array.dtype)
-        if own is None or self._owner(array) is None:
+        is_plain = type(array) in (np.ndarray, np.memmap) or _is_watched(array)
+        owner = self._owner(array) if is_plain else None
+        if owner is None or from_numpy(array.dtype) is None or self.is_written(owner):
             return None
         found = self._sources.get(id(array))
         if found is None:
             self._kept.append(array)
             found = self._sources[id(array)] = ArraySource(array)
         return found
+
+    def is_written(self, array: Array) -> bool:
+        """Has the trace written to an array, so that calls begin with other elements?"""
+        _, before = self.read.get(id(array), (None, None))
+        return before is not None and array.tobytes() != before.tobytes()
 
     def _owner(self, array: Any) -> Array | None:
         """The array of the function whose memory this one is."""
@@ -105,7 +111,7 @@ _lock = threading.Lock()
 
 
 def _is_watched(x: Any) -> bool:
-    return isinstance(x, np.ndarray) and type(x).__name__ == "Watched"
+    return isinstance(x, np.ndarray) and type(x) is getattr(_watched(), "Watched", None)
 
 
 def _note(*arrays: Any) -> None:
@@ -211,6 +217,7 @@ def _watched() -> Any:
     except ImportError:
         return None
     kind: Any = _dispatch.Watched
+    kind.__name__, kind.__module__ = "ndarray", "numpy"  # as messages say it
     for name in dir(np.ndarray):
         is_known = name in _HARMLESS or name in _BY_UFUNCS
         if callable(getattr(np.ndarray, name)) and not is_known:

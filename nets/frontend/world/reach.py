@@ -404,9 +404,9 @@ def _visitor(kind: type) -> Callable[[Reach, Any], None]:
 
 @lru_cache(maxsize=2048)
 def _has_parts(kind: type) -> bool:
-    """Is it a layer or the like, or a tensor? nets looks for these among all attributes."""
+    """Is it a layer or a tensor? Layers look for these among all their attributes."""
     return issubclass(kind, Tensor) or any(
-        whose(base.__module__) == "layers" for base in kind.__mro__
+        base.__module__.startswith("nets.nn.") for base in kind.__mro__
     )
 
 

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from nets.errors import MutatedArgumentError, TraceError
+from nets.errors import MutatedArgumentError, NetsError, TraceError
 from nets.frontend.scope import Scope, user_location
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable
 from nets.frontend.world.arrays import Arrays, ArraySource, arrays_in
 from nets.frontend.world.guards import SKIP, Guard, Guards, guards_of
-from nets.frontend.world.holders import Contents, Members, Sequence
+from nets.frontend.world.holders import MISSING, Contents, Holder, Members, Sequence
 from nets.frontend.world.reach import Reach
 from nets.frontend.world.sources import Sources
 from nets.frontend.world.writes import Changes, Overwrite, Slots, differs
@@ -57,8 +57,13 @@ class World:
             try:
                 with self.arrays.watched():
                     yield
-            finally:
+            except NetsError:
                 self.restore()
+                raise
+            except BaseException:
+                self.restore(keep=True)
+                raise
+            self.restore()
 
     def refuse_draws(self, name: str) -> None:
         """TraceError where the trace has used up something that later calls would not."""
@@ -71,20 +76,33 @@ class World:
                 user_location(),
             )
 
-    def restore(self) -> None:
-        """Put everything back."""
+    def restore(self, keep: bool = False) -> None:
+        """Put everything back; ``keep``: but what holds no tensors of the trace, for the user's
+        Python has ended by an exception and would have left it so."""
         for holder in self.reach.holders:
-            if differs(holder.entry, holder.now()):
-                holder.refill(holder.entry)
+            now = holder.now()
+            if differs(holder.entry, now):
+                holder.refill(self._kept(holder, now) if keep else holder.entry)
         for array, elements in self._overwritten():
             np.copyto(array, elements)
+
+    def _kept(self, holder: Holder, now: Contents) -> Contents:
+        """What a holder holds now, with what it held before in place of traced tensors."""
+        return {
+            key: holder.entry.get(key, MISSING) if self._is_traced(value) else value
+            for key, value in now.items()
+            if key in holder.entry or not self._is_traced(value)
+        }
+
+    def _is_traced(self, value: Any) -> bool:
+        return any(not isinstance(x._value, Variable) for x in self._tensors([value]))
 
     def _overwritten(self) -> list[tuple[Array, Array]]:
         """NumPy arrays that the trace has written to, and their elements before."""
         return [
             (array.view(np.ndarray), elements)
             for array, elements in self.arrays.read.values()
-            if array.tobytes() != elements.tobytes()
+            if self.arrays.is_written(array)
         ]
 
     def changes(self, scope: Scope) -> Changes:
@@ -122,25 +140,33 @@ class World:
 
     def stored(self, scope: Scope) -> list[Tensor]:
         """The tensors of a nested trace that stand in places of the world now."""
-        found: dict[int, Tensor] = {}
-        seen: set[int] = set()
-        pending = [
+        new = (
             value
             for holder in self.reach.holders
             for key, value in holder.now().items()
             if holder.entry.get(key, SKIP) is not value
+        )
+        return [
+            x
+            for x in self._tensors(new)
+            if not isinstance(x._value, Variable) and scope.owns(x._value)
         ]
+
+    def _tensors(self, values: Iterable[Any]) -> list[Tensor]:
+        """The tensors in these values, but for those that were there before the trace."""
+        found: list[Tensor] = []
+        seen: set[int] = set()
+        pending = list(values)
         while pending:
             x = pending.pop()
             if id(x) in seen or id(x) in self.reach.known:
                 continue
             seen.add(id(x))
             if isinstance(x, Tensor):
-                if not isinstance(x._value, Variable) and scope.owns(x._value):
-                    found[id(x)] = x
+                found.append(x)
             else:
                 pending += _parts(x)
-        return list(found.values())
+        return found
 
 
 def _parts(x: Any) -> list[Any]:

@@ -16,14 +16,17 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from nets.errors import ArgumentError, LeakedTracerError
+from nets.frontend.dispatch import apply
 from nets.frontend.pytree import TreeDef, flatten
 from nets.frontend.scope import Scope, leaked, user_location
 from nets.frontend.tensor import Tensor
-from nets.frontend.variable import Variable
+from nets.frontend.variable import Variable, variable
+from nets.frontend.views import Step, View, shown
 from nets.frontend.world import holders
 from nets.frontend.world.holders import MISSING, Attributes, Contents, Holder
 from nets.frontend.world.names import appended_only, counted_only
 from nets.frontend.world.reach import PLAIN, Reach
+from nets.ir.core import Operation
 
 # ------------------------------------------------------------------------------- recipes
 
@@ -75,6 +78,24 @@ class Count(NamedTuple):
         return self.holder.now()[self.key] + self.step
 
 
+class Shown(NamedTuple):
+    """A view of a tensor."""
+
+    root: Recipe
+    steps: tuple[tuple[str, dict[str, Any], tuple[Recipe, ...]], ...]
+
+    def build(self, parts: Parts) -> Any:
+        root = self.root.build(parts)
+        moves = [
+            (name, attributes, tuple(recipe.build(parts) for recipe in operands))
+            for name, attributes, operands in self.steps
+        ]
+        made = root
+        for name, attributes, operands in moves:
+            made = apply(name, made, *operands, **attributes)
+        return shown(root, made, moves)
+
+
 class Made(NamedTuple):
     """A container that each call makes anew."""
 
@@ -85,7 +106,7 @@ class Made(NamedTuple):
         return self.make([recipe.build(parts) for recipe in self.recipes])
 
 
-Recipe = Fresh | Found | Same | Count | Made
+Recipe = Fresh | Found | Same | Count | Shown | Made
 
 
 class Write(NamedTuple):
@@ -100,7 +121,14 @@ class Write(NamedTuple):
         if self.recipe is None:
             return lambda: self.holder.remove(self.key)
         value = self.recipe.build(parts)
+        if isinstance(value, View) and _shows_the_same(self.holder.now().get(self.key), value):
+            return lambda: None
         return lambda: self.holder.put(self.key, value)
+
+
+def _shows_the_same(held: Any, view: View) -> bool:
+    """Is a view there already that nobody can tell from the new one?"""
+    return isinstance(held, View) and held.root is view.root and held.path.leads_as(view.path)
 
 
 class Append(NamedTuple):
@@ -333,6 +361,8 @@ class Changes:
         if entry is MISSING:
             return False
         tensors = [leaf for leaf in flatten(entry)[0] if isinstance(leaf, Tensor)]
+        if any(isinstance(tensor, View) for tensor in tensors):
+            return False  # the root is read, wherever the view stands
         parts = set(_containers(entry))
         within = (self._reach.within.get(id(tensor), ()) for tensor in tensors)
         return bool(tensors) and all(parts.issuperset(holders) for holders in within)
@@ -444,7 +474,11 @@ class Changes:
     def _of_tensor(self, tensor: Tensor) -> Recipe:
         if id(tensor) in self._found:
             return Found(self._found[id(tensor)])
-        if isinstance(tensor._value, Variable) or id(tensor) in self._reach.known:
+        if id(tensor) in self._reach.known:
+            return Same(tensor)
+        if isinstance(tensor, View):
+            return Shown(self._recipe(tensor.root), tuple(map(self._of_step, tensor.steps())))
+        if isinstance(tensor._value, Variable):
             return Same(tensor)
         if not self._scope.owns(tensor._value):
             raise leaked(tensor)
@@ -452,6 +486,16 @@ class Changes:
         if number == len(self.fresh):
             self.fresh.append(tensor)
         return Fresh(number)
+
+    def _of_step(self, step: Step) -> tuple[str, dict[str, Any], tuple[Recipe, ...]]:
+        return step.name, step.attributes, tuple(map(self._of_position, step.operands))
+
+    def _of_position(self, tensor: Tensor) -> Recipe:
+        """Of an index, which is a constant of the trace most of the time."""
+        made = tensor._value.owner
+        if isinstance(made, Operation) and made.name == "constant":
+            return Same(Tensor._of(variable(made.attributes["value"])))
+        return self._of_tensor(tensor)
 
     def _of_new(self, value: Any) -> Recipe:
         """Of something that was made in the trace."""
