@@ -9,7 +9,7 @@ reaches are of the class ``Watched`` while it is traced.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
@@ -42,8 +42,9 @@ class ArraySource:
 class Arrays:
     """The NumPy arrays that a function reaches, in the course of a trace."""
 
-    def __init__(self, arrays: dict[int, Array]) -> None:
+    def __init__(self, arrays: dict[int, Array], owner: Callable[[Any], Any]) -> None:
         self._arrays = arrays
+        self._owner = owner
         self._sources: dict[int, ArraySource] = {}
         self._kept: list[Array] = []
         self.read: dict[int, tuple[Array, Array]] = {}
@@ -65,14 +66,6 @@ class Arrays:
         """Has the trace written to an array, so that calls begin with other elements?"""
         _, before = self.read.get(id(array), (None, None))
         return before is not None and array.tobytes() != before.tobytes()
-
-    def _owner(self, array: Any) -> Array | None:
-        """The array of the function whose memory this one is."""
-        while isinstance(array, np.ndarray):
-            if id(array) in self._arrays:
-                return array
-            array = array.base
-        return None
 
     def note(self, array: Any) -> None:
         """The elements of an array are read, or about to be written, by NumPy."""

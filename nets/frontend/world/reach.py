@@ -362,6 +362,14 @@ class Reach:
             for name in (names & space.target.keys() | self._set) - space.read:
                 self._see(space.add(name), name)
 
+    def owner(self, array: Any) -> Any:
+        """The array of the world whose memory this one is; None for another."""
+        while isinstance(array, np.ndarray):
+            if id(array) in self.arrays:
+                return array
+            array = array.base
+        return None
+
     def may_read(self, name: str) -> bool:
         """May the code use the value of such an attribute other than by calling it?"""
         return self.is_dynamic or name in self._attributes

@@ -38,7 +38,7 @@ class World:
 
     def __init__(self, roots: Iterable[Any]) -> None:
         self.reach = Reach(roots)
-        self.arrays = Arrays(self.reach.arrays)
+        self.arrays = Arrays(self.reach.arrays, self.reach.owner)
         self._sources = Sources(self.reach.sources)
 
     def source(self, array: Array) -> ArraySource | None:

@@ -501,6 +501,8 @@ class Changes:
         """Of something that was made in the trace."""
         kind = type(value)
         if isinstance(value, np.ndarray):
+            if self._reach.owner(value) is not None:
+                return Same(value.view(np.ndarray))  # the memory of an array that was there
             elements = np.array(value)
             return Made(lambda _: elements.copy(), ())
         if kind in (list, tuple, set, frozenset):
