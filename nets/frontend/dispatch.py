@@ -105,7 +105,9 @@ def renewing(function: Function) -> Function:
         result = function(x, *arguments, **options)
         return renewed(result) if result is x else result
 
-    renews.__module__ = "nets.frontend.functions"  # where pickle finds it
+    # Where pickle finds it.
+    renews.__module__ = "nets.frontend.functions"
+    renews.__name__ = renews.__qualname__ = function.__name__.rstrip("_")
     return typed(Function, renews)
 
 

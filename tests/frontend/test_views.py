@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import queue
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -416,15 +417,16 @@ def test_a_transform_inside_a_trace_writes_through_a_view() -> None:
 
 def test_views_of_a_trace_that_is_over() -> None:
     x = nets.Tensor(SQUARE)
-    kept: list[Any] = []
+    hidden: Any = queue.SimpleQueue()
 
     def leak(y: Any) -> Any:
-        kept.extend([x[0], (y * 1)[0]])
+        hidden.put(x[0])
+        hidden.put((y * 1)[0])
         return y
 
     nets.trace(leak)(SQUARE)
     x[0] = 1.0
-    for view in kept:
+    for view in (hidden.get(), hidden.get()):
         with pytest.raises(LeakedTracerError):
             view + 1
 

@@ -71,7 +71,7 @@ class Arrays:
         """The elements of an array are read, or about to be written, by NumPy."""
         owner = self._owner(array)
         if owner is not None and id(owner) not in self.read:
-            self.read[id(owner)] = owner, np.array(owner.view(np.ndarray))
+            self.read[id(owner)] = owner, np.array(owner.view(np.ndarray), order="C")
 
     @contextmanager
     def watched(self) -> Iterator[None]:
