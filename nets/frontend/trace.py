@@ -37,7 +37,9 @@ class Traced(Staged, Generic[P, R]):
         numerics: str = "strict",
     ) -> None:
         super().__init__(binding, binding.name, options)
-        functools.update_wrapper(self, function)
+        # What another staged function keeps in its dictionary is its own.
+        taken = () if isinstance(function, Staged) else functools.WRAPPER_UPDATES
+        functools.update_wrapper(self, function, updated=taken)
         self.numerics = numerics
         self._instances: dict[int, tuple[Any, Entries]] = {}
         self._method_binding: Binding | None = None
