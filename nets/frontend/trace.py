@@ -197,10 +197,13 @@ def trace(
     """Compile a function: traced once per signature of its arguments, then one native call.
 
     Arguments are nests (dicts, lists, tuples, dataclasses) of tensors, arrays and numbers; the
-    result is the same nest with Tensor leaves, sharing memory with nothing. A Python number is
-    a 0-d argument whose value may change freely. Tensors the function closes over are read at
-    each call, and written back where it changes their elements or gradients; arrays and numbers it
-    closes over are constants.
+    result is the same nest with Tensor leaves, sharing memory with nothing but for tensors that the
+    function holds and returns. A Python number is a 0-d argument whose value may change freely.
+
+    The traced function behaves as the plain one, call after call. Tensors and NumPy arrays that it
+    reaches are read at each call; names, containers, attributes and numbers are compared, and where
+    they differ it is traced again; what it changes there, each call changes again. An exception
+    leaves all tensors as they were. ``docs/tracing.md`` has the table of what happens to what.
 
     ``static_argnums``, ``static_argnames``: arguments the function sees as they are; each new
     (hashable) value is a new signature. ``donate_argnums``, ``donate_argnames``: arguments whose
@@ -211,7 +214,9 @@ def trace(
     Where an argument is an integer tensor that requires a gradient, the call runs eagerly.
 
     ArgumentError for options that do not fit the function; while tracing, ControlFlowError for
-    Python control flow on traced values, and the errors of the operations, at the user's line.
+    Python control flow on traced values, MutatedArgumentError for changed arguments and for Python
+    objects changed in loops that stay, TraceError where it takes from random generators of NumPy or
+    Python or from iterators, and the errors of the operations, at the user's line.
     """
     options = _options(threads, numerics)
 

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from nets.frontend.tensor import Tensor
 from nets.frontend.world import holders
-from nets.frontend.world.holders import MISSING, Holder
+from nets.frontend.world.holders import MISSING, Holder, same_keys
 from nets.frontend.world.reach import PLAIN, Reach, code_of, whose
 from nets.frontend.world.writes import Changes, same_plain
 
@@ -106,7 +106,7 @@ def _pairs(guard: Guard) -> Iterator[tuple[Any, Any, Any]]:
         return
     keys = guard.key if guard.kind == "dict" else range(len(guard.expected))
     expected = dict(zip(keys, guard.expected, strict=True))
-    if now.keys() == expected.keys() and list(now) != list(expected):
+    if now.keys() == expected.keys() and not same_keys(now, expected):
         yield None, tuple(now), tuple(expected)
     for key in dict.fromkeys((*expected, *now)):
         pair = now.get(key, MISSING), expected.get(key, MISSING)

@@ -8,7 +8,7 @@ change single places, ``refill`` everything at once.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import CellType
 from typing import Any, Final
 
@@ -27,6 +27,14 @@ MISSING: Final = _Missing()
 
 Contents = dict[Any, Any]
 """Values by key; the key of a list is a position, of a cell "cell_contents"."""
+
+
+def same_keys(one: Collection[Any], other: Collection[Any]) -> bool:
+    """Are these the same keys in the same order? Tensors are compared by identity."""
+    if len(one) != len(other):
+        return False
+    pairs = zip(one, other, strict=True)
+    return all(a is b or (type(a) is type(b) and hash(a) == hash(b) and a == b) for a, b in pairs)
 
 
 class Holder:

@@ -23,7 +23,7 @@ from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Variable, variable
 from nets.frontend.views import Step, View, shown
 from nets.frontend.world import holders
-from nets.frontend.world.holders import MISSING, Attributes, Contents, Holder
+from nets.frontend.world.holders import MISSING, Attributes, Contents, Holder, same_keys
 from nets.frontend.world.names import appended_only, counted_only
 from nets.frontend.world.reach import PLAIN, Reach
 from nets.ir.core import Operation
@@ -201,7 +201,8 @@ class Pattern(NamedTuple):
     def _fits(now: Any, expected: Any, is_slot: bool, found: list[Tensor | None]) -> bool:
         if not is_slot:
             return now is expected or same_plain(now, expected)
-        if not isinstance(now, Tensor) or found[expected] not in (None, now):
+        is_other = found[expected] is not None and found[expected] is not now
+        if not isinstance(now, Tensor) or is_other:
             return False
         found[expected] = now
         return True
@@ -546,7 +547,7 @@ def _maker(kind: type, names: tuple[str, ...]) -> Callable[[list[Any]], Any]:
 def differs(entry: Contents, now: Contents) -> bool:
     if len(entry) != len(now) or not all(map(is_, entry.values(), now.values())):
         return True
-    return not all(map(is_, entry, now)) and list(entry) != list(now)
+    return not same_keys(entry, now)
 
 
 def _is_prefix(entry: Contents, now: Contents) -> bool:
@@ -559,8 +560,8 @@ def _is_refilled(holder: Holder, now: Contents) -> bool:
         return False
     entry = holder.entry
     if isinstance(holder, holders.Items) and len(entry) <= len(now):
-        return list(entry) != list(now)[: len(entry)]
-    return isinstance(holder, holders.Members) or list(entry) != list(now)
+        return not same_keys(entry, list(now)[: len(entry)])
+    return isinstance(holder, holders.Members) or not same_keys(entry, now)
 
 
 def _containers(nest: Any) -> Iterator[int]:
