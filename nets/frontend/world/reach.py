@@ -370,6 +370,10 @@ class Reach:
             array = array.base
         return None
 
+    def says(self, name: str) -> bool:
+        """Does the code look up an attribute of that name?"""
+        return name in self._attributes or name in self._methods
+
     def may_read(self, name: str) -> bool:
         """May the code use the value of such an attribute other than by calling it?"""
         return self.is_dynamic or name in self._attributes

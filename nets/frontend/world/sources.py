@@ -10,6 +10,7 @@ import pickle
 import random
 import sys
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from types import GeneratorType
 from typing import Any
 
@@ -27,7 +28,9 @@ def is_source(x: Any) -> bool:
 class Sources:
     """The sources that a function reaches, and the two that are everywhere."""
 
-    def __init__(self, found: Iterable[Any]) -> None:
+    def __init__(self, found: Iterable[Any], says_random: bool) -> None:
+        if says_random:
+            import_module("numpy.random")  # NumPy loads it at the first use: that of the trace
         mtrand = sys.modules.get("numpy.random.mtrand")
         everywhere = [random._inst, *([] if mtrand is None else [mtrand._rand])]
         self._sources = [*everywhere, *found]

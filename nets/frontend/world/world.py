@@ -39,7 +39,7 @@ class World:
     def __init__(self, roots: Iterable[Any]) -> None:
         self.reach = Reach(roots)
         self.arrays = Arrays(self.reach.arrays, self.reach.owner)
-        self._sources = Sources(self.reach.sources)
+        self._sources = Sources(self.reach.sources, self.reach.says("random"))
 
     def source(self, array: Array) -> ArraySource | None:
         """What reads a NumPy array at each call; None for one that is made in the trace."""
