@@ -37,7 +37,7 @@ from nets.frontend.state import (
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Variable, enable_grad
 from nets.frontend.world.guards import Guards
-from nets.frontend.world.world import World
+from nets.frontend.world.world import World, alone
 from nets.frontend.world.writes import NO_SLOTS, Change, Recipe, Slots
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
@@ -135,6 +135,7 @@ Body = Callable[[list[Tensor]], tuple[Sequence[Value], TreeDef]]
 """Runs in an open scope on the traced arguments; gives the values to return and their nest."""
 
 
+@alone
 def stage(
     name: str,
     inputs: Sequence[Input],

@@ -2,16 +2,19 @@
 
 The outermost trace looks at its world first. When it has ended the world is as it was before,
 whatever the Python of the function did; what that changed is written by each call of the program,
-the first one included. So nothing is left half done where an exception ends a trace.
+the first one included. Where the user's Python ends by an exception, what holds tensors is put back
+and other changes stay, as they do in plain Python.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -26,11 +29,26 @@ from nets.frontend.world.reach import Reach
 from nets.frontend.world.sources import Sources
 from nets.frontend.world.writes import Changes, Overwrite, Slots, differs
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _tracing: Final = threading.RLock()
 """Held by the thread whose trace changes the world for a while."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_tracing._at_fork_reinit)  # type: ignore[attr-defined]
+
+
+def alone(trace: Callable[P, R]) -> Callable[P, R]:
+    """The function, of which one thread at a time is in a call: no trace may take what another one
+    has put in the world for a while for what stands there."""
+
+    @wraps(trace)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _tracing:
+            return trace(*args, **kwargs)
+
+    return run
 
 
 class World:
@@ -53,17 +71,16 @@ class World:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """A trace runs meanwhile; afterwards all is as it was."""
-        with _tracing:
-            try:
-                with self.arrays.watched():
-                    yield
-            except NetsError:
-                self.restore()
-                raise
-            except BaseException:
-                self.restore(keep=True)
-                raise
+        try:
+            with self.arrays.watched():
+                yield
+        except NetsError:
             self.restore()
+            raise
+        except BaseException:
+            self.restore(keep=True)
+            raise
+        self.restore()
 
     def refuse_draws(self, name: str) -> None:
         """TraceError where the trace has used up something that later calls would not."""
@@ -172,7 +189,7 @@ class World:
 def _parts(x: Any) -> list[Any]:
     if isinstance(x, dict):
         return list(x.values())
-    if isinstance(x, (list, tuple, set, frozenset)) or type(x).__name__ == "deque":
+    if isinstance(x, (list, tuple, deque, set, frozenset)):
         return list(x)
     held = getattr(x, "__dict__", None)
     return list(held.values()) if isinstance(held, dict) and not callable(x) else []
