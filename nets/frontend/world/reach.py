@@ -100,8 +100,6 @@ class Reach:
         """Objects of the user's classes, and those."""
         self.known: set[int] = set()
         """Identities of all objects that were there before the trace."""
-        self.is_whole = True
-        """Whether the walk came to its end."""
         self.within: dict[int, list[int]] = {}
         """For tensors the identities of what holds them for good: tuples; 0 for others."""
         self._names: dict[int, set[str]] = {}
@@ -146,10 +144,7 @@ class Reach:
             return
         if type(x) is list or type(x) is deque:
             self._names.setdefault(id(x), set()).add(name)
-        if id(x) in self.known:
-            return
-        if len(self._kept) >= _LIMIT:
-            self.is_whole = False
+        if id(x) in self.known or len(self._kept) >= _LIMIT:
             return
         self.known.add(id(x))
         self._kept.append(x)
