@@ -70,12 +70,7 @@ class Slice:
         b: Emitter, ct: Value, x: Value, *, starts: Axes, stops: Axes, steps: Axes
     ) -> tuple[Value]:
         """The cotangent put back in place, zeros around it and between."""
-        ends = tuple(
-            dim if isinstance(dim, Symbol) else dim - start
-            for dim, start in zip(tensor_type(x).shape, starts, strict=True)
-        )
-        spaced = _fit(b, _spaced(b, ct, steps), ends)
-        return (_pad_zero(b, spaced, starts, (0,) * len(starts)),)
+        return (_placed(b, _spaced(b, ct, steps), starts, tensor_type(x).shape),)
 
     def lower(
         s: Lowering, index: Index, x: Value, *, starts: Axes, stops: Axes, steps: Axes
@@ -111,10 +106,14 @@ def _spaced(b: Emitter, x: Value, steps: Axes) -> Value:
     return b.reshape(rows, spaced)
 
 
-def _fit(b: Emitter, x: Value, shape: Shape) -> Value:
-    """x with its end cut off or filled with zeros along each axis to have that shape."""
+def _placed(b: Emitter, x: Value, starts: Axes, shape: Shape) -> Value:
+    """Zeros of that shape with x from ``starts`` on, as far as it fits."""
     now = tensor_type(x).shape
-    pairs = list(zip(now, shape, strict=True))
+    room = [
+        dim if isinstance(dim, Symbol) else dim - start
+        for dim, start in zip(shape, starts, strict=True)
+    ]
+    pairs = list(zip(now, room, strict=True))
     common = tuple(
         min(dim, want) if isinstance(dim, int) and isinstance(want, int) else dim
         for dim, want in pairs
@@ -125,7 +124,7 @@ def _fit(b: Emitter, x: Value, shape: Shape) -> Value:
         max(want - dim, 0) if isinstance(dim, int) and isinstance(want, int) else 0
         for dim, want in pairs
     )
-    return _pad_zero(b, x, (0,) * len(now), high)
+    return _pad_zero(b, x, starts, high)
 
 
 def _pad_zero(b: Emitter, x: Value, low: Axes, high: Axes) -> Value:

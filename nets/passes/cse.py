@@ -32,7 +32,7 @@ def cse(function: Function, options: Options) -> Function:
             isolated = op.has(Trait.ISOLATED)
             scopes += [_Scope(r.block, {} if isolated else scope.known) for r in op.regions]
         elif op.has(Trait.PURE):
-            earlier = scope.known.get(key := _key(op))
+            earlier = scope.known.get(key := key_of(op))
             if earlier is None:
                 scope.add(key, op)
             else:
@@ -58,19 +58,19 @@ class _Scope:
             del self.known[key]
 
 
-def _key(op: Operation) -> Hashable:
+def key_of(op: Operation) -> Hashable:
     """Equal for operations that give equal results."""
     operands = [id(operand) for operand in op.operands]
     if op.has(Trait.COMMUTATIVE):
         operands.sort()
-    attributes = tuple([(name, _frozen(op.attributes[name])) for name in sorted(op.attributes)])
+    attributes = tuple([(name, frozen(op.attributes[name])) for name in sorted(op.attributes)])
     return op.definition, tuple(operands), attributes
 
 
-def _frozen(value: Attribute) -> Hashable:
+def frozen(value: Attribute) -> Hashable:
     """A stand-in that is equal for equal attributes only: 1, 1.0, True, and 0.0, −0.0 differ."""
     if isinstance(value, tuple):
-        return tuple([_frozen(item) for item in value])
+        return tuple([frozen(item) for item in value])
     if isinstance(value, np.ndarray):
         return _Array(value)
     if isinstance(value, float):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 OPTIMIZE: Final = (
-    *("simplify_control", "canonicalize", "cse", "simplify_control", "dce"),
+    *("reroll", "simplify_control", "canonicalize", "cse", "simplify_control", "dce"),
     *("fuse", "block"),
 )
 """Tensor IR → fused tensor IR. (canonicalize folds constants; ``fold`` does nothing else.)"""

@@ -24,6 +24,7 @@ from nets.ops.emitter import Emitter, GraphEmitter
 from nets.ops.registry import lookup
 from nets.passes.activity import Step, carries_cotangent, dependents
 from nets.passes.control_gradients import pull_back_control
+from nets.passes.reroll import roll
 
 __all__ = ["carries_cotangent", "pull_back", "split_vjp", "value_and_vjp", "vjp"]
 
@@ -215,17 +216,22 @@ def split_vjp(function: Function, wrt: Sequence[int]) -> SplitVjp:
     mapping: Mapping = dict(zip(function.arguments, forward.arguments, strict=True))
     clone_into(builder, body_without_terminator(function), mapping)
     results = [mapping[value] for value in function.returned]
+    end = builder.create(lookup("return"), results)
+    *ops, _ = forward.body
 
     # The backward half is first written with values of the forward half as operands.
     seeds = Function("", [v.type for v in results], _ct_hints(len(results)))
     b = GraphEmitter(Builder(seeds.body))
-    gradients = _gradients(b, list(forward.body), results, seeds.arguments, forward.arguments, wrt)
+    gradients = _gradients(b, ops, results, seeds.arguments, forward.arguments, wrt)
     b.builder.create(lookup("return"), gradients)
     _drop_unused(seeds)
+    # So that what loops of Python keep for the way back is a few stacks.
+    roll(forward.body)
+    roll(seeds.body)
 
     kept, again = _residuals(forward, seeds)
-    known = {*forward.arguments, *results}
-    end = builder.create(lookup("return"), [*results, *(v for v in kept if v not in known)])
+    known = {*forward.arguments, *end.operands}
+    end.set_operands([*end.operands, *(v for v in kept if v not in known)])
     sources = _sources(forward.arguments, end.operands)
     residuals = tuple(sources[value] for value in kept)
     backward = _with_residuals(f"{function.name}_backward", seeds, kept, again)

@@ -9,6 +9,7 @@ import pytest
 from nets.backend.llvm import memory
 from nets.backend.llvm.emit import emit_module, workspace_bytes
 from nets.backend.llvm.layout import STACK_BYTES
+from nets.backend.llvm.module import INLINED_CALLS
 from nets.backend.llvm.structure import NEST_SIZE
 from nets.backend.llvm.target import Target, assembly, object_code
 from nets.errors import CompileError
@@ -455,3 +456,28 @@ def test_what_is_small_or_read_again_stays_in_the_caches(monkeypatch: pytest.Mon
     assert "!nontemporal" not in Native(_filled(40, lanes, is_read=False)).text
     monkeypatch.setattr(memory, "STREAM_BYTES", 1024)
     assert "!nontemporal" not in Native(_filled(40, lanes, is_read=True)).text
+
+
+def test_math_functions_are_inlined_up_to_a_number_of_calls() -> None:
+    """In more places a call is made, to the same bits."""
+
+    def chain(count: int) -> Function:
+        function, s = loop_function([buffer(f32, 7)], [buffer(f32, 7)])
+        source, target = function.arguments
+
+        def fill(s: LoopBuilder, i: Value) -> None:
+            value = s.load(source, at(i))
+            for _ in range(count):
+                value = s.math("sin", value)
+            s.store(value, target, at(i))
+
+        loop(s, "for", 0, 7, fill)
+        s.emit("return")
+        return function
+
+    for count, word in ((INLINED_CALLS, "alwaysinline"), (INLINED_CALLS + 1, "noinline #0")):
+        text = emit_module(chain(count), "f", Target.host())
+        lines = [line for line in text.splitlines() if line.startswith("define")]
+        (head,) = [line for line in lines if "@nets_sin_f32x1(" in line]
+        assert word in head
+        check_native(chain(count), np.linspace(-2, 2, 7, dtype=np.float32))

@@ -19,7 +19,8 @@ from nets.backend.numpy.interpreter import evaluate
 from nets.errors import DTypeError
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Trait, Value
-from nets.ir.types import TENSOR_DTYPES, DType, TensorType, bool_, f32, f64
+from nets.ir.types import TENSOR_DTYPES, DType, TensorType, bool_, f32, f64, i64, u64
+from nets.ops.emitter import GraphEmitter
 from nets.ops.registry import REGISTRY, Array, OpDef, Sample, Spec, lookup
 from tests.backend.references import reference, ulps
 from tests.property.compiled import Way
@@ -207,3 +208,22 @@ def test_other_ops(dtype: DType, way: Way) -> None:
     batch = others(dtype, np.random.default_rng(1))
     function = batch.done()
     assert_native(function, batch.arrays, way.compile(function)(batch.arrays))
+
+
+@pytest.mark.parametrize("dtype", [i64, u64])
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_large_integers_become_f32_in_one_rounding(dtype: DType, size: int) -> None:
+    """Rounded to f64 first, what is a little above the middle of two f32 would become even."""
+    top = 63 if dtype == i64 else 64
+    middles = [2**k + (2 * odd + 1) * 2 ** (k - 24) for k in range(54, top) for odd in range(4)]
+    values = [middle + nudge for middle in middles for nudge in (-1, 0, 1)]
+    if dtype == i64:
+        values += [-value for value in values]
+    function = Function("f", [TensorType((size,), dtype)])
+    b = GraphEmitter(Builder(function.body))
+    b.emit_all("return", b.cast(function.arguments[0], f32))
+    native = Way().compile(function)
+    for start in range(0, len(values), size):
+        x = np.resize(np.array(values[start : start + size], dtype.numpy), size)
+        (found,) = native([x])
+        np.testing.assert_array_equal(found, x.astype(np.float32))

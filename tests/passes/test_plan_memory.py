@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from nets.backend.numpy.interpreter import evaluate
+from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Function
-from nets.ir.types import BufferType, f32
+from nets.ir.types import BufferType, f32, index
 from nets.ops.loop_builder import LoopBuilder
 from nets.passes.plan_memory import ALIGNMENT, Lifetime, lifetimes_of
 from tests.passes.lowered import Program, operations, run_loops, run_passes, tensor
@@ -82,3 +83,20 @@ def test_no_buffers() -> None:
     p = Program(tensor(4))
     loops = run_passes(p.done(p.b.neg(p.arguments[0])), "lower_to_loops", "plan_memory")
     assert loops.attributes["workspace_bytes"] == loops.attributes["live_bytes"] == 0
+
+
+def test_a_slice_keeps_the_whole_alive() -> None:
+    """What is reached by way of a slice is in use as long as the slice is."""
+    function = Function("f", [BufferType((4,), f32)], attributes={"inputs": 0, "checks": ()})
+    (out,) = function.arguments
+    s = LoopBuilder(Builder(function.body))
+    whole = s.alloc(BufferType((2, 4), f32))
+    part = s.slice(whole, s.const(1, index), BufferType((4,), f32), 4)
+    other = s.alloc(BufferType((2, 4), f32))
+    for target, value in ((part, 1.0), (other, 2.0)):
+        s.store(s.const(value, f32), target, Affine())
+    s.store(s.add(s.load(part, Affine()), s.load(other, Affine())), out, Affine())
+    s.emit("return")
+    planned = run_passes(function, "plan_memory")
+    assert sorted(op.attributes["offset"] for op in operations(planned, "loop.alloc")) == [0, 64]
+    assert run_loops(planned, [])[0][0] == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,6 +16,14 @@ from nets.ir.types import DType, from_numpy
 ATTRIBUTES = "#0"
 """The attribute group of every function of a module."""
 
+
+INLINED_CALLS: Final = 16
+"""From how many places of a module a math function may be called and still be inlined.
+
+LLVM takes some 15 ms for each copy of 70 instructions on 16 lanes, so long programs would wait for
+minutes. A call costs them little: up to a tenth of a loop that does nothing else, for the
+constants that do not stay in registers.
+"""
 
 _DISPATCH: Final = """\
 define internal void @{name}(ptr %pool, ptr %body, ptr %context, i64 %count) {attributes} {{
@@ -40,6 +49,7 @@ class ModuleText:
         self.sites: dict[Operation, int] = {}
         """The number of each print."""
         self._definitions: dict[str, str] = {}
+        self._calls: Counter[str] = Counter()
         self._nests = 0
         self._globals: dict[tuple[bytes, int], str] = {}
 
@@ -67,6 +77,7 @@ class ModuleText:
             if symbol not in self._definitions:
                 self._definitions[symbol] = text
                 wanted.extend(requires)
+        self._calls[found] += 1
         return found
 
     def nest_symbol(self) -> str:
@@ -99,7 +110,14 @@ class ModuleText:
             f'attributes {ATTRIBUTES} = {{ nounwind "target-cpu"="{target.cpu}" {features}'
             f'"prefer-vector-width"="{8 * target.vector_bytes}" }}'
         )
-        return "\n\n".join([*self._definitions.values(), attributes, ""])
+        definitions = map(self._placed, self._definitions, self._definitions.values())
+        return "\n\n".join([*definitions, attributes, ""])
+
+    def _placed(self, symbol: str, text: str) -> str:
+        """The definition; of a math function that is called from many places, not to be inlined."""
+        if self._calls[symbol] <= INLINED_CALLS:
+            return text
+        return text.replace(") alwaysinline nounwind {", f") noinline {ATTRIBUTES} {{", 1)
 
 
 def _global_text(name: str, data: bytes) -> str:
