@@ -10,6 +10,7 @@ a result that no bits of the input determine (1 / (x − x')) to nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,24 +46,68 @@ def assert_same(expected: Sequence[Array], found: Sequence[Array], context: obje
 
 
 def assert_matches(function: Function, arrays: Sequence[Array], found: Sequence[Array]) -> None:
-    """``found`` is what ``function`` means for ``arrays``, within the numerics contract.
+    """``found`` is what ``function`` means for ``arrays``, within the numerics contract."""
+    Reference(function, arrays).assert_matches(found)
+
+
+class Reference:
+    """What a function means for some arrays, to hold several results to it.
 
     A sum or a product may overflow in one order and not in another; so each element may agree with
     NumPy's order or with the native one.
     """
-    expected = evaluate(function, arrays)
-    assert len(expected) == len(found), function
-    inexact = inexact_results(function)
-    if not any(inexact):
-        assert_same(expected, found, function)
-        return
-    close = _close(function, arrays, found, evaluate_op)
-    if not all(map(np.all, close)):
-        native = _close(function, arrays, found, evaluate_in_order)
-        close = [x | y for x, y in zip(close, native, strict=True)]
-    for i, (reference, result) in enumerate(zip(expected, found, strict=True)):
-        ok = np.all(close[i]) if inexact[i] else same_bits(reference, result)
-        assert ok, f"result {i}: expected\n{reference!r}\nfound\n{result!r}\n{function}"
+
+    def __init__(self, function: Function, arrays: Sequence[Array]) -> None:
+        self.function = function
+        self.arrays = arrays
+        self.expected = evaluate(function, arrays)
+        self._inexact = inexact_results(function)
+        self._measures: dict[Rule, _Measure] = {}
+
+    def assert_matches(self, found: Sequence[Array]) -> None:
+        assert len(self.expected) == len(found), self.function
+        if not any(self._inexact):
+            assert_same(self.expected, found, self.function)
+            return
+        close = self._close(found, evaluate_op)
+        if not all(map(np.all, close)):
+            native = self._close(found, evaluate_in_order)
+            close = [x | y for x, y in zip(close, native, strict=True)]
+        for i, (reference, result) in enumerate(zip(self.expected, found, strict=True)):
+            ok = np.all(close[i]) if self._inexact[i] else same_bits(reference, result)
+            assert ok, f"result {i}: expected\n{reference!r}\nfound\n{result!r}\n{self.function}"
+
+    def _close(self, found: Sequence[Array], rule: Rule) -> list[Array]:
+        """For each element of each result: is it what ``rule`` gives, rounding aside?"""
+        if rule not in self._measures:
+            self._measures[rule] = _Measure.of(self.function, self.arrays, rule)
+        measure = self._measures[rule]
+        return [
+            _within(reference, result, [run[i] for run in measure.runs], measure.ops)
+            for i, (reference, result) in enumerate(zip(measure.expected, found, strict=True))
+        ]
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """What evaluating by a rule gives, and how far rounding moves it."""
+
+    expected: list[Array]
+    runs: list[list[Array]]
+    """The results with those of inexact ops moved by a few ulps."""
+    ops: int
+    """How many inexact ops there are."""
+
+    @staticmethod
+    def of(function: Function, arrays: Sequence[Array], rule: Rule) -> _Measure:
+        rng = np.random.default_rng(0)
+
+        def moved(op: Operation, operands: Sequence[Array]) -> Sequence[Array]:
+            return _moved_results(op, operands, rng, rule)
+
+        expected = _evaluate_by(function, arrays, rule)
+        runs = [_evaluate_by(function, arrays, moved) for _ in range(_RUNS)]
+        return _Measure(expected, runs, sum(not is_exact(op) for op in function.body))
 
 
 def assert_native(function: Function, arrays: Sequence[Array], found: Sequence[Array]) -> None:
@@ -74,24 +119,6 @@ def assert_native(function: Function, arrays: Sequence[Array], found: Sequence[A
     for i, (reference, result) in enumerate(zip(expected, found, strict=True)):
         ok = free[i] or same_bits(reference, result)
         assert ok, f"result {i}: in the native order\n{reference!r}\nfound\n{result!r}\n{function}"
-
-
-def _close(
-    function: Function, arrays: Sequence[Array], found: Sequence[Array], rule: Rule
-) -> list[Array]:
-    """For each element of each result: is it what evaluating by ``rule`` gives, rounding aside?"""
-    expected = _evaluate_by(function, arrays, rule)
-    rng = np.random.default_rng(0)
-
-    def moved(op: Operation, operands: Sequence[Array]) -> Sequence[Array]:
-        return _moved_results(op, operands, rng, rule)
-
-    runs = [_evaluate_by(function, arrays, moved) for _ in range(_RUNS)]
-    ops = sum(not is_exact(op) for op in function.body)
-    return [
-        _within(reference, result, [run[i] for run in runs], ops)
-        for i, (reference, result) in enumerate(zip(expected, found, strict=True))
-    ]
 
 
 def inexact_results(function: Function) -> list[bool]:
