@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +19,8 @@ from typing import Final
 
 from nets.backend.archive import archive
 from nets.backend.c_header import header
+from nets.backend.c_names import symbols
+from nets.backend.library_file import embedded, sealed
 from nets.backend.llvm.target import Target, linked_object_code
 from nets.backend.manifest import ABI_VERSION, MARK, Argument, Library, LibraryFunction
 from nets.backend.printing import HOOK
@@ -65,7 +68,8 @@ def write_library(
         base.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".nets-", dir=base.parent) as aside:
             if "so" in formats:
-                contents["so"] = _link(code, library.name, Path(aside))
+                linked = _link(code, f"{base.name}.so", Path(aside))
+                contents["so"] = _sealed(linked, library, f"{base}.so")
             return _put(base, {name: contents[name] for name in formats}, Path(aside))
     except OSError as error:
         if isinstance(error, ExportError):
@@ -83,8 +87,7 @@ def global_symbols(library: Library) -> list[str]:
     if library.prints:
         names += [f"{library.name}_set_print"]
     for function in library.functions:
-        names += [f"{library.name}_{function.name}"]
-        names += [f"{library.name}_{function.name}_workspace_bytes"]
+        names += symbols(library.name, function.name)
     return names
 
 
@@ -112,36 +115,69 @@ def _umask() -> int:
     return mask
 
 
-def _link(code: bytes, name: str, aside: Path) -> bytes:
+_OTHER_FORMATS: Final = 'or export with formats=("a", "o", "h"), which need none'
+
+
+def _link(code: bytes, file: str, aside: Path) -> bytes:
     """The shared library of an object, by the system's C compiler."""
-    compiler = _compiler()
-    if compiler is None:
-        raise ExportError(
-            f"no C compiler to link {name}.so with; install one, or export with "
-            'formats=("a", "o", "h")'
-        )
+    compiler = _compiler(file)
     source, result = aside / "linked.o", aside / "linked.so"
     source.write_bytes(code)
-    command = [compiler, "-shared", "-nostdlib", "-o", str(result), str(source), "-lc"]
-    options = [
-        "-z,noexecstack",
-        "-z,relro",
-        "-z,now",
-        "--build-id=none",
-        "-s",
-        f"-soname,{name}.so",
-    ]
-    command += [f"-Wl,{option}" for option in options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [*compiler, "-shared", "-nostdlib", "-o", str(result), str(source), "-lc"]
+    options = ["-z", "noexecstack", "-z", "relro", "-z", "now", "--build-id=none", "-s"]
+    for option in [*options, "-soname", file]:
+        command += ["-Xlinker", option]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError as error:
+        raise ExportError(
+            f"{_shown(compiler)} cannot be run to link {file}: {error.strerror}; set CC to a C "
+            f"compiler, {_OTHER_FORMATS}"
+        ) from None
     if done.returncode != 0:
-        raise ExportError(f"{compiler} could not link {name}.so:\n{done.stderr.strip()}")
-    return result.read_bytes()
+        said = done.stderr.decode(errors="replace").strip() or f"it exited with {done.returncode}"
+        raise ExportError(
+            f"{_shown(compiler)} could not link {file}; set CC to a C compiler that links shared "
+            f"libraries, {_OTHER_FORMATS}. It said:\n{said}"
+        )
+    return result.read_bytes() if result.is_file() else b""
 
 
-def _compiler() -> str | None:
-    """The path of a C compiler: CC, or what the system calls cc, gcc or clang."""
-    found = map(shutil.which, (os.environ.get("CC", ""), "cc", "gcc", "clang"))
-    return next(filter(None, found), None)
+def _sealed(linked: bytes, library: Library, file: str) -> bytes:
+    try:
+        return sealed(linked, library.to_json().encode())
+    except ValueError:
+        raise ExportError(
+            f"{_shown(_compiler(file))} ended without an error, but not with the library {file}; "
+            f"set CC to a C compiler, {_OTHER_FORMATS}"
+        ) from None
+
+
+def _compiler(file: str) -> list[str]:
+    """The command of a C compiler: CC, or what the system calls cc, gcc or clang."""
+    given = os.environ.get("CC", "").strip()
+    if not given:
+        found = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+        if found is None:
+            raise ExportError(
+                f"no C compiler to link {file} with; install one, set CC to it, {_OTHER_FORMATS}"
+            )
+        return [found]
+    try:
+        words = [given] if shutil.which(given) else shlex.split(given)
+    except ValueError:  # a quotation mark alone
+        words = [given]
+    if shutil.which(words[0]) is None:
+        raise ExportError(
+            f"there is no program {words[0]!r} to link {file} with, which CC names; set CC to a C "
+            f"compiler, unset it to take cc, {_OTHER_FORMATS}"
+        )
+    return words
+
+
+def _shown(compiler: Sequence[str]) -> str:
+    """The command, and where it comes from."""
+    return f"{'CC=' if os.environ.get('CC', '').strip() else ''}{shlex.join(compiler)}"
 
 
 # ------------------------------------------------------------------------------ interface
@@ -149,9 +185,8 @@ def _compiler() -> str | None:
 
 def _interface(library: Library, state: bytes) -> str:
     """LLVM IR of the public functions."""
-    manifest = MARK + library.to_json().encode() + b"\0"
     parts = [
-        _text("manifest", manifest),
+        _text("manifest", embedded(library.to_json().encode())),
         f"define i32 @{library.name}_abi_version() nounwind {{ ret i32 {ABI_VERSION} }}",
         f"define ptr @{library.name}_describe() nounwind {{\n"
         f"  ret ptr getelementptr (i8, ptr @manifest, i64 {len(MARK)})\n}}",
@@ -254,7 +289,7 @@ def _state_alignment(library: Library) -> int:
 
 
 def _flat_form(library: Library, function: LibraryFunction) -> str:
-    symbol = f"{library.name}_{function.name}"
+    symbol, workspace_bytes = symbols(library.name, function.name)
     entry = entry_symbol(library.name, function.name)
     arguments, results = len(function.arguments), len(function.results)
     buffers = arguments + len(function.state) + results
@@ -284,7 +319,7 @@ def _flat_form(library: Library, function: LibraryFunction) -> str:
     return f"""\
 declare i32 @{entry}(ptr, ptr, ptr)
 
-define i64 @{symbol}_workspace_bytes() nounwind {{ ret i64 {function.workspace_bytes} }}
+define i64 @{workspace_bytes}() nounwind {{ ret i64 {function.workspace_bytes} }}
 
 define i32 @{symbol}({", ".join(parameters)}) nounwind {{
 entry:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
+from nets.backend.c_names import guard, symbols
 from nets.backend.manifest import ABI_VERSION, Argument, Library, LibraryFunction, Member
 from nets.backend.printing import DTYPE_NUMBERS
 
@@ -25,41 +25,9 @@ C_TYPES: Final = {
 }
 """C type of each dtype; a bool is a byte, 0 or 1."""
 
-_WORDS: Final = """
-alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t
-class compl const const_cast constexpr continue decltype default delete do double dynamic_cast
-else enum explicit export extern false float for friend goto if inline int long mutable
-namespace new noexcept not not_eq nullptr operator or or_eq private protected public register
-reinterpret_cast restrict return short signed sizeof static static_assert static_cast struct
-switch template this thread_local throw true try typedef typeid typename typeof union unsigned
-using virtual void volatile wchar_t while workspace xor xor_eq state
-"""
-
-_RESERVED: Final = frozenset(_WORDS.split())
-"""Words that cannot name a parameter in C or C++, or are parameters already."""
-
-
-def c_names(names: Iterable[str]) -> list[str]:
-    """The names as C parameters: unique identifiers, no keywords."""
-    taken: set[str] = set()
-    found = []
-    for name in names:
-        word = re.sub(r"\W", "_", name, flags=re.ASCII) or "_"
-        if word[0].isdigit() or word in _RESERVED:
-            word += "_" if word in _RESERVED else ""
-            word = "_" + word if word[0].isdigit() else word
-        unique, count = word, 1
-        while unique in taken:
-            count += 1
-            unique = f"{word}_{count}"
-        taken.add(unique)
-        found.append(unique)
-    return found
-
 
 def header(library: Library) -> str:
     """The text of the header."""
-    guard = f"{library.name.upper()}_H"
     functions = "\n".join(_declarations(library.name, function) for function in library.functions)
     name = library.name
     has_own = library.state or library.prints
@@ -75,8 +43,8 @@ def header(library: Library) -> str:
  * {name}_status_message() puts into words: negative where a pointer was null or misaligned
  * (nothing was done), positive where a value was refused (results are undefined).
  */
-#ifndef {guard}
-#define {guard}
+#ifndef {guard(name)}
+#define {guard(name)}
 
 #include <stddef.h>
 #include <stdint.h>
@@ -145,7 +113,7 @@ def _sites(library: Library) -> str:
     """A line for each print."""
     owners = [function.name for function in library.functions for _ in function.prints]
     return "\n".join(
-        f" *   {number} {owner}: {json.dumps(text)}".replace("*/", "*\\/")
+        f" *   {number} {owner}: {json.dumps(text)}".replace("*/", "*\\/").replace("/*", "\\/*")
         for number, (owner, text) in enumerate(zip(owners, library.prints, strict=True))
     )
 
@@ -187,7 +155,7 @@ def _member(member: Member) -> str:
 
 
 def _declarations(library: str, function: LibraryFunction) -> str:
-    symbol = f"{library}_{function.name}"
+    symbol, workspace_bytes = symbols(library, function.name)
     state = "" if function.updates else "const "
     parameters = [f"{state}{library}_state *state"] if function.state else []
     parameters += _parameters(function.arguments, "const ")
@@ -198,7 +166,7 @@ def _declarations(library: str, function: LibraryFunction) -> str:
 int32_t {symbol}(
     {joined});
 
-size_t {symbol}_workspace_bytes(void);
+size_t {workspace_bytes}(void);
 """
 
 

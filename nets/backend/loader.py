@@ -1,16 +1,14 @@
 """Loads exported libraries: ``nets.load("digits.so").predict(x)``, with cffi and NumPy alone.
 
-The file is read and checked before the system's loader sees it: its description is found by a
-mark in its bytes, and a file that is truncated or for another machine is refused, since loading
-it could end the process.
+The file is read and checked before the system's loader sees it (``library_file.py``), and what was
+read is what is opened (``private_copy.py``). So a library is the code of its file as it was when it
+was loaded, whatever else is open, and each that is loaded has a state of its own.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import platform
-import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,13 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.backend.c_header import C_TYPES
-from nets.backend.manifest import MARK, Argument, Library, LibraryFunction, Tree, from_json
+from nets.backend.c_names import symbols
+from nets.backend.library_file import LibraryFile, read_library
+from nets.backend.manifest import ABI_VERSION, Argument, Library, LibraryFunction, Tree
 from nets.backend.printing import raise_pending, show
+from nets.backend.private_copy import open_copy
 from nets.errors import (
     REFUSALS,
     ArgumentError,
     DTypeError,
     LoadError,
+    MissingKeyError,
     MissingNameError,
     NumberError,
     ShapeError,
@@ -35,56 +37,126 @@ from nets.ir.types import DTYPES, gives_way
 
 Array = npt.NDArray[Any]
 
-_ELF_HEADER: Final = struct.Struct("<16xHHIQQQIHHHHHH")
-_PROGRAM_HEADER: Final = struct.Struct("<IIQQQQQQ")
-_MACHINES: Final = {"x86_64": 62, "aarch64": 183}
-_SHARED: Final = 3
 _LINE: Final = 64
 
 
 def load(path: str | os.PathLike[str]) -> LoadedLibrary:
     """The library of that file, with a method for each of its functions.
 
-    LoadError where the file is missing, not a library of nets, of another version, damaged, or for
-    another CPU.
+    It is a copy of the file as it is now: the file may be written anew or deleted afterwards.
+    ArgumentError where ``path`` is no path. LoadError where the file is missing, not a library of
+    nets, of another version, not as it was exported, or for another CPU.
     """
-    path = Path(path).resolve()
+    file = read_library(_place(path))
+    _check_cpu(file.path, file.library)
+    file.check_seal()
+    return LoadedLibrary(_Code(file))
+
+
+def _place(path: Any) -> Path:
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise ArgumentError(f"nets.load takes the path of a library, not {type(path).__name__}")
+    if not os.fspath(path):
+        raise LoadError("an empty path names no library")
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise LoadError(f"{path} cannot be read: {error.strerror}") from None
-    _check_file(path, data)
-    library = _describe(path, data)
-    _check_cpu(path, library)
-    return LoadedLibrary(path, library)
+        return Path(path).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # of NUL, half characters, endless links
+        raise LoadError(f"{os.fspath(path)!r} cannot be read: {error}") from None
+
+
+def _check_cpu(path: Path, library: Library) -> None:
+    from nets.backend.callable import cpu_level
+
+    if library.level > cpu_level():
+        raise LoadError(f"{path} was compiled for {library.cpu}, which this CPU is not")
+
+
+def _loaded_again(path: str, seal: bytes, state: bytes) -> LoadedLibrary:
+    """A library that was pickled. LoadError where the file holds another one by now."""
+    library = load(path)
+    if library._code.seal != seal:
+        raise LoadError(f"{path} is another library than the one that was pickled")
+    library.state.load(state)
+    return library
+
+
+class _Code:
+    """The code of a library in this process, closed when nothing uses it any more."""
+
+    def __init__(self, file: LibraryFile) -> None:
+        from cffi import FFI
+
+        self.path, self.library, self.seal = file.path, file.library, file.seal
+        self.ffi = FFI()
+        self.ffi.cdef(_declarations(file.library))
+        try:
+            self._opened = open_copy(self.ffi, file.data, file.library.name, file.path.parent)
+        except OSError as error:
+            raise LoadError(f"{file.path} cannot be loaded: {error}") from None
+        self._check(file.manifest)
+        library = file.library
+        if library.prints:
+            self._print_in_python()
+
+    def __del__(self) -> None:
+        opened = self.__dict__.get("_opened")
+        if opened is not None:
+            self.ffi.dlclose(opened)
+
+    def function(self, word: str) -> Any:
+        """The function of that name, without the library's. LoadError where there is none."""
+        try:
+            return getattr(self._opened, f"{self.library.name}_{word}")
+        except AttributeError:
+            raise LoadError(f"{self.path} is damaged: it lacks the function {word}") from None
+
+    def text(self, pointer: Any) -> str:
+        """The text that C has there."""
+        return str(self.ffi.string(pointer).decode(errors="replace"))
+
+    def _check(self, manifest: bytes) -> None:
+        """LoadError unless the code is what the description says."""
+        library = self.library
+        told = {"abi_version": ABI_VERSION} | {
+            f"{function.name}_workspace_bytes": function.workspace_bytes
+            for function in library.functions
+        }
+        if library.state:
+            told["state_bytes"] = library.state_bytes
+        agree = all(self.function(word)() == value for word, value in told.items())
+        if not agree or self.ffi.string(self.function("describe")()) != manifest:
+            raise LoadError(f"{self.path} is damaged: code and description differ")
+        for function in library.functions:
+            self.function(function.name)
+
+    def _print_in_python(self) -> None:
+        """Let the functions print to ``sys.stdout``."""
+        ffi = self.ffi
+
+        def printer(user: Any, site: int, text: Any, count: int, values: Any) -> None:
+            show(ffi, text, count, values)
+
+        self._printer = ffi.callback(f"{self.library.name}_printer", printer)
+        self.function("set_print")(self._printer, ffi.NULL)
 
 
 class LoadedLibrary:
     """An exported library in this process. ``functions`` names its methods.
 
     ``state`` holds what the functions share and update, if there is such: a mapping of names to
-    arrays, with ``save``, ``load`` and ``reset``.
+    arrays, with ``save``, ``load`` and ``reset``; every library that is loaded has its own. What is
+    pickled is the path of the file, which must hold the same library later, and the state.
     """
 
-    def __init__(self, path: Path, library: Library) -> None:
-        from cffi import FFI
-
-        self.path = path
-        self.description = library
-        ffi = FFI()
-        ffi.cdef(_declarations(library))
-        try:
-            # The path is absolute, so the system looks nowhere else.
-            opened = ffi.dlopen(str(path))
-        except OSError as error:
-            raise LoadError(f"{path} cannot be loaded: {error}") from None
-        if library.prints:
-            _print_in_python(ffi, opened, library.name)
-        self.state = _State(ffi, opened, library)
+    def __init__(self, code: _Code, state: _State | None = None) -> None:
+        self.path = code.path
+        self.description = code.library
+        self.state = _State(code) if state is None else state
         """What the functions share, which calls update; empty for a library without state."""
+        self._code = code
         self._functions = {
-            function.name: _Function(ffi, opened, library.name, function, self.state)
-            for function in library.functions
+            function.name: _Function(code, function, self.state)
+            for function in code.library.functions
         }
 
     @property
@@ -99,6 +171,9 @@ class LoadedLibrary:
         found: Callable[..., Any] = functions[name]
         return found
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _loaded_again, (str(self.path), self._code.seal, self.state.save())
+
     def __repr__(self) -> str:
         return f"<library {self.path.name}: {', '.join(self._functions)}>"
 
@@ -109,8 +184,8 @@ class _State(Mapping[str, Array]):
     It begins as it was at the time of the export. One call at a time may use it.
     """
 
-    def __init__(self, ffi: Any, opened: Any, library: Library) -> None:
-        self._opened, self._name = opened, library.name
+    def __init__(self, code: _Code) -> None:
+        self._code, ffi, library = code, code.ffi, code.library
         memory = np.zeros(library.state_bytes + _LINE, np.uint8)
         start = -int(ffi.cast("uintptr_t", ffi.from_buffer(memory))) % _LINE
         self._bytes = memory[start : start + library.state_bytes]
@@ -123,7 +198,11 @@ class _State(Mapping[str, Array]):
         self.reset()
 
     def __getitem__(self, name: str) -> Array:
-        return self._members[name]
+        try:
+            return self._members[name]
+        except (KeyError, TypeError):
+            known = ", ".join(self._members) or "nothing"
+            raise MissingKeyError(f"the state has no {name!r}; it has {known}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -134,36 +213,38 @@ class _State(Mapping[str, Array]):
     def reset(self) -> None:
         """Go back to the state at the time of the export."""
         if self._members:
-            getattr(self._opened, f"{self._name}_init_state")(self.pointer)
+            self._code.function("init_state")(self.pointer)
 
     def save(self) -> bytes:
         """The whole state, in the form that C programs save it."""
         return self._bytes.tobytes()
 
     def load(self, data: bytes) -> None:
-        """Take a saved state. ArgumentError where it has another size."""
-        if len(data) != len(self._bytes):
+        """Take a saved state. ArgumentError where it is none, or has another size."""
+        name, size = self._code.library.name, len(self._bytes)
+        try:
+            given = np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
+        except (TypeError, ValueError):  # no bytes, or not in one piece
             raise ArgumentError(
-                f"a state of {self._name} has {len(self._bytes)} bytes, not {len(data)}"
-            )
-        self._bytes[:] = np.frombuffer(data, np.uint8)
+                f"a state of {name} is {size} bytes, not {type(data).__name__}"
+            ) from None
+        if len(given) != size:
+            raise ArgumentError(f"a state of {name} has {size} bytes, not {len(given)}")
+        self._bytes[:] = given
 
     def __repr__(self) -> str:
-        return f"<state of {self._name}: {', '.join(self._members) or 'none'}>"
+        return f"<state of {self._code.library.name}: {', '.join(self._members) or 'none'}>"
 
 
 class _Function:
     """One function of a library: Python nests in, NumPy arrays out."""
 
-    def __init__(
-        self, ffi: Any, opened: Any, library: str, function: LibraryFunction, state: _State
-    ) -> None:
-        self._state = [state.pointer] if function.state else []
-        self._keep = state
-        self._ffi = ffi
-        self._opened = opened  # stays open as long as a function of it lives
-        self._call = getattr(opened, f"{library}_{function.name}")
-        self._message = getattr(opened, f"{library}_status_message")
+    def __init__(self, code: _Code, function: LibraryFunction, state: _State) -> None:
+        self._code = code  # stays open as long as a function of it lives
+        self._ffi = ffi = code.ffi
+        self._state = state
+        self._first = [state.pointer] if function.state else []
+        self._call = code.function(function.name)
         self._function = function
         self._inputs = [_form(a) for a in function.arguments]
         self._outputs = [_form(a) for a in function.results]
@@ -183,7 +264,7 @@ class _Function:
         cast, view = self._ffi.cast, self._ffi.from_buffer
         pointers = [cast(t, view(array)) for t, array in zip(self._types, inputs, strict=True)]
         pointers += [cast(t, view(a)) for t, a in zip(self._result_types, outputs, strict=True)]
-        status = self._call(*self._state, *pointers, self._workspace())
+        status = self._call(*self._first, *pointers, self._workspace())
         raise_pending()
         if status != 0:
             raise self._failure(status)
@@ -243,8 +324,11 @@ class _Function:
         for code, message, error in self._function.checks:
             if code == status:
                 return REFUSALS[error](f"{name}: {message}")
-        text = self._ffi.string(self._message(status)).decode()
+        text = self._code.text(self._code.function("status_message")(status))
         return ArgumentError(f"{name}: {text}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (LoadedLibrary(self._code, self._state), self._function.name)
 
     def __repr__(self) -> str:
         given = ", ".join(f"{a.name}: {a.text}" for a in self._function.arguments)
@@ -322,68 +406,16 @@ def _nest(tree: Tree, arrays: Sequence[Array]) -> Any:
     return tuple(items.values()) if kind == "tuple" else items
 
 
-# --------------------------------------------------------------------------------- checks
-
-
-def _check_file(path: Path, data: bytes) -> None:
-    """LoadError unless the bytes are a whole shared object of this machine."""
-    if data[:4] != b"\x7fELF" or len(data) < _ELF_HEADER.size:
-        raise LoadError(f"{path} is not a shared library of this system")
-    if data[4:6] != b"\x02\x01":
-        raise LoadError(f"{path} is a library for another machine")
-    header = _ELF_HEADER.unpack_from(data)
-    kind, machine, _, _, program, sections, _, _, entry_size, count, section_size, number, _ = (
-        header
-    )
-    if kind != _SHARED:
-        raise LoadError(f"{path} is not a shared library")
-    if machine != _MACHINES.get(platform.machine()):
-        raise LoadError(f"{path} is a library for another machine")
-    ends = [sections + section_size * number, program + entry_size * count]
-    if max(ends) <= len(data) and entry_size == _PROGRAM_HEADER.size:
-        headers = [
-            _PROGRAM_HEADER.unpack_from(data, program + i * entry_size) for i in range(count)
-        ]
-        ends += [offset + size for _, _, offset, _, _, size, _, _ in headers]
-    if max(ends) > len(data):
-        raise LoadError(f"{path} is truncated")
-
-
-def _describe(path: Path, data: bytes) -> Library:
-    start = data.find(MARK)
-    end = data.find(b"\0", start + len(MARK))
-    if start < 0 or end < 0:
-        raise LoadError(f"{path} is not a library made by nets")
-    try:
-        return from_json(data[start + len(MARK) : end].decode())
-    except (LoadError, UnicodeDecodeError) as error:
-        raise LoadError(f"{path}: {error}") from None
-
-
-def _check_cpu(path: Path, library: Library) -> None:
-    from nets.backend.callable import cpu_level
-
-    if library.level > cpu_level():
-        raise LoadError(f"{path} was compiled for {library.cpu}, which this CPU is not")
-
-
-_printers: list[Any] = []
-"""The callbacks that libraries have, which stay loaded as long as the process."""
-
-
-def _print_in_python(ffi: Any, opened: Any, library: str) -> None:
-    """Let the functions of a library print to ``sys.stdout``."""
-
-    def printer(user: Any, site: int, text: Any, count: int, values: Any) -> None:
-        show(ffi, text, count, values)
-
-    _printers.append(ffi.callback(f"{library}_printer", printer))
-    getattr(opened, f"{library}_set_print")(_printers[-1], ffi.NULL)
+# --------------------------------------------------------------------------- declarations
 
 
 def _declarations(library: Library) -> str:
     """The C declarations of what is called."""
-    lines = [f"const char *{library.name}_status_message(int32_t status);"]
+    lines = [
+        f"int32_t {library.name}_abi_version(void);",
+        f"const char *{library.name}_describe(void);",
+        f"const char *{library.name}_status_message(int32_t status);",
+    ]
     if library.prints:
         lines += [
             "typedef struct { int32_t dtype, rank; const int64_t *shape; const void *data; }",
@@ -393,11 +425,15 @@ def _declarations(library: Library) -> str:
             f"void {library.name}_set_print({library.name}_printer, void *);",
         ]
     if library.state:
-        lines.append(f"int32_t {library.name}_init_state(void *state);")
+        lines += [
+            f"int32_t {library.name}_init_state(void *state);",
+            f"size_t {library.name}_state_bytes(void);",
+        ]
     for function in library.functions:
         state = ["void *"] if function.state else []
         inputs = [f"const {C_TYPES[a.dtype]} *" for a in function.arguments]
         outputs = [f"{C_TYPES[a.dtype]} *" for a in function.results]
         parameters = ", ".join([*state, *inputs, *outputs, "void *"])
-        lines.append(f"int32_t {library.name}_{function.name}({parameters});")
+        call, workspace = symbols(library.name, function.name)
+        lines += [f"int32_t {call}({parameters});", f"size_t {workspace}(void);"]
     return "\n".join(lines)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import re
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, cast
 
 from nets import config
 from nets.errors import ArgumentError, ExportError, ShapeError
@@ -18,13 +17,12 @@ from nets.frontend.compile import Compilation
 from nets.frontend.library_state import LibraryState
 from nets.frontend.lowered import Lowered
 from nets.frontend.pytree import TreeDef
+from nets.frontend.scope import user_location
 from nets.frontend.variable import variable
 from nets.ir.core import Value
 from nets.ir.printer import print_function
 from nets.ops.emitter import tensor_type
 from nets.version import __version__
-
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +34,11 @@ class Exported:
 
 
 def export(
-    path: str | os.PathLike[str],
-    *,
+    path: str | os.PathLike[str] | None = None,
+    /,
+    *others: Any,
     cpu: str | None = None,
-    formats: Sequence[str] = ("so", "a", "o", "h"),
+    formats: str | Iterable[str] = ("so", "a", "o", "h"),
     **functions: Lowered,
 ) -> Exported:
     """Write ``path.so``, ``.a``, ``.o`` and ``.h`` with these functions.
@@ -53,23 +52,25 @@ def export(
     among so, a, o, h.
 
     The library needs libc alone, allocates nothing and has no state of its own, but for a callback
-    that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, ExportError
-    where a file cannot be written.
+    that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, names that C
+    cannot have among it; ExportError where a file cannot be written. Then no file is.
     """
-    from nets.backend.aot import FORMATS, write_library
+    from nets.backend.aot import write_library
+    from nets.backend.c_names import declared
     from nets.backend.llvm.target import Target
     from nets.backend.manifest import Argument, Library, laid_out
 
-    base = Path(path)
+    if path is None:
+        path = cast(Any, functions.pop("path", None))  # by its name
+    base = _base(path, others)
+    suffixes = _suffixes(formats)
     name = _library_name(base, functions)
-    unknown = [word for word in formats if word not in FORMATS]
-    if unknown or not formats:
-        raise ArgumentError(f"formats are some of {', '.join(FORMATS)}, not {list(formats)}")
-    cpu = config.CPU.get() if cpu is None else cpu
+    cpu = _cpu_name(cpu)
     target = Target.of(cpu)
-    state = LibraryState(functions.values())
+    taken = declared(name, functions)
+    state = LibraryState(functions.values(), taken)
     parts = [_Part(name, word, lowered, cpu, state) for word, lowered in functions.items()]
-    described = tuple(part.describe() for part in parts)
+    described = tuple(part.describe(taken) for part in parts)
     forms = [
         Argument(member.name, variable(member.value).type.dtype.name, member.value.shape)
         for member in state.members
@@ -86,24 +87,74 @@ def export(
     for place, member in zip(members, state.members, strict=True):
         data = member.value.tobytes()
         initial[place.offset : place.offset + len(data)] = data
-    paths = write_library(base, library, modules, target, formats, bytes(initial))
+    paths = write_library(base, library, modules, target, suffixes, bytes(initial))
     return Exported(name, tuple(paths))
 
 
-def _library_name(base: Path, functions: dict[str, Lowered]) -> str:
-    if not base.name:
-        raise ExportError(f"{base} does not name a library; write a path such as build/digits")
+def _base(path: Any, others: Sequence[Any]) -> Path:
+    """The path of the library, without a suffix."""
+    if not isinstance(path, (str, os.PathLike)) or others:
+        given = ", ".join(type(x).__name__ for x in (path, *others))
+        raise _refused(
+            "export takes the path of the library and functions by name, as in "
+            f'export("build/digits", predict=predict.lower(x)), not ({given})'
+        )
+    text: Any = os.fspath(path)
+    if not isinstance(text, str):
+        raise _refused(f"the path of a library is text, not {type(text).__name__}")
+    if "\0" in text or not _is_encodable(text):
+        raise _refused(f"{text!r} cannot be a path")
+    if text.endswith(os.sep) or Path(text).name in ("", ".."):
+        raise ExportError(
+            f"{text!r} is a folder and does not name a library; write a path such as build/digits"
+        )
+    return Path(text)
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _cpu_name(cpu: Any) -> str:
+    if cpu is not None and not isinstance(cpu, str):
+        raise _refused(f"cpu is a name such as x86-64-v3, not {type(cpu).__name__}")
+    return str(config.CPU.get()) if cpu is None else cpu
+
+
+def _suffixes(formats: Any) -> tuple[str, ...]:
+    from nets.backend.aot import FORMATS
+
+    wanted = (formats,) if isinstance(formats, str) else formats
+    listed = list(wanted) if isinstance(wanted, Iterable) else []
+    if not listed or any(word not in FORMATS for word in listed):
+        raise _refused(f"formats are some of {', '.join(FORMATS)}, not {formats!r}")
+    return tuple(dict.fromkeys(listed))
+
+
+def _library_name(base: Path, functions: dict[str, Any]) -> str:
+    from nets.backend.c_names import library_name, refusal
+
     if not functions:
-        raise ArgumentError("export takes functions by name, as in predict=predict.lower(x)")
+        raise _refused("export takes functions by name, as in predict=predict.lower(x)")
+    name = library_name(base.name)
+    reason = refusal(name, list(functions))
     for word, lowered in functions.items():
-        if not _IDENTIFIER.match(word):
-            raise ArgumentError(f"{word!r} cannot name a C function")
         if not isinstance(lowered, Lowered):
-            raise ArgumentError(
-                f"{word} is {type(lowered).__name__}; export takes what f.lower(...) gives"
+            hint = "; formats is what chooses the files" if word == "format" else ""
+            reason = (
+                f"{word} is {type(lowered).__name__}; export takes what f.lower(...) gives{hint}"
             )
-    name = re.sub(r"\W", "_", base.name, flags=re.ASCII)
-    return f"_{name}" if name[0].isdigit() else name
+    if reason is not None:
+        raise _refused(reason)
+    return name
+
+
+def _refused(reason: str) -> ArgumentError:
+    return ArgumentError(reason, user_location())
 
 
 class _Part:
@@ -132,9 +183,9 @@ class _Part:
         ops = self.compilation.loops.walk()
         return tuple(op.attributes["text"] for op in ops if op.name == "loop.print")
 
-    def describe(self) -> Any:
-        """The manifest of the function."""
-        from nets.backend.c_header import c_names
+    def describe(self, taken: Collection[str]) -> Any:
+        """The manifest of the function; ``taken`` are names that its buffers cannot have."""
+        from nets.backend.c_names import c_names
         from nets.backend.manifest import Argument, LibraryFunction
 
         lowered = self.lowered
@@ -142,11 +193,12 @@ class _Part:
         inputs = self.function.arguments[: len(lowered.program.inputs)]
         outputs = self.function.returned[: lowered.out_tree.leaf_count]
         results = lowered.result_names[: len(outputs)]
-        names = c_names([*lowered.argument_names[: len(inputs)], *results])
+        names = c_names([*lowered.argument_names[: len(inputs)], *results], taken)
         buffers = [
             Argument(name, tensor_type(value).dtype.name, _shape(name, value))
             for name, value in zip(names, (*inputs, *outputs), strict=True)
         ]
+        _check_parameters(lowered)
         args, kwargs = lowered.in_tree.unflatten(range(lowered.in_tree.leaf_count))
         checks = self.compilation.loops.attributes["checks"]
         return LibraryFunction(
@@ -176,21 +228,40 @@ def _tree_of(treedef: TreeDef) -> Any:
     return _tree(treedef.unflatten(range(treedef.leaf_count)))
 
 
-def _tree(nest: Any) -> Any:
+def _check_parameters(lowered: Lowered) -> None:
+    """ArgumentError for f(x, /, **more) with an x in more: a library tells them by their names."""
+    _, kwargs = lowered.in_tree.unflatten(range(lowered.in_tree.leaf_count))
+    for word in kwargs:
+        if word in lowered.parameter_names:
+            raise _refused(f"{lowered.name} has two arguments {word}, which a library cannot")
+
+
+def _tree(nest: Any, level: int = 0) -> Any:
     """A nest of leaf numbers in the form of the manifest."""
+    from nets.backend.manifest import MOST_LEVELS
+
     if isinstance(nest, int):
         return nest
     if nest is None:
         return ["none"]
+    if level == MOST_LEVELS:
+        raise _refused(f"a library takes and gives nests of {MOST_LEVELS} levels at most")
+    kind, items = _parts(nest)
+    return [kind, [[key, _tree(child, level + 1)] for key, child in items]]
+
+
+def _parts(nest: Any) -> tuple[str, list[tuple[Any, Any]]]:
+    """The kind of a container in the manifest, and its (key, child) pairs."""
     if isinstance(nest, (dict, OrderedDict, defaultdict)):
         for key in nest:
             if not isinstance(key, (str, int)) or isinstance(key, bool):
-                raise ArgumentError(f"the dict key {key!r} cannot stand in an exported library")
-        return ["dict", [[key, _tree(child)] for key, child in nest.items()]]
+                raise _refused(f"the dict key {key!r} cannot stand in an exported library")
+        return "dict", list(nest.items())
     if isinstance(nest, list):
-        return ["list", [[i, _tree(child)] for i, child in enumerate(nest)]]
-    if hasattr(nest, "_fields"):
-        return ["fields", [[key, _tree(getattr(nest, key))] for key in nest._fields]]
-    if isinstance(nest, tuple):
-        return ["tuple", [[i, _tree(child)] for i, child in enumerate(nest)]]
-    return ["fields", [[key, _tree(getattr(nest, key))] for key in nest.__dataclass_fields__]]
+        return "list", list(enumerate(nest))
+    names = getattr(nest, "_fields", None)
+    if names is None and isinstance(nest, tuple):
+        return "tuple", list(enumerate(nest))
+    if names is None:
+        names = nest.__dataclass_fields__
+    return "fields", [(name, getattr(nest, name)) for name in names]

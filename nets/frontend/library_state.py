@@ -8,12 +8,12 @@ and never read is neither: nobody could tell it was there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
-from nets.backend.c_header import c_names
+from nets.backend.c_names import c_names
 from nets.errors import ArgumentError
 from nets.frontend.lowered import Lowered
 from nets.frontend.state import GradientPlace, Slot, at_call
@@ -43,7 +43,8 @@ class Member:
 class LibraryState:
     """The members of the state of some lowered functions, in order of first use."""
 
-    def __init__(self, functions: Iterable[Lowered]) -> None:
+    def __init__(self, functions: Iterable[Lowered], taken: Collection[str]) -> None:
+        """``taken`` are the names that the header has for other things."""
         self._numbers: dict[tuple[int, bool], int] = {}
         self.members: tuple[Member, ...] = ()
         listed = list(functions)
@@ -54,7 +55,7 @@ class LibraryState:
         for source in (source for f in listed for source in self.captures_of(f)):
             unique.setdefault(_key(source), source)
         self._numbers = {key: number for number, key in enumerate(unique)}
-        names = c_names(_names(list(unique.values()), listed))
+        names = c_names(_names(list(unique.values()), listed), taken)
         values = [current(source._value) for source in unique.values()]
         self.members = tuple(map(Member, names, values))
 
