@@ -68,7 +68,7 @@ def write_library(
         base.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".nets-", dir=base.parent) as aside:
             if "so" in formats:
-                linked = _link(code, f"{base.name}.so", Path(aside))
+                linked = _link(code, f"{base}.so", Path(aside))
                 contents["so"] = _sealed(linked, library, f"{base}.so")
             return _put(base, {name: contents[name] for name in formats}, Path(aside))
     except OSError as error:
@@ -125,7 +125,7 @@ def _link(code: bytes, file: str, aside: Path) -> bytes:
     source.write_bytes(code)
     command = [*compiler, "-shared", "-nostdlib", "-o", str(result), str(source), "-lc"]
     options = ["-z", "noexecstack", "-z", "relro", "-z", "now", "--build-id=none", "-s"]
-    for option in [*options, "-soname", file]:
+    for option in [*options, "-soname", Path(file).name]:
         command += ["-Xlinker", option]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)

@@ -37,7 +37,7 @@ P_tmpdir L_ctermid L_cuserid L_tmpnam AF_DECnet PF_DECnet
 arm hpux i386 m68k mips powerpc sgi sparc sun vax
 cdecl far huge hyper interface near pascal small emit foreach forever nil signals slots
 Always Bool False None Status Success True
-B0 B50 B75 B110 B134 B150 B200 B300 B600 B1200 B1800 B2400 B4800 B9600 B19200 B38400 B57600
+B0 B50 B75 B110 B134 B150 B200 B300 B600
 """
 """What the headers of C and POSIX, compilers, and toolkits that are much used define and is not in
 capitals alone; of the letter with a number that may be, what <termios.h> defines."""
@@ -52,8 +52,8 @@ _PARAMETERS: Final = "state workspace"
 _TAKEN: Final = frozenset(f"{_KEYWORDS}{_MACROS}{_TYPES}{_PARAMETERS}".split())
 
 _MACRO_LIKE: Final = re.compile(
-    r"(?![A-Z][0-9]*\Z)[A-Z][A-Z0-9_]*[A-Z0-9]"  # in capitals, but for X and W1
-    r"|(PRI|SCN)[dioux]\w+|M_[A-Z0-9_]+(f|l|f32x?|f64x?|f128)"
+    r"(?![A-Z][0-9]{0,3}(_[0-9]+)*\Z)[A-Z][A-Z0-9_]*[A-Z0-9]"  # in capitals, but for X, W1, W1_2
+    r"|(PRI|SCN)[dioux]\w*[A-Z0-9]|M_[A-Z0-9_]+(f|l|f32x?|f64x?|f128)"
 )
 
 _RESERVED: Final = re.compile(r"__|_[A-Z]")
@@ -72,7 +72,7 @@ def c_names(names: Iterable[str], taken: Collection[str] = ()) -> list[str]:
         unique, count = word, 1
         while unique in found or unique in taken:
             count += 1
-            unique = f"{word}_{count}"
+            unique = _free(f"{word.rstrip('_')}_{count}")
         found[unique] = None
     return list(found)
 

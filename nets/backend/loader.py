@@ -252,7 +252,7 @@ class _Function:
         self._result_types = [ffi.typeof(f"{C_TYPES[a.dtype]} *") for a in function.results]
         self._workspaces = threading.local()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """The result, in the nest the Python function gave it.
 
         ArgumentError, ShapeError or DTypeError where the arguments are not those it was exported

@@ -105,9 +105,7 @@ def _base(path: Any, others: Sequence[Any]) -> Path:
     if "\0" in text or not _is_encodable(text):
         raise _refused(f"{text!r} cannot be a path")
     if text.endswith(os.sep) or Path(text).name in ("", ".."):
-        raise ExportError(
-            f"{text!r} is a folder and does not name a library; write a path such as build/digits"
-        )
+        raise ExportError(f"{text!r} does not name a library; write a path such as build/digits")
     return Path(text)
 
 

@@ -222,7 +222,7 @@ class Compiled:
 
         return reduce_compiled(self)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         lowered, found = self.lowered, self.lowered.found()
         results = self._executable(lowered.arrays(args, kwargs, found))
         return lowered.out_tree.unflatten(

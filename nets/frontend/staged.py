@@ -308,7 +308,7 @@ class Staged(Planned):
         roots = (self.__wrapped__, *(value for _, value in call.static))
         return stage(self.name, inputs, body, roots, guarded=not self.is_traced_anew)
 
-    def lower(self, *args: Any, pipeline: str = "default", **kwargs: Any) -> Lowered:
+    def lower(self, /, *args: Any, pipeline: str = "default", **kwargs: Any) -> Lowered:
         """The program for arguments like these, to be looked into, compiled or exported.
 
         Takes what a call takes, with ``nets.spec("f32[32, 784]")`` in the place of any array.
