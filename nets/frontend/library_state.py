@@ -2,34 +2,31 @@
 
 A library has state as soon as one of its functions updates a captured tensor. Then every tensor
 that its functions capture is a member of the state, so that a prediction reads what a training
-step has written; a library without updates embeds them as constants. A gradient that is written
-and never read is neither: nobody could tell it was there.
+step has written; a library without updates embeds them as constants, and each library so the
+weights of layers that are frozen: that require no gradient and that no function writes. A gradient
+that is written and never read is neither: nobody could tell it was there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from types import FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from typing import Any
 
 from nets.backend.c_names import c_names
 from nets.errors import ArgumentError
 from nets.frontend.lowered import Lowered
 from nets.frontend.state import GradientPlace, Slot, at_call
 from nets.frontend.tensor import Tensor
+from nets.frontend.tensor_names import Ways, ways_of
 from nets.frontend.variable import Array, Variable
 from nets.frontend.world.arrays import ArraySource
+from nets.frontend.world.reach import is_of_layers
 from nets.frontend.world.writes import Found, Fresh, Recipe, moved
 from nets.ir.builder import Builder
 from nets.ir.clone import body_without_terminator, clone_into
 from nets.ir.core import Function, Value
 from nets.ops.registry import lookup
-
-_LIMIT: Final = 100_000
-"""Objects looked through for names at most."""
-
-_OPAQUE: Final = (str, bytes, int, float, complex, type, ModuleType, type(None))
 
 
 @dataclass(frozen=True)
@@ -46,22 +43,29 @@ class LibraryState:
     def __init__(self, functions: Iterable[Lowered], taken: Collection[str]) -> None:
         """``taken`` are the names that the header has for other things."""
         self._numbers: dict[tuple[int, bool], int] = {}
+        self._frozen: set[tuple[int, bool]] = set()
         self.members: tuple[Member, ...] = ()
         listed = list(functions)
         self._read = {key for f in listed for key in map(_key, _read_captures(f))}
         if not any(f.program.updates or moves_of(f) for f in listed):
             return
+        all_ways = [ways_of(f.traced_function) for f in listed]
+        self._frozen = set(_frozen(listed, all_ways))
         unique: dict[tuple[int, bool], Any] = {}
         for source in (source for f in listed for source in self.captures_of(f)):
             unique.setdefault(_key(source), source)
         self._numbers = {key: number for number, key in enumerate(unique)}
-        names = c_names(_names(list(unique.values()), listed), taken)
+        names = c_names(_names(list(unique.values()), all_ways), taken)
         values = [current(source._value) for source in unique.values()]
         self.members = tuple(map(Member, names, values))
 
     def captures_of(self, lowered: Lowered) -> list[Any]:
         """The captured tensors and gradients of a function that are members."""
-        return [x for _, x in _arguments(lowered) if _is_read(x) or _key(x) in self._read]
+        return [
+            x
+            for _, x in _arguments(lowered)
+            if (_is_read(x) or _key(x) in self._read) and _key(x) not in self._frozen
+        ]
 
     def numbers(self, lowered: Lowered) -> tuple[int, ...]:
         """The numbers of the members that the function uses, in its order."""
@@ -97,6 +101,17 @@ class LibraryState:
                 (kept + i, arguments[key]) for i, (key, _) in enumerate(news)
             )
         return function
+
+
+def _frozen(functions: Sequence[Lowered], all_ways: Sequence[Ways]) -> Iterator[tuple[int, bool]]:
+    """The keys of parameters and buffers that require no gradient and that no function writes."""
+    written = {key for f in functions for key, _ in _news(f)}
+    held = set().union(*(ways.held for ways in all_ways))
+    for _, source in (entry for f in functions for entry in _arguments(f)):
+        if not isinstance(source, Tensor) or source.requires_grad or _key(source) in written:
+            continue
+        if id(source) in held or is_of_layers(type(source)):
+            yield _key(source)
 
 
 def _news(lowered: Lowered) -> list[tuple[tuple[int, bool], Value]]:
@@ -189,66 +204,14 @@ def current(value: Value) -> Array:
 # --------------------------------------------------------------------------------- names
 
 
-def _names(sources: Sequence[Any], functions: Sequence[Lowered]) -> list[str]:
+def _names(sources: Sequence[Any], all_ways: Sequence[Ways]) -> list[str]:
     """Names of captured tensors: a way the functions have to them, in one word."""
     paths: dict[int, str] = {}
-    for lowered in functions:
-        for key, path in paths_to_tensors(lowered.traced_function).items():
-            paths.setdefault(key, path)
+    for ways in all_ways:
+        paths = ways.names | paths
     found = []
     for number, source in enumerate(sources):
         tensor, is_gradient = _key(source)
         name = paths.get(tensor, f"tensor_{number}")
         found.append(f"{name}_grad" if is_gradient else name)
     return found
-
-
-def paths_to_tensors(function: Any) -> dict[int, str]:
-    """What each tensor that can be reached is called, by identity: the way to it, in one word.
-
-    A way that ends with a name is better than one that ends with a number, then a shorter one.
-    """
-    found: dict[int, tuple[bool, int, str]] = {}
-    seen = {id(function)}
-    pending: list[tuple[Any, tuple[str, ...]]] = [(function, ())]
-    for node, path in pending:
-        for word, child in _children(node):
-            word = word.strip("_")
-            longer = (*path, word) if word and word != "self" else path
-            if isinstance(child, Tensor):
-                rank = (word.isdigit(), len(longer), "_".join(longer))
-                found[id(child)] = min(rank, found.get(id(child), rank))
-            elif id(child) not in seen and len(seen) < _LIMIT and not isinstance(child, _OPAQUE):
-                seen.add(id(child))
-                pending.append((child, longer))
-    return {key: name for key, (_, _, name) in found.items()}
-
-
-def _children(node: Any) -> Iterator[tuple[str, Any]]:
-    """(word, child) pairs of what an object leads to."""
-    if isinstance(node, FunctionType):
-        yield from _of_function(node)
-    elif isinstance(node, MethodType):
-        yield "", node.__self__
-        yield "", node.__func__
-    elif isinstance(node, dict):
-        yield from ((str(key), child) for key, child in list(node.items()))
-    elif isinstance(node, (list, tuple)):
-        yield from ((str(i), child) for i, child in enumerate(node))
-    else:
-        wrapped = getattr(node, "__wrapped__", None)
-        if wrapped is not None:
-            yield "", wrapped
-            return
-        yield from list(getattr(node, "__dict__", {}).items())
-
-
-def _of_function(node: FunctionType) -> Iterator[tuple[str, Any]]:
-    for name, cell in zip(node.__code__.co_freevars, node.__closure__ or (), strict=True):
-        try:
-            yield name, cell.cell_contents
-        except ValueError:  # not bound yet
-            continue
-    for name in node.__code__.co_names:
-        if name in node.__globals__:
-            yield name, node.__globals__[name]

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from nets.errors import PickleError
 from nets.frontend.compile import CompileOptions
-from nets.frontend.library_state import paths_to_tensors
 from nets.frontend.lowered import Compiled, Lowered, parse_ir
 from nets.frontend.program import Program
 from nets.frontend.scope import user_location
 from nets.frontend.state import Update
 from nets.frontend.tensor import Tensor
+from nets.frontend.tensor_names import Ways, ways_of
 from nets.frontend.world.arrays import ArraySource
 from nets.ir.core import Module
 from nets.ir.printer import print_module
@@ -97,7 +97,8 @@ def reduce_lowered(lowered: Lowered) -> tuple[Any, ...]:
             "the function and its objects, and lower it where they arrive",
             user_location(),
         )
-    names = paths_to_tensors(lowered.traced_function)
+    ways = ways_of(lowered.traced_function)
+    captured = [id(getattr(x, "tensor", x)) for x in program.captures]
     captures = {id(source): i for i, source in enumerate(program.captures)}
     places: list[Any] = [captures.get(id(place), place) for place, _ in program.updates]
     parts = (
@@ -105,7 +106,7 @@ def reduce_lowered(lowered: Lowered) -> tuple[Any, ...]:
         [argument.hint for argument in lowered.function.arguments],
         program.inputs,
         [_pickled_source(x) for x in program.captures],
-        [names.get(id(getattr(x, "tensor", x))) for x in program.captures],
+        [(ways.names.get(key), key in ways.held) for key in captured],
         program.tree,
         [(place, result) for place, (_, result) in zip(places, program.updates, strict=True)],
         (program.detached, program.required),
@@ -124,7 +125,7 @@ def _lowered(
     hints: Sequence[str],
     inputs: Sequence[Any],
     captures: Sequence[Any],
-    names: Sequence[str | None],
+    known: Sequence[tuple[str | None, bool]],
     tree: Any,
     places: Sequence[tuple[Any, int | None]],
     flags: tuple[bool, tuple[bool, ...]],
@@ -147,8 +148,14 @@ def _lowered(
         detached=detached,
         required=required,
     )
-    # The names of the state of an exported library are found by the ways to captured tensors.
-    ways = {name: getattr(x, "tensor", x) for name, x in zip(names, captures, strict=True) if name}
+    # The names of the state of an exported library are the ways to captured tensors.
+    ways = Ways()
+    for source, (name, is_held) in zip(captures, known, strict=True):
+        key = id(getattr(source, "tensor", source))
+        if name:
+            ways.names[key] = name
+        if is_held:
+            ways.held.add(key)
     binding, treedef, static, options = call
     return Lowered(program, binding, treedef, static, options, ways)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -196,3 +198,122 @@ def test_without_updates_there_is_no_state(tmp_path: Path) -> None:
     assert not loaded.state
     assert "state(" not in exported.files[-1].read_text()
     assert loaded.f(np.ones(2)).tolist() == [1, 2]
+
+
+class Frozen(nn.Module):
+    """A network whose first part is not trained."""
+
+    def __init__(self) -> None:
+        self.backbone = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU())
+        self.scales = [nn.Parameter(np.ones(8, "float32"), requires_grad=False)]
+        self.dropout = nn.Dropout(0.3)
+        self.head = nn.Linear(8, 3)
+        self.backbone.requires_grad_(False)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.dropout(self.backbone(x) * self.scales[0]))
+
+    def train(self, mode: bool = True) -> Any:
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+
+def train_frozen(model: Frozen, teacher: Any = None) -> tuple[Any, Any]:
+    """A step that trains the head, and moves the teacher along; and a prediction."""
+    optimizer = optim.Adam(model.head.parameters(), lr=0.05)
+    criterion = nn.CrossEntropyLoss()
+
+    @nets.trace
+    def fit(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        if teacher is not None:
+            teacher.weight.data = 0.9 * teacher.weight + 0.1 * model.head.weight
+        return loss
+
+    return fit, nets.trace(lambda x: model(x) if teacher is None else teacher(model.backbone(x)))
+
+
+def test_a_frozen_backbone_is_constant(tmp_path: Path) -> None:
+    nets.manual_seed(5)
+    model = Frozen().train()
+    fit, predict = train_frozen(model)
+    step = fit.lower(X, Y)
+    model.eval()
+    nets.export(tmp_path / "head", fit=step, predict=predict.lower(X), formats=("so",))
+    model.train()
+    loaded = nets.load(tmp_path / "head.so")
+    names = set(loaded.state)
+    assert {"model_head_weight", "model_head_bias", "optimizer_param_groups_0_tensors_lr"} <= names
+    assert {"default_generator_key", "default_generator_counter"} <= names
+    assert not [name for name in names if "backbone" in name or "scales" in name or "grad" in name]
+    assert not [name for name in names if name.startswith("tensor_")]
+    for _ in range(3):
+        assert bits(loaded.fit(X, Y)) == bits(fit(X, Y).numpy())
+    model.eval()
+    assert bits(loaded.predict(X)) == bits(predict(X).numpy())
+    expected = bits(loaded.predict(X))
+    model.backbone[0].weight.data = model.backbone[0].weight * 0
+    assert bits(loaded.predict(X)) == expected
+
+
+def test_what_a_step_writes_is_state_though_it_needs_no_gradient(tmp_path: Path) -> None:
+    model = Frozen().train()
+    teacher = nn.Linear(8, 3)
+    teacher.requires_grad_(False)
+    fit, predict = train_frozen(model, teacher)
+    nets.export(tmp_path / "two", fit=fit.lower(X, Y), predict=predict.lower(X), formats=("so",))
+    loaded = nets.load(tmp_path / "two.so")
+    assert "teacher_weight" in loaded.state
+    assert "teacher_bias" not in loaded.state
+    for _ in range(3):
+        assert bits(loaded.fit(X, Y)) == bits(fit(X, Y).numpy())
+    assert bits(loaded.predict(X)) == bits(predict(X).numpy())
+
+
+def test_weights_that_require_a_gradient_are_state_though_nothing_writes_them(
+    tmp_path: Path,
+) -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5))
+    table = nets.Tensor(np.arange(8.0))
+    draw = nets.trace(lambda x: model(x) + table)
+    nets.export(tmp_path / "draw", draw=draw.lower(X), formats=("so",))
+    loaded = nets.load(tmp_path / "draw.so")
+    generator = {"default_generator_key", "default_generator_counter"}
+    assert set(loaded.state) == {"model_0_weight", "model_0_bias", "table"} | generator
+    assert bits(loaded.draw(X).astype("float32")) == bits(draw(X).numpy().astype("float32"))
+
+
+settings: Any = ModuleType("settings")
+settings.generator_of_a_module = nets.random.Generator(4)
+
+
+class Noisy:
+    """Generators where objects may have them."""
+
+    shared = nets.random.Generator(1)
+
+    def __init__(self) -> None:
+        self.own = nets.random.Generator(2)
+        self.listed = [nets.random.Generator(3)]
+
+    def draw(self, x: Any, generator: Any) -> Any:
+        generators = (self.own, self.listed[0], self.shared, generator)
+        for each in generators:
+            x = x + nets.random.normal(x.shape, key=each.next_key())
+        return x + nets.random.uniform(x.shape) + settings.generator_of_a_module.key[0]
+
+
+def test_keys_are_named_after_their_generators(tmp_path: Path) -> None:
+    noisy = Noisy()
+    draw = nets.trace(functools.partial(noisy.draw, generator=nets.random.Generator(5)))
+    nets.export(tmp_path / "noise", draw=draw.lower(X), formats=("so",))
+    loaded = nets.load(tmp_path / "noise.so")
+    generators = ("own", "listed_0", "shared", "generator", "default_generator")
+    expected = {f"{name}_{part}" for name in generators for part in ("key", "counter")}
+    assert set(loaded.state) == expected | {"settings_generator_of_a_module_key"}
+    for _ in range(2):
+        assert bits(loaded.draw(X)) == bits(draw(X).numpy())

@@ -412,9 +412,12 @@ def _visitor(kind: type) -> Callable[[Reach, Any], None]:
 @lru_cache(maxsize=2048)
 def _has_parts(kind: type) -> bool:
     """Is it a layer or a tensor? Layers look for these among all their attributes."""
-    return issubclass(kind, Tensor) or any(
-        base.__module__.startswith("nets.nn.") for base in kind.__mro__
-    )
+    return issubclass(kind, Tensor) or is_of_layers(kind)
+
+
+def is_of_layers(kind: type) -> bool:
+    """Is a class from ``nets.nn``, or made from one that is: a layer, or a Parameter?"""
+    return any(base.__module__.startswith("nets.nn.") for base in kind.__mro__)
 
 
 @lru_cache(maxsize=2048)
