@@ -337,6 +337,16 @@ def test_closed_over_tensors_are_embedded(tmp_path: Path) -> None:
     assert [a.name for a in loaded.description.functions[0].arguments] == ["x"]
 
 
+def test_weights_of_several_functions_stand_once(tmp_path: Path) -> None:
+    weights = nets.Tensor(rng.normal(size=(5, 20_000)).astype("float32"))
+    times, total = nets.trace(lambda x: x @ weights), nets.trace(lambda x: (x @ weights).sum())
+    files = nets.export(tmp_path / "two", times=times.lower(X), total=total.lower(X)).files
+    assert all(path.stat().st_size < 1.5 * 400_000 for path in files)
+    loaded = nets.load(files[0])
+    assert bits(loaded.times(X)) == bits(times(X).numpy())
+    assert bits(loaded.total(X)) == bits(total(X).numpy())
+
+
 def test_every_dtype_and_odd_shapes(tmp_path: Path) -> None:
     for name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"):
         arrays = {"scalar": np.array(1, name), "none": np.zeros((0, 3), name)}

@@ -139,8 +139,16 @@ def linked_object_code(texts: Sequence[str], public: Sequence[str], target: Targ
     for function in first.functions:
         if not function.is_declaration and function.name not in public:
             function.linkage = "internal"
+    _merge_constants(first, target)
     with _as_written():
         return bytes(machine(target).emit_object(first))
+
+
+def _merge_constants(module: Any, target: Target) -> None:
+    """Weights that several functions read stand in a library once."""
+    passes = _llvm().create_new_module_pass_manager()
+    passes.add_constant_merge_pass()
+    passes.run(module, _pass_builder(target))
 
 
 def assembly(text: str, target: Target) -> str:
