@@ -113,7 +113,7 @@ def _sites(library: Library) -> str:
     """A line for each print."""
     owners = [function.name for function in library.functions for _ in function.prints]
     return "\n".join(
-        f" *   {number} {owner}: {json.dumps(text)}".replace("*/", "*\\/").replace("/*", "\\/*")
+        f" *   {number} {owner}: {json.dumps(text)}".replace("/*", r"/\u002a").replace("*/", r"*\/")
         for number, (owner, text) in enumerate(zip(owners, library.prints, strict=True))
     )
 

@@ -231,8 +231,8 @@ def _buffer(data: dict[str, Any], where: str) -> Argument:
 
 
 def _parameter(value: Any, where: str) -> tuple[str, Tree]:
-    _require(type(value) is list and len(value) == 2, where, value)
-    return _text(value[0], where), value[1]
+    _require(type(value) is list and len(value) == 2 and type(value[0]) is str, where, value)
+    return value[0], value[1]  # Python takes any text for a keyword
 
 
 def _check(value: Any, where: str) -> tuple[int, str, str]:

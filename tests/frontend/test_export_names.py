@@ -249,6 +249,19 @@ def test_the_list_of_names_is_that_of_the_library() -> None:
     assert set(C_TYPES.values()) - {"float", "double"} <= set(c_names._TYPES.split())
 
 
+def test_any_text_may_be_printed_and_be_a_keyword_of_python(tmp_path: Path) -> None:
+    named = {"a\0b": X, "\ud83d": X, "": X, "/*": X}
+
+    def f(**given: Any) -> Any:
+        nets.debug_print("/* {} */ ??/ \\\n // \u00e9 /*/ \\", given[""])
+        return given
+
+    exported = nets.export(tmp_path / "lib", f=nets.trace(f).lower(**named), formats=("so", "h"))
+    for kind, standard, _ in LANGUAGES.values():
+        compiled(tmp_path, '#include "lib.h"\n', language=kind, standard=standard)
+    assert nets.load(exported.files[0]).f(**named).keys() == named.keys()
+
+
 def test_two_arguments_of_one_name_are_refused(tmp_path: Path) -> None:
     def f(x: Any, /, **more: Any) -> Any:
         return x + more["x"]
