@@ -13,7 +13,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -191,6 +191,7 @@ def _interface(library: Library, state: bytes) -> str:
         f"define ptr @{library.name}_describe() nounwind {{\n"
         f"  ret ptr getelementptr (i8, ptr @manifest, i64 {len(MARK)})\n}}",
         _status_message(library),
+        _CHECK_POINTERS,
     ]
     if library.state:
         parts += [_state_functions(library, state)]
@@ -245,11 +246,12 @@ def _state_functions(library: Library, state: bytes) -> str:
     for word, (parameters, target, source) in copies.items():
         alignments = {"%state": _state_alignment(library)}
         alignments |= {"%bytes": 1} if "%bytes" in parameters else {}
+        definition, checks = _pointer_checks(f"{name}_{word}", alignments)
         parts += [
             f"""\
-define i32 @{name}_{word}({parameters}) nounwind {{
+{definition}define i32 @{name}_{word}({parameters}) nounwind {{
 entry:
-{_pointer_checks(alignments)}
+{checks}
   %done = call ptr @memcpy(ptr {target}, ptr {source}, i64 {size})
   ret i32 0
 }}"""
@@ -303,29 +305,21 @@ def _flat_form(library: Library, function: LibraryFunction) -> str:
         f"  %s{number} = getelementptr i8, ptr %state, i64 {library.state[number].offset}"
         for number in function.state
     ]
-    stores = "\n".join(
-        [
-            *members,
-            *(
-                f"  %slot{i} = getelementptr ptr, ptr %buffers, i64 {i}\n"
-                f"  store ptr {place}, ptr %slot{i}"
-                for i, place in enumerate(places)
-            ),
-        ]
-    )
+    stores = "\n".join([*members, _stores("buffers", places)])
     alignments = _alignments([*function.arguments, *function.results], function.workspace_bytes)
     if function.state:
         alignments["%state"] = _state_alignment(library)
+    definition, checks = _pointer_checks(symbol, alignments)
     return f"""\
 declare i32 @{entry}(ptr, ptr, ptr)
 
 define i64 @{workspace_bytes}() nounwind {{ ret i64 {function.workspace_bytes} }}
 
-define i32 @{symbol}({", ".join(parameters)}) nounwind {{
+{definition}define i32 @{symbol}({", ".join(parameters)}) nounwind {{
 entry:
-{_pointer_checks(alignments)}
   %buffers = alloca [{max(buffers, 1)} x ptr]
 {stores}
+{checks}
   %code = call i32 @{entry}(ptr %buffers, ptr %workspace, ptr null)
   ret i32 %code
 }}"""
@@ -343,28 +337,64 @@ def _alignments(buffers: Sequence[Argument], workspace_bytes: int) -> dict[str, 
     return alignments
 
 
-def _pointer_checks(alignments: Mapping[str, int]) -> str:
-    """Returns the status of a pointer that is null or misaligned; goes on in the block ``run``."""
-    lines = ["  %null.0 = or i1 false, false", "  %low.0 = or i64 0, 0"]
-    for i, (pointer, alignment) in enumerate(alignments.items(), 1):
-        lines += [
-            f"  %is.null.{i} = icmp eq ptr {pointer}, null",
-            f"  %null.{i} = or i1 %null.{i - 1}, %is.null.{i}",
-            f"  %address.{i} = ptrtoint ptr {pointer} to i64",
-            f"  %rest.{i} = and i64 %address.{i}, {alignment - 1}",
-            f"  %low.{i} = or i64 %low.{i - 1}, %rest.{i}",
-        ]
-    last = len(alignments)
-    lines += [
-        f"  %null = or i1 %null.{last}, false",
-        f"  %misaligned = icmp ne i64 %low.{last}, 0",
-        "  br i1 %null, label %refuse, label %present",
-        "refuse:",
-        f"  ret i32 {NULL_POINTER}",
-        "present:",
-        "  br i1 %misaligned, label %refuse.misaligned, label %run",
-        "refuse.misaligned:",
-        f"  ret i32 {MISALIGNED}",
-        "run:",
-    ]
-    return "\n".join(lines)
+_CHECK_POINTERS: Final = f"""\
+define internal i32 @check.pointers(ptr %pointers, ptr %masks, i64 %count) nounwind {{
+entry:
+  br label %next
+next:
+  %i = phi i64 [ 0, %entry ], [ %i.after, %each ]
+  %null = phi i1 [ false, %entry ], [ %null.after, %each ]
+  %low = phi i64 [ 0, %entry ], [ %low.after, %each ]
+  %is.over = icmp eq i64 %i, %count
+  br i1 %is.over, label %done, label %each
+each:
+  %place = getelementptr i64, ptr %pointers, i64 %i
+  %address = load i64, ptr %place
+  %is.null = icmp eq i64 %address, 0
+  %null.after = or i1 %null, %is.null
+  %mask.place = getelementptr i64, ptr %masks, i64 %i
+  %mask = load i64, ptr %mask.place
+  %rest = and i64 %address, %mask
+  %low.after = or i64 %low, %rest
+  %i.after = add i64 %i, 1
+  br label %next
+done:
+  %is.misaligned = icmp ne i64 %low, 0
+  %otherwise = select i1 %is.misaligned, i32 {MISALIGNED}, i32 0
+  %status = select i1 %null, i32 {NULL_POINTER}, i32 %otherwise
+  ret i32 %status
+}}"""
+"""The status of pointers: that of null, or of one with a bit of its mask set, or 0."""
+
+
+def _stores(array: str, pointers: Iterable[str]) -> str:
+    """Stores of the pointers into an array of them.
+
+    They are volatile, which keeps the code generator from looking, for each, at all the others for
+    what it could join it with.
+    """
+    return "\n".join(
+        f"  %{array}.{i} = getelementptr ptr, ptr %{array}, i64 {i}\n"
+        f"  store volatile ptr {pointer}, ptr %{array}.{i}"
+        for i, pointer in enumerate(pointers)
+    )
+
+
+def _pointer_checks(symbol: str, alignments: Mapping[str, int]) -> tuple[str, str]:
+    """A definition, and code that returns the status of a pointer that is null or misaligned, or
+    goes on in the block ``run``."""
+    if not alignments:
+        return "", "  br label %run\nrun:"
+    count = len(alignments)
+    masks = ", ".join(f"i64 {alignment - 1}" for alignment in alignments.values())
+    table = f"@{symbol}.masks"
+    code = f"""\
+  %checked = alloca [{count} x ptr]
+{_stores("checked", alignments)}
+  %status = call i32 @check.pointers(ptr %checked, ptr {table}, i64 {count})
+  %is.refused = icmp ne i32 %status, 0
+  br i1 %is.refused, label %refuse, label %run
+refuse:
+  ret i32 %status
+run:"""
+    return f"{table} = internal unnamed_addr constant [{count} x i64] [{masks}]\n", code
