@@ -154,7 +154,7 @@ def test_loading_and_dropping_keeps_nothing(tmp_path: Path) -> None:
     before = held()
     kept = nets.load(path)
     assert held() > before
-    for _ in range(200):
+    for _ in range(120):
         assert gives(nets.load(path), 2)
     assert held()[0] == before[0]
     function = kept.f

@@ -143,7 +143,7 @@ FUNCTIONS = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_generated_libraries_compile_and_can_be_called(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
 
@@ -168,7 +168,7 @@ def test_generated_libraries_compile_and_can_be_called(seed: int, tmp_path: Path
             (named,) = re.findall(r"^'([^']*)' ", str(error))
             refused.append(named)
             del functions[named]
-    for kind, standard, included in LANGUAGES.values():
+    for kind, standard, included in (LANGUAGES["C11"], LANGUAGES["GNU C++"]):
         include = f'{headers(included)}#include "{file}.h"\n#include "{file}.h"\n'
         compiled(tmp_path, include, language=kind, standard=standard)
     library = nets.load(exported.files[0])
