@@ -47,9 +47,9 @@ def export(
     ``digits_predict``: arguments and results in flattened order as contiguous buffers, then a
     workspace. The last part of ``path`` names the library. Tensors that a function closes over
     are embedded with the values they have now; where one of the functions updates such a tensor,
-    all of them are members of a structure that the functions share and the caller owns. ``cpu`` is
-    a name such as ``x86-64-v3``; the default is NETS_CPU or this machine's CPU. ``formats`` chooses
-    among so, a, o, h.
+    all of them but frozen weights are members of a structure that the functions share and the
+    caller owns. ``cpu`` is a name such as ``x86-64-v3``; the default is NETS_CPU or this machine's
+    CPU. ``formats`` chooses among so, a, o, h.
 
     The library needs libc alone, allocates nothing and has no state of its own, but for a callback
     that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, names that C
