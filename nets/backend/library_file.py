@@ -102,13 +102,16 @@ def read_library(path: Path) -> LibraryFile:
 
 def _read(path: Path) -> bytes:
     """The bytes of a file; those of what is no library are not all read."""
-    # To open a FIFO would wait for somebody to write to it.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise LoadError("it is not a file")
         start = file.read(_ELF_HEADER.size)
         return start + file.read() if start.startswith(b"\x7fELF") else start
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """An opener that does not wait for somebody to write to a FIFO."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_header(data: bytes) -> None:

@@ -205,9 +205,11 @@ def test_loads_of_what_is_no_file(folder: Path) -> None:
     (folder / "loop").symlink_to("loop")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
+        before = os.listdir("/proc/self/fd")
         for path in ("", "a\0b", "\ud83d", ".", "fifo", "socket", "loop", "/dev/zero", "x" * 5000):
             with pytest.raises(LoadError):
                 nets.load(path)
+        assert os.listdir("/proc/self/fd") == before
 
 
 def test_loads_of_files_that_tools_have_changed(folder: Path) -> None:
