@@ -32,7 +32,7 @@ class Ways:
 
     names: dict[int, str] = field(default_factory=dict)
     held: set[int] = field(default_factory=set)
-    """The tensors that are attributes of layers."""
+    """The buffers of layers."""
 
 
 def ways_of(function: Any) -> Ways:
@@ -65,14 +65,14 @@ def _walk(roots: list[tuple[Any, tuple[str, ...]]]) -> Ways:
     for_good = []  # so that identities stay theirs
     while pending:
         node, path = pending.pop()
-        is_layer = is_of_layers(type(node))
-        for word, child in _children(node):
-            word = word.strip("_")
+        buffers = getattr(node, "_buffers", ()) if is_of_layers(type(node)) else ()
+        for name, child in _children(node):
+            word = name.strip("_")
             longer = (*path, word) if word and word != "self" else path
             if isinstance(child, Tensor):
                 rank = (word.isdigit(), len(longer), "_".join(longer))
                 found[id(child)] = min(rank, found.get(id(child), rank))
-                if is_layer:
+                if name in buffers:
                     ways.held.add(id(child))
             elif id(child) not in seen and len(seen) < _LIMIT and not isinstance(child, _OPAQUE):
                 seen.add(id(child))

@@ -97,6 +97,15 @@ def test_links_copies_and_libraries_of_one_name_are_apart(tmp_path: Path) -> Non
     assert [library.step().item() for library in libraries] == [1, 1, 1, 2, 1, 11]
 
 
+def test_a_library_that_holds_another_one(tmp_path: Path) -> None:
+    inner = np.frombuffer(times(tmp_path / "model", 2).read_bytes(), np.uint8)
+    outer = nets.trace(lambda x: (x * 3, nets.Tensor(inner))).lower(np.ones(3))
+    found, data = nets.load(nets.export(tmp_path / "outer", f=outer).files[0]).f(np.ones(3))
+    assert found.tolist() == [3] * 3
+    (tmp_path / "unpacked.so").write_bytes(data.tobytes())
+    assert gives(nets.load(tmp_path / "unpacked.so"), 2)
+
+
 def test_a_file_changed_in_place_or_deleted(tmp_path: Path) -> None:
     path = times(tmp_path / "model", 2)
     library = nets.load(path)

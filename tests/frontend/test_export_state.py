@@ -208,10 +208,11 @@ class Frozen(nn.Module):
         self.scales = [nn.Parameter(np.ones(8, "float32"), requires_grad=False)]
         self.dropout = nn.Dropout(0.3)
         self.head = nn.Linear(8, 3)
+        self.temperature = nets.Tensor(np.float32(1))
         self.backbone.requires_grad_(False)
 
     def forward(self, x: Any) -> Any:
-        return self.head(self.dropout(self.backbone(x) * self.scales[0]))
+        return self.head(self.dropout(self.backbone(x) * self.scales[0])) / self.temperature
 
     def train(self, mode: bool = True) -> Any:
         super().train(mode)
@@ -248,7 +249,7 @@ def test_a_frozen_backbone_is_constant(tmp_path: Path) -> None:
     loaded = nets.load(tmp_path / "head.so")
     names = set(loaded.state)
     assert {"model_head_weight", "model_head_bias", "optimizer_param_groups_0_tensors_lr"} <= names
-    assert {"default_generator_key", "default_generator_counter"} <= names
+    assert {"default_generator_key", "default_generator_counter", "model_temperature"} <= names
     assert not [name for name in names if "backbone" in name or "scales" in name or "grad" in name]
     assert not [name for name in names if name.startswith("tensor_")]
     for _ in range(3):
