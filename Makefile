@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(wildcard runtime/*.c runtime/*.h runtime/build.py runtime/python/*)
 
-.PHONY: demo test torch lint types unit bench docs clean
+.PHONY: demo test torch lint types unit trust bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py build/demo
@@ -24,6 +24,10 @@ types: $(VENV)/.test
 
 unit: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2
+
+# The suite, and the long checks that docs/trust.md tells of, which it rewrites.
+trust: $(VENV)/.trust
+	$(BIN)/python -m tests.trust
 
 docs: $(VENV)/.test
 	$(BIN)/python docs/build.py
@@ -47,6 +51,10 @@ $(VENV)/.test: $(BIN)/python pyproject.toml setup.py $(RUNTIME)
 
 $(VENV)/.torch: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[torch]"
+	touch $@
+
+$(VENV)/.trust: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[trust]"
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.demo
