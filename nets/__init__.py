@@ -14,6 +14,7 @@ from nets.frontend.other_names import add_functions, missing
 from nets.frontend.scope import suspended
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import enable_grad, is_grad_enabled, no_grad
+from nets.locks import imports as _imports
 from nets.version import __version__
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def __getattr__(name: str) -> Any:
 
 def _imported(module: str) -> Any:
     """The module, imported outside every trace: what it makes then is no part of one."""
-    with suspended():
+    with suspended(), _imports.inside():
         return import_module(module)
 
 

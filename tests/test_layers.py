@@ -13,6 +13,7 @@ ROOT = Path(nets.__file__).parent
 LAYERS = {
     "errors": 0,
     "config": 0,
+    "locks": 0,
     "tracebacks": 0,
     "version": 0,
     "ir": 1,

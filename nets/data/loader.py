@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -57,10 +58,13 @@ class DataLoader:
             self._resumes = False
         else:
             self.epoch, self.position = self.epoch + 1, 0
-        batches = self._batches(self._order(self.epoch - 1), self.position)
-        for batch in _ahead(batches, self.prefetch) if self.prefetch else batches:
-            self.position += 1
-            yield _tensors(batch)
+        order, given, count = self._order(self.epoch - 1), self.position, len(self)
+        while given < count:  # again where the thread that makes them is not there: after a fork
+            batches = self._batches(order, given)
+            for batch in _ahead(batches, self.prefetch) if self.prefetch else batches:
+                given += 1
+                self.position += 1
+                yield _tensors(batch)
 
     def _order(self, epoch: int) -> Indices:
         if not self.shuffle:
@@ -101,8 +105,10 @@ _END = object()
 def _ahead(batches: Iterator[Any], count: int) -> Iterator[Any]:
     """The same batches, made in a thread that is up to ``count`` of them ahead.
 
-    What goes wrong there is raised here. When this iteration is given up, the thread ends.
+    What goes wrong there is raised here. When this iteration is given up, the thread ends. In a
+    forked child, where there is no such thread, the batches end.
     """
+    process = os.getpid()
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(count)
     given_up = threading.Event()
 
@@ -127,7 +133,7 @@ def _ahead(batches: Iterator[Any], count: int) -> Iterator[Any]:
     thread = threading.Thread(target=work, name="nets-batches", daemon=True)
     thread.start()
     try:
-        while True:
+        while os.getpid() == process:
             batch, error = ready.get()
             if error is not None:
                 raise error
@@ -135,5 +141,6 @@ def _ahead(batches: Iterator[Any], count: int) -> Iterator[Any]:
                 return
             yield batch
     finally:
-        given_up.set()
-        thread.join()
+        if os.getpid() == process:  # else the queue may be locked by the thread that is not there
+            given_up.set()
+            thread.join()

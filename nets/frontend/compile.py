@@ -7,13 +7,12 @@ any of that, and then needs neither the passes nor LLVM.
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from nets.frontend.cost import cost
 from nets.frontend.scope import user_location
 from nets.ir.core import Function, Trait
 from nets.ir.printer import print_function
+from nets.locks import Crowd, imports, lock, made_alone
 from nets.ops.emitter import tensor_type
 from nets.version import __version__
 
@@ -74,6 +74,16 @@ def thread_option(threads: object) -> int:
     return threads
 
 
+@functools.cache
+def _load_compiler() -> None:
+    """Import the passes and the backend at once, so that a fork can wait for it."""
+    with imports.inside():
+        import nets.backend.llvm.emit
+        import nets.passes.pipelines
+
+        nets.backend.llvm.target.llvm_version()
+
+
 class Compilation:
     """The stages of one function of the tensor dialect; the function itself is left alone."""
 
@@ -81,17 +91,19 @@ class Compilation:
         self.function = function
         self.options = options or CompileOptions()
         self._seconds: dict[str, float] = {}
+        self._lock = lock()
 
-    @cached_property
+    @made_alone
     def threads(self) -> int:
         """Threads a call may use; asked for once, since the CPUs of a process may change."""
         return self.options.thread_count()
 
     # --------------------------------------------------------------------- stages
 
-    @cached_property
+    @made_alone
     def optimized(self) -> Function:
         """Tensor IR after the pipeline: fused, unless the pipeline leaves that out."""
+        _load_compiler()
         from nets.passes.manager import dump
         from nets.passes.pipelines import pipeline_of
 
@@ -100,7 +112,7 @@ class Compilation:
         self._narrate("fuse", f"{_size(self.function)} operations became {_size(found)}")
         return found
 
-    @cached_property
+    @made_alone
     def loops(self) -> Function:
         """Loop IR, vectorized and with every buffer placed."""
         from nets.passes.pipelines import LOOPS
@@ -108,9 +120,10 @@ class Compilation:
         _refuse_symbols(self.function)
         return self._run(self.optimized, LOOPS, verified=True)
 
-    @cached_property
+    @made_alone
     def target(self) -> Target:
         """The CPU to compile for."""
+        _load_compiler()
         from nets.backend.llvm.target import Target
 
         return Target.of(self.options.cpu)
@@ -143,7 +156,7 @@ class Compilation:
             dump(f"{self.function.name}.s", self.asm())
         return code
 
-    @cached_property
+    @made_alone
     def workspace_bytes(self) -> int:
         """Size of the workspace of a call."""
         from nets.backend.llvm.emit import workspace_bytes
@@ -183,7 +196,7 @@ class Compilation:
 
     # ------------------------------------------------------------------- to call
 
-    @cached_property
+    @made_alone
     def executable(self) -> Executable:
         """The function as a callable, compiled or from the object cache."""
         _refuse_symbols(self.function)
@@ -198,17 +211,17 @@ class Compilation:
             return checked(self.function, self.options)
         return self._chosen
 
-    @cached_property
+    @made_alone
     def _chosen(self) -> Executable:
         """The function on the backend that the options name."""
         if self.options.backend == "numpy":
             return lambda arrays: evaluate(self.function, arrays)
         return self.native
 
-    @cached_property
+    @made_alone
     def native(self) -> Executable:
         """The function as native code, whatever the options say of the backend."""
-        with _garbage_waits():
+        with _garbage.waits.inside():
             # Whoever wants to see the stages wants them to happen.
             is_watched = config.PRINT_AFTER.get() or config.DUMP_DIR.get()
             return (None if is_watched else self._from_cache()) or self._compile()
@@ -264,7 +277,7 @@ class Compilation:
         )
         return NativeFunction(code, ENTRY, signature)
 
-    @cached_property
+    @made_alone
     def key(self) -> str:
         """The key of the object cache: all that decides the code, and the lines checks name."""
         from nets.backend.callable import cpu_identity
@@ -293,20 +306,27 @@ class Compilation:
             print(f"nets {topic}: {self.function.name}: {text}", file=sys.stderr)
 
 
-@contextmanager
-def _garbage_waits() -> Iterator[None]:
-    """No collection of cyclic garbage meanwhile.
+class _Garbage:
+    """Collections of cyclic garbage, which wait while something is compiled.
 
     A compilation makes so many small objects that collections would fall into it, each of which
     walks the heap of the whole process: with large libraries loaded they take longer than all else.
     """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
+
+    def __init__(self) -> None:
+        self.was_on = False
+        self.waits = Crowd(self._stop, self._go_on)
+
+    def _stop(self) -> None:
+        self.was_on = gc.isenabled()
+        gc.disable()
+
+    def _go_on(self) -> None:
+        if self.was_on:
             gc.enable()
+
+
+_garbage: Final = _Garbage()
 
 
 def _size(function: Function) -> int:

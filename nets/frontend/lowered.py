@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +31,7 @@ from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, no_grad, variable
 from nets.ir.core import Function, Module
 from nets.ir.types import gives_way
+from nets.locks import made_once
 from nets.ops.registry import lookup
 
 _BACKENDS: Final = {"native": "llvm", "llvm": "llvm", "numpy": "numpy"}
@@ -107,7 +107,7 @@ class Lowered:
 
     # --------------------------------------------------------------------- stages
 
-    @cached_property
+    @made_once
     def compilation(self) -> Compilation:
         """The stages of its compilation, each made when first asked for."""
         return Compilation(self.function, self.options)

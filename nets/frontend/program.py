@@ -165,6 +165,7 @@ def stage(
     watched = scope.world.watched() if outer is None else nullcontext()
     mark = None if once else scope.world.mark()
     with watched, enter(scope), enable_grad():
+        scope.world.scopes.append(scope)
         try:
             values, tree = body(tensors)
             if mark is not None:
@@ -185,6 +186,7 @@ def stage(
             raise error.__cause__.with_traceback(error.__traceback__) from None
         finally:
             scope.restore()
+            scope.world.scopes.remove(scope)
         scope.emitter.builder.location = None
         scope.emitter.builder.create(lookup("return"), [*values, *extra, *found.values])
     _name_captures(function, len(inputs))

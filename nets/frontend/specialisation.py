@@ -8,7 +8,6 @@ from its arguments (so that nobody pays for second derivatives who does not ask 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +28,7 @@ from nets.frontend.world.writes import Parts
 from nets.ir.clone import clone_function
 from nets.ir.core import Function
 from nets.ir.types import TensorType
+from nets.locks import lock
 from nets.ops.emitter import tensor_type
 from nets.passes.effects import without_effects
 from nets.passes.vjp import SplitVjp, split_vjp, vjp
@@ -92,7 +92,7 @@ class Specialisation:
         self.recompute = recompute
         self._result_types = [value.type for value in program.function.returned]
         self._capture_forms = [_form(source._value.type) for source in program.captures]
-        self._lock = threading.Lock()
+        self._lock = lock()
         self.plan: Plan | None = None
         """How repeated calls run it; made after the first one."""
         self.is_planned = False

@@ -8,7 +8,6 @@ argument differs. Traced functions and transforms differ only in the Python they
 from __future__ import annotations
 
 import sys
-import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -42,6 +41,7 @@ from nets.frontend.specialisation import Captured, Specialisation
 from nets.frontend.state import consume
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, is_grad_enabled
+from nets.frontend.world.world import alone
 from nets.ir.core import Value
 
 if TYPE_CHECKING:
@@ -63,12 +63,11 @@ REASONS_KEPT: Final = 32
 
 
 class Entry:
-    """The place of one signature: filled by the first call, under its lock."""
+    """The place of one signature: filled by the first call, with the lock of traces."""
 
-    __slots__ = ("described", "kept", "lock", "retraced", "specialisation")
+    __slots__ = ("described", "kept", "retraced", "specialisation")
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
         self.specialisation: Specialisation | None = None
         """The one that was traced last."""
         self.kept: tuple[Specialisation, ...] = ()
@@ -209,22 +208,22 @@ class Staged(Planned):
         arrays += [x.data for x in captured.values]
         return ready, leaves, arrays, captured
 
+    @alone
     def _specialise(
         self, signature: Signature, call: Call, treedef: TreeDef, keys: Sequence[LeafKey]
     ) -> tuple[Specialisation, Captured]:
         """Fill the entry of a new signature, or of one whose captured tensors have changed."""
         entry = self.entries.setdefault(signature, Entry())
-        with entry.lock:
-            found = entry.fitting()
-            if found is None:
-                try:
-                    ready = self._fill(entry, self.program(call, treedef, keys), call)
-                except BaseException:
-                    self.entries.pop(signature, None)
-                    raise
-                self.entries[signature] = entry
-                found = ready, ready.held_at_once()
-            return found
+        found = entry.fitting()
+        if found is None:
+            try:
+                ready = self._fill(entry, self.program(call, treedef, keys), call)
+            except BaseException:
+                self.entries.pop(signature, None)
+                raise
+            self.entries[signature] = entry
+            found = ready, ready.held_at_once()
+        return found
 
     def _fill(self, entry: Entry, program: Program, call: Call) -> Specialisation:
         """Make the specialisation of a program the latest of its entry."""

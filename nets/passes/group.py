@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 
 from nets.ir.affine import Affine
 from nets.ir.core import Operation, Trait, Value
+from nets.locks import made_once
 from nets.ops.emitter import tensor_type
 from nets.passes.iteration import Space, common_space, map_space, reduction_space
 
@@ -28,21 +28,21 @@ class Group:
     ops: Sequence[Operation]
     outputs: Sequence[Output]
 
-    @cached_property
+    @made_once
     def reductions(self) -> list[Operation]:
         """The reductions of the space of the group."""
         return [op for op in self._all_reductions if reduction_space(op) == self.space]
 
-    @cached_property
+    @made_once
     def across(self) -> list[Operation]:
         """The reductions across the rows of a ROW group. Nothing in the group reads them."""
         return [op for op in self._all_reductions if reduction_space(op) != self.space]
 
-    @cached_property
+    @made_once
     def _all_reductions(self) -> list[Operation]:
         return [op for op in self.ops if op.has(Trait.REDUCTION)]
 
-    @cached_property
+    @made_once
     def space(self) -> Space:
         """The common space of the reductions, or that of the outputs where there is none."""
         if not self._all_reductions:
@@ -55,18 +55,18 @@ class Group:
         assert found is not None, "the reductions of a group have a common space"
         return found
 
-    @cached_property
+    @made_once
     def results(self) -> set[Value]:
         """Every value the group computes."""
         return {value for op in self.ops for value in op.results}
 
-    @cached_property
+    @made_once
     def full_outputs(self) -> list[Output]:
         """The outputs with an element for each element of the space."""
         shape = self.space.shape
         return [output for output in self.outputs if tensor_type(output[0]).shape == shape]
 
-    @cached_property
+    @made_once
     def reduced_outputs(self) -> list[Output]:
         """The outputs with an element for each result of a reduction of the group's space."""
         shape, apart = self.space.shape, {op.result for op in self.across}
@@ -76,13 +76,13 @@ class Group:
             if output[0] not in apart and tensor_type(output[0]).shape != shape
         ]
 
-    @cached_property
+    @made_once
     def across_outputs(self) -> list[Output]:
         """The outputs that are results of reductions across the rows."""
         apart = {op.result for op in self.across}
         return [output for output in self.outputs if output[0] in apart]
 
-    @cached_property
+    @made_once
     def work(self) -> int:
         """Estimated work per element of the space: arithmetic, and loads and stores around it."""
         full = [op for op in self.ops if self._is_per_element(op)]

@@ -31,6 +31,7 @@ from nets.ir.core import Function
 from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.verifier import verify_function
+from nets.locks import imports
 from nets.ops.registry import lookup
 
 
@@ -71,7 +72,7 @@ def find_pass(name: str) -> Pass:
     if name in _modules():
         # Even where PASSES has it: the import may have been interrupted after the pass was
         # entered, or be running in another thread, which is waited for.
-        importlib.import_module(f"nets.passes.{name}")
+        _load(name)
     if name not in PASSES:
         known = ", ".join(sorted(load_all_passes()))
         raise PassError(f"there is no pass named {name!r}; there are {known}")
@@ -81,8 +82,13 @@ def find_pass(name: str) -> Pass:
 def load_all_passes() -> dict[str, Pass]:
     """Every pass there is, by name."""
     for module in _modules():
-        importlib.import_module(f"nets.passes.{module}")
+        _load(module)
     return PASSES
+
+
+def _load(module: str) -> None:
+    with imports.inside():
+        importlib.import_module(f"nets.passes.{module}")
 
 
 config.know_passes(load_all_passes)

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import combinations
 
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import ScalarType, VectorType, index
+from nets.locks import made_once
 from nets.ops.loop_builder import LoopBuilder
 from nets.passes.accesses import Terms, access_terms, buffer_of, is_access, place_of, root_of
 from nets.passes.strided import MASKABLE_BYTES, StridedGroup, StridedVectors, strided_groups
@@ -114,7 +114,7 @@ class Body:
                 return None
         return step
 
-    @cached_property
+    @made_once
     def strided(self) -> dict[Operation, StridedGroup]:
         """The groups of strided accesses, by their members."""
         groups = strided_groups(self.accesses, self.step_of)

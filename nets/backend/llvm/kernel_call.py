@@ -11,6 +11,7 @@ from typing import Final
 from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.target import Target
 from nets.ir.core import Operation
+from nets.locks import imports
 from nets.ops.convolution import Geometry
 from nets.ops.kernels import conv_shapes, is_work_for_threads, shapes_of
 
@@ -26,7 +27,8 @@ def is_worth_a_fork(op: Operation, plan: KernelPlan) -> bool:
 
 
 def _gemm_plan(op: Operation, target: Target) -> KernelPlan:
-    from nets.backend.llvm import gemm
+    with imports.inside():
+        from nets.backend.llvm import gemm
 
     x, _, (batch, m, n) = shapes_of(op)
     transpose_x, transpose_y = op.attributes["transpose_x"], op.attributes["transpose_y"]
@@ -36,7 +38,8 @@ def _gemm_plan(op: Operation, target: Target) -> KernelPlan:
 
 
 def _conv_plan(op: Operation, target: Target) -> KernelPlan:
-    from nets.backend.llvm import conv
+    with imports.inside():
+        from nets.backend.llvm import conv
 
     x, w, y = conv_shapes(op)
     attributes = dict(op.attributes)

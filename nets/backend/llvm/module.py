@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nets.backend.llvm.target import Target
 from nets.ir.core import Operation
 from nets.ir.types import DType, from_numpy
+from nets.locks import imports
 
 ATTRIBUTES = "#0"
 """The attribute group of every function of a module."""
@@ -67,7 +68,8 @@ class ModuleText:
     def math(self, function: str, dtype: DType, lanes: int) -> str:
         """The symbol of a math function on that many lanes, defined with all it calls."""
         # Imported here, for most of the small programs call none.
-        from nets.backend.llvm.math import definition
+        with imports.inside():
+            from nets.backend.llvm.math import definition
 
         wanted = [(function, dtype, lanes)]
         found = ""

@@ -8,7 +8,6 @@ reaches are of the class ``Watched`` while it is traced.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -47,6 +46,7 @@ class Arrays:
         self._owner = owner
         self._sources: dict[int, ArraySource] = {}
         self._kept: list[Array] = []
+        self._changed: list[Array] = []
         self.read: dict[int, tuple[Array, Array]] = {}
         """(array, its elements at the entry) of those that NumPy computed with."""
 
@@ -82,25 +82,28 @@ class Arrays:
                 self.note(array)
             yield
             return
-        changed = [x for x in self._arrays.values() if type(x) is np.ndarray]
+        self._changed = [x for x in self._arrays.values() if type(x) is np.ndarray]
         for array in self._arrays.values():
             if type(array) is not np.ndarray and array.nbytes <= _NOTED_AT_ONCE:
                 self.note(array)
-        with _lock:
-            _watching.append(self)
-        for array in changed:
+        _watching.append(self)
+        for array in self._changed:
             watched.retype(array, watched.Watched)
         try:
             yield
         finally:
-            for array in changed:
-                watched.retype(array, np.ndarray)
-            with _lock:
-                _watching.remove(self)
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Watch no more."""
+        for array in filter(_is_watched, self._changed):
+            _watched().retype(array, np.ndarray)
+        if self in _watching:
+            _watching.remove(self)
 
 
 _watching: list[Arrays] = []
-_lock = threading.Lock()
+"""Those of the traces under way, all in one thread: see ``alone``."""
 
 
 def _is_watched(x: Any) -> bool:

@@ -8,7 +8,6 @@ and other changes stay, as they do in plain Python.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -28,15 +27,28 @@ from nets.frontend.world.holders import MISSING, Contents, Holder, Members, Sequ
 from nets.frontend.world.reach import Reach
 from nets.frontend.world.sources import Sources
 from nets.frontend.world.writes import Changes, Overwrite, Slots, differs
+from nets.locks import at_fork, is_held_elsewhere
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _tracing: Final = threading.RLock()
-"""Held by the thread whose trace changes the world for a while."""
+"""Held by the thread whose trace changes the world for a while. It is taken before any other lock
+of the package, since a trace runs the user's Python, which may call what takes the others."""
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_tracing._at_fork_reinit)  # type: ignore[attr-defined]
+_under_way: Final[list[World]] = []
+"""The worlds of that thread's traces; a trace may suspend itself and begin another one."""
+
+
+def _give_up_in_child() -> None:
+    """Put back what the traces of a thread had changed that is not there after a fork."""
+    if is_held_elsewhere(_tracing):
+        _tracing._at_fork_reinit()  # type: ignore[attr-defined]
+        while _under_way:
+            _under_way.pop().give_up()
+
+
+at_fork(in_child=_give_up_in_child)
 
 
 def alone(trace: Callable[P, R]) -> Callable[P, R]:
@@ -55,6 +67,8 @@ class World:
     """The world of one outermost trace."""
 
     def __init__(self, roots: Iterable[Any]) -> None:
+        self.scopes: list[Scope] = []
+        """Those that are open, the innermost last."""
         self.reach = Reach(roots)
         self.arrays = Arrays(self.reach.arrays, self.reach.owner)
         self._sources = Sources(self.reach.sources, self.reach.says("random"))
@@ -71,6 +85,7 @@ class World:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """A trace runs meanwhile; afterwards all is as it was."""
+        _under_way.append(self)
         try:
             with self.arrays.watched():
                 yield
@@ -80,6 +95,16 @@ class World:
         except BaseException:
             self.restore(keep=True)
             raise
+        else:
+            self.restore()
+        finally:
+            _under_way.remove(self)
+
+    def give_up(self) -> None:
+        """End a trace whose thread is gone."""
+        while self.scopes:
+            self.scopes.pop().restore()
+        self.arrays.give_up()
         self.restore()
 
     def refuse_draws(self, name: str) -> None:

@@ -14,7 +14,6 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
@@ -24,6 +23,7 @@ from nets.backend.llvm.conv.tiles import tile_of
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import offset
 from nets.ir.types import DType
+from nets.locks import made_once
 from nets.ops.convolution import Axis, Phase, Tap, channel_block
 
 _BAND_BYTES: Final = 320 << 10
@@ -75,12 +75,12 @@ class Correlation:
     axes: tuple[Axis, Axis]
     strides: tuple[int, int, int]
 
-    @cached_property
+    @made_once
     def symbol(self) -> str:
         return f"nets_conv_{self.dtype}x{self.lanes}_{sha256(repr(self).encode()).hexdigest()[:16]}"
 
     # The planes of a band.
-    @cached_property
+    @made_once
     def _reach(self) -> list[tuple[int, int]]:
         """The least and the largest offset of a tap, along each axis."""
         found = []
@@ -89,24 +89,24 @@ class Correlation:
             found.append((min(offsets), max(offsets)))
         return found
 
-    @cached_property
+    @made_once
     def _met(self) -> list[list[Tap]]:
         """The taps of all phases, along each axis."""
         return [[tap for phase in axis.phases for tap in phase.taps] for axis in self.axes]
 
-    @cached_property
+    @made_once
     def _columns(self) -> dict[Tap, tuple[int, int]]:
         """For each tap along a row the remainder by the step and the offset of its planes."""
         low = 0 if self.edges is not None else self._reach[1][0]
         return {tap: (tap.plane, tap.offset if self.shifted else low) for tap in self._met[1]}
 
-    @cached_property
+    @made_once
     def _planes(self) -> list[tuple[int, tuple[int, int]]]:
         """Remainder of the rows; remainder and offset of the columns."""
         rows = sorted({tap.plane for tap in self._met[0]})
         return list(itertools.product(rows, sorted(set(self._columns.values()))))
 
-    @cached_property
+    @made_once
     def edges(self) -> Edges | None:
         """Where masks stand in for zeros beside a row, so that rows follow each other without a
         gap: where processors load under masks at no cost, and a row of the source is no longer."""
@@ -117,7 +117,7 @@ class Correlation:
             return None
         return Edges(self._width, tuple(sorted({0, *(tap.offset for tap in self._met[1])})))
 
-    @cached_property
+    @made_once
     def shifted(self) -> bool:
         """Whether each offset along a row has a plane of its own, so that rows follow each other
         without a gap: worth the copies where the gaps are wide and many sums fall into them."""
@@ -129,11 +129,11 @@ class Correlation:
         in_gaps = self.rows * math.prod(self.kernel) * (high - low) / self.lanes
         return in_gaps > _COPY_CYCLES * copies * self._width
 
-    @cached_property
+    @made_once
     def _width(self) -> int:
         return max(phase.count for phase in self.axes[1].phases)
 
-    @cached_property
+    @made_once
     def pitch(self) -> int:
         low, high = self._reach[1]
         is_dense = self.shifted or self.edges is not None
@@ -150,19 +150,19 @@ class Correlation:
     def _planes_bytes(self, band: int) -> int:
         return self.block * len(self._planes) * self._plane(band)
 
-    @cached_property
+    @made_once
     def block(self) -> int:
         return channel_block(self.channels, math.prod(self.kernel))
 
-    @cached_property
+    @made_once
     def blocks(self) -> int:
         return -(-self.channels // self.block)
 
-    @cached_property
+    @made_once
     def _height(self) -> int:
         return max(phase.count for phase in self.axes[0].phases)
 
-    @cached_property
+    @made_once
     def bands(self) -> int:
         """Bands of an image: few, but small enough for the cache, and enough for threads."""
         least = -(-_PANELS // (self.n * self.groups))
@@ -174,7 +174,7 @@ class Correlation:
     def _rows_in(self, bands: int) -> int:
         return -(-self._height // bands)
 
-    @cached_property
+    @made_once
     def band(self) -> int:
         """Rows of a band."""
         return self._rows_in(self.bands)
@@ -184,7 +184,7 @@ class Correlation:
         return self.n * self.groups * self.bands
 
     # The tile, and the sums it leaves in the workspace.
-    @cached_property
+    @made_once
     def tile(self) -> tuple[int, int]:
         return tile_of(self.rows, -(-self.band * self.pitch // self.lanes), self.registers)
 
@@ -195,7 +195,7 @@ class Correlation:
             -(-self.band * self.pitch // self.lanes) * self.lanes * self.dtype.itemsize
         )
 
-    @cached_property
+    @made_once
     def lines(self) -> Lines | None:
         """The lines of the result, if the tiles are stored there and not to the workspace."""
         lone = all(len(axis.phases) == 1 and axis.phases[0].step == 1 for axis in self.axes)

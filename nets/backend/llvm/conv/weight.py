@@ -12,7 +12,6 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
@@ -23,6 +22,7 @@ from nets.backend.llvm.conv.tiles import tile_of
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import PackTransposed, offset, pack, scalar_name
 from nets.ir.types import DType
+from nets.locks import made_once
 from nets.ops.convolution import place_block, row_block
 
 _TILE_BYTES: Final = 256 << 10
@@ -50,7 +50,7 @@ class WeightSums:
     low: tuple[int, int]
     dilation: tuple[int, int]
 
-    @cached_property
+    @made_once
     def symbol(self) -> str:
         digest = sha256(repr(self).encode()).hexdigest()[:16]
         return f"nets_conv_weight_{self.dtype}x{self.lanes}_{digest}"
@@ -64,7 +64,7 @@ class WeightSums:
         """Pairs of a channel and a tap: the rows of all tiles."""
         return self.channels * self.taps
 
-    @cached_property
+    @made_once
     def tile(self) -> tuple[int, int]:
         """Pairs, and vectors of channels of y."""
         return tile_of(self.pairs, -(-self.rows // self.lanes), self.registers)
@@ -87,7 +87,7 @@ class WeightSums:
         return -(-self.places[0] // self.band)
 
     # The workspace: planes of x and places of y of some blocks, sums.
-    @cached_property
+    @made_once
     def pitch(self) -> int:
         return (self.places[1] - 1) * self.steps[1] + self.dilation[1] * (self.kernel[1] - 1) + 1
 
@@ -112,7 +112,7 @@ class WeightSums:
         count = self.band * self.places[1] * self._columns
         return self._places_at + odd_lines(count * self.dtype.itemsize)
 
-    @cached_property
+    @made_once
     def group(self) -> int:
         """Blocks that are copied at once."""
         read = self.band * self.places[1] * self.tile[1] * self.lanes * self.dtype.itemsize

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK, Blocking
@@ -19,6 +18,7 @@ from nets.backend.llvm.gemm.pack import (
     pack,
 )
 from nets.ir.types import DType
+from nets.locks import made_once
 
 BATCH_PANELS: Final = 8
 """From this batch size on, the panels are the batch entries."""
@@ -59,7 +59,7 @@ class Product:
         shape = f"{self.batch}_{self.m}_{self.n}_{self.k}_{layout}"
         return f"nets_gemm_{self.dtype}x{self.blocking.lanes}_{shape}"
 
-    @cached_property
+    @made_once
     def by_columns(self) -> bool:
         """Whether panels are groups of columns; else of rows.
 
@@ -88,7 +88,7 @@ class Product:
     def panels(self) -> int:
         return self.batch * self.panels_per_entry
 
-    @cached_property
+    @made_once
     def _last_rows(self) -> int:
         """Rows of each of the last two tiles where they share their rows evenly, else 0.
 
