@@ -15,7 +15,7 @@ class Kernel:
     fresh_bytes: int
     def __init__(
         self,
-        addresses: tuple[int, int, int, int],
+        addresses: tuple[int, int, int, int, int],
         pool: int,
         workspace_bytes: int,
         inputs: list[_Form],
@@ -61,6 +61,7 @@ class Dispatch:
 
 class Watched(npt.NDArray[Any]): ...
 
+def taken(holder: object, /) -> npt.NDArray[Any] | bool | None: ...
 def retype(array: npt.NDArray[Any], kind: type, /) -> None: ...
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any], /) -> npt.NDArray[Any]: ...
 def configure(

@@ -130,6 +130,10 @@ class GradientError(NetsError, RuntimeError):
     """A gradient was asked for where there is none, or in a way that does not determine it."""
 
 
+class ForkError(NetsError, RuntimeError):
+    """Something was left behind with a thread that a forked process does not have."""
+
+
 class VerifyError(NetsError):
     """IR that breaks an invariant of the data model or of an operation."""
 

@@ -11,12 +11,12 @@ from cffi import FFI
 
 # Relative to the folder of setup.py, where the build runs.
 HERE = Path("runtime")
-SOURCES = ("arena.c", "call.c", "code.c", "cpu.c", "pool.c")
+SOURCES = ("arena.c", "call.c", "code.c", "cpu.c", "interrupt.c", "pool.c")
 
 ffi = FFI()
 ffi.cdef(
     """
-    enum nets_status { NETS_OK, NETS_NO_MEMORY, ... };
+    enum nets_status { NETS_OK, NETS_NO_MEMORY, NETS_INTERRUPTED, ... };
     const char *nets_status_message(int32_t status);
 
     typedef struct nets_pool { int32_t threads; ...; } nets_pool;
@@ -34,6 +34,12 @@ ffi.cdef(
 
     typedef int32_t (*nets_entry)(void *const *buffers, void *workspace, nets_pool *pool);
     int32_t nets_call(nets_entry entry, void *const *buffers, void *workspace, nets_pool *pool);
+
+    int32_t nets_call_watched(nets_entry entry, void *const *buffers, void *workspace,
+                              nets_pool *pool);
+    typedef int32_t (*nets_check)(void);
+    void nets_set_check(nets_check check);
+    extern "Python" int32_t nets_python_check(void);
 
     typedef struct nets_printed {
         int32_t dtype;
@@ -54,7 +60,7 @@ ffi.set_source(
     '#include "nets_runtime.h"',
     sources=[str(HERE / name) for name in SOURCES],
     include_dirs=[str(HERE)],
-    depends=[str(HERE / "nets_runtime.h")],
+    depends=[str(HERE / "nets_runtime.h"), str(HERE / "interrupt.h")],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
     libraries=["pthread"],
 )

@@ -89,6 +89,8 @@ const char *nets_status_message(int32_t status) {
         return "the system refuses this process executable memory";
     case NETS_NOT_SUPPORTED:
         return "not supported on this platform";
+    case NETS_INTERRUPTED:
+        return "interrupted";
     default:
         return status > 0 ? "a run-time check of the program failed" : "unknown status";
     }

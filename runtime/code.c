@@ -18,6 +18,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "interrupt.h"
+
 #if defined(__linux__) && defined(__x86_64__)
 
 #include <elf.h>
@@ -27,9 +29,18 @@ enum { GROUP_CODE, GROUP_CONST, GROUP_DATA, GROUPS, STUB_BYTES = 16, GOT_BYTES =
 /* Objects larger than this are not ours. */
 static const size_t MOST_BYTES = (size_t)1 << 30;
 
+/* A place in the list of all code, which handlers of signals read at any time: places are added and
+ * used again, and stay. */
+struct span {
+    atomic_uintptr_t begin, end; /* end is 0 where nothing is */
+    atomic_bool taken;
+    struct span *next;
+};
+
 struct nets_code {
     uint8_t *base;
     size_t size;
+    struct span *span;
     struct symbol {
         char *name;
         void *address;
@@ -54,6 +65,44 @@ struct image {
     uint8_t *got;      /* one per symbol, GOT_BYTES each */
 };
 
+static _Atomic(struct span *) spans;
+
+static struct span *span_of(uintptr_t begin, uintptr_t end) {
+    struct span *span = atomic_load(&spans);
+    while (span != NULL && atomic_exchange(&span->taken, true)) {
+        span = span->next;
+    }
+    if (span == NULL) {
+        span = calloc(1, sizeof *span);
+        if (span == NULL) {
+            return NULL;
+        }
+        atomic_init(&span->taken, true);
+        span->next = atomic_load(&spans);
+        while (!atomic_compare_exchange_weak(&spans, &span->next, span)) {
+        }
+    }
+    atomic_store(&span->begin, begin);
+    atomic_store(&span->end, end);
+    return span;
+}
+
+static void span_free(struct span *span) {
+    if (span != NULL) {
+        atomic_store(&span->end, 0);
+        atomic_store(&span->taken, false);
+    }
+}
+
+bool nets_code_holds(uintptr_t address) {
+    for (struct span *span = atomic_load(&spans); span != NULL; span = span->next) {
+        if (address < atomic_load(&span->end) && address >= atomic_load(&span->begin)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 typedef void (*function)(void);
 
 static const struct {
@@ -65,6 +114,7 @@ static const struct {
     {"memset", (function)memset},
     {"memcmp", (function)memcmp},
     {"nets_print", (function)nets_print},
+    {"nets_commit", (function)nets_commit},
 };
 
 static bool inside(uint64_t offset, uint64_t size, uint64_t total) {
@@ -331,7 +381,9 @@ static int32_t protect(struct nets_code *code, const size_t ends[GROUPS]) {
     if (constants > 0 && mprotect(code->base + ends[GROUP_CODE], constants, PROT_READ) != 0) {
         return NETS_NO_MEMORY;
     }
-    return NETS_OK;
+    uintptr_t begin = (uintptr_t)code->base;
+    code->span = span_of(begin, begin + ends[GROUP_CODE]);
+    return code->span == NULL ? NETS_NO_MEMORY : NETS_OK;
 }
 
 static int32_t load_image(struct image *image, struct nets_code *code) {
@@ -392,6 +444,7 @@ void nets_code_free(nets_code *code) {
         free(code->symbols[i].name);
     }
     free(code->symbols);
+    span_free(code->span);
     if (code->base != NULL) {
         munmap(code->base, code->size);
     }
@@ -414,6 +467,11 @@ int32_t nets_code_load(const void *object, size_t bytes, nets_code **loaded) {
     (void)bytes;
     *loaded = NULL;
     return NETS_NOT_SUPPORTED;
+}
+
+bool nets_code_holds(uintptr_t address) {
+    (void)address;
+    return false;
 }
 
 void nets_code_free(nets_code *code) {

@@ -1,10 +1,11 @@
 /* nets runtime: what compiled tensor programs need of the machine, and nothing else.
  *
- * C11 and POSIX threads, no Python. Four parts:
+ * C11 and POSIX threads, no Python. Five parts:
  *   pool.c   a thread pool with a static, deterministic partition
  *   arena.c  aligned workspaces
  *   cpu.c    which CPU this is
  *   code.c   loads relocatable object code into executable memory
+ *   interrupt.c  ends a long call from within
  * call.c joins them: one call of a compiled function, and what it prints.
  */
 #ifndef NETS_RUNTIME_H
@@ -27,7 +28,8 @@ enum nets_status {
     NETS_BAD_OBJECT = -2,   /* not an object file of this machine, or damaged */
     NETS_NO_SYMBOL = -3,    /* the object lacks the symbol, or needs one that is not offered */
     NETS_NOT_ALLOWED = -4,  /* the system refuses this process executable memory */
-    NETS_NOT_SUPPORTED = -5 /* no object loader for this platform */
+    NETS_NOT_SUPPORTED = -5, /* no object loader for this platform */
+    NETS_INTERRUPTED = -6   /* the function of nets_set_check has ended the call */
 };
 
 /* A sentence for a status, never null. */
@@ -73,7 +75,7 @@ void nets_arena_free(void *arena, size_t bytes);
 typedef struct nets_code nets_code;
 
 /* Maps a relocatable ELF object of this machine into executable memory. The object may refer to
- * memcpy, memmove, memset, memcmp and nets_print and to nothing else outside itself. Every offset in it is
+ * memcpy, memmove, memset, memcmp, nets_print and nets_commit and to nothing else outside itself. Every offset in it is
  * checked, so no file, however damaged, makes the loader read or write outside it; whether the
  * instructions in it are the right ones, nobody can check here. Null in `*code` unless NETS_OK. */
 int32_t nets_code_load(const void *object, size_t bytes, nets_code **code);
@@ -92,6 +94,21 @@ typedef int32_t (*nets_entry)(void *const *buffers, void *workspace, nets_pool *
 /* Calls `entry` in IEEE mode (round to nearest, subnormals kept) whatever the calling thread's
  * floating-point mode is, and puts that mode back afterwards. */
 int32_t nets_call(nets_entry entry, void *const *buffers, void *workspace, nets_pool *pool);
+
+/* The same, but on the main thread of the process the call asks the function of `nets_set_check`
+ * every 50 ms or so whether to go on, and returns NETS_INTERRUPTED where that gives something else
+ * than 0. What the call has written is then half done; no thread is at it any more. Only code that
+ * nets_code_load has loaded is left like that, and not after it has called `nets_commit`. Uses
+ * SIGURG, if nobody else does; elsewhere than on Linux for x86-64 it is the same as nets_call. */
+int32_t nets_call_watched(nets_entry entry, void *const *buffers, void *workspace, nets_pool *pool);
+
+/* It is called on the main thread, on top of compiled code, and may make calls itself. */
+typedef int32_t (*nets_check)(void);
+void nets_set_check(nets_check check);
+
+/* What compiled code calls before it writes to what the caller keeps: from now on it is not left
+ * before its end. */
+void nets_commit(void);
 
 /* ---- printing ----------------------------------------------------------------------------- */
 

@@ -25,6 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "interrupt.h"
+
 /* How long to spin, in nanoseconds: longer than the gap between two loops of one program, shorter
  * than anything a user would notice on a busy machine. To wake a thread takes its caller as long
  * as many jobs, and the thread longer still; so a worker that has nothing to do in a job, perhaps
@@ -60,6 +62,7 @@ struct pool {
     atomic_bool waiting;  /* the caller is parked on `done` */
     atomic_bool stop;
     atomic_bool busy;     /* a caller is using the workers */
+    atomic_bool cancel;   /* ranges of the job are to end at once */
 
     pid_t owner;          /* process that started the workers; 0: not started */
     struct worker *workers;
@@ -198,6 +201,16 @@ static void leave_cpu_of_caller(const struct pool *pool) {
 #endif
 }
 
+/* Runs the range of a worker, to its end unless the job is cancelled. */
+static void run_until_cancelled(struct pool *pool, int32_t number) {
+    struct landing here;
+    if (sigsetjmp(here.place, 0) == 0) {
+        nets_landing_enter(&here, &pool->cancel);
+        run_range(pool, pool->body, pool->context, pool->count, number);
+    }
+    nets_landing_leave(&here);
+}
+
 static void *worker_main(void *argument) {
     struct worker *worker = argument;
     struct pool *pool = worker->pool;
@@ -208,7 +221,7 @@ static void *worker_main(void *argument) {
             continue;
         }
         nets_ieee_mode_enter();
-        run_range(pool, pool->body, pool->context, pool->count, worker->number);
+        run_until_cancelled(pool, worker->number);
         finish_range(pool);
     }
     return NULL;
@@ -218,13 +231,15 @@ static void *worker_main(void *argument) {
 static void start_workers(struct pool *pool) {
     pool->owner = getpid();
     pool->started = 0;
-    /* Workers leave the process's signals to its other threads, but for their own faults. */
+    /* Workers leave the process's signals to its other threads, but for their own faults and the
+     * one that is sent to them. */
     sigset_t others, before;
     sigfillset(&others);
     sigdelset(&others, SIGSEGV);
     sigdelset(&others, SIGBUS);
     sigdelset(&others, SIGILL);
     sigdelset(&others, SIGFPE);
+    sigdelset(&others, nets_nudge_signal());
     pthread_sigmask(SIG_SETMASK, &others, &before);
     for (int32_t i = 0; i < pool->face.threads - 1; i++) {
         struct worker *worker = &pool->workers[i];
@@ -239,6 +254,23 @@ static void start_workers(struct pool *pool) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* The clock of timed waits; that of the wall may jump. */
+#ifdef __linux__
+#define CONDITION_CLOCK CLOCK_MONOTONIC
+#else
+#define CONDITION_CLOCK CLOCK_REALTIME
+#endif
+
+static void init_condition(pthread_cond_t *condition) {
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+#ifdef __linux__
+    pthread_condattr_setclock(&attributes, CONDITION_CLOCK);
+#endif
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 /* The state of a pool without workers: at the beginning, and in a forked child, where the
  * parent's workers do not exist and its locks may be held by nobody. */
 static void reset(struct pool *pool) {
@@ -248,9 +280,10 @@ static void reset(struct pool *pool) {
     atomic_store(&pool->waiting, false);
     atomic_store(&pool->stop, false);
     atomic_store(&pool->busy, false);
+    atomic_store(&pool->cancel, false);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
-    pthread_cond_init(&pool->done, NULL);
+    init_condition(&pool->done);
     pool->owner = 0;
     pool->started = 0;
 }
@@ -263,31 +296,104 @@ static void publish(struct pool *pool) {
     }
 }
 
-/* Runs the ranges of workers that have not woken up. */
-static void run_left_over(struct pool *pool, nets_body body, void *context, int64_t count) {
+/* Runs the ranges of workers that have not woken up. `took`: is one of them under way? */
+static void run_left_over(struct pool *pool, volatile bool *took) {
     uint_fast64_t job = atomic_load(&pool->generation);
     for (int32_t i = 0; i < pool->started; i++) {
         if (take_range(&pool->workers[i], job)) {
-            run_range(pool, body, context, count, pool->workers[i].number);
+            *took = true;
+            run_range(pool, pool->body, pool->context, pool->count, pool->workers[i].number);
+            *took = false;
             atomic_fetch_sub(&pool->pending, 1);
         }
     }
 }
 
-static void await_workers(struct pool *pool) {
+/* Takes them, and runs none. */
+static void drop_left_over(struct pool *pool) {
+    uint_fast64_t job = atomic_load(&pool->generation);
+    for (int32_t i = 0; i < pool->started; i++) {
+        if (take_range(&pool->workers[i], job)) {
+            atomic_fetch_sub(&pool->pending, 1);
+        }
+    }
+}
+
+static void run_ranges_of_caller(struct pool *pool, volatile bool *took) {
+    run_range(pool, pool->body, pool->context, pool->count, 0);
+    for (int32_t number = pool->started + 1; number < pool->face.threads; number++) {
+        run_range(pool, pool->body, pool->context, pool->count, number);
+    }
+    run_left_over(pool, took);
+}
+
+/* The same in a call that may be ended from within; then the job is cancelled. */
+static void run_until_stopped(struct pool *pool) {
+    struct landing here;
+    volatile bool took = false;
+    if (sigsetjmp(here.place, 0) == 0) {
+        nets_landing_enter(&here, NULL);
+        run_ranges_of_caller(pool, &took);
+        nets_landing_leave(&here);
+        return;
+    }
+    nets_landing_leave(&here);
+    atomic_store(&pool->cancel, true);
+    if (took) {
+        atomic_fetch_sub(&pool->pending, 1);
+    }
+    drop_left_over(pool);
+}
+
+/* Between two looks at a job that is to be over, and at one that may go on. */
+enum { NUDGE_TIME = 1000000, ASK_TIME = 50000000 };
+
+static void wait_for(struct pool *pool, int64_t time) {
+    struct timespec until;
+    clock_gettime(CONDITION_CLOCK, &until);
+    time += until.tv_nsec;
+    until.tv_sec += time / 1000000000;
+    until.tv_nsec = time % 1000000000;
+    pthread_cond_timedwait(&pool->done, &pool->lock, &until);
+}
+
+/* Waits a while for the workers in a call that may be ended from within. */
+static void await_or_cancel(struct pool *pool) {
+    if (atomic_load(&pool->cancel)) {
+        for (int32_t i = 0; i < pool->started; i++) {
+            nets_nudge(pool->workers[i].thread);
+        }
+        wait_for(pool, NUDGE_TIME);
+        return;
+    }
+    wait_for(pool, ASK_TIME);
+    if (atomic_load(&pool->pending) != 0) {
+        pthread_mutex_unlock(&pool->lock);
+        atomic_store(&pool->cancel, nets_ask_to_stop());
+        pthread_mutex_lock(&pool->lock);
+    }
+}
+
+static void await_workers(struct pool *pool, bool is_watched) {
     struct spin spin = {0};
     do {
         if (atomic_load_explicit(&pool->pending, memory_order_acquire) == 0) {
             return;
         }
     } while (spin_on(pool, &spin));
+    nets_set_waiting(true);
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->waiting, true);
     while (atomic_load(&pool->pending) != 0) {
-        pthread_cond_wait(&pool->done, &pool->lock);
+        if (is_watched) {
+            await_or_cancel(pool);
+        } else {
+            pthread_cond_wait(&pool->done, &pool->lock);
+        }
     }
     atomic_store(&pool->waiting, false);
     pthread_mutex_unlock(&pool->lock);
+    nets_set_waiting(false);
 }
 
 static void run_alone(struct pool *pool, nets_body body, void *context, int64_t count) {
@@ -311,13 +417,18 @@ static void parallel_for(nets_pool *face, nets_body body, void *context, int64_t
     atomic_store_explicit(&pool->caller_cpu, current_cpu(), memory_order_relaxed);
     atomic_store(&pool->pending, pool->started);
     publish(pool);
-    run_range(pool, body, context, count, 0);
-    for (int32_t number = pool->started + 1; number < pool->face.threads; number++) {
-        run_range(pool, body, context, count, number);
+    bool is_watched = nets_is_watched(), took;
+    if (is_watched) {
+        run_until_stopped(pool);
+    } else {
+        run_ranges_of_caller(pool, &took);
     }
-    run_left_over(pool, body, context, count);
-    await_workers(pool);
+    await_workers(pool, is_watched);
+    bool is_cancelled = atomic_exchange(&pool->cancel, false);
     atomic_store(&pool->busy, false);
+    if (is_cancelled) {
+        nets_stop();
+    }
 }
 
 /* ---- all pools, for fork -------------------------------------------------------------------- */

@@ -42,6 +42,7 @@ FOREIGN = {
         "backend/arrays.py",
         "backend/callable.py",
         "frontend/plans.py",
+        "frontend/variable.py",
         "frontend/world/arrays.py",
         "frontend/world/guards.py",
     ),

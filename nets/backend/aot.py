@@ -21,6 +21,7 @@ from nets.backend.archive import archive
 from nets.backend.c_header import header
 from nets.backend.c_names import symbols
 from nets.backend.library_file import embedded, sealed
+from nets.backend.llvm.structure import COMMIT_HOOK
 from nets.backend.llvm.target import Target, linked_object_code
 from nets.backend.manifest import ABI_VERSION, MARK, Argument, Library, LibraryFunction
 from nets.backend.printing import HOOK
@@ -197,6 +198,9 @@ def _interface(library: Library, state: bytes) -> str:
         parts += [_state_functions(library, state)]
     if library.prints:
         parts += [_printer_functions(library)]
+    if any(function.updates for function in library.functions):
+        # Calls of a library are always run to their end.
+        parts += [f"define void @{COMMIT_HOOK}() nounwind {{ ret void }}"]
     for function in library.functions:
         parts += [_flat_form(library, function)]
     return "\n\n".join(parts) + "\n"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nets.backend.arrays import Array, empty
-from nets.backend.printing import raise_pending, show
+from nets.backend.printing import is_pending, keep, raise_pending, show, take_pending
 from nets.errors import REFUSALS, ArgumentError, CompileError, IndexOutOfBoundsError
 from nets.ir.core import Location
 from nets.ir.types import TensorType
@@ -68,6 +68,22 @@ def _print_in_python() -> None:
         show(ffi, text, count, values)
 
     lib.nets_set_printer(lib.nets_python_printer)
+
+
+@functools.cache
+def _look_at_signals() -> None:
+    """Let long calls on the main thread run Python's handlers of signals: what one of them raises,
+    KeyboardInterrupt after Ctrl-C, ends the call."""
+    ffi, lib = _runtime()
+
+    # The handlers run as soon as Python code does: at the entry of this function.
+    @ffi.def_extern(  # type: ignore[untyped-decorator]
+        name="nets_python_check", error=1, onerror=lambda kind, error, trace: keep(error)
+    )
+    def check() -> int:
+        return int(is_pending())
+
+    lib.nets_set_check(lib.nets_python_check)
 
 
 _pools: dict[int, Any] = {}
@@ -157,6 +173,7 @@ class NativeFunction:
         prints, for the extension may keep the GIL and looks for no error of Python."""
         if signature.prints:
             _print_in_python()
+        _look_at_signals()
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for these inputs, in fresh arrays.
@@ -180,7 +197,7 @@ class NativeFunction:
         views = [self._ffi.from_buffer(array) for array in (*inputs, *fresh)]
         arena = self._take_arena()
         buffers = self._ffi.new(self._pointers, views)
-        status = self._lib.nets_call(self._entry, buffers, arena, self._pool)
+        status = self._lib.nets_call_watched(self._entry, buffers, arena, self._pool)
         self._arenas.append(arena)
         if self._signature.prints:
             raise_pending()
@@ -193,13 +210,13 @@ class NativeFunction:
             from nets._dispatch import Kernel
         except ImportError:
             return None
-        functions = ("nets_call", "nets_arena_new", "nets_arena_free")
+        functions = ("nets_call", "nets_call_watched", "nets_arena_new", "nets_arena_free")
         places = [self._ffi.addressof(self._lib, name) for name in functions]
-        entry, call, new, free = (
+        entry, call, watched, new, free = (
             int(self._ffi.cast("uintptr_t", place)) for place in (self._entry, *places)
         )
         return Kernel(
-            (entry, call, new, free),
+            (entry, call, watched, new, free),
             int(self._ffi.cast("uintptr_t", self._pool)),
             self._signature.workspace_bytes,
             self._forms,
@@ -238,8 +255,10 @@ class NativeFunction:
         lib = self._lib
         return self._ffi.gc(arena, lambda pointer: lib.nets_arena_free(pointer, size), size)
 
-    def failure(self, status: int) -> Exception:
+    def failure(self, status: int) -> BaseException:
         """What to raise for a call that returned ``status``."""
+        if status == self._lib.NETS_INTERRUPTED:
+            return take_pending() or KeyboardInterrupt()
         check = self._checks.get(status)
         if check is None:
             text = self._ffi.string(self._lib.nets_status_message(status)).decode()

@@ -46,12 +46,28 @@ def show(ffi: Any, text: Any, count: int, values: Any) -> None:
         arrays = [_array(ffi, values[number]) for number in range(count)]
         print(shown(ffi.string(text).decode(), arrays))
     except BaseException as error:  # of a stream that is closed, or Ctrl-C
-        _pending.error = error
+        keep(error)
+
+
+def keep(error: BaseException) -> None:
+    """Let an error wait for the end of the call."""
+    _pending.error = error
+
+
+def is_pending() -> bool:
+    """Does an error of this thread wait?"""
+    return _pending.error is not None
+
+
+def take_pending() -> BaseException | None:
+    """What went wrong when this thread printed, or looked at its signals, in compiled code."""
+    error, _pending.error = _pending.error, None
+    return error
 
 
 def raise_pending() -> None:
-    """Raise what went wrong when this thread printed."""
-    error, _pending.error = _pending.error, None
+    """Raise it."""
+    error = take_pending()
     if error is not None:
         raise error
 

@@ -8,7 +8,7 @@ from its arguments (so that nobody pays for second derivatives who does not ask 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +21,7 @@ from nets.frontend.autograd import PullBack, record_call
 from nets.frontend.compile import Compilation, CompileOptions, Executable
 from nets.frontend.program import Program
 from nets.frontend.scope import leaked
-from nets.frontend.state import GradientPlace, Place, at_call, write_back
+from nets.frontend.state import GradientPlace, Place, at_call, consume, write_back
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable
 from nets.frontend.world.writes import Parts
@@ -243,9 +243,11 @@ class Specialisation:
         pull = CompiledPullBack(halves.split.backward, halves.backward, residuals)
         return outputs[: len(self._result_types)], pull
 
-    def finish(self, results: Sequence[Variable], found: Sequence[Tensor]) -> list[Tensor]:
+    def finish(
+        self, results: Sequence[Variable], found: Sequence[Tensor], donated: Sequence[Any] = ()
+    ) -> list[Tensor]:
         """The leaves of the result of a call, after what it changes outside has been done."""
-        return finish(self.program, results, found)
+        return finish(self.program, results, found, donated)
 
     def natives(self) -> list[NativeFunction]:
         """The native code there is so far."""
@@ -290,23 +292,49 @@ class Specialisation:
         return Compilation(function, self.options).executable
 
 
-def finish(program: Program, results: Sequence[Variable], found: Sequence[Tensor]) -> list[Tensor]:
+def finish(
+    program: Program,
+    results: Sequence[Variable],
+    found: Sequence[Tensor],
+    donated: Sequence[Any] = (),
+) -> list[Tensor]:
     """Do what a call changes outside; the leaves of its result.
 
-    ``results``: all results of the program; ``found``: the tensors in its slots.
+    ``results``: all results of the program; ``found``: the tensors in its slots; ``donated``: the
+    leaves that are given away.
     """
+    changes: list[Callable[[], None]] = []
+    if donated:
+        changes.append(partial(consume, donated))
     if program.updates:
-        write_back(program.updates, [x.data for x in results], found)
+        arrays = [x.data for x in results]
+        changes.append(partial(write_back, program.updates, arrays, found))
     leaves = [Tensor._of(x) for x in results[: program.tree.leaf_count]]
     if program.writes or any(program.objects):
         fresh = [Tensor._of(x) for x in results[len(results) - program.fresh :]]
         parts = Parts(fresh, found)
-        for change in [write.prepare(parts) for write in program.writes]:
-            change()
+        changes += [write.prepare(parts) for write in program.writes]
         for i, recipe in enumerate(program.objects):
             if recipe is not None:
                 leaves[i] = recipe.build(parts)
+    _do_all(changes)
     return leaves
+
+
+def _do_all(changes: Sequence[Callable[[], None]]) -> None:
+    """Do all changes or, where a signal comes before the first one, none.
+
+    Each may be done twice: a signal comes anywhere, and what it came into is done again.
+    """
+    started = False
+    try:
+        for change in changes:
+            started = True
+            change()
+    except BaseException:
+        for change in changes if started else ():
+            change()
+        raise
 
 
 def active_results(function: Function, wrt: Positions) -> tuple[bool, ...]:

@@ -38,7 +38,6 @@ from nets.frontend.signature import (
     static_key,
 )
 from nets.frontend.specialisation import Captured, Specialisation
-from nets.frontend.state import consume
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, is_grad_enabled
 from nets.frontend.world.world import alone
@@ -175,11 +174,9 @@ class Staged(Planned):
             results = ready.call_recorded(arrays, recorded)
         else:
             return self.eagerly(args, kwargs)
-        if self.binding.donated:
-            consume(
-                leaf for leaf, entry in zip(leaves, program.inputs, strict=True) if entry.donated
-            )
-        return program.tree.unflatten(ready.finish(results, captured.found))
+        given = zip(leaves, program.inputs, strict=True) if self.binding.donated else ()
+        donated = [leaf for leaf, entry in given if entry.donated]
+        return program.tree.unflatten(ready.finish(results, captured.found, donated))
 
     def _plan(self, ready: Specialisation, call: Call) -> None:
         """Let further calls with such arguments run without Python."""

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nets.errors import ForkError
 from nets.ir.core import Attributes, Location, OpDefinition, Operation, Value
 from nets.ir.types import TENSOR_DTYPES, TensorType, Type
 
@@ -28,8 +29,20 @@ Array = npt.NDArray[Any]
 def _await(slot: Any, holder: Any) -> Any:
     """What a slot holds whose array native code is updating in place: waits for the end of that.
 
-    Meanwhile the call has taken the array out of the slot, which is why Python asks here.
+    Meanwhile the call has taken the array out of the slot, which is why Python asks here. For the
+    handler of a signal, on top of a call of its own thread, that is a copy of what was there before
+    the call. ForkError where the call was that of a thread that is not there.
     """
+    from nets._dispatch import taken
+
+    found = taken(holder)
+    if isinstance(found, np.ndarray):
+        return found
+    if found is not None:
+        raise ForkError(
+            "a call of another thread was updating this tensor when the process was forked; its "
+            "elements are lost in the child: fork when no call is under way",
+        )
     while True:
         time.sleep(_PAUSE)
         try:

@@ -153,6 +153,8 @@ class Trait(Flag):
     CONTROL = auto()
     """Decides which of its regions run, and how often; each is a program like that of a function,
     and passes treat it as one."""
+    REPEATS = auto()
+    """Takes any time: its region runs as often as an attribute or its operands say."""
     EFFECT = auto()
     """Does something besides giving results, as often as the program says and in its order. A
     loop or branch around one does as well (``Operation.has_effects``)."""

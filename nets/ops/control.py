@@ -21,7 +21,9 @@ from nets.ops.registry import Array, Run, structural
 _TRAITS: Final = Trait.PURE | Trait.ISOLATED | Trait.CONTROL
 
 
-@structural("scan", _TRAITS, attributes=("carries", "xs", "length", "reverse"), regions=1)
+@structural(
+    "scan", _TRAITS | Trait.REPEATS, attributes=("carries", "xs", "length", "reverse"), regions=1
+)
 class Scan:
     """Runs its region for each step, with values carried from one step to the next.
 
@@ -68,7 +70,7 @@ class Scan:
         return (*carried, *stacks)
 
 
-@structural("while", _TRAITS, attributes=("carries",), regions=2)
+@structural("while", _TRAITS | Trait.REPEATS, attributes=("carries",), regions=2)
 class While:
     """Runs its second region as long as its first one gives true, with values carried along.
 

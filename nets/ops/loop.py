@@ -559,6 +559,17 @@ class Stop:
         return ()
 
 
+@structural("loop.commit")
+class Commit:
+    """What follows writes to arguments, so the call is run to its end. Stands in the body of the
+    function."""
+
+    operands = ()
+
+    def infer() -> tuple[Type, ...]:
+        return ()
+
+
 @structural("loop.print", attributes=("text",))
 class Print:
     """Prints a text whose fields ``{0}``, ``{1}``, … stand for the elements of the buffers.

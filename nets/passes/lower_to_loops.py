@@ -18,7 +18,7 @@ from nets.passes.in_place import behind_buffer_views, may_replace
 from nets.passes.inline_fusions import inline_unfit_fusions
 from nets.passes.manager import Options, register_pass
 from nets.passes.split_reductions import split_reductions
-from nets.passes.updates import Updates, sink_updates, update_pairs
+from nets.passes.updates import Updates, may_last, sink_updates, update_pairs
 
 
 @register_pass("lower_to_loops")
@@ -39,7 +39,10 @@ def lower_to_loops(function: Function, options: Options) -> Function:
 
 def _lower_regions(low: BlockLowering, op: Operation) -> None:
     """Lower an operation with programs of its own."""
+    before = low.s.builder.block.last
     (lower_entries if op.has(Trait.BLOCKED) else lower_control)(low, op)
+    if isinstance(low, _FunctionLowering) and may_last(op):
+        low.updates.note_lasting(low._emitted_since(before))
 
 
 class _FunctionLowering(BlockLowering):
@@ -113,6 +116,7 @@ class _FunctionLowering(BlockLowering):
         self.s.builder.block, self.s.builder.before = self.loops.body, first or end
         if self.checks:
             self.s.emit("stop")
+        self.s.emit("commit")
         self.s.builder.before = end
         for buffer, argument in copied:
             type = buffer.type

@@ -4,9 +4,10 @@ The attribute ``in_place`` of a function lists them: pairs of the number of a re
 argument of the same type. What a training step makes of its parameters is stored where they were.
 
 That is right where nothing reads the old elements afterwards, and where no run-time check can fail
-any more, for a call that is refused leaves its arguments as they are. ``sink_updates`` brings the
-operations into an order in which it is; an update that still comes too early gets memory of its own
-and is copied in the end.
+any more, for a call that is refused leaves its arguments as they are. Nor may a loop of the program
+follow, or make the update: it may take any time, and a call that is interrupted leaves its
+arguments as they are as well. ``sink_updates`` brings the operations into an order in which it is;
+an update that still comes too early gets memory of its own and is copied in the end.
 """
 
 from __future__ import annotations
@@ -52,15 +53,15 @@ def _is_pair(function: Function, pair: object) -> bool:
 
 
 def sink_updates(function: Function) -> None:
-    """Move what makes an update behind all that reads the argument, all checks and all effects.
+    """Move what makes an update behind all that reads the argument, all checks, effects and loops.
 
-    Operations that depend on it move along; where one of those reads the argument, may fail or has
-    an effect, all of them stay.
+    Operations that depend on it move along; where one of those reads the argument, may fail, has an
+    effect or is a loop, all of them stay.
     """
     pairs = update_pairs(function)
     if not pairs:
         return
-    checks = [op for op in function.body if _may_fail(op) or op.has_effects]
+    checks = [op for op in function.body if _may_fail(op) or op.has_effects or may_last(op)]
     for result, argument in pairs.items():
         root = behind_views(function.returned[result])
         if root.operation is not None and not root.operation.has(Trait.CONSTANT):
@@ -103,6 +104,11 @@ def _readers(argument: Value) -> Iterator[Operation]:
                 pending += user.results
 
 
+def may_last(op: Operation) -> bool:
+    """Is it, or does it hold, a loop of the program?"""
+    return op.has(Trait.REPEATS) or any(inner.has(Trait.REPEATS) for inner in op.walk_regions())
+
+
 def _may_fail(op: Operation) -> bool:
     return op.has(Trait.CHECKED) or any(inner.has(Trait.CHECKED) for inner in op.walk_regions())
 
@@ -121,10 +127,15 @@ class Updates:
         self._spans: dict[Value, list[Operation]] = {}
         self._copies: dict[Value, list[Operation]] = {}
         self._certified: set[Value] = set()
+        self._lasting: set[Operation] = set()
 
     def certify(self, buffer: Value) -> None:
         """Note that the loops that fill it load each element of the argument before they store."""
         self._certified.add(buffer)
+
+    def note_lasting(self, ops: list[Operation]) -> None:
+        """Note what a loop of the program became."""
+        self._lasting.update(ops)
 
     def note(self, buffer: Value, filled_by: list[Operation]) -> None:
         """Note which operations of the body fill the buffer."""
@@ -143,6 +154,7 @@ class Updates:
         order = list(loops.body)
         positions = {op: place for place, op in enumerate(order)}
         touched, last_check = self._touches(order)
+        last_check = max([last_check, *(positions[op] for op in self._lasting & positions.keys())])
         copied, first = [], len(order)
         for buffer, argument in self.places.items():
             span = [positions[op] for op in self._spans[buffer] if op in positions]

@@ -118,6 +118,9 @@ static PyMethodDef functions[] = {
      "Tell the module the classes of tensors; see nets.frontend.plans."},
     {"empty", empty, METH_VARARGS,
      "empty(shape, dtype)\n\nnumpy.empty, but that a large array begins at a cache line."},
+    {"taken", plan_taken, METH_O,
+     "taken(holder)\n\nA copy of the array that a call of this thread has taken from a value or its "
+     "Total;\nNone where it is one of another thread; False where a fork has left that thread behind."},
     {"retype", retype, METH_VARARGS,
      "retype(array, class)\n\nGive a NumPy array another class of the same layout."},
     {NULL, NULL, 0, NULL},

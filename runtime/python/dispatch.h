@@ -51,6 +51,7 @@ typedef struct {
     PyObject_HEAD
     nets_entry entry;
     int32_t (*call)(nets_entry, void *const *, void *, nets_pool *);
+    int32_t (*call_watched)(nets_entry, void *const *, void *, nets_pool *); /* of one not brief */
     void *(*arena_new)(size_t);
     void (*arena_free)(void *, size_t);
     nets_pool *pool;
@@ -157,6 +158,9 @@ PyObject *tensor_value(PyObject *tensor);
 PyObject *part_get(PyObject *value, Part part);
 int part_put(PyObject *value, Part part, PyObject *array);
 
+/* The object that has the slot of a part, borrowed; null for a gradient that has no place yet. */
+PyObject *part_owner(PyObject *value, Part part);
+
 /* Gives a tensor other elements; who holds its value keeps the old ones. Takes the reference of
  * the array. Returns -1 with an exception. */
 int tensor_assign(PyObject *tensor, PyObject *array);
@@ -183,5 +187,8 @@ extern PyTypeObject Plan_Type;
 
 /* The result of the traced function for these arguments. */
 Outcome plan_run(PyObject *plan, PyObject *args, PyObject **result);
+
+/* For Python: what a slot holds whose array a call has taken, if that is not to be waited for. */
+PyObject *plan_taken(PyObject *module, PyObject *holder);
 
 #endif

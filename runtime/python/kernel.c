@@ -74,7 +74,7 @@ int kernel_call(Kernel *kernel, void **buffers, int32_t *status) {
         *status = kernel->call(kernel->entry, buffers, arena, kernel->pool);
     } else {
         Py_BEGIN_ALLOW_THREADS
-        *status = kernel->call(kernel->entry, buffers, arena, kernel->pool);
+        *status = kernel->call_watched(kernel->entry, buffers, arena, kernel->pool);
         Py_END_ALLOW_THREADS
     }
     give_arena(kernel, arena);
@@ -214,21 +214,23 @@ static int places_init(Kernel *kernel, PyObject *in_place) {
 static int kernel_init(Kernel *kernel, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"addresses", "pool", "workspace_bytes", "inputs",
                             "outputs",   "keep", "in_place", NULL};
-    unsigned long long entry, call, arena_new, arena_free, pool;
+    unsigned long long entry, call, call_watched, arena_new, arena_free, pool;
     Py_ssize_t bytes;
     PyObject *inputs, *outputs, *keep, *in_place;
     if (kernel->forms != NULL) {
         PyErr_SetString(PyExc_TypeError, "a Kernel is made once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "(KKKK)KnO!O!OO!", names, &entry, &call,
-                                     &arena_new, &arena_free, &pool, &bytes, &PyList_Type,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "(KKKKK)KnO!O!OO!", names, &entry, &call,
+                                     &call_watched, &arena_new, &arena_free, &pool, &bytes, &PyList_Type,
                                      &inputs, &PyList_Type, &outputs, &keep, &PyTuple_Type,
                                      &in_place)) {
         return -1;
     }
     kernel->entry = (nets_entry)(uintptr_t)entry;
     kernel->call = (int32_t(*)(nets_entry, void *const *, void *, nets_pool *))(uintptr_t)call;
+    kernel->call_watched =
+        (int32_t(*)(nets_entry, void *const *, void *, nets_pool *))(uintptr_t)call_watched;
     kernel->arena_new = (void *(*)(size_t))(uintptr_t)arena_new;
     kernel->arena_free = (void (*)(void *, size_t))(uintptr_t)arena_free;
     kernel->pool = (nets_pool *)(uintptr_t)pool;

@@ -6,6 +6,8 @@
  */
 #include "dispatch.h"
 
+#include <unistd.h>
+
 typedef struct {
     PyObject_HEAD
     Kernel *kernel;
@@ -43,6 +45,17 @@ typedef struct {
 } Frame;
 
 enum { WORDS_ON_STACK = 384 };
+
+/* A call that has taken arrays out of the values that hold them. */
+typedef struct Call {
+    const Plan *plan;
+    const Frame *frame;
+    unsigned long thread;
+    pid_t process;
+    struct Call *outer;
+} Call;
+
+static Call *calls; /* those under way in all threads, the latest first */
 
 /* ---- leaves -------------------------------------------------------------------------------- */
 
@@ -224,6 +237,46 @@ static void take_updated(const Plan *plan, Frame *frame) {
     }
 }
 
+static void call_begin(Call *call, const Plan *plan, const Frame *frame) {
+    *call = (Call){plan, frame, PyThread_get_thread_ident(), getpid(), calls};
+    calls = call;
+}
+
+static void call_end(const Call *call) {
+    Call **link = &calls;
+    while (*link != call) {
+        link = &(*link)->outer;
+    }
+    *link = call->outer;
+}
+
+/* A signal's handler may run on top of a call of its own thread, and must not wait for that: native
+ * code has not written to the array yet, or no handler would run (nets_commit). In a forked child
+ * there is nobody to wait for. */
+static PyObject *taken_from(const Call *call, PyObject *holder) {
+    for (Py_ssize_t i = 0; i < call->plan->kernel->inputs; i++) {
+        PyObject *value = call->frame->holders[i];
+        if (value == NULL || part_owner(value, part_of(call->plan, i)) != holder) {
+            continue;
+        }
+        if (call->thread == PyThread_get_thread_ident()) {
+            return PyArray_NewCopy((PyArrayObject *)call->frame->inputs[i], NPY_CORDER);
+        }
+        return Py_NewRef(call->process == getpid() ? Py_None : Py_False);
+    }
+    return NULL;
+}
+
+PyObject *plan_taken(PyObject *Py_UNUSED(module), PyObject *holder) {
+    for (const Call *call = calls; call != NULL; call = call->outer) {
+        PyObject *found = taken_from(call, holder);
+        if (found != NULL || PyErr_Occurred()) {
+            return found;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
 /* Puts back the arrays that were taken; those of tensors that have been given away are gone. */
 static void put_back(const Plan *plan, Frame *frame, int is_done) {
     for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
@@ -286,11 +339,17 @@ static Outcome run(const Plan *plan, Frame *frame, PyObject *args, PyObject **re
         return outcome;
     }
     int32_t status;
+    Call call;
     if (plan->changes) {
         take_updated(plan, frame);
+        call_begin(&call, plan, frame);
     }
-    if (kernel_outputs(plan->kernel, frame->outputs, frame->buffers) < 0 ||
-        kernel_call(plan->kernel, frame->buffers, &status) < 0) {
+    int failed = kernel_outputs(plan->kernel, frame->outputs, frame->buffers) < 0 ||
+                 kernel_call(plan->kernel, frame->buffers, &status) < 0;
+    if (plan->changes) {
+        call_end(&call);
+    }
+    if (failed) {
         put_back(plan, frame, 0);
         return FAILED;
     }

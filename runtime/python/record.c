@@ -103,6 +103,10 @@ static PyObject **part_slot(PyObject *value, Part part) {
     return total == NULL || Py_TYPE(total) != total_type ? NULL : slot(total, gradient_at);
 }
 
+PyObject *part_owner(PyObject *value, Part part) {
+    return part == ELEMENTS ? value : *slot(value, total_at);
+}
+
 PyObject *part_get(PyObject *value, Part part) {
     PyObject **place = part_slot(value, part);
     return place == NULL ? Py_None : *place;

@@ -19,5 +19,6 @@ void test_fork(void);
 void test_arena(void);
 void test_call(void);
 void test_code(const char *folder);
+void test_interrupt(const char *folder);
 
 #endif

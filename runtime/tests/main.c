@@ -1,4 +1,4 @@
-/* Runs one group of tests: main (pool | fork | arena | call | code <folder of objects>). */
+/* Runs one group of tests: main (pool | fork | arena | call | code <objects> | interrupt <objects>). */
 #include "check.h"
 
 #include <string.h>
@@ -22,8 +22,10 @@ int main(int argc, char **argv) {
         test_call();
     } else if (strcmp(group, "code") == 0 && argc == 3) {
         test_code(argv[2]);
+    } else if (strcmp(group, "interrupt") == 0 && argc == 3) {
+        test_interrupt(argv[2]);
     } else {
-        fprintf(stderr, "usage: %s (pool | fork | arena | call | code <folder>)\n", argv[0]);
+        fprintf(stderr, "usage: %s (pool | fork | arena | call | (code | interrupt) <folder>)\n", argv[0]);
         return 2;
     }
     return failures != 0;

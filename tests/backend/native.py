@@ -18,6 +18,7 @@ _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, 
 _PARALLEL_FOR = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
 )
+_COMMIT = ctypes.CFUNCTYPE(None)(lambda: None)
 _ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 
 
@@ -49,6 +50,7 @@ class Native:
         self.object = object_code(self.text, self.target)
         self._jit = llvm.create_lljit_compiler()
         builder = llvm.JITLibraryBuilder().add_object_img(self.object).export_symbol("entry")
+        builder.import_symbol("nets_commit", ctypes.cast(_COMMIT, ctypes.c_void_p).value)
         self._library = builder.add_current_process().link(self._jit, "entry")
         self._entry = _ENTRY(self._library["entry"])
 

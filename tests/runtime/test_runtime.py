@@ -13,7 +13,7 @@ import pytest
 RUNTIME = Path(__file__).parents[2] / "runtime"
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic")
 SANITIZERS = {"memory": "address,undefined", "threads": "thread"}
-OBJECTS = {"whole": (), "whole-no-plt": ("-fno-plt",), "small": (), "foreign": ()}
+OBJECTS = {"whole": (), "whole-no-plt": ("-fno-plt",), "small": (), "foreign": (), "endless": ()}
 """Object → flags; the part of the name before the first dash is its source."""
 
 
@@ -94,6 +94,11 @@ def test_group(programs: Programs, kind: str, group: str) -> None:
 def test_code_loader(programs: Programs, objects: Path) -> None:
     options = {"ASAN_OPTIONS": "allocator_may_return_null=1"}
     assert _run([programs.get("memory"), "code", objects], options) == ""
+
+
+def test_interrupts(programs: Programs, objects: Path) -> None:
+    # The thread sanitizer holds signals back from code without system calls.
+    assert _run([programs.get("memory"), "interrupt", objects]) == ""
 
 
 def test_compiles_optimized_without_warnings(compiler: str, tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ NEST_SIZE: Final = 250
 """Operations of loops that share a function. A function costs LLVM half a millisecond by itself,
 but some of its passes take more than linear time."""
 
+COMMIT_HOOK: Final = "nets_commit"
+"""The symbol that compiled code calls before it writes to arguments."""
+
 _END: Final = Operation(lookup("loop.return"), (), ())
 
 
@@ -265,6 +268,11 @@ class FunctionEmitter:
         code.line(f"ret i32 {status}")
         code.start(f"goes.on{number}")
 
+    def commit(self, op: Operation) -> None:
+        """loop.commit: a call of the hook."""
+        self.module.define(COMMIT_HOOK, lambda: f"declare void @{COMMIT_HOOK}()")
+        self.code.line(f"call void @{COMMIT_HOOK}()")
+
     # Memory that is private to a thread.
     def scratch(self, op: Operation) -> None:
         """loop.scratch: on the stack, or in the thread's slice of the workspace."""
@@ -369,6 +377,7 @@ _STRUCTURE: Final[dict[str, Callable[[FunctionEmitter, Operation], _Open | None]
     "loop.repeat": FunctionEmitter.open_repeat,
     "loop.check": FunctionEmitter.check,
     "loop.stop": FunctionEmitter.stop,
+    "loop.commit": FunctionEmitter.commit,
     "loop.scratch": FunctionEmitter.scratch,
     "loop.alloc": FunctionEmitter.nothing,
     "loop.global": FunctionEmitter.nothing,

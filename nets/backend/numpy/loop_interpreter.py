@@ -341,6 +341,10 @@ def _stop(machine: _Machine, op: Operation) -> tuple[()]:
     return ()  # the machine looks at the status itself
 
 
+def _commit(machine: _Machine, op: Operation) -> tuple[()]:
+    return ()  # an exception ends the machine wherever it is
+
+
 def _tree_combine(machine: _Machine, op: Operation) -> tuple[()]:
     rows = machine.operands(op)[0].reshape(_buffer(op.operands[0]).static_shape)
     live = len(rows)
@@ -395,6 +399,7 @@ _EFFECTS: dict[str, Callable[[_Machine, Operation], tuple[Register, ...]]] = {
     "loop.masked_store": _masked_store,
     "loop.check": _check,
     "loop.stop": _stop,
+    "loop.commit": _commit,
     "loop.tree_combine": _tree_combine,
     "loop.gemm": _gemm,
     "loop.conv": _conv,

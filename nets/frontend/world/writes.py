@@ -119,11 +119,15 @@ class Write(NamedTuple):
     def prepare(self, parts: Parts) -> Callable[[], None]:
         """The change, of which only the doing is left."""
         if self.recipe is None:
-            return lambda: self.holder.remove(self.key)
+            return self._remove
         value = self.recipe.build(parts)
         if isinstance(value, View) and _shows_the_same(self.holder.now().get(self.key), value):
             return lambda: None
         return lambda: self.holder.put(self.key, value)
+
+    def _remove(self) -> None:
+        if self.key in self.holder.now():  # it may be done twice
+            self.holder.remove(self.key)
 
 
 def _shows_the_same(held: Any, view: View) -> bool:
@@ -141,8 +145,14 @@ class Append(NamedTuple):
 
     def prepare(self, parts: Parts) -> Callable[[], None]:
         """The change, of which only the doing is left."""
+        target, before = self.holder.target, len(self.holder.target)
         values = [recipe.build(parts) for recipe in self.recipes]
-        return lambda: self.holder.target.extend(values)
+
+        def grow() -> None:
+            if len(target) == before:  # it may be done twice
+                target.extend(values)
+
+        return grow
 
 
 class Refill(NamedTuple):
