@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from nets import config
 from nets.backend import cache
+from nets.backend.containment import refused_below_limit
 from nets.backend.numpy.interpreter import evaluate
 from nets.errors import REFUSALS, ArgumentError, CompileError, ShapeError
 from nets.frontend.cost import cost
@@ -246,6 +247,10 @@ class Compilation:
 
     def _compile(self) -> NativeFunction:
         """The function compiled now, and kept in the cache."""
+        with refused_below_limit():
+            return self._compile_here()
+
+    def _compile_here(self) -> NativeFunction:
         from nets.backend.callable import cpu_level
 
         if self.target.level > cpu_level():

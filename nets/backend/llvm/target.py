@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from nets.backend.containment import contained, try_to_load
 from nets.errors import CompileError
 from nets.locks import Gate, at_fork, lock, made_alone
 
@@ -97,10 +98,12 @@ class _Binding:
         Its lock is held for the length of each call but those of the code generator (``_emit``).
         Whoever forks takes it, for LLVM has locks of its own, which nobody could free.
         """
+        try:
+            try_to_load(_load)
+        except (ImportError, OSError) as error:
+            raise _not_loaded(error) from None
         import llvmlite.binding
 
-        llvmlite.binding.initialize_native_target()
-        llvmlite.binding.initialize_native_asmprinter()
         held = getattr(llvmlite.binding.ffi.lib, "_lock", None)
         if held is not None:
             leave = functools.partial(held.__exit__, None, None, None)
@@ -119,6 +122,18 @@ class _Binding:
         # need that lock, before it takes the lock.
         option = functools.partial(self.llvm.set_option, "")
         return Gate(lambda: option("-disable-lsr=true"), lambda: option("-disable-lsr=false"))
+
+
+def _load() -> None:
+    import llvmlite.binding
+
+    llvmlite.binding.initialize_native_target()
+    llvmlite.binding.initialize_native_asmprinter()
+
+
+def _not_loaded(error: ImportError | OSError) -> CompileError:
+    cause = error.__context__ or error  # llvmlite hides what the system says
+    return CompileError(f"LLVM cannot be loaded: {cause}")
 
 
 _binding: Final = _Binding()
@@ -158,16 +173,25 @@ def llvm_version() -> str:
 
 
 def object_code(text: str, target: Target) -> bytes:
-    """The object file of a module in LLVM IR text. CompileError where LLVM refuses it."""
-    return _emit(_module(text, target, _llvm().create_context()), target)
+    """The object file of a module in LLVM IR text.
+
+    CompileError where LLVM refuses it, MemoryError where there is not enough for LLVM.
+    """
+    return contained(
+        lambda: _emit(_module(text, target, _llvm().create_context()), target), len(text)
+    )
 
 
 def linked_object_code(texts: Sequence[str], public: Sequence[str], target: Target) -> bytes:
     """One object file of several modules that may call each other.
 
     ``public`` names the functions that are seen from outside; all others become internal.
-    CompileError where LLVM refuses the modules.
+    CompileError where LLVM refuses the modules, MemoryError where there is not enough for it.
     """
+    return contained(lambda: _linked(texts, public, target), sum(map(len, texts)))
+
+
+def _linked(texts: Sequence[str], public: Sequence[str], target: Target) -> bytes:
     context = _llvm().create_context()
     first, *rest = [_module(text, target, context) for text in texts]
     for module in rest:
@@ -188,7 +212,11 @@ def _merge_constants(module: Any, target: Target) -> None:
 
 def assembly(text: str, target: Target) -> str:
     """The module as the target's assembly, to read."""
-    return _emit(_module(text, target, _llvm().create_context()), target, as_text=True).decode()
+    code = contained(
+        lambda: _emit(_module(text, target, _llvm().create_context()), target, as_text=True),
+        len(text),
+    )
+    return code.decode()
 
 
 _idle_machines: Final[dict[Target, list[Any]]] = {}
