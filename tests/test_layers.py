@@ -13,6 +13,7 @@ ROOT = Path(nets.__file__).parent
 LAYERS = {
     "errors": 0,
     "config": 0,
+    "files": 0,
     "locks": 0,
     "tracebacks": 0,
     "version": 0,
@@ -30,7 +31,7 @@ LAYERS = {
     "solver": 5,
 }
 USER_LEVEL = {"nn", "optim", "data", "datasets", "random", "solver"}
-"""Rooms written as a user would: they import ``nets`` and each other, nothing else of it."""
+"""Rooms written as a user would: they import ``nets`` and each other; of the rest, ``files``."""
 FACE = {"__init__", "__main__"}
 """The public face, above everything."""
 
@@ -79,7 +80,7 @@ def is_allowed(place: Path, name: str) -> bool:
     if top != "nets" or mine in FACE:
         return True
     if mine in USER_LEVEL:
-        return theirs in USER_LEVEL or name == "nets"
+        return theirs in {*USER_LEVEL, "files"} or name == "nets"
     if theirs not in LAYERS or LAYERS[theirs] > LAYERS[mine]:
         return False
     return LAYERS[theirs] < LAYERS[mine] or theirs == mine or LAYERS[mine] == 0

@@ -12,7 +12,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -26,6 +25,7 @@ from nets.backend.llvm.target import Target, linked_object_code
 from nets.backend.manifest import ABI_VERSION, MARK, Argument, Library, LibraryFunction
 from nets.backend.printing import HOOK
 from nets.errors import ExportError
+from nets.files import folder_aside
 from nets.ir.types import DTYPES
 
 FORMATS: Final = ("so", "a", "o", "h")
@@ -67,11 +67,11 @@ def write_library(
         contents["a"] = archive(f"{library.name}.o", code, global_symbols(library))
     try:
         base.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".nets-", dir=base.parent) as aside:
+        with folder_aside(base.parent) as aside:
             if "so" in formats:
-                linked = _link(code, f"{base}.so", Path(aside))
+                linked = _link(code, f"{base}.so", aside)
                 contents["so"] = _sealed(linked, library, f"{base}.so")
-            return _put(base, {name: contents[name] for name in formats}, Path(aside))
+            return _put(base, {name: contents[name] for name in formats}, aside)
     except OSError as error:
         if isinstance(error, ExportError):
             raise

@@ -26,9 +26,13 @@ from typing import Any, Final
 from nets import config
 from nets.backend.cache_size import SUFFIX, keep_below_limit, note_use
 from nets.errors import CacheWarning
+from nets.files import open_regular, replacing
 
 _MAGIC: Final = b"netsobj2"
 _DIGEST_BYTES: Final = 32
+_MOST_BYTES: Final = 1 << 30
+"""Entries larger than this are not ours."""
+
 _COMPILER: Final = ("ir", "ops", "passes", "backend")
 """The packages that decide what code a traced program becomes."""
 
@@ -98,9 +102,10 @@ def load(key: str) -> Entry | None:
     if place is None:
         return None
     try:
-        with open(place / (key + SUFFIX), "rb") as file:
-            private = _is_private(os.fstat(file.fileno()))
-            data = file.read() if private else b""
+        with open_regular(place / (key + SUFFIX)) as file:
+            status = os.fstat(file.fileno())
+            private = _is_private(status)
+            data = file.read() if private and status.st_size <= _MOST_BYTES else b""
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -131,25 +136,13 @@ def store(key: str, manifest: Any, code: bytes) -> None:
         return
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside = place / f"{key[:16]}-{os.getpid()}-{os.urandom(8).hex()}.part"
-        try:
-            _write_private(aside, _encode(key, manifest, code))
-            os.replace(aside, place / (key + SUFFIX))
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+        with replacing(place / (key + SUFFIX), durably=False) as file:
+            file.write(_encode(key, manifest, code))
     except OSError as error:
         _warn(f"the object cache in {place} cannot be written: {error.strerror}")
         return
     _narrate("stored", key)
     keep_below_limit(place, key)
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Write a new file that is the user's alone."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
 
 
 def _is_private(status: os.stat_result) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from nets import config
+from nets.files import remove_left_over
 
 SUFFIX: Final = ".nets-object"
 """Of the names of entries."""
@@ -71,9 +72,13 @@ def note_use(path: Path) -> None:
 
 
 def keep_below_limit(folder: Path, key: str) -> None:
-    """After a new entry: remove old ones where all take more than NETS_CACHE_LIMIT."""
+    """After a new entry: remove old ones where all take more than NETS_CACHE_LIMIT, and what
+    processes that were killed have left over."""
     limit = config.CACHE_LIMIT.get() * 10**6
-    if not limit or int(key[:8], 16) % _STORES:
+    if int(key[:8], 16) % _STORES:
+        return
+    remove_left_over(folder)
+    if not limit:
         return
     if sum(entry.bytes for entry in entries(folder)) > limit:
         trim(folder, int(limit * _KEPT))

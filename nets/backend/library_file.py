@@ -11,9 +11,7 @@ code from a stranger can do anything.
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
-import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Final
 
 from nets.backend.manifest import MARK, Library, from_json
 from nets.errors import LoadError
+from nets.files import open_regular
 
 _SEAL: Final = struct.Struct("<16sQQ32s")
 _SEALED: Final = b"\x7fnets-sealed-1\0\0"
@@ -96,22 +95,14 @@ def read_library(path: Path) -> LibraryFile:
     except (LoadError, UnicodeDecodeError) as error:
         raise LoadError(f"{path}: {error}") from None
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise LoadError(f"{path} cannot be read: {reason}") from None
+        raise LoadError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def _read(path: Path) -> bytes:
     """The bytes of a file; those of what is no library are not all read."""
-    with open(path, "rb", opener=_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise LoadError("it is not a file")
+    with open_regular(path) as file:
         start = file.read(_ELF_HEADER.size)
         return start + file.read() if start.startswith(b"\x7fELF") else start
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """An opener that does not wait for somebody to write to a FIFO."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_header(data: bytes) -> None:

@@ -59,7 +59,7 @@ def _place(path: Any) -> Path:
     if not os.fspath(path):
         raise LoadError("an empty path names no library")
     try:
-        return Path(path).resolve()
+        return Path(os.path.realpath(path))
     except (OSError, ValueError, RuntimeError) as error:  # of NUL, half characters, endless links
         raise LoadError(f"{os.fspath(path)!r} cannot be read: {error}") from None
 

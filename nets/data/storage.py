@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import struct
-import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 import nets
+from nets.files import open_regular, replacing
 
 Array = npt.NDArray[Any]
 Path_ = str | os.PathLike[str]
@@ -60,7 +60,8 @@ def save(path: Path_, state: Mapping[str, Any]) -> None:
     arrays: dict[str, Array] = {}
     structure = json.dumps(_taken_apart(state, "", arrays))
     try:
-        _replace(target, lambda file: write(file, arrays, structure))
+        with replacing(target) as file:
+            write(file, arrays, structure)
     except OSError as error:
         raise nets.errors.ExportError(
             f"{target} cannot be written: {error}", nets.user_location()
@@ -86,20 +87,6 @@ def load(path: Path_) -> dict[str, Any]:
         ) from None
     assert isinstance(found, dict)
     return found
-
-
-def _replace(target: Path, write: Any) -> None:
-    """Write a file aside, make sure it is on the disk, and put it in the place of the old one."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 # -------------------------------------------------------------------------- structure
@@ -160,14 +147,14 @@ def _write_npz(file: IO[bytes], arrays: Mapping[str, Array], structure: str) -> 
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Array], str | None]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}  # which checks their checksums
     text = arrays.pop(_STRUCTURE, None)
     return arrays, None if text is None else text.tobytes().decode()
 
 
 def _is_zip(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(2) == b"PK"
 
 
@@ -203,7 +190,7 @@ def _checksum(entries: Mapping[str, Any], structure: str, data: Iterable[Any]) -
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Array], str | None]:
-    content = path.read_bytes()
+    content = _content(path)
     (size,) = struct.unpack_from("<Q", content)
     header = json.loads(content[8 : 8 + size])
     metadata = header.pop("__metadata__", {})
@@ -214,6 +201,22 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Array], str | None]:
     if structure is not None and _checksum(header, structure, [data]) != expected:
         raise ValueError("the checksum is wrong")
     return dict(_entries(header, data)), structure
+
+
+def _content(path: Path) -> bytes:
+    """The whole file, if it is as long as its first bytes say."""
+    with open_regular(path) as file:
+        total = os.fstat(file.fileno()).st_size
+        start = file.read(8)
+        (size,) = struct.unpack("<Q", start)
+        if size > total:
+            raise ValueError("it is shorter than it says")
+        text = file.read(size)
+        entries = json.loads(text).items()
+        ends = [entry["data_offsets"][1] for name, entry in entries if name != "__metadata__"]
+        if total != 8 + size + max([0, *ends]):
+            raise ValueError("it is not as long as it says")
+        return start + text + file.read()
 
 
 def _entries(header: Mapping[str, Any], data: memoryview) -> Iterator[tuple[str, Array]]:
