@@ -7,7 +7,7 @@ from setuptools import Extension, setup
 
 dispatch = Extension(
     "nets._dispatch",
-    sources=["runtime/arena.c", *sorted(glob("runtime/python/*.c"))],
+    sources=["runtime/arena.c", "runtime/mode.c", *sorted(glob("runtime/python/*.c"))],
     depends=["runtime/python/dispatch.h", "runtime/nets_runtime.h"],
     include_dirs=["runtime", numpy.get_include()],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],

@@ -11,7 +11,7 @@ from cffi import FFI
 
 # Relative to the folder of setup.py, where the build runs.
 HERE = Path("runtime")
-SOURCES = ("arena.c", "call.c", "code.c", "cpu.c", "interrupt.c", "pool.c")
+SOURCES = ("arena.c", "call.c", "code.c", "cpu.c", "interrupt.c", "mode.c", "pool.c")
 
 ffi = FFI()
 ffi.cdef(

@@ -138,7 +138,7 @@ void nets_cpu_identity(char *text, size_t size);
 /* The x86-64 level this CPU runs (3: AVX2 and FMA, 4: AVX-512), 0 for less or another family. */
 int32_t nets_cpu_level(void);
 
-/* ---- floating-point mode (used by pool.c and call.c) --------------------------------------- */
+/* ---- floating-point mode ------------------------------------------------------------------- */
 
 /* Sets IEEE mode and returns the mode before; restores a mode. */
 uint64_t nets_ieee_mode_enter(void);

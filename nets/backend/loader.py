@@ -33,6 +33,7 @@ from nets.errors import (
     NumberError,
     ShapeError,
 )
+from nets.ieee import in_ieee_mode
 from nets.ir.types import DTYPES, gives_way
 
 Array = npt.NDArray[Any]
@@ -264,7 +265,7 @@ class _Function:
         cast, view = self._ffi.cast, self._ffi.from_buffer
         pointers = [cast(t, view(array)) for t, array in zip(self._types, inputs, strict=True)]
         pointers += [cast(t, view(a)) for t, a in zip(self._result_types, outputs, strict=True)]
-        status = self._call(*self._first, *pointers, self._workspace())
+        status = in_ieee_mode(self._call)(*self._first, *pointers, self._workspace())
         raise_pending()
         if status != 0:
             raise self._failure(status)

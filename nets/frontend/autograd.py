@@ -25,6 +25,7 @@ from nets.frontend.variable import (
     no_grad,
     variable,
 )
+from nets.ieee import in_ieee_mode
 from nets.ir.core import Attributes, Location, OpDefinition, Trait, Value
 from nets.ir.types import DType, f64
 from nets.ops.emitter import Emitter
@@ -94,6 +95,7 @@ def gradient_array(of: Variable, grad: npt.ArrayLike | Operators) -> Array:
     return array
 
 
+@in_ieee_mode
 def _add_gradient(value: Variable, ct: Array) -> None:
     before = 0 if value.gradient is None else value.gradient
     value.gradient = np.asarray(before + ct)  # zero added as well: it turns −0.0 into 0.0

@@ -24,6 +24,7 @@ from nets.backend.numpy.interpreter import evaluate
 from nets.errors import REFUSALS, ArgumentError, CompileError, ShapeError
 from nets.frontend.cost import cost
 from nets.frontend.scope import user_location
+from nets.ieee import in_ieee_mode
 from nets.ir.core import Function, Trait
 from nets.ir.printer import print_function
 from nets.locks import Crowd, imports, lock, made_alone
@@ -129,6 +130,7 @@ class Compilation:
 
         return Target.of(self.options.cpu)
 
+    @in_ieee_mode
     def module(self, symbol: str, first_site: int = 0) -> str:
         """The LLVM IR with an entry point of that name; prints are numbered from there on."""
         from nets.backend.llvm.emit import emit_module
@@ -298,6 +300,7 @@ class Compilation:
             *(str(op.location) for op in self.function.walk() if op.has(Trait.CHECKED)),
         )
 
+    @in_ieee_mode
     def _run(
         self, function: Function, passes: Sequence[str], *, verified: bool = False
     ) -> Function:

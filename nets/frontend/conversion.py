@@ -16,6 +16,7 @@ from nets.backend.arrays import private_copy
 from nets.errors import DTypeError, NetsError, NumberError, UnsupportedObjectError
 from nets.frontend.scope import current_scope, user_location
 from nets.frontend.variable import Array
+from nets.ieee import in_ieee_mode
 from nets.ir.types import DTYPES, DType, from_numpy
 from nets.ops.registry import lookup
 
@@ -29,6 +30,7 @@ def is_scalar(x: object) -> TypeGuard[Scalar]:
     return isinstance(x, (bool, int, float)) and not isinstance(x, np.generic)
 
 
+@in_ieee_mode
 def array_of(data: Any, dtype: DType | None = None) -> Array:
     """A private, contiguous array in native byte order with the elements of ``data``.
 
@@ -88,6 +90,7 @@ def _described(data: object) -> str:
     return f"this {type(data).__module__}.{type(data).__qualname__}".replace("builtins.", "")
 
 
+@in_ieee_mode
 def scalar_array(x: Scalar, dtype: DType) -> Array:
     """A Python number as a 0-d array; NumberError where the dtype cannot hold it."""
     try:

@@ -47,6 +47,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.errors import REFUSALS, DTypeError, GradientError, ShapeError, VerifyError
+from nets.ieee import ieee_calls
 from nets.ir.core import Attributes, OpDefinition, Region, Trait, Value
 from nets.ir.types import DType, Symbol, TensorType, Type, is_addressable
 
@@ -201,11 +202,17 @@ class OpDef(OpDefinition):
                 raise VerifyError(f"{self.name}: the attribute {key} is {kind}, not {value!r}")
 
     def evaluate(self, arrays: Sequence[Array], attributes: Attributes) -> tuple[Array, ...]:
-        """The results for these arrays, by the NumPy rule; no floating-point warning leaks."""
+        """The results for these arrays, by the NumPy rule, in IEEE mode; no floating-point warning
+        leaks."""
         if self.traits & Trait.ELEMENTWISE and not self.traits & Trait.EXACT:
             arrays = [_in_one_piece(array) for array in arrays]
-        with np.errstate(all="ignore"):
-            result = self.rules["evaluate"](*arrays, **attributes)
+        enter, leave = ieee_calls()
+        mode = enter()
+        try:
+            with np.errstate(all="ignore"):
+                result = self.rules["evaluate"](*arrays, **attributes)
+        finally:
+            leave(mode)
         results = result if isinstance(result, tuple) else (result,)
         return tuple(np.asarray(r) for r in results)
 

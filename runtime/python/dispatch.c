@@ -111,7 +111,24 @@ static PyObject *watched_new(void) {
     return PyType_FromSpecWithBases(&spec, (PyObject *)&PyArray_Type);
 }
 
+static PyObject *ieee_enter(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none)) {
+    return PyLong_FromUnsignedLongLong(nets_ieee_mode_enter());
+}
+
+static PyObject *ieee_leave(PyObject *Py_UNUSED(module), PyObject *mode) {
+    unsigned long long before = PyLong_AsUnsignedLongLong(mode);
+    if (before == (unsigned long long)-1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    nets_ieee_mode_leave(before);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
+    {"ieee_enter", ieee_enter, METH_NOARGS,
+     "ieee_enter()\n\nLet the thread round to nearest and keep subnormals; its mode before."},
+    {"ieee_leave", ieee_leave, METH_O,
+     "ieee_leave(mode)\n\nGive the thread a mode back that ieee_enter gave."},
     {"configure", record_configure, METH_VARARGS,
      "configure(value, names, tensor, names, function_class, (scopes, name), (modes, name), gone)"
      "\n\n"
