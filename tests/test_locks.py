@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -371,3 +372,25 @@ def test_a_child_goes_on_with_the_batches_of_its_parent() -> None:
 
     in_child(rest)
     assert rest(), first
+
+
+def test_a_fork_waits_for_a_library_that_is_being_loaded(tmp_path: Path) -> None:
+    nets.export(tmp_path / "twice", double=nets.trace(lambda x: x * 2).lower(X), formats=("so",))
+    stop = Stop()
+
+    def load_slowly() -> Any:
+        with locks.imports.inside():
+            stop()
+            return nets.load(tmp_path / "twice.so")
+
+    real = locks.Gate._others
+
+    def others(self: locks.Gate) -> list[int]:
+        found = real(self)
+        if self is locks.imports and found:
+            stop.released.set()
+        return found
+
+    with pytest.MonkeyPatch.context() as patched, another_thread_at(stop, load_slowly):
+        patched.setattr(locks.Gate, "_others", others)
+        in_child(lambda: (nets.load(tmp_path / "twice.so").double(X) == X * 2).all())

@@ -35,6 +35,7 @@ from nets.errors import (
 )
 from nets.ieee import in_ieee_mode
 from nets.ir.types import DTYPES, gives_way
+from nets.locks import imports
 
 Array = npt.NDArray[Any]
 
@@ -51,7 +52,8 @@ def load(path: str | os.PathLike[str]) -> LoadedLibrary:
     file = read_library(_place(path))
     _check_cpu(file.path, file.library)
     file.check_seal()
-    return LoadedLibrary(_Code(file))
+    with imports.inside():  # cffi's parser has a lock, which a fork would leave locked
+        return LoadedLibrary(_Code(file))
 
 
 def _place(path: Any) -> Path:
