@@ -1,7 +1,10 @@
 /* One call of a compiled function, what it prints, and status messages. */
+#define _GNU_SOURCE
 #include "nets_runtime.h"
 
 #include <stdatomic.h>
+
+#include "interrupt.h"
 
 int32_t nets_call(nets_entry entry, void *const *buffers, void *workspace, nets_pool *pool) {
     uint64_t mode = nets_ieee_mode_enter();
@@ -19,7 +22,9 @@ void nets_set_printer(nets_printer printer) {
 void nets_print(int32_t site, const char *text, int32_t count, const nets_printed *values) {
     nets_printer printer = atomic_load(&printer_of_process);
     if (printer != NULL) {
+        nets_set_waiting(true); /* for whoever reads it */
         printer(site, text, count, values);
+        nets_set_waiting(false);
     }
 }
 

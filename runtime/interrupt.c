@@ -46,6 +46,7 @@ struct call {
     uint64_t number;
     volatile sig_atomic_t committed;
     bool asks; /* Python, or whoever it is, runs on top of it */
+    sig_atomic_t waited;
 };
 
 OF_THREAD struct landing *landing_of_thread;
@@ -268,6 +269,8 @@ static void begin(struct call *call) {
     call->number = ++last_number;
     call->committed = 0;
     call->asks = false;
+    call->waited = waits;
+    waits = 0;
     call_of_thread = call;
     if (!atomic_load_explicit(&is_started, memory_order_relaxed)) {
         start_watcher();
@@ -279,6 +282,7 @@ static void begin(struct call *call) {
 }
 
 static void end(const struct call *call) {
+    waits = call->waited;
     call_of_thread = call->outer;
     const struct call *outer = call->outer;
     uint64_t number = outer == NULL || outer->asks ? 0 : outer->number;
