@@ -21,7 +21,8 @@ import pytest
 
 import nets
 from nets.backend.llvm import target
-from nets.frontend.specialisation import _do_all
+from nets.frontend.compile import Compilation
+from nets.frontend.specialisation import Specialisation, _do_all
 
 SMALL, LARGE = np.ones(5), np.linspace(0.1, 0.9, 200_000)
 IMAGE = np.linspace(0, 1, 2 * 3 * 16 * 16, dtype=np.float32).reshape(2, 3, 16, 16)
@@ -127,12 +128,12 @@ def trained(early: bool, inside: bool) -> tuple[Any, dict[str, nets.Tensor]]:
     def step(times: Any, x: Any) -> Any:
         if early:
             state["count"][...] = state["count"] + 1
-            state["w"][...] = state["w"] * 2
+            state["w"][...] = nets.sin(state["w"])
         if inside:
             state["w"][...] = repeat(times, lambda w: w * 0.5 + x, state["w"])
             found = state["w"].sum()
-        else:
-            found = repeat(times, nets.cos, x)
+        else:  # of what it starts from, some has been updated already
+            found = repeat(times, nets.cos, x + state["w"])
         if not early:
             state["count"][...] = state["count"] + 1
             state["w"][...] = state["w"] + found
@@ -154,6 +155,42 @@ def test_state_is_as_before_the_call(early: bool, inside: bool) -> None:
         for name, tensor in state.items():
             np.testing.assert_array_equal(tensor, places[name], name)
             np.testing.assert_array_equal(tensor, expected[name], name)
+
+
+def test_an_update_that_a_loop_needs_is_stored_behind_it() -> None:
+    """Nothing is checked here, so that the loop alone is the reason."""
+    state = nets.Tensor(LARGE)
+
+    def step(limit: Any) -> Any:
+        state[...] = nets.sin(state)
+        return nets.while_loop(lambda x: x[0] < limit, lambda x: x + 1.0, state * 0.5)
+
+    traced = nets.trace(step)
+    traced(3.0), traced(3.0)
+    before = state.numpy().copy()
+    with pytest.raises(KeyboardInterrupt), when_called(traced, signal.SIGINT):
+        traced(np.inf)
+    np.testing.assert_array_equal(state, before)
+    np.testing.assert_allclose(before, np.sin(np.sin(LARGE)))
+
+
+def test_updates_stand_behind_loops_that_do_not_need_them() -> None:
+    state = nets.Tensor(LARGE)
+
+    def step(times: Any, x: Any) -> Any:
+        state[...] = state + x
+        return repeat(times, nets.cos, x)
+
+    lowered = nets.trace(step).lower(3, LARGE)
+    function = Specialisation(lowered.program, lowered.options)._in_place()
+    loops = Compilation(function).loops
+    names = [op.name for op in loops.body]
+    assert names.index("loop.repeat") < names.index("loop.commit")
+    behind = names[names.index("loop.commit") :]
+    assert {"loop.for", "loop.parallel"} & set(behind)
+    assert LARGE.shape not in [
+        op.result.type.shape for op in loops.walk() if op.name == "loop.alloc"
+    ]
 
 
 def test_a_handler_sees_the_state_before_the_call() -> None:
