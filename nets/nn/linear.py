@@ -14,6 +14,7 @@ from nets.nn import functional as F
 from nets.nn import init
 from nets.nn.activation import ReLU, Softmax
 from nets.nn.container import Sequential
+from nets.nn.functional.linear import padding_row
 from nets.nn.module import Module, Parameter, also_named
 
 
@@ -72,6 +73,8 @@ class Embedding(Module):
     ) -> None:
         super().__init__()
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        if padding_idx is not None:
+            padding_idx = padding_row(padding_idx, num_embeddings)
         self.padding_idx = padding_idx
         self.weight = parameter((num_embeddings, embedding_dim), dtype)
         init.normal_(self.weight)

@@ -80,8 +80,8 @@ from nets.frontend.functions.creation import (
 from nets.frontend.functions.dynamic_slicing import dynamic_slice, dynamic_update_slice
 from nets.frontend.functions.einsum import einsum
 from nets.frontend.functions.gradient import astype, stop_gradient
+from nets.frontend.functions.indexing import check_positions, take, take_along_axis
 from nets.frontend.functions.indexing import length as length
-from nets.frontend.functions.indexing import take, take_along_axis
 from nets.frontend.functions.joining import append, concatenate, pad, split, stack
 from nets.frontend.functions.linear_algebra import dot, matmul, outer, tensordot, vecdot
 from nets.frontend.functions.mathematics import (
@@ -217,6 +217,7 @@ __all__ = [
     "einsum",
     "astype",
     "stop_gradient",
+    "check_positions",
     "take",
     "take_along_axis",
     "append",

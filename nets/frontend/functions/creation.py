@@ -11,7 +11,6 @@ from nets.errors import (
     ControlFlowError,
     DTypeError,
     GradientError,
-    IndexOutOfBoundsError,
     NetsError,
     ShapeError,
     UnsupportedObjectError,
@@ -30,6 +29,7 @@ from nets.frontend.dispatch import (
 )
 from nets.frontend.functions.arithmetic import add, multiply, where
 from nets.frontend.functions.comparison import equal, greater_equal, less_equal
+from nets.frontend.functions.indexing import check_positions
 from nets.frontend.functions.shape import expand_dims, new_shape
 from nets.frontend.scope import current_scope, user_location
 from nets.frontend.tensor import Tensor
@@ -176,31 +176,29 @@ def one_hot(x: TensorLike, num_classes: int = -1, dtype: DTypeSpec = None) -> Te
     """A last axis of ``num_classes`` with 1 at the position x gives and 0 elsewhere.
 
     int64 by default; −1 takes the largest element plus one, which a trace does not know
-    (ControlFlowError). Eagerly, IndexOutOfBoundsError for elements that are no position; inside a
-    trace they give a row of zeros.
+    (ControlFlowError). IndexOutOfBoundsError for elements that are no position, as
+    ``check_positions`` gives it.
     """
     tensor = as_tensor(x)
     require_dtype(tensor, "iu", "one_hot takes integers")
     count = integer_of(num_classes, "the number of classes")
-    if current_scope() is None:
-        data = tensor.data
-        if count < 0:
-            count = int(data.max()) + 1 if data.size else 0
-        if data.size and not 0 <= data.min() <= data.max() < count:
-            raise IndexOutOfBoundsError(
-                f"one_hot: elements from {data.min()} to {data.max()} are not all below {count} "
-                "and not negative",
-                user_location(),
-            )
-    elif count < 0:
+    if count == -1:
+        count = _one_more_than_largest(tensor)
+    (count,) = new_shape(count)
+    tensor = check_positions(tensor, count, "a class of one_hot")
+    positions = expand(expand_dims(cast(tensor, i64), -1), (*tensor.shape, count))
+    hit = equal(positions, _counted(positions.shape, tensor.ndim))
+    return cast(hit, i64 if dtype is None else dtype_of(dtype))
+
+
+def _one_more_than_largest(x: Tensor) -> int:
+    if current_scope() is not None:
         raise ControlFlowError(
-            f"one_hot: the largest element of a traced {tensor.type} is known only when the "
+            f"one_hot: the largest element of a traced {x.type} is known only when the "
             "function runs; pass the number of classes: nets.one_hot(x, 10)",
             user_location(),
         )
-    positions = expand(expand_dims(cast(tensor, i64), -1), (*tensor.shape, *new_shape(count)))
-    hit = equal(positions, _counted(positions.shape, tensor.ndim))
-    return cast(hit, i64 if dtype is None else dtype_of(dtype))
+    return max(int(x.data.max()) + 1, 0) if x.size else 0
 
 
 def from_dlpack(x: Any) -> Tensor:

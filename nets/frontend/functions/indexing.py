@@ -29,9 +29,12 @@ from nets.frontend.dispatch import (
     broadcast,
     cast,
     constant,
+    require,
+    require_dtype,
     shape_text,
 )
 from nets.frontend.functions.arithmetic import where
+from nets.frontend.functions.comparison import greater_equal, less
 from nets.frontend.functions.gradient import stop_gradient
 from nets.frontend.functions.shape import (
     flatten,
@@ -401,3 +404,22 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -
     grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in shape)])
     grid[at] = repeated(picks, shape)
     return getitem(tensor, tuple(grid))
+
+
+def check_positions(indices: TensorLike, size: int, what: str = "a position") -> Tensor:
+    """The integers as they are, each of which must lie in [0, size): none counts from the end.
+
+    IndexOutOfBoundsError, which says ``what`` they are, for others: at once, from a traced function
+    when it runs, and by a status from an exported one. DTypeError for what is no integer.
+    """
+    tensor = as_tensor(indices)
+    require_dtype(tensor, "iu", f"{what} is an integer")
+    message = f"{what} is a number from 0 to {size - 1}" if size else f"there is no {what}"
+    if current_scope() is not None:
+        inside = greater_equal(tensor, 0) & less(tensor, size)
+        return require(tensor, inside, IndexOutOfBoundsError, message)
+    bad = (tensor.data < 0) | (tensor.data >= size)
+    if bad.any():
+        found = tensor.data[bad].flat[0]
+        raise IndexOutOfBoundsError(f"{message}, not {found}", user_location())
+    return tensor

@@ -15,14 +15,30 @@ def linear(input: TensorLike, weight: TensorLike, bias: TensorLike | None = None
 def embedding(input: TensorLike, weight: TensorLike, padding_idx: int | None = None) -> nets.Tensor:
     """Rows of weight (n, d) at integer positions: shape (*input.shape, d).
 
-    The row ``padding_idx`` gets no gradient. IndexOutOfBoundsError for positions outside.
+    The row ``padding_idx``, which may count from the end, gets no gradient. IndexOutOfBoundsError
+    for positions outside [0, n), also from compiled code when it runs.
     """
-    if padding_idx is None:
-        return nets.take(weight, input, axis=0)
-    positions, table = nets.as_tensor(input), nets.as_tensor(weight)
+    table = nets.as_tensor(weight)
+    if table.ndim != 2:
+        raise nets.errors.ShapeError(
+            f"the table of an embedding has two axes, not shape {table.shape}",
+            nets.user_location(),
+        )
+    positions = nets.check_positions(input, table.shape[0], "a row of an embedding")
     rows = nets.take(table, positions, axis=0)
-    padding = nets.expand_dims(positions == padding_idx % table.shape[0], -1)
-    return nets.where(padding, nets.stop_gradient(rows), rows)
+    if padding_idx is None:
+        return rows
+    padding = positions == padding_row(padding_idx, table.shape[0])
+    return nets.where(nets.expand_dims(padding, -1), nets.stop_gradient(rows), rows)
+
+
+def padding_row(padding_idx: int, count: int) -> int:
+    """``padding_idx`` counted from the start of ``count`` rows; ArgumentError beyond them."""
+    if not -count <= padding_idx < count:
+        raise nets.errors.ArgumentError(
+            f"padding_idx is one of {count} rows, not {padding_idx}", nets.user_location()
+        )
+    return padding_idx % count
 
 
 def dropout(

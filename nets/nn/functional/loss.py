@@ -82,9 +82,11 @@ def cross_entropy(
     ``target``: class indices, without the axis C; or probabilities (such as one-hot rows) of the
     shape of the scores. ``weight`` (C,): of each class; the mean over indices is divided by the
     weights of the targets. ``label_smoothing``: the part of each target spread over all classes.
+    Indices are those of ``nll_loss``, which are refused outside [0, C).
     """
     scores, wanted = nets.as_tensor(input), nets.as_tensor(target)
-    axis = 1 if scores.ndim > 1 else 0
+    axis = _class_axis(scores)
+    _check_weight(weight, scores.shape[axis])
     logs = nets.log_softmax(scores, axis)
     if wanted.shape == scores.shape:
         return _cross_entropy_of_probabilities(
@@ -96,6 +98,14 @@ def cross_entropy(
     everywhere = -nets.sum(_weighted(logs, weight, axis), axis)
     smooth = _reduced_of_classes(everywhere, wanted, weight, ignore_index, reduction)
     return (1 - label_smoothing) * loss + label_smoothing / scores.shape[axis] * smooth
+
+
+def _class_axis(scores: nets.Tensor) -> int:
+    if not scores.ndim:
+        raise nets.errors.ShapeError(
+            "scores have an axis of classes: (N, C, …) or (C,), not ()", nets.user_location()
+        )
+    return 1 if scores.ndim > 1 else 0
 
 
 def _cross_entropy_of_probabilities(
@@ -125,9 +135,14 @@ def nll_loss(
     ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> nets.Tensor:
-    """Minus the log-probabilities (N, C, …) or (C,) of the classes whose indices are given."""
+    """Minus the log-probabilities (N, C, …) or (C,) of the classes whose indices are given.
+
+    Nothing is lost for the targets ``ignore_index``. IndexOutOfBoundsError for others outside
+    [0, C): at once, from a traced function when it runs, by a status from an exported one.
+    """
     logs, classes = nets.as_tensor(input), nets.as_tensor(target)
-    axis = 1 if logs.ndim > 1 else 0
+    axis = _class_axis(logs)
+    _check_weight(weight, logs.shape[axis])
     if classes.shape != logs.shape[:axis] + logs.shape[axis + 1 :]:
         raise nets.errors.ShapeError(
             f"class indices of shape {classes.shape} do not belong to scores of shape {logs.shape}",
@@ -141,6 +156,9 @@ def nll_loss(
         )
     # What is ignored must still be read somewhere.
     read = nets.where(classes == ignore_index, 0, classes)
+    read = nets.check_positions(
+        read, logs.shape[axis], f"a class other than ignore_index {ignore_index}"
+    )
     picked = nets.take_along_axis(logs, nets.expand_dims(read, axis), axis)
     loss = -nets.squeeze(picked, axis)
     if weight is not None:
@@ -165,6 +183,15 @@ def _reduced_of_classes(
     else:
         of_each = nets.take(weight, nets.where(ignored, 0, classes), axis=0)
     return nets.sum(counted) / nets.sum(nets.where(ignored, 0, of_each))
+
+
+def _check_weight(weight: TensorLike | None, count: int) -> None:
+    """ShapeError unless the weights are those of so many classes, or none."""
+    if weight is not None and nets.as_tensor(weight).shape != (count,):
+        raise nets.errors.ShapeError(
+            f"{count} classes have weights of shape {(count,)}, not {nets.as_tensor(weight).shape}",
+            nets.user_location(),
+        )
 
 
 def binary_cross_entropy(
