@@ -9,7 +9,7 @@ from nets.errors import ArgumentError
 from nets.frontend.dispatch import TensorLike, as_float, as_tensor, renewed
 from nets.frontend.functions import reduction
 from nets.frontend.functions.arithmetic import add, divide, multiply, negative, subtract, where
-from nets.frontend.functions.comparison import greater, isfinite, less_equal
+from nets.frontend.functions.comparison import equal, greater, isfinite, less_equal
 from nets.frontend.functions.gradient import stop_gradient
 from nets.frontend.functions.mathematics import erf, exp, log, log1p, sigmoid, tanh
 from nets.frontend.functions.shape import squeeze
@@ -78,19 +78,30 @@ def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
 
 
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """log of the sum of exp(x) over the axes, without overflow."""
+    """log of the sum of exp(x) over the axes, without overflow.
+
+    −inf where there is nothing to add up: over no elements, and over elements that are all −inf,
+    whose gradient is 0.
+    """
     tensor = as_float(x)
-    if not tensor.ndim:
+    axes = reduction.normal_axes(axis, tensor.ndim)
+    if not axes:
         return renewed(tensor)
-    largest = stop_gradient(reduction.max(tensor, axis, keepdims=True))
-    shift = where(isfinite(largest), largest, 0)  # inf − inf would be NaN
-    total = log(reduction.sum(exp(subtract(tensor, shift)), axis, keepdims=True))
-    result = add(total, shift)
-    return result if keepdims else squeeze(result, axis if axis is not None else _all(tensor))
+    shift = _finite_maximum(tensor, axes)
+    total = reduction.sum(exp(subtract(tensor, shift)), axes, keepdims=True)
+    is_nothing = equal(total, 0)
+    # The logarithm of nothing is left out of the gradient, which it would make NaN.
+    result = where(is_nothing, -math.inf, add(log(where(is_nothing, 1, total)), shift))
+    return result if keepdims else squeeze(result, axes)
 
 
-def _all(x: Tensor) -> tuple[int, ...]:
-    return tuple(range(x.ndim))
+def _finite_maximum(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The largest element over the axes, a constant; 0 where it is infinite or there is none,
+    since inf − inf would be NaN."""
+    if not math.prod(x.shape[i] for i in axes):
+        return as_tensor(0.0)
+    largest = stop_gradient(reduction.max(x, axes, keepdims=True))
+    return where(isfinite(largest), largest, 0)
 
 
 def _shifted(x: Tensor, axis: Axis) -> Tensor:

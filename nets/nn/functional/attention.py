@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 import nets
 from nets.nn.functional.linear import dropout
 from nets.nn.module import TensorLike
@@ -20,8 +22,9 @@ def scaled_dot_product_attention(
 ) -> nets.Tensor:
     """softmax(q kᵀ / √d + mask) v: (…, L, d), (…, S, d), (…, S, e) gives (…, L, e).
 
-    A bool mask is true where a key takes part; other masks are added. Vaswani et al., "Attention
-    is all you need", 2017.
+    A bool mask is true where a key takes part; other masks are added. ``is_causal`` stands for a
+    mask of its own: query i sees the keys up to i. A query that sees no key gets 0, and gives no
+    gradient. Vaswani et al., "Attention is all you need", 2017.
     """
     weights = attention_weights(query, key, attn_mask, is_causal, scale)
     return nets.matmul(dropout(weights, dropout_p), value)
@@ -34,7 +37,10 @@ def attention_weights(
     is_causal: bool = False,
     scale: float | None = None,
 ) -> nets.Tensor:
-    """What each query (…, L, d) gives each key (…, S, d): shape (…, L, S), rows adding up to 1."""
+    """What each query (…, L, d) gives each key (…, S, d): shape (…, L, S).
+
+    Rows add up to 1, or to 0 where the query sees no key.
+    """
     q, k = nets.as_tensor(query), nets.as_tensor(key)
     factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     scores = nets.matmul(q * factor, nets.matrix_transpose(k))
@@ -44,4 +50,15 @@ def attention_weights(
     if attn_mask is not None:
         mask = nets.as_tensor(attn_mask)
         scores = nets.where(mask, scores, -math.inf) if mask.dtype == bool else scores + mask
-    return nets.softmax(scores, -1)
+    return _softmax_or_zeros(scores)
+
+
+def _softmax_or_zeros(scores: nets.Tensor) -> nets.Tensor:
+    """The softmax of each row; zeros, whose gradient is 0, where all scores are −inf."""
+    if not scores.shape[-1]:
+        return scores
+    largest = nets.stop_gradient(nets.max(scores, -1, keepdims=True))
+    # A bound below all finite numbers keeps −inf − (−inf) away, and one below 1, which every other
+    # total reaches, 0 / 0.
+    powers = nets.exp(scores - nets.maximum(largest, float(np.finfo(scores.dtype).min)))
+    return powers / nets.maximum(nets.sum(powers, -1, keepdims=True), 0.5)
