@@ -179,7 +179,8 @@ class Solver:
     ) -> Means:
         self.model.train()
         title = f"epoch {self.epoch + 1}/{epochs}"
-        for number, batch in enumerate(_with_bar(iterators[0], title, verbose), start=1):
+        rest = () if self._has_seen_all(iterators[0]) else _with_bar(iterators[0], title, verbose)
+        for number, batch in enumerate(rest, start=1):
             found = self._train_step(*_checked(batch))
             self._samples += self._count(self._sums, batch, found)
             if self.scheduler is not None and self.schedule == "batch":
@@ -191,6 +192,12 @@ class Solver:
         means = {name: total / self._samples for name, total in self._sums.items()}
         self._sums, self._samples = {}, 0
         return means
+
+    def _has_seen_all(self, iterator: Iterable[Any]) -> bool:
+        """Was the run interrupted after the last batch of an epoch, which is not booked yet?"""
+        if not isinstance(iterator, nets.data.DataLoader):
+            return False
+        return self._samples > 0 and iterator.position == len(iterator)
 
     def _finish(self, means: Means) -> None:
         """Book an epoch: history, best model, schedule."""

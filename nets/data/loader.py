@@ -12,6 +12,7 @@ import numpy as np
 
 import nets
 from nets.data.dataset import Dataset, Indices, batch_of
+from nets.optim.optimizer import item
 
 
 class DataLoader:
@@ -34,11 +35,8 @@ class DataLoader:
         prefetch: int = 2,
         transform: Callable[[Any], Any] | None = None,
     ) -> None:
-        if batch_size < 1 or prefetch < 0:
-            raise nets.errors.ArgumentError(
-                f"a batch has at least one sample, not {batch_size}; prefetch is not negative",
-                nets.user_location(),
-            )
+        _check_count("batch_size", batch_size, 1)
+        _check_count("prefetch", prefetch, 0)
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.drop_last, self.seed, self.prefetch = drop_last, seed, prefetch
         self.transform = transform
@@ -49,9 +47,7 @@ class DataLoader:
         self._resumes = False
 
     def __len__(self) -> int:
-        samples = len(self.dataset)
-        rounding = 0 if self.drop_last else self.batch_size - 1
-        return (samples + rounding) // self.batch_size
+        return _batches_of(len(self.dataset), self.batch_size, self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
         if self._resumes:
@@ -80,13 +76,61 @@ class DataLoader:
             yield batch if self.transform is None else self.transform(batch)
 
     def state_dict(self) -> dict[str, int]:
-        """Where in which epoch the loader is."""
-        return {"epoch": self.epoch, "position": self.position}
+        """Where in which epoch the loader is, and what decides about the rest of that epoch."""
+        return {"epoch": self.epoch, "position": self.position, **self._options()}
+
+    def _options(self) -> dict[str, int]:
+        return {
+            "samples": len(self.dataset),
+            "batch_size": self.batch_size,
+            "drop_last": self.drop_last,
+            "shuffle": self.shuffle,
+            "seed": self.seed,
+        }
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Let the next iteration give the rest of the epoch the state was taken in."""
-        self.epoch, self.position = int(state["epoch"]), int(state["position"])
-        self._resumes = self.epoch > 0
+        """Let the next iteration go on where the state was taken.
+
+        In the middle of an epoch that gives the rest of it, at its end the next epoch.
+        MissingKeyError for what is no such state. ArgumentError where it does not fit: in the
+        middle of an epoch it must be of a loader of as many samples, batch_size, drop_last,
+        shuffle and seed.
+        """
+        epoch, position = (_counted(state, key) for key in ("epoch", "position"))
+        saved = {key: _counted(state, key) for key in self._options()}
+        samples, size, drop_last = (saved[key] for key in ("samples", "batch_size", "drop_last"))
+        is_within = 0 < position < _batches_of(samples, size, bool(drop_last))
+        for key, value in self._options().items() if is_within else ():
+            if saved[key] != value:
+                raise nets.errors.ArgumentError(
+                    f"the state was taken in the middle of an epoch with {key}={saved[key]}, which "
+                    f"cannot go on with {key}={value}",
+                    nets.user_location(),
+                )
+        self._resumes = is_within
+        self.epoch, self.position = epoch, position
+
+
+def _batches_of(samples: int, size: int, drop_last: bool) -> int:
+    return samples // size if drop_last else -(-samples // size)
+
+
+def _check_count(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise nets.errors.ArgumentError(
+            f"{name} is a whole number from {least} on, not {value!r}", nets.user_location()
+        )
+
+
+def _counted(state: Mapping[str, Any], key: str) -> int:
+    """A number of a loader's state."""
+    value = item(state, key, "the state of a loader")
+    is_number = isinstance(value, int | np.integer)
+    if not is_number or (value < (key == "batch_size") and key != "seed"):
+        raise nets.errors.ArgumentError(
+            f"the state of a loader has no {key} {value!r}", nets.user_location()
+        )
+    return int(value)
 
 
 def _tensors(batch: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
+import json
 import pickle
 import struct
 import sys
@@ -71,18 +73,100 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     assert rows(data.DataLoader(numbers, 4, shuffle=True, seed=4)) != first
 
 
-def test_a_loader_goes_on_in_the_middle_of_an_epoch() -> None:
-    numbers = data.TensorDataset(np.arange(10))
-    loader = data.DataLoader(numbers, 3, shuffle=True)
-    expected = [rows(loader), rows(loader)]
-    part = data.DataLoader(numbers, 3, shuffle=True)
-    batches = iter(part)
-    found = [next(batches)[0].tolist() for _ in range(2)]
-    state = part.state_dict()
-    batches.close()  # type: ignore[attr-defined]
-    other = data.DataLoader(numbers, 3, shuffle=True)
+OPTIONS: list[dict[str, Any]] = [
+    {"shuffle": shuffle, "drop_last": drop_last, "prefetch": prefetch, "batch_size": size}
+    for shuffle, drop_last, prefetch in itertools.product([False, True], [False, True], [0, 2])
+    for size in (3, 5, 20)
+]
+
+
+def given(loader: data.DataLoader, count: int) -> tuple[list[Any], dict[str, int]]:
+    """So many batches, over as many epochs as it takes, and the state after the last one."""
+    found: list[Any] = []
+    while len(found) < count and len(loader):
+        batches = iter(loader)
+        for (batch,) in batches:
+            found.append(batch.tolist())
+            if len(found) == count:
+                state = loader.state_dict()
+                batches.close()  # type: ignore[attr-defined]
+                return found, state
+    return found, loader.state_dict()
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_loader_goes_on_after_any_batch(options: dict[str, Any]) -> None:
+    def loader() -> data.DataLoader:
+        return data.DataLoader(data.TensorDataset(np.arange(10)), seed=1, **options)
+
+    total = 3 * len(loader())
+    expected, _ = given(loader(), total)
+    assert len(expected) == total
+    for count in range(total + 1):
+        found, state = given(loader(), count)
+        other = loader()
+        other.load_state_dict(json.loads(json.dumps(state)))
+        assert other.state_dict() == state
+        rest, _ = given(other, total - count)
+        assert found + rest == expected
+
+
+@pytest.mark.parametrize("options", OPTIONS[::3], ids=str)
+def test_a_loader_goes_on_between_epochs(options: dict[str, Any]) -> None:
+    def loader() -> data.DataLoader:
+        return data.DataLoader(data.TensorDataset(np.arange(10)), seed=1, **options)
+
+    whole = loader()
+    epochs = [rows(whole) for _ in range(3)]
+    part = loader()
+    for i in range(3):
+        other = loader()
+        other.load_state_dict(part.state_dict())
+        assert [rows(other) for _ in epochs[i:]] == epochs[i:]
+        assert rows(part) == epochs[i]
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"batch_size": 2},
+    {"drop_last": True},
+    {"shuffle": False},
+    {"seed": 5},
+    {"dataset": data.TensorDataset(np.arange(11))},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=[next(iter(c)) for c in CHANGES])
+def test_the_rest_of_an_epoch_is_that_of_the_same_loader(change: dict[str, Any]) -> None:
+    own: dict[str, Any] = {
+        "dataset": data.TensorDataset(np.arange(10)),
+        "batch_size": 3,
+        "shuffle": True,
+    }
+    _, state = given(data.DataLoader(**own), 2)
+    other = data.DataLoader(**own | change)
+    with pytest.raises(nets.errors.ArgumentError, match="in the middle of an epoch"):
+        other.load_state_dict(state)
+    assert other.epoch == other.position == 0
+    _, state = given(data.DataLoader(**own), 4)  # at the end of an epoch all of it may change
     other.load_state_dict(state)
-    assert [found + rows(other), rows(other)] == expected
+    assert len(rows(other)) == len(other)
+
+
+def test_states_that_are_none() -> None:
+    loader = data.DataLoader(data.TensorDataset(np.arange(10)), 3)
+    good = loader.state_dict()
+    for key in good:
+        with pytest.raises(nets.errors.MissingKeyError, match=key):
+            loader.load_state_dict({k: v for k, v in good.items() if k != key})
+        for bad in ("1", None, 1.5, np.ones(1)):
+            with pytest.raises(nets.errors.ArgumentError, match=key):
+                loader.load_state_dict(good | {key: bad})  # type: ignore[dict-item]
+    for key in ("epoch", "position", "samples", "batch_size"):
+        with pytest.raises(nets.errors.ArgumentError, match=key):
+            loader.load_state_dict(good | {key: -1})
+    for options in ({"batch_size": 2.5}, {"batch_size": True}, {"prefetch": -1}):
+        with pytest.raises(nets.errors.ArgumentError):
+            data.DataLoader(loader.dataset, **options)  # type: ignore[arg-type]
 
 
 def test_the_thread_ends_and_hands_errors_over() -> None:

@@ -59,8 +59,11 @@ class Interrupted(Exception):
     """As if somebody had pressed Ctrl-C."""
 
 
-@pytest.mark.parametrize("ending", ["npz", "safetensors"])
-def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path: Path, ending: str) -> None:
+INTERRUPTIONS = [("_train_step", 2), ("_train_step", 5), ("_train_step", 7), ("evaluate", 2)]
+
+
+@pytest.mark.parametrize(("name", "time"), INTERRUPTIONS)
+def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path: Path, name: str, time: int) -> None:
     def shuffled() -> data.DataLoader:
         """The order of the evaluation counts in the last bits of its means."""
         return data.DataLoader(loader.dataset, 7, shuffle=True, seed=2)
@@ -69,17 +72,17 @@ def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path: Path, ending: str
     expected = solver.run(3, loader, shuffled(), verbose=False)
     weights = solver.model.state_dict()
 
-    path = tmp_path / f"run.{ending}"
+    path = tmp_path / f"run.{'npz' if time % 2 else 'safetensors'}"
     solver, loader = problem()
-    step, calls = solver._train_step, []
+    step, calls = getattr(solver, name), []
 
-    def interrupted(*batch: Any) -> Any:
+    def interrupted(*arguments: Any) -> Any:
         calls.append(1)
-        if len(calls) == 7:  # in the middle of the second epoch
+        if len(calls) == time:
             raise Interrupted
-        return step(*batch)
+        return step(*arguments)
 
-    solver._train_step = interrupted
+    setattr(solver, name, interrupted)
     options: dict[str, Any] = {"verbose": False, "checkpoint": path, "checkpoint_every": 1}
     with pytest.raises(Interrupted):
         solver.run(3, loader, shuffled(), **options)
