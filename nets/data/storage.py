@@ -2,17 +2,19 @@
 
 Arrays are stored under their paths in an npz or a safetensors file, by the name's ending; what
 holds them, and everything else, as JSON beside them. A file appears complete or not at all, and
-a damaged one is refused: npz by its checksums, safetensors by one that is kept with it.
+a damaged one is refused: npz by its checksums, safetensors by one that is kept with it. Weights of
+other libraries are read from both kinds of files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import struct
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -42,6 +44,8 @@ _DTYPES: Final = {
     "BOOL": "|b1",
 }
 """Names of dtypes in safetensors files."""
+_WIDENED: Final = {"F16": "<f2", "BF16": "<u2"}
+"""Those of 16 bits, which are read as float32, and the elements they are read by."""
 
 
 def save(path: Path_, state: Mapping[str, Any]) -> None:
@@ -71,21 +75,24 @@ def save(path: Path_, state: Mapping[str, Any]) -> None:
 def load(path: Path_) -> dict[str, Any]:
     """What ``save`` wrote, with NumPy arrays; of other files of these kinds, the arrays by name.
 
-    LoadError where the file is missing, damaged, or of another kind.
+    float16 and bfloat16 become float32, which holds them exactly. LoadError where the file is
+    missing, damaged, or of another kind: files of PyTorch (``.pt``, ``.pth``, ``.bin``) hold
+    pickled Python, which is never run; the error says how to convert them.
     """
     source = Path(path)
     try:
-        arrays, structure = (_read_npz if _is_zip(source) else _read_safetensors)(source)
+        arrays, structure = _reader(source)(source)
         if structure is None:
             return dict(arrays)
         found = _put_together(json.loads(structure), arrays)
+        if not isinstance(found, dict):
+            raise ValueError("its structure is not that of a dict")
     except nets.errors.NetsError:
         raise
     except Exception as error:  # a damaged file can make any of its readers fail in any way
         raise nets.errors.LoadError(
             f"{source} holds no state that can be read: {error}", nets.user_location()
         ) from None
-    assert isinstance(found, dict)
     return found
 
 
@@ -148,14 +155,56 @@ def _write_npz(file: IO[bytes], arrays: Mapping[str, Array], structure: str) -> 
 
 def _read_npz(path: Path) -> tuple[dict[str, Array], str | None]:
     with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}  # which checks their checksums
+        # Reading checks their checksums.
+        arrays = {name: _widened(archive[name]) for name in archive.files}
     text = arrays.pop(_STRUCTURE, None)
     return arrays, None if text is None else text.tobytes().decode()
 
 
-def _is_zip(path: Path) -> bool:
+def _widened(array: Array) -> Array:
+    """float16 as float32, which nets has."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _reader(path: Path) -> Callable[[Path], tuple[dict[str, Array], str | None]]:
+    """What reads the file, by its first bytes; LoadError for those of PyTorch."""
+    if not path.is_file():
+        raise nets.errors.LoadError(f"there is no file {path}", nets.user_location())
     with open_regular(path) as file:
-        return file.read(2) == b"PK"
+        start = file.read(8)
+        if start.startswith(b"PK"):
+            if _holds_pickles(file):
+                raise _refused_pickles(path)
+            return _read_npz
+    size = int.from_bytes(start, "little")  # of the header, in a file of safetensors
+    is_named_so = path.suffix in (".pt", ".pth", ".bin", ".ckpt", ".pkl")
+    if size > _LARGEST_HEADER and (is_named_so or start[0] == _PICKLE):
+        raise _refused_pickles(path)
+    return _read_safetensors
+
+
+_PICKLE: Final = 0x80
+"""The byte that a pickle begins with."""
+_LARGEST_HEADER: Final = 100_000_000
+"""Bytes a header of safetensors may take, as its specification says."""
+
+
+def _holds_pickles(file: IO[bytes]) -> bool:
+    """Whether an archive is one of ``torch.save`` or TorchScript."""
+    with zipfile.ZipFile(file) as archive:
+        return any(name.endswith(".pkl") for name in archive.namelist())
+
+
+def _refused_pickles(path: Path) -> nets.errors.LoadError:
+    new = path.with_suffix(".safetensors").name
+    return nets.errors.LoadError(
+        f"{path} holds pickled Python, as torch.save writes it, which nets never runs. Convert it "
+        "once, where PyTorch and safetensors are installed, and load what that makes:\n"
+        "    import torch, safetensors.torch\n"
+        f"    state = torch.load({path.name!r}, map_location='cpu', weights_only=True)\n"
+        f"    safetensors.torch.save_file(state, {new!r})",
+        nets.user_location(),
+    )
 
 
 def _write_safetensors(file: IO[bytes], arrays: Mapping[str, Array], structure: str) -> None:
@@ -190,42 +239,83 @@ def _checksum(entries: Mapping[str, Any], structure: str, data: Iterable[Any]) -
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Array], str | None]:
-    content = _content(path)
-    (size,) = struct.unpack_from("<Q", content)
-    header = json.loads(content[8 : 8 + size])
+    header, data = _content(path)
     metadata = header.pop("__metadata__", {})
-    data = memoryview(content)[8 + size :]
     structure, expected = metadata.get(_STRUCTURE), metadata.get(_CHECKSUM)
     if (structure is None) != (expected is None):
         raise ValueError("the checksum is missing")
     if structure is not None and _checksum(header, structure, [data]) != expected:
         raise ValueError("the checksum is wrong")
-    return dict(_entries(header, data)), structure
+    return _entries(header, data), structure
 
 
-def _content(path: Path) -> bytes:
-    """The whole file, if it is as long as its first bytes say."""
+def _content(path: Path) -> tuple[dict[str, Any], memoryview]:
+    """The header and the elements, if the file is as long as its header says."""
     with open_regular(path) as file:
         total = os.fstat(file.fileno()).st_size
-        start = file.read(8)
-        (size,) = struct.unpack("<Q", start)
-        if size > total:
-            raise ValueError("it is shorter than it says")
-        text = file.read(size)
-        entries = json.loads(text).items()
-        ends = [entry["data_offsets"][1] for name, entry in entries if name != "__metadata__"]
+        (size,) = struct.unpack("<Q", file.read(8))
+        if size > min(total - 8, _LARGEST_HEADER):
+            raise ValueError(f"its header would take {size} bytes")
+        header = json.loads(file.read(size), object_pairs_hook=_without_duplicates)
+        if not isinstance(header, dict):
+            raise ValueError("its header is no dict")
+        entries = [(name, entry) for name, entry in header.items() if name != "__metadata__"]
+        ends = [_numbers(name, entry, "data_offsets", 2)[1] for name, entry in entries]
         if total != 8 + size + max([0, *ends]):
             raise ValueError("it is not as long as it says")
-        return start + text + file.read()
+        return header, memoryview(file.read())
 
 
-def _entries(header: Mapping[str, Any], data: memoryview) -> Iterator[tuple[str, Array]]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("its header has a name twice")
+    return found
+
+
+def _entries(header: Mapping[str, Any], data: memoryview) -> dict[str, Array]:
+    """The tensors of a header, whose elements follow each other without overlap and gap."""
+    found: dict[str, Array] = {}
+    spans = []
     for name, entry in header.items():
-        start, end = entry["data_offsets"]
-        if not 0 <= start <= end <= len(data):
-            raise ValueError(f"{name} lies outside the file")
-        elements = np.frombuffer(data[start:end], np.dtype(_DTYPES[entry["dtype"]]))
-        yield name, elements.reshape(entry["shape"]).copy()
+        start, end = _numbers(name, entry, "data_offsets", 2)
+        spans.append((start, end, name))
+        if not start <= end <= len(data):
+            raise ValueError(f"the elements of {name!r} lie outside the file")
+        found[name] = _elements(name, entry, data[start:end])
+    last = 0
+    for start, end, name in sorted(spans):
+        if start != last:
+            raise ValueError(f"the elements of {name!r} do not follow those before")
+        last = end
+    if last != len(data):
+        raise ValueError("there is something behind the last element")
+    return found
+
+
+def _numbers(name: str, entry: Any, key: str, count: int | None = None) -> list[int]:
+    """The sizes or offsets of a tensor in a header."""
+    found = entry.get(key) if isinstance(entry, dict) else None
+    are_numbers = isinstance(found, list) and all(type(n) is int and n >= 0 for n in found)
+    if not isinstance(found, list) or not are_numbers or count not in (None, len(found)):
+        raise ValueError(f"{name!r} cannot have the {key} {found!r}")
+    return found
+
+
+def _elements(name: str, entry: Mapping[str, Any], data: memoryview) -> Array:
+    dtype, shape = entry.get("dtype"), _numbers(name, entry, "shape")
+    if not isinstance(dtype, str) or dtype not in (*_DTYPES, *_WIDENED):
+        raise ValueError(
+            f"the tensor {name!r} has the dtype {dtype!r}, which nets does not have; convert it to "
+            f"one of {', '.join((*_DTYPES, *_WIDENED))}"
+        )
+    stored = np.dtype(_DTYPES.get(dtype) or _WIDENED[dtype])
+    if math.prod(shape) * stored.itemsize != len(data):
+        raise ValueError(f"{name!r} has {len(data)} bytes for the shape {shape} of {dtype}")
+    elements = np.frombuffer(data, stored).reshape(shape)
+    if dtype == "BF16":  # the upper half of a float32
+        return (elements.astype("<u4") << 16).view("<f4")
+    return elements.astype("<f4") if dtype in _WIDENED else elements.copy()
 
 
 _WRITERS: Final = {".npz": _write_npz, ".safetensors": _write_safetensors}

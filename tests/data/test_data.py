@@ -6,11 +6,13 @@ import gzip
 import io
 import itertools
 import json
+import os
 import pickle
 import struct
 import sys
 import tarfile
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -281,9 +283,144 @@ def test_safetensors_are_those_of_others(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header + elements)
     assert data.load(path)["w"].tolist() == [1.5, -2.0]
-    path.write_bytes(struct.pack("<Q", 1 << 60) + header + elements)
-    with pytest.raises(nets.errors.LoadError):
+
+
+def tensors(header: Any, elements: bytes = b"", size: int | None = None) -> bytes:
+    """A file of safetensors with that header, be it right or not."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if size is None else size) + text + elements
+
+
+def entry(dtype: Any = "F32", shape: Any = (2,), offsets: Any = (0, 8)) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+HOSTILE: dict[str, bytes] = {
+    "no header": b"",
+    "half a size": b"\x08\0\0",
+    "a header longer than the file": tensors({}, size=3),
+    "a huge header": tensors({"w": entry()}, bytes(8), size=1 << 60),
+    "a header of all the file": tensors({"w": entry()}, bytes(8), size=(1 << 64) - 1),
+    "no JSON": tensors(b"{'w': 1}"),
+    "no text": tensors(b"\xff\xfe"),
+    "deep JSON": tensors(b"[" * 200_000),
+    "deep closed JSON": tensors(b'{"w":' + b"[" * 99_000 + b"]" * 99_000 + b"}"),
+    "a list": tensors([]),
+    "a number": tensors(3),
+    "an entry that is none": tensors({"w": 3}),
+    "no dtype": tensors({"w": {"shape": [2], "data_offsets": [0, 8]}}, bytes(8)),
+    "no shape": tensors({"w": {"dtype": "F32", "data_offsets": [0, 8]}}, bytes(8)),
+    "no offsets": tensors({"w": {"dtype": "F32", "shape": [2]}}, bytes(8)),
+    "a name twice": tensors(
+        b'{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},'
+        b'"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
+        b"x",
+    ),
+    "beyond the file": tensors({"w": entry(offsets=(0, 8))}, bytes(7)),
+    "negative offsets": tensors({"w": entry(offsets=(-8, 0))}, bytes(8)),
+    "swapped offsets": tensors({"w": entry(offsets=(8, 0))}, bytes(8)),
+    "offsets of floats": tensors({"w": entry(offsets=(0.0, 8.0))}, bytes(8)),
+    "offsets of truths": tensors({"w": entry("U8", (1,), (False, True))}, b"x"),
+    "three offsets": tensors({"w": entry(offsets=(0, 8, 8))}, bytes(8)),
+    "huge offsets": tensors({"w": entry(offsets=(0, 10**30))}, bytes(8)),
+    "a negative size": tensors({"w": entry(shape=(-1,))}, bytes(8)),
+    "two negative sizes": tensors({"w": entry(shape=(-1, -2))}, bytes(8)),
+    "a huge shape": tensors({"w": entry(shape=(10**30,))}, bytes(8)),
+    "a huge empty shape": tensors({"w": entry(shape=(0, 10**30), offsets=(0, 0))}),
+    "many axes": tensors({"w": entry(shape=(2, *(1,) * 100))}, bytes(8)),
+    "another shape": tensors({"w": entry(shape=(3,))}, bytes(8)),
+    "an overlap": tensors({"v": entry(), "w": entry(offsets=(4, 12))}, bytes(12)),
+    "the same place": tensors({"v": entry(), "w": entry()}, bytes(8)),
+    "a gap": tensors({"v": entry(), "w": entry(offsets=(12, 20))}, bytes(20)),
+    "something before": tensors({"w": entry(offsets=(4, 12))}, bytes(12)),
+    "something behind": tensors({"w": entry()}, bytes(12)),
+    "metadata that are none": tensors({"__metadata__": 3}),
+    "another structure": tensors({"__metadata__": {"__structure__": "[]"}}),
+    "text": b"This is no file of weights, whatever its name says.",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_of_safetensors(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(HOSTILE[name])
+    with pytest.raises(nets.errors.LoadError, match=r"other\.safetensors"):
         data.load(path)
+
+
+def test_forged_structures(tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    deep = '{"list": [' * 50_000 + "]}" * 50_000
+    for text in ("[]", "3", '{"list": []}', '{"dict": 3}', '{"__array__": "x"}', "{}", deep):
+        np.savez(path, __structure__=np.frombuffer(text.encode(), np.uint8))
+        with pytest.raises(nets.errors.LoadError):
+            data.load(path)
+
+
+def test_elements_of_16_bits_become_float32(tmp_path: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    bits = np.arange(1 << 16, dtype="<u2")
+    header = {
+        "half": entry("F16", (256, 256), (0, 2 * bits.size)),
+        "brain": entry("BF16", (65536,), (2 * bits.size, 4 * bits.size)),
+        "none": entry("BF16", (0, 3), (4 * bits.size, 4 * bits.size)),
+        "one": entry("F16", (), (4 * bits.size, 4 * bits.size + 2)),
+    }
+    path.write_bytes(tensors(header, bits.tobytes() * 2 + np.float16(1.5).tobytes()))
+    found = data.load(path)
+    assert all(array.dtype == np.float32 for array in found.values())
+    assert (found["one"], found["none"].shape) == (1.5, (0, 3))
+    # What a bfloat16 means, from its parts; subnormals, infinities and NaN included.
+    sign, exponent, fraction = bits >> 15, (bits >> 7 & 255).astype(int), bits & 127
+    scale = np.ldexp(1.0, np.maximum(exponent, 1) - 134)
+    value = np.where(exponent > 0, 128 + fraction, fraction) * scale * np.where(sign, -1, 1)
+    special = np.where(fraction > 0, np.nan, np.where(sign, -np.inf, np.inf))
+    np.testing.assert_array_equal(found["brain"], np.where(exponent == 255, special, value))
+    np.testing.assert_array_equal(found["half"].ravel(), bits.view(np.float16).astype(float))
+    layer = nets.nn.Linear(256, 256, bias=False)
+    layer.load_state_dict({"weight": found["half"]})
+    assert layer.weight.dtype == np.float32
+    np.savez(tmp_path / "half.npz", w=np.float16([1.5, 2]))
+    assert data.load(tmp_path / "half.npz")["w"].dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "C64", "F4", "f32", "", None, 3, ["F32"]])
+def test_other_dtypes_are_named(dtype: Any, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(tensors({"deep.weight": entry(dtype)}, bytes(8)))
+    with pytest.raises(nets.errors.LoadError, match=r"'deep\.weight' has the dtype .*F64, F32"):
+        data.load(path)
+
+
+class Exploding:
+    """What must never be unpickled."""
+
+    def __reduce__(self) -> Any:
+        return pytest.fail, ("a pickle was run",)
+
+
+@pytest.mark.parametrize("ending", ["pt", "pth", "bin", "safetensors", "npz"])
+def test_files_of_pytorch_are_refused_with_the_way_to_convert_them(
+    ending: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"model.{ending}"
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("model/data.pkl", pickle.dumps(Exploding()))
+        file.writestr("model/data/0", bytes(8))
+    pickles = [pickle.dumps(Exploding(), protocol) for protocol in (2, 3, 4, 5)]
+    legacy = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickles[0]
+    for content in (archive.getvalue(), legacy, *pickles):
+        path.write_bytes(content)
+        with pytest.raises(nets.errors.LoadError, match=r"(?s)torch\.load\('model.*save_file"):
+            data.load(path)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    for path in (tmp_path, tmp_path / "pipe.npz", tmp_path / "missing.pt"):
+        with pytest.raises(nets.errors.LoadError, match="there is no file"):
+            data.load(path)
 
 
 # ---------------------------------------------------------------------------- datasets
