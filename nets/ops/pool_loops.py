@@ -6,12 +6,19 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from nets.ir.affine import Affine
 from nets.ir.core import Value
-from nets.ir.types import BufferType, TensorType, bool_, i32, index
+from nets.ir.types import BufferType, DType, TensorType, bool_, i32, index
 from nets.ops.convolution import Phase, input_axis
 from nets.ops.lowering import Lowering, buffer_type
 from nets.ops.windows import Ints, Windows
+
+
+def least(dtype: DType) -> float:
+    """The least number of a dtype."""
+    return -math.inf if dtype.is_float else int(np.iinfo(str(dtype.numpy)).min)
 
 
 class _Loops:
@@ -86,12 +93,13 @@ class _Loops:
             yield number, place, valid
 
     def maximum(self, plane: Affine, row: Affine, column: Affine, checked: bool) -> Value:
-        """The largest element of a window, −inf of none."""
+        """The largest element of a window, the least number of none."""
         s, best = self.s, None
         for _, place, valid in self.met(plane, row, column, checked):
             value = s.load(self.x, place)
             if valid is not None:
-                value = s.select(valid, value, s.const(-math.inf, self.x.type.dtype))
+                dtype = self.x.type.dtype
+                value = s.select(valid, value, s.const(least(dtype), dtype))
             best = value if best is None else s.binary("max", value, best)
         assert best is not None
         return best

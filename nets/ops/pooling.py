@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from nets.errors import DTypeError, ShapeError
 from nets.ir.core import Trait, Value
-from nets.ir.types import TensorType
+from nets.ir.types import TensorType, from_numpy
 from nets.ops import samples as draw
 from nets.ops.emitter import Emitter
 from nets.ops.lowering import Lowering
-from nets.ops.pool_loops import lower_largest, lower_put
+from nets.ops.pool_loops import least, lower_largest, lower_put
 from nets.ops.registry import Array, op, sample
 from nets.ops.windows import Ints, Windows
 
@@ -42,8 +42,10 @@ def _met(x: Array, windows: Windows, tap: Ints, places: Ints) -> tuple[Array, Ar
 
 def _largest(x: Array, windows: Windows) -> tuple[Array, Array]:
     """The largest element of each window, and the number of its tap (−1: no element)."""
-    places = windows.places(TensorType(x.shape, _DTYPES[x.dtype.itemsize]))
-    best = np.full((*x.shape[:2], *places), -np.inf, x.dtype)
+    dtype = from_numpy(x.dtype)
+    assert dtype is not None
+    places = windows.places(TensorType(x.shape, dtype))
+    best = np.full((*x.shape[:2], *places), least(dtype), x.dtype)
     number = np.full(best.shape, -1)
     for tap, at in windows.taps():
         if x.size:
@@ -51,9 +53,6 @@ def _largest(x: Array, windows: Windows) -> tuple[Array, Array]:
             taken = inside & ((value > best) | np.isnan(value) | (number < 0))
             best, number = np.where(taken, value, best), np.where(taken, tap, number)
     return best, number
-
-
-_DTYPES: Final = {4: draw.FLOATS[0], 8: draw.FLOATS[1]}
 
 
 # ------------------------------------------------------------------------------- the ops
@@ -75,9 +74,10 @@ def _pair(name: str, x: TensorType, other: TensorType, expected: TensorType) -> 
         raise ShapeError(f"{name} of {x} goes with {expected}, not {other}")
 
 
-@op("max_pool", _TRAITS, attributes=_ATTRIBUTES)
+@op("max_pool", Trait.PURE | Trait.KERNEL | Trait.EXACT, attributes=_ATTRIBUTES)
 class MaxPool:
-    """The largest element of each window over the axes after the first two; −inf of none."""
+    """The largest element of each window over the axes after the first two; of none −inf, and of
+    integers the least one."""
 
     operands = ("x",)
     samples = [
@@ -85,9 +85,14 @@ class MaxPool:
         sample(draw.f64(2, 2, 5, 6), **_OVER),
         sample(draw.f64(1, 3, 9), **_LINE),
         sample(draw.f32(0, 2, 4, 4), **_TWO),
+        sample(draw.i8(2, 3, 6, 8, low=-128, high=127), **_OVER),
+        sample(draw.u64(1, 3, 9), **_LINE),
+        sample(draw.i64(2, 1, 6, 37, low=-9, high=9), **_TWO),
     ]
 
     def infer(x: TensorType, **windows: Ints) -> TensorType:
+        if x.dtype.is_bool:
+            raise DTypeError(f"max_pool takes numbers, not {x}")
         return Windows(**windows).pooled(x)
 
     def evaluate(x: Array, **windows: Ints) -> Array:

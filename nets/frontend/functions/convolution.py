@@ -7,7 +7,14 @@ from typing import Any
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.conversion import integer_of
-from nets.frontend.dispatch import TensorLike, apply, as_float, promote, shape_text
+from nets.frontend.dispatch import (
+    TensorLike,
+    apply,
+    as_tensor,
+    promote,
+    require_dtype,
+    shape_text,
+)
 from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
 
@@ -84,10 +91,12 @@ def max_pool(
     """The largest element of each window of x (N, C, *space): (N, C, *places).
 
     Space has one or two axes; ``stride`` is by default the size of the window, other arguments are
-    those of ``conv``. Padding is no element of a window. NaN wins; the gradient goes to the first
-    of equals. ShapeError where a window does not fit.
+    those of ``conv``. Padding is no element of a window; one without elements gives −inf, of
+    integers the least one. The dtype stays. NaN wins; the gradient goes to the first of equals.
+    ShapeError where a window does not fit, DTypeError for bools.
     """
-    a = as_float(x)
+    a = as_tensor(x)
+    require_dtype(a, "iuf", "windows have a largest number")
     rank = a.ndim - 2
     if rank not in (1, 2):
         raise ShapeError(

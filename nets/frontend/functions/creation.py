@@ -12,6 +12,7 @@ from nets.errors import (
     DTypeError,
     GradientError,
     NetsError,
+    NumberError,
     ShapeError,
     UnsupportedObjectError,
 )
@@ -33,7 +34,7 @@ from nets.frontend.functions.indexing import check_positions
 from nets.frontend.functions.shape import expand_dims, new_shape
 from nets.frontend.scope import current_scope, user_location
 from nets.frontend.tensor import Tensor
-from nets.frontend.variable import is_grad_enabled, variable
+from nets.frontend.variable import Array, is_grad_enabled, variable
 from nets.ir.types import DType, f64, from_numpy, i64
 
 DTypeSpec = npt.DTypeLike | DType | None
@@ -104,23 +105,41 @@ def arange(
     dtype: DTypeSpec = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """start, start + step, … below stop; with one argument, from 0 below it."""
+    """start, start + step, … below stop; with one argument, from 0 below it.
+
+    As NumPy, a given ``dtype`` converts the first number and the step from it to the second: with
+    bounds that are no integers, integers may then come out unevenly or all the same. NumberError
+    for a bound that does not fit it.
+    """
     given = (0, start, step) if stop is None else (start, stop, step)
     bounds = tuple(_number("arange", x) for x in given)
     if bounds[2] == 0:
         raise DTypeError("arange takes a step that is not zero", user_location())
-    try:
-        array = np.arange(*bounds)
-    except (ValueError, OverflowError) as error:
-        raise ShapeError(f"arange{bounds}: {error}", user_location()) from None
-    own = dtype_of(array.dtype)
-    if current_scope() is not None and own.is_integer:
+    array = _arranged(bounds, None if dtype is None else dtype_of(dtype))
+    if current_scope() is not None and _is_count(array, bounds):
         # A count takes no memory in the compiled program, a constant does.
-        first, distance = int(bounds[0]), int(bounds[2])
-        counted = add(multiply(_counted((len(array),), 0), distance), first)
-        return _leaf(cast(counted, own if dtype is None else dtype_of(dtype)), requires_grad)
-    result = constant(array)
-    return _leaf(result if dtype is None else cast(result, dtype_of(dtype)), requires_grad)
+        counted = add(multiply(_counted(array.shape, 0), int(bounds[2])), int(bounds[0]))
+        return _leaf(cast(counted, dtype_of(array.dtype)), requires_grad)
+    return _leaf(constant(array), requires_grad)
+
+
+def _arranged(bounds: tuple[Any, ...], dtype: DType | None) -> Array:
+    try:
+        return np.arange(*bounds, dtype=None if dtype is None else dtype.numpy)
+    except OverflowError as error:
+        if "out of bounds" not in str(error):
+            raise ShapeError(f"arange{bounds}: {error}", user_location()) from None
+        raise NumberError(f"arange{bounds}: {error}", user_location()) from None
+    except (ValueError, TypeError) as error:
+        raise ShapeError(f"arange{bounds}: {error}", user_location()) from None
+
+
+def _is_count(array: Array, bounds: tuple[Any, ...]) -> bool:
+    """Whether these are numbers counted in int64 and then converted."""
+    if not all(isinstance(bound, int | np.integer) for bound in bounds):
+        return False
+    counted = np.arange(*bounds)
+    return counted.dtype == np.int64 and np.array_equal(array, counted.astype(array.dtype))
 
 
 def _number(name: str, x: Scalar | Tensor) -> Any:
@@ -145,11 +164,18 @@ def linspace(
     dtype: DTypeSpec = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """``num`` evenly spaced numbers from start to stop, which may be left out."""
-    (count,) = new_shape(num)
+    """``num`` evenly spaced numbers from start to stop, which may be left out.
+
+    For an integer ``dtype`` they are rounded down, and where they do not fit it, moved to its end.
+    """
+    count = integer_of(num, "the number of points")
+    (count,) = new_shape(count)
     bounds = _number("linspace", start), _number("linspace", stop)
-    result = constant(np.linspace(*bounds, count, endpoint=endpoint))
-    return _leaf(result if dtype is None else cast(result, dtype_of(dtype)), requires_grad)
+    with np.errstate(invalid="ignore"):  # from or to infinity
+        array = np.linspace(*bounds, count, endpoint=endpoint)
+    wanted = f64 if dtype is None else dtype_of(dtype)
+    result = constant(np.floor(array) if wanted.is_integer else array)
+    return _leaf(cast(result, wanted), requires_grad)
 
 
 def triu(x: TensorLike, k: int = 0) -> Tensor:

@@ -29,6 +29,7 @@ from nets.frontend.dispatch import (
     broadcast,
     cast,
     constant,
+    joined_shape,
     require,
     require_dtype,
     shape_text,
@@ -48,7 +49,7 @@ from nets.frontend.scope import current_scope, user_location
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable
 from nets.frontend.views import Move, view
-from nets.ir.types import i64
+from nets.ir.types import TensorType, i64
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,7 +386,8 @@ def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
 def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -> Tensor:
     """For each position of ``indices``, the element of x at that index along the axis.
 
-    Both have the same rank; the other axes broadcast. ShapeError where they do not.
+    Both have the same rank; their other axes broadcast to each other, as in NumPy. ShapeError where
+    they do not.
     """
     tensor, picks = as_tensor(x), as_tensor(indices)
     if axis is None:
@@ -397,7 +399,10 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -
             f"of shape {shape_text(picks.shape)}",
             user_location(),
         )
-    shape = tuple(picks.shape[i] if i == at else n for i, n in enumerate(tensor.shape))
+    others = [(*x.shape[:at], 1, *x.shape[at + 1 :]) for x in (tensor, picks)]
+    joined = TensorType(joined_shape(*others), tensor.type.dtype).static_shape
+    tensor = repeated(tensor, (*joined[:at], tensor.shape[at], *joined[at + 1 :]))
+    shape = (*joined[:at], picks.shape[at], *joined[at + 1 :])
     if picks.shape[at] == 1 and picks.type.dtype.is_integer:
         (index,) = _expanded(repeated(picks, shape))
         return apply("pick", tensor, index.tensor, axis=at)

@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nets.errors import ShapeError
-from nets.frontend.conversion import dtype_of, integer_of
+from nets.frontend.conversion import dtype_of
 from nets.frontend.dispatch import TensorLike, apply, as_float, as_tensor, cast, constant, renewed
 from nets.frontend.functions.arithmetic import as_bool, divide, multiply, subtract
 from nets.frontend.functions.gradient import astype
 from nets.frontend.functions.mathematics import sqrt
-from nets.frontend.functions.shape import flatten, normal_axis, reshape
-from nets.frontend.scope import user_location
+from nets.frontend.functions.shape import different_axes, flatten, normal_axis, reshape
 from nets.frontend.tensor import Tensor
 from nets.ir.types import DType, i64, u8, u64
 
@@ -30,13 +28,7 @@ DTypeSpec = npt.DTypeLike | DType | None
 
 def normal_axes(axis: Any, rank: int) -> tuple[int, ...]:
     """The axes, ascending and counted from the start; ShapeError for one twice or out of range."""
-    if axis is None:
-        return tuple(range(rank))
-    listed = axis if isinstance(axis, (tuple, list)) else (axis,)
-    axes = [normal_axis(integer_of(a, "an axis"), rank) for a in listed]
-    if len(set(axes)) != len(axes):
-        raise ShapeError(f"an axis appears twice in {tuple(listed)}", user_location())
-    return tuple(sorted(axes))
+    return tuple(range(rank)) if axis is None else tuple(sorted(different_axes(axis, rank)))
 
 
 def _reduce(name: str, x: Tensor, axis: Axis, keepdims: bool) -> Tensor:

@@ -39,6 +39,15 @@ def normal_axis(axis: Any, rank: int) -> int:
     return number % rank
 
 
+def different_axes(axes: Any, rank: int) -> list[int]:
+    """Axes counted from the start, in the order given; ShapeError for one twice or out of range."""
+    listed = axes if isinstance(axes, (tuple, list)) else (axes,)
+    found = [normal_axis(axis, rank) for axis in listed]
+    if len(set(found)) != len(found):
+        raise ShapeError(f"an axis appears twice in {tuple(listed)}", user_location())
+    return found
+
+
 def shape_of(shape: Any) -> tuple[int, ...]:
     """A shape given as one size or a sequence of them; DTypeError for other things."""
     if not isinstance(shape, (tuple, list)):
@@ -123,13 +132,17 @@ def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
 
 
 def moveaxis(x: TensorLike, source: Any, destination: Any) -> Tensor:
-    """Axes moved to other positions, the rest keeping their order."""
+    """Axes moved to other positions, the rest keeping their order.
+
+    ShapeError where there are more of one than of the other, or one is twice among either.
+    """
     tensor = as_tensor(x)
-    taken = [normal_axis(a, tensor.ndim) for a in shape_of(source)]
-    places = [normal_axis(a, tensor.ndim) for a in shape_of(destination)]
-    if len(taken) != len(places) or len(set(taken)) != len(taken) != len(set(places)):
+    taken = different_axes(source, tensor.ndim)
+    places = different_axes(destination, tensor.ndim)
+    if len(taken) != len(places):
         raise ShapeError(
-            "moveaxis takes as many different sources as destinations", user_location()
+            f"moveaxis takes as many sources as destinations, not {source} and {destination}",
+            user_location(),
         )
     order = [axis for axis in range(tensor.ndim) if axis not in taken]
     for place, axis in sorted(zip(places, taken, strict=True)):
@@ -140,11 +153,8 @@ def moveaxis(x: TensorLike, source: Any, destination: Any) -> Tensor:
 def expand_dims(x: TensorLike, axis: int | tuple[int, ...] = 0) -> Tensor:
     """New axes of size 1 at these positions of the result."""
     tensor = as_tensor(x)
-    axes = shape_of(axis)
-    rank = tensor.ndim + len(axes)
-    places = {normal_axis(a, rank) for a in axes}
-    if len(places) != len(axes):
-        raise ShapeError(f"an axis appears twice in {axes}", user_location())
+    rank = tensor.ndim + (len(axis) if isinstance(axis, (tuple, list)) else 1)
+    places = different_axes(axis, rank)
     sizes = iter(tensor.shape)
     return reshape(tensor, tuple(1 if i in places else next(sizes) for i in range(rank)))
 
@@ -154,8 +164,8 @@ def squeeze(x: TensorLike, axis: int | tuple[int, ...] | None = None) -> Tensor:
     tensor = as_tensor(x)
     if axis is None:
         return reshape(tensor, tuple(n for n in tensor.shape if n != 1))
-    axes = {normal_axis(a, tensor.ndim) for a in shape_of(axis)}
-    for a in sorted(axes):
+    axes = different_axes(axis, tensor.ndim)
+    for a in axes:
         if tensor.shape[a] != 1:
             raise ShapeError(
                 f"axis {a} of shape {shape_text(tensor.shape)} has not size 1", user_location()

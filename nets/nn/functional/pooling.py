@@ -20,7 +20,7 @@ def max_pool2d(
     dilation: Sizes = 1,
     ceil_mode: bool = False,
 ) -> nets.Tensor:
-    """Images (N, C, H, W) → the largest element of each window; NaN wins.
+    """Images (N, C, H, W) → the largest element of each window, in the dtype given; NaN wins.
 
     ``stride`` is by default the size of the window. With ``ceil_mode`` a last window may reach
     beyond the padding, if it begins before the end of the image. The gradient goes to the first of
