@@ -212,7 +212,8 @@ class Negative:
 
 @op("abs", EXACT)
 class Abs:
-    """The magnitude of x; the smallest integer stays itself. The derivative is sign(x): 0 at 0."""
+    """The magnitude of x; the smallest integer stays itself. The derivative is sign(x): 0 at 0,
+    NaN of NaN."""
 
     operands = ("x",)
     samples = [f32(3, 5), f64(), f32(7, 0), i8(9, low=-128, high=-120), u8(5)]
@@ -260,8 +261,8 @@ class Power:
     gives the real value truncated: 0, but for 1 and −1, whose powers are themselves integers
     (and 0 to a negative power is 0).
 
-    Derivatives: ∂x = y · x^(y−1), which is 0 where x and y are 0; ∂y = log(x) · x^y, which is 0
-    where x is 0 and NaN where x is negative.
+    Derivatives: ∂x = y · x^(y−1), which is 0 where x and y are 0; ∂y = log(x) · x^y, which where x
+    is 0 is 0 for y ≥ 0 and −∞ for y < 0, and NaN where x is negative.
     """
 
     operands = ("x", "y")
@@ -287,7 +288,7 @@ class Power:
         return np.where((y < 0) & (x != 1) & (x != -1), np.zeros_like(x), powers)
 
     def partials(b: Emitter, x: Value, y: Value, z: Value) -> tuple[Lazy, ...]:
-        return lambda: _by_base(b, x, y), lambda: _by_exponent(b, x, z)
+        return lambda: _by_base(b, x, y), lambda: _by_exponent(b, x, y, z)
 
     def lower(s: LoopBuilder, x: Value, y: Value) -> Value:
         return s.math("pow", x, y) if x.type.dtype.is_float else _integer_power(s, x, y)
@@ -305,9 +306,10 @@ def _by_base(b: Emitter, x: Value, y: Value) -> Value:
     return b.mul(y, b.emit("power", base, b.sub(y, b.one(y))))
 
 
-def _by_exponent(b: Emitter, x: Value, z: Value) -> Value:
-    """log(x) · z, choosing the inputs of log so that x = 0 gives 0 to any order."""
-    at_zero = b.compare("equal", x, b.zero(x))
+def _by_exponent(b: Emitter, x: Value, y: Value, z: Value) -> Value:
+    """log(x) · z, choosing the inputs of log so that 0 to a power y ≥ 0 gives 0, to any order."""
+    is_zero = b.compare("equal", x, b.zero(x))
+    at_zero = b.emit("bitwise_and", is_zero, b.compare("greater_equal", y, b.zero(y)))
     log = b.emit("log", b.select(at_zero, b.one(x), x))
     return b.mul(b.select(at_zero, b.zero(z), z), log)
 
@@ -337,7 +339,8 @@ def _integer_power(s: LoopBuilder, x: Value, y: Value) -> Value:
 class Maximum:
     """x where x > y or x is NaN, else y; so NaN in either operand gives NaN.
 
-    Bools: true before false. At a tie each operand gets half of the cotangent.
+    Bools: true before false. At a tie each operand gets half of the cotangent; the one that is NaN
+    gets it whole, and x if both are.
     """
 
     operands = ("x", "y")
@@ -365,7 +368,8 @@ class Maximum:
 class Minimum:
     """x where x < y or x is NaN, else y; so NaN in either operand gives NaN.
 
-    Bools: false before true. At a tie each operand gets half of the cotangent.
+    Bools: false before true. At a tie each operand gets half of the cotangent; the one that is NaN
+    gets it whole, and x if both are.
     """
 
     operands = ("x", "y")

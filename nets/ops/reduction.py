@@ -235,12 +235,11 @@ def _extreme_vjp(
     *,
     axes: Axes,
 ) -> tuple[Value]:
-    """The cotangent in equal shares to the elements that equal the result.
-
-    Where the result is NaN no element equals it, and the cotangent is 0.
-    """
+    """The cotangent in equal shares to the elements that equal the result, or are NaN as it is."""
     (x,), (result,), (ct,) = operands, results, cts
     hit = b.compare("equal", x, _spread(b, result, x, axes))
+    if tensor_type(x).dtype.is_float:
+        hit = b.emit("bitwise_or", hit, b.compare("not_equal", x, x))
     share = b.div(ct, b.sum(b.cast(hit, ct.type.dtype), axes))
     spread = _spread(b, share, x, axes)
     return (b.select(hit, spread, b.zero(spread)),)
@@ -250,7 +249,7 @@ def _extreme_vjp(
 class ReduceMax:
     """Largest element over the axes; a NaN wins. Reducing an empty axis is an error.
 
-    Elements that tie share the cotangent equally.
+    Elements that tie share the cotangent equally, several NaN as well.
     """
 
     operands = ("x",)
@@ -284,7 +283,7 @@ class ReduceMax:
 class ReduceMin:
     """Smallest element over the axes; a NaN wins. Reducing an empty axis is an error.
 
-    Elements that tie share the cotangent equally.
+    Elements that tie share the cotangent equally, several NaN as well.
     """
 
     operands = ("x",)

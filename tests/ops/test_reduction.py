@@ -120,8 +120,9 @@ def gradient_of_extreme(name: str, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["reduce_max", "reduce_min"])
 def test_ties_share_the_cotangent(name: str) -> None:
-    x = np.array([[2.0, 2.0, 2.0, 2.0], [-0.0, 0.0, -0.0, 0.0], [1.0, np.nan, 1.0, 0.0]])
-    expected = [[0.25] * 4, [0.25] * 4, [0.0] * 4]
+    nan = np.nan
+    x = np.array([[2.0] * 4, [-0.0, 0.0, -0.0, 0.0], [1.0, nan, 1.0, 0.0], [nan, 1.0, 0.0, nan]])
+    expected = [[0.25] * 4, [0.25] * 4, [0.0, 1.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.5]]
     np.testing.assert_array_equal(gradient_of_extreme(name, x), expected)
 
 

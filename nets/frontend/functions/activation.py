@@ -28,7 +28,7 @@ def relu(x: TensorLike) -> Tensor:
 def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> Tensor:
     """x where it is positive, else ``negative_slope`` · x; the derivative at 0 is the slope."""
     tensor = as_tensor(x)
-    return where(less_equal(tensor, 0), multiply(tensor, negative_slope), tensor)
+    return where(greater(tensor, 0), tensor, multiply(tensor, negative_slope))
 
 
 def silu(x: TensorLike) -> Tensor:

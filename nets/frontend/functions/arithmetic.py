@@ -24,6 +24,7 @@ from nets.frontend.dispatch import (
     promote,
     renewed,
 )
+from nets.frontend.functions.gradient import stop_gradient
 from nets.frontend.python_numbers import are_python_numbers, not_negative, of_python_numbers
 from nets.frontend.tensor import Tensor
 from nets.ir.types import DType, bool_, i8
@@ -85,7 +86,8 @@ def pow(x: TensorLike, y: TensorLike) -> Tensor:
     """x to the power of y.
 
     The exponents 1 and 2 as Python numbers give x and x · x exactly. NegativePowerError for
-    integers to the power of a negative integer, whose value is no integer.
+    integers to the power of a negative integer, whose value is no integer. Derivatives where x is
+    0: by x, 0 for y = 0; by y, 0 for y ≥ 0 and −inf below.
     """
     if is_scalar(y) and not isinstance(y, bool) and y in (1, 2):
         base, _ = promote(x, y)
@@ -112,7 +114,7 @@ def positive(x: TensorLike) -> Tensor:
 
 
 def abs(x: TensorLike) -> Tensor:
-    """Magnitude of x; its derivative at 0 is 0."""
+    """Magnitude of x; its derivative is the sign, which at 0 is 0 and of NaN NaN."""
     tensor = as_tensor(x)
     return renewed(tensor) if tensor.type.dtype.is_bool else _result("abs", [tensor])
 
@@ -128,12 +130,18 @@ def square(x: TensorLike) -> Tensor:
 
 
 def maximum(x: TensorLike, y: TensorLike) -> Tensor:
-    """The larger of x and y; NaN in either gives NaN. At a tie each gets half the gradient."""
+    """The larger of x and y; NaN in either gives NaN.
+
+    At a tie each gets half the gradient; the one that is NaN gets it whole, and x if both are.
+    """
     return elementwise("maximum", x, y)
 
 
 def minimum(x: TensorLike, y: TensorLike) -> Tensor:
-    """The smaller of x and y; NaN in either gives NaN. At a tie each gets half the gradient."""
+    """The smaller of x and y; NaN in either gives NaN.
+
+    At a tie each gets half the gradient; the one that is NaN gets it whole, and x if both are.
+    """
     return elementwise("minimum", x, y)
 
 
@@ -142,7 +150,7 @@ def clip(x: TensorLike, min: TensorLike | None = None, max: TensorLike | None = 
 
     A Python number beyond what the integers of x can be is no bound, on the side where it makes
     no difference, and a NumberError on the other. The gradient passes where x is inside or on a
-    bound, and nowhere else.
+    bound, and nowhere else, NaN included.
     """
     given = [y if is_scalar(y) else as_tensor(y) for y in (x, min, max) if y is not None]
     dtype = dtype_of_all(given)
@@ -151,9 +159,11 @@ def clip(x: TensorLike, min: TensorLike | None = None, max: TensorLike | None = 
         limit = None if bound is None else _limit(bound, dtype, inside)
         if limit is not None:
             value, limit = broadcast(result, limit)
-            is_nan = apply("not_equal", value, value)
-            kept = apply("bitwise_or", apply(inside, value, limit), is_nan)
-            result = apply("select", kept, value, limit)
+            outside = limit
+            if dtype.is_float:
+                is_nan = apply("not_equal", value, value)
+                outside = apply("select", is_nan, stop_gradient(value), limit)
+            result = apply("select", apply(inside, value, limit), value, outside)
     return renewed(result) if min is None and max is None else result
 
 

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import builtins
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nets.errors import ArgumentError
 from nets.frontend.conversion import dtype_of
 from nets.frontend.dispatch import TensorLike, apply, as_float, as_tensor, cast, constant, renewed
-from nets.frontend.functions.arithmetic import as_bool, divide, multiply, subtract
+from nets.frontend.functions.arithmetic import abs as absolute
+from nets.frontend.functions.arithmetic import as_bool, divide, multiply, subtract, where
+from nets.frontend.functions.arithmetic import pow as power
+from nets.frontend.functions.comparison import equal
 from nets.frontend.functions.gradient import astype
 from nets.frontend.functions.mathematics import sqrt
 from nets.frontend.functions.shape import different_axes, flatten, normal_axis, reshape
+from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
 from nets.ir.types import DType, i64, u8, u64
 
@@ -67,12 +73,18 @@ def prod(
 
 
 def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Largest element over the axes; a NaN wins. ShapeError over no elements."""
+    """Largest element over the axes; a NaN wins. ShapeError over no elements.
+
+    Elements that tie share the gradient equally, several NaN as well.
+    """
     return _extreme("reduce_max", "reduce_any", x, axis, keepdims)
 
 
 def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Smallest element over the axes; a NaN wins. ShapeError over no elements."""
+    """Smallest element over the axes; a NaN wins. ShapeError over no elements.
+
+    Elements that tie share the gradient equally, several NaN as well.
+    """
     return _extreme("reduce_min", "reduce_all", x, axis, keepdims)
 
 
@@ -148,8 +160,45 @@ def std(
     *,
     correction: float | None = None,
 ) -> Tensor:
-    """Standard deviation over the axes, the square root of ``var``."""
-    return sqrt(var(x, axis, ddof, keepdims, correction=correction))
+    """Standard deviation over the axes, the square root of ``var``.
+
+    The gradient is 0 where the deviation is 0, as of one element. With ``ddof=1`` one element gives
+    NaN, and so does its gradient.
+    """
+    return _root(var(x, axis, ddof, keepdims, correction=correction))
+
+
+def norm(x: TensorLike, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Length of the vectors along the axes, by default of all elements as one: Σ|x|^ord to the
+    power 1 / ord, and for ``math.inf`` the largest |x|.
+
+    The gradient is 0 for the vector of zeros, and by elements that are 0; for ``math.inf`` the
+    elements that tie share it. ArgumentError for an ``ord`` that is not positive.
+    """
+    if not ord > 0:
+        raise ArgumentError(f"the ord of a norm is a positive number, not {ord}", user_location())
+    tensor = as_float(x)
+    if ord == 2:
+        return _root(_reduce("reduce_sum", multiply(tensor, tensor), axis, keepdims))
+    size = absolute(tensor)
+    if ord == math.inf:
+        return _reduce("reduce_max", size, axis, keepdims)
+    if ord == 1:
+        return _reduce("reduce_sum", size, axis, keepdims)
+    powers = _where_not_zero(size, lambda size: power(size, float(ord)))
+    total = _reduce("reduce_sum", powers, axis, keepdims)
+    return _where_not_zero(total, lambda total: power(total, 1 / ord))
+
+
+def _root(x: Tensor) -> Tensor:
+    """The square root, whose derivative at 0 is 0 instead of infinite."""
+    return _where_not_zero(x, sqrt)
+
+
+def _where_not_zero(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """A function of x, which where x is 0 gives 0 with a gradient of 0."""
+    is_zero = equal(x, 0)
+    return where(is_zero, 0, function(where(is_zero, 1, x)))
 
 
 def _count(x: Tensor, axis: Axis) -> int:

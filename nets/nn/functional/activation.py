@@ -61,11 +61,11 @@ def logsigmoid(input: TensorLike) -> nets.Tensor:
 
 
 def elu(input: TensorLike, alpha: float = 1.0, inplace: bool = False) -> nets.Tensor:
-    """x where it is positive, else alpha · (exp(x) − 1)."""
+    """x where it is positive, else alpha · (exp(x) − 1); the derivative at 0 is alpha, of NaN 1."""
     x = nets.as_tensor(input)
-    positive = x > 0
+    bent = x <= 0
     # The exponent is kept at 0 where it is not used: its infinity would make the gradient NaN.
-    return nets.where(positive, x, alpha * nets.expm1(nets.where(positive, 0, x)))
+    return nets.where(bent, alpha * nets.expm1(nets.where(bent, x, 0)), x)
 
 
 def selu(input: TensorLike, inplace: bool = False) -> nets.Tensor:
