@@ -181,6 +181,12 @@ class PrecisionWarning(UserWarning):
 
 REFUSALS: Final = {
     error.__name__: error
-    for error in (IndexOutOfBoundsError, NumberError, NegativePowerError, DivisionByZeroError)
+    for error in (
+        ArgumentError,
+        IndexOutOfBoundsError,
+        NumberError,
+        NegativePowerError,
+        DivisionByZeroError,
+    )
 }
 """What a program may refuse a value with when it runs, by name."""

@@ -37,6 +37,10 @@ def key(seed: int | nets.Tensor) -> nets.Tensor:
     """The key of a seed: its low 64 bits as two uint32 words, shape (2,)."""
     if isinstance(seed, nets.Tensor):
         return nets.stack(_words(seed))
+    if not isinstance(seed, int | np.integer):
+        raise nets.errors.ArgumentError(
+            f"a seed is a whole number, not {seed!r}", nets.user_location()
+        )
     number = operator.index(seed)
     return nets.Tensor([(number >> 32) & _WORD, number & _WORD], dtype="uint32")
 
@@ -120,21 +124,23 @@ def uniform(
 ) -> nets.Tensor:
     """Numbers in [0, 1), multiples of 2⁻²⁴ (float32) or 2⁻⁵³ (float64), moved to [low, high).
 
-    The sum may round up to high. DTypeError for other dtypes.
+    The sum may round up to high. DTypeError for other dtypes, ArgumentError for bounds that are not
+    in order.
     """
     sizes = _sizes(shape)
-    if np.dtype(dtype) not in (np.float32, np.float64):
+    is_known = _are_numbers(low, high)
+    _check(not is_known or low <= high, f"there is no number in [{low}, {high})")
+    if _dtype(dtype) not in (np.float32, np.float64):
         raise nets.errors.DTypeError(
-            f"random numbers are drawn as float32 or float64, not {np.dtype(dtype)}",
-            nets.user_location(),
+            f"random numbers are drawn as float32 or float64, not {dtype}", nets.user_location()
         )
-    if np.dtype(dtype) == np.float64:
+    if _dtype(dtype) == np.float64:
         fraction = _fraction64(*_pairs(key, math.prod(sizes))).reshape(sizes)
     else:
         fraction = _fraction32(bits(sizes, key))
-    if (low, high) == (0.0, 1.0):
+    if is_known and (low, high) == (0.0, 1.0):
         return fraction
-    return fraction * (high - low) + low
+    return fraction * (high - low if is_known else nets.subtract(high, low)) + low
 
 
 def normal(
@@ -147,9 +153,10 @@ def normal(
     """Normally distributed numbers.
 
     Box and Muller, "A note on the generation of random normal deviates", 1958: two uniform
-    numbers give two normal ones.
+    numbers give two normal ones. ArgumentError for a negative ``std``.
     """
     sizes = _sizes(shape)
+    _check(not _are_numbers(mean, std) or std >= 0, f"a standard deviation is not {std}")
     count = math.prod(sizes)
     drawn = uniform((2, (count + 1) // 2), dtype=dtype, key=key)
     radius = nets.sqrt(-2.0 * nets.log(1.0 - drawn[0]))  # 1 − u is never 0
@@ -163,8 +170,11 @@ def bernoulli(
     shape: Shape | None = None,
     key: nets.Tensor | None = None,
 ) -> nets.Tensor:
-    """Bools that are true with probability p, which broadcasts to the shape."""
-    likely = nets.as_tensor(p)
+    """Bools that are true with probability p, which broadcasts to the shape.
+
+    ArgumentError for what is no probability, from a traced function when it runs.
+    """
+    likely = nets.check_range(p, 0, 1, "a probability")
     return uniform(likely.shape if shape is None else shape, key=key) < likely
 
 
@@ -176,8 +186,9 @@ def randint(
     key: nets.Tensor | None = None,
 ) -> nets.Tensor:
     """Integers in [low, high), for ranges up to 2³²; their odds differ by less than 2⁻³²."""
-    if not 0 < high - low <= 2**32:
-        raise nets.errors.ArgumentError(f"there is no integer to draw in [{low}, {high})")
+    are_integers = all(isinstance(n, int | np.integer) for n in (low, high))
+    is_range = are_integers and 0 < high - low <= 2**32
+    _check(is_range, f"there is no integer to draw in [{low}, {high})")
     words = nets.astype(bits(shape, key), "uint64")
     return nets.astype(words * (high - low) >> 32, dtype) + low
 
@@ -203,7 +214,8 @@ def permutation(x: int | npt.ArrayLike | nets.Tensor, key: nets.Tensor | None = 
     An int gives an int64 Tensor. Sorts words of 64 bits: each number, below random bits that fill
     the rest. Inside a trace by a network of min and max, of which there are log²(x) / 2 layers.
     """
-    count = x if isinstance(x, int) else nets.as_tensor(x).shape[0]
+    count = x if isinstance(x, int) else len(nets.as_tensor(x))
+    _check(count >= 0, f"there is no order of {count} numbers")
     own = (1 << max(count - 1, 1).bit_length()) - 1  # the bits of a number
     first, second = (nets.astype(word, "uint64") for word in _pairs(key, count))
     words = ((first << 32) | second) & (2**64 - 1 - own) | nets.astype(nets.arange(count), "uint64")
@@ -284,4 +296,25 @@ def _fraction64(high: nets.Tensor, low: nets.Tensor) -> nets.Tensor:
 
 
 def _sizes(shape: Shape) -> tuple[int, ...]:
-    return (shape,) if isinstance(shape, int) else tuple(shape)
+    sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    are_sizes = all(isinstance(n, int | np.integer) and n >= 0 for n in sizes)
+    _check(are_sizes, f"a shape is made of whole numbers from 0 on, not {shape!r}")
+    return tuple(int(n) for n in sizes)
+
+
+def _dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    return nets.zeros((), dtype).dtype
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise nets.errors.ArgumentError(message, nets.user_location())
+
+
+def _are_numbers(*numbers: Any) -> bool:
+    """Whether they are all known; ArgumentError for what is neither a number nor a tensor."""
+    known = [isinstance(number, int | float | np.number) for number in numbers]
+    for number, is_number in zip(numbers, known, strict=True):
+        is_tensor = isinstance(number, nets.Tensor | np.ndarray)
+        _check(is_number or is_tensor, f"a number is needed, not {number!r}")
+    return all(known)

@@ -63,6 +63,10 @@ class PReLU(Module):
         tensor = nets.as_tensor(x)
         slope: nets.Tensor = self.weight
         if slope.size > 1:
+            if tensor.shape[1:2] != slope.shape:
+                raise nets.errors.ShapeError(
+                    f"PReLU({slope.size}) does not take shape {tensor.shape}", nets.user_location()
+                )
             slope = slope.reshape((-1,) + (1,) * (tensor.ndim - 2))
         return nets.where(tensor > 0, tensor, slope * tensor)
 

@@ -14,6 +14,7 @@ import nets
 from nets.nn import functional as F
 from nets.nn import init
 from nets.nn.container import ModuleList
+from nets.nn.functional.arguments import check_count, check_number
 from nets.nn.functional.attention import attention_weights
 from nets.nn.linear import Dropout, Linear, parameter
 from nets.nn.module import Module, Parameter
@@ -42,6 +43,9 @@ class MultiheadAttention(Module):
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         super().__init__()
+        check_count("embed_dim", embed_dim)
+        check_count("num_heads", num_heads)
+        check_number("dropout", dropout, 0, 1)
         if embed_dim % num_heads:
             raise nets.errors.ArgumentError(
                 f"{embed_dim} features do not split into {num_heads} heads", nets.user_location()

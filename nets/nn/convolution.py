@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 import nets
 from nets.nn import functional as F
+from nets.nn.functional.arguments import check_count
 from nets.nn.functional.convolution import Sizes, pair
 from nets.nn.linear import parameter, reset_affine
 from nets.nn.module import Module
@@ -31,7 +32,10 @@ class _Kernels(Module):
         bias: bool,
         dtype: npt.DTypeLike,
     ) -> None:
-        if groups < 1 or in_channels % groups or out_channels % groups:
+        check_count("in_channels", in_channels, 0)
+        check_count("out_channels", out_channels, 0)
+        check_count("groups", groups)
+        if in_channels % groups or out_channels % groups:
             raise nets.errors.ArgumentError(
                 f"{in_channels} and {out_channels} channels do not form {groups} groups",
                 nets.user_location(),
@@ -72,7 +76,7 @@ class _Convolution(_Kernels):
         bias: bool = True,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        kernel = pair(kernel_size, self.rank)
+        kernel = pair(kernel_size, self.rank, "kernel_size")
         super().__init__(in_channels, out_channels, kernel, groups, bias, dtype)
         self.stride, self.padding, self.dilation = stride, padding, dilation
 
@@ -121,7 +125,8 @@ class ConvTranspose2d(_Kernels):
         dilation: Sizes = 1,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        super().__init__(in_channels, out_channels, pair(kernel_size), groups, bias, dtype)
+        kernel = pair(kernel_size, 2, "kernel_size")
+        super().__init__(in_channels, out_channels, kernel, groups, bias, dtype)
         self.stride, self.padding, self.output_padding = stride, padding, output_padding
         self.dilation = dilation
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import nets
 from nets.nn.functional import one_hot as one_hot
+from nets.nn.functional.arguments import check_number
 
 
 def clip_grad_norm_(
@@ -16,8 +17,11 @@ def clip_grad_norm_(
 ) -> nets.Tensor:
     """Scale all gradients by one factor, so that the norm of all together is at most max_norm.
 
-    Returns the norm before. ``norm_type`` may be ``math.inf``.
+    Returns the norm before. ``norm_type`` may be ``math.inf``. ArgumentError for a negative
+    ``max_norm`` and a ``norm_type`` that is not positive.
     """
+    check_number("max_norm", max_norm, 0)
+    check_number("norm_type", norm_type, 0, above=True)
     listed = _listed(parameters)
     gradients = [_gradient(p) for p in listed]
     with nets.no_grad():
@@ -33,7 +37,11 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Iterable[nets.Tensor] | nets.Tensor, clip_value: float) -> None:
-    """Move every element of the gradients into [−clip_value, clip_value]."""
+    """Move every element of the gradients into [−clip_value, clip_value].
+
+    ArgumentError for a negative one.
+    """
+    check_number("clip_value", clip_value, 0)
     with nets.no_grad():
         for p in _listed(parameters):
             p.grad = nets.clip(_gradient(p), -clip_value, clip_value)

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 import nets
+from nets.nn.functional.arguments import check, check_number
 
 Mode = Literal["fan_in", "fan_out"]
 
@@ -25,6 +26,8 @@ _GAINS = {
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """How much larger weights are before this function, so that signals keep their size."""
+    check(isinstance(nonlinearity, str), f"a function is named by a text, not {nonlinearity!r}")
+    check_number("param", 0 if param is None else param)
     if nonlinearity == "leaky_relu":
         return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
     if nonlinearity.startswith("conv"):
@@ -47,7 +50,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def uniform_(tensor: nets.Tensor, a: float = 0.0, b: float = 1.0) -> nets.Tensor:
-    """Evenly distributed in [a, b)."""
+    """Evenly distributed in [a, b); ArgumentError where these are not in order."""
     return _fill(tensor, nets.random.uniform(tensor.shape, a, b, tensor.dtype))
 
 
@@ -59,12 +62,28 @@ def normal_(tensor: nets.Tensor, mean: float = 0.0, std: float = 1.0) -> nets.Te
 def trunc_normal_(
     tensor: nets.Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> nets.Tensor:
-    """Normally distributed within [a, b]: numbers outside are drawn again."""
+    """Normally distributed within [a, b]: numbers outside are drawn again.
+
+    ArgumentError for bounds that are not in order, and for those beyond which nearly all numbers
+    lie.
+    """
+    check_number("std", std, 0)
+    for name, number in (("mean", mean), ("a", a), ("b", b)):
+        check_number(name, number)
+    check(_part_within(mean, std, a, b) > 1e-3, f"[{a}, {b}] holds no such numbers")
     drawn = nets.random.normal(tensor.shape, mean, std, tensor.dtype)
     while nets.any(outside := (drawn < a) | (drawn > b)):
         again = nets.random.normal(tensor.shape, mean, std, tensor.dtype)
         drawn = nets.where(outside, again, drawn)
     return _fill(tensor, drawn)
+
+
+def _part_within(mean: float, std: float, a: float, b: float) -> float:
+    """The part of normally distributed numbers that lies in [a, b]."""
+    if std == 0:
+        return float(a <= mean <= b)
+    below_b, below_a = (math.erf((bound - mean) / std / math.sqrt(2)) for bound in (b, a))
+    return (below_b - below_a) / 2
 
 
 def constant_(tensor: nets.Tensor, val: float) -> nets.Tensor:
@@ -83,7 +102,11 @@ def ones_(tensor: nets.Tensor) -> nets.Tensor:
 
 
 def eye_(tensor: nets.Tensor) -> nets.Tensor:
-    """The identity matrix."""
+    """The identity matrix; ShapeError for a tensor that is no matrix."""
+    if tensor.ndim != 2:
+        raise nets.errors.ShapeError(
+            f"a matrix has two axes, not shape {tensor.shape}", nets.user_location()
+        )
     rows, columns = tensor.shape
     return _fill(tensor, nets.eye(rows, columns, dtype=tensor.dtype))
 
@@ -94,13 +117,19 @@ def xavier_uniform_(tensor: nets.Tensor, gain: float = 1.0) -> nets.Tensor:
     Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
     networks", 2010.
     """
-    bound = gain * math.sqrt(6.0 / sum(fans(tensor.shape)))
+    bound = math.sqrt(3.0) * _xavier_std(tensor, gain)
     return uniform_(tensor, -bound, bound)
 
 
 def xavier_normal_(tensor: nets.Tensor, gain: float = 1.0) -> nets.Tensor:
     """Normal with variance gain² · 2 / (fan_in + fan_out)."""
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor.shape))))
+    return normal_(tensor, 0.0, _xavier_std(tensor, gain))
+
+
+def _xavier_std(tensor: nets.Tensor, gain: float) -> float:
+    check_number("gain", gain, 0)
+    both = sum(fans(tensor.shape))
+    return gain * math.sqrt(2.0 / both) if both else 0.0
 
 
 def kaiming_uniform_(
@@ -129,6 +158,7 @@ def orthogonal_(tensor: nets.Tensor, gain: float = 1.0) -> nets.Tensor:
     linear neural networks", 2014.
     """
     fans(tensor.shape)  # refuses fewer than two axes
+    check_number("gain", gain)
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
     drawn = nets.random.normal((rows, columns), dtype="float64").numpy()
     is_wide = rows < columns
@@ -138,7 +168,8 @@ def orthogonal_(tensor: nets.Tensor, gain: float = 1.0) -> nets.Tensor:
 
 
 def _kaiming_std(tensor: nets.Tensor, a: float, mode: Mode, nonlinearity: str) -> float:
-    fan = fans(tensor.shape)[("fan_in", "fan_out").index(mode)]
+    check(mode in ("fan_in", "fan_out"), f"mode is 'fan_in' or 'fan_out', not {mode!r}")
+    fan = fans(tensor.shape)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
 
 

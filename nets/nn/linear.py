@@ -14,6 +14,7 @@ from nets.nn import functional as F
 from nets.nn import init
 from nets.nn.activation import ReLU, Softmax
 from nets.nn.container import Sequential
+from nets.nn.functional.arguments import check_count, check_number
 from nets.nn.functional.linear import padding_row
 from nets.nn.module import Module, Parameter, also_named
 
@@ -44,6 +45,8 @@ class Linear(Module):
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         super().__init__()
+        check_count("in_features", in_features, 0)
+        check_count("out_features", out_features, 0)
         self.in_features, self.out_features = in_features, out_features
         self.weight = parameter((out_features, in_features), dtype)
         self.bias = parameter((out_features,), dtype) if bias else None
@@ -72,6 +75,8 @@ class Embedding(Module):
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         super().__init__()
+        check_count("num_embeddings", num_embeddings, 0)
+        check_count("embedding_dim", embedding_dim, 0)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         if padding_idx is not None:
             padding_idx = padding_row(padding_idx, num_embeddings)
@@ -99,6 +104,7 @@ class Dropout(Module):
     @also_named(prob="p")
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
+        check_number("the probability p", p, 0, 1)
         self.p = p
 
     def forward(self, x: Any) -> nets.Tensor:
@@ -117,9 +123,22 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> nets.Tensor:
         tensor = nets.as_tensor(x)
-        first, last = self.start_dim % tensor.ndim, self.end_dim % tensor.ndim
+        rank = max(tensor.ndim, 1)  # without axes, there is one element to merge
+        first, last = (self._axis(axis, rank) for axis in (self.start_dim, self.end_dim))
+        if first > last:
+            raise nets.errors.ShapeError(
+                f"axis {self.start_dim} of shape {tensor.shape} comes after axis {self.end_dim}",
+                nets.user_location(),
+            )
         merged = math.prod(tensor.shape[first : last + 1])
         return tensor.reshape((*tensor.shape[:first], merged, *tensor.shape[last + 1 :]))
+
+    def _axis(self, axis: int, rank: int) -> int:
+        if not isinstance(axis, int) or not -rank <= axis < rank:
+            raise nets.errors.ShapeError(
+                f"there is no axis {axis} to flatten among {rank}", nets.user_location()
+            )
+        return axis % rank
 
 
 class Identity(Module):

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 import nets
 from nets.nn import functional as F
+from nets.nn.functional.arguments import check_count, counts
 from nets.nn.linear import parameter
 from nets.nn.module import Module
 
@@ -97,8 +98,7 @@ class LayerNorm(Module):
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        self.normalized_shape, self.eps = tuple(shape), eps
+        self.normalized_shape, self.eps = counts("normalized_shape", normalized_shape, 0), eps
         self.weight = parameter(self.normalized_shape, dtype, 1.0) if elementwise_affine else None
         with_bias = elementwise_affine and bias
         self.bias = parameter(self.normalized_shape, dtype) if with_bias else None
@@ -121,8 +121,7 @@ class RMSNorm(Module):
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        self.normalized_shape, self.eps = tuple(shape), eps
+        self.normalized_shape, self.eps = counts("normalized_shape", normalized_shape, 0), eps
         self.weight = parameter(self.normalized_shape, dtype, 1.0) if elementwise_affine else None
 
     def forward(self, x: Any) -> nets.Tensor:
@@ -143,6 +142,12 @@ class GroupNorm(Module):
         affine: bool = True,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
+        check_count("num_groups", num_groups)
+        check_count("num_channels", num_channels, 0)
+        if num_channels % num_groups:
+            raise nets.errors.ArgumentError(
+                f"{num_channels} channels do not form {num_groups} groups", nets.user_location()
+            )
         super().__init__()
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
         self.weight = parameter((num_channels,), dtype, 1.0) if affine else None

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import nets
 from nets.nn import functional as F
 from nets.nn import init
+from nets.nn.functional.arguments import check_count, check_number
 from nets.nn.linear import parameter
 from nets.nn.module import Module
 
@@ -48,6 +49,11 @@ class _Recurrent(Module):
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         super().__init__()
+        check_count("input_size", input_size, 0)
+        check_count("hidden_size", hidden_size)
+        check_count("num_layers", num_layers)
+        check_number("dropout", dropout, 0, 1)
+        check_count("proj_size", proj_size, 0)
         if proj_size and not (self.projects and 0 < proj_size < hidden_size):
             raise nets.errors.ArgumentError(
                 "proj_size is for LSTM, and below hidden_size", nets.user_location()

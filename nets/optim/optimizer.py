@@ -10,6 +10,7 @@ A parameter that no backward pass has reached counts as having a gradient of zer
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, ClassVar
 
@@ -265,14 +266,16 @@ def _entry(found: Mapping[Any, Any], number: int, name: str) -> Any:
 def _check_number(name: str, value: Any) -> None:
     """Refuse negative hyperparameters: none of them may be; and betas from 1 on."""
     numbers = value if isinstance(value, tuple) else (value,)
-    if name == "betas" and (len(numbers) != 2 or max(numbers) >= 1):
+    if name == "betas" and (len(numbers) != 2 or not all(n < 1 for n in numbers)):
         raise nets.errors.ArgumentError(
             f"betas are two numbers below 1, not {value}", nets.user_location()
         )
-    if any(not isinstance(n, bool) and isinstance(n, (int, float)) and n < 0 for n in numbers):
-        raise nets.errors.ArgumentError(
-            f"{name} must not be negative, but is {value}", nets.user_location()
-        )
+    for number in numbers:
+        # A tensor is taken as it is.
+        if isinstance(number, (int, float, np.number)) and not 0 <= number < math.inf:
+            raise nets.errors.ArgumentError(
+                f"{name} is finite and not negative, unlike {value}", nets.user_location()
+            )
 
 
 def same_dtype(scalar: nets.Tensor, like: nets.Tensor) -> nets.Tensor:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import nets
+from nets.nn.functional.arguments import check, check_count, check_number, counts
 from nets.optim.optimizer import Optimizer, item
 
 
@@ -107,6 +108,7 @@ class StepLR(LRScheduler):
     """Multiplied by gamma every ``step_size`` steps."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        check_count("step_size", step_size)
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer)
 
@@ -146,6 +148,9 @@ class LinearLR(LRScheduler):
         end_factor: float = 1.0,
         total_iters: int = 5,
     ) -> None:
+        check_number("start_factor", start_factor, 0, 1, above=True)
+        check_number("end_factor", end_factor, 0, 1)
+        check_count("total_iters", total_iters)
         self.start_factor, self.end_factor = start_factor, end_factor
         self.total_iters = total_iters
         super().__init__(optimizer)
@@ -162,6 +167,7 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+        check_count("T_max", T_max)
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer)
 
@@ -206,6 +212,10 @@ class OneCycleLR(LRScheduler):
                     nets.user_location(),
                 )
             total_steps = epochs * steps_per_epoch
+        check_count("total_steps", total_steps)
+        check_number("pct_start", pct_start, 0, 1)
+        check_number("div_factor", div_factor, 0, above=True)
+        check_number("final_div_factor", final_div_factor, 0, above=True)
         self.total_steps, self.anneal_strategy = total_steps, anneal_strategy
         self.peak = pct_start * total_steps - 1
         self.rates = [
@@ -231,7 +241,7 @@ class OneCycleLR(LRScheduler):
         """The value now, on the way between three stations."""
         n, last = self.last_epoch, self.total_steps - 1
         if n <= self.peak:
-            start, end, part = stations[0], stations[1], n / self.peak
+            start, end, part = stations[0], stations[1], n / self.peak if self.peak else 1.0
         else:
             start, end = stations[1:]
             part = (n - self.peak) / (last - self.peak)
@@ -251,6 +261,8 @@ class SequentialLR(LRScheduler):
                 "SequentialLR needs one milestone between each two schedules",
                 nets.user_location(),
             )
+        counts("milestones", list(milestones), 0)
+        check(list(milestones) == sorted(milestones), f"milestones ascend, unlike {milestones}")
         self.schedulers, self.milestones = list(schedulers), list(milestones)
         super().__init__(optimizer)
 
@@ -280,9 +292,12 @@ class ReduceLROnPlateau:
         min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
     ) -> None:
-        if mode not in ("min", "max") or threshold_mode not in ("rel", "abs") or factor >= 1:
+        check_count("patience", patience, 0)
+        check_count("cooldown", cooldown, 0)
+        is_factor = 0 <= factor < 1
+        if mode not in ("min", "max") or threshold_mode not in ("rel", "abs") or not is_factor:
             raise nets.errors.ArgumentError(
-                "mode is 'min' or 'max', threshold_mode 'rel' or 'abs', and the factor below 1",
+                "mode is 'min' or 'max', threshold_mode 'rel' or 'abs', the factor in [0, 1)",
                 nets.user_location(),
             )
         self.optimizer, self.mode, self.factor = optimizer, mode, factor

@@ -30,7 +30,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
         maximize: bool = False,
     ) -> None:
-        if nesterov and (momentum <= 0 or dampening != 0):
+        if nesterov and not (momentum > 0 and dampening == 0):
             raise nets.errors.ArgumentError(
                 "Nesterov's method needs momentum and no dampening", nets.user_location()
             )

@@ -119,7 +119,7 @@ def test_options_outside_the_table() -> None:
             F.embedding(GOOD, SCORES[:COUNT], bad)
     for weight in (1.0, [1.0], np.ones(COUNT + 1), np.ones((1, COUNT))):
         for loss in (F.cross_entropy, F.nll_loss):
-            with pytest.raises(ShapeError, match="3 classes"):
+            with pytest.raises(ShapeError, match="weight of classes"):
                 loss(SCORES, GOOD, weight)
     with pytest.raises(ShapeError, match="axis of classes"):
         F.cross_entropy(1.0, 0)

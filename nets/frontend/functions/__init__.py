@@ -80,7 +80,7 @@ from nets.frontend.functions.creation import (
 from nets.frontend.functions.dynamic_slicing import dynamic_slice, dynamic_update_slice
 from nets.frontend.functions.einsum import einsum
 from nets.frontend.functions.gradient import astype, stop_gradient
-from nets.frontend.functions.indexing import check_positions, take, take_along_axis
+from nets.frontend.functions.indexing import check_positions, check_range, take, take_along_axis
 from nets.frontend.functions.indexing import length as length
 from nets.frontend.functions.joining import append, concatenate, pad, split, stack
 from nets.frontend.functions.linear_algebra import dot, matmul, outer, tensordot, vecdot
@@ -219,6 +219,7 @@ __all__ = [
     "astype",
     "stop_gradient",
     "check_positions",
+    "check_range",
     "take",
     "take_along_axis",
     "append",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
+
 from nets.errors import ArgumentError
 from nets.frontend.dispatch import TensorLike, as_float, as_tensor, renewed
 from nets.frontend.functions import reduction
@@ -56,7 +58,12 @@ def gelu(x: TensorLike, approximate: Literal["none", "tanh"] = "none") -> Tensor
 
 
 def softplus(x: TensorLike, beta: float = 1.0) -> Tensor:
-    """log(1 + exp(beta · x)) / beta, as exact for large |x| as for small."""
+    """log(1 + exp(beta · x)) / beta, as exact for large |x| as for small.
+
+    ArgumentError for a ``beta`` of 0.
+    """
+    if isinstance(beta, int | float | np.number) and not (beta < 0 or beta > 0):
+        raise ArgumentError(f"the beta of softplus is not {beta}", user_location())
     scaled = as_float(x) if beta == 1.0 else multiply(as_float(x), beta)
     positive = greater(scaled, 0)
     # Two branches instead of |x|, whose derivative at 0 is not that of either side.

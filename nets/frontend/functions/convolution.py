@@ -137,8 +137,8 @@ def _attributes(
 
 def _margins(padding: Margins, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What lies before and after each axis."""
-    margins = [padding] * rank if isinstance(padding, int) else list(padding)
-    pairs = [(m, m) if isinstance(m, int) else tuple(m) for m in margins]
+    margins = list(padding) if isinstance(padding, (tuple, list)) else [padding] * rank
+    pairs = [tuple(m) if isinstance(m, (tuple, list)) else (m, m) for m in margins]
     if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
         raise ArgumentError(
             f"padding is a number, or a number or a pair for each of {rank} axes, not {padding}",
@@ -150,7 +150,7 @@ def _margins(padding: Margins, rank: int) -> tuple[tuple[int, ...], tuple[int, .
 
 def _each(value: Sizes, rank: int, name: str) -> tuple[int, ...]:
     """One number for each axis."""
-    sizes = (value,) * rank if isinstance(value, int) else tuple(value)
+    sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
     if len(sizes) != rank:
         raise ArgumentError(f"{name} is a number or {rank} of them, not {value}", user_location())
     return tuple(integer_of(size, name) for size in sizes)

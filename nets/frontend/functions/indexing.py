@@ -15,13 +15,15 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from nets.errors import (
+    ArgumentError,
     ControlFlowError,
     DTypeError,
     IndexOutOfBoundsError,
+    NetsError,
     ShapeError,
     UnsupportedObjectError,
 )
-from nets.frontend.conversion import array_of, integer_of
+from nets.frontend.conversion import array_of, integer_of, is_scalar
 from nets.frontend.dispatch import (
     TensorLike,
     apply,
@@ -35,7 +37,7 @@ from nets.frontend.dispatch import (
     shape_text,
 )
 from nets.frontend.functions.arithmetic import where
-from nets.frontend.functions.comparison import greater_equal, less
+from nets.frontend.functions.comparison import greater_equal, less, less_equal
 from nets.frontend.functions.gradient import stop_gradient
 from nets.frontend.functions.shape import (
     flatten,
@@ -417,14 +419,33 @@ def check_positions(indices: TensorLike, size: int, what: str = "a position") ->
     IndexOutOfBoundsError, which says ``what`` they are, for others: at once, from a traced function
     when it runs, and by a status from an exported one. DTypeError for what is no integer.
     """
-    tensor = as_tensor(indices)
+    tensor, size = as_tensor(indices), integer_of(size, "the number of positions")
     require_dtype(tensor, "iu", f"{what} is an integer")
     message = f"{what} is a number from 0 to {size - 1}" if size else f"there is no {what}"
+    inside = greater_equal(tensor, 0) & less(tensor, size)
+    return _required(tensor, inside, message, IndexOutOfBoundsError)
+
+
+def check_range(x: TensorLike, low: float, high: float, what: str = "a number") -> Tensor:
+    """x as it is, whose elements must lie in [low, high]; NaN does not.
+
+    ArgumentError, which says ``what`` they are, for others: at once, from a traced function when it
+    runs, and by a status from an exported one.
+    """
+    if not is_scalar(low) or not is_scalar(high):
+        raise ArgumentError(
+            f"a range is given by two Python numbers, not {low!r} and {high!r}", user_location()
+        )
+    tensor = as_tensor(x)
+    inside = greater_equal(tensor, low) & less_equal(tensor, high)
+    return _required(tensor, inside, f"{what} lies between {low} and {high}", ArgumentError)
+
+
+def _required(x: Tensor, inside: Tensor, message: str, error: type[NetsError]) -> Tensor:
+    """x; where it is known and not all of it inside, an error that names an element outside."""
     if current_scope() is not None:
-        inside = greater_equal(tensor, 0) & less(tensor, size)
-        return require(tensor, inside, IndexOutOfBoundsError, message)
-    bad = (tensor.data < 0) | (tensor.data >= size)
+        return require(x, inside, error, message)
+    bad = ~inside.data
     if bad.any():
-        found = tensor.data[bad].flat[0]
-        raise IndexOutOfBoundsError(f"{message}, not {found}", user_location())
-    return tensor
+        raise error(f"{message}, not {x.data[bad].flat[0]}", user_location())
+    return x

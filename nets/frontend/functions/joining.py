@@ -73,7 +73,7 @@ def split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor
     tensor = as_tensor(x)
     at = normal_axis(axis, tensor.ndim)
     size = tensor.shape[at]
-    if isinstance(indices_or_sections, (tuple, list, np.ndarray)):
+    if isinstance(indices_or_sections, (tuple, list, np.ndarray)) and np.ndim(indices_or_sections):
         cuts = [integer_of(i, "a position") for i in indices_or_sections]
     else:
         count = integer_of(indices_or_sections, "the number of parts")

@@ -93,7 +93,7 @@ def _pairs(axes: int | Sequence[Any], a: Tensor, b: Tensor) -> tuple[list[int], 
         if not 0 <= axes <= min(a.ndim, b.ndim):
             raise ShapeError(f"tensordot: there are no {axes} axes to share", user_location())
         return list(range(a.ndim - axes, a.ndim)), list(range(axes))
-    if len(axes) != 2:
+    if not isinstance(axes, (tuple, list)) or len(axes) != 2:
         raise ShapeError("tensordot takes a number of axes or two lists", user_location())
     of_a = [normal_axis(i, a.ndim) for i in shape_of(axes[0])]
     of_b = [normal_axis(i, b.ndim) for i in shape_of(axes[1])]

@@ -148,7 +148,10 @@ def var(
     tensor = as_float(x)
     distance = subtract(tensor, mean(tensor, axis, keepdims=True))
     total = _reduce("reduce_sum", multiply(distance, distance), axis, keepdims)
-    divisor = _count(tensor, axis) - (ddof if correction is None else correction)
+    less = ddof if correction is None else correction
+    if not isinstance(less, int | float | np.number):
+        raise ArgumentError(f"ddof is a number, not {less!r}", user_location())
+    divisor = _count(tensor, axis) - less
     return divide(total, float(builtins.max(divisor, 0)))
 
 
@@ -175,7 +178,7 @@ def norm(x: TensorLike, ord: float = 2, axis: Axis = None, keepdims: bool = Fals
     The gradient is 0 for the vector of zeros, and by elements that are 0; for ``math.inf`` the
     elements that tie share it. ArgumentError for an ``ord`` that is not positive.
     """
-    if not ord > 0:
+    if not isinstance(ord, int | float | np.number) or not ord > 0:
         raise ArgumentError(f"the ord of a norm is a positive number, not {ord}", user_location())
     tensor = as_float(x)
     if ord == 2:

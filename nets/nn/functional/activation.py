@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import nets
+from nets.nn.functional.arguments import check, check_number
 from nets.nn.module import TensorLike
 
 _SELU_ALPHA: Final = 1.6732632423543772848170429916717
@@ -50,7 +51,10 @@ def log_softmax(input: TensorLike, dim: int = -1) -> nets.Tensor:
 
 
 def softplus(input: TensorLike, beta: float = 1.0, threshold: float = 20.0) -> nets.Tensor:
-    """log(1 + exp(beta · x)) / beta; x itself where beta · x is above the threshold."""
+    """log(1 + exp(beta · x)) / beta; x itself where beta · x is above the threshold.
+
+    ArgumentError for a ``beta`` of 0.
+    """
     x = nets.as_tensor(input)
     return nets.where(x * beta > threshold, x, nets.softplus(x, beta))
 
@@ -74,18 +78,21 @@ def selu(input: TensorLike, inplace: bool = False) -> nets.Tensor:
 
 
 def celu(input: TensorLike, alpha: float = 1.0, inplace: bool = False) -> nets.Tensor:
-    """``elu`` of x / alpha, times alpha, whose derivative has no step (Barron, 2017)."""
+    """``elu`` of x / alpha, times alpha, whose derivative has no step (Barron, 2017).
+
+    ArgumentError for an ``alpha`` of 0.
+    """
+    check_number("alpha", alpha)
+    check(alpha != 0, "the alpha of celu is not 0")
     return alpha * elu(nets.as_tensor(input) / alpha)
 
 
 def glu(input: TensorLike, dim: int = -1) -> nets.Tensor:
-    """a · sigmoid(b), a and b the halves of x along an axis (Dauphin et al., 2017)."""
-    x = nets.as_tensor(input)
-    if x.ndim == 0 or x.shape[dim] % 2:
-        raise nets.errors.ShapeError(
-            f"axis {dim} of shape {x.shape} does not split into halves", nets.user_location()
-        )
-    a, b = nets.split(x, 2, dim)
+    """a · sigmoid(b), a and b the halves of x along an axis (Dauphin et al., 2017).
+
+    ShapeError for an axis of odd size.
+    """
+    a, b = nets.split(nets.as_tensor(input), 2, dim)
     return a * nets.sigmoid(b)
 
 
@@ -109,7 +116,12 @@ def mish(input: TensorLike, inplace: bool = False) -> nets.Tensor:
 def hardtanh(
     input: TensorLike, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> nets.Tensor:
-    """x moved into [min_val, max_val]; on the bounds the derivative is 0."""
+    """x moved into [min_val, max_val]; on the bounds the derivative is 0.
+
+    ArgumentError for bounds that are not in order.
+    """
+    check_number("min_val", min_val)
+    check_number("max_val", max_val, min_val)
     x = nets.as_tensor(input)
     inside = nets.where(x <= min_val, min_val, x)
     return nets.where(x >= max_val, max_val, inside)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 import nets
+from nets.nn.functional.arguments import check, check_rank
 from nets.nn.functional.linear import dropout
 from nets.nn.module import TensorLike
 
@@ -21,6 +22,8 @@ def scaled_dot_product_attention(
     scale: float | None = None,
 ) -> nets.Tensor:
     """softmax(q kᵀ / √d + mask) v: (…, L, d), (…, S, d), (…, S, e) gives (…, L, e).
+
+    ArgumentError for a mask together with ``is_causal``.
 
     A bool mask is true where a key takes part; other masks are added. ``is_causal`` stands for a
     mask of its own: query i sees the keys up to i. A query that sees no key gets 0, and gives no
@@ -42,15 +45,28 @@ def attention_weights(
     Rows add up to 1, or to 0 where the query sees no key.
     """
     q, k = nets.as_tensor(query), nets.as_tensor(key)
-    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    check(attn_mask is None or not is_causal, "attention takes attn_mask or is_causal, not both")
+    check_rank("attention", q, 2, "(…, L, d)")
+    check_rank("attention", k, 2, "(…, S, d)")
+    factor = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale
     scores = nets.matmul(q * factor, nets.matrix_transpose(k))
     if is_causal:
         past = nets.tril(nets.ones((q.shape[-2], k.shape[-2]), dtype=bool))
         scores = nets.where(past, scores, -math.inf)
     if attn_mask is not None:
-        mask = nets.as_tensor(attn_mask)
-        scores = nets.where(mask, scores, -math.inf) if mask.dtype == bool else scores + mask
+        scores = _masked(scores, nets.as_tensor(attn_mask))
     return _softmax_or_zeros(scores)
+
+
+def _masked(scores: nets.Tensor, mask: nets.Tensor) -> nets.Tensor:
+    if mask.dtype == bool:
+        return nets.where(mask, scores, -math.inf)
+    if mask.dtype.kind != "f":
+        raise nets.errors.DTypeError(
+            f"a mask is made of bools, or of floats to add, not of {mask.dtype}",
+            nets.user_location(),
+        )
+    return scores + mask
 
 
 def _softmax_or_zeros(scores: nets.Tensor) -> nets.Tensor:

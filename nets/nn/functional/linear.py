@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import nets
+from nets.nn.functional.arguments import check_number
 from nets.nn.module import TensorLike
 
 
@@ -34,7 +35,7 @@ def embedding(input: TensorLike, weight: TensorLike, padding_idx: int | None = N
 
 def padding_row(padding_idx: int, count: int) -> int:
     """``padding_idx`` counted from the start of ``count`` rows; ArgumentError beyond them."""
-    if not -count <= padding_idx < count:
+    if not isinstance(padding_idx, int) or not -count <= padding_idx < count:
         raise nets.errors.ArgumentError(
             f"padding_idx is one of {count} rows, not {padding_idx}", nets.user_location()
         )
@@ -50,10 +51,7 @@ def dropout(
     The numbers come from ``nets.random.default_generator``. ``inplace`` makes no difference.
     """
     x = nets.as_tensor(input)
-    if not 0 <= p <= 1:
-        raise nets.errors.ArgumentError(
-            f"a probability lies between 0 and 1, not {p}", nets.user_location()
-        )
+    check_number("the probability p", p, 0, 1)
     if not training or p == 0:
         return nets.positive(x)
     if p == 1:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 import nets
+from nets.nn.functional.arguments import check_number, check_shape
 from nets.nn.module import TensorLike
 
 Reduction = Literal["mean", "sum", "none"]
@@ -52,7 +53,11 @@ def l1_loss(input: TensorLike, target: TensorLike, reduction: Reduction = "mean"
 def huber_loss(
     input: TensorLike, target: TensorLike, reduction: Reduction = "mean", delta: float = 1.0
 ) -> nets.Tensor:
-    """d²/2 for differences below delta, delta · (|d| − delta/2) above (Huber, 1964)."""
+    """d²/2 for differences below delta, delta · (|d| − delta/2) above (Huber, 1964).
+
+    ArgumentError for a ``delta`` that is not positive.
+    """
+    check_number("delta", delta, 0, above=True)
     difference = nets.abs(_difference(input, target))
     square = 0.5 * difference * difference
     return _reduced(
@@ -63,7 +68,11 @@ def huber_loss(
 def smooth_l1_loss(
     input: TensorLike, target: TensorLike, reduction: Reduction = "mean", beta: float = 1.0
 ) -> nets.Tensor:
-    """``huber_loss`` divided by its delta, here beta; ``l1_loss`` for 0."""
+    """``huber_loss`` divided by its delta, here beta; ``l1_loss`` for 0.
+
+    ArgumentError for a negative ``beta``.
+    """
+    check_number("beta", beta, 0)
     if beta == 0:
         return l1_loss(input, target, reduction)
     return huber_loss(input, target, reduction, beta) / beta
@@ -82,11 +91,13 @@ def cross_entropy(
     ``target``: class indices, without the axis C; or probabilities (such as one-hot rows) of the
     shape of the scores. ``weight`` (C,): of each class; the mean over indices is divided by the
     weights of the targets. ``label_smoothing``: the part of each target spread over all classes.
-    Indices are those of ``nll_loss``, which are refused outside [0, C).
+    Indices are those of ``nll_loss``, which are refused outside [0, C); a ``label_smoothing``
+    outside [0, 1] is an ArgumentError.
     """
+    check_number("label_smoothing", label_smoothing, 0, 1)
     scores, wanted = nets.as_tensor(input), nets.as_tensor(target)
     axis = _class_axis(scores)
-    _check_weight(weight, scores.shape[axis])
+    check_shape("the weight of classes", weight, (scores.shape[axis],))
     logs = nets.log_softmax(scores, axis)
     if wanted.shape == scores.shape:
         return _cross_entropy_of_probabilities(
@@ -142,7 +153,7 @@ def nll_loss(
     """
     logs, classes = nets.as_tensor(input), nets.as_tensor(target)
     axis = _class_axis(logs)
-    _check_weight(weight, logs.shape[axis])
+    check_shape("the weight of classes", weight, (logs.shape[axis],))
     if classes.shape != logs.shape[:axis] + logs.shape[axis + 1 :]:
         raise nets.errors.ShapeError(
             f"class indices of shape {classes.shape} do not belong to scores of shape {logs.shape}",
@@ -185,15 +196,6 @@ def _reduced_of_classes(
     return nets.sum(counted) / nets.sum(nets.where(ignored, 0, of_each))
 
 
-def _check_weight(weight: TensorLike | None, count: int) -> None:
-    """ShapeError unless the weights are those of so many classes, or none."""
-    if weight is not None and nets.as_tensor(weight).shape != (count,):
-        raise nets.errors.ShapeError(
-            f"{count} classes have weights of shape {(count,)}, not {nets.as_tensor(weight).shape}",
-            nets.user_location(),
-        )
-
-
 def binary_cross_entropy(
     input: TensorLike,
     target: TensorLike,
@@ -203,9 +205,11 @@ def binary_cross_entropy(
     """−(y log p + (1 − y) log(1 − p)) of probabilities p; logarithms are kept above −100.
 
     Their slopes are kept below 1e12, so that a probability of 0 or 1 has a gradient, too.
+    ArgumentError for probabilities outside [0, 1], from a traced function when it runs.
     """
     p, y = nets.as_tensor(input), nets.as_tensor(target)
     _difference(p, y)
+    p = nets.check_range(p, 0, 1, "a probability of binary_cross_entropy")
     hit = _bounded(nets.log, p, p < _STEEP, 1 / _STEEP)
     miss = _bounded(lambda p: nets.log1p(-p), p, 1 - p < _STEEP, -1 / _STEEP)
     loss = -(y * hit + (1 - y) * miss)
@@ -260,5 +264,5 @@ def kl_div(
         positive = y > 0
         loss = nets.where(positive, y * (nets.log(nets.where(positive, y, 1)) - x), 0)
     if reduction == "batchmean":
-        return nets.sum(loss) / x.shape[0]
+        return nets.sum(loss) / (x.shape[0] if x.ndim else 1)
     return _reduced(loss, reduction)

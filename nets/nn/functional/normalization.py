@@ -5,6 +5,13 @@ from __future__ import annotations
 import math
 
 import nets
+from nets.nn.functional.arguments import (
+    check_count,
+    check_number,
+    check_rank,
+    check_shape,
+    counts,
+)
 from nets.nn.module import TensorLike
 
 
@@ -17,7 +24,10 @@ def layer_norm(
 ) -> nets.Tensor:
     """Over the last axes, which have the shape ``normalized_shape`` (Ba, Kiros, Hinton, 2016)."""
     x = nets.as_tensor(input)
+    check_number("eps", eps, 0)
     axes = _last_axes(x, normalized_shape)
+    for name, given in (("weight", weight), ("bias", bias)):
+        check_shape(name, given, x.shape[axes[0] :])
     distance = x - nets.mean(x, axes, keepdims=True)
     variance = nets.mean(distance * distance, axes, keepdims=True)
     return _affine(distance / nets.sqrt(variance + eps), weight, bias)
@@ -35,6 +45,8 @@ def rms_norm(
     """
     x = nets.as_tensor(input)
     axes = _last_axes(x, normalized_shape)
+    check_shape("weight", weight, x.shape[axes[0] :])
+    check_number("eps", 0 if eps is None else eps, 0)
     small = (2.0**-23 if x.dtype == "float32" else 2.0**-52) if eps is None else eps
     return _affine(x / nets.sqrt(nets.mean(x * x, axes, keepdims=True) + small), weight, None)
 
@@ -48,11 +60,14 @@ def group_norm(
 ) -> nets.Tensor:
     """Over the axes after the first, the channels of axis 1 in groups (Wu and He, 2018)."""
     x = nets.as_tensor(input)
+    check_count("num_groups", num_groups)
     if x.ndim < 2 or x.shape[1] % num_groups:
         raise nets.errors.ShapeError(
             f"the channels of shape {x.shape} do not form {num_groups} groups",
             nets.user_location(),
         )
+    for name, given in (("weight", weight), ("bias", bias)):
+        check_shape(name, given, x.shape[1:2])
     size = math.prod(x.shape[1:]) // num_groups
     groups = x.reshape((x.shape[0], num_groups, size))
     normal = layer_norm(groups, groups.shape[-1], eps=eps).reshape(x.shape)
@@ -72,9 +87,16 @@ def batch_norm(
     """Each channel of axis 1 over all other axes (Ioffe and Szegedy, 2015).
 
     In training by the mean and variance of the batch, which also move the running ones a part
-    ``momentum`` of the way; otherwise by the running ones.
+    ``momentum`` of the way; otherwise by the running ones. ShapeError for an input without
+    channels, and for statistics, weight or bias that are not one number for each.
     """
     x = nets.as_tensor(input)
+    check_rank("batch_norm", x, 2, "(N, C, …)")
+    check_number("eps", eps, 0)
+    check_number("momentum", momentum, 0, 1)
+    given = {"running_mean": running_mean, "running_var": running_var}
+    for name, tensor in (given | {"weight": weight, "bias": bias}).items():
+        check_shape(name, tensor, x.shape[1:2])
     if not training:
         if running_mean is None or running_var is None:
             raise nets.errors.ArgumentError(
@@ -88,7 +110,7 @@ def batch_norm(
     mean = nets.mean(x, axes, keepdims=True)
     distance = x - mean
     variance = nets.mean(distance * distance, axes, keepdims=True)
-    count = x.size // x.shape[1]
+    count = x.size // max(x.shape[1], 1)
     if count < 2:
         raise nets.errors.ShapeError(
             f"batch_norm in training needs more than one value per channel, not shape {x.shape}",
@@ -131,7 +153,7 @@ def _affine(x: nets.Tensor, weight: TensorLike | None, bias: TensorLike | None) 
 
 
 def _last_axes(x: nets.Tensor, shape: int | tuple[int, ...]) -> tuple[int, ...]:
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    sizes = counts("normalized_shape", shape, 0)
     if not sizes or x.shape[-len(sizes) :] != sizes:
         raise nets.errors.ShapeError(
             f"the last axes of shape {x.shape} are not {sizes}", nets.user_location()

@@ -94,17 +94,18 @@ def _windows(
     ceil_mode: bool,
     rank: int,
 ) -> _Windows:
-    kernel, margins = pair(kernel_size, rank), pair(padding, rank)
+    kernel, margins = pair(kernel_size, rank, "kernel_size"), pair(padding, rank, "padding", 0)
     if x.ndim != rank + 2 or any(2 * p > k for p, k in zip(margins, kernel, strict=True)):
         raise nets.errors.ShapeError(
             f"pooling takes {rank + 2} axes, and padding of at most half the window {kernel}; not "
             f"shape {x.shape} with padding {margins}",
             nets.user_location(),
         )
-    steps = pair(kernel if stride is None else stride, rank)
+    steps = pair(kernel if stride is None else stride, rank, "stride")
+    apart = pair(dilation, rank, "dilation")
     ends = margins
-    if ceil_mode and min(steps) > 0:
-        axes = zip(x.shape[2:], kernel, steps, margins, pair(dilation, rank), strict=True)
+    if ceil_mode:
+        axes = zip(x.shape[2:], kernel, steps, margins, apart, strict=True)
         ends = tuple(_end(*axis) for axis in axes)
     return _Windows(kernel, steps, margins, list(zip(margins, ends, strict=True)))
 
