@@ -27,6 +27,7 @@ from nets.errors import (
 )
 from nets.frontend.autograd import backward, gradient_array
 from nets.frontend.conversion import array_of, dtype_of
+from nets.frontend.elements import Elements
 from nets.frontend.operators import Operators
 from nets.frontend.other_names import OtherNames
 from nets.frontend.printing import format_array, html_of_array
@@ -149,7 +150,7 @@ class Tensor(Operators):
 
     @property
     def data(self) -> Array:
-        """The elements, as an array that is not copied and cannot be written to.
+        """The elements, as an array that is not copied and cannot be written to (ReadOnlyError).
 
         Assigning an array of the same shape gives the tensor new elements (of its own dtype),
         outside the reach of gradients; results computed before keep the old ones. Inside a trace
@@ -158,7 +159,7 @@ class Tensor(Operators):
         """
         if current_scope() is not None:
             return Tensor._of(_staged(self, None), self._weak)  # type: ignore[return-value]
-        view = self._variable(".data").data.view()
+        view = self._variable(".data").data.view(Elements)
         view.flags.writeable = False
         return view
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import operator
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from nets.errors import (
     IndexOutOfBoundsError,
     LeakedTracerError,
     NetsError,
+    ReadOnlyError,
     ShapeError,
     TraceError,
     UnsupportedObjectError,
@@ -466,3 +468,43 @@ def test_every_public_name_is_there() -> None:
         assert name in dir(nets)
     with pytest.raises(AttributeError):
         nets.no_such_name  # noqa: B018
+
+
+WRITES: dict[str, Any] = {
+    "-=": lambda data, x: operator.isub(data, x),
+    "+=": lambda data, x: operator.iadd(data, x),
+    "*=": lambda data, x: operator.imul(data, x),
+    "/=": lambda data, x: operator.itruediv(data, x),
+    "**=": lambda data, x: operator.ipow(data, x),
+    "[i]": lambda data, x: operator.setitem(data, 0, 5.0),
+    "[:]": lambda data, x: operator.setitem(data, slice(None), x),
+    "[1:][0]": lambda data, x: operator.setitem(data[1:], 0, 5.0),
+    "fill": lambda data, x: data.fill(3),
+    "sort": lambda data, x: data.sort(),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("kind", [nets.Tensor, nets.nn.Parameter])
+def test_the_elements_of_a_tensor_are_not_written_to(name: str, kind: Any) -> None:
+    tensor = kind(np.array([2.0, 1.0]))
+    for operand in (0.5, np.ones(2), nets.Tensor([1.0, 2.0])):
+        with pytest.raises(ReadOnlyError, match=r"(?s)write p.*test_tensor\.py"):
+            WRITES[name](tensor.data, operand)
+    assert tensor.tolist() == [2, 1]
+    WRITES[name](tensor.data.copy(), np.ones(2))  # an array like any other
+    WRITES[name](tensor.data * 2, np.ones(2))
+    assert tensor.tolist() == [2, 1]
+
+
+def test_elements_are_an_array() -> None:
+    data = nets.Tensor([1.0, 2.0]).data
+    assert isinstance(data, np.ndarray)
+    assert repr(data) == "array([1., 2.])"
+    made = (data * 2, data.copy(), np.exp(data), np.asarray(data), copy.deepcopy(data))
+    for array in (*made, pickle.loads(pickle.dumps(data))):
+        assert type(array) is np.ndarray
+    assert type(data[0]) is type(data.sum()) is np.float64
+    traced = nets.trace(lambda x: x * 2)
+    assert traced(data).tolist() == traced(np.array(data)).tolist() == [2, 4]
+    assert nets.trace(lambda: data * nets.ones(2))().tolist() == [1, 2]
