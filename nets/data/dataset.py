@@ -41,6 +41,15 @@ def batch_of(dataset: Any, indices: Indices) -> Any:
     return collate([dataset[int(i)] for i in indices])
 
 
+def _check_samples(dataset: Dataset, indices: Any) -> None:
+    """IndexOutOfBoundsError unless there are samples of these numbers, maybe from the end."""
+    count, numbers = len(dataset), np.asarray(indices)
+    if numbers.dtype.kind in "iu" and ((numbers < -count) | (numbers >= count)).any():
+        raise nets.errors.IndexOutOfBoundsError(
+            f"there is no sample {indices} among {count}", nets.user_location()
+        )
+
+
 class TensorDataset(Dataset):
     """Arrays or Tensors of the same length: a sample is the tuple of their elements at a number.
 
@@ -60,9 +69,11 @@ class TensorDataset(Dataset):
         return len(self.arrays[0])
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
+        _check_samples(self, index)
         return tuple(array[index] for array in self.arrays)
 
     def batch(self, indices: Indices) -> tuple[Any, ...]:
+        _check_samples(self, indices)
         return tuple(array[indices] for array in self.arrays)
 
 
@@ -77,9 +88,11 @@ class Subset(Dataset):
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Any:
+        _check_samples(self, index)
         return self.dataset[int(self.indices[index])]
 
     def batch(self, indices: Indices) -> Any:
+        _check_samples(self, indices)
         return batch_of(self.dataset, self.indices[indices])
 
 

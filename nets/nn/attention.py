@@ -14,7 +14,7 @@ import nets
 from nets.nn import functional as F
 from nets.nn import init
 from nets.nn.container import ModuleList
-from nets.nn.functional.arguments import check_count, check_number
+from nets.nn.functional.arguments import check_count, check_number, check_shape
 from nets.nn.functional.attention import attention_weights
 from nets.nn.linear import Dropout, Linear, parameter
 from nets.nn.module import Module, Parameter
@@ -102,7 +102,13 @@ class MultiheadAttention(Module):
             )
             return nets.squeeze(output, batch), None if weights is None else weights[0]
         q, k, v = (self._heads(x, i) for i, x in enumerate(parts))
-        mask = self._mask(key_padding_mask, attn_mask, q.dtype)
+        if not q.shape[0] == k.shape[0] == v.shape[0] or k.shape[2] != v.shape[2]:
+            raise nets.errors.ShapeError(
+                f"queries, keys and values of shapes {', '.join(str(x.shape) for x in parts)} do "
+                "not belong together",
+                nets.user_location(),
+            )
+        mask = self._mask(key_padding_mask, attn_mask, q, k)
         weights = attention_weights(q, k, mask)
         dropped = F.dropout(weights, self.dropout, self.training)
         mixed = nets.swapaxes(nets.matmul(dropped, v), 1, 2)
@@ -132,15 +138,20 @@ class MultiheadAttention(Module):
         split = projected.reshape((*projected.shape[:2], self.num_heads, size))
         return nets.swapaxes(split, 1, 2)
 
-    def _mask(self, padding: Any, mask: Any, dtype: npt.DTypeLike) -> nets.Tensor | None:
+    def _mask(self, padding: Any, mask: Any, q: nets.Tensor, k: nets.Tensor) -> nets.Tensor | None:
         """Both masks as one that is added to scores (N, heads, L, S)."""
+        (count, heads, queries, _), keys = q.shape, k.shape[2]
         total = None
+        check_shape("key_padding_mask", padding, (count, keys))
         if padding is not None:
-            total = _added(nets.as_tensor(padding), dtype)[:, None, None, :]
+            total = _added(nets.as_tensor(padding), q.dtype)[:, None, None, :]
         if mask is not None:
-            added = _added(nets.as_tensor(mask), dtype)
+            added = _added(nets.as_tensor(mask), q.dtype)
             if added.ndim == 3:  # one mask per sequence and head
-                added = added.reshape((-1, self.num_heads, *added.shape[1:]))
+                check_shape("attn_mask", added, (count * heads, queries, keys))
+                added = added.reshape((count, heads, queries, keys))
+            else:
+                check_shape("attn_mask", added, (queries, keys))
             total = added if total is None else total + added
         return total
 

@@ -187,6 +187,18 @@ def test_the_thread_ends_and_hands_errors_over() -> None:
     assert not [t for t in threading.enumerate() if t.name == "nets-batches"]
 
 
+def test_samples_that_are_not_there() -> None:
+    numbers = data.TensorDataset(np.arange(5))
+    for samples in (numbers, data.Subset(numbers, [4, 0])):
+        count = len(samples)
+        assert samples[-1] == samples[count - 1]
+        for bad in (count, -count - 1, 2**40):
+            for call in (samples.__getitem__, lambda i, s=samples: s.batch(np.array([0, i]))):
+                with pytest.raises(nets.errors.IndexOutOfBoundsError, match="no sample"):
+                    call(bad)
+    assert [int(x) for (x,) in data.Subset(numbers, [4, 0])] == [4, 0]
+
+
 def test_splits() -> None:
     numbers = data.TensorDataset(np.arange(10))
     parts = data.random_split(numbers, [0.7, 0.3], seed=1)

@@ -22,6 +22,7 @@ KERNELS = np.ones((6, 2, 3, 3))
 CLASSES = np.array([0, 2])
 SCORES = X[:, :, 0]
 MASK = np.ones((3, 3), bool)
+attention = nn.MultiheadAttention(4, 2, dtype="float64")
 CHANCES = np.array([0.0, 0.5, 1.0])
 
 
@@ -67,6 +68,35 @@ FUNCTIONS: dict[str, Options] = {
         lambda v: F.scaled_dot_product_attention(X, X, X, MASK.astype(v)),
         ["int64", "int8"],
         ["bool", "float64"],
+    ),
+    "mask shape": (
+        lambda v: F.scaled_dot_product_attention(X, X, X, np.ones(v, bool)),
+        [(2, 3), (3, 2), (2, 2, 3, 3), (4, 1, 3, 3)],
+        [(3, 3), (1, 3), (2, 3, 3), ()],
+    ),
+    "MultiheadAttention padding": (
+        lambda v: attention(*[X] * 3, key_padding_mask=np.zeros(v, bool)),
+        [(1, 2), (4, 2), (3, 1), (2,), ()],
+        [(3, 2)],
+    ),
+    "MultiheadAttention mask": (
+        lambda v: attention(*[X] * 3, attn_mask=np.zeros(v, bool)),
+        [(2, 1), (1, 2), (2,), (3, 2, 2), (1, 2, 2), ()],
+        [(2, 2), (6, 2, 2)],
+    ),
+    "MultiheadAttention keys": (
+        lambda v: attention(X, np.ones(v), np.ones(v)), [(2, 1, 4), (2, 4, 4)], [(5, 3, 4)]
+    ),
+    "MultiheadAttention values": (
+        lambda v: attention(X, X, np.ones(v)), [(2, 1, 4), (3, 3, 4)], [(2, 3, 4)]
+    ),
+    "nets.conv padding": (
+        lambda v: nets.conv(IMAGE, KERNELS, padding=v, groups=2),
+        [-1, [(0, 0), (-1, 2)], 0.5],
+        [0, [(0, 1), (2, 0)]],
+    ),
+    "nets.conv_transpose padding": (
+        lambda v: nets.conv_transpose(IMAGE, KERNELS[:4], padding=v), [-1], [0, 1]
     ),
     "dropout_p": (lambda v: F.scaled_dot_product_attention(X, X, X, None, v), [-1, 2], [0, 1]),
     "MultiheadAttention heads": (lambda v: nn.MultiheadAttention(4, v), [0, -1, 3, 1.5], [1, 2]),

@@ -34,7 +34,8 @@ def conv(
 
     Space has one or two axes. ``padding`` is a number of zeros on either side, for all axes or
     each, or (before, after) for each. places = (size + before + after − dilation · (kernel − 1) −
-    1) // stride + 1. ShapeError where the shapes do not go together.
+    1) // stride + 1. ShapeError where the shapes do not go together, ArgumentError for negative
+    padding.
     """
     a, w = promote(x, weight, floating=True)
     return apply("conv", a, w, **_attributes(a, w, stride, padding, dilation, groups))
@@ -145,6 +146,8 @@ def _margins(padding: Margins, rank: int) -> tuple[tuple[int, ...], tuple[int, .
             user_location(),
         )
     low, high = (tuple(integer_of(pair[end], "padding") for pair in pairs) for end in (0, 1))
+    if min(*low, *high) < 0:
+        raise ArgumentError(f"padding is not negative, unlike {padding}", user_location())
     return low, high
 
 

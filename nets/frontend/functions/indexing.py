@@ -421,7 +421,7 @@ def check_positions(indices: TensorLike, size: int, what: str = "a position") ->
     """
     tensor, size = as_tensor(indices), integer_of(size, "the number of positions")
     require_dtype(tensor, "iu", f"{what} is an integer")
-    message = f"{what} is a number from 0 to {size - 1}" if size else f"there is no {what}"
+    message = f"{what} is a number from 0 to {size - 1}" if size else f"{what} has 0 to choose from"
     inside = greater_equal(tensor, 0) & less(tensor, size)
     return _required(tensor, inside, message, IndexOutOfBoundsError)
 

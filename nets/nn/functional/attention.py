@@ -59,14 +59,18 @@ def attention_weights(
 
 
 def _masked(scores: nets.Tensor, mask: nets.Tensor) -> nets.Tensor:
-    if mask.dtype == bool:
-        return nets.where(mask, scores, -math.inf)
-    if mask.dtype.kind != "f":
+    if mask.dtype.kind not in "bf":
         raise nets.errors.DTypeError(
             f"a mask is made of bools, or of floats to add, not of {mask.dtype}",
             nets.user_location(),
         )
-    return scores + mask
+    result = nets.where(mask, scores, -math.inf) if mask.dtype == bool else scores + mask
+    if result.shape != scores.shape:
+        raise nets.errors.ShapeError(
+            f"a mask of shape {mask.shape} is not for scores of shape {scores.shape}",
+            nets.user_location(),
+        )
+    return result
 
 
 def _softmax_or_zeros(scores: nets.Tensor) -> nets.Tensor:
