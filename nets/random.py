@@ -91,7 +91,16 @@ class Generator:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where the state was taken."""
-        self.key.data, self.counter.data = state["key"], state["counter"]
+        if not isinstance(state, dict) or not {"key", "counter"} <= state.keys():
+            raise nets.errors.MissingKeyError(
+                "the state of a generator has the keys 'key' and 'counter'", nets.user_location()
+            )
+        found = nets.Tensor(state["key"]), nets.Tensor(state["counter"])
+        _check(
+            [x.shape for x in found] == [(2,), ()] and all(x.dtype.kind in "iu" for x in found),
+            "a generator's state is a key of two integers and a count",
+        )
+        self.key.data, self.counter.data = found[0].data, found[1].data
 
 
 with nets.suspended():  # whoever imports this inside a trace

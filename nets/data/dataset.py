@@ -82,7 +82,12 @@ class Subset(Dataset):
 
     def __init__(self, dataset: Dataset, indices: Sequence[int] | Indices) -> None:
         self.dataset = dataset
-        self.indices = np.asarray(indices, np.int64)
+        found = np.asarray(indices)
+        if found.size and found.dtype.kind not in "iu":
+            raise nets.errors.DTypeError(
+                f"samples are chosen by integers, not by {found.dtype}", nets.user_location()
+            )
+        self.indices = found.astype(np.int64).reshape(-1)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -111,9 +116,16 @@ def random_split(
 
 
 def _sizes(total: int, lengths: Sequence[int] | Sequence[float]) -> list[int]:
+    are_numbers = isinstance(lengths, tuple | list | np.ndarray) and all(
+        isinstance(length, int | float | np.number) and length >= 0 for length in lengths
+    )
+    if not are_numbers:
+        raise nets.errors.ArgumentError(
+            f"lengths are a list of numbers from 0 on, not {lengths!r}", nets.user_location()
+        )
     if all(isinstance(length, int | np.integer) for length in lengths) and sum(lengths) == total:
         return [int(length) for length in lengths]
-    if any(length < 0 for length in lengths) or abs(sum(lengths) - 1) > 1e-6:
+    if not abs(sum(lengths) - 1) <= 1e-6:
         raise nets.errors.ArgumentError(
             f"{list(lengths)} are neither parts of {total} samples nor of 1", nets.user_location()
         )

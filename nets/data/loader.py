@@ -35,6 +35,12 @@ class DataLoader:
         prefetch: int = 2,
         transform: Callable[[Any], Any] | None = None,
     ) -> None:
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise nets.errors.ArgumentError(
+                f"a dataset has len() and gives samples by number, unlike a "
+                f"{type(dataset).__name__}",
+                nets.user_location(),
+            )
         _check_count("batch_size", batch_size, 1)
         _check_count("prefetch", prefetch, 0)
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle

@@ -307,7 +307,7 @@ class Operators(OtherNames):
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in the given order, reversed by default."""
-        if not axes or axes == (None,):
+        if not axes or (len(axes) == 1 and axes[0] is None):
             return F.transpose(self)
         return F.transpose(self, axes[0] if len(axes) == 1 else axes)
 

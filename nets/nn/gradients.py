@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import nets
 from nets.nn.functional import one_hot as one_hot
-from nets.nn.functional.arguments import check_number
+from nets.nn.functional.arguments import Reading, check_number
 
 
 def clip_grad_norm_(
@@ -66,8 +66,9 @@ def vector_to_parameters(vector: nets.Tensor, parameters: Iterable[nets.Tensor])
 
 
 def _listed(parameters: Iterable[nets.Tensor] | nets.Tensor) -> list[nets.Tensor]:
-    found = [parameters] if isinstance(parameters, nets.Tensor) else list(parameters)
-    return [p for p in found if p.grad is not None]
+    with Reading("a list of parameters, such as model.parameters() is"):
+        found = [parameters] if isinstance(parameters, nets.Tensor) else list(parameters)
+        return [p for p in found if p.grad is not None]
 
 
 def _gradient(p: nets.Tensor) -> nets.Tensor:

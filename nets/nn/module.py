@@ -199,11 +199,17 @@ class Module:
         hold, ShapeError where a shape differs; nothing has been changed then.
         """
         own = dict(self._state())
+        if not isinstance(state, Mapping):
+            raise nets.errors.ArgumentError(
+                f"a state dict is a dict of arrays, not a {type(state).__name__}",
+                nets.user_location(),
+            )
         missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
         if strict and (missing or unknown):
+            lacking, foreign = sorted(missing), sorted(unknown, key=str)
             raise nets.errors.ArgumentError(
                 f"the state dict is not one of this {type(self).__name__}: missing "
-                f"{sorted(missing) or 'nothing'}, not known {sorted(unknown) or 'nothing'}",
+                f"{lacking or 'nothing'}, not known {foreign or 'nothing'}",
                 nets.user_location(),
             )
         with nets.no_grad():

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 import nets
+from nets.nn.functional.arguments import Reading
 
 Moments = dict[str, nets.Tensor]
 
@@ -68,6 +69,21 @@ class ParameterGroup(MutableMapping[str, Any]):
                 nets.user_location(),
             )
 
+    def check(self, saved: Mapping[str, Any]) -> None:
+        """ArgumentError unless these may be the values of hyperparameters here."""
+        for name in (name for name in self._names if name in saved):
+            value = tuple(saved[name]) if isinstance(saved[name], list) else saved[name]
+            own = self[name]
+            is_pair, are_pairs = (isinstance(x, tuple) for x in (own, value))
+            numbers = value if are_pairs else (value,)
+            is_like = all(isinstance(n, bool | int | float | np.generic) for n in numbers)
+            if is_pair is not are_pairs or not is_like:
+                raise nets.errors.ArgumentError(
+                    f"the hyperparameter {name} is like {own}, unlike {value!r}",
+                    nets.user_location(),
+                )
+            _check_number(name, value)
+
     def __delitem__(self, name: str) -> None:
         raise nets.errors.ArgumentError("hyperparameters cannot be removed", nets.user_location())
 
@@ -94,7 +110,8 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[ParameterGroup] = []
         self._states: list[list[Moments]] = []
-        listed: list[Any] = [params] if isinstance(params, nets.Tensor) else list(params)
+        with Reading("a list of parameters, such as model.parameters() is"):
+            listed: list[Any] = [params] if isinstance(params, nets.Tensor) else list(params)
         if not listed:
             raise nets.errors.ArgumentError(
                 "an optimiser needs at least one parameter", nets.user_location()
@@ -106,10 +123,10 @@ class Optimizer:
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Take more parameters, with hyperparameters that differ from the defaults."""
-        given = dict(group)
-        own = item(given, "params", "a parameter group")
-        del given["params"]
-        params = [own] if isinstance(own, nets.Tensor) else list(own)
+        own = item(group, "params", "a parameter group")
+        given = {name: value for name, value in group.items() if name != "params"}
+        with Reading("a list of parameters"):
+            params = [own] if isinstance(own, nets.Tensor) else list(own)
         self._check(params, given)
         for name, value in {**self.defaults, **given}.items():
             _check_number(name, value)
@@ -208,15 +225,17 @@ class Optimizer:
         what = "the state of an optimiser"
         groups, found = item(state, "param_groups", what), item(state, "state", what)
         flat = [own for states in self._states for own in states]
-        if [len(item(g, "params", "a parameter group")) for g in groups] != [
-            len(g.params) for g in self.param_groups
-        ]:
+        with Reading(what):
+            counts = [len(item(g, "params", "a parameter group")) for g in groups]
+        if counts != [len(g.params) for g in self.param_groups]:
             raise nets.errors.ArgumentError(
                 "the state is of an optimiser of other parameters", nets.user_location()
             )
-        with nets.no_grad():
+        for group, saved in zip(self.param_groups, groups, strict=True):
+            group.check(saved)
+        with Reading(what), nets.no_grad():
             new = [
-                (tensor, np.asarray(_entry(found, i, name)))
+                (tensor, nets.Tensor(_entry(found, i, name)))
                 for i, own in enumerate(flat)
                 for name, tensor in own.items()
             ]
@@ -256,7 +275,7 @@ def item(state: Mapping[str, Any], key: str, what: str) -> Any:
 def _entry(found: Mapping[Any, Any], number: int, name: str) -> Any:
     """The array of a parameter's state; JSON has turned its number into text."""
     own = found.get(number, found.get(str(number), {}))
-    if name not in own:
+    if not isinstance(own, Mapping) or name not in own:
         raise nets.errors.ArgumentError(
             f"the state of parameter {number} has no {name!r}", nets.user_location()
         )

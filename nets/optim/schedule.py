@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import nets
-from nets.nn.functional.arguments import check, check_count, check_number, counts
+from nets.nn.functional.arguments import Reading, check, check_count, check_number, counts
 from nets.optim.optimizer import Optimizer, item
 
 
@@ -62,7 +62,11 @@ class LRScheduler:
         """Go on where the state was taken; learning rates come with the optimiser's state."""
         what = "the state of a schedule"
         last_epoch, base_lrs = item(state, "last_epoch", what), item(state, "base_lrs", what)
-        self.last_epoch, self.base_lrs = int(last_epoch), [float(lr) for lr in base_lrs]
+        check_count("last_epoch", last_epoch, 0)
+        with Reading(what):
+            rates = [float(lr) for lr in base_lrs]
+        check(len(rates) == len(self.base_lrs), "the state is of a schedule of other groups")
+        self.last_epoch, self.base_lrs = int(last_epoch), rates
 
 
 def _per_group(optimizer: Optimizer, value: Any, name: str) -> list[Any]:
@@ -349,5 +353,7 @@ class ReduceLROnPlateau:
         """Go on where the state was taken."""
         names = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
         found = [item(state, name, "the state of a schedule") for name in names]
-        self.best = float(found[0])
-        self.num_bad_epochs, self.cooldown_counter, self.last_epoch = map(int, found[1:])
+        with Reading("the state of a schedule"):
+            best, (bad, cooldown, last) = float(found[0]), map(int, found[1:])
+        self.best, self.num_bad_epochs = best, bad
+        self.cooldown_counter, self.last_epoch = cooldown, last

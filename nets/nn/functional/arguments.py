@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -51,6 +51,24 @@ def counts(name: str, value: Any, least: int = 1) -> tuple[int, ...]:
     for number in numbers:
         check_count(name, number, least)
     return numbers
+
+
+class Reading:
+    """Around code that reads what a user gives: what that is not made for is an ArgumentError."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, traceback: Any) -> None:
+        if isinstance(error, _MISREADINGS) and not isinstance(error, nets.errors.NetsError):
+            raise nets.errors.ArgumentError(
+                f"this is not {self.what}: {error}", nets.user_location()
+            ) from None
+
+
+_MISREADINGS: Final = (*(TypeError, ValueError, AttributeError, LookupError, OverflowError),)
 
 
 def check_shape(name: str, x: TensorLike | None, shape: tuple[int, ...]) -> None:
