@@ -24,6 +24,7 @@ from nets.errors import (
 )
 from nets.frontend.binding import Binding, Call
 from nets.frontend.conversion import array_of, is_scalar
+from nets.frontend.elements import Elements
 from nets.frontend.pytree import TreeDef, expression, identifier, unique
 from nets.frontend.scope import is_live, leaked, user_location
 from nets.frontend.spec import TensorSpec, short
@@ -84,7 +85,7 @@ def read_leaves(leaves: Sequence[Any]) -> tuple[list[Array], tuple[LeafKey, ...]
     keys: list[LeafKey] = []
     for leaf in leaves:
         kind = type(leaf)
-        if kind is np.ndarray:
+        if kind is np.ndarray or kind is Elements:
             array, weak = leaf if leaf.dtype.isnative else _native(leaf), False
         elif isinstance(leaf, Tensor):
             value = leaf._value

@@ -51,6 +51,7 @@ def avg_pool2d(
 ) -> nets.Tensor:
     """Images (N, C, H, W) → the mean of each window; padding counts as zeros, or not at all.
 
+    The means of integers are float64, as those of ``nets.mean``.
     With ``ceil_mode`` a last window may reach beyond the padding, if it begins before the end of
     the image; what lies there does not count.
     """
