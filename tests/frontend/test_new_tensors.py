@@ -55,6 +55,8 @@ def first_calls(function: Callable[..., Any], x: Any) -> Iterator[tuple[Any, ...
     elif name == "einsum":
         letters = "abcd"[: x.ndim]
         yield from [(letters, x), (f"{letters}->{letters}", x), ("...", x)]
+    elif name == "check_positions":
+        yield (x, 9)
     elif name == "dynamic_update_slice":
         yield (x, x, (0,) * x.ndim)
     elif name in ("concatenate", "stack"):

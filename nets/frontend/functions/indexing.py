@@ -32,6 +32,7 @@ from nets.frontend.dispatch import (
     cast,
     constant,
     joined_shape,
+    renewed,
     require,
     require_dtype,
     shape_text,
@@ -448,4 +449,4 @@ def _required(x: Tensor, inside: Tensor, message: str, error: type[NetsError]) -
     bad = ~inside.data
     if bad.any():
         raise error(f"{message}, not {x.data[bad].flat[0]}", user_location())
-    return x
+    return renewed(x)

@@ -68,7 +68,7 @@ class Reading:
             ) from None
 
 
-_MISREADINGS: Final = (*(TypeError, ValueError, AttributeError, LookupError, OverflowError),)
+_MISREADINGS: Final = (TypeError, ValueError, AttributeError, LookupError, OverflowError)
 
 
 def check_shape(name: str, x: TensorLike | None, shape: tuple[int, ...]) -> None:
