@@ -86,9 +86,10 @@ def _share_in(block: Block) -> None:
         if window is not None:
             windows[op.result] = window
             _family_of(window, families.setdefault(window.root, [])).append((op, window))
-    for of_root in families.values():
+    replaced: dict[Value, Value] = {}
+    for root, of_root in families.items():  # a root that is a window comes after its own family
         for family in of_root:
-            _share(family)
+            _share(family, replaced.get(root, root), replaced)
 
 
 def _family_of(window: Window, of_root: list[Family]) -> Family:
@@ -157,12 +158,13 @@ def _size(starts: Box, stops: Box) -> int:
     return math.prod(map(operator.sub, stops, starts))
 
 
-def _share(family: Family) -> None:
+def _share(family: Family, root: Value, replaced: dict[Value, Value]) -> None:
+    """Let the windows on ``root`` be slices of one pad; note in ``replaced`` what they become."""
     members = {op for op, _ in family}
     wanted = [(op, box) for op, box in family if not members.issuperset(op.result.users)]
     if sum(box.has_margin for _, box in wanted) < 2:
         return
-    root, value = family[0][1].root, family[0][1].value
+    value = family[0][1].value
     sizes = tensor_type(root).static_shape
     boxes = [(box.starts, box.stops) for _, box in wanted] + [((0,) * len(sizes), sizes)]
     starts = tuple(map(min, zip(*(box[0] for box in boxes), strict=True)))
@@ -185,7 +187,9 @@ def _share(family: Family) -> None:
         b = GraphEmitter(Builder(op.block, op, op.location))
         at = tuple(map(operator.sub, box.starts, starts))
         part = cut(b, whole, at, _sums(at, tensor_type(op.result).static_shape))
-        op.replace_with([part if source is None else _computed(b, root, part)])
+        (window,) = op.results
+        replaced[window] = part if source is None else _computed(b, root, part)
+        op.replace_with([replaced[window]])
 
 
 def _source_behind(root: Value, value: Value) -> Value | None:

@@ -42,6 +42,15 @@ def cut(b: GraphEmitter, x: Value, starts: Axes, stops: Axes) -> Value:
 
 
 @rule("pad")
+def pad_nothing(op: Operation, b: GraphEmitter) -> Value | None:
+    """Padding around no elements is the value, repeated."""
+    x, value = op.operands
+    if 0 not in tensor_type(x).shape:
+        return None
+    return b.broadcast(value, tensor_type(op.result).shape, ())
+
+
+@rule("pad")
 def pad_twice(op: Operation, b: GraphEmitter) -> Value | None:
     """Two pads with one value are one."""
     x, value = op.operands

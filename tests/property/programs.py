@@ -390,8 +390,14 @@ def _concatenate(g: _Grower) -> None:
 
 
 def _neighbours(g: _Grower) -> None:
-    """A sum of windows on one tensor that are shifted against each other, filled with a number."""
+    """A sum of windows on one tensor that are shifted against each other, filled with a number.
+
+    Every other time on a tensor that is padded already, mostly with another number.
+    """
     x = g.value()
+    if g.below(2):
+        margins = tuple(g.below(3) for _ in shape_of(x).shape)
+        x = g.emit("pad", x, g.scalar(x.type.dtype), low=margins, high=margins[::-1]) or x
     sizes, number = shape_of(x).static_shape, g.scalar(x.type.dtype)
     total: Value | None = None
     for _ in range(2 + g.below(3)):
