@@ -23,6 +23,7 @@ from nets.ops.emitter import GraphEmitter, tensor_type
 from nets.ops.registry import OpDef, lookup
 from nets.passes.activity import Step, carries_cotangent, dependents
 from nets.passes.effects import drop_effects
+from nets.passes.sources import sources_over_steps
 
 PullBack = Callable[[GraphEmitter, Sequence[Step], dict[Value, Value], Iterable[Value]], None]
 """``nets.passes.vjp.pull_back``."""
@@ -121,6 +122,15 @@ class _Forward:
                 return reached
             found |= more
 
+    def carrying_cotangents(self, active: set[Value], cts: Cotangents) -> list[Value]:
+        """The active carries that have cotangents: at the end, or from what a step makes of them.
+
+        The others have none rather than zero, as zero times an infinite slope is not zero.
+        """
+        given = zip(self.end.operands, cts, strict=True)
+        used = sources_over_steps(self.op, [x for x, ct in given if ct is not None])
+        return [x for x in self.carries if x in active and (cts[x.index] or x in used)]
+
     def operand_of(self, argument: Value) -> Value:
         return self.op.operands[argument.index]
 
@@ -160,7 +170,7 @@ class _Reverse:
         self.active = active
         self.draft = Block()
         self.b = GraphEmitter(Builder(self.draft))
-        self.carried = [x for x in forward.carries if x in active]
+        self.carried = forward.carrying_cotangents(active, cts)
         self.seeds = {x: self.draft.add_argument(x.type, "ct") for x in self.carried}
         self.stacked = [
             (i, self.draft.add_argument(forward.end.operands[i].type, "ct"))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, clone_into
-from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ir.core import Block, Function, Operation, Region, Trait, Value
 from nets.ir.types import TensorType, i64
 from nets.ops.emitter import GraphEmitter, tensor_type
 from nets.passes.manager import Options, register_pass
 from nets.passes.patterns import filling, is_constant, made_by
+from nets.passes.sources import sources, sources_over_steps
 
 
 @register_pass("simplify_control")
@@ -30,12 +31,14 @@ def simplify_control(function: Function, options: Options) -> Function:
 
 
 def _simplify(op: Operation) -> None:
+    if "xs" in op.attributes:
+        _pass_slices_by(op)
     if "carries" in op.attributes:
         _stop_carrying(op)
+    _drop_unneeded(op)
+    if "carries" in op.attributes:
         _hoist(op)
     if "xs" in op.attributes:
-        _drop_unused_results(op)
-        _pass_slices_by(op)
         _count_steps(op)
     _sink_constants(op)
     _merge_operands(op)
@@ -74,12 +77,25 @@ def _drop_operands(op: Operation, dropped: Sequence[int], first: int = 0) -> Non
         op.attributes = {**op.attributes, **counts}
 
 
+def _giving_results(op: Operation) -> Sequence[Region]:
+    """The regions that yield the results: all of a branch, the body of a loop."""
+    return op.regions[-1:] if "carries" in op.attributes else op.regions
+
+
 def _drop_results(op: Operation, dropped: Sequence[int]) -> None:
-    """Remove results and what the body yields for them."""
+    """Remove results and what is yielded for them."""
     op.results = tuple(_without(op.results, dropped))
-    end = _body(op).terminator
-    assert end is not None
-    end.set_operands([x for i, x in enumerate(end.operands) if i not in dropped])
+    for region in _giving_results(op):
+        end = region.block.terminator
+        assert end is not None
+        end.set_operands([x for i, x in enumerate(end.operands) if i not in dropped])
+
+
+def _sweep(block: Block) -> None:
+    """Remove pure operations whose results are not used."""
+    for inner in reversed(block):
+        if inner.is_pure and not any(result.uses for result in inner.results):
+            inner.erase()
 
 
 def _add_invariant(op: Operation, value: Value, hint: str = "") -> list[Value]:
@@ -92,7 +108,7 @@ def _add_invariant(op: Operation, value: Value, hint: str = "") -> list[Value]:
 
 
 def _stop_carrying(op: Operation) -> None:
-    """Carries that stay what they are become invariants; dead ones go."""
+    """Carries that stay what they are become the same in every step."""
     count: int = op.attributes["carries"]
     yielded, arguments = _yielded(_body(op)), _body(op).arguments
     constant = [
@@ -105,30 +121,6 @@ def _stop_carrying(op: Operation) -> None:
         made = _add_invariant(op, op.operands[i], arguments[i].hint)
         for region, argument in zip(op.regions, made, strict=True):
             region.block.arguments[i].replace_uses(argument)
-    end = _body(op).terminator
-    assert end is not None
-    dead = sorted({*constant, *_dead_carries(op)})
-    if dead:
-        _forget(op, dead)
-
-
-def _forget(op: Operation, dead: Sequence[int]) -> None:
-    """Remove carries that only their own next values depend on, and the code for those."""
-    _drop_results(op, dead)
-    gone = {region.block.arguments[i] for region in op.regions for i in dead}
-    for region in op.regions:
-        _erase_users(region.block, gone)
-    _drop_operands(op, dead)
-
-
-def _erase_users(block: Block, gone: set[Value]) -> None:
-    users = []
-    for inner in block:
-        if not gone.isdisjoint(inner.operands):
-            gone.update(inner.results)
-            users.append(inner)
-    for inner in reversed(users):
-        inner.erase()
 
 
 def _are_equal_constants(x: Value, y: Value) -> bool:
@@ -136,24 +128,31 @@ def _are_equal_constants(x: Value, y: Value) -> bool:
     return first is not None and second is not None and first.tobytes() == second.tobytes()
 
 
-def _dead_carries(op: Operation) -> list[int]:
-    """Carries that no result that is used, no condition and no effect depends on."""
-    count: int = op.attributes["carries"]
+def _drop_unneeded(op: Operation) -> None:
+    """Remove results nobody uses, carries that only those depend on, and the code for them."""
+    count: int = op.attributes.get("carries", 0)
+    needed = _needed_carries(op) if count else set()
+    dropped = [i for i, x in enumerate(op.results) if not x.uses and i not in needed]
+    if not dropped:
+        return
+    _drop_results(op, dropped)
+    for region in op.regions:
+        _sweep(region.block)
+    if carries := [i for i in dropped if i < count]:
+        _drop_operands(op, carries)
+
+
+def _needed_carries(op: Operation) -> set[int]:
+    """Carries that a result that is used, a condition or an effect depends on."""
     body = _body(op)
-    yielded = _yielded(body)
-    needed = [x for result, x in zip(op.results, yielded, strict=True) if result.uses]
-    live = _reaching(body, [*needed, *_seen_by_effects(body)])
+    needed = [x for result, x in zip(op.results, _yielded(body), strict=True) if result.uses]
+    needed += _seen_by_effects(body)
     for region in op.regions[:-1]:
         block = region.block
-        found = _reaching(block, [*_yielded(block), *_seen_by_effects(block)])
-        live |= {body.arguments[x.index] for x in found if x.owner is region.block}
-    while True:
-        more = [yielded[i] for i in range(count) if body.arguments[i] in live]
-        reached = _reaching(body, more) | live
-        if reached == live:
-            break
-        live = reached
-    return [i for i in range(count) if not op.results[i].uses and body.arguments[i] not in live]
+        found = sources(block, [*_yielded(block), *_seen_by_effects(block)])
+        needed += [body.arguments[x.index] for x in found if x.owner is block]
+    live = sources_over_steps(op, needed)
+    return {x.index for x in body.arguments[: op.attributes["carries"]] if x in live}
 
 
 def _seen_by_effects(block: Block) -> list[Value]:
@@ -161,29 +160,7 @@ def _seen_by_effects(block: Block) -> list[Value]:
     return [x for op in block if op.has_effects for x in op.operands]
 
 
-def _reaching(block: Block, values: Iterable[Value]) -> set[Value]:
-    """These values and all of the block that they are computed from."""
-    found: set[Value] = set()
-    pending = list(values)
-    while pending:
-        value = pending.pop()
-        if value not in found:
-            found.add(value)
-            maker = value.operation
-            if maker is not None and maker.block is block:
-                pending.extend(maker.operands)
-    return found
-
-
 # --------------------------------------------------------------------------------- stacks
-
-
-def _drop_unused_results(op: Operation) -> None:
-    """Stacks that nobody reads are not made."""
-    count: int = op.attributes["carries"]
-    unused = [i for i, result in enumerate(op.results) if i >= count and not result.uses]
-    if unused:
-        _drop_results(op, unused)
 
 
 def _pass_slices_by(op: Operation) -> None:
@@ -195,16 +172,12 @@ def _pass_slices_by(op: Operation) -> None:
         for i, argument in enumerate(body.arguments[: count + rows])
         if i >= count
     }
-    known: list[int] = []
     for i, value in enumerate(_yielded(body)):
         if i < count:
             continue
         if value in stacks:
             op.results[i].replace_uses(stacks[value])
-            known.append(i)
         stacks.setdefault(value, op.results[i])
-    if known:
-        _drop_results(op, known)
 
 
 def _count_steps(op: Operation) -> None:

@@ -13,7 +13,7 @@ from nets.ir.clone import body_without_terminator, clone_into
 from nets.ir.core import Block, Function, Operation, Region, Value
 from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
-from nets.ir.types import TensorType, bool_
+from nets.ir.types import TensorType, bool_, i64
 from nets.ops.emitter import GraphEmitter
 from nets.ops.registry import lookup
 from nets.passes.vjp import carries_cotangent, value_and_vjp
@@ -21,13 +21,12 @@ from tests.property.compiled import Way
 from tests.property.programs import arguments, random_program, shape_of
 from tests.property.results import assert_same
 
-STEPS = 3
-
 
 class Loop:
     """A random program as the body of a scan: which arguments are carried, cut, or the same.
 
     Its arguments are ordered so; ``following`` are the next carries, ``added`` what is stacked.
+    Of the results some are ``returned``, so that carries and stacks are there that nobody needs.
     """
 
     def __init__(self, seed: int, smooth: bool) -> None:
@@ -41,7 +40,7 @@ class Loop:
             kind = choose.randrange(4)
             if kind < 2:
                 self.carried.append(x)
-                self.following.append(choose.choice(fitting[-3:]))
+                self.following.append(choose.choice(choose.choice((fitting[-3:], fitting[:2]))))
             else:
                 (self.cut if kind == 2 else self.same).append(x)
         self.added = [choose.choice(made) for _ in range(choose.randrange(3))]
@@ -49,15 +48,25 @@ class Loop:
         self.reverse = bool(choose.randrange(2))
         self.order = [*self.carried, *self.cut, *self.same]
         self.inner = 2 if choose.randrange(4) == 0 and self.carried else 1
+        self.length = choose.choice((3, 3, 2, 1, 0))
+        self.counts = not self.cut and not smooth and choose.randrange(2) == 0
+        if self.counts:
+            self.added = []
+        count = len(self.carried) + len(self.added)
+        self.returned = [i for i in range(count) if not choose.randrange(3)] or list(range(count))
 
     def function(self, written_out: bool) -> Function:
         """Initial carries, stacks, the rest → last carries and stacks."""
-        types = [x.type if x not in self.cut else stack_type(x) for x in self.order]
+        types = [x.type if x not in self.cut else self.stack_type(x) for x in self.order]
         function = Function("loop", types)
         b = GraphEmitter(Builder(function.body))
-        results = (self.unrolled if written_out else self.scanned)(b, function.arguments)
-        b.emit_all("return", *results)
+        kept = self.counted if self.counts else self.scanned
+        results = (self.unrolled if written_out else kept)(b, function.arguments)
+        b.emit_all("return", *(results[i] for i in self.returned))
         return function
+
+    def stack_type(self, x: Value) -> TensorType:
+        return shape_of(x).with_shape((self.length, *shape_of(x).shape))
 
     def scanned(self, b: GraphEmitter, operands: list[Value]) -> list[Value]:
         block = Block([x.type for x in self.order])
@@ -67,11 +76,26 @@ class Loop:
         attributes = {
             "carries": len(self.carried),
             "xs": len(self.cut),
-            "length": STEPS,
+            "length": self.length,
             "reverse": self.reverse,
         }
         scan = b.builder.create(lookup("scan"), operands, attributes, [Region(block)])
         return list(scan.results)
+
+    def counted(self, b: GraphEmitter, operands: list[Value]) -> list[Value]:
+        """As a while, which carries the number of the step, too."""
+        operands = [b.constant(0, i64), *operands]
+        test, body = (Block([x.type for x in operands]) for _ in range(2))
+        inner = GraphEmitter(Builder(test))
+        goes_on = inner.emit("less", test.arguments[0], inner.constant(self.length, i64))
+        test.append(Operation(lookup("yield"), [goes_on], ()))
+        inner = GraphEmitter(Builder(body))
+        following = inner.add(body.arguments[0], inner.constant(1, i64))
+        carried, _ = self.steps(inner, body.arguments[1:])
+        body.append(Operation(lookup("yield"), [following, *carried], ()))
+        attributes, regions = {"carries": 1 + len(self.carried)}, [Region(test), Region(body)]
+        made = b.builder.create(lookup("while"), operands, attributes, regions)
+        return list(made.results[1:])
 
     def steps(self, b: GraphEmitter, given: list[Value]) -> tuple[list[Value], list[Value]]:
         """One step, or every fourth time two in a branch that is taken."""
@@ -104,7 +128,7 @@ class Loop:
             operands[count + rows :],
         )
         stacks: list[list[Value]] = [[] for _ in self.added]
-        for i in range(STEPS)[:: -1 if self.reverse else 1]:
+        for i in range(self.length)[:: -1 if self.reverse else 1]:
             slices = [row(b, x, i) for x in cut]
             carried, added = self.step(b, [*carried, *slices, *same])
             if self.inner == 2:
@@ -112,11 +136,10 @@ class Loop:
             for stack, value in zip(stacks, added, strict=True):
                 stack.append(b.reshape(value, (1, *shape_of(value).static_shape)))
         order = -1 if self.reverse else 1
+        if not self.length:
+            types = [self.stack_type(x) for x in self.added]
+            return [*carried, *(b.full(t.shape, 0, t.dtype) for t in types)]
         return [*carried, *(b.emit("concatenate", *s[::order], axis=0) for s in stacks)]
-
-
-def stack_type(x: Value) -> TensorType:
-    return shape_of(x).with_shape((STEPS, *shape_of(x).shape))
 
 
 def row(b: GraphEmitter, x: Value, i: int) -> Value:
