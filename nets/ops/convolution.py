@@ -85,28 +85,38 @@ class Phase:
 class Axis:
     """How places of the result meet elements of the source along one axis.
 
-    Plane p of the source holds its elements p, p + split, p + 2 · split, …
+    Plane p of the source holds its elements p, p + split, p + 2 · split, … Of the taps, which are
+    ``dilation`` apart, a place meets element place · step + k · dilation − low (conv), or those
+    elements that this leads back from (conv_input, ``is_back``).
     """
 
     split: int
     phases: tuple[Phase, ...]
+    kernel: int
+    step: int
+    low: int
+    dilation: int
+    is_back: bool = False
 
 
 def output_axis(places: int, kernel: int, step: int, low: int, dilation: int) -> Axis:
     """The axis of conv: one phase, whose source is split by the step."""
     reads = [k * dilation - low for k in range(kernel)]
     taps = tuple(Tap(k, read % step, read // step) for k, read in enumerate(reads))
-    return Axis(step, (Phase(0, 1, places, taps),))
+    return Axis(step, (Phase(0, 1, places, taps),), kernel, step, low, dilation)
 
 
 def input_axis(size: int, kernel: int, step: int, low: int, dilation: int) -> Axis:
     """The axis of conv_input: elements that lie a multiple of the step apart form a phase."""
+    met: dict[int, list[int]] = {}
+    for k in range(kernel):
+        met.setdefault((k * dilation - low) % step, []).append(k)
     phases = []
     for first in range(min(step, size)):
-        reads = [(k, first + low - k * dilation) for k in range(kernel)]
-        taps = tuple(Tap(k, 0, read // step) for k, read in reads if read % step == 0)
+        reads = [(k, first + low - k * dilation) for k in met.get(first, [])]
+        taps = tuple(Tap(k, 0, read // step) for k, read in reads)
         phases.append(Phase(first, step, -(-(size - first) // step), taps))
-    return Axis(1, tuple(phases))
+    return Axis(1, tuple(phases), kernel, step, low, dilation, is_back=True)
 
 
 # ------------------------------------------------------------------------------ reference

@@ -55,6 +55,16 @@ CASES = [
     Case((1, 1, 2, 3), (2, 1, 2, 2), (2, 1), (4, 5), (3, 4)),
     Case((11, 3, 5, 4), (17, 3, 3, 3), low=ONES, high=ONES),
     Case((1, 2, 2, 1203), (3, 2, 1, 3), (1, 1)),
+    # Loops over taps, planes and phases: of rows; of both; steps above the kernel, or with a factor
+    # in common with the dilation, or beyond it; one tap or none; zeros on every side.
+    Case((2, 2, 11, 19), (3, 2, 7, 4), ONES, (3, 1), (3, 2)),
+    Case((1, 3, 17, 40), (7, 3, 9, 11), (1, 1), (4, 5), (4, 5)),
+    Case((1, 2, 23, 29), (4, 2, 7, 8), (2, 3), (3, 2), (1, 4)),
+    Case((2, 2, 21, 25), (3, 2, 2, 3), (4, 5), (1, 0), (3, 1)),
+    Case((1, 4, 30, 31), (4, 2, 6, 7), (4, 6), (2, 3), (0, 5), (2, 4), 2),
+    Case((1, 2, 9, 50), (2, 2, 1, 9), (1, 4), (0, 3), (0, 2), (1, 3)),
+    Case((2, 3, 16, 24), (5, 3, 8, 8), (8, 8)),
+    Case((1, 70, 12, 13), (3, 70, 6, 6), (3, 3), ONES, ONES),
 ]
 NAMES = ("conv", "conv_input", "conv_weight")
 

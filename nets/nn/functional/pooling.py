@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 import nets
 from nets.nn.functional.convolution import Sizes, pair
 from nets.nn.module import TensorLike
@@ -147,14 +145,16 @@ def _avg_pool(
     count_include_pad: bool,
     rank: int,
 ) -> nets.Tensor:
-    """Sums are convolutions of each channel alone with ones."""
+    """Sums are convolutions of each channel alone with ones; of one window over all, a mean."""
     x = nets.as_tensor(input)
     if x.ndim == rank + 1:
         batch = _avg_pool(x[None], kernel_size, stride, padding, ceil_mode, count_include_pad, rank)
         return nets.squeeze(batch, 0)
     windows = _windows(x, kernel_size, stride, padding, 1, ceil_mode, rank)
     n, channels, *space = x.shape
-    window = np.ones((1, 1, *windows.kernel), x.dtype)
+    if windows.kernel == tuple(space) and not any(map(any, windows.margins)):
+        return nets.mean(x, axis=tuple(range(2, 2 + rank)), keepdims=True)
+    window = nets.ones((1, 1, *windows.kernel), x.dtype)
     images = nets.reshape(x, (n * channels, 1, *space))
     total = nets.conv(images, window, windows.steps, windows.margins)
     total = nets.reshape(total, (n, channels, *total.shape[2:]))
@@ -164,5 +164,5 @@ def _avg_pool(
         space = [size + 2 * p for size, p in zip(space, windows.padding, strict=True)]
     if not any(map(any, margins)):
         return total / math.prod(windows.kernel)
-    counts = nets.conv(np.ones((1, 1, *space), x.dtype), window, windows.steps, margins)
+    counts = nets.conv(nets.ones((1, 1, *space), x.dtype), window, windows.steps, margins)
     return total / counts

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -43,6 +44,7 @@ def plan(
     machine = (dtype, lanes, target.vector_registers, x[0], groups)
     sums: Correlation | WeightSums
     if role == "output":
+        geometry = _without_idle_steps(geometry, y[2:])
         axes = geometry.output_axes(y[2:], kernel)
         strides = (outputs * inputs * taps, inputs * taps, taps)
         sums = Correlation(
@@ -60,6 +62,12 @@ def plan(
         if not sums.is_worth_it:
             sums = WeightSums(*machine, inputs, outputs, *map(_two, spaces))
     return KernelPlan(sums.symbol, sums.write(_PARAMETERS), sums.workspace_bytes, sums.panels)
+
+
+def _without_idle_steps(geometry: Geometry, places: Sequence[int]) -> Geometry:
+    """Steps of 1 along axes where there is only one place, so that nothing is split."""
+    steps = tuple(1 if n == 1 else step for n, step in zip(places, geometry.steps, strict=True))
+    return replace(geometry, steps=steps)
 
 
 def _two(axes: Sequence[T]) -> tuple[T, T]:

@@ -17,14 +17,22 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from nets.backend.llvm.conv.kernel import Edges, Lines, TileKernel
+from nets.backend.llvm.conv.kernel import (
+    UNROLLED_KERNEL,
+    UNROLLED_ROW,
+    Edges,
+    Lines,
+    TileKernel,
+    Walk,
+)
+from nets.backend.llvm.conv.rings import Places, Ring, between_taps, places_from, ring_of
 from nets.backend.llvm.conv.rows import RowCopier
 from nets.backend.llvm.conv.tiles import tile_of
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import offset
 from nets.ir.types import DType
 from nets.locks import made_once
-from nets.ops.convolution import Axis, Phase, Tap, channel_block
+from nets.ops.convolution import Axis, Tap, channel_block
 
 _BAND_BYTES: Final = 320 << 10
 """Planes of one band, which should stay in the L2 cache."""
@@ -46,6 +54,9 @@ _WIDEST: Final = 1024
 """Places of a row up to which there is a table of masks; gaps in longer ones cost nothing."""
 
 _LINE: Final = 64
+
+_UNROLLED_PHASES: Final = 9
+"""Phases up to which each has its own code."""
 
 
 def odd_lines(size: int) -> int:
@@ -79,7 +90,31 @@ class Correlation:
     def symbol(self) -> str:
         return f"nets_conv_{self.dtype}x{self.lanes}_{sha256(repr(self).encode()).hexdigest()[:16]}"
 
+    @made_once
+    def is_walked(self) -> bool:
+        """Whether the code has loops over the taps, planes and phases, not each of them."""
+        phases = math.prod(len(axis.phases) for axis in self.axes)
+        return max(self.kernel) > UNROLLED_KERNEL or phases > _UNROLLED_PHASES
+
+    @made_once
+    def _most_met(self) -> list[int]:
+        """How many taps a place meets along each axis, at most."""
+        return [max(len(phase.taps) for phase in axis.phases) for axis in self.axes]
+
+    @made_once
+    def _has_lone_rows(self) -> bool:
+        """Whether every tap of a row of the kernel has its own instructions."""
+        axis = self.axes[1]
+        is_known = not axis.is_back or axis.step == 1
+        return self.is_walked and is_known and self.kernel[1] <= UNROLLED_ROW
+
     # The planes of a band.
+    @made_once
+    def _rings(self) -> tuple[Ring, Ring]:
+        """The planes where taps are walked along."""
+        down, across = self.axes
+        return ring_of(down, is_apart=False), ring_of(across, is_apart=self.shifted)
+
     @made_once
     def _reach(self) -> list[tuple[int, int]]:
         """The least and the largest offset of a tap, along each axis."""
@@ -100,6 +135,12 @@ class Correlation:
         low = 0 if self.edges is not None else self._reach[1][0]
         return {tap: (tap.plane, tap.offset if self.shifted else low) for tap in self._met[1]}
 
+    @property
+    def _plane_count(self) -> int:
+        if self.is_walked:
+            return math.prod(ring.planes for ring in self._rings)
+        return len(self._planes)
+
     @made_once
     def _planes(self) -> list[tuple[int, tuple[int, int]]]:
         """Remainder of the rows; remainder and offset of the columns."""
@@ -115,13 +156,22 @@ class Correlation:
         is_fast = self.lanes * self.dtype.itemsize >= _MASKED_BYTES
         if not is_fast or low == high or not longest <= self._width <= _WIDEST:
             return None
-        return Edges(self._width, tuple(sorted({0, *(tap.offset for tap in self._met[1])})))
+        if self.is_walked and ring_of(self.axes[1], is_apart=False).planes > 1:
+            return None
+        offsets = (
+            ()
+            if self.is_walked and not self._has_lone_rows
+            else (0, *(tap.offset for tap in self._met[1]))
+        )
+        return Edges(self._width, tuple(sorted(set(offsets))), self.lanes)
 
     @made_once
     def shifted(self) -> bool:
         """Whether each offset along a row has a plane of its own, so that rows follow each other
         without a gap: worth the copies where the gaps are wide and many sums fall into them."""
-        if self.edges is not None:
+        if self.edges is not None or (
+            self.is_walked and self.axes[1].is_back and self.axes[1].step > 1
+        ):
             return False
         low, high = self._reach[1]
         taps = self._met[1]
@@ -135,12 +185,18 @@ class Correlation:
 
     @made_once
     def pitch(self) -> int:
-        low, high = self._reach[1]
+        low, high = self._met_along(1)
         is_dense = self.shifted or self.edges is not None
         return self._width if is_dense else self._width + high - low
 
+    def _met_along(self, axis: int) -> tuple[int, int]:
+        """The least and the largest offset in planes."""
+        if self.is_walked and self._rings[axis].is_apart:
+            return 0, 0
+        return self._reach[axis]
+
     def _lines(self, band: int) -> int:
-        low, high = self._reach[0]
+        low, high = self._met_along(0)
         return band + high - low
 
     def _plane(self, band: int) -> int:
@@ -148,7 +204,7 @@ class Correlation:
         return odd_lines(self._lines(band) * self.pitch * self.dtype.itemsize)
 
     def _planes_bytes(self, band: int) -> int:
-        return self.block * len(self._planes) * self._plane(band)
+        return self.block * self._plane_count * self._plane(band)
 
     @made_once
     def block(self) -> int:
@@ -228,9 +284,21 @@ class Correlation:
             first = nest.multiply(band, self.band)
             if self.blocks == 1:
                 self._pack(nest, entry, 0, self.channels, first)
-            for phases in itertools.product(*(axis.phases for axis in self.axes)):
-                self._phase(nest, entry, g, first, phases)
+            if self.is_walked:
+                self._walked_phases(nest, entry, g, first)
+            else:
+                for phases in itertools.product(*(axis.phases for axis in self.axes)):
+                    places = [Places(x.first, x.step, x.count, x.taps) for x in phases]
+                    self._phase(nest, entry, g, first, places)
         return nest.functions(self.symbol, parameters)
+
+    def _walked_phases(self, nest: Nest, entry: Count, g: Count, first: Count) -> None:
+        down, across = self.axes
+        with nest.loop(0, len(down.phases), 1) as i:
+            rows = places_from(nest, down, self._rings[0], self.out[0], i)
+            with nest.loop(0, len(across.phases), 1) as j:
+                columns = places_from(nest, across, self._rings[1], self.out[1], j)
+                self._phase(nest, entry, g, first, (rows, columns))
 
     def _divided(self, nest: Nest, x: Count, by: int) -> tuple[Count, Count]:
         quotient = nest.divide(x, by)
@@ -245,14 +313,14 @@ class Correlation:
         with nest.loop(0, count, 1) as c:
             image = nest.multiply(nest.add(channel, c), height * width)
             source = offset(nest, "%x", image, self.dtype)
-            for number, (row, (column, across)) in enumerate(self._planes):
-                at = nest.add(nest.multiply(c, len(self._planes)), number)
+            for number, row, column in self._each_plane(nest):
+                at = nest.add(nest.multiply(c, self._plane_count), number)
                 plane = nest.offset("%workspace", nest.multiply(at, self._plane(self.band)), "i8")
                 # Line y of the plane is row ``row + split · (first + reach + y)`` of the image.
-                top = nest.add(first, self._reach[0][0])
-                low = nest.most(nest.subtract(-(row // split), top), 0)
+                top = nest.add(first, self._met_along(0)[0])
+                low = nest.most(nest.subtract(self._up(nest, 0, row), top), 0)
                 low = nest.least(low, lines)
-                high = nest.subtract(-((row - height) // split), top)
+                high = nest.subtract(self._up(nest, height, row), top)
                 high = nest.most(low, nest.least(high, lines))
                 for begin, end in ((0, low), (high, lines)):
                     with nest.loop(begin, end, 1) as y:
@@ -264,11 +332,36 @@ class Correlation:
                             place = nest.add(nest.multiply(nest.add(top, y), split), row)
                             read = offset(nest, source, nest.multiply(place, width), self.dtype)
                             step = self.axes[1].split
-                            start = column + step * across
-                            copier.padded(nest, read, line, width, start, step, self.pitch)
+                            copier.padded(nest, read, line, width, column, step, self.pitch)
+
+    def _up(self, nest: Nest, end: int, row: Count) -> Count:
+        """How many rows, a step apart from that one on, lie before the end, at least 0 of them."""
+        split = self.axes[0].split
+        if isinstance(row, int):
+            return -((row - end) // split)
+        return nest.subtract(0, nest.floor(nest.subtract(row, end), split))
+
+    def _each_plane(self, nest: Nest) -> Iterator[tuple[Count, Count, Count]]:
+        """The number of each plane, and the first row and column of the image in it."""
+        if not self.is_walked:
+            split = self.axes[1].split
+            for number, (remainder, (column, distance)) in enumerate(self._planes):
+                yield number, remainder, column + split * distance
+            return
+        down, across = self._rings
+        with nest.loop(0, down.planes, 1) as i, nest.loop(0, across.planes, 1) as j:
+            row = nest.add(nest.multiply(i, down.stride), down.origin)
+            place = nest.add(nest.multiply(j, across.stride), across.origin)
+            first = nest.add(place, self.axes[1].split * self._line_start)
+            yield nest.add(nest.multiply(i, across.planes), j), row, first
+
+    @property
+    def _line_start(self) -> int:
+        """The offset, along a line, of its first element."""
+        return 0 if self.edges is not None else self._met_along(1)[0]
 
     def _phase(
-        self, nest: Nest, entry: Count, g: Count, first: Count, phases: Sequence[Phase]
+        self, nest: Nest, entry: Count, g: Count, first: Count, phases: Sequence[Places]
     ) -> None:
         """The places of one phase along each axis: their sums, and these to the result."""
         lines = nest.most(nest.least(nest.subtract(phases[0].count, first), self.band), 0)
@@ -315,7 +408,7 @@ class Correlation:
         channels: tuple[Count, Count],
         rows: tuple[Count, int],
         lines: Count,
-        phases: Sequence[Phase],
+        phases: Sequence[Places],
         add: str = "false",
     ) -> None:
         """The tiles of some rows to c, for so many channels from the first on."""
@@ -323,17 +416,38 @@ class Correlation:
         of_g, of_r, of_c = self.strides
         begin = nest.add(nest.multiply(g, of_g), nest.multiply(r, of_r))
         begin = nest.add(begin, nest.multiply(c0, of_c))
+        down, across = phases
+        begin = nest.add(begin, nest.add(nest.multiply(down.tap, self.kernel[1]), across.tap))
+        planes = self._first_met(nest, down, across)
+        for axis, met in enumerate((down.met, across.met)):
+            if self._is_lone(axis):  # Each place meets this tap, or none.
+                count = nest.multiply(count, met)
+        walked = f"i64 {down.met}, i64 {across.met}, i64 {across.offset}"
+        if self.edges is not None:
+            nest.include(self.edges.symbol, self.edges.text())
         a = offset(nest, "%y", begin, self.dtype)
         # Up to the last place of the last line.
-        between = self.pitch - phases[1].count
+        between = nest.subtract(self.pitch, phases[1].count)
         places = nest.most(nest.subtract(nest.multiply(lines, self.pitch), between), 0)
         for low, high, vectors, lanes in self._widths(nest, places):
             kernel = self._kernel(height, vectors, lanes, phases)
             with nest.loop(low, high, vectors * lanes) as q:
-                b = offset(nest, "%workspace", q, self.dtype)
+                b = offset(nest, planes, q, self.dtype)
                 to = offset(nest, c, q, self.dtype) if self.lines is None else c
-                where = f"i64 {count}, i64 {q}, i64 {lines}, i1 {add}"
+                where = f"i64 {count}, i64 {q}, i64 {lines}, i1 {add}, {walked}"
                 nest.call(kernel, f"ptr {a}, ptr {b}, ptr {to}, {where}")
+
+    def _first_met(self, nest: Nest, down: Places, across: Places) -> str:
+        """What the first place meets at the first tap that is walked along."""
+        if not self.is_walked:
+            return "%workspace"
+        rows, columns = self._rings
+        line = nest.subtract(down.offset, self._met_along(0)[0])
+        place = nest.subtract(across.offset, self._line_start)
+        place = nest.add(nest.multiply(line, self.pitch), place)
+        number = rows.start * columns.planes + columns.start
+        plane = nest.offset("%workspace", number * self._plane(self.band), "i8")
+        return offset(nest, plane, place, self.dtype)
 
     def _widths(self, nest: Nest, places: Count) -> Iterator[tuple[Count, Count, int, int]]:
         """Begin, end, vectors and their lanes of the tiles: wide ones, then one for the rest, and a
@@ -353,7 +467,29 @@ class Correlation:
         if beyond:
             yield middle, places, 1, half
 
-    def _kernel(self, rows: int, vectors: int, lanes: int, phases: Sequence[Phase]) -> TileKernel:
+    def _kernel(self, rows: int, vectors: int, lanes: int, phases: Sequence[Places]) -> TileKernel:
+        size, plane = self.dtype.itemsize, self._plane(self.band)
+        down, across = self._walk(0), self._walk(1)
+        taps = self._walked_taps() if self.is_walked else self._taps(phases)
+        return TileKernel(
+            self.dtype,
+            lanes,
+            rows,
+            vectors,
+            taps,
+            down,
+            across,
+            a_row=self.strides[1] * size,
+            a_channel=self.strides[2] * size,
+            b_channel=plane * self._plane_count,
+            c_row=self._sums_pitch if self.lines is None else math.prod(self.out) * size,
+            adds=self.blocks > 1,
+            lines=self.lines,
+            edges=self.edges,
+        )
+
+    def _taps(self, phases: Sequence[Places]) -> tuple[tuple[int, int, int], ...]:
+        """Distances of each tap, in the weight and in the planes, and its offset along a line."""
         size, plane = self.dtype.itemsize, self._plane(self.band)
         taps = []
         for row, column in itertools.product(*(phase.taps for phase in phases)):
@@ -362,20 +498,52 @@ class Correlation:
             line, place = row.offset - self._reach[0][0], column.offset - met[1]
             weight = row.k * self.kernel[1] + column.k
             taps.append((weight * size, at + (line * self.pitch + place) * size, column.offset))
-        return TileKernel(
-            self.dtype,
-            lanes,
-            rows,
-            vectors,
-            tuple(taps),
-            a_row=self.strides[1] * size,
-            a_channel=self.strides[2] * size,
-            b_channel=plane * len(self._planes),
-            c_row=self._sums_pitch if self.lines is None else math.prod(self.out) * size,
-            adds=self.blocks > 1,
-            lines=self.lines,
-            edges=self.edges,
+        return tuple(taps)
+
+    def _is_lone(self, axis: int) -> bool:
+        """Whether one tap at most is met along an axis where the code knows no tap."""
+        return self.is_walked and self._most_met[axis] <= 1
+
+    def _walked_taps(self) -> tuple[tuple[int, int, int], ...]:
+        """What is inside of the walks: one tap, or those of a row."""
+        if not self._has_lone_rows:
+            return ((0, 0, 0),)
+        size, ring = self.dtype.itemsize, self._rings[1]
+        step, around = self._distances(1)
+        taps, place, at = [], ring.start, 0
+        for k in range(self.kernel[1]):
+            offset = ring.offset + k * ring.further
+            taps.append((k * size, at, offset))
+            place, at = place + ring.turn, at + step
+            if ring.wraps and place >= ring.planes:
+                place, at = place - ring.planes, at + around
+        return tuple(taps)
+
+    def _walk(self, number: int) -> Walk | None:
+        """The walk along one axis, if there is one."""
+        axis, ring = self.axes[number], self._rings[number]
+        is_short = self._is_lone(number) or (number == 1 and self._has_lone_rows)
+        if is_short or not self.is_walked:
+            return None
+        between = self.dtype.itemsize * (self.kernel[1] if number == 0 else 1)
+        step, around = self._distances(number)
+        return Walk(
+            between_taps(axis) * between,
+            step,
+            ring.further if number == 1 and self.edges is not None else 0,
+            None if axis.is_back and axis.step > 1 else axis.kernel,
+            ring.planes if ring.wraps else 1,
+            ring.start,
+            ring.turn,
+            around,
         )
+
+    def _distances(self, number: int) -> tuple[int, int]:
+        """How far in the planes taps are apart along an axis, and what leads around the ring."""
+        size, plane, ring = self.dtype.itemsize, self._plane(self.band), self._rings[number]
+        element = size if number == 1 else self.pitch * size
+        turn = plane if number == 1 else plane * self._rings[1].planes
+        return ring.further * element + ring.turn * turn, element - ring.planes * turn
 
     def _unpack(
         self,
@@ -385,7 +553,7 @@ class Correlation:
         rows: int,
         first: Count,
         lines: Count,
-        phases: Sequence[Phase],
+        phases: Sequence[Places],
     ) -> None:
         """The sums of some rows of channels, to their places in the result."""
         copier, (height, width) = RowCopier(self.dtype, self.lanes), self.out

@@ -7,7 +7,7 @@ its bits depend on. Every stride is part of the text, so that addresses fold int
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -15,8 +15,11 @@ from typing import Final
 from nets.backend.llvm.gemm.pack import scalar_name
 from nets.ir.types import DType
 
-UNROLLED_TAPS: Final = 25
-"""Taps up to which each has its own instructions; more are a loop over a table of offsets."""
+UNROLLED_KERNEL: Final = 5
+"""Taps along each axis up to which every tap has its own instructions; more are met in loops."""
+
+UNROLLED_ROW: Final = 7
+"""Taps of a row of the kernel up to which only its rows are met in a loop."""
 
 _UNROLL: Final = 4
 """Places of a row that share a round of the loop, at most."""
@@ -33,20 +36,46 @@ class Lines:
 @dataclass(frozen=True, slots=True)
 class Edges:
     """Columns of a line of ``pitch`` places from which a tap, so many elements further, meets
-    zeros, because it lies beyond the line. The rows of a table of masks, by column."""
+    zeros, because it lies beyond the line. The rows of a table of masks, by column; without
+    ``offsets``, masks are computed where they are needed."""
 
     pitch: int
     offsets: tuple[int, ...]
+    lanes: int
 
-    def text(self, symbol: str, lanes: int) -> str:
+    @property
+    def symbol(self) -> str:
+        return f"nets_conv_edges_{sha256(repr(self).encode()).hexdigest()[:16]}"
+
+    def text(self) -> str:
         """The table: for each offset and column the mask of a vector that begins there."""
         entries = []
         for offset in self.offsets:
             inside = [0 <= column + offset < self.pitch for column in range(self.pitch)]
             for column in range(self.pitch):
-                bits = [inside[(column + lane) % self.pitch] << lane for lane in range(lanes)]
+                bits = [inside[(column + lane) % self.pitch] << lane for lane in range(self.lanes)]
                 entries.append(f"i16 {sum(bits)}")
-        return f"@{symbol} = internal constant [{len(entries)} x i16] [{', '.join(entries)}]\n"
+        return f"@{self.symbol} = internal constant [{len(entries)} x i16] [{', '.join(entries)}]\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Taps that are met one after the other: how far each is beyond the one before it.
+
+    Distances ``a`` and ``b`` are in bytes; ``offset`` counts elements along a line. The planes of B
+    are ``planes`` in a ring, of which the first tap meets number ``start`` and each one the number
+    ``turn`` further; where that leads around the ring, it meets B ``around`` bytes further.
+    ``count`` taps, or as many as the call says.
+    """
+
+    a: int
+    b: int
+    offset: int
+    count: int | None
+    planes: int = 1
+    start: int = 0
+    turn: int = 0
+    around: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +84,11 @@ class TileKernel:
 
     All distances are in bytes. Row r of A begins ``a_row`` · r further, a channel ``a_channel``
     further; so do rows of C by ``c_row`` and channels of B by ``b_channel``. ``taps`` holds the
-    distance of each in A and in B, and its offset along a line. Places are ``vectors`` vectors of
-    consecutive elements of B; with ``edges``, 0 is met where an offset leads beyond the line.
-    C has a place for each of them, or holds ``lines``, of which one has room for a vector at least
-    or which have no gaps.
+    distance of each in A and in B, and its offset along a line; ``walks`` are around them: down the
+    rows of the kernel, and across a row, of which ``taps`` then holds the first tap.
+    Places are ``vectors`` vectors of consecutive elements of B; with ``edges``, 0 is met where an
+    offset leads beyond the line. C has a place for each of them, or holds ``lines``, of which one
+    has room for a vector at least or which have no gaps.
     """
 
     dtype: DType
@@ -66,6 +96,8 @@ class TileKernel:
     rows: int
     vectors: int
     taps: tuple[tuple[int, int, int], ...]
+    down: Walk | None
+    across: Walk | None
     a_row: int
     a_channel: int
     b_channel: int
@@ -79,21 +111,23 @@ class TileKernel:
         return f"nets_conv_tile_{sha256(repr(self).encode()).hexdigest()[:16]}"
 
     def text(self) -> str:
-        """``void (ptr a, ptr b, ptr c, i64 channels, i64 place, i64 lines, i1 add)``: channels ≥ 1,
-        the number of the first place, how many lines C has, and whether to add to C."""
+        """``void (ptr a, ptr b, ptr c, i64 channels, i64 place, i64 lines, i1 add, i64 down,
+        i64 across, i64 offset)``: the number of the first place, how many lines C has, whether to
+        add to C, how many taps the walks have that do not say it themselves, and the offset of the
+        first tap."""
         w = _Writer(self.dtype, self.lanes, self.rows, self.vectors)
         w.rows_of("%a", [r * self.a_row for r in range(self.rows)])
-        tables = ""
-        if self.edges is not None:
-            tables = self.edges.text(self._edges_symbol, self.lanes)
         masks = self._masks(w)
-        with w.loop("%channels", {"at": ("i64", "0"), "b": ("ptr", "%b")}):
-            if len(self.taps) <= UNROLLED_TAPS:
-                for a, b, offset in self.taps:
-                    w.step(w.now["at"], a, w.now["b"], b, masks.get(offset))
-            else:
-                tables += self._table()
-                self._looped(w)
+        columns = [] if masks else self._columns(w)
+        with w.loop("%channels", {"at": ("i64", "0"), "b": ("ptr", "%b")}, least=0):
+            with ExitStack() as walks:
+                at, b = "at", "b"
+                for walk, count in ((self.down, "%down"), (self.across, "%across")):
+                    if walk is not None:
+                        at, b = walks.enter_context(w.walk(walk, count, at, b))
+                for a, distance, offset in self.taps:
+                    met = [self._inside(w, column) for column in columns]
+                    w.step(w.now[at], a, w.now[b], distance, met or masks.get(offset))
             w.advance("at", self.a_channel)
             w.advance("b", self.b_channel)
         if self.lines is None:
@@ -101,51 +135,35 @@ class TileKernel:
         else:
             w.store_lines("%c", self.c_row, self.lines)
         parameters = "ptr %a, ptr %b, ptr %c, i64 %channels, i64 %place, i64 %lines, i1 %add"
-        return tables + w.function(self.symbol, parameters)
+        return w.function(self.symbol, f"{parameters}, i64 %down, i64 %across, i64 %offset")
 
-    @property
-    def _edges_symbol(self) -> str:
-        return f"{self.symbol}.edges"
+    def _inside(self, w: _Writer, column: str) -> str:
+        assert self.edges is not None
+        return w.inside(column, w.now.get("offset", "%offset"), self.edges.pitch)
 
     def _columns(self, w: _Writer) -> list[str]:
-        """Where in a row of the table of masks the entries of the vectors are."""
-        assert self.edges is not None
+        """The columns of the lanes of each vector, where zeros are met beyond a line."""
+        if self.edges is None:
+            return []
         places = [w.value(f"add i64 %place, {v * self.lanes}") for v in range(self.vectors)]
-        columns = [w.value(f"urem i64 {place}, {self.edges.pitch}") for place in places]
-        return [
-            w.value(f"getelementptr i16, ptr @{self._edges_symbol}, i64 {column}")
-            for column in columns
-        ]
+        return [w.columns(place, self.edges.pitch) for place in places]
 
     def _masks(self, w: _Writer) -> dict[int, list[str]]:
         """The masks of the vectors for each offset that may lead beyond a line."""
-        if self.edges is None or len(self.taps) > UNROLLED_TAPS:
+        if self.edges is None or not self.edges.offsets:
             return {}
-        columns, found = self._columns(w), {}
+        places = [w.value(f"add i64 %place, {v * self.lanes}") for v in range(self.vectors)]
+        columns = [w.value(f"urem i64 {place}, {self.edges.pitch}") for place in places]
+        starts = [
+            w.value(f"getelementptr i16, ptr @{self.edges.symbol}, i64 {column}")
+            for column in columns
+        ]
+        found = {}
         for row, offset in enumerate(self.edges.offsets):
             if offset and any(offset == tap[2] for tap in self.taps):
                 distance = str(2 * row * self.edges.pitch)
-                found[offset] = [w.mask(column, distance) for column in columns]
+                found[offset] = [w.mask(start, distance) for start in starts]
         return found
-
-    def _table(self) -> str:
-        rows = [] if self.edges is None else self.edges.offsets
-        entries = []
-        for a, b, offset in self.taps:
-            mask = 2 * rows.index(offset) * self.edges.pitch if self.edges is not None else 0
-            entries += [f"i64 {a}", f"i64 {b}", f"i64 {mask}"]
-        text = ", ".join(entries)
-        return f"@{self.symbol}.taps = internal constant [{len(entries)} x i64] [{text}]\n"
-
-    def _looped(self, w: _Writer) -> None:
-        start = f"@{self.symbol}.taps"
-        columns = self._columns(w) if self.edges is not None else []
-        with w.loop(str(len(self.taps)), {"tap": ("ptr", start)}):
-            a, b, mask = (w.entry(w.now["tap"], place) for place in range(3))
-            masks = [w.mask(column, mask) for column in columns]
-            met = w.value(f"getelementptr i8, ptr {w.now['b']}, i64 {b}")
-            w.step(w.value(f"add i64 {w.now['at']}, {a}"), 0, met, 0, masks or None)
-            w.advance("tap", 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +286,11 @@ class _Writer:
         self.now[word] = self.value(f"{verb} {now}, {by}")
 
     @contextmanager
-    def loop(self, count: str, cursors: dict[str, tuple[str, str]]) -> Iterator[None]:
-        """Runs the body ``count`` ≥ 1 times; cursors start at the given values and end with it."""
+    def loop(
+        self, count: str, cursors: dict[str, tuple[str, str]], *, least: int = 1
+    ) -> Iterator[None]:
+        """Runs the body ``count`` times, which is 1 or, with ``least`` of 0, 0 at least; cursors
+        start at the given values and end with it."""
         for word, (type, start) in cursors.items():
             self.types[word], self.now[word] = type, start
         self.names += 1
@@ -278,25 +299,89 @@ class _Writer:
         self.lines += [f"  br label %{label}", f"{label}:"]
         self.block, position = label, len(self.lines)
         self.now = {word: f"%{label}.{word}" for word in first}
+        at_head = dict(self.now)
+        if not least:
+            self.lines += [
+                f"  %{label}.some = icmp ne i64 %{label}.i, {count}",
+                f"  br i1 %{label}.some, label %{label}.body, label %{label}.end",
+                f"{label}.body:",
+            ]
+            self.block = f"{label}.body"
         yield
-        self.lines += [
-            f"  %{label}.next = add i64 %{label}.i, 1",
-            f"  %{label}.more = icmp ne i64 %{label}.next, {count}",
-            f"  br i1 %{label}.more, label %{label}, label %{label}.end",
-            f"{label}.end:",
-        ]
+        self.lines.append(f"  %{label}.next = add i64 %{label}.i, 1")
+        if least:
+            self.lines.append(f"  %{label}.more = icmp ne i64 %{label}.next, {count}")
+            self.lines.append(f"  br i1 %{label}.more, label %{label}, label %{label}.end")
+        else:
+            self.lines.append(f"  br label %{label}")
+        self.lines.append(f"{label}.end:")
         phis = [f"  %{label}.i = phi i64 [ 0, %{before} ], [ %{label}.next, %{self.block} ]"]
         for word, start in first.items():
             edges = f"[ {start}, %{before} ], [ {self.now[word]}, %{self.block} ]"
             phis.append(f"  %{label}.{word} = phi {self.types[word]} {edges}")
         self.lines[position:position] = phis
         self.block = f"{label}.end"
+        if not least:
+            self.now = at_head
         for word in cursors:
             del self.now[word], self.types[word]
 
-    def entry(self, table: str, number: int) -> str:
-        place = self.value(f"getelementptr i64, ptr {table}, i64 {number}")
-        return self.value(f"load i64, ptr {place}, align 8")
+    @contextmanager
+    def walk(self, walk: Walk, count: str, at: str, b: str) -> Iterator[tuple[str, str]]:
+        """A loop over the taps of a walk from the given cursors on; its own cursors. ``offset`` is
+        one of them where the walk goes along a line."""
+        self.names += 1
+        inner, met, plane = (f"{word}_{self.names}" for word in ("at", "b", "plane"))
+        cursors = {inner: ("i64", self.now[at]), met: ("ptr", self.now[b])}
+        if walk.offset:
+            cursors["offset"] = ("i64", "%offset")
+        if walk.planes > 1:
+            cursors[plane] = ("i64", str(walk.start))
+        is_known = walk.count is not None
+        times = str(walk.count) if is_known else count
+        with self.loop(times, cursors, least=int(is_known)):
+            yield inner, met
+            self.advance(inner, walk.a)
+            self.advance(met, walk.b)
+            if walk.offset:
+                self.advance("offset", walk.offset)
+            if walk.planes > 1:
+                self._turn(walk, plane, met)
+
+    def _turn(self, walk: Walk, plane: str, met: str) -> None:
+        """The number of the plane that the next tap meets, and what leads around the ring."""
+        turned = self.value(f"add i64 {self.now[plane]}, {walk.turn}")
+        is_around = self.value(f"icmp uge i64 {turned}, {walk.planes}")
+        back = self.value(f"sub i64 {turned}, {walk.planes}")
+        self.now[plane] = self.value(f"select i1 {is_around}, i64 {back}, i64 {turned}")
+        further = self.value(f"select i1 {is_around}, i64 {walk.around}, i64 0")
+        self.now[met] = self.value(f"getelementptr i8, ptr {self.now[met]}, i64 {further}")
+
+    def columns(self, place: str, pitch: int) -> str:
+        """The columns of the lanes of a vector that begins at a place."""
+        type = f"<{self.lanes} x i32>"
+        column = self.value(f"urem i64 {place}, {pitch}")
+        first = self.value(f"trunc i64 {column} to i32")
+        lanes = ", ".join(f"i32 {lane}" for lane in range(self.lanes))
+        places = self.value(f"add {type} {self._spread(first, 'i32')}, <{lanes}>")
+        limits = ", ".join([f"i32 {pitch}"] * self.lanes)
+        return self.value(f"urem {type} {places}, <{limits}>")
+
+    def inside(self, columns: str, offset: str, pitch: int) -> str:
+        """The mask of the lanes that a tap so many elements further leads to the same line."""
+        type = f"<{self.lanes} x i32>"
+        by = self._spread(self.value(f"trunc i64 {offset} to i32"), "i32")
+        met = self.value(f"add {type} {columns}, {by}")
+        limits = ", ".join([f"i32 {pitch}"] * self.lanes)
+        return self.value(f"icmp ult {type} {met}, <{limits}>")
+
+    def _spread(self, x: str, scalar: str) -> str:
+        """A vector with x in every lane."""
+        type = f"<{self.lanes} x {scalar}>"
+        one = self.value(f"insertelement {type} poison, {scalar} {x}, i64 0")
+        return self.value(
+            f"shufflevector {type} {one}, {type} poison, <{self.lanes} x i32> zeroinitializer"
+        )
 
     def mask(self, column: str, distance: str) -> str:
         """A mask from a table."""
@@ -347,11 +432,7 @@ class _Writer:
 
     def _splat(self, pointer: str) -> str:
         scalar = self.value(f"load {self.scalar}, ptr {pointer}, align {self.size}")
-        one = self.value(f"insertelement {self.type} poison, {self.scalar} {scalar}, i64 0")
-        return self.value(
-            f"shufflevector {self.type} {one}, {self.type} poison, "
-            f"<{self.lanes} x i32> zeroinitializer"
-        )
+        return self._spread(scalar, self.scalar)
 
     def store(self, c: str, row: int, adds: bool) -> None:
         """The tile to C; on ``%add``, C's old value plus the tile."""
@@ -414,10 +495,7 @@ class _Writer:
         type, bits = f"<{self.lanes} x i{8 * self.size}>", f"i{8 * self.size}"
         if self.size < 8:
             limit = self.value(f"trunc i64 {limit} to {bits}")
-        one = self.value(f"insertelement {type} poison, {bits} {limit}, i64 0")
-        limits = self.value(
-            f"shufflevector {type} {one}, {type} poison, <{self.lanes} x i32> zeroinitializer"
-        )
+        limits = self._spread(limit, bits)
         numbers = ", ".join(f"{bits} {lane}" for lane in range(self.lanes))
         return self.value(f"icmp {predicate} {type} <{numbers}>, {limits}")
 

@@ -7,10 +7,14 @@ behind their end; user memory is never read or written outside the row.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from nets.backend.llvm.gemm.nest import Nest
+from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import offset, scalar_name
 from nets.ir.types import DType
+
+_MOST_STEP: Final = 4
+"""Elements that are further apart are copied one by one: whole vectors would hold few of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +28,22 @@ class RowCopier:
     def type(self) -> str:
         return f"<{self.lanes} x {scalar_name(self.dtype)}>"
 
-    def zeros(self, nest: Nest, target: str, low: int, high: int) -> None:
+    def zeros(self, nest: Nest, target: str, low: Count, high: Count) -> None:
         """Zeros from element ``low`` on, up to ``high`` or a vector beyond."""
-        if low >= high:
+        if isinstance(low, int) and isinstance(high, int) and low >= high:
             return
         with nest.loop(low, high, self.lanes) as i:
             at = offset(nest, target, i, self.dtype)
             nest.line(f"store {self.type} zeroinitializer, ptr {at}, align {self.dtype.itemsize}")
 
     def padded(
-        self, nest: Nest, source: str, target: str, size: int, first: int, step: int, width: int
+        self, nest: Nest, source: str, target: str, size: int, first: Count, step: int, width: int
     ) -> None:
         """Element i of the target, below ``width``, is ``source[first + i · step]`` where that
         lies below ``size``, else 0."""
+        if isinstance(first, str):
+            self._padded_from(nest, source, target, size, first, step, width)
+            return
         low = min(max(0, -(first // step)), width)
         high = max(low, min(width, -((first - size) // step)))
         self.zeros(nest, target, 0, low)
@@ -47,12 +54,45 @@ class RowCopier:
             self._gathered(nest, begin, place, high - low, step, size - start)
         self.zeros(nest, target, high, width)
 
+    def _padded_from(
+        self, nest: Nest, source: str, target: str, size: int, first: str, step: int, width: int
+    ) -> None:
+        """As ``padded``, where only the code knows the first element."""
+        before = nest.subtract(0, nest.floor(first, step))
+        low = nest.least(nest.most(before, 0), width)
+        beyond = nest.subtract(0, nest.floor(nest.subtract(first, size), step))
+        high = nest.most(nest.least(beyond, width), low)
+        self.zeros(nest, target, 0, low)
+        start = nest.add(first, nest.multiply(low, step))
+        read, write = offset(nest, source, start, self.dtype), offset(nest, target, low, self.dtype)
+        self._gathered_from(nest, read, write, nest.subtract(high, low), step, size, start)
+        self.zeros(nest, target, high, width)
+
+    def _gathered_from(
+        self, nest: Nest, source: str, target: str, count: Count, step: int, size: int, start: Count
+    ) -> None:
+        """``count`` elements that are ``step`` apart, side by side; the source ends ``size −
+        start`` elements further."""
+        lanes = self.lanes
+        whole: Count = 0
+        if step <= _MOST_STEP:
+            left = nest.most(nest.subtract(size, start), 0)
+            whole = nest.divide(nest.least(count, nest.divide(left, step)), lanes)
+            whole = nest.multiply(whole, lanes)
+            with nest.loop(0, whole, lanes) as i:
+                read = offset(nest, source, nest.multiply(i, step), self.dtype)
+                value = self._every(nest, read, step)
+                write = offset(nest, target, i, self.dtype)
+                nest.line(f"store {self.type} {value}, ptr {write}, align {self.dtype.itemsize}")
+        with nest.loop(whole, count, 1) as i:
+            self._move(nest, source, nest.multiply(i, step), target, i)
+
     def _gathered(
         self, nest: Nest, source: str, target: str, count: int, step: int, left: int
     ) -> None:
         """``count`` elements, ``step`` apart in a source that has ``left``, side by side."""
         size, lanes = self.dtype.itemsize, self.lanes
-        whole = min(count, left // step) // lanes * lanes
+        whole = min(count, left // step) // lanes * lanes if step <= _MOST_STEP else 0
         if whole:
             with nest.loop(0, whole, lanes) as i:
                 read = offset(nest, source, nest.multiply(i, step), self.dtype)
@@ -93,10 +133,10 @@ class RowCopier:
             f"shufflevector {self.type} {x}, {self.type} {y}, <{len(order)} x i32> <{mask}>"
         )
 
-    def spread(self, nest: Nest, source: str, target: str, count: int, step: int) -> None:
+    def spread(self, nest: Nest, source: str, target: str, count: Count, step: int) -> None:
         """``count`` elements to places of the target that are ``step`` apart."""
         size, lanes = self.dtype.itemsize, self.lanes
-        if step > 1:
+        if step > 1 or isinstance(count, str):
             with nest.loop(0, count, 1) as i:
                 self._move(nest, source, i, target, nest.multiply(i, step))
             return

@@ -48,6 +48,10 @@ class Nest:
             self._parts[part.symbol] = part.text()
         self.line(f"call void @{part.symbol}({operands})")
 
+    def include(self, symbol: str, text: str) -> None:
+        """A constant, which the function then comes with."""
+        self._parts.setdefault(symbol, text)
+
     def add(self, x: Count, y: Count) -> Count:
         if isinstance(x, int) and isinstance(y, int):
             return x + y
@@ -74,6 +78,27 @@ class Nest:
         if isinstance(x, int):
             return x // y
         return x if y == 1 else self.value(f"udiv i64 {x}, {y}")
+
+    def remainder(self, x: Count, y: int) -> Count:
+        """x modulo y, for x ≥ 0."""
+        if isinstance(x, int):
+            return x % y
+        return 0 if y == 1 else self.value(f"urem i64 {x}, {y}")
+
+    def floor(self, x: Count, y: int) -> Count:
+        """x / y rounded down, for x of either sign, above −2³² · y."""
+        return self.subtract(self.divide(self.add(x, y << 32), y), 1 << 32)
+
+    def select(self, condition: str | bool, x: Count, y: Count) -> Count:
+        if isinstance(condition, bool):
+            return x if condition else y
+        return self.value(f"select i1 {condition}, i64 {x}, i64 {y}")
+
+    def compare(self, predicate: str, x: Count, y: int) -> str | bool:
+        """Whether x is eq, or slt, than y."""
+        if isinstance(x, int):
+            return x == y if predicate == "eq" else x < y
+        return self.value(f"icmp {predicate} i64 {x}, {y}")
 
     def least(self, x: Count, y: Count) -> Count:
         if isinstance(x, int) and isinstance(y, int):
