@@ -13,13 +13,19 @@ from hashlib import sha256
 from typing import Final
 
 from nets.backend.llvm.conv.correlation import odd_lines
-from nets.backend.llvm.conv.kernel import LaneKernel
+from nets.backend.llvm.conv.kernel import UNROLLED_KERNEL, LaneKernel
 from nets.backend.llvm.conv.weight import WeightSums
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import PackTransposed, offset, pack, scalar_name
 
 _MOST_ROWS: Final = 4
 """Channels of y in a group up to which this is done: each takes registers."""
+
+_MOST_POINTERS: Final = 8
+"""Taps of a tile that have a pointer each, where the code does not hold their distances."""
+
+_DISTANCE: Final = 8
+"""Bytes of an entry of the table of distances."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,25 @@ class DepthwiseSums(WeightSums):
         return self._turned_at + odd_lines(self.band * self.places[1] * self.rows * self._vector)
 
     @property
+    def _distances_at(self) -> int:
+        return self._sums_at + odd_lines(self.taps * self.rows * self._vector)
+
+    @property
     def workspace_bytes(self) -> int:
-        return self._sums_at + self.taps * self.rows * self._vector
+        return self._distances_at + (_DISTANCE * self.taps if self._is_walked else 0)
+
+    @property
+    def _is_walked(self) -> bool:
+        """Whether tiles of taps are a loop."""
+        return max(self.kernel) > UNROLLED_KERNEL
 
     # Text.
     def write(self, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
         nest = Nest()
+        if self._is_walked:
+            steps = self._tap_distances(self._vector)
+            self._measure(nest, self._distances_at, self.kernel, steps)
         with nest.loop("%begin", "%end", 1) as panel:
             g = nest.multiply(panel, self.lanes)
             lanes = nest.least(nest.subtract(self.groups, g), self.lanes)
@@ -124,35 +142,52 @@ class DepthwiseSums(WeightSums):
             pack(nest, self._turner, source, target, sizes, strides)
 
     def _products(self, nest: Nest, lines: Count, add: str) -> None:
-        distances = [
-            (i * self.dilation[0] * self.pitch + j * self.dilation[1]) * self._vector
-            for i, j in itertools.product(*map(range, self.kernel))
-        ]
-        for start, width in self._row_blocks():
-            also = add if start == 0 else "true"
-            x = nest.offset("%workspace", start * self.steps[1] * self._vector, "i8")
-            y = nest.offset("%workspace", self._turned_at + start * self.rows * self._vector, "i8")
-            for first, last in self._taps_at_once():
+        for start, width in self._row_blocks(nest):
+            also = self._adds(nest, add, start)
+            place = nest.multiply(start, self.steps[1] * self._vector)
+            x = nest.offset("%workspace", place, "i8")
+            place = nest.multiply(start, self.rows * self._vector)
+            y = nest.offset("%workspace", nest.add(place, self._turned_at), "i8")
+            for first, count in self._taps_at_once(nest):
                 kernel = LaneKernel(
                     self.dtype,
                     self.lanes,
-                    tuple(distances[first:last]),
+                    count,
+                    self._known_distances(first, count),
                     self.rows,
                     width,
                     x_place=self.steps[1] * self._vector,
                     x_line=self.steps[0] * self.pitch * self._vector,
                     c_row=self.rows * self._vector,
                 )
-                at = self._sums_at + first * self.rows * self._vector
+                at = nest.add(nest.multiply(first, self.rows * self._vector), self._sums_at)
                 c = nest.offset("%workspace", at, "i8")
-                operands = f"ptr {x}, ptr {y}, ptr {c}, i64 {lines}, i1 {also}"
+                at = nest.add(nest.multiply(first, _DISTANCE), self._distances_at)
+                distances = nest.offset("%workspace", at, "i8") if self._is_walked else "null"
+                operands = f"ptr {x}, ptr {distances}, ptr {y}, ptr {c}, i64 {lines}, i1 {also}"
                 nest.call(kernel, operands)
 
-    def _taps_at_once(self) -> Iterator[tuple[int, int]]:
-        """First and last taps of the tiles that fit into the registers."""
+    def _known_distances(self, first: Count, count: int) -> tuple[int, ...]:
+        """The distances of some taps, where the code holds them."""
+        if self._is_walked or isinstance(first, str):
+            return ()
+        down, across = self._tap_distances(self._vector)
+        taps = itertools.product(*map(range, self.kernel))
+        return tuple(i * down + j * across for i, j in taps)[first : first + count]
+
+    def _taps_at_once(self, nest: Nest) -> Iterator[tuple[Count, int]]:
+        """First taps and their number of the tiles that fit into the registers."""
         most = max(1, (self.registers - self.rows - 2) // self.rows)
-        for first in range(0, self.taps, most):
-            yield first, min(first + most, self.taps)
+        if not self._is_walked:
+            for first in range(0, self.taps, most):
+                yield first, min(most, self.taps - first)
+            return
+        most = min(most, _MOST_POINTERS)
+        whole = self.taps // most * most
+        with nest.loop(0, whole, most) as tap:
+            yield tap, most
+        if whole < self.taps:
+            yield whole, self.taps - whole
 
     def _put(self, nest: Nest, g: Count, lanes: Count) -> None:
         """The sums to their places in the result."""

@@ -191,11 +191,7 @@ class PlaceKernel:
     def text(self) -> str:
         """``void (ptr x, ptr distances, ptr g, ptr c, i64 lines, i1 add)``, lines ≥ 1."""
         w = _Writer(self.dtype, self.lanes, self.rows, self.vectors)
-        distances = []
-        for r in range(self.rows):
-            at = w.value(f"getelementptr i64, ptr %distances, i64 {r}")
-            distances.append(w.value(f"load i64, ptr {at}, align 8"))
-        w.rows_of("%x", distances)
+        w.rows_at("%x", "%distances", self.rows)
         unroll = max(u for u in range(1, _UNROLL + 1) if self.width % u == 0)
         place = self.vectors * self.lanes * self.dtype.itemsize
         with w.loop("%lines", {"at": ("i64", "0"), "g": ("ptr", "%g")}):
@@ -217,11 +213,13 @@ class LaneKernel:
 
     Distances and strides are in bytes: places of X are ``x_place`` apart along a row of the image,
     of ``width`` places, and rows ``x_line``; taps of C are ``c_row`` apart. A place of Y is
-    ``vectors`` vectors, one after the other, that of X is one.
+    ``vectors`` vectors, one after the other, that of X is one. Without ``distances``, those of the
+    ``taps`` come with the call.
     """
 
     dtype: DType
     lanes: int
+    taps: int
     distances: tuple[int, ...]
     vectors: int
     width: int
@@ -234,16 +232,19 @@ class LaneKernel:
         return f"nets_conv_lanes_{sha256(repr(self).encode()).hexdigest()[:16]}"
 
     def text(self) -> str:
-        """``void (ptr x, ptr y, ptr c, i64 lines, i1 add)``, lines ≥ 1."""
-        w = _Writer(self.dtype, self.lanes, len(self.distances), self.vectors)
-        with w.loop("%lines", {"x": ("ptr", "%x"), "y": ("ptr", "%y")}):
+        """``void (ptr x, ptr distances, ptr y, ptr c, i64 lines, i1 add)``, lines ≥ 1."""
+        w = _Writer(self.dtype, self.lanes, self.taps, self.vectors)
+        if not self.distances:
+            w.rows_at("%x", "%distances", self.taps)
+        with w.loop("%lines", {"at": ("i64", "0"), "y": ("ptr", "%y")}):
             with w.loop(str(self.width), {}):
-                w.step_lanes(w.now["x"], self.distances, w.now["y"])
-                w.advance("x", self.x_place)
+                w.step_lanes("%x", w.now["at"], self.distances, w.now["y"])
+                w.advance("at", self.x_place)
                 w.advance("y", self.vectors * self.lanes * self.dtype.itemsize)
-            w.advance("x", self.x_line - self.width * self.x_place)
+            w.advance("at", self.x_line - self.width * self.x_place)
         w.store("%c", self.c_row, adds=True)
-        return w.function(self.symbol, "ptr %x, ptr %y, ptr %c, i64 %lines, i1 %add")
+        parameters = "ptr %x, ptr %distances, ptr %y, ptr %c, i64 %lines, i1 %add"
+        return w.function(self.symbol, parameters)
 
 
 class _Writer:
@@ -277,6 +278,14 @@ class _Writer:
             row = self.value(f"getelementptr i8, ptr {base}, i64 {distance}")
             # Frozen, for LLVM would else find the rows related, and compute one from the other.
             self.starts.append(self.value(f"freeze ptr {row}"))
+
+    def rows_at(self, base: str, table: str, count: int) -> None:
+        """As ``rows_of``, with the distances that stand in a table."""
+        distances = []
+        for r in range(count):
+            at = self.value(f"getelementptr i64, ptr {table}, i64 {r}")
+            distances.append(self.value(f"load i64, ptr {at}, align 8"))
+        self.rows_of(base, distances)
 
     def advance(self, word: str, distance: int) -> None:
         """Move a cursor (an offset or a pointer) by so many bytes."""
@@ -412,11 +421,14 @@ class _Writer:
             for v, vector in enumerate(vectors):
                 self._add_product(f"s{r}_{v}", factor, vector)
 
-    def step_lanes(self, x: str, distances: Sequence[int], y: str) -> None:
-        """One term for each element of the tile: rows at ``x`` and distances, vectors at ``y``."""
+    def step_lanes(self, x: str, at: str, distances: Sequence[int], y: str) -> None:
+        """One term for each element of the tile: rows at ``x``, ``at`` bytes beyond their distances
+        or their starts; vectors at ``y``."""
         vectors = [self._vector(y, v * self.lanes * self.size) for v in range(self.vectors)]
-        for r, distance in enumerate(distances):
-            factor = self._vector(x, distance)
+        place = self.value(f"getelementptr i8, ptr {x}, i64 {at}") if distances else ""
+        for r in range(self.rows):
+            start = place or self.value(f"getelementptr i8, ptr {self.starts[r]}, i64 {at}")
+            factor = self._vector(start, distances[r] if distances else 0)
             for v, vector in enumerate(vectors):
                 self._add_product(f"s{r}_{v}", factor, vector)
 

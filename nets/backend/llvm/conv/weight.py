@@ -8,9 +8,9 @@ after the other, so that it stays in the cache.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -27,6 +27,9 @@ from nets.ops.convolution import place_block, row_block
 
 _TILE_BYTES: Final = 256 << 10
 """What the columns of a tile may read of y in all blocks, which should stay in the L2 cache."""
+
+_DISTANCE: Final = 8
+"""Bytes of an entry of a table of distances."""
 
 _GROUP_BYTES: Final = 4 << 20
 """What the blocks that are copied at once may take."""
@@ -124,13 +127,19 @@ class WeightSums:
         return self.group * self._block_bytes
 
     @property
+    def _distances_at(self) -> int:
+        return self._sums_at + odd_lines(self.pairs * self._columns * self.dtype.itemsize)
+
+    @property
     def workspace_bytes(self) -> int:
-        return self._sums_at + self.pairs * self._columns * self.dtype.itemsize
+        return self._distances_at + _DISTANCE * self.pairs
 
     # Text.
     def write(self, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
         nest, unit = Nest(), self.tile[0]
+        steps = [self._plane, *self._tap_distances(self.dtype.itemsize)]
+        self._measure(nest, self._distances_at, (self.channels, *self.kernel), steps)
         with nest.entries(self.groups, self.tiles) as (g, low, high):
             first = nest.multiply(low, unit)
             last = nest.least(nest.multiply(high, unit), self.pairs)
@@ -141,16 +150,24 @@ class WeightSums:
                     self._pack(nest, g, (first, last), nest.add(begin, slot), slot)
                 self._sums(nest, first, last, begin, 1 if self.group == 1 else count)
             self._unpack(nest, g, first, last)
-        table = f"{self.symbol}.distances"
-        entries = ", ".join(f"i64 {distance}" for distance in self._distances())
-        text = f"@{table} = internal constant [{self.pairs} x i64] [{entries}]\n"
-        return {table: text, **nest.functions(self.symbol, parameters)}
+        return nest.functions(self.symbol, parameters)
 
-    def _distances(self) -> Iterator[int]:
-        """Where in the planes the first place meets each pair, in bytes."""
-        for c, i, j in itertools.product(*map(range, (self.channels, *self.kernel))):
-            place = i * self.dilation[0] * self.pitch + j * self.dilation[1]
-            yield c * self._plane + place * self.dtype.itemsize
+    def _tap_distances(self, element: int) -> tuple[int, int]:
+        """Bytes between the places that two neighbouring taps meet, along each axis."""
+        return self.dilation[0] * self.pitch * element, self.dilation[1] * element
+
+    def _measure(self, nest: Nest, at: int, counts: Sequence[int], steps: Sequence[int]) -> None:
+        """Put a table into the workspace: of all sums of so many steps along each axis."""
+        table = nest.offset("%workspace", at, "i8")
+        with ExitStack() as loops:
+            row: Count = 0
+            distance: Count = 0
+            for count, step in zip(counts, steps, strict=True):
+                i = loops.enter_context(nest.loop(0, count, 1))
+                row = nest.add(nest.multiply(row, count), i)
+                distance = nest.add(distance, nest.multiply(i, step))
+            entry = nest.offset(table, row, "i64")
+            nest.line(f"store i64 {distance}, ptr {entry}, align 8")
 
     def _pack(
         self, nest: Nest, g: Count, pairs: tuple[Count, Count], number: Count, slot: Count
@@ -207,30 +224,34 @@ class WeightSums:
         high = nest.most(low, nest.least(nest.subtract(self.source[0], top), self._lines))
         return top, low, high
 
-    def _columns_of_tiles(self) -> Iterator[tuple[int, int]]:
-        """First column and vectors of each tile."""
+    def _columns_of_tiles(self, nest: Nest) -> Iterator[tuple[Count, int]]:
+        """First column and vectors of each tile: loops over those that are full, then the last."""
         unit, vectors = self.tile[1], self._columns // self.lanes
-        for first in range(0, vectors, unit):
-            yield first * self.lanes, min(unit, vectors - first)
+        whole = self.rows // self.lanes // unit * unit
+        with nest.loop(0, whole * self.lanes, unit * self.lanes) as column:
+            yield column, unit
+        if whole < vectors:
+            yield whole * self.lanes, vectors - whole
 
-    def _y_at(self, nest: Nest, block: str, column: int) -> str:
+    def _y_at(self, nest: Nest, block: str, column: Count) -> str:
         """Where the places of a tile's columns lie: tile after tile, place after place."""
-        at = self._places_at + column * self.band * self.places[1] * self.dtype.itemsize
+        of_column = self.band * self.places[1] * self.dtype.itemsize
+        at = nest.add(nest.multiply(column, of_column), self._places_at)
         return nest.offset(block, at, "i8")
 
     def _pack_y(self, nest: Nest, block: str, entry: Count, line: Count, lines: Count) -> None:
         height, width = self.places
         count = nest.multiply(lines, width)
-        for column, vectors in self._columns_of_tiles():
+        for column, vectors in self._columns_of_tiles(nest):
             target = self._y_at(nest, block, column)
             part = PackTransposed(self.dtype, self.lanes)
             for vector in range(vectors):
-                row = column + vector * self.lanes
+                row = nest.add(column, vector * self.lanes)
                 image = nest.add(nest.multiply(entry, self.rows), row)
                 place = nest.add(nest.multiply(image, height * width), nest.multiply(line, width))
                 source = offset(nest, "%y", place, self.dtype)
                 to = offset(nest, target, vector * self.lanes, self.dtype)
-                rows = min(self.lanes, self.rows - row)
+                rows = self.lanes if isinstance(row, str) else min(self.lanes, self.rows - row)
                 distances = height * width, vectors * self.lanes
                 pack(nest, part, source, to, (rows, count), distances)
 
@@ -241,36 +262,59 @@ class WeightSums:
         pieces = [(first, nest.least(last, whole), unit)]
         if whole < self.pairs:
             pieces.append((nest.most(first, whole), last, self.pairs - whole))
-        tiles = self._columns_of_tiles()
-        for (column, vectors), (low, high, height) in itertools.product(tiles, pieces):
-            with nest.loop(low, high, unit) as pair:
-                at = nest.add(nest.multiply(pair, self._columns), column)
-                c = offset(nest, nest.offset("%workspace", self._sums_at, "i8"), at, self.dtype)
-                distances = nest.offset(f"@{self.symbol}.distances", pair, "i64")
-                with nest.loop(0, count, 1) as slot:
-                    number, block = nest.add(begin, slot), self._block(nest, slot)
-                    _, lines = self._rows_of(nest, number)
-                    add = "false" if number == 0 else nest.value(f"icmp ne i64 {number}, 0")
-                    for start, width in self._row_blocks():
-                        kernel = self._kernel(height, vectors, width)
-                        x, y = self._first_place(nest, block, start, column, vectors)
-                        also = add if start == 0 else "true"
-                        operands = f"ptr {x}, ptr {distances}, ptr {y}, ptr {c}"
-                        nest.call(kernel, f"{operands}, i64 {lines}, i1 {also}")
+        for column, vectors in self._columns_of_tiles(nest):
+            for low, high, height in pieces:
+                self._tiles(nest, (low, high, height), (column, vectors), begin, count)
 
-    def _row_blocks(self) -> Iterator[tuple[int, int]]:
+    def _tiles(
+        self,
+        nest: Nest,
+        pairs: tuple[Count, Count, int],
+        columns: tuple[Count, int],
+        begin: Count,
+        count: Count,
+    ) -> None:
+        """The tiles of some pairs, of one height, and some columns."""
+        (low, high, height), (column, vectors) = pairs, columns
+        with nest.loop(low, high, self.tile[0]) as pair:
+            at = nest.add(nest.multiply(pair, self._columns), column)
+            c = offset(nest, nest.offset("%workspace", self._sums_at, "i8"), at, self.dtype)
+            table = nest.offset("%workspace", self._distances_at, "i8")
+            distances = nest.offset(table, pair, "i64")
+            with nest.loop(0, count, 1) as slot:
+                number, block = nest.add(begin, slot), self._block(nest, slot)
+                _, lines = self._rows_of(nest, number)
+                add = "false" if number == 0 else nest.value(f"icmp ne i64 {number}, 0")
+                for start, width in self._row_blocks(nest):
+                    kernel = self._kernel(height, vectors, width)
+                    x, y = self._first_place(nest, block, start, column, vectors)
+                    also = self._adds(nest, add, start)
+                    operands = f"ptr {x}, ptr {distances}, ptr {y}, ptr {c}"
+                    nest.call(kernel, f"{operands}, i64 {lines}, i1 {also}")
+
+    def _row_blocks(self, nest: Nest) -> Iterator[tuple[Count, int]]:
         """First place and width of the parts of a row that are summed one after the other."""
-        width = self.places[1]
-        for start in range(0, width, place_block(width)):
-            yield start, min(place_block(width), width - start)
+        width, part = self.places[1], place_block(self.places[1])
+        with nest.loop(0, width // part * part, part) as start:
+            yield start, part
+        if width % part:
+            yield width // part * part, width % part
+
+    def _adds(self, nest: Nest, add: str, start: Count) -> str:
+        """Whether a part of a row adds to what there is, as all but the first do."""
+        if start == 0:
+            return add
+        if isinstance(start, int):
+            return "true"
+        return nest.value(f"or i1 {add}, {nest.value(f'icmp ne i64 {start}, 0')}")
 
     def _first_place(
-        self, nest: Nest, block: str, start: int, column: int, vectors: int
+        self, nest: Nest, block: str, start: Count, column: Count, vectors: int
     ) -> tuple[str, str]:
         """Where a part of a row begins: what it meets in the planes, and the places of a tile."""
-        x = offset(nest, block, start * self.steps[1], self.dtype)
-        g = offset(nest, self._y_at(nest, block, column), start * vectors * self.lanes, self.dtype)
-        return x, g
+        x = offset(nest, block, nest.multiply(start, self.steps[1]), self.dtype)
+        place = nest.multiply(start, vectors * self.lanes)
+        return x, offset(nest, self._y_at(nest, block, column), place, self.dtype)
 
     def _kernel(self, rows: int, vectors: int, width: int) -> PlaceKernel:
         size = self.dtype.itemsize
