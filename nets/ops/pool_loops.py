@@ -21,7 +21,7 @@ def least(dtype: DType) -> float:
     return -math.inf if dtype.is_float else int(np.iinfo(str(dtype.numpy)).min)
 
 
-class _Loops:
+class Loops:
     """The loops over planes, rows and windows of x."""
 
     def __init__(self, s: Lowering, x: Value, out: Value, windows: Windows) -> None:
@@ -167,7 +167,7 @@ class _Loops:
 
 
 def lower_largest(s: Lowering, x: Value, carried: Value | None, out: Value, w: Windows) -> None:
-    loops = _Loops(s, x, out, w)
+    loops = Loops(s, x, out, w)
 
     def body(plane: Affine, row: Affine, column: Affine, checked: bool) -> None:
         if carried is None:
@@ -183,7 +183,7 @@ def lower_largest(s: Lowering, x: Value, carried: Value | None, out: Value, w: W
 def lower_put(s: Lowering, x: Value, values: Value, out: Value, windows: Windows) -> None:
     """Each plane for itself: window by window, where no element is in two, or else element by
     element."""
-    loops = _Loops(s, x, out, windows)
+    loops = Loops(s, x, out, windows)
     if not buffer_type(out).size:
         return
     planes = s.parallel(0, loops.planes)
@@ -196,13 +196,13 @@ def lower_put(s: Lowering, x: Value, values: Value, out: Value, windows: Windows
         s.yield_()
 
 
-def _put_windows(loops: _Loops, values: Value, plane: Affine) -> None:
+def _put_windows(loops: Loops, values: Value, plane: Affine) -> None:
     """Store all elements of each window, of which none is in two; zeros before, if some are in
     none."""
     s, zero = loops.s, loops.s.const(0, loops.out.type.dtype)
     if not loops.cover_all:
         size = math.prod(loops.size)
-        _fill(s, loops.out, zero, plane * size, size)
+        fill(s, loops.out, zero, plane * size, size)
 
     def body(plane: Affine, row: Affine, column: Affine, checked: bool) -> None:
         found = loops.chosen(plane, row, column, checked, None)
@@ -215,7 +215,7 @@ def _put_windows(loops: _Loops, values: Value, plane: Affine) -> None:
     loops.each_row(plane, body)
 
 
-def _fill(s: Lowering, buffer: Value, number: Value, start: Affine, count: int) -> None:
+def fill(s: Lowering, buffer: Value, number: Value, start: Affine, count: int) -> None:
     loop = s.for_(0, count)
     with s.inside(loop) as body:
         s.store(number, buffer, start + Affine.of(body.arguments[0]))
@@ -230,7 +230,7 @@ class _Sums:
     window i + offset, where the offset depends on ``first`` and k alone.
     """
 
-    def __init__(self, loops: _Loops, plane: Affine) -> None:
+    def __init__(self, loops: Loops, plane: Affine) -> None:
         self.s, self.loops, self.plane = loops.s, loops, plane
         w = loops.windows
         axes = zip(loops.size, w.shape, w.steps, w.low, w.dilation, strict=True)
@@ -252,8 +252,8 @@ class _Sums:
     def run(self, values: Value) -> None:
         s, loops = self.s, self.loops
         zero = s.const(0, loops.out.type.dtype)
-        _fill(s, self.numbers, s.const(-1, i32), Affine(), math.prod(self.shape))
-        _fill(s, self.values, zero, Affine(), math.prod(self.shape))
+        fill(s, self.numbers, s.const(-1, i32), Affine(), math.prod(self.shape))
+        fill(s, self.values, zero, Affine(), math.prod(self.shape))
 
         def body(plane: Affine, row: Affine, column: Affine, checked: bool) -> None:
             found = loops.chosen(plane, row, column, checked, None)

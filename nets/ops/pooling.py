@@ -21,6 +21,7 @@ from nets.ops import samples as draw
 from nets.ops.emitter import Emitter
 from nets.ops.lowering import Lowering
 from nets.ops.pool_loops import least, lower_largest, lower_put
+from nets.ops.pool_walks import is_walked, walk_largest, walk_put
 from nets.ops.registry import Array, op, sample
 from nets.ops.windows import Ints, Windows
 
@@ -64,6 +65,9 @@ _TWO: dict[str, Any] = dict(zip(_ATTRIBUTES, ((2, 2), (2, 2), (0, 0), (0, 0), (1
 _OVER: dict[str, Any] = dict(
     zip(_ATTRIBUTES, ((3, 2), (2, 1), (1, 0), (1, 1), (1, 3)), strict=True)
 )
+_LARGE: dict[str, Any] = dict(
+    zip(_ATTRIBUTES, ((2, 7), (5, 3), (1, 2), (0, 3), (3, 1)), strict=True)
+)
 _LINE: dict[str, Any] = dict(zip(_ATTRIBUTES, ((3,), (2,), (1,), (1,), (1,)), strict=True))
 
 
@@ -72,6 +76,11 @@ def _pair(name: str, x: TensorType, other: TensorType, expected: TensorType) -> 
         raise DTypeError(f"{name} needs one dtype, not {x} and {other}")
     if other.shape != expected.shape:
         raise ShapeError(f"{name} of {x} goes with {expected}, not {other}")
+
+
+def _lower_largest(s: Lowering, x: Value, carried: Value | None, out: Value, w: Windows) -> None:
+    largest = walk_largest if is_walked(w) else lower_largest
+    largest(s, x, carried, out, w)
 
 
 @op("max_pool", Trait.PURE | Trait.KERNEL | Trait.EXACT, attributes=_ATTRIBUTES)
@@ -84,10 +93,12 @@ class MaxPool:
         sample(draw.f32(2, 3, 6, 8), **_TWO),
         sample(draw.f64(2, 2, 5, 6), **_OVER),
         sample(draw.f64(1, 3, 9), **_LINE),
+        sample(draw.f32(2, 3, 9, 16), **_LARGE),
         sample(draw.f32(0, 2, 4, 4), **_TWO),
         sample(draw.i8(2, 3, 6, 8, low=-128, high=127), **_OVER),
         sample(draw.u64(1, 3, 9), **_LINE),
         sample(draw.i64(2, 1, 6, 37, low=-9, high=9), **_TWO),
+        sample(draw.i8(2, 3, 9, 16, low=-128, high=127), **_LARGE),
     ]
 
     def infer(x: TensorType, **windows: Ints) -> TensorType:
@@ -111,7 +122,7 @@ class MaxPool:
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], **windows: Ints
     ) -> None:
-        lower_largest(s, operands[0], None, results[0], Windows(**windows))
+        _lower_largest(s, operands[0], None, results[0], Windows(**windows))
 
 
 @op("max_pool_pick", _TRAITS, attributes=_ATTRIBUTES)
@@ -123,6 +134,7 @@ class MaxPoolPick:
         sample(draw.f32(2, 3, 6, 8), draw.f32(2, 3, 6, 8), **_TWO),
         sample(draw.f64(2, 2, 5, 6), draw.f64(2, 2, 5, 6), **_OVER),
         sample(draw.f64(1, 3, 9), draw.f64(1, 3, 9), **_LINE),
+        sample(draw.f32(2, 3, 9, 16), draw.f32(2, 3, 9, 16), **_LARGE),
     ]
 
     def infer(x: TensorType, y: TensorType, **windows: Ints) -> TensorType:
@@ -151,7 +163,7 @@ class MaxPoolPick:
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], **windows: Ints
     ) -> None:
-        lower_largest(s, operands[0], operands[1], results[0], Windows(**windows))
+        _lower_largest(s, operands[0], operands[1], results[0], Windows(**windows))
 
 
 @op("max_pool_put", _TRAITS, attributes=_ATTRIBUTES)
@@ -164,6 +176,7 @@ class MaxPoolPut:
         sample(draw.f32(2, 3, 6, 8), draw.f32(2, 3, 3, 4), **_TWO),
         sample(draw.f64(2, 2, 5, 6), draw.f64(2, 2, 3, 4), **_OVER),
         sample(draw.f64(1, 3, 9), draw.f64(1, 3, 5), **_LINE),
+        sample(draw.f32(2, 3, 9, 16), draw.f32(2, 3, 2, 5), **_LARGE),
     ]
 
     def infer(x: TensorType, y: TensorType, **windows: Ints) -> TensorType:
@@ -198,4 +211,6 @@ class MaxPoolPut:
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], **windows: Ints
     ) -> None:
-        lower_put(s, operands[0], operands[1], results[0], Windows(**windows))
+        w = Windows(**windows)
+        put = walk_put if is_walked(w, by_step=True) else lower_put
+        put(s, operands[0], operands[1], results[0], w)
