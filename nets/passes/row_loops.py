@@ -41,8 +41,8 @@ from nets.passes.loop_nests import (
 from nets.passes.map_loops import emit_nest
 from nets.passes.row_plan import Phase, levels_of, plan_rows
 
-SHORT_ROW = 16
-"""Elements of a row that a straight-line body may hold; fewer than the lanes of the tree."""
+SHORT_ROW = 7
+"""Elements of a row that a straight-line body may hold; longer rows fill vectors of their own."""
 
 SHORT_ROW_WORK = 96
 """Work that such a body may hold, for the sake of compile time."""

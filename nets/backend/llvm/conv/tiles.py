@@ -15,6 +15,10 @@ _VECTOR_OVERHEAD: Final = 0.1
 """What each vector of a tile adds to that: most loads of vectors cross cache lines."""
 
 
+_SECOND_HEIGHT: Final = 1.1
+"""What rows are to win that no number of whole tiles holds: the rest has kernels of its own."""
+
+
 def tile_of(rows: int, vectors: int, registers: int) -> tuple[int, int]:
     """Rows and vectors of the tile with the lowest estimated time for so many of both."""
     budget = registers if registers <= 16 else registers - 2
@@ -24,7 +28,12 @@ def tile_of(rows: int, vectors: int, registers: int) -> tuple[int, int]:
         for r in range(1, min(_MOST_ROWS, rows) + 1)
         if r * v + v + 1 <= budget
     ]
-    return min(candidates, key=lambda tile: (_time(rows, vectors, *tile), -tile[0] * tile[1]))
+
+    def cost(tile: tuple[int, int]) -> tuple[float, int]:
+        time = _time(rows, vectors, *tile)
+        return time * (_SECOND_HEIGHT if rows % tile[0] else 1.0), -tile[0] * tile[1]
+
+    return min(candidates, key=cost)
 
 
 def _time(m: int, n: int, rows: int, vectors: int) -> float:
