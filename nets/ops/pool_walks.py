@@ -24,7 +24,7 @@ UNROLLED: Final = 3
 """Size and step of windows up to which every tap has its own code."""
 
 
-_AT_ONCE: Final = range(8, 4, -1)
+_AT_ONCE: Final = range(5, 9)
 """Taps of a row of a window that are met together: how far apart such groups begin."""
 
 

@@ -1,0 +1,24 @@
+"""Code does not grow with sizes: strides, kernels, images, channels, counts, lengths of axes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.property.text_sizes import MOST, ROWS, growth
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_code_of_twice_the_size_is_no_longer(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETS_VERIFY", "0")  # which others do, and the time goes into
+    found = growth(name, "x86-64-v3")
+    assert all(times <= MOST for times, _ in found.values()), found
+
+
+@pytest.mark.parametrize(
+    "name", ["conv2d stride and kernel", "conv2d image", "conv_transpose2d stride", "conv2d groups"]
+)
+def test_so_it_is_with_wide_vectors(name: str) -> None:
+    found = growth(name, "x86-64-v4")
+    assert all(times <= MOST for times, _ in found.values()), found
