@@ -17,17 +17,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from nets.backend.llvm.conv.kernel import (
-    UNROLLED_KERNEL,
-    UNROLLED_ROW,
-    Edges,
-    Lines,
-    TileKernel,
-    Walk,
-)
+from nets.backend.llvm.conv.kernel import UNROLLED_KERNEL, UNROLLED_ROW, Edges, TileKernel
 from nets.backend.llvm.conv.rings import Places, Ring, between_taps, places_from, ring_of
 from nets.backend.llvm.conv.rows import RowCopier
 from nets.backend.llvm.conv.tiles import tile_of
+from nets.backend.llvm.conv.writer import Lines, Walk
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import offset
 from nets.ir.types import DType
