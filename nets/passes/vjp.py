@@ -13,20 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from nets.errors import GradientError, NetsError
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, body_without_terminator, clone_into
-from nets.ir.core import Attributes, Function, Operation, Trait, Value
+from nets.ir.core import Attributes, Block, Function, Operation, Trait, Value
 from nets.ir.types import TensorType
 from nets.ops.emitter import Emitter, GraphEmitter
 from nets.ops.registry import lookup
 from nets.passes.activity import Step, carries_cotangent, dependents
 from nets.passes.control_gradients import pull_back_control
-from nets.passes.reroll import roll
 
 __all__ = ["carries_cotangent", "pull_back", "split_vjp", "value_and_vjp", "vjp"]
+
+LONG: Final = 400
+"""Operations from which on a half is looked through for unrolled loops."""
 
 
 class Differentiable(Protocol):
@@ -225,9 +227,7 @@ def split_vjp(function: Function, wrt: Sequence[int]) -> SplitVjp:
     gradients = _gradients(b, ops, results, seeds.arguments, forward.arguments, wrt)
     b.builder.create(lookup("return"), gradients)
     _drop_unused(seeds)
-    # So that what loops of Python keep for the way back is a few stacks.
-    roll(forward.body)
-    roll(seeds.body)
+    _roll(forward.body, seeds.body)
 
     kept, again = _residuals(forward, seeds)
     known = {*forward.arguments, *end.operands}
@@ -237,6 +237,17 @@ def split_vjp(function: Function, wrt: Sequence[int]) -> SplitVjp:
     backward = _with_residuals(f"{function.name}_backward", seeds, kept, again)
     backward.attributes.update(function.attributes)
     return SplitVjp(forward, backward, residuals)
+
+
+def _roll(*blocks: Block) -> None:
+    """Turn unrolled loops of long programs into loops, so that what they keep for the way back is
+    a few stacks."""
+    if any(len(block) > LONG for block in blocks):
+        # Imported here, for the derivatives of most programs need no other pass.
+        from nets.passes.reroll import roll
+
+        for block in blocks:
+            roll(block)
 
 
 def _drop_unused(function: Function) -> None:

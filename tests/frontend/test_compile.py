@@ -21,7 +21,7 @@ from nets.frontend.compile import Compilation, CompileOptions
 from nets.ir.core import Function
 
 DERIVATIVES = [
-    f"nets.passes.{name}" for name in ("activity", "control_gradients", "effects", "vjp")
+    f"nets.passes.{name}" for name in ("activity", "control_gradients", "effects", "sources", "vjp")
 ]
 """The modules of the one pass that tracing a gradient needs."""
 

@@ -10,7 +10,7 @@ import pytest
 
 import nets
 from nets import nn
-from nets.errors import ControlFlowError, NetsError, UnsupportedObjectError
+from nets.errors import ControlFlowError, NetsError, ReadOnlyError, UnsupportedObjectError
 
 W = nets.Tensor(np.ones(3))
 
@@ -92,7 +92,7 @@ def test_arguments_that_are_no_tensors(given: Any, advice: str) -> None:
 
 def test_elements_of_data() -> None:
     p = nn.Parameter(np.ones(3))
-    with pytest.raises(UnsupportedObjectError, match=r"p -= t under nets\.no_grad\(\)"):
+    with pytest.raises(ReadOnlyError, match=r"p -= x under nets\.no_grad\(\)"):
         p.data -= 0.1 * p.grad  # type: ignore[operator]
     p.data = p.data - 0.5
     assert p.tolist() == [0.5, 0.5, 0.5]

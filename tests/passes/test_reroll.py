@@ -14,6 +14,7 @@ from nets.ir.core import Function, Operation
 from nets.ir.verifier import verify_function
 from nets.ops.emitter import tensor_type
 from nets.passes import reroll as pass_of_that_name
+from nets.passes import vjp
 from nets.passes.manager import Options, find_pass, run_pipeline
 from nets.passes.pipelines import OPTIMIZE
 from nets.passes.vjp import split_vjp
@@ -29,6 +30,7 @@ RNG = np.random.default_rng(5)
 def of_short_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loops are made of programs that are short enough for a test."""
     monkeypatch.setattr(pass_of_that_name, "SAVED", 20)
+    monkeypatch.setattr(vjp, "LONG", 20)
 
 
 def carried(x: Any, w: Any) -> Any:
