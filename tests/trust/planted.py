@@ -1,0 +1,552 @@
+"""Faults planted in nets: ``python -m tests.trust.planted [FIRST END]``.
+
+Each is a mistake that people make: one line of one file, wrong in a case that a user can meet. It
+is planted in a copy of the repository, whose tests must find it: first those that are likely to,
+and where these find nothing, all. The faults were chosen from the sources alone, before anybody
+looked whether a test would find them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+LEFT_OUT: Final = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache")
+MISSED_AT_MOST: Final = 1
+LONGEST: Final = 1800
+"""Seconds that a run of tests may take; one that hangs has found the fault, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """``right``, which stands once in ``file``, becomes ``wrong``; ``tests`` are likely to see."""
+
+    kind: str
+    name: str
+    file: str
+    right: str
+    wrong: str
+    tests: tuple[str, ...]
+
+
+FAULTS: Final = (
+    # ------------------------------------------------------------------------ compiler passes
+    Fault(
+        "passes",
+        "a cast by way of a signed dtype counts the sign as a bit of the number",
+        "nets/passes/simplify_arithmetic.py",
+        'return bits <= outer.bits - (outer.kind == "i")',
+        "return bits <= outer.bits",
+        ("tests/passes/test_canonicalize.py", "tests/passes/test_filetests.py", "tests/property"),
+    ),
+    Fault(
+        "passes",
+        "two transposes are joined in the wrong order",
+        "nets/passes/simplify_shapes.py",
+        'axes = tuple(inner.attributes["axes"][axis] for axis in op.attributes["axes"])',
+        'axes = tuple(op.attributes["axes"][axis] for axis in inner.attributes["axes"])',
+        ("tests/passes/test_canonicalize.py", "tests/passes/test_filetests.py", "tests/property"),
+    ),
+    Fault(
+        "passes",
+        "a carry that only the condition of a loop needs is dropped",
+        "nets/passes/simplify_control.py",
+        "for region in op.regions[:-1]:",
+        "for region in op.regions[:0]:",
+        ("tests/passes", "tests/frontend/test_control_flow.py", "tests/property"),
+    ),
+    Fault(
+        "passes",
+        "a kernel is taken to write to the first of its operands",
+        "nets/passes/hoist.py",
+        "for v in op.operands[-1:] if isinstance(v.type, BufferType)",
+        "for v in op.operands[:1] if isinstance(v.type, BufferType)",
+        ("tests/passes", "tests/frontend/test_control_flow.py", "tests/property"),
+    ),
+    Fault(
+        "passes",
+        "a buffer that a loop touches is free from the first operation of the loop on",
+        "nets/passes/plan_memory.py",
+        "touched[made_by] = min(first, places[around]), max(last, ends[around])",
+        "touched[made_by] = min(first, places[around]), max(last, places[around])",
+        ("tests/passes/test_plan_memory.py", "tests/passes/test_filetests.py", "tests/property"),
+    ),
+    Fault(
+        "passes",
+        "of rows read in several places, a single one that is left is forgotten",
+        "nets/passes/streams.py",
+        "if trips % _STREAMS:",
+        "if trips % _STREAMS > 1:",
+        ("tests/passes/test_streams.py", "tests/passes/test_filetests.py", "tests/property"),
+    ),
+    Fault(
+        "passes",
+        "an argument is overwritten before a check that may refuse the call",
+        "nets/passes/updates.py",
+        "if last_read >= (end + 1 if is_certain else start) or last_check >= start:",
+        "if last_read >= (end + 1 if is_certain else start):",
+        ("tests/passes/test_updates.py", "tests/frontend/test_in_place.py", "tests/property"),
+    ),
+    Fault(
+        "passes",
+        "0.0 and -0.0 are one constant",
+        "nets/passes/cse.py",
+        "return float, value.hex()",
+        "return float, value",
+        ("tests/passes/test_cse.py", "tests/passes/test_filetests.py", "tests/property"),
+    ),
+    Fault(
+        "passes",
+        "the gradient of a scan always runs backwards",
+        "nets/passes/control_gradients.py",
+        '"reverse": not forward.op.attributes["reverse"],',
+        '"reverse": True,',
+        ("tests/passes/test_vjp.py", "tests/frontend/test_control_flow.py", "tests/property"),
+    ),
+    # ---------------------------------------------------------------- code generation, kernels
+    Fault(
+        "code generation",
+        "a negative number shifted beyond its bits keeps them",
+        "nets/backend/llvm/arithmetic.py",
+        "amount = select(code, type, inside, y, constant(type, bits - 1))",
+        "amount = select(code, type, inside, y, constant(type, 0))",
+        ("tests/backend/test_emit_arithmetic.py", "tests/backend/test_bits.py", "tests/ops"),
+    ),
+    Fault(
+        "code generation",
+        "whether an integer is widened with its sign is asked of the new dtype",
+        "nets/backend/llvm/arithmetic.py",
+        'return "sext" if old.kind in "ix" else "zext"',
+        'return "sext" if new.kind in "ix" else "zext"',
+        ("tests/backend/test_emit_arithmetic.py", "tests/backend/test_bits.py", "tests/ops"),
+    ),
+    Fault(
+        "code generation",
+        "the count of lanes left is cut to the width of a lane, off by one",
+        "nets/backend/llvm/arithmetic.py",
+        'f"i64 {count}, i64 {lanes}"',
+        'f"i64 {count}, i64 {1 << (width - 1)}"',
+        ("tests/backend/test_emit.py", "tests/backend/test_native_ops.py", "tests/property"),
+    ),
+    Fault(
+        "code generation",
+        "the workspace has a slice for all threads but one",
+        "nets/backend/llvm/layout.py",
+        "return layout.arena + threads * layout.slice",
+        "return layout.arena + (threads - 1) * layout.slice",
+        ("tests/backend/test_memory_safety.py", "tests/backend/test_emit.py", "tests/frontend"),
+    ),
+    Fault(
+        "kernels",
+        "rows read with a stride that does not divide them lose their last element",
+        "nets/backend/llvm/conv/rows.py",
+        "high = max(low, min(width, -((first - size) // step)))",
+        "high = max(low, min(width, (size - first) // step))",
+        ("tests/backend/test_conv.py", "tests/nn"),
+    ),
+    Fault(
+        "kernels",
+        "the last block of a long row times a matrix replaces the sum",
+        "nets/backend/llvm/gemm/row.py",
+        "            self._strips(nest, sums, columns, whole, self.k % block)\n"
+        '            nest.call(adder, f"ptr {out}, ptr %workspace, i64 {columns}")',
+        "            self._strips(nest, places, columns, whole, self.k % block)",
+        ("tests/backend/test_gemm.py",),
+    ),
+    Fault(
+        "kernels",
+        "a negative base with an even exponent gives a negative power",
+        "nets/backend/llvm/math/power.py",
+        "return whole, whole & b.trunc(half).differs(half)",
+        "return whole, whole",
+        ("tests/backend/test_math.py",),
+    ),
+    # ------------------------------------------------------------------------------ runtime (C)
+    Fault(
+        "runtime",
+        "the caller runs the range of the last worker as well",
+        "runtime/pool.c",
+        "for (int32_t number = pool->started + 1; number < pool->face.threads; number++)",
+        "for (int32_t number = pool->started; number < pool->face.threads; number++)",
+        ("tests/runtime",),
+    ),
+    Fault(
+        "runtime",
+        "two callers may use the workers at a time",
+        "runtime/pool.c",
+        "atomic_exchange(&pool->busy, true)",
+        "atomic_load(&pool->busy)",
+        ("tests/runtime",),
+    ),
+    Fault(
+        "runtime",
+        "a call that fails leaves the mode of the processor changed",
+        "runtime/call.c",
+        "    nets_ieee_mode_leave(mode);\n    return status;",
+        "    if (status == NETS_OK) {\n        nets_ieee_mode_leave(mode);\n    }\n"
+        "    return status;",
+        ("tests/runtime",),
+    ),
+    Fault(
+        "runtime",
+        "a relocation of 8 bytes is checked as one of 4",
+        "runtime/code.c",
+        "type == R_X86_64_64 || type == R_X86_64_PC64 ? 8 : 4",
+        "type == R_X86_64_64 ? 8 : 4",
+        ("tests/runtime", "tests/backend/test_damaged_libraries.py"),
+    ),
+    Fault(
+        "runtime",
+        "arrays of the other byte order are read as they are",
+        "runtime/python/kernel.c",
+        "(descr->type_num != form->descr->type_num || !PyArray_ISNBO(descr->byteorder))",
+        "descr->type_num != form->descr->type_num",
+        ("tests/runtime/test_dispatch.py", "tests/backend/test_callable.py", "tests/frontend"),
+    ),
+    Fault(
+        "runtime",
+        "a value that others hold as well is updated in place",
+        "runtime/python/plan.c",
+        "(!is_held || Py_REFCNT(value) == 1)",
+        "(!is_held || Py_REFCNT(value) >= 1)",
+        ("tests/runtime/test_dispatch.py", "tests/frontend/test_in_place.py", "tests/frontend"),
+    ),
+    Fault(
+        "runtime",
+        "defaults of keyword arguments are not compared",
+        "runtime/python/guards.c",
+        "for (Py_ssize_t i = 0; i < 3; i++)",
+        "for (Py_ssize_t i = 0; i < 2; i++)",
+        ("tests/runtime/test_dispatch.py", "tests/frontend/world", "tests/property"),
+    ),
+    # ------------------------------------------------------------------- export, loading, cache
+    Fault(
+        "cache",
+        "the key leaves out the processor of this machine",
+        "nets/frontend/compile.py",
+        "self.options.cpu or cpu_identity(),",
+        "self.options.cpu,",
+        ("tests/backend/test_cache.py", "tests/frontend/test_compile.py"),
+    ),
+    Fault(
+        "cache",
+        "an entry that the group may write to is trusted",
+        "nets/backend/cache.py",
+        "status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)",
+        "status.st_mode & stat.S_IWOTH",
+        ("tests/backend/test_cache.py",),
+    ),
+    Fault(
+        "export",
+        "the size of the state is not a multiple of its alignment",
+        "nets/backend/manifest.py",
+        "return tuple(members), -(-end // alignment) * alignment",
+        "return tuple(members), end",
+        ("tests/frontend/test_export_state.py", "tests/frontend/test_export.py"),
+    ),
+    Fault(
+        "export",
+        "code under another manifest is loaded",
+        "nets/backend/library_file.py",
+        "if not is_sealed or not is_whole or data[start : start + len(constant)] != constant:",
+        "if not is_sealed or not is_whole:",
+        ("tests/backend/test_damaged_libraries.py", "tests/frontend/test_export_again.py"),
+    ),
+    # -------------------------------------------------------------- frontend, trace, autograd
+    Fault(
+        "autograd",
+        "a result that is returned twice takes the last of its cotangents",
+        "nets/passes/vjp.py",
+        "accumulate(b, cts, result, seed)",
+        "cts[result] = seed",
+        ("tests/passes/test_vjp.py", "tests/frontend/test_transforms.py", "tests/property"),
+    ),
+    Fault(
+        "autograd",
+        "a second backward() in one trace forgets the first",
+        "nets/frontend/state.py",
+        "if id(owner) in gradients.values and gradients.values[id(owner)] is None:",
+        "if id(owner) in gradients.values:",
+        ("tests/frontend/test_state.py", "tests/frontend"),
+    ),
+    Fault(
+        "autograd",
+        "the backward half reads an array that its owner has changed meanwhile",
+        "nets/frontend/specialisation.py",
+        "array.copy() if x is None else array for x, array in",
+        "array for x, array in",
+        ("tests/frontend/test_autograd.py", "tests/frontend"),
+    ),
+    Fault(
+        "frontend and trace",
+        "(1,) and (1.0,) are one static argument",
+        "nets/frontend/signature.py",
+        "return type(value), tuple(map(_exactly, value))",
+        "return type(value), len(value)",
+        ("tests/frontend/test_trace.py", "tests/frontend", "tests/property"),
+    ),
+    Fault(
+        "frontend and trace",
+        "dicts come back with their keys sorted",
+        "nets/frontend/pytree.py",
+        "items = [(key, values[key]) for key in original_keys]",
+        "items = list(values.items())",
+        ("tests/frontend/test_pytree.py", "tests/frontend"),
+    ),
+    Fault(
+        "frontend and trace",
+        "of several indices of a trace, one beyond its axis reads the next row",
+        "nets/frontend/functions/indexing.py",
+        "outside = outside | (forward < 0) | (forward >= size)",
+        "outside = outside | (forward < 0)",
+        ("tests/frontend/test_tensor.py", "tests/frontend/test_functions.py", "tests/frontend"),
+    ),
+    Fault(
+        "frontend and trace",
+        "where a key of a trace names an element twice, the first value stays",
+        "nets/frontend/functions/assignment.py",
+        "reshape(order, (count, 1)) < reshape(order, (1, count))",
+        "reshape(order, (count, 1)) > reshape(order, (1, count))",
+        ("tests/frontend/test_in_place.py", "tests/frontend"),
+    ),
+    # ---------------------------------------------------------------------- functions and ops
+    Fault(
+        "functions",
+        "moveaxis takes the destinations as they come",
+        "nets/frontend/functions/shape.py",
+        "for place, axis in sorted(zip(places, taken, strict=True)):",
+        "for place, axis in zip(places, taken, strict=True):",
+        ("tests/frontend/test_functions.py", "tests/frontend"),
+    ),
+    Fault(
+        "functions",
+        "the first float beyond an integer dtype counts as inside",
+        "nets/ops/rounding.py",
+        "fits = (whole >= below) & (whole < above)",
+        "fits = (whole >= below) & (whole <= above)",
+        ("tests/ops", "tests/backend/test_bits.py", "tests/frontend/test_functions.py"),
+    ),
+    Fault(
+        "functions",
+        "unsigned exponents lose their highest bit",
+        "nets/ops/arithmetic.py",
+        "for bit in range(dtype.bits - signed):",
+        "for bit in range(dtype.bits - 1):",
+        ("tests/ops", "tests/backend/test_native_ops.py"),
+    ),
+    Fault(
+        "functions",
+        "the gradient of a slice with steps puts the zeros in front",
+        "nets/ops/slicing.py",
+        "high = tuple(count for step in steps for count in (0, step - 1))\n"
+        "    rows = _pad_zero(b, columns, (0,) * len(high), high)",
+        "high = tuple(count for step in steps for count in (0, step - 1))\n"
+        "    rows = _pad_zero(b, columns, high, (0,) * len(high))",
+        ("tests/ops", "tests/passes/test_vjp.py"),
+    ),
+    Fault(
+        "functions",
+        "var takes no correction of 0 where ddof is given",
+        "nets/frontend/functions/reduction.py",
+        "divisor = _count(tensor, axis) - (ddof if correction is None else correction)",
+        "divisor = _count(tensor, axis) - (correction or ddof)",
+        ("tests/frontend/test_functions.py", "tests/frontend"),
+    ),
+    # -------------------------------------------------------------------------------------- nn
+    Fault(
+        "nn",
+        "batch_norm keeps the biased variance",
+        "nets/nn/functional/normalization.py",
+        "_move(running_var, variance * (count / (count - 1)), momentum)",
+        "_move(running_var, variance, momentum)",
+        ("tests/nn",),
+    ),
+    Fault(
+        "nn",
+        "the mean of a loss counts what is ignored",
+        "nets/nn/functional/loss.py",
+        "return nets.sum(counted) / nets.sum(nets.where(ignored, 0, of_each))",
+        "return nets.sum(counted) / nets.sum(of_each)",
+        ("tests/nn",),
+    ),
+    Fault(
+        "nn",
+        "a padding_idx from the end gets gradients",
+        "nets/nn/functional/linear.py",
+        "positions == padding_idx % table.shape[0]",
+        "positions == padding_idx",
+        ("tests/nn",),
+    ),
+    Fault(
+        "nn",
+        "clip_grad_norm_ makes small gradients larger",
+        "nets/nn/gradients.py",
+        "factor = nets.minimum(max_norm / (total + 1e-6), 1.0)",
+        "factor = nets.as_tensor(max_norm / (total + 1e-6))",
+        ("tests/nn",),
+    ),
+    Fault(
+        "nn",
+        "with ceil_mode a window may begin behind the image",
+        "nets/nn/functional/pooling.py",
+        "if last * step >= size + padding:",
+        "if last * step > size + padding:",
+        ("tests/nn",),
+    ),
+    # ----------------------------------------------------------------------------------- optim
+    Fault(
+        "optim",
+        "Adam corrects the mean square for one step more",
+        "nets/optim/adaptive.py",
+        "correction = same_dtype(nets.sqrt(1 - beta2**step), p)",
+        "correction = same_dtype(nets.sqrt(1 - beta2 ** (step + 1)), p)",
+        ("tests/optim",),
+    ),
+    Fault(
+        "optim",
+        "Adagrad decays the rate of the first step",
+        "nets/optim/adaptive.py",
+        '(1 + (step - 1) * group.static("lr_decay"))',
+        '(1 + step * group.static("lr_decay"))',
+        ("tests/optim",),
+    ),
+    Fault(
+        "optim",
+        "ReduceLROnPlateau waits one step less",
+        "nets/optim/schedule.py",
+        "if self.num_bad_epochs > self.patience:",
+        "if self.num_bad_epochs >= self.patience:",
+        ("tests/optim",),
+    ),
+    # -------------------------------------------------------------------- data, solver, random
+    Fault(
+        "data and solver",
+        "a loader counts a batch when the next one is asked for",
+        "nets/data/loader.py",
+        "            self.position += 1\n            yield _tensors(batch)",
+        "            yield _tensors(batch)\n            self.position += 1",
+        ("tests/data",),
+    ),
+    Fault(
+        "data and solver",
+        "evaluate leaves a model in training mode",
+        "nets/solver.py",
+        "            self.model.train(was_training)\n        return {name",
+        "            self.model.train()\n        return {name",
+        ("tests/data",),
+    ),
+    Fault(
+        "random",
+        "seeds that differ beyond 32 bits are one",
+        "nets/random.py",
+        "return nets.Tensor([(number >> 32) & _WORD, number & _WORD]",
+        "return nets.Tensor([0, number & _WORD]",
+        ("tests/nn/test_random.py",),
+    ),
+)
+
+
+def plant(fault: Fault, copy: Path) -> None:
+    """Plant the fault in a copy of the repository, and build what is in C."""
+    path = copy / fault.file
+    text = path.read_text()
+    count = text.count(fault.right)
+    if count != 1:
+        raise SystemExit(f"{fault.name}: its text stands {count} times in {fault.file}")
+    path.write_text(text.replace(fault.right, fault.wrong))
+    if fault.file.startswith("runtime/"):
+        (_build_dispatch if "/python/" in fault.file else _build_runtime)(copy)
+
+
+def _build_dispatch(copy: Path) -> None:
+    import numpy as np
+
+    (target,) = (copy / "nets").glob("_dispatch*.so")
+    sources = [copy / "runtime/arena.c", *sorted((copy / "runtime/python").glob("*.c"))]
+    _compile(target, sources, copy / "runtime", np.get_include())
+
+
+def _build_runtime(copy: Path) -> None:
+    generated = copy / "nets/_runtime.c"
+    write = f"from runtime.build import ffi; ffi.emit_c_code({str(generated)!r})"
+    subprocess.run([sys.executable, "-c", write], cwd=copy, check=True)
+    names = ("arena", "call", "code", "cpu", "pool")
+    sources = [generated, *(copy / f"runtime/{name}.c" for name in names)]
+    (target,) = (copy / "nets").glob("_runtime*.so")
+    _compile(target, sources, copy / "runtime")
+    generated.unlink()
+
+
+def _compile(target: Path, sources: list[Path], *include: Path | str) -> None:
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))))
+    folders = [f"-I{folder}" for folder in (*include, sysconfig.get_paths()["include"])]
+    flags = ["-shared", "-fPIC", "-std=c11", "-O2", "-fvisibility=hidden", "-pthread"]
+    target.unlink()
+    subprocess.run([compiler, *flags, *folders, *sources, "-o", target], check=True)
+
+
+def run_tests(copy: Path, tests: tuple[str, ...]) -> str | None:
+    """The first test that fails, or how the run ended; None where all pass."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(copy),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NETS_CACHE_DIR": str(copy / "build/objects"),
+    }
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    try:
+        done = subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=LONGEST
+        )
+    except subprocess.TimeoutExpired:
+        return "a run that does not end"
+    if done.returncode == 0:
+        return None
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    return found[1] if found else f"exit code {done.returncode}"
+
+
+def found_by(fault: Fault, likely_alone: bool = False) -> str | None:
+    """The test that finds the fault; None where it is missed."""
+    with tempfile.TemporaryDirectory(prefix="planted-") as folder:
+        copy = Path(folder) / "nets"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        plant(fault, copy)
+        found = run_tests(copy, fault.tests)
+        return run_tests(copy, ()) if found is None and not likely_alone else found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("first", type=int, nargs="?", default=0)
+    parser.add_argument("end", type=int, nargs="?", default=len(FAULTS))
+    parser.add_argument("--likely", action="store_true", help="run the likely tests alone")
+    wanted = parser.parse_args()
+    chosen = FAULTS[wanted.first : wanted.end]
+    missed = 0
+    for number, fault in enumerate(chosen, wanted.first):
+        start = time.monotonic()
+        found = found_by(fault, wanted.likely)
+        missed += found is None
+        told = "MISSED" if found is None else f"found by {found}"
+        taken = time.monotonic() - start
+        print(f"{number} {fault.kind}: {fault.name}: {told} ({taken:.0f} s)", flush=True)
+    kinds = ", ".join(f"{kind} {n}" for kind, n in Counter(f.kind for f in chosen).items())
+    print(f"{len(chosen) - missed} of {len(chosen)} planted faults found ({kinds})")
+    sys.exit(missed > MISSED_AT_MOST)
+
+
+if __name__ == "__main__":
+    main()
