@@ -12,6 +12,7 @@ import pytest
 
 import nets
 from nets import nn, optim
+from tests.optim.test_formulas import OPTIMISERS
 from tests.optim.test_optimizers import training, wave
 
 torch: Any = pytest.importorskip(
@@ -19,20 +20,6 @@ torch: Any = pytest.importorskip(
 )
 
 STEPS = 200
-
-OPTIMISERS: list[tuple[str, dict[str, Any]]] = [
-    ("SGD", {"lr": 0.05}),
-    ("SGD", {"lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
-    ("SGD", {"lr": 0.02, "momentum": 0.9, "dampening": 0.3}),
-    ("Adam", {"lr": 0.01}),
-    ("Adam", {"lr": 0.01, "weight_decay": 0.05, "amsgrad": True, "betas": (0.8, 0.95)}),
-    ("AdamW", {"lr": 0.01, "weight_decay": 0.1}),
-    ("RMSprop", {"lr": 0.01}),
-    ("RMSprop", {"lr": 0.001, "centered": True, "momentum": 0.5, "weight_decay": 0.01}),
-    ("Adagrad", {"lr": 0.05}),
-    ("Adagrad", {"lr": 0.05, "lr_decay": 0.01, "initial_accumulator_value": 0.1}),
-    ("SGD", {"lr": 0.01, "maximize": True}),
-]
 
 
 def theirs(dtype: str) -> Any:

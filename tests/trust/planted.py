@@ -49,7 +49,7 @@ FAULTS: Final = (
         "nets/passes/simplify_arithmetic.py",
         'return bits <= outer.bits - (outer.kind == "i")',
         "return bits <= outer.bits",
-        ("tests/passes/test_canonicalize.py", "tests/passes/test_filetests.py", "tests/property"),
+        ("tests/passes/test_canonicalize.py",),
     ),
     Fault(
         "passes",
@@ -57,7 +57,7 @@ FAULTS: Final = (
         "nets/passes/simplify_shapes.py",
         'axes = tuple(inner.attributes["axes"][axis] for axis in op.attributes["axes"])',
         'axes = tuple(op.attributes["axes"][axis] for axis in inner.attributes["axes"])',
-        ("tests/passes/test_canonicalize.py", "tests/passes/test_filetests.py", "tests/property"),
+        ("tests/passes/test_canonicalize.py",),
     ),
     Fault(
         "passes",
@@ -65,7 +65,7 @@ FAULTS: Final = (
         "nets/passes/simplify_control.py",
         "for region in op.regions[:-1]:",
         "for region in op.regions[:0]:",
-        ("tests/passes", "tests/frontend/test_control_flow.py", "tests/property"),
+        ("tests/passes/test_filetests.py",),
     ),
     Fault(
         "passes",
@@ -73,7 +73,11 @@ FAULTS: Final = (
         "nets/passes/hoist.py",
         "for v in op.operands[-1:] if isinstance(v.type, BufferType)",
         "for v in op.operands[:1] if isinstance(v.type, BufferType)",
-        ("tests/passes", "tests/frontend/test_control_flow.py", "tests/property"),
+        (
+            "tests/passes/test_hoist.py",
+            "tests/passes/test_filetests.py",
+            "tests/property/test_control_programs.py",
+        ),
     ),
     Fault(
         "passes",
@@ -81,7 +85,11 @@ FAULTS: Final = (
         "nets/passes/plan_memory.py",
         "touched[made_by] = min(first, places[around]), max(last, ends[around])",
         "touched[made_by] = min(first, places[around]), max(last, places[around])",
-        ("tests/passes/test_plan_memory.py", "tests/passes/test_filetests.py", "tests/property"),
+        (
+            "tests/passes/test_plan_memory.py",
+            "tests/passes/test_filetests.py",
+            "tests/property/test_control_programs.py",
+        ),
     ),
     Fault(
         "passes",
@@ -89,7 +97,7 @@ FAULTS: Final = (
         "nets/passes/streams.py",
         "if trips % _STREAMS:",
         "if trips % _STREAMS > 1:",
-        ("tests/passes/test_streams.py", "tests/passes/test_filetests.py", "tests/property"),
+        ("tests/passes/test_streams.py", "tests/passes/test_filetests.py"),
     ),
     Fault(
         "passes",
@@ -97,7 +105,11 @@ FAULTS: Final = (
         "nets/passes/updates.py",
         "if last_read >= (end + 1 if is_certain else start) or last_check >= start:",
         "if last_read >= (end + 1 if is_certain else start):",
-        ("tests/passes/test_updates.py", "tests/frontend/test_in_place.py", "tests/property"),
+        (
+            "tests/passes/test_updates.py",
+            "tests/frontend/test_in_place.py",
+            "tests/frontend/test_carried_state.py",
+        ),
     ),
     Fault(
         "passes",
@@ -105,7 +117,7 @@ FAULTS: Final = (
         "nets/passes/cse.py",
         "return float, value.hex()",
         "return float, value",
-        ("tests/passes/test_cse.py", "tests/passes/test_filetests.py", "tests/property"),
+        ("tests/passes/test_cse.py", "tests/passes/test_filetests.py"),
     ),
     Fault(
         "passes",
@@ -113,7 +125,7 @@ FAULTS: Final = (
         "nets/passes/control_gradients.py",
         '"reverse": not forward.op.attributes["reverse"],',
         '"reverse": True,',
-        ("tests/passes/test_vjp.py", "tests/frontend/test_control_flow.py", "tests/property"),
+        ("tests/passes/test_vjp.py", "tests/frontend/test_control_flow.py"),
     ),
     # ---------------------------------------------------------------- code generation, kernels
     Fault(
@@ -122,7 +134,7 @@ FAULTS: Final = (
         "nets/backend/llvm/arithmetic.py",
         "amount = select(code, type, inside, y, constant(type, bits - 1))",
         "amount = select(code, type, inside, y, constant(type, 0))",
-        ("tests/backend/test_emit_arithmetic.py", "tests/backend/test_bits.py", "tests/ops"),
+        ("tests/backend/test_emit_arithmetic.py", "tests/backend/test_bits.py"),
     ),
     Fault(
         "code generation",
@@ -130,7 +142,7 @@ FAULTS: Final = (
         "nets/backend/llvm/arithmetic.py",
         'return "sext" if old.kind in "ix" else "zext"',
         'return "sext" if new.kind in "ix" else "zext"',
-        ("tests/backend/test_emit_arithmetic.py", "tests/backend/test_bits.py", "tests/ops"),
+        ("tests/backend/test_emit_arithmetic.py", "tests/backend/test_bits.py"),
     ),
     Fault(
         "code generation",
@@ -138,7 +150,7 @@ FAULTS: Final = (
         "nets/backend/llvm/arithmetic.py",
         'f"i64 {count}, i64 {lanes}"',
         'f"i64 {count}, i64 {1 << (width - 1)}"',
-        ("tests/backend/test_emit.py", "tests/backend/test_native_ops.py", "tests/property"),
+        ("tests/backend/test_emit.py", "tests/backend/test_native_ops.py"),
     ),
     Fault(
         "code generation",
@@ -146,7 +158,11 @@ FAULTS: Final = (
         "nets/backend/llvm/layout.py",
         "return layout.arena + threads * layout.slice",
         "return layout.arena + (threads - 1) * layout.slice",
-        ("tests/backend/test_memory_safety.py", "tests/backend/test_emit.py", "tests/frontend"),
+        (
+            "tests/backend/test_memory_safety.py",
+            "tests/backend/test_emit.py",
+            "tests/frontend/test_export.py",
+        ),
     ),
     Fault(
         "kernels",
@@ -213,7 +229,11 @@ FAULTS: Final = (
         "runtime/python/kernel.c",
         "(descr->type_num != form->descr->type_num || !PyArray_ISNBO(descr->byteorder))",
         "descr->type_num != form->descr->type_num",
-        ("tests/runtime/test_dispatch.py", "tests/backend/test_callable.py", "tests/frontend"),
+        (
+            "tests/runtime/test_dispatch.py",
+            "tests/backend/test_callable.py",
+            "tests/frontend/test_trace.py",
+        ),
     ),
     Fault(
         "runtime",
@@ -221,7 +241,11 @@ FAULTS: Final = (
         "runtime/python/plan.c",
         "(!is_held || Py_REFCNT(value) == 1)",
         "(!is_held || Py_REFCNT(value) >= 1)",
-        ("tests/runtime/test_dispatch.py", "tests/frontend/test_in_place.py", "tests/frontend"),
+        (
+            "tests/runtime/test_dispatch.py",
+            "tests/frontend/test_in_place.py",
+            "tests/frontend/test_state.py",
+        ),
     ),
     Fault(
         "runtime",
@@ -229,7 +253,7 @@ FAULTS: Final = (
         "runtime/python/guards.c",
         "for (Py_ssize_t i = 0; i < 3; i++)",
         "for (Py_ssize_t i = 0; i < 2; i++)",
-        ("tests/runtime/test_dispatch.py", "tests/frontend/world", "tests/property"),
+        ("tests/runtime/test_dispatch.py", "tests/frontend/world/test_guards.py"),
     ),
     # ------------------------------------------------------------------- export, loading, cache
     Fault(
@@ -271,7 +295,7 @@ FAULTS: Final = (
         "nets/passes/vjp.py",
         "accumulate(b, cts, result, seed)",
         "cts[result] = seed",
-        ("tests/passes/test_vjp.py", "tests/frontend/test_transforms.py", "tests/property"),
+        ("tests/passes/test_vjp.py", "tests/frontend/test_transforms.py"),
     ),
     Fault(
         "autograd",
@@ -279,7 +303,7 @@ FAULTS: Final = (
         "nets/frontend/state.py",
         "if id(owner) in gradients.values and gradients.values[id(owner)] is None:",
         "if id(owner) in gradients.values:",
-        ("tests/frontend/test_state.py", "tests/frontend"),
+        ("tests/frontend/test_state.py",),
     ),
     Fault(
         "autograd",
@@ -287,7 +311,7 @@ FAULTS: Final = (
         "nets/frontend/specialisation.py",
         "array.copy() if x is None else array for x, array in",
         "array for x, array in",
-        ("tests/frontend/test_autograd.py", "tests/frontend"),
+        ("tests/frontend/test_autograd.py", "tests/frontend/test_trace.py"),
     ),
     Fault(
         "frontend and trace",
@@ -295,7 +319,7 @@ FAULTS: Final = (
         "nets/frontend/signature.py",
         "return type(value), tuple(map(_exactly, value))",
         "return type(value), len(value)",
-        ("tests/frontend/test_trace.py", "tests/frontend", "tests/property"),
+        ("tests/frontend/test_trace.py", "tests/frontend/test_carried_state.py"),
     ),
     Fault(
         "frontend and trace",
@@ -303,7 +327,7 @@ FAULTS: Final = (
         "nets/frontend/pytree.py",
         "items = [(key, values[key]) for key in original_keys]",
         "items = list(values.items())",
-        ("tests/frontend/test_pytree.py", "tests/frontend"),
+        ("tests/frontend/test_pytree.py",),
     ),
     Fault(
         "frontend and trace",
@@ -311,7 +335,11 @@ FAULTS: Final = (
         "nets/frontend/functions/indexing.py",
         "outside = outside | (forward < 0) | (forward >= size)",
         "outside = outside | (forward < 0)",
-        ("tests/frontend/test_tensor.py", "tests/frontend/test_functions.py", "tests/frontend"),
+        (
+            "tests/frontend/test_tensor.py",
+            "tests/frontend/test_functions.py",
+            "tests/frontend/test_trace.py",
+        ),
     ),
     Fault(
         "frontend and trace",
@@ -319,7 +347,11 @@ FAULTS: Final = (
         "nets/frontend/functions/assignment.py",
         "reshape(order, (count, 1)) < reshape(order, (1, count))",
         "reshape(order, (count, 1)) > reshape(order, (1, count))",
-        ("tests/frontend/test_in_place.py", "tests/frontend"),
+        (
+            "tests/frontend/test_in_place.py",
+            "tests/frontend/test_tensor.py",
+            "tests/frontend/test_trace.py",
+        ),
     ),
     # ---------------------------------------------------------------------- functions and ops
     Fault(
@@ -328,7 +360,7 @@ FAULTS: Final = (
         "nets/frontend/functions/shape.py",
         "for place, axis in sorted(zip(places, taken, strict=True)):",
         "for place, axis in zip(places, taken, strict=True):",
-        ("tests/frontend/test_functions.py", "tests/frontend"),
+        ("tests/frontend/test_functions.py", "tests/frontend/test_numpy_functions.py"),
     ),
     Fault(
         "functions",
@@ -336,7 +368,11 @@ FAULTS: Final = (
         "nets/ops/rounding.py",
         "fits = (whole >= below) & (whole < above)",
         "fits = (whole >= below) & (whole <= above)",
-        ("tests/ops", "tests/backend/test_bits.py", "tests/frontend/test_functions.py"),
+        (
+            "tests/ops/test_elementwise.py",
+            "tests/ops/test_generated.py",
+            "tests/backend/test_bits.py",
+        ),
     ),
     Fault(
         "functions",
@@ -344,7 +380,11 @@ FAULTS: Final = (
         "nets/ops/arithmetic.py",
         "for bit in range(dtype.bits - signed):",
         "for bit in range(dtype.bits - 1):",
-        ("tests/ops", "tests/backend/test_native_ops.py"),
+        (
+            "tests/ops/test_elementwise.py",
+            "tests/ops/test_generated.py",
+            "tests/backend/test_native_ops.py",
+        ),
     ),
     Fault(
         "functions",
@@ -354,7 +394,7 @@ FAULTS: Final = (
         "    rows = _pad_zero(b, columns, (0,) * len(high), high)",
         "high = tuple(count for step in steps for count in (0, step - 1))\n"
         "    rows = _pad_zero(b, columns, high, (0,) * len(high))",
-        ("tests/ops", "tests/passes/test_vjp.py"),
+        ("tests/ops/test_slicing.py", "tests/ops/test_generated.py"),
     ),
     Fault(
         "functions",
@@ -362,7 +402,7 @@ FAULTS: Final = (
         "nets/frontend/functions/reduction.py",
         "divisor = _count(tensor, axis) - (ddof if correction is None else correction)",
         "divisor = _count(tensor, axis) - (correction or ddof)",
-        ("tests/frontend/test_functions.py", "tests/frontend"),
+        ("tests/frontend/test_functions.py", "tests/frontend/test_numpy_functions.py"),
     ),
     # -------------------------------------------------------------------------------------- nn
     Fault(
@@ -437,7 +477,7 @@ FAULTS: Final = (
         "nets/data/loader.py",
         "            self.position += 1\n            yield _tensors(batch)",
         "            yield _tensors(batch)\n            self.position += 1",
-        ("tests/data",),
+        ("tests/data/test_data.py",),
     ),
     Fault(
         "data and solver",
@@ -445,7 +485,7 @@ FAULTS: Final = (
         "nets/solver.py",
         "            self.model.train(was_training)\n        return {name",
         "            self.model.train()\n        return {name",
-        ("tests/data",),
+        ("tests/data/test_solver.py",),
     ),
     Fault(
         "random",
