@@ -87,6 +87,22 @@ def _folded(place: Path) -> list[str]:
     return [p.name for name in FOLDED if (p := PACKAGE / name).parent == place]
 
 
+# ------------------------------------------------------------------------------------ trust
+
+
+def planted_faults() -> str:
+    """The kinds of faults that ``tests/trust/planted.py`` plants, from its text."""
+    text = (PACKAGE.parent / "tests/trust/planted.py").read_text(encoding="utf-8")
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    kinds: dict[str, list[str]] = {}
+    for call in calls:
+        if isinstance(call.func, ast.Name) and call.func.id == "Fault":
+            kind, name, *_ = (ast.literal_eval(argument) for argument in call.args)
+            kinds.setdefault(kind, []).append(name)
+    rows = ((kind, str(len(names)), "; ".join(names)) for kind, names in kinds.items())
+    return _table(("kind", "faults", "what goes wrong"), rows)
+
+
 # ----------------------------------------------------------------------------------- passes
 
 
@@ -333,6 +349,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
         libraries,
         lowered,
         leaving,
+        planted_faults,
     )
 }
 """What ``<!-- generated: NAME -->`` may name."""

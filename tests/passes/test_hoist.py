@@ -97,6 +97,27 @@ def test_a_load_of_what_the_loop_writes_stays() -> None:
         assert inside(hoisted(function, X)).count("load") == (1 if use_kernel else 2)
 
 
+@pytest.mark.parametrize("kernel", ["gemm", "conv"])
+def test_a_load_of_what_a_kernel_makes_stays(kernel: str) -> None:
+    """What it reads is loaded once, before the loop; what it makes, behind it in every step."""
+    shape = (1,) * (3 if kernel == "gemm" else 4)
+    function, s = loop_function([buffer(f32, *shape)] * 2, [buffer(f32, *shape), buffer(f32, 8)])
+    x, y, made, out = function.arguments
+
+    def body(s: LoopBuilder, i: Value) -> None:
+        if kernel == "gemm":
+            s.emit("gemm", x, y, made, transpose_x=False, transpose_y=False)
+        else:
+            pairs = {"steps": (1, 1), "low": (0, 0), "dilation": (1, 1)}
+            s.emit("conv", x, y, made, role="output", groups=1, **pairs)
+        s.store(s.add(s.load(made, at(0)), s.load(x, at(0))), out, at(i))
+
+    loop(s, "for", 0, 8, body)
+    s.emit("return")
+    ones = np.ones(shape, np.float32)
+    assert inside(hoisted(function, ones, ones)) == [kernel, "load", "add", "store", "yield"]
+
+
 def test_a_load_that_may_not_happen_stays() -> None:
     """Its address may be out of bounds; a constant one within bounds moves all the same."""
     function, s = loop_function([buffer(f32, 8), buffer(i64, 2)], [buffer(f32, 8)])
