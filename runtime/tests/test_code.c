@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__linux__) && defined(__x86_64__)
+#include <elf.h>
+#endif
+
 struct file {
     uint8_t *bytes;
     size_t size;
@@ -138,6 +142,54 @@ static void check_large_words(struct file file) {
     }
 }
 
+#if defined(__linux__) && defined(__x86_64__)
+
+/* What one relocation of each type may write: up to the end of its section, and not a byte more. */
+static void check_ends_of_sections(struct file file) {
+    static const struct {
+        uint32_t type;
+        uint64_t width;
+    } KINDS[] = {{R_X86_64_64, 8},        {R_X86_64_PC64, 8},      {R_X86_64_PC32, 4},
+                 {R_X86_64_PLT32, 4},     {R_X86_64_GOTPCREL, 4},  {R_X86_64_GOTPCRELX, 4},
+                 {R_X86_64_REX_GOTPCRELX, 4}};
+    Elf64_Ehdr header;
+    memcpy(&header, file.bytes, sizeof header);
+    int seen = 0;
+    for (size_t i = 0; i < header.e_shnum; i++) {
+        Elf64_Shdr section, target;
+        const uint8_t *sections = file.bytes + header.e_shoff;
+        memcpy(&section, sections + i * sizeof section, sizeof section);
+        memcpy(&target, sections + section.sh_info * sizeof target, sizeof target);
+        if (section.sh_type != SHT_RELA || !(target.sh_flags & SHF_EXECINSTR)) {
+            continue;
+        }
+        Elf64_Rela right, entry;
+        uint8_t *place = file.bytes + section.sh_offset;
+        memcpy(&right, place, sizeof right);
+        for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {
+            for (uint64_t left = 0; left <= 9; left++) {
+                entry = right;
+                entry.r_info = ELF64_R_INFO(ELF64_R_SYM(right.r_info), (uint64_t)KINDS[k].type);
+                entry.r_offset = target.sh_size - left;
+                memcpy(place, &entry, sizeof entry);
+                int32_t expected = left < KINDS[k].width ? NETS_BAD_OBJECT : NETS_OK;
+                CHECK(load_exactly(file.bytes, file.size) == expected);
+                seen++;
+            }
+        }
+        memcpy(place, &right, sizeof right);
+    }
+    CHECK(seen > 0);
+}
+
+#else
+
+static void check_ends_of_sections(struct file file) {
+    (void)file;
+}
+
+#endif
+
 static void check_nonsense(void) {
     uint8_t zeros[4096] = {0};
     CHECK(load_exactly(zeros, sizeof zeros) == NETS_BAD_OBJECT);
@@ -156,6 +208,7 @@ void test_code(const char *folder) {
     check_truncated(small);
     check_flipped(small);
     check_large_words(small);
+    check_ends_of_sections(small);
     CHECK(load_exactly(small.bytes, small.size) == NETS_OK);
     free(small.bytes);
     check_nonsense();

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import itertools
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 
 import nets
 from nets import nn, optim
+from nets.backend.manifest import Argument, laid_out
 from nets.errors import ArgumentError, IndexOutOfBoundsError
 from tests.frontend.test_export import WARNINGS, bits
 
@@ -189,6 +193,33 @@ def test_members_of_every_kind(tmp_path: Path) -> None:
     loaded.state["table"][...] = 1
     assert loaded.seen()["table"].tolist() == [1, 1, 1]
     assert set(loaded.state) == {"w", "w_grad", "flags", "nothing", "count", "table"}
+
+
+C_TYPES = {
+    "bool": ctypes.c_bool,
+    **{f"i{bits}": getattr(ctypes, f"c_int{bits}") for bits in (8, 16, 32, 64)},
+    **{f"u{bits}": getattr(ctypes, f"c_uint{bits}") for bits in (8, 16, 32, 64)},
+    "f32": ctypes.c_float,
+    "f64": ctypes.c_double,
+}
+
+
+def test_members_lie_where_c_puts_them() -> None:
+    """Each dtype first and last, in front of and behind each other; the end is padded, too."""
+    shapes: list[tuple[int, ...]] = [(), (1,), (3,), (2, 3), (0,)]
+    for first, last in itertools.product(C_TYPES, repeat=2):
+        for number, middle in enumerate(C_TYPES):
+            names = [first, middle, last][: 1 + number % 3]
+            members = [
+                Argument(f"m{i}", dtype, shapes[(number + i) % len(shapes)])
+                for i, dtype in enumerate(names)
+            ]
+            fields = [(m.name, C_TYPES[m.dtype] * max(math.prod(m.shape), 1)) for m in members]
+            structure = type("structure", (ctypes.Structure,), {"_fields_": fields})
+            found, size = laid_out(members)
+            assert size == ctypes.sizeof(structure), members
+            for member in found:
+                assert member.offset == getattr(structure, member.name).offset, members
 
 
 def test_without_updates_there_is_no_state(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -295,6 +296,54 @@ def test_variance_takes_ddof_and_correction() -> None:
     check(nets.var(x, 1, ddof=1), np.var(x, 1, ddof=1), exact=False)
     check(nets.std(x, correction=1), np.std(x, ddof=1), exact=False)
     check(nets.Tensor(x).var(0, ddof=1), np.var(x, 0, ddof=1), exact=False)
+    for ddof, axis in itertools.product((0, 0.5, 1, 2), (None, 0, 1, (0, 1))):
+        expected = np.var(x, axis, ddof=ddof)
+        check(nets.var(x, axis, ddof=ddof), expected, exact=False)
+        for other in (0, 1, 3):  # the correction counts, where both are given
+            check(nets.var(x, axis, ddof=other, correction=ddof), expected, exact=False)
+            found = nets.std(x, axis, ddof=other, correction=ddof, keepdims=True)
+            check(found, np.std(x, axis, ddof=ddof, keepdims=True), exact=False)
+
+
+def _axes(rank: int, counts: Sequence[int]) -> list[Any]:
+    """Every choice of that many axes, in every order, counted from either end."""
+    found = [p for n in counts for p in itertools.permutations(range(rank), n)]
+    return [*found, *(tuple(a - rank for a in p) for p in found)]
+
+
+AXES: dict[str, list[tuple[Any, ...]]] = {
+    "moveaxis": [
+        (source, place)
+        for n in (1, 2, 3)
+        for source, place in itertools.product(_axes(3, [n]), repeat=2)
+    ],
+    "transpose": [(axes,) for axes in _axes(3, [3])],
+    "swapaxes": list(itertools.product(range(-3, 3), repeat=2)),
+    "expand_dims": [(axis,) for axis in (*range(-4, 4), *_axes(5, [2]))],
+    "flip": [(axes,) for axes in (None, *range(-3, 3), *_axes(3, [1, 2, 3]))],
+    "roll": [
+        *((shift, axis) for shift in (-9, -1, 0, 2, 5) for axis in (None, *range(-3, 3))),
+        *(((1, -2), axes) for axes in _axes(3, [2])),
+        *(((1, 2), (axis, axis)) for axis in range(3)),
+        *((1, axes) for axes in _axes(3, [2, 3])),
+    ],
+    "tile": [(counts,) for n in range(5) for counts in itertools.product((1, 2), repeat=n)],
+    "repeat": [(count, axis) for count in (0, 1, 3) for axis in (None, *range(-3, 3))],
+    "cumsum": [(axis,) for axis in (None, *range(-3, 3))],
+    "triu": [(k,) for k in range(-4, 5)],
+    "tril": [(k,) for k in range(-4, 5)],
+}
+"""Functions, and all there are of small arguments beside a tensor of shape (2, 3, 4)."""
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_every_choice_of_axes_is_numpys(name: str) -> None:
+    x = np.arange(24.0).reshape(2, 3, 4)
+    for arguments in AXES[name]:
+        found = getattr(nets, name)(x, *arguments).numpy()
+        expected = getattr(np, name)(x, *arguments)
+        assert found.shape == expected.shape, arguments
+        assert np.array_equal(found, expected), arguments
 
 
 @pytest.mark.parametrize("name", ["argmax", "argmin"])

@@ -6,6 +6,7 @@ import copy
 import gc
 import threading
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,55 @@ def test_who_holds_elements_keeps_them() -> None:
     assert double(w).item() == 64  # an argument that is the state itself
     assert double(w.data).item() == 128
     assert double(w.data[:1] * 0).item() == 256
+
+
+def _slope_by(w: Any, product: Any) -> Any:
+    """A product with w that is recorded now; later, its gradient by the other factor, which is w
+    as it was."""
+    x = nets.Tensor(np.zeros(4), requires_grad=True)
+    y = product(x, w).sum()
+
+    def slope() -> Any:
+        y.backward()
+        return x.grad
+
+    return slope
+
+
+HOLDERS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "array": (lambda w: w.data, lambda held: held),
+    "memory": (lambda w: memoryview(w.data), np.asarray),
+    "numpy": (lambda w: np.asarray(w.detach()), lambda held: held),
+    "copy": (copy.copy, lambda held: held),
+    "detached": (lambda w: w.detach(), lambda held: held),
+    "view": (lambda w: copy.copy(w)[::-1], lambda held: held[::-1]),
+    "recorded": (lambda w: _slope_by(w, lambda x, w: x * w), lambda slope: slope()),
+    "recorded call": (
+        lambda w: _slope_by(w, nets.trace(lambda x, w: x * w)),
+        lambda slope: slope(),
+    ),
+}
+"""What holds the elements of a tensor, and how they are read from it."""
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_a_single_holder_keeps_the_elements(holder: str) -> None:
+    """Whatever it is that holds them, and nothing else beside it."""
+    hold, read = HOLDERS[holder]
+    w = nets.Tensor(np.ones(4), requires_grad=True)
+
+    @nets.trace
+    def double(x: Any) -> Any:
+        w.data = w * 2 + 0 * x
+        return w.detach().sum()
+
+    zero = np.zeros(4)
+    for _ in range(3):
+        double(zero)
+    held = hold(w)
+    assert double(zero).item() == 64
+    assert read(held).tolist() == [8.0] * 4
+    assert w.tolist() == [16.0] * 4
 
 
 def test_gradients_are_added_up_in_place() -> None:

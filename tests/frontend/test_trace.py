@@ -232,6 +232,32 @@ def test_static_arguments() -> None:
     assert f.count == 4
 
 
+EQUAL: list[Any] = [0, False, 0.0, -0.0, complex(0, 0), complex(0, -0.0), np.float32(0), np.int8(0)]
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda x: x,
+        lambda x: (1, x),
+        lambda x: ((x,), "a"),
+        lambda x: Point(x, 0),
+        lambda x: frozenset({x}),
+        lambda x: Params(x, (x, x)),
+        lambda x: (Params(1, frozenset({(x,)})),),
+    ],
+    ids=["alone", "tuple", "nested", "named", "set", "dataclass", "deep"],
+)
+def test_static_values_that_are_equal_are_not_the_same(hold: Callable[[Any], Any]) -> None:
+    """By their class and the sign of zero, however deep they stand."""
+    seen: list[Any] = []
+    f = Counted(lambda x, n: (seen.append(n), x)[1], static_argnums=1)
+    for number in EQUAL * 2:
+        f(1.0, hold(number))
+        assert repr(seen[-1]) == repr(hold(number))
+    assert f.count == len(EQUAL)
+
+
 def test_static_by_name_and_number_and_rest() -> None:
     @trace(static_argnums=-1)
     def f(x: Any, n: int) -> Any:

@@ -280,6 +280,47 @@ def test_vjp(wrap: Any) -> None:
     assert result["b"].shape == (2,)
 
 
+def _carried_and_stacked(x: Any) -> Any:
+    def step(c: Any, row: Any) -> Any:
+        c = c * row
+        return c, (c, c)
+
+    last, (one, other) = nets.scan(step, x[0], x)
+    return last, one[1], other[1]
+
+
+REPEATED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "made": (lambda x: (lambda y: (y, y, y))(nets.sin(x)), lambda x: [np.cos(x)] * 3),
+    "argument": (lambda x: (x, x * x, x), lambda x: [np.ones(2), 2 * x, np.ones(2)]),
+    "branch": (
+        lambda x: nets.cond(
+            x[0] < 9, lambda x: (lambda y: (y, y, y))(x * x), lambda x: (x,) * 3, x
+        ),
+        lambda x: [2 * x] * 3,
+    ),
+    "scan": (
+        lambda x: _carried_and_stacked(nets.stack([x, x * 2])),
+        lambda x: [6 * x * x] * 3,
+    ),
+}
+"""Functions with three results of which some are one value, and the slope of each."""
+
+
+@BOTH
+@pytest.mark.parametrize("name", REPEATED)
+def test_a_value_that_is_several_results_gets_the_cotangent_of_each(wrap: Any, name: str) -> None:
+    function, slopes = REPEATED[name]
+    x, cts = np.array([0.5, 2.0]), [np.array([1.0, 3.0]), np.array([10.0, -5.0]), np.ones(2) * 0.25]
+    expected = sum(slope * ct for slope, ct in zip(slopes(x), cts, strict=True))
+    _, pull = vjp(wrap(function), x)
+    np.testing.assert_allclose(pull(tuple(cts))[0].numpy(), expected, rtol=1e-12)
+    recorded = nets.Tensor(x, requires_grad=True)
+    results = wrap(function)(recorded)
+    sum((y * ct).sum() for y, ct in zip(results, cts, strict=True)).backward()
+    assert recorded.grad is not None
+    np.testing.assert_allclose(recorded.grad.numpy(), expected, rtol=1e-12)
+
+
 def test_vjp_keeps_what_it_saw() -> None:
     x = np.array([1.0, 2.0])
     _, pull = vjp(lambda x: x * x, x)

@@ -73,11 +73,7 @@ FAULTS: Final = (
         "nets/passes/hoist.py",
         "for v in op.operands[-1:] if isinstance(v.type, BufferType)",
         "for v in op.operands[:1] if isinstance(v.type, BufferType)",
-        (
-            "tests/passes/test_hoist.py",
-            "tests/passes/test_filetests.py",
-            "tests/property/test_control_programs.py",
-        ),
+        ("tests/passes/test_hoist.py",),
     ),
     Fault(
         "passes",
@@ -85,11 +81,7 @@ FAULTS: Final = (
         "nets/passes/plan_memory.py",
         "touched[made_by] = min(first, places[around]), max(last, ends[around])",
         "touched[made_by] = min(first, places[around]), max(last, places[around])",
-        (
-            "tests/passes/test_plan_memory.py",
-            "tests/passes/test_filetests.py",
-            "tests/property/test_control_programs.py",
-        ),
+        ("tests/property/test_control_programs.py",),
     ),
     Fault(
         "passes",
@@ -97,7 +89,7 @@ FAULTS: Final = (
         "nets/passes/streams.py",
         "if trips % _STREAMS:",
         "if trips % _STREAMS > 1:",
-        ("tests/passes/test_streams.py", "tests/passes/test_filetests.py"),
+        ("tests/passes/test_filetests.py",),
     ),
     Fault(
         "passes",
@@ -105,11 +97,7 @@ FAULTS: Final = (
         "nets/passes/updates.py",
         "if last_read >= (end + 1 if is_certain else start) or last_check >= start:",
         "if last_read >= (end + 1 if is_certain else start):",
-        (
-            "tests/passes/test_updates.py",
-            "tests/frontend/test_in_place.py",
-            "tests/frontend/test_carried_state.py",
-        ),
+        ("tests/passes/test_updates.py",),
     ),
     Fault(
         "passes",
@@ -117,7 +105,7 @@ FAULTS: Final = (
         "nets/passes/cse.py",
         "return float, value.hex()",
         "return float, value",
-        ("tests/passes/test_cse.py", "tests/passes/test_filetests.py"),
+        ("tests/passes/test_cse.py",),
     ),
     Fault(
         "passes",
@@ -125,7 +113,7 @@ FAULTS: Final = (
         "nets/passes/control_gradients.py",
         '"reverse": not forward.op.attributes["reverse"],',
         '"reverse": True,',
-        ("tests/passes/test_vjp.py", "tests/frontend/test_control_flow.py"),
+        ("tests/frontend/test_control_flow.py",),
     ),
     # ---------------------------------------------------------------- code generation, kernels
     Fault(
@@ -146,10 +134,10 @@ FAULTS: Final = (
     ),
     Fault(
         "code generation",
-        "the count of lanes left is cut to the width of a lane, off by one",
+        "a count of lanes below 0 is cut to the width of a lane",
         "nets/backend/llvm/arithmetic.py",
-        'f"i64 {count}, i64 {lanes}"',
-        'f"i64 {count}, i64 {1 << (width - 1)}"',
+        'limit = code.call("i64", "llvm.smax.i64", f"i64 {below}, i64 0")',
+        "limit = below",
         ("tests/backend/test_emit.py", "tests/backend/test_native_ops.py"),
     ),
     Fault(
@@ -158,11 +146,7 @@ FAULTS: Final = (
         "nets/backend/llvm/layout.py",
         "return layout.arena + threads * layout.slice",
         "return layout.arena + (threads - 1) * layout.slice",
-        (
-            "tests/backend/test_memory_safety.py",
-            "tests/backend/test_emit.py",
-            "tests/frontend/test_export.py",
-        ),
+        ("tests/backend/test_memory_safety.py",),
     ),
     Fault(
         "kernels",
@@ -170,7 +154,7 @@ FAULTS: Final = (
         "nets/backend/llvm/conv/rows.py",
         "high = max(low, min(width, -((first - size) // step)))",
         "high = max(low, min(width, (size - first) // step))",
-        ("tests/backend/test_conv.py", "tests/nn"),
+        ("tests/backend/test_conv.py",),
     ),
     Fault(
         "kernels",
@@ -196,7 +180,7 @@ FAULTS: Final = (
         "runtime/pool.c",
         "for (int32_t number = pool->started + 1; number < pool->face.threads; number++)",
         "for (int32_t number = pool->started; number < pool->face.threads; number++)",
-        ("tests/runtime",),
+        ("tests/runtime/test_runtime.py",),
     ),
     Fault(
         "runtime",
@@ -204,7 +188,7 @@ FAULTS: Final = (
         "runtime/pool.c",
         "atomic_exchange(&pool->busy, true)",
         "atomic_load(&pool->busy)",
-        ("tests/runtime",),
+        ("tests/runtime/test_runtime.py",),
     ),
     Fault(
         "runtime",
@@ -213,7 +197,7 @@ FAULTS: Final = (
         "    nets_ieee_mode_leave(mode);\n    return status;",
         "    if (status == NETS_OK) {\n        nets_ieee_mode_leave(mode);\n    }\n"
         "    return status;",
-        ("tests/runtime",),
+        ("tests/runtime/test_runtime.py",),
     ),
     Fault(
         "runtime",
@@ -221,7 +205,7 @@ FAULTS: Final = (
         "runtime/code.c",
         "type == R_X86_64_64 || type == R_X86_64_PC64 ? 8 : 4",
         "type == R_X86_64_64 ? 8 : 4",
-        ("tests/runtime", "tests/backend/test_damaged_libraries.py"),
+        ("tests/runtime/test_runtime.py",),
     ),
     Fault(
         "runtime",
@@ -229,11 +213,7 @@ FAULTS: Final = (
         "runtime/python/kernel.c",
         "(descr->type_num != form->descr->type_num || !PyArray_ISNBO(descr->byteorder))",
         "descr->type_num != form->descr->type_num",
-        (
-            "tests/runtime/test_dispatch.py",
-            "tests/backend/test_callable.py",
-            "tests/frontend/test_trace.py",
-        ),
+        ("tests/runtime/test_dispatch.py",),
     ),
     Fault(
         "runtime",
@@ -241,11 +221,7 @@ FAULTS: Final = (
         "runtime/python/plan.c",
         "(!is_held || Py_REFCNT(value) == 1)",
         "(!is_held || Py_REFCNT(value) >= 1)",
-        (
-            "tests/runtime/test_dispatch.py",
-            "tests/frontend/test_in_place.py",
-            "tests/frontend/test_state.py",
-        ),
+        ("tests/frontend/test_in_place.py",),
     ),
     Fault(
         "runtime",
@@ -253,7 +229,7 @@ FAULTS: Final = (
         "runtime/python/guards.c",
         "for (Py_ssize_t i = 0; i < 3; i++)",
         "for (Py_ssize_t i = 0; i < 2; i++)",
-        ("tests/runtime/test_dispatch.py", "tests/frontend/world/test_guards.py"),
+        ("tests/frontend/world/test_guards.py",),
     ),
     # ------------------------------------------------------------------- export, loading, cache
     Fault(
@@ -262,7 +238,7 @@ FAULTS: Final = (
         "nets/frontend/compile.py",
         "self.options.cpu or cpu_identity(),",
         "self.options.cpu,",
-        ("tests/backend/test_cache.py", "tests/frontend/test_compile.py"),
+        ("tests/frontend/test_compile.py",),
     ),
     Fault(
         "cache",
@@ -278,7 +254,7 @@ FAULTS: Final = (
         "nets/backend/manifest.py",
         "return tuple(members), -(-end // alignment) * alignment",
         "return tuple(members), end",
-        ("tests/frontend/test_export_state.py", "tests/frontend/test_export.py"),
+        ("tests/frontend/test_export_state.py",),
     ),
     Fault(
         "export",
@@ -286,7 +262,7 @@ FAULTS: Final = (
         "nets/backend/library_file.py",
         "if not is_sealed or not is_whole or data[start : start + len(constant)] != constant:",
         "if not is_sealed or not is_whole:",
-        ("tests/backend/test_damaged_libraries.py", "tests/frontend/test_export_again.py"),
+        ("tests/backend/test_damaged_libraries.py",),
     ),
     # -------------------------------------------------------------- frontend, trace, autograd
     Fault(
@@ -295,7 +271,7 @@ FAULTS: Final = (
         "nets/passes/vjp.py",
         "accumulate(b, cts, result, seed)",
         "cts[result] = seed",
-        ("tests/passes/test_vjp.py", "tests/frontend/test_transforms.py"),
+        ("tests/frontend/test_transforms.py",),
     ),
     Fault(
         "autograd",
@@ -311,7 +287,7 @@ FAULTS: Final = (
         "nets/frontend/specialisation.py",
         "array.copy() if x is None else array for x, array in",
         "array for x, array in",
-        ("tests/frontend/test_autograd.py", "tests/frontend/test_trace.py"),
+        ("tests/frontend/test_trace.py",),
     ),
     Fault(
         "frontend and trace",
@@ -319,7 +295,7 @@ FAULTS: Final = (
         "nets/frontend/signature.py",
         "return type(value), tuple(map(_exactly, value))",
         "return type(value), len(value)",
-        ("tests/frontend/test_trace.py", "tests/frontend/test_carried_state.py"),
+        ("tests/frontend/test_trace.py",),
     ),
     Fault(
         "frontend and trace",
@@ -335,11 +311,7 @@ FAULTS: Final = (
         "nets/frontend/functions/indexing.py",
         "outside = outside | (forward < 0) | (forward >= size)",
         "outside = outside | (forward < 0)",
-        (
-            "tests/frontend/test_tensor.py",
-            "tests/frontend/test_functions.py",
-            "tests/frontend/test_trace.py",
-        ),
+        ("tests/frontend/test_functions.py",),
     ),
     Fault(
         "frontend and trace",
@@ -347,11 +319,7 @@ FAULTS: Final = (
         "nets/frontend/functions/assignment.py",
         "reshape(order, (count, 1)) < reshape(order, (1, count))",
         "reshape(order, (count, 1)) > reshape(order, (1, count))",
-        (
-            "tests/frontend/test_in_place.py",
-            "tests/frontend/test_tensor.py",
-            "tests/frontend/test_trace.py",
-        ),
+        ("tests/frontend/test_functions.py",),
     ),
     # ---------------------------------------------------------------------- functions and ops
     Fault(
@@ -360,7 +328,7 @@ FAULTS: Final = (
         "nets/frontend/functions/shape.py",
         "for place, axis in sorted(zip(places, taken, strict=True)):",
         "for place, axis in zip(places, taken, strict=True):",
-        ("tests/frontend/test_functions.py", "tests/frontend/test_numpy_functions.py"),
+        ("tests/frontend/test_functions.py",),
     ),
     Fault(
         "functions",
@@ -368,11 +336,7 @@ FAULTS: Final = (
         "nets/ops/rounding.py",
         "fits = (whole >= below) & (whole < above)",
         "fits = (whole >= below) & (whole <= above)",
-        (
-            "tests/ops/test_elementwise.py",
-            "tests/ops/test_generated.py",
-            "tests/backend/test_bits.py",
-        ),
+        ("tests/ops/test_elementwise.py",),
     ),
     Fault(
         "functions",
@@ -402,7 +366,7 @@ FAULTS: Final = (
         "nets/frontend/functions/reduction.py",
         "divisor = _count(tensor, axis) - (ddof if correction is None else correction)",
         "divisor = _count(tensor, axis) - (correction or ddof)",
-        ("tests/frontend/test_functions.py", "tests/frontend/test_numpy_functions.py"),
+        ("tests/frontend/test_functions.py",),
     ),
     # -------------------------------------------------------------------------------------- nn
     Fault(
@@ -411,7 +375,7 @@ FAULTS: Final = (
         "nets/nn/functional/normalization.py",
         "_move(running_var, variance * (count / (count - 1)), momentum)",
         "_move(running_var, variance, momentum)",
-        ("tests/nn",),
+        ("tests/nn/test_modules.py", "tests/nn/test_formulas.py"),
     ),
     Fault(
         "nn",
@@ -419,7 +383,7 @@ FAULTS: Final = (
         "nets/nn/functional/loss.py",
         "return nets.sum(counted) / nets.sum(nets.where(ignored, 0, of_each))",
         "return nets.sum(counted) / nets.sum(of_each)",
-        ("tests/nn",),
+        ("tests/nn/test_formulas.py",),
     ),
     Fault(
         "nn",
@@ -427,7 +391,7 @@ FAULTS: Final = (
         "nets/nn/functional/linear.py",
         "positions == padding_idx % table.shape[0]",
         "positions == padding_idx",
-        ("tests/nn",),
+        ("tests/nn/test_formulas.py",),
     ),
     Fault(
         "nn",
@@ -435,7 +399,7 @@ FAULTS: Final = (
         "nets/nn/gradients.py",
         "factor = nets.minimum(max_norm / (total + 1e-6), 1.0)",
         "factor = nets.as_tensor(max_norm / (total + 1e-6))",
-        ("tests/nn",),
+        ("tests/nn/test_formulas.py",),
     ),
     Fault(
         "nn",
@@ -443,7 +407,7 @@ FAULTS: Final = (
         "nets/nn/functional/pooling.py",
         "if last * step >= size + padding:",
         "if last * step > size + padding:",
-        ("tests/nn",),
+        ("tests/nn/test_formulas.py",),
     ),
     # ----------------------------------------------------------------------------------- optim
     Fault(
@@ -452,7 +416,7 @@ FAULTS: Final = (
         "nets/optim/adaptive.py",
         "correction = same_dtype(nets.sqrt(1 - beta2**step), p)",
         "correction = same_dtype(nets.sqrt(1 - beta2 ** (step + 1)), p)",
-        ("tests/optim",),
+        ("tests/optim/test_formulas.py",),
     ),
     Fault(
         "optim",
@@ -460,7 +424,7 @@ FAULTS: Final = (
         "nets/optim/adaptive.py",
         '(1 + (step - 1) * group.static("lr_decay"))',
         '(1 + step * group.static("lr_decay"))',
-        ("tests/optim",),
+        ("tests/optim/test_formulas.py",),
     ),
     Fault(
         "optim",
@@ -468,7 +432,7 @@ FAULTS: Final = (
         "nets/optim/schedule.py",
         "if self.num_bad_epochs > self.patience:",
         "if self.num_bad_epochs >= self.patience:",
-        ("tests/optim",),
+        ("tests/optim/test_optimizers.py",),
     ),
     # -------------------------------------------------------------------- data, solver, random
     Fault(
@@ -521,7 +485,7 @@ def _build_dispatch(copy: Path) -> None:
 def _build_runtime(copy: Path) -> None:
     generated = copy / "nets/_runtime.c"
     write = f"from runtime.build import ffi; ffi.emit_c_code({str(generated)!r})"
-    subprocess.run([sys.executable, "-c", write], cwd=copy, check=True)
+    subprocess.run([sys.executable, "-c", write], cwd=copy, check=True, capture_output=True)
     names = ("arena", "call", "code", "cpu", "pool")
     sources = [generated, *(copy / f"runtime/{name}.c" for name in names)]
     (target,) = (copy / "nets").glob("_runtime*.so")

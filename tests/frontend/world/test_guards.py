@@ -102,6 +102,20 @@ def test_functions_and_classes() -> None:
     assert not holds(of_class)
 
 
+@pytest.mark.parametrize("part", ["__code__", "__defaults__", "__kwdefaults__"])
+def test_each_part_of_a_function_is_compared(part: str) -> None:
+    def f(x: Any, y: Any = 1, *, z: Any = 2) -> Any:
+        return x
+
+    def g(x: Any, y: Any = 3, *, z: Any = 4) -> Any:
+        return x + y
+
+    guard = Guard("function", f, None, code_of(f))  # type: ignore[arg-type]
+    assert holds(guard)
+    setattr(f, part, getattr(g, part))
+    assert not holds(guard)
+
+
 PAIRS: list[tuple[Any, Any, bool]] = [
     (0.0, -0.0, False),
     (float("nan"), float("nan"), True),
