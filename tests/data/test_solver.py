@@ -55,6 +55,28 @@ def test_eager_and_traced_agree() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("trace", [True, False])
+def test_evaluation_leaves_the_mode_and_weighs_samples(trace: bool, training: bool) -> None:
+    """Without dropout; of batches of 16, 16, 16 and 12 as of all samples at once."""
+    solver, loader = problem(trace)
+    model, arrays = solver.model.train(training), loader.dataset.arrays  # type: ignore[attr-defined]
+    uneven = data.DataLoader(loader.dataset, 16)
+    for _ in range(2):
+        means = solver.evaluate(uneven)
+        scores = solver.predict(arrays[0])
+        assert model.training == training
+        assert all(module.training == training for module in model.modules())
+        loss = nn.functional.cross_entropy(scores, arrays[1]).item()
+        hits = np.mean(np.argmax(scores.numpy(), 1) == arrays[1])
+        assert means == pytest.approx({"loss": loss, "accuracy": hits}, rel=1e-5)
+    with pytest.raises(nets.errors.NetsError):
+        solver.evaluate([(np.zeros((4, 3), "float32"), np.zeros(4, "int64"))])
+    with pytest.raises(nets.errors.NetsError):
+        solver.predict(np.zeros((4, 3), "float32"))
+    assert model.training == training
+
+
 class Interrupted(Exception):
     """As if somebody had pressed Ctrl-C."""
 

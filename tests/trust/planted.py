@@ -344,11 +344,7 @@ FAULTS: Final = (
         "nets/ops/arithmetic.py",
         "for bit in range(dtype.bits - signed):",
         "for bit in range(dtype.bits - 1):",
-        (
-            "tests/ops/test_elementwise.py",
-            "tests/ops/test_generated.py",
-            "tests/backend/test_native_ops.py",
-        ),
+        ("tests/backend/test_native_ops.py",),
     ),
     Fault(
         "functions",
