@@ -138,20 +138,29 @@ HOLDERS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 """What holds the elements of a tensor, and how they are read from it."""
 
 
+@pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("holder", HOLDERS)
-def test_a_single_holder_keeps_the_elements(holder: str) -> None:
+def test_a_single_holder_keeps_the_elements(holder: str, trained: bool) -> None:
     """Whatever it is that holds them, and nothing else beside it."""
     hold, read = HOLDERS[holder]
-    w = nets.Tensor(np.ones(4), requires_grad=True)
+    w = nets.Tensor(np.ones(4), requires_grad=trained)
 
     @nets.trace
     def double(x: Any) -> Any:
+        if trained:
+            (w * x).sum().backward()
         w.data = w * 2 + 0 * x
         return w.detach().sum()
 
+    def place() -> Any:
+        return w._value.data.ctypes.data  # type: ignore[attr-defined]
+
     zero = np.zeros(4)
-    for _ in range(3):
+    for _ in range(2):
         double(zero)
+    before = place()
+    double(zero)
+    assert place() == before, "nobody held them"
     held = hold(w)
     assert double(zero).item() == 64
     assert read(held).tolist() == [8.0] * 4

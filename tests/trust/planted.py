@@ -134,11 +134,11 @@ FAULTS: Final = (
     ),
     Fault(
         "code generation",
-        "a count of lanes below 0 is cut to the width of a lane",
-        "nets/backend/llvm/arithmetic.py",
-        'limit = code.call("i64", "llvm.smax.i64", f"i64 {below}, i64 0")',
-        "limit = below",
-        ("tests/backend/test_emit.py", "tests/backend/test_native_ops.py"),
+        "a thread's slice of the workspace is what the last nest of loops needs",
+        "nets/backend/llvm/layout.py",
+        "slice_end = max(slice_end, end)",
+        "slice_end = end",
+        ("tests/backend/test_emit.py", "tests/backend/test_memory_safety.py"),
     ),
     Fault(
         "code generation",
