@@ -72,6 +72,11 @@ def softmaxes(x: Tensor, y: Tensor) -> Tensor:
     return nets.softmax(x, axis=-1), nets.softmax(y, axis=0)
 
 
+def scattered(*xs: Tensor) -> Tensor:
+    """Of each row, in turn, how far apart its softmax lies: a row of scratch memory each."""
+    return [(nets.softmax(x, axis=-1) ** 2).sum(axis=-1) for x in xs]
+
+
 def totals(*xs: Tensor) -> Tensor:
     return [x.sum() for x in xs]
 
@@ -100,6 +105,9 @@ def statistics(x: Tensor) -> Tensor:
 
 CORPUS = {
     "softmax": Entry(softmaxes, ("f32[7, 1000]", "f64[70, 33]")),
+    "rows of scratch memory": Entry(
+        scattered, ("f32[24, 9001]", "f32[24, 5001]", "f64[24, 301]", "f32[24, 6001]")
+    ),
     "layer norm": Entry(layer_norm, ("f32[13, 257]", "f32[257]", "f32[257]")),
     "layer norm, gradient": Entry(
         nets.grad(lambda *a: layer_norm(*a).sum(), argnums=(0, 1, 2)),
