@@ -26,6 +26,7 @@ START: Final = "<!-- measured -->\n"
 END: Final = "<!-- end of what is measured -->"
 
 COMMANDS: Final = {
+    "planted": "tests.trust.planted --likely",
     "graphs": "tests.trust.graphs 0 500",
     "more graphs": "tests.trust.graphs 500 1000",
     "hunt": "tests.property.hunt 2000000 2000600",
