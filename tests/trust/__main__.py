@@ -1,27 +1,29 @@
 """Runs all that stands behind ``docs/trust.md`` and writes the results there: ``make trust``.
 
 First the suite, which tells of each file how many tests it has; then the commands, two at a time.
-``--only WORDS`` runs some of the commands and writes nothing.
+What each gave is kept in build/trust, so that ``--only suite texts`` repeats some and takes what the
+others gave before.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "trust.md"
+KEPT: Final = ROOT / "build" / "trust"
 START: Final = "<!-- measured -->\n"
 END: Final = "<!-- end of what is measured -->"
 
@@ -210,22 +212,6 @@ class Suite:
     failed: dict[str, int] = field(default_factory=dict)
 
     @staticmethod
-    def run(jobs: int) -> Suite:
-        with tempfile.TemporaryDirectory() as folder:
-            report = Path(folder) / "report.xml"
-            command = [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-n",
-                str(jobs),
-                f"--junitxml={report}",
-            ]
-            subprocess.run(command, cwd=ROOT, check=False)
-            return Suite.read(report)
-
-    @staticmethod
     def read(report: Path) -> Suite:
         suite = Suite()
         for case in ElementTree.parse(report).iter("testcase"):
@@ -266,7 +252,13 @@ class Outcome:
     seconds: float
 
 
-def run(name: str) -> Outcome:
+def run_suite(jobs: int) -> None:
+    options = ["-q", "-n", str(jobs), f"--junitxml={KEPT / 'suite.xml'}"]
+    subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, check=False)
+
+
+def run(name: str) -> None:
+    """Run a command, and keep what came of it."""
     start = time.perf_counter()
     command = [sys.executable, "-m", *COMMANDS[name].split()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -275,7 +267,13 @@ def run(name: str) -> Outcome:
     print(f"{name}: {seconds:.0f} s, status {done.returncode}\n{done.stdout[-2000:]}", flush=True)
     if done.returncode:
         print(done.stderr[-4000:], flush=True)
-    return Outcome(lines[-1] if lines else "", done.returncode == 0, seconds)
+    outcome = Outcome(lines[-1] if lines else "", done.returncode == 0, seconds)
+    (KEPT / f"{name}.json").write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+
+
+def kept(name: str) -> Outcome:
+    """What came of a command when it ran last; FileNotFoundError where it never did."""
+    return Outcome(**json.loads((KEPT / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def measured(suite: Suite, outcomes: dict[str, Outcome]) -> str:
@@ -321,18 +319,21 @@ def cpu_name() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=COMMANDS, help="these commands alone")
+    parser.add_argument("--only", nargs="+", choices=["suite", *COMMANDS], help="these alone")
     parser.add_argument("--jobs", type=int, default=2)
     wanted = parser.parse_args()
-    suite = Suite() if wanted.only else Suite.run(wanted.jobs)
-    names = wanted.only or list(COMMANDS)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    names = wanted.only or ["suite", *COMMANDS]
+    if "suite" in names:
+        run_suite(wanted.jobs)
     with ThreadPoolExecutor(wanted.jobs) as pool:
-        outcomes = dict(zip(names, pool.map(run, names), strict=True))
-    if not wanted.only:
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
-        _, _, after = rest.partition(END)
-        page = f"{before}{START}{measured(suite, outcomes)}{END}{after}"
-        PAGE.write_text(page, encoding="utf-8")
+        list(pool.map(run, [name for name in names if name != "suite"]))
+    suite = Suite.read(KEPT / "suite.xml")
+    outcomes = {name: kept(name) for name in COMMANDS}
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
+    _, _, after = rest.partition(END)
+    page = f"{before}{START}{measured(suite, outcomes)}{END}{after}"
+    PAGE.write_text(page, encoding="utf-8")
     is_right = not suite.failed and all(outcome.is_right for outcome in outcomes.values())
     sys.exit(not is_right)
 
