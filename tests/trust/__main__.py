@@ -1,8 +1,8 @@
 """Runs all that stands behind ``docs/trust.md`` and writes the results there: ``make trust``.
 
 First the suite, which tells of each file how many tests it has; then the commands, two at a time.
-What each gave is kept in build/trust, so that ``--only suite texts`` repeats some and takes what the
-others gave before.
+What each gave is kept in build/trust, so that ``--only suite texts`` repeats some and takes there
+what the others gave.
 """
 
 from __future__ import annotations
