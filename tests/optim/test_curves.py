@@ -12,8 +12,8 @@ import pytest
 
 import nets
 from nets import nn, optim
-from tests.optim.test_formulas import OPTIMISERS
 from tests.optim.test_optimizers import training, wave
+from tests.optim.test_updates_by_hand import OPTIMISERS
 
 torch: Any = pytest.importorskip(
     "torch", reason='PyTorch is not installed: pip install "nets-compiler[torch]"'

@@ -412,7 +412,7 @@ FAULTS: Final = (
         "nets/optim/adaptive.py",
         "correction = same_dtype(nets.sqrt(1 - beta2**step), p)",
         "correction = same_dtype(nets.sqrt(1 - beta2 ** (step + 1)), p)",
-        ("tests/optim/test_formulas.py",),
+        ("tests/optim/test_updates_by_hand.py",),
     ),
     Fault(
         "optim",
@@ -420,7 +420,7 @@ FAULTS: Final = (
         "nets/optim/adaptive.py",
         '(1 + (step - 1) * group.static("lr_decay"))',
         '(1 + step * group.static("lr_decay"))',
-        ("tests/optim/test_formulas.py",),
+        ("tests/optim/test_updates_by_hand.py",),
     ),
     Fault(
         "optim",
