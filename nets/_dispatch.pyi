@@ -76,5 +76,6 @@ def configure(
     modes: tuple[object, str],
     gone: object,
     total: object,
+    elements_class: type,
     /,
 ) -> None: ...

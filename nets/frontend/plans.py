@@ -17,6 +17,7 @@ import numpy as np
 from nets.backend.callable import NativeFunction
 from nets.frontend import scope, variable
 from nets.frontend.cost import cost
+from nets.frontend.elements import Elements
 from nets.frontend.pytree import LEAF, TreeDef
 from nets.frontend.state import GradientPlace
 from nets.frontend.tensor import Tensor
@@ -98,6 +99,7 @@ def _configure() -> bool:
             (variable._mode, "records"),
             scope.CONSUMED,
             variable.Total(),
+            Elements,
         )
     except TypeError:
         return False

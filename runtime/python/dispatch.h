@@ -143,6 +143,9 @@ int is_recording(void);
 PyObject *tensor_array(PyObject *x, int weak, int *requires_grad);
 int is_tensor(PyObject *x);
 
+/* A NumPy array, or the elements of a tensor, which are one in all but their errors. */
+int is_plain_array(PyObject *x);
+
 /* Is the tensor a view, which keeps no value in its slot? */
 int is_view(PyObject *tensor);
 

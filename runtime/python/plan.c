@@ -138,7 +138,7 @@ static int read_leaf(const Plan *plan, Frame *frame, Py_ssize_t i, int *requires
             Py_DECREF(x);
         }
         x = array;
-    } else if (!PyArray_CheckExact(x)) {
+    } else if (!is_plain_array(x)) {
         frame->buffers[i] = &frame->numbers[i];
         return read_number(x, form, weak, frame->buffers[i]);
     } else if (weak) {

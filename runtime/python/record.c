@@ -28,6 +28,7 @@ static PyObject *traces, *modes, *innermost, *records; /* two thread-local objec
 static PyTypeObject *function_type;
 static PyObject *value_name; /* "_value", which views give by a property */
 static PyObject *gone; /* the value of a tensor that has been given away */
+static PyTypeObject *elements_type; /* of the arrays that tensors give for their elements */
 static int is_configured;
 
 static PyObject **slot(PyObject *x, Py_ssize_t offset) {
@@ -60,6 +61,10 @@ int is_recording(void) {
 
 int is_tensor(PyObject *x) {
     return PyObject_TypeCheck(x, tensor_record.type);
+}
+
+int is_plain_array(PyObject *x) {
+    return PyArray_CheckExact(x) || Py_IS_TYPE(x, elements_type);
 }
 
 int is_view(PyObject *tensor) {
@@ -252,20 +257,22 @@ static int learn(Record *record, PyObject *instance, PyObject *names) {
 PyObject *record_configure(PyObject *module, PyObject *args) {
     (void)module;
     PyObject *value, *value_names, *tensor, *tensor_names, *function;
-    PyObject *scopes, *recording, *consumed, *total;
+    PyObject *scopes, *recording, *consumed, *total, *elements;
     if (is_configured) {
         PyErr_SetString(PyExc_RuntimeError, "configured before");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "OO!OO!O!(OU)(OU)OO", &value, &PyTuple_Type, &value_names, &tensor,
+    if (!PyArg_ParseTuple(args, "OO!OO!O!(OU)(OU)OOO!", &value, &PyTuple_Type, &value_names, &tensor,
                           &PyTuple_Type, &tensor_names, &PyType_Type, &function, &scopes,
-                          &innermost, &recording, &records, &consumed, &total) ||
+                          &innermost, &recording, &records, &consumed, &total, &PyType_Type,
+                          &elements) ||
         learn(&value_record, value, value_names) < 0 ||
         learn(&tensor_record, tensor, tensor_names) < 0) {
         return NULL;
     }
     function_type = (PyTypeObject *)Py_NewRef(function);
     total_type = (PyTypeObject *)Py_NewRef(Py_TYPE(total));
+    elements_type = (PyTypeObject *)Py_NewRef(elements);
     value_name = PyUnicode_InternFromString("_value");
     if (value_name == NULL) {
         return NULL;

@@ -135,6 +135,15 @@ def test_containers_by_a_plan(make: Callable[[Any, Any], Any]) -> None:
     assert same(f(first), warm(f, first))
 
 
+def test_elements_of_tensors_by_a_plan() -> None:
+    """``t.data`` is an array like any other."""
+    function = nets.trace(lambda x, y: x + y)
+    warm(function, A, B)
+    with python_calls() as seen:
+        assert np.array_equal(function(nets.Tensor(A).data, B).numpy(), A + B)
+    assert seen == []
+
+
 def test_no_arguments_and_many() -> None:
     constant = nets.trace(lambda: nets.Tensor(A) + 1)
     assert values(warm(constant)) == (A + 1).tolist()
