@@ -98,11 +98,12 @@ class StridedVectors:
         return s.emit("tail_mask", elements, lanes=self.lanes).result
 
     def _start(self, part: int) -> int:
-        """Where a part begins; the last one ends with the last element of the last iteration."""
+        """Where a part begins; none ends behind the last element of the last iteration."""
         start = part * self.lanes
-        if self.masks is None and part == self.group.step - 1:
-            start += max(self.group.phases) - part
-        return start
+        if self.masks is not None:
+            return start
+        last = (self.lanes - 1) * self.group.step + max(self.group.phases)
+        return min(start, last + 1 - self.lanes)
 
     def loaded(self) -> list[Value]:
         """What each load of the group gives."""

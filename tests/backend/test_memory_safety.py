@@ -24,7 +24,7 @@ def run(part: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
-@pytest.mark.parametrize("part", ["lengths", "matrices", "corpus", "indices"])
+@pytest.mark.parametrize("part", ["lengths", "matrices", "corpus", "strided", "indices"])
 def test_nothing_out_of_bounds_is_touched(part: str) -> None:
     found = run(part)
     last = found.stdout.splitlines()[-1:]

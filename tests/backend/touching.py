@@ -8,6 +8,7 @@ come out the same both times, though they started out different: every element w
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from nets.ir.core import Function
 from nets.ir.types import bool_, f32, f64, i8, i64
+from nets.ops.emitter import tensor_type
 from nets.ops.registry import Array
 from tests.backend.corpus import CORPUS
 from tests.backend.guarded import Guarded
@@ -151,6 +153,25 @@ def touch(cases: Iterator[Case]) -> None:
             assert_same(first, call(shared, inputs, backward_pool(3), at_end), name)
 
 
+def touch_strided() -> None:
+    """Elements a few apart, on vectors of any width, with every number of them at the end."""
+    for dtype, step, phase in itertools.product((f32, f64), (2, 3, 4), (0, 1)):
+        for count in (1, 2, 4, 5, 8, 17):
+            p = Program(tensor(3, (count - 1) * step + 1 + phase, dtype=dtype))
+            (x,) = p.arguments
+            stops = tensor_type(x).static_shape
+            cut = {"starts": (0, phase), "stops": stops, "steps": (1, step)}
+            name, function, inputs = _case(
+                f"{dtype} {count} by {step}", p.done(p.b.emit("slice", x, **cut))
+            )
+            print(name, flush=True)
+            for width in (16, 32, 64):
+                native = compiled(function, Way(vector_bytes=width))
+                for at_end in (True, False):
+                    found = call(native, inputs, None, at_end)
+                    assert_same([inputs[0][:, phase::step]], found, name)
+
+
 def touch_far_indices() -> None:
     """Indices out of range must be told of, and nothing read or written there."""
     for axis, size in ((0, 5), (1, 7)):
@@ -202,6 +223,8 @@ def main(part: str) -> None:
             touch(matrices())
         case "corpus":
             touch(corpus())
+        case "strided":
+            touch_strided()
         case "indices":
             touch_far_indices()
             touch_nothing_to_pick_from()
