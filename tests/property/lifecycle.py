@@ -84,19 +84,20 @@ def hunt(seeds: Iterable[int], choice: Choice = Choice(), jobs: int = 1) -> list
 
 
 def report(found: Sequence[Found], seconds: float) -> str:
-    """Counts, by outcome, reason and kind."""
+    """Counts by reason and kind, then by outcome."""
     counts = Counter(one.verdict.what for one in found)
-    lines = [
-        f"{len(found)} programs in {seconds:.1f} s: "
-        + ", ".join(f"{what} {counts[what]}" for what in ("same", "refused", "wrong", "invalid"))
-    ]
+    outcomes = ", ".join(
+        f"{what} {counts[what]}" for what in ("same", "refused", "wrong", "invalid")
+    )
+    lines: list[str] = []
     for what in ("invalid", "refused", "wrong"):
         chosen = [one for one in found if one.verdict.what == what]
         if chosen:
             lines += [f"\n{what}: {[one.program.seed for one in chosen]}"]
             reasons = Counter(f"{one.verdict.mode}: {one.verdict.sort}" for one in chosen)
             lines += [f"  {count:5} {reason}" for reason, count in reasons.most_common(25)]
-    return "\n".join([*lines, "", *_by_kind(found)])
+    last = f"\n{len(found)} programs in {seconds:.1f} s: {outcomes}"
+    return "\n".join([*lines, "", *_by_kind(found), last])
 
 
 def _by_kind(found: Sequence[Found]) -> list[str]:
