@@ -23,7 +23,7 @@ from nets.ops.emitter import GraphEmitter, tensor_type
 from nets.ops.registry import OpDef, lookup
 from nets.passes.activity import Step, carries_cotangent, dependents
 from nets.passes.effects import drop_effects
-from nets.passes.sources import sources_over_steps
+from nets.passes.sources import drop_unused, sources_over_steps
 
 PullBack = Callable[[GraphEmitter, Sequence[Step], dict[Value, Value], Iterable[Value]], None]
 """``nets.passes.vjp.pull_back``."""
@@ -215,7 +215,7 @@ class _Reverse:
         first_factor = len(yielded)
         yielded += [factor for total in totals for factor in total.factors]
         _end(self.draft, yielded)
-        _drop_unused(self.draft)
+        drop_unused(self.draft)
 
         again = self._residuals(slices, rest)
         scan = self._build(b, carries, slices, rest, again)
@@ -301,12 +301,6 @@ class _Total:
 
 def _rules(op: Operation) -> dict[str, Any]:
     return op.definition.rules if isinstance(op.definition, OpDef) else {}
-
-
-def _drop_unused(block: Block) -> None:
-    for op in reversed(block):
-        if op.is_pure and not any(result.uses for result in op.results):
-            op.erase()
 
 
 def _used_from_outside(block: Block) -> list[Value]:

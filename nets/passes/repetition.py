@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from nets.ir.core import Block, Operation, Trait, Value
+from nets.ir.core import Operation, Trait, Value
 from nets.ops.emitter import tensor_type
 from nets.passes.cse import frozen
 
@@ -43,7 +43,7 @@ class Stretch:
         return Stretch(self.start, self.period * times, self.count // times)
 
 
-def stretches(ops: Sequence[Operation], fewest: int) -> Iterator[Stretch]:
+def stretches(ops: Sequence[Operation], fewest: int) -> list[Stretch]:
     """Where operations repeat at least ``fewest`` times, the longest stretches first."""
     letters = _letters(ops)
     found = [
@@ -52,7 +52,7 @@ def stretches(ops: Sequence[Operation], fewest: int) -> Iterator[Stretch]:
         for start, length in _equal_runs(letters, period)
         if length >= (fewest - 1) * period
     ]
-    return iter(sorted(found, key=lambda it: (it.start - it.stop, it.period)))
+    return sorted(found, key=lambda it: (it.start - it.stop, it.period))
 
 
 def _letters(ops: Sequence[Operation]) -> npt.NDArray[np.int64]:
@@ -263,8 +263,3 @@ class Repetitions:
             elif starts.setdefault(source, value) is not value:
                 return False
         return True
-
-
-def operations_of(block: Block) -> list[Operation]:
-    """The operations of a block but for the terminator."""
-    return [op for op in block if not op.has(Trait.TERMINATOR)]

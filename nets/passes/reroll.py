@@ -15,6 +15,7 @@ from nets.ops.emitter import GraphEmitter, tensor_type
 from nets.ops.registry import lookup
 from nets.passes.cse import key_of
 from nets.passes.manager import Options, register_pass
+from nets.passes.patterns import constant
 from nets.passes.repetition import (
     Made,
     Repetitions,
@@ -23,7 +24,6 @@ from nets.passes.repetition import (
     Source,
     Stretch,
     best_phase,
-    operations_of,
     row_of,
     stretches,
     varying,
@@ -65,7 +65,7 @@ def roll(block: Block) -> None:
 
 def _roll_one(block: Block) -> bool:
     """Make the first loop there is something to gain from."""
-    ops = operations_of(block)
+    *ops, _ = block
     if len(ops) <= SAVED:
         return False
     for stretch in stretches(ops, _FEWEST):
@@ -102,9 +102,8 @@ def _is_of_a_row(op: Operation) -> bool:
 
 def _is_of_zeros(op: Operation) -> bool:
     """Is this a pad with +0?"""
-    maker = op.operands[1].operation if op.name == "pad" else None
-    value = None if maker is None else maker.attributes.get("value")
-    return isinstance(value, np.ndarray) and not value.any() and not np.signbit(value).any()
+    value = constant(op.operands[1]) if op.name == "pad" else None
+    return value is not None and not value.any() and not np.signbit(value).any()
 
 
 class _Loop:
@@ -130,6 +129,8 @@ class _Loop:
         """Results that other operations use, by place and number, and of which steps."""
         self.again: list[Value] = []
         """Those of them that are rows of stacks from before the loop."""
+        self.changing = [self._changes(place) for place in range(len(self.taken))]
+        """The attributes that change from step to step, by place; None where there is none."""
         self.invariant = self._find_invariant()
         """The places of operations that do the same in all steps."""
         self.windows = self._find_windows()
@@ -234,7 +235,7 @@ class _Loop:
     def _find_invariant(self) -> set[int]:
         found: set[int] = set()
         for place, taken in enumerate(self.taken):
-            if self._changes(place) is None and all(
+            if self.changing[place] is None and all(
                 isinstance(x, Same) or (isinstance(x, Made) and not x.back and x.place in found)
                 for x in taken
             ):
@@ -248,7 +249,7 @@ class _Loop:
             return
         op = self.steps[0][place]
         operands = [self._inside(source) for source in self.taken[place]]
-        name = self._changes(place)
+        name = self.changing[place]
         self.inside.builder.location = op.location
         results: Sequence[Value]
         if place in self.windows:

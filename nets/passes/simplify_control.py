@@ -11,7 +11,7 @@ from nets.ir.types import TensorType, i64
 from nets.ops.emitter import GraphEmitter, tensor_type
 from nets.passes.manager import Options, register_pass
 from nets.passes.patterns import filling, is_constant, made_by
-from nets.passes.sources import sources, sources_over_steps
+from nets.passes.sources import drop_unused, sources, sources_over_steps
 
 
 @register_pass("simplify_control")
@@ -91,13 +91,6 @@ def _drop_results(op: Operation, dropped: Sequence[int]) -> None:
         end.set_operands([x for i, x in enumerate(end.operands) if i not in dropped])
 
 
-def _sweep(block: Block) -> None:
-    """Remove pure operations whose results are not used."""
-    for inner in reversed(block):
-        if inner.is_pure and not any(result.uses for result in inner.results):
-            inner.erase()
-
-
 def _add_invariant(op: Operation, value: Value, hint: str = "") -> list[Value]:
     """Pass a further value to the regions; the argument of each."""
     op.set_operands([*op.operands, value])
@@ -137,7 +130,7 @@ def _drop_unneeded(op: Operation) -> None:
         return
     _drop_results(op, dropped)
     for region in op.regions:
-        _sweep(region.block)
+        drop_unused(region.block)
     if carries := [i for i in dropped if i < count]:
         _drop_operands(op, carries)
 

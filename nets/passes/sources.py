@@ -34,3 +34,10 @@ def sources_over_steps(loop: Operation, values: Iterable[Value]) -> set[Value]:
         if reached == found:
             return found
         found = reached
+
+
+def drop_unused(block: Block) -> None:
+    """Remove pure operations of a block whose results are not used."""
+    for op in reversed(block):
+        if op.is_pure and not any(result.uses for result in op.results):
+            op.erase()

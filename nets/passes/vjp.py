@@ -24,6 +24,7 @@ from nets.ops.emitter import Emitter, GraphEmitter
 from nets.ops.registry import lookup
 from nets.passes.activity import Step, carries_cotangent, dependents
 from nets.passes.control_gradients import pull_back_control
+from nets.passes.sources import drop_unused
 
 __all__ = ["carries_cotangent", "pull_back", "split_vjp", "value_and_vjp", "vjp"]
 
@@ -226,7 +227,7 @@ def split_vjp(function: Function, wrt: Sequence[int]) -> SplitVjp:
     b = GraphEmitter(Builder(seeds.body))
     gradients = _gradients(b, ops, results, seeds.arguments, forward.arguments, wrt)
     b.builder.create(lookup("return"), gradients)
-    _drop_unused(seeds)
+    drop_unused(seeds.body)
     _roll(forward.body, seeds.body)
 
     kept, again = _residuals(forward, seeds)
@@ -248,12 +249,6 @@ def _roll(*blocks: Block) -> None:
 
         for block in blocks:
             roll(block)
-
-
-def _drop_unused(function: Function) -> None:
-    for op in reversed(function.body):
-        if op.is_pure and not any(result.uses for result in op.results):
-            op.erase()
 
 
 def _residuals(forward: Function, backward: Function) -> tuple[list[Value], list[Operation]]:
