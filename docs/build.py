@@ -89,8 +89,7 @@ class Session:
 
     def copy_repository(self) -> None:
         for name in COPIED:
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, self.folder / name, ignore=ignored)
+            shutil.copytree(ROOT / name, self.folder / name)
         shutil.copy(ROOT / "pyproject.toml", self.folder)
 
     def python(self, source: str) -> str:

@@ -1,6 +1,6 @@
 """A small transformer learns a poem by heart, character by character.
 
-The text is eleven stanzas of "The Walrus and the Carpenter" (Lewis Carroll, 1871; public domain).
+The text is six stanzas of "The Walrus and the Carpenter" (Lewis Carroll, 1871; public domain).
 Given the first line, the trained model says what follows. It is far too little text to learn a
 language from; what shows is that the whole step (embedding, masked attention, layer norms, Adam) is
 one native call. Run with ``python examples/transformer.py [folder]``; with matplotlib,
@@ -18,7 +18,7 @@ import numpy as np
 import nets
 from nets import nn, optim
 
-CONTEXT, WIDTH, HEADS, BATCH, STEPS = 32, 64, 4, 32, 600
+CONTEXT, WIDTH, HEADS, BATCH, STEPS = 32, 64, 4, 32, 300
 TEXT = (Path(__file__).parent / "data" / "walrus.txt").read_text(encoding="utf-8")
 
 
