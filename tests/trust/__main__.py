@@ -245,11 +245,12 @@ class Suite:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a command: its last line, whether it went well, and its seconds."""
+    """What came of a command: its last line, whether it went well, its seconds, and when it was."""
 
     last_line: str
     is_right: bool
     seconds: float
+    commit: str
 
 
 def run_suite(jobs: int) -> None:
@@ -267,7 +268,7 @@ def run(name: str) -> None:
     print(f"{name}: {seconds:.0f} s, status {done.returncode}\n{done.stdout[-2000:]}", flush=True)
     if done.returncode:
         print(done.stderr[-4000:], flush=True)
-    outcome = Outcome(lines[-1] if lines else "", done.returncode == 0, seconds)
+    outcome = Outcome(lines[-1] if lines else "", done.returncode == 0, seconds, commit())
     (KEPT / f"{name}.json").write_text(json.dumps(asdict(outcome)), encoding="utf-8")
 
 
@@ -278,15 +279,8 @@ def kept(name: str) -> Outcome:
 
 def measured(suite: Suite, outcomes: dict[str, Outcome]) -> str:
     """What is written into the page."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
     lines = [
-        f"On commit {commit}, Python {platform.python_version()}, {cpu_name()}.",
+        f"Python {platform.python_version()}, {cpu_name()}.",
         "",
         "| | property | tests | commands |",
         "| --- | --- | --- | --- |",
@@ -297,11 +291,23 @@ def measured(suite: Suite, outcomes: dict[str, Outcome]) -> str:
             name if outcomes[name].is_right else f"**{name}**" for name in it.commands
         )
         lines.append(f"| P{it.number} | {it.text} | {tests} | {commands} |")
-    lines += ["", "| command | `python -m` | result | seconds |", "| --- | --- | --- | --- |"]
+    lines += [
+        "",
+        "| command | `python -m` | result | seconds | commit |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for name, outcome in outcomes.items():
         told = outcome.last_line.replace("|", "\\|")
-        lines.append(f"| {name} | `{COMMANDS[name]}` | {told} | {outcome.seconds:.0f} |")
+        cells = f"{told} | {outcome.seconds:.0f} | {outcome.commit}"
+        lines.append(f"| {name} | `{COMMANDS[name]}` | {cells} |")
     return "\n".join(lines) + "\n"
+
+
+def commit() -> str:
+    """The commit that is checked out."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _places(paths: Sequence[str]) -> str:

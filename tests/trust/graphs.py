@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import random
 import sys
 import traceback
@@ -258,7 +259,7 @@ class Graph:
 
 
 def _draw(seed: int, attempt: int, nodes: int) -> list[Any] | None:
-    """The instructions of a graph; None where it has numbers that nets has not."""
+    """The instructions of a graph; None where nets has not its numbers, or it is too large."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from nnsmith.abstract.op import FULL_OPERATOR_SETS
@@ -268,8 +269,13 @@ def _draw(seed: int, attempt: int, nodes: int) -> list[Any] | None:
     random.seed(number)  # nnsmith draws axes from here
     sizes = {"max_elem_per_tensor": MOST_ELEMENTS}
     graph = model_gen(known, "symbolic-cinit", nodes, number, **sizes).make_concrete()
-    types = [type for inst in graph.insts for type in inst.iexpr.op.output_like]
-    return None if any(_type(type)[0].name in _MISSING for type in types) else list(graph.insts)
+    ops = [inst.iexpr.op for inst in graph.insts]
+    types = [_type(type) for op in ops for type in op.output_like]
+    weights = [shape for op in ops if (shape := _weight_shape(op))]
+    is_fit = all(dtype.name not in _MISSING for dtype, _ in types)
+    # nnsmith does not count the weights of convolutions.
+    is_fit &= all(math.prod(shape) <= MOST_ELEMENTS for shape in weights)
+    return list(graph.insts) if is_fit else None
 
 
 def _type(type: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
