@@ -9,13 +9,15 @@ Exact operations have the bits of native code; kernels and math functions are me
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nets.backend.numpy.loop_semantics import COMPUTE, combine, identity
 from nets.errors import ArgumentError, VerifyError
-from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType, VectorType
 from nets.ops.convolution import Geometry, convolved, input_of, weight_of
 from nets.ops.effects import shown
@@ -28,6 +30,8 @@ Register = Any
 Iterations = Generator[tuple[Register, ...], tuple[Register, ...], tuple[Register, ...]]
 """A structured operation on its way: gives the arguments of its block for each run, takes what
 the run yielded, and returns the results."""
+
+_Steps = Iterator[tuple[Operation, Callable[[], None] | None]]
 
 _POISON = 0xFF
 
@@ -65,51 +69,82 @@ def _checked(function: Function, buffers: Sequence[Array]) -> Sequence[Array]:
     return buffers
 
 
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """A block, read once: what runs it is entered far more often than there are blocks."""
+
+    steps: tuple[tuple[Operation, Callable[[], None] | None], ...]
+    """Operations and what executes them; None for those that the machine itself runs."""
+    yielded: tuple[Value, ...]
+
+
 class _Machine:
     """The state of a run: values, the arena, the status, and the loops we are inside of."""
 
     def __init__(self, function: Function, backwards: bool) -> None:
         self.values: dict[Value, Register] = {}
+        self._codes: dict[Block, _Code] = {}
         self.backwards = backwards
         self.status = 0
         self.arena = np.full(_arena_bytes(function), _POISON, np.uint8)
 
     def run(self, body: Block) -> None:
         """Run the block; regions are entered by a stack, not by recursion."""
-        entered: list[tuple[Operation, Iterations, Iterator[Operation]]] = []
-        pending = iter(body)
+        entered: list[tuple[Operation, Iterations, _Steps, Block]] = []
+        block, pending = body, iter(self._code(body).steps)
         while True:
-            op = next(pending, None)
-            if op is not None and not op.has(Trait.TERMINATOR):
-                if op.name == "loop.stop" and self.status:
+            for op, execute in pending:
+                if execute is not None:
+                    execute()
+                elif op.regions:
+                    entered.append((op, _STRUCTURED[op.name](self, op), pending, block))
+                    block, pending = self._advance(entered, None)
+                    break
+                elif self.status:  # a loop.stop
                     return
-                if op.regions:
-                    iterations = _STRUCTURED[op.name](self, op)
-                    entered.append((op, iterations, pending))
-                    pending = self._advance(entered, None)
-                else:
-                    self._execute(op)
-            elif entered:
-                pending = self._advance(entered, () if op is None else self.operands(op))
             else:
-                return
+                if not entered:
+                    return
+                yielded = tuple(self.values[value] for value in self._code(block).yielded)
+                block, pending = self._advance(entered, yielded)
 
     def _advance(
         self,
-        entered: list[tuple[Operation, Iterations, Iterator[Operation]]],
+        entered: list[tuple[Operation, Iterations, _Steps, Block]],
         yielded: tuple[Register, ...] | None,
-    ) -> Iterator[Operation]:
+    ) -> tuple[Block, _Steps]:
         """Begin the next iteration of the innermost loop, or leave it."""
-        op, iterations, outside = entered[-1]
+        op, iterations, outside, around = entered[-1]
         try:
             arguments = next(iterations) if yielded is None else iterations.send(yielded)
         except StopIteration as finished:
             self._define(op.results, finished.value)
             entered.pop()
-            return outside
+            return around, outside
         block = op.regions[0].block
         self._define(block.arguments, arguments)
-        return iter(block)
+        return block, iter(self._code(block).steps)
+
+    def _code(self, block: Block) -> _Code:
+        if block not in self._codes:
+            end = block.terminator
+            steps = tuple((op, self._step(op)) for op in block if op is not end)
+            self._codes[block] = _Code(steps, () if end is None else end.operands)
+        return self._codes[block]
+
+    def _step(self, op: Operation) -> Callable[[], None] | None:
+        """What executes the operation; None for a structured one and ``loop.stop``."""
+        if op.regions or op.name == "loop.stop":
+            return None
+        compute = COMPUTE.get(op.name)
+        if compute is None:
+            return partial(self._execute, op)
+        values, operands, result, attributes = self.values, op.operands, op.result, op.attributes
+
+        def step() -> None:
+            values[result] = compute(*[values[value] for value in operands], **attributes)
+
+        return step
 
     def operands(self, op: Operation) -> tuple[Register, ...]:
         return tuple(self.values[value] for value in op.operands)
@@ -119,13 +154,9 @@ class _Machine:
             self.values[value] = register
 
     def _execute(self, op: Operation) -> None:
-        compute = COMPUTE.get(op.name)
-        if compute is not None:
-            self.values[op.result] = compute(*self.operands(op), **op.attributes)
-        elif op.name in _EFFECTS:
-            self._define(op.results, _EFFECTS[op.name](self, op))
-        else:
+        if op.name not in _EFFECTS:
             raise VerifyError(f"{op.name} is not an operation of the loop dialect", op.location)
+        self._define(op.results, _EFFECTS[op.name](self, op))
 
 
 def _arena_bytes(function: Function) -> int:
@@ -270,50 +301,71 @@ def _slice(machine: _Machine, op: Operation) -> tuple[Register]:
     return (memory[start : start + size],)
 
 
-def _positions(op: Operation, indices: Sequence[Register], lanes: int) -> Register:
-    """The element offset of each lane."""
-    strides = op.attributes["strides"]
-    start = np.int64(op.attributes["offset"])
-    for position, stride in zip(indices, strides, strict=True):
-        start = start + position * np.int64(stride)
-    consecutive = lanes > 1 and np.ndim(start) == 0
-    return start + np.arange(lanes) if consecutive else start
+def _positions(op: Operation, indices: Sequence[Register]) -> Register:
+    """The element offset of each lane; one number where they follow one another."""
+    start = op.attributes["offset"]
+    for position, stride in zip(indices, op.attributes["strides"], strict=True):
+        is_row = isinstance(position, np.ndarray) and position.ndim > 0
+        start = start + (position if is_row else int(position)) * stride
+    return start
 
 
-def _check_bounds(op: Operation, memory: Array, positions: Register, writes: bool) -> None:
-    outside = (np.asarray(positions) < 0) | (np.asarray(positions) >= memory.size)
-    if outside.any():
-        first = np.asarray(positions)[outside].flat[0]
+def _check_bounds(op: Operation, memory: Array, positions: Register, lanes: int = 1) -> None:
+    """VerifyError where a lane (the last of them if they follow one another) lies outside."""
+    if isinstance(positions, int):
+        inside = 0 <= positions <= memory.size - lanes
+    else:
+        inside = bool(np.all((positions >= 0) & (positions < memory.size)))
+    if not inside:
+        every = np.atleast_1d(_spread(positions, lanes))
+        first = every[(every < 0) | (every >= memory.size)][0]
         raise VerifyError(
             f"{op.name} goes to element {first} of a buffer of {memory.size}", op.location
         )
-    if writes and not memory.flags.writeable:
+
+
+def _check_writes(op: Operation, memory: Array) -> None:
+    if not memory.flags.writeable:
         raise VerifyError(f"{op.name} writes to an input or a global", op.location)
+
+
+def _spread(positions: Register, lanes: int) -> Register:
+    """The element offset of each lane."""
+    consecutive = lanes > 1 and isinstance(positions, int)
+    return positions + np.arange(lanes) if consecutive else positions
 
 
 def _lanes(value: Value) -> int:
     return value.type.lanes if isinstance(value.type, VectorType) else 1
 
 
+def _place(positions: Register, lanes: int) -> Register:
+    """What NumPy finds the lanes by."""
+    consecutive = lanes > 1 and isinstance(positions, int)
+    return slice(positions, positions + lanes) if consecutive else positions
+
+
 def _load(machine: _Machine, op: Operation) -> tuple[Register]:
     memory, *indices = machine.operands(op)
-    positions = _positions(op, indices, _lanes(op.result))
-    _check_bounds(op, memory, positions, writes=False)
-    return (memory[positions],)
+    positions, lanes = _positions(op, indices), _lanes(op.result)
+    _check_bounds(op, memory, positions, lanes)
+    found = memory[_place(positions, lanes)]
+    return (found.copy() if lanes > 1 else found,)  # what is stored later is not seen
 
 
 def _store(machine: _Machine, op: Operation) -> tuple[()]:
     value, memory, *indices = machine.operands(op)
-    positions = _positions(op, indices, _lanes(op.operands[0]))
-    _check_bounds(op, memory, positions, writes=True)
-    memory[positions] = value
+    positions, lanes = _positions(op, indices), _lanes(op.operands[0])
+    _check_bounds(op, memory, positions, lanes)
+    _check_writes(op, memory)
+    memory[_place(positions, lanes)] = value
     return ()
 
 
 def _masked_load(machine: _Machine, op: Operation) -> tuple[Register]:
     mask, memory, *indices = machine.operands(op)
-    positions = _positions(op, indices, mask.size)
-    _check_bounds(op, memory, positions[mask], writes=False)
+    positions = _spread(_positions(op, indices), mask.size)
+    _check_bounds(op, memory, positions[mask])
     found = np.zeros(mask.size, memory.dtype)
     found[mask] = memory[positions[mask]]
     return (found,)
@@ -321,8 +373,9 @@ def _masked_load(machine: _Machine, op: Operation) -> tuple[Register]:
 
 def _masked_store(machine: _Machine, op: Operation) -> tuple[()]:
     mask, value, memory, *indices = machine.operands(op)
-    positions = _positions(op, indices, mask.size)
-    _check_bounds(op, memory, positions[mask], writes=True)
+    positions = _spread(_positions(op, indices), mask.size)
+    _check_bounds(op, memory, positions[mask])
+    _check_writes(op, memory)
     memory[positions[mask]] = value[mask]
     return ()
 
@@ -335,10 +388,6 @@ def _check(machine: _Machine, op: Operation) -> tuple[()]:
     if not np.all(machine.operands(op)[0]):
         machine.status = min(machine.status or code, code)
     return ()
-
-
-def _stop(machine: _Machine, op: Operation) -> tuple[()]:
-    return ()  # the machine looks at the status itself
 
 
 def _commit(machine: _Machine, op: Operation) -> tuple[()]:
@@ -398,7 +447,6 @@ _EFFECTS: dict[str, Callable[[_Machine, Operation], tuple[Register, ...]]] = {
     "loop.masked_load": _masked_load,
     "loop.masked_store": _masked_store,
     "loop.check": _check,
-    "loop.stop": _stop,
     "loop.commit": _commit,
     "loop.tree_combine": _tree_combine,
     "loop.gemm": _gemm,

@@ -98,7 +98,9 @@ def _cast(x: Register, *, dtype: DType) -> Register:
 
 
 def _select(condition: Register, x: Register, y: Register) -> Register:
-    return np.asarray(np.where(condition, x, y))[()]
+    if isinstance(condition, np.bool_):
+        return x if condition else y
+    return np.where(condition, x, y)
 
 
 def _named(
