@@ -104,7 +104,7 @@ def test_every_number_of_lanes_gives_the_same_bits(function: str, dtype: DType, 
 def test_avx512_gives_the_same_bits(function: str, dtype: DType) -> None:
     arguments = arguments_of(function, dtype)
     expected = kernel(function, dtype, 8)(*arguments)
-    for lanes in (4, 8, 16):
+    for lanes in (4 if dtype == f32 else 8, 16):
         got = kernel(function, dtype, lanes, wide=True)(*arguments)
         np.testing.assert_array_equal(bits_of(got), bits_of(expected))
 

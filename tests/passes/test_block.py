@@ -73,8 +73,11 @@ def draw(function: Function) -> list[Array]:
     return arguments(function, np.random.default_rng(0), special=False)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("dtype", [f32, f64])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [*((shape, f32) for shape in SHAPES), (SHAPES[0], f64), (SHAPES[2], f64)],
+    ids=str,
+)
 def test_attention_and_its_gradient(shape: tuple[int, int, int, int], dtype: DType) -> None:
     function = attention(shape, dtype)
     check_native(function, draw(function), 1)

@@ -51,7 +51,7 @@ class Programs:
             flag = f"-fsanitize={SANITIZERS[kind]}"
             self._require(flag)
             sources = [*RUNTIME.glob("*.c"), *(RUNTIME / "tests").glob("*.c")]
-            extra = ("-g", "-O1", "-fno-sanitize-recover=all", flag, "-pthread")
+            extra = ("-g", "-O0", "-fno-sanitize-recover=all", flag, "-pthread")
             _run([self._compiler, *WARNINGS, *extra, *sources, "-o", program])
         return program
 
