@@ -16,7 +16,7 @@ import pytest
 
 from nets.backend.callable import NativeFunction
 from nets.backend.llvm.emit import workspace_bytes
-from nets.frontend.compile import ENTRY
+from nets.frontend.compile import ENTRY, Compilation
 from nets.ir.core import Function
 from nets.ops.registry import Array
 from tests.backend.corpus import CORPUS
@@ -39,6 +39,12 @@ def native(name: str) -> Executable:
 
 
 @functools.cache
+def for_threads(name: str) -> tuple[Compilation, bytes]:
+    compilation = Way(threads=2).compilation(program(name))
+    return compilation, compilation.object_code(ENTRY)
+
+
+@functools.cache
 def arrays(name: str) -> list[Array]:
     return CORPUS[name].arrays()
 
@@ -57,8 +63,8 @@ def test_the_bits_are_those_of_the_order(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_threads(name: str) -> None:
     """Code for several threads is the same for any number of them."""
-    compilation = Way(threads=2).compilation(program(name))
-    code, signature = compilation.object_code(ENTRY), signature_of(compilation)
+    compilation, code = for_threads(name)
+    signature = signature_of(compilation)
     for threads in (2, 3, 8):
         size = workspace_bytes(compilation.loops, compilation.target, threads)
         signature = replace(signature, threads=threads, workspace_bytes=size)
@@ -97,7 +103,8 @@ def at_shift(array: Array, elements: int) -> Array:
 
 @pytest.mark.parametrize("name", ["perceptron", "sums", "statistics", "softmax"])
 def test_a_hundred_calls(name: str) -> None:
-    call = Way(threads=3).compile(program(name))
+    compilation, code = for_threads(name)
+    call = NativeFunction(code, ENTRY, signature_of(compilation))
     for _ in range(100):
         assert_same(expected(name), call(arrays(name)), name)
 

@@ -131,7 +131,8 @@ def check_math(op: Operation, batch: Batch, expected: Array, result: Array) -> N
     arrays = [batch.arrays[operand.index] for operand in op.operands]
     error = ulps(result, reference("pow" if op.name == "power" else op.name, *arrays))
     special = ~np.isfinite(expected) | (expected == 0)
-    error[special & [same_bits(*pair) for pair in zip(expected, result, strict=True)]] = 0
+    equal = (expected == result) & (np.signbit(expected) == np.signbit(result))
+    error[special & (equal | (np.isnan(expected) & np.isnan(result)))] = 0
     worst = int(np.argmax(error))
     assert error[worst] <= MATH_BOUND, (
         f"{op.name} of {[x[worst] for x in arrays]} is off by {error[worst]} ULP: {result[worst]}"
@@ -175,11 +176,11 @@ def retyped(sample: Sample, dtype: DType) -> Sample:
 
 
 def samples_for(definition: OpDef, dtype: DType) -> Iterator[Sample]:
-    """The samples in that dtype, and another one or two made so: each has its turn."""
+    """The samples in that dtype, and another one made so: each has its turn."""
     count, turn = len(definition.samples), TENSOR_DTYPES.index(dtype)
     for i, sample in enumerate(definition.samples):
         is_its_own = bool(sample.operands) and sample.operands[0].dtype == dtype
-        if is_its_own or i == turn % count or i == (turn + 3) % count:
+        if is_its_own or i == turn % count:
             yield retyped(sample, dtype)
 
 

@@ -279,10 +279,10 @@ def test_short_programs_and_what_does_not_repeat_stay(monkeypatch: pytest.Monkey
 
 
 def test_the_code_of_long_chains_is_short() -> None:
-    """Three thousand operations, value and gradient, become a few loops."""
+    """A thousand operations, value and gradient, become a few loops."""
 
     def chain(x: Any) -> Any:
-        for _ in range(1000):
+        for _ in range(333):
             x = nets.sin(x) * 1.01 + 0.001
         return nets.sum(x)
 
