@@ -84,10 +84,10 @@ def changed_bytes(data: bytes, rng: np.random.Generator) -> Iterator[Change]:
     def place() -> int:
         return int(rng.integers(len(data)))
 
-    for _ in range(150):
+    for _ in range(80):
         yield "header", flipped(64 + 8 * 56), False
         yield "flip", flipped(len(data)), False
-    for _ in range(60):
+    for _ in range(30):
         yield "cut", data[: place()], False
         a, b, size = place(), place(), 1 + place() // 4
         spliced = data[:a] + data[b : b + size] + data[a + size :]
@@ -212,7 +212,7 @@ def changes(data: bytes) -> Iterator[Change]:
     yield from changed_bytes(data, rng)
     manifest = json.loads(text_of(data))
     wrong = list(edits(manifest))
-    for number in rng.permutation(len(wrong))[:200]:
+    for number in rng.permutation(len(wrong))[:100]:
         yield "forged", forged(data, wrong[number]), False
     for other in harmless(manifest):
         yield "harmless", forged(data, other), True
@@ -271,8 +271,8 @@ def test_no_change_of_a_file_kills_or_raises_what_is_not_ours(library: Path) -> 
     assert lines.pop() == "end"
     found = Counter(tuple(line.split("\t")) for line in lines)
     assert {told for _, told in found} == {"as it should"}, found
-    assert sum(found.values()) > 700
-    assert found["forged", "as it should"] == 200
+    assert sum(found.values()) > 350
+    assert found["forged", "as it should"] == 100
 
 
 def test_no_manifest_raises_what_is_not_ours(library: Path) -> None:
@@ -280,9 +280,9 @@ def test_no_manifest_raises_what_is_not_ours(library: Path) -> None:
     manifest = json.loads(text)
     wrong = list(edits(manifest))
     refused = 0
-    for number in np.random.default_rng(SEED).permutation(len(wrong))[:600]:
+    for number in np.random.default_rng(SEED).permutation(len(wrong))[:300]:
         try:
             from_json(json.dumps(wrong[number]))
         except LoadError:
             refused += 1
-    assert refused > 570  # others have names and workspaces that only the code has not
+    assert refused > 285  # others have names and workspaces that only the code has not
