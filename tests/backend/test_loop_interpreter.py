@@ -362,6 +362,20 @@ def test_vectors_of_memory() -> None:
     assert out.tolist() == expected.tolist()
 
 
+def test_a_vector_keeps_what_was_loaded() -> None:
+    def body(s: LoopBuilder, x: Value, out: Value) -> None:
+        place = s.alloc(BufferType((4,), i64))
+        loaded = s.emit("load", x, lanes=4, offset=0, strides=()).result
+        s.emit("store", loaded, place, offset=0, strides=())
+        row = s.emit("load", place, lanes=4, offset=0, strides=()).result
+        s.store(s.const(9, i64), place, at(2))
+        s.emit("store", row, out, offset=0, strides=())
+
+    out = np.zeros(4, np.int64)
+    execute(body, np.arange(4), out)
+    assert out.tolist() == [0, 1, 2, 3]
+
+
 def test_masks_protect_what_lies_outside() -> None:
     def body(s: LoopBuilder, x: Value, out: Value) -> None:
         mask = s.emit("tail_mask", s.const(3, index), lanes=8).result
