@@ -271,9 +271,19 @@ def _encrypt(
             f"a key is what key, split (one of its rows) or fold_in give, not {what}",
             nets.user_location(),
         )
-    k0, k1 = key[0], key[1]
+    words = (key[0], key[1], first, second)
+    if first.is_traced:
+        return _rounds(*words)
+    # A hundred operations on integers: the same words sooner from arrays than from tensors.
+    with np.errstate(over="ignore"):  # NumPy warns where a single word wraps around
+        drawn = _rounds(*(np.asarray(word.data) for word in words))
+    return nets.Tensor(drawn[0]), nets.Tensor(drawn[1])
+
+
+def _rounds(k0: Any, k1: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
+    """The rounds of Threefry, of tensors or of arrays of uint32."""
     keys = (k0, k1, k0 ^ k1 ^ _PARITY)
-    x0, x1 = first + k0, second + k1
+    x0, x1 = x0 + k0, x1 + k1
     for group in range(5):
         for distance in _ROTATIONS[group % 2]:
             x0 = x0 + x1

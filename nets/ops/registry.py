@@ -160,6 +160,7 @@ class OpDef(OpDefinition):
         self._attribute_set = frozenset(attributes)
         self._takes_tensors = "evaluate" in self.rules
         self._takes_floats = bool(traits & Trait.FLOAT_ONLY)
+        self._depends_on_strides = bool(traits & Trait.ELEMENTWISE and not traits & Trait.EXACT)
 
     def infer(
         self, operands: Sequence[Value], attributes: Attributes, regions: Sequence[Region] = ()
@@ -204,7 +205,7 @@ class OpDef(OpDefinition):
     def evaluate(self, arrays: Sequence[Array], attributes: Attributes) -> tuple[Array, ...]:
         """The results for these arrays, by the NumPy rule, in IEEE mode; no floating-point warning
         leaks."""
-        if self.traits & Trait.ELEMENTWISE and not self.traits & Trait.EXACT:
+        if self._depends_on_strides:
             arrays = [_in_one_piece(array) for array in arrays]
         enter, leave = ieee_calls()
         mode = enter()
