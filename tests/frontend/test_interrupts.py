@@ -304,7 +304,8 @@ def test_a_handler_may_be_interrupted_itself() -> None:
 def test_ctrl_c_while_a_loop_prints(capsys: pytest.CaptureFixture[str]) -> None:
     def step(x: Any) -> Any:
         nets.debug_print("{}", x)
-        return x
+        # Calls end in compiled code, which little of the time would go into without this loop.
+        return nets.fori_loop(0, 100_000, lambda i, x: nets.cos(x), x)
 
     traced = nets.trace(lambda times, x: repeat(times, step, x))
     printed: list[str] = []
