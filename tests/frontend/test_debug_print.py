@@ -301,7 +301,7 @@ def test_the_object_cache_prints_as_well(tmp_path: Any) -> None:
         "f = nets.trace(lambda x: nets.debug_print('{TEXT} {}', x))\n"
         "f(np.arange(3.0))\n"
     )
-    for text in ("one", "two", "one", "two"):
+    for text in ("one", "two", "one"):
         program = source.replace("{TEXT}", text)
         done = subprocess.run(
             [sys.executable, "-c", program],

@@ -59,14 +59,16 @@ def training() -> Training:
     return Training()
 
 
-@pytest.fixture
-def library(training: Training, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a training exports before its first step; tests put their programs beside it."""
+    training, folder = Training(), tmp_path_factory.mktemp("fit")
     train_step = training.train_step.lower(X, Y)
     training.model.eval()
     predict = training.predict.lower(X[:2])
     training.model.train()
-    nets.export(tmp_path / "fit", cpu="x86-64-v3", train_step=train_step, predict=predict)
-    return tmp_path / "fit.so"
+    nets.export(folder / "fit", cpu="x86-64-v3", train_step=train_step, predict=predict)
+    return folder / "fit.so"
 
 
 PROGRAM = r"""

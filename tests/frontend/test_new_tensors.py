@@ -80,10 +80,13 @@ def accepted(function: Callable[..., Any], x: nets.Tensor) -> Iterator[Any]:
             continue
 
 
-def change(x: nets.Tensor) -> None:
-    """Give a tensor other elements, in both ways there are."""
-    x[...] = 1 - x if x.dtype == np.bool_ else x + 1
-    if x.dtype != np.bool_:
+def change(x: nets.Tensor, number: int) -> None:
+    """Give a tensor other elements, in one of the two ways there are, by turns."""
+    if x.dtype == np.bool_:
+        x[...] = 1 - x
+    elif number % 2:
+        x[...] = x + 1
+    else:
         x *= 3
 
 
@@ -97,7 +100,7 @@ def is_another(function: Callable[..., Any], x: nets.Tensor, is_view: bool) -> i
             if is_view:
                 continue  # what is written to it reaches x, as in NumPy
             value = x._value
-            change(tensor)
+            change(tensor, seen)
             assert x._value is value
     return seen
 

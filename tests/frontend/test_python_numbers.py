@@ -86,7 +86,8 @@ def agree(expected: Any, found: Any, what: object) -> None:
     assert not isinstance(found, Exception), (what, found)
     data = np.asarray(found)
     assert data.dtype == expected.dtype, (what, data.dtype, expected.dtype)
-    np.testing.assert_array_equal(data, expected, str(what))
+    if not np.array_equal(data, expected, equal_nan=data.dtype.kind == "f"):
+        np.testing.assert_array_equal(data, expected, str(what))  # which takes longer, and tells
 
 
 def attempt(f: Callable[..., Any], *operands: Any) -> Any:
@@ -94,6 +95,12 @@ def attempt(f: Callable[..., Any], *operands: Any) -> Any:
         return f(*operands)
     except NetsError as error:
         return error
+
+
+def every_other(*what: str) -> tuple[float, ...]:
+    """Half of the numbers: which half depends on what is done, so that each dtype, each operation
+    and each side meets all of them."""
+    return NUMBERS[sum(map(ord, "".join(what))) % 2 :: 2]
 
 
 def swapped(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -140,12 +147,12 @@ def compare_comparisons(dtype: str) -> None:
 
 def compare_operators(names: Iterable[str], dtype: str) -> None:
     for name in names:
-        for f in (ARITHMETIC[name], swapped(ARITHMETIC[name])):
+        for side, f in (("left", ARITHMETIC[name]), ("on right", swapped(ARITHMETIC[name]))):
             x = elements(dtype)
             if np.dtype(dtype).kind == "f" and name in ("floordiv", "mod"):
                 x = x[np.isfinite(x)]
             traced = nets.trace(f)
-            for number in NUMBERS:
+            for number in every_other(dtype, name, side):
                 expected = outcome(f, x, number)
                 agree(expected, attempt(f, nets.Tensor(x), number), ("eager", dtype, name, number))
                 agree(expected, attempt(traced, x, number), ("argument", dtype, name, number))
@@ -203,7 +210,7 @@ def test_functions(dtype: str, name: str) -> None:
     own, numpys = FUNCTIONS[name]
     x = elements(dtype)
     as_argument = nets.trace(own)
-    for number in NUMBERS:
+    for number in every_other(dtype, name):
         expected = outcome(numpys, x, number)
         if dtype == "bool" and number in BEYOND:
             continue  # NumPy refuses all, also what is well defined

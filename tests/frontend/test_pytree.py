@@ -8,7 +8,7 @@ from collections import OrderedDict, defaultdict, namedtuple
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nets.errors import ArgumentError
@@ -52,6 +52,7 @@ nests = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(nests)
 def test_unflatten_inverts_flatten(tree: Any) -> None:
     leaves, treedef = flatten(tree)
@@ -61,6 +62,7 @@ def test_unflatten_inverts_flatten(tree: Any) -> None:
     assert len(leaves) == treedef.leaf_count == len(treedef.paths())
 
 
+@settings(max_examples=50)
 @given(nests, nests)
 def test_equal_structures_hash_alike(x: Any, y: Any) -> None:
     _, a = flatten(x)

@@ -11,8 +11,9 @@ from nets.ops.registry import REGISTRY, Array
 from tests.property.programs import JUMPS, arguments, is_exact, programs, random_program, strided
 from tests.property.results import assert_matches, assert_same, inexact_results, same_bits
 
-FIXED = settings(derandomize=True, deadline=None, max_examples=150)
+FIXED = settings(derandomize=True, deadline=None, max_examples=80)
 SEEDS = range(300)
+FEWER = range(100)
 
 
 def describe(function: Function) -> list[object]:
@@ -120,7 +121,7 @@ def _one_bit_off(array: Array) -> Array:
 
 def test_comparison_catches_a_wrong_function_of_an_inexact_program() -> None:
     caught = total = 0
-    for seed in SEEDS:
+    for seed in FEWER:
         function = random_program(seed)
         arrays = arguments(function, np.random.default_rng(seed), special=False)
         if not any(inexact_results(function)):
@@ -134,12 +135,12 @@ def test_comparison_catches_a_wrong_function_of_an_inexact_program() -> None:
             assert_matches(function, arrays, wrong)
         except AssertionError:
             caught += 1
-    assert total > 50
+    assert total > 30
     assert caught >= 0.9 * total
 
 
 def test_comparison_accepts_the_reference_itself() -> None:
-    for seed in SEEDS:
+    for seed in FEWER:
         function = random_program(seed)
         arrays = arguments(function, np.random.default_rng(seed))
         assert_matches(function, arrays, evaluate(function, arrays))

@@ -17,7 +17,7 @@ from tests.property.hunt import check, quarry
 from tests.property.programs import arguments, random_program, strided
 from tests.property.results import assert_native, assert_same
 
-SEEDS = range(100_000, 100_040)
+SEEDS = range(100_000, 100_028)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -29,7 +29,7 @@ def test_the_ways_to_compile_differ() -> None:
     found = [quarry(seed) for seed in SEEDS]
     assert {q.way.threads for q in found} == {1, 2, 3}
     assert {q.way.vector_bytes for q in found} == {16, 32, 64}
-    assert len({q.way.pipeline for q in found}) > 15
+    assert len({q.way.pipeline for q in found}) > 10
     assert {q.shares_everything for q in found} == {False, True}
 
 

@@ -5,8 +5,11 @@ import pytest
 
 from tests.property.networks import train
 
+SEEDS = (0, 1, 2, 6, 7, 10, 11, 38)
+"""Of images, texts and rows; with every kind of layer, step of a kernel, pool and optimiser."""
 
-@pytest.mark.parametrize("seed", range(12))
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_compiled_steps_are_eager_ones(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     eager_losses, eager = train(seed, 3)
     losses, state = train(seed, 3, threads=1)

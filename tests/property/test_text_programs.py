@@ -14,7 +14,7 @@ from tests.property.programs import arguments, programs
 from tests.property.results import assert_same
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=80)
 @given(programs(), st.integers(0, 1000))
 def test_the_text_is_the_program(function: Function, seed: int) -> None:
     verify_function(function)

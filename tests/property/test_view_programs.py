@@ -18,7 +18,7 @@ from tests.property.views import (
 BATCH = 25
 
 
-@pytest.mark.parametrize("first", range(0, 300, BATCH))
+@pytest.mark.parametrize("first", range(0, 150, BATCH))
 def test_eager_programs(first: int) -> None:
     for seed in range(first, first + BATCH):
         program = random_program(seed)
@@ -27,7 +27,7 @@ def test_eager_programs(first: int) -> None:
         check_gradients(program, traced=False)
 
 
-@pytest.mark.parametrize("first", range(0, 75, BATCH))
+@pytest.mark.parametrize("first", range(0, 50, BATCH))
 def test_traced_programs(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_BACKEND", "numpy")
     for seed in range(first, first + BATCH):

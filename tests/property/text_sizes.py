@@ -358,7 +358,10 @@ def sizes_of(name: str) -> tuple[int, ...]:
 def growth(name: str, cpu: str = "") -> dict[str, tuple[float, list[int]]]:
     """Of the value and each gradient: how many times longer the text of a size is than the longest
     of smaller ones, at most; and all lengths."""
-    found = [text_sizes(name, n, cpu) for n in sizes_of(name)]
+    sizes = sizes_of(name)
+    found = [text_sizes(name, n, cpu) for n in (sizes[0], sizes[-1])]
+    if any(found[-1][part] > MOST * size for part, size in found[0].items()):  # by steps, or at all
+        found[1:1] = [text_sizes(name, n, cpu) for n in sizes[1:-1]]
     lengths = {part: [sizes[part] for sizes in found] for part in found[0]}
     return {part: (_most(sizes), sizes) for part, sizes in lengths.items()}
 
