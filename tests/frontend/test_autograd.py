@@ -17,6 +17,7 @@ from nets.frontend.autograd import record_call
 from nets.frontend.scope import Scope, enter
 from nets.frontend.variable import Variable
 from nets.ir.core import Function
+from tests.frontend.small_stack import LONG, on_a_small_stack
 
 Composite = Callable[..., nets.Tensor]
 
@@ -341,19 +342,21 @@ def test_a_call_with_a_pull_back_of_its_own() -> None:
 # --------------------------------------------------------------------- size and depth
 
 
+@on_a_small_stack
 def test_a_chain_of_many_operations() -> None:
     x = nets.Tensor([1.0], requires_grad=True)
     y = x
-    for _ in range(20_000):
+    for _ in range(LONG):
         y = y + x
     y.backward()
-    assert grads(x) == [[20_001.0]]
+    assert grads(x) == [[LONG + 1.0]]
 
 
+@on_a_small_stack
 def test_a_chain_is_freed_at_once_and_without_recursion() -> None:
     x = nets.Tensor([1.0], requires_grad=True)
     y = x
-    for _ in range(50_000):
+    for _ in range(LONG):
         y = -y
     last = weakref.ref(y._value)
     first = weakref.ref(x._value)

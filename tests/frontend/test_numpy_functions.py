@@ -9,7 +9,8 @@ from __future__ import annotations
 import queue
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,10 @@ CALLS: list[tuple[Any, ...]] = [
 """What is tried; each function takes some of them."""
 
 
-def on_arrays(function: Function) -> Iterator[tuple[tuple[Any, ...], Any]]:
+@cache
+def on_arrays(function: Function) -> list[tuple[tuple[Any, ...], Any]]:
     """The calls that the function takes on arrays, and what it gives."""
+    taken = []
     for arguments in CALLS:
         copies = replaced(arguments, np.copy)
         try:
@@ -76,7 +79,8 @@ def on_arrays(function: Function) -> Iterator[tuple[tuple[Any, ...], Any]]:
                 result = function(*copies)
         except Exception:
             continue
-        yield arguments, result
+        taken.append((arguments, result))
+    return taken
 
 
 def replaced(nest: Any, by: Callable[[Any], Any]) -> Any:

@@ -22,6 +22,7 @@ from nets.errors import (
     ReadOnlyError,
     ShapeError,
 )
+from tests.frontend.small_stack import LONG, on_a_small_stack
 
 SQUARE = np.arange(9.0).reshape(3, 3)
 
@@ -484,6 +485,7 @@ def test_exports_read_views_from_their_roots(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------- memory
 
 
+@on_a_small_stack
 def test_long_chains_of_views() -> None:
     x = nets.Tensor(np.zeros(3001))
     whole = x
@@ -492,7 +494,7 @@ def test_long_chains_of_views() -> None:
     x += 1
     assert whole[3000].item() == 1.0
     y = nets.Tensor(np.zeros((2, 3)))
-    for _ in range(20_000):
+    for _ in range(LONG):
         y = nets.flip(y.reshape(6), 0).reshape(2, 3)
     del y
     gc.collect()

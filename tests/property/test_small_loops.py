@@ -12,7 +12,7 @@ import nets
 from tests.property.loops import FORMS, Plain, SmallLoop, family
 
 A, B = np.float64(1.25), np.float64(-0.5)
-PER_FORM = 12
+PER_FORM = 9
 
 
 def sampled(form: str) -> list[SmallLoop]:
