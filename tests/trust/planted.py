@@ -468,13 +468,17 @@ def plant(fault: Fault, copy: Path) -> None:
     path.write_text(text.replace(fault.right, fault.wrong))
     if fault.file.startswith("runtime/"):
         (_build_dispatch if "/python/" in fault.file else _build_runtime)(copy)
+        # One that cannot be loaded would have every test fail, and the fault not be found at all.
+        both = "import nets._dispatch, nets._runtime"
+        subprocess.run([sys.executable, "-c", both], cwd=copy, check=True)
 
 
 def _build_dispatch(copy: Path) -> None:
     import numpy as np
 
     (target,) = (copy / "nets").glob("_dispatch*.so")
-    sources = [copy / "runtime/arena.c", *sorted((copy / "runtime/python").glob("*.c"))]
+    common = [copy / "runtime" / name for name in ("arena.c", "mode.c")]
+    sources = [*common, *sorted((copy / "runtime/python").glob("*.c"))]
     _compile(target, sources, copy / "runtime", np.get_include())
 
 
@@ -482,8 +486,7 @@ def _build_runtime(copy: Path) -> None:
     generated = copy / "nets/_runtime.c"
     write = f"from runtime.build import ffi; ffi.emit_c_code({str(generated)!r})"
     subprocess.run([sys.executable, "-c", write], cwd=copy, check=True, capture_output=True)
-    names = ("arena", "call", "code", "cpu", "pool")
-    sources = [generated, *(copy / f"runtime/{name}.c" for name in names)]
+    sources = [generated, *sorted((copy / "runtime").glob("*.c"))]
     (target,) = (copy / "nets").glob("_runtime*.so")
     _compile(target, sources, copy / "runtime")
     generated.unlink()
