@@ -25,6 +25,10 @@ void nets_print(int32_t site, const char *text, int32_t count, const nets_printe
         nets_set_waiting(true); /* for whoever reads it */
         printer(site, text, count, values);
         nets_set_waiting(false);
+        /* A loop that does little but print is hardly ever met in compiled code. */
+        if (nets_is_watched() && nets_ask_to_stop()) {
+            nets_stop();
+        }
     }
 }
 
