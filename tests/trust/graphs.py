@@ -47,6 +47,9 @@ COMPILED: Final = (Way("default"), Way("none", threads=2, vector_bytes=64))
 MOST_ELEMENTS: Final = 8192
 """Of a tensor in a graph, so that thousands of graphs run in minutes."""
 
+MOST_PLACES: Final = 256
+"""Of a pooling window, for the reference looks at one place after the other."""
+
 _PAD_VALUE: Final = 0.5
 
 _MISSING: Final = ("float16", "complex64", "complex128")
@@ -271,11 +274,16 @@ def _draw(seed: int, attempt: int, nodes: int) -> list[Any] | None:
     graph = model_gen(known, "symbolic-cinit", nodes, number, **sizes).make_concrete()
     ops = [inst.iexpr.op for inst in graph.insts]
     types = [_type(type) for op in ops for type in op.output_like]
-    weights = [shape for op in ops if (shape := _weight_shape(op))]
     is_fit = all(dtype.name not in _MISSING for dtype, _ in types)
-    # nnsmith does not count the weights of convolutions.
-    is_fit &= all(math.prod(shape) <= MOST_ELEMENTS for shape in weights)
-    return list(graph.insts) if is_fit else None
+    return list(graph.insts) if is_fit and all(map(_is_moderate, ops)) else None
+
+
+def _is_moderate(op: Any) -> bool:
+    """What nnsmith does not look at: the weights of convolutions and the windows of pools."""
+    if shape := _weight_shape(op):
+        return math.prod(shape) <= MOST_ELEMENTS
+    is_pool = type(op).__name__ in ("AvgPool2d", "MaxPool2d")
+    return not is_pool or int(op.kernel_h_size) * int(op.kernel_w_size) <= MOST_PLACES
 
 
 def _type(type: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
