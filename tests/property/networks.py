@@ -103,11 +103,8 @@ def text_network(rng: np.random.Generator) -> tuple[nn.Module, Array]:
 NETWORKS = (dense_network, image_network, text_network)
 
 
-def train(seed: int, steps: int, **options: Any) -> tuple[list[float], dict[str, Array]]:
-    """The losses of some training steps, and all parameters and buffers after them.
-
-    Runs eagerly, or with ``options``, which are those of ``nets.trace``, compiled.
-    """
+def training(seed: int) -> tuple[nn.Module, Callable[[Any, Any], Any], tuple[Any, Any]]:
+    """A network, a step that trains it and returns the loss, and the images and labels it takes."""
     rng = np.random.default_rng(seed)
     nets.manual_seed(seed)
     model, x = NETWORKS[seed % len(NETWORKS)](rng)
@@ -128,6 +125,15 @@ def train(seed: int, steps: int, **options: Any) -> tuple[list[float], dict[str,
         optimizer.step()
         return loss
 
+    return model, step, (nets.Tensor(x), labels)
+
+
+def train(seed: int, steps: int, **options: Any) -> tuple[list[float], dict[str, Array]]:
+    """The losses of some training steps, and all parameters and buffers after them.
+
+    Runs eagerly, or with ``options``, which are those of ``nets.trace``, compiled.
+    """
+    model, step, data = training(seed)
     run = nets.trace(step, **options) if options else step
-    losses = [float(run(nets.Tensor(x), labels).item()) for _ in range(steps)]
+    losses = [float(run(*data).item()) for _ in range(steps)]
     return losses, {name: np.array(value) for name, value in model.state_dict().items()}

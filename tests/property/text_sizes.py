@@ -330,20 +330,23 @@ def weighted(result: Any, weights: list[Any]) -> Any:
     return sum((part * weight).sum() for part, weight in zip(parts, weights, strict=True))
 
 
-def text_sizes(name: str, n: int, cpu: str = "") -> dict[str, int]:
-    """Characters of LLVM IR of the value, and of the gradient by each float argument."""
+def functions(name: str, n: int) -> dict[str, Function]:
+    """The value, and the gradient by each float argument, in the tensor dialect."""
     function, arguments = ROWS[name](n)
-    lowered = nets.trace(function).lower(*arguments)
-    found = {"value": _text(lowered.function, cpu)}
-    types = [value.type for value in lowered.function.returned]
+    found = {"value": nets.trace(function).lower(*arguments).function}
+    types = [value.type for value in found["value"].returned]
     if not all(type.dtype.is_float for type in types):
         return found
     weights = [np.zeros(type.static_shape, type.dtype.numpy) for type in types]
     for i in (i for i, x in enumerate(arguments) if x.dtype.kind == "f"):
         slope = nets.grad(lambda weights, *a: weighted(function(*a), weights), argnums=1 + i)
-        lowered = nets.trace(slope).lower(weights, *arguments)
-        found[f"gradient {i}"] = _text(lowered.function, cpu)
+        found[f"gradient {i}"] = nets.trace(slope).lower(weights, *arguments).function
     return found
+
+
+def text_sizes(name: str, n: int, cpu: str = "") -> dict[str, int]:
+    """Characters of LLVM IR of each of ``functions``."""
+    return {part: _text(function, cpu) for part, function in functions(name, n).items()}
 
 
 def _text(function: Function, cpu: str) -> int:
