@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from nets.frontend.export import export
     from nets.frontend.lowered import evaluate, parse_ir
     from nets.frontend.pullback import vjp
-    from nets.frontend.scope import user_location
     from nets.frontend.spec import spec
     from nets.frontend.trace import trace
     from nets.frontend.transforms import grad, value_and_grad
+    from nets.ir.location import user_location
     from nets.random import manual_seed
     from nets.solver import Solver
 

@@ -7,8 +7,9 @@ mistake (``ValueError`` for shapes, ``TypeError`` for dtypes, ``IndexError`` for
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 
 class SourceLocation(Protocol):
@@ -35,6 +36,8 @@ class NetsError(Exception):
     """
 
     place: str = ""
+    rendered: ClassVar[Callable[[NetsError], list[str]]]
+    """How IPython shows an error; ``nets.tracebacks`` gives it."""
 
     def __init__(self, message: str, location: SourceLocation | None = None) -> None:
         super().__init__(message)
@@ -52,9 +55,7 @@ class NetsError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """What IPython and notebooks show in place of their own traceback."""
-        from nets.tracebacks import rendered_by_ipython  # which needs this class
-
-        return rendered_by_ipython(self)
+        return NetsError.rendered(self)
 
 
 class ConfigError(NetsError, ValueError):

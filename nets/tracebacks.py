@@ -118,6 +118,9 @@ def rendered_by_ipython(error: NetsError) -> list[str]:
     return lines
 
 
+NetsError.rendered = rendered_by_ipython
+
+
 def install() -> None:
     """Let Python hide the frames of nets in the tracebacks it prints; what was there before still
     prints them."""

@@ -18,7 +18,7 @@ import numpy as np
 from nets.backend.arrays import Array, empty
 from nets.backend.printing import is_pending, keep, raise_pending, show, take_pending
 from nets.errors import REFUSALS, ArgumentError, CompileError, IndexOutOfBoundsError
-from nets.ir.core import Location
+from nets.ir.location import Location
 from nets.ir.types import TensorType
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from nets import config
 from nets.errors import GradientError, ShapeError
 from nets.frontend.conversion import array_of
-from nets.frontend.scope import user_location
 from nets.frontend.variable import (
     Array,
     Recorded,
@@ -26,7 +25,8 @@ from nets.frontend.variable import (
     variable,
 )
 from nets.ieee import in_ieee_mode
-from nets.ir.core import Attributes, Location, OpDefinition, Trait, Value
+from nets.ir.core import Attributes, OpDefinition, Trait, Value
+from nets.ir.location import Location, user_location
 from nets.ir.types import DType, f64
 from nets.ops.emitter import Emitter
 from nets.ops.registry import lookup
@@ -62,7 +62,7 @@ def backward(root: Variable, grad: npt.ArrayLike | Operators | None) -> None:
     cts: dict[Value, Value] = {tape.differentiable(root): variable(seed)}
     pull_back(EagerEmitter(), tape.steps, cts, tape.wanted)
     if config.CHECK.get() == "nan":
-        from nets.frontend.nan_check import check_tape
+        from nets.frontend.nan_tape import check_tape
 
         check_tape(tape.steps, tape.differentiable(root), variable(seed), cts, tape.wanted)
     with np.errstate(all="ignore"):

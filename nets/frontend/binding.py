@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from nets.errors import ArgumentError, TraceError
-from nets.frontend.scope import user_location
+from nets.ir.location import user_location
 
 Names = str | Iterable[str] | None
 Numbers = int | Iterable[int] | None

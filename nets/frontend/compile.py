@@ -23,9 +23,9 @@ from nets.backend.containment import refused_below_limit
 from nets.backend.numpy.interpreter import evaluate
 from nets.errors import REFUSALS, ArgumentError, CompileError, ShapeError
 from nets.frontend.cost import cost
-from nets.frontend.scope import user_location
 from nets.ieee import in_ieee_mode
 from nets.ir.core import Function, Trait
+from nets.ir.location import user_location
 from nets.ir.printer import print_function
 from nets.locks import Crowd, imports, lock, made_alone
 from nets.ops.emitter import tensor_type

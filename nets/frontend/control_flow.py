@@ -26,11 +26,12 @@ from nets.frontend.functions import arange, stack
 from nets.frontend.program import Program, lift_results, stage
 from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
 from nets.frontend.regions import emit_control
-from nets.frontend.scope import current_scope, user_location
+from nets.frontend.scope import current_scope
 from nets.frontend.signature import Input
 from nets.frontend.spec import short
 from nets.frontend.tensor import Tensor
 from nets.ir.core import Value
+from nets.ir.location import user_location
 from nets.ir.types import TensorType, bool_, gives_way
 from nets.ops.emitter import tensor_type
 

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from nets.backend.arrays import private_copy
 from nets.errors import DTypeError, NetsError, NumberError, UnsupportedObjectError
-from nets.frontend.scope import current_scope, user_location
+from nets.frontend.scope import current_scope
 from nets.frontend.variable import Array
 from nets.ieee import in_ieee_mode
+from nets.ir.location import user_location
 from nets.ir.types import DTYPES, DType, from_numpy
 from nets.ops.registry import lookup
 

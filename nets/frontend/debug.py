@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from nets.errors import ArgumentError, NetsError
 from nets.frontend.dispatch import as_tensor
-from nets.frontend.scope import current_scope, user_location
+from nets.frontend.scope import current_scope
 from nets.frontend.tensor import Tensor
+from nets.ir.location import user_location
 from nets.ops.effects import shown
 
 _KNOWN: Final = (str, bool, int, float, complex, np.generic, np.dtype, type(None))

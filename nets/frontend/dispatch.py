@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nets.errors import DTypeError, NetsError, NumberError, ShapeError
 from nets.frontend.conversion import Scalar, array_of, is_scalar, scalar_array
 from nets.frontend.operators import Operators
-from nets.frontend.scope import current_scope, leaked, user_location
+from nets.frontend.scope import current_scope, leaked
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import (
     Array,
@@ -28,6 +28,7 @@ from nets.frontend.variable import (
     variable,
 )
 from nets.ir.core import Block, Trait
+from nets.ir.location import user_location
 from nets.ir.types import DType, Shape, TensorType, Type, f64, from_numpy, i64, u64
 from nets.ops.emitter import tensor_type
 from nets.ops.registry import OpDef, lookup

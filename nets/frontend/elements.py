@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nets.errors import ReadOnlyError
-from nets.frontend.scope import user_location
+from nets.ir.location import user_location
 
 
 class Elements(np.ndarray[Any, np.dtype[Any]]):

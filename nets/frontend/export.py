@@ -17,9 +17,9 @@ from nets.frontend.compile import Compilation
 from nets.frontend.library_state import LibraryState
 from nets.frontend.lowered import Lowered
 from nets.frontend.pytree import TreeDef
-from nets.frontend.scope import user_location
 from nets.frontend.variable import variable
 from nets.ir.core import Value
+from nets.ir.location import user_location
 from nets.ir.printer import print_function
 from nets.ops.emitter import tensor_type
 from nets.version import __version__

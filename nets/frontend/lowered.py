@@ -15,7 +15,7 @@ from nets.frontend.compile import Compilation, CompileOptions, Executable, threa
 from nets.frontend.conversion import array_of, scalar_array
 from nets.frontend.program import Program
 from nets.frontend.pytree import TreeDef, flatten
-from nets.frontend.scope import leaked, user_location
+from nets.frontend.scope import leaked
 from nets.frontend.signature import (
     Input,
     LeafError,
@@ -30,6 +30,7 @@ from nets.frontend.state import Place, at_call
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, no_grad, variable
 from nets.ir.core import Function, Module
+from nets.ir.location import user_location
 from nets.ir.types import gives_way
 from nets.locks import made_once
 from nets.ops.registry import lookup

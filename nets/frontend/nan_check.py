@@ -17,12 +17,9 @@ import numpy.typing as npt
 
 from nets.backend.numpy.interpreter import evaluate
 from nets.errors import CheckError
-from nets.frontend.autograd import EagerEmitter
-from nets.frontend.variable import Variable
-from nets.ir.core import Function, GradientLocation, Location, Operation, Value
-from nets.passes.activity import Step
+from nets.ir.core import Function, Operation, Value
+from nets.ir.location import GradientLocation, Location
 from nets.passes.effects import without_effects
-from nets.passes.vjp import pull_back
 
 if TYPE_CHECKING:
     from nets.frontend.compile import Executable
@@ -89,7 +86,7 @@ class _Watch:
         self.holds_nan.update(made)
         if made and self.holds_nan.isdisjoint(op.operands):
             operands = [self.arrays[x] for x in op.operands if x in self.arrays]
-            text = _told(op.name, op.location, operands, self.arrays[made[0]])
+            text = told(op.name, op.location, operands, self.arrays[made[0]])
             self.suspects.append((op, text))
 
 
@@ -124,62 +121,10 @@ def _outermost(op: Operation, function: Function) -> Operation:
     return op
 
 
-# ---------------------------------------------------------------------------------- eager
-
-
-def check_tape(
-    steps: Sequence[Step],
-    root: Value,
-    seed: Value,
-    cts: Mapping[Value, Value],
-    wanted: Sequence[Value],
-) -> None:
-    """CheckError where what backward() started at is NaN, or a gradient it found is."""
-    if has_nan(_array(root)):
-        _raise_origin_on(steps, root)
-    if not any(has_nan(_array(ct)) for value in wanted if (ct := cts.get(value)) is not None):
-        return
-    again: dict[Value, Value] = {root: seed}
-    pull_back(_WatchingEmitter(), steps, again, wanted)
-
-
-def _raise_origin_on(steps: Sequence[Step], root: Value) -> None:
-    """CheckError for the first step of the tape with a NaN that its operands do not have."""
-    for step in steps:
-        operands = [_array(x) for x in step.operands]
-        for result in step.results:
-            if has_nan(_array(result)) and not any(map(has_nan, operands)):
-                text = _told(step.definition.name, step.location, operands, _array(result))
-                raise CheckError(text, step.location)
-    raise CheckError("backward() starts at a NaN that was NaN before it was recorded")
-
-
-class _WatchingEmitter(EagerEmitter):
-    """Raises CheckError at the first operation of a backward pass that makes a NaN."""
-
-    def derive(self, name: str, location: Location | None) -> None:
-        self._location = None if location is None else GradientLocation(location, name)
-
-    def emit_all(self, name: str, *operands: Value, **attributes: Any) -> tuple[Value, ...]:
-        results = super().emit_all(name, *operands, **attributes)
-        arrays = [_array(x) for x in operands]
-        if not any(map(has_nan, arrays)):
-            for result in results:
-                if has_nan(_array(result)):
-                    text = _told(name, self._location, arrays, _array(result))
-                    raise CheckError(text, self._location)
-        return results
-
-
-def _array(x: Value) -> Array:
-    assert isinstance(x, Variable)
-    return x.data
-
-
 # ---------------------------------------------------------------------------------- words
 
 
-def _told(name: str, location: Location | None, operands: Sequence[Array], result: Array) -> str:
+def told(name: str, location: Location | None, operands: Sequence[Array], result: Array) -> str:
     """What the operation was, forward or backward, and what it was made from."""
     where = np.argwhere(np.isnan(result))
     first = tuple(map(int, where[0]))

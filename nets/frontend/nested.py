@@ -13,9 +13,9 @@ from nets.frontend.binding import Binding
 from nets.frontend.dispatch import as_tensor
 from nets.frontend.program import Program, lift_results, stage
 from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
-from nets.frontend.scope import current_scope
+from nets.frontend.scope import Scope, current_scope
 from nets.frontend.signature import Input
-from nets.frontend.state import carry_out
+from nets.frontend.state import gradients_of, hand_over
 from nets.frontend.tensor import Tensor
 from nets.ir.core import Value
 
@@ -68,3 +68,25 @@ def leaves_of(program: Program, values: Sequence[Value]) -> list[Tensor]:
     """The leaves of the result; ``values``: all results of the program, inlined."""
     leaves = [Tensor._of(x) for x in values[: program.tree.leaf_count]]
     return [leaf if own is None else own for leaf, own in zip(leaves, program.own, strict=True)]
+
+
+def carry_out(program: Program, values: Sequence[Value]) -> None:
+    """Make the updates of a nested trace, inlined into the current one, its updates.
+
+    ``values``: all results of the nested function.
+    """
+    scope = current_scope()
+    assert scope is not None
+    for place, number in program.updates:
+        assert number is not None
+        hand_over(scope, place, values[number])
+    first = len(program.function.returned) - len(program.stored)
+    for tensor, value in zip(program.stored, values[first:], strict=True):
+        tensor._value = value
+    adopt(scope, program)
+
+
+def adopt(scope: Scope, program: Program) -> None:
+    """A trace differentiates itself where a part of it does."""
+    if program.detached:
+        gradients_of(scope).ran_backward = True

@@ -24,9 +24,10 @@ from nets.frontend import functions as F
 from nets.frontend.conversion import integer_of
 from nets.frontend.dispatch import TensorLike, as_tensor, require_dtype
 from nets.frontend.operators import Operators
-from nets.frontend.scope import current_scope, leaked, user_location
+from nets.frontend.scope import current_scope, leaked
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Variable, is_grad_enabled
+from nets.ir.location import user_location
 
 
 def call(

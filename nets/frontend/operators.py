@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nets.errors import UnsupportedObjectError
 from nets.frontend.other_names import OtherNames
-from nets.frontend.scope import user_location
+from nets.ir.location import user_location
 from nets.ir.types import DType
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
 from nets.errors import MissingNameError
-from nets.frontend.scope import user_location
+from nets.ir.location import user_location
 
 _DTYPES: Final = (
     *("bool", "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),

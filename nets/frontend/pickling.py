@@ -19,12 +19,12 @@ from nets.errors import PickleError
 from nets.frontend.compile import CompileOptions
 from nets.frontend.lowered import Compiled, Lowered, parse_ir
 from nets.frontend.program import Program
-from nets.frontend.scope import user_location
 from nets.frontend.state import Update
 from nets.frontend.tensor import Tensor
 from nets.frontend.tensor_names import Ways, ways_of
 from nets.frontend.world.arrays import ArraySource
 from nets.ir.core import Module
+from nets.ir.location import user_location
 from nets.ir.printer import print_module
 
 if TYPE_CHECKING:

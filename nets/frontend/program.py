@@ -22,7 +22,7 @@ from nets.errors import (
 from nets.frontend.conversion import is_scalar
 from nets.frontend.dispatch import as_tensor
 from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
-from nets.frontend.scope import Scope, current_scope, enter, user_location
+from nets.frontend.scope import Scope, current_scope, enter
 from nets.frontend.signature import Input
 from nets.frontend.spec import short
 from nets.frontend.state import (
@@ -41,6 +41,7 @@ from nets.frontend.world.world import World, alone
 from nets.frontend.world.writes import NO_SLOTS, Change, Recipe, Slots
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
+from nets.ir.location import user_location
 from nets.ops.emitter import tensor_type
 from nets.ops.registry import lookup
 

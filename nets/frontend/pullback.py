@@ -16,19 +16,20 @@ import numpy as np
 from nets.errors import ArgumentError, ShapeError, TraceError
 from nets.frontend.binding import Call
 from nets.frontend.dispatch import as_tensor, cast, constant
-from nets.frontend.nested import leaves_of, stage_nested
+from nets.frontend.nested import carry_out, leaves_of, stage_nested
 from nets.frontend.program import Program
 from nets.frontend.pytree import expression, flatten
-from nets.frontend.scope import current_scope, user_location
+from nets.frontend.scope import current_scope
 from nets.frontend.spec import short
 from nets.frontend.specialisation import CompiledPullBack
 from nets.frontend.staged import Staged, kept
-from nets.frontend.state import bound_value, carry_out
+from nets.frontend.state import bound_value
 from nets.frontend.tensor import Tensor
 from nets.frontend.trace import Traced, trace
 from nets.frontend.variable import Variable, variable
 from nets.ir.clone import inline
 from nets.ir.core import Function
+from nets.ir.location import user_location
 from nets.ir.types import TensorType
 from nets.ops.emitter import tensor_type
 from nets.passes.vjp import carries_cotangent, split_vjp

@@ -26,8 +26,9 @@ from nets.frontend.dispatch import (
     note_bounds,
     require,
 )
-from nets.frontend.scope import current_scope, user_location
+from nets.frontend.scope import current_scope
 from nets.frontend.tensor import Tensor
+from nets.ir.location import user_location
 from nets.ir.types import f64, i64
 
 _DIVISIONS: Final = ("divide", "floor_divide", "remainder")

@@ -21,7 +21,7 @@ from types import NoneType
 from typing import Any, Final, NamedTuple
 
 from nets.errors import ArgumentError
-from nets.frontend.scope import user_location
+from nets.ir.location import user_location
 
 LEAF: Final = "leaf"
 _DICTS: Final = (dict, OrderedDict, defaultdict)

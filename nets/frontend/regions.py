@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from nets.errors import MutatedArgumentError, NetsError
 from nets.frontend.dispatch import apply
+from nets.frontend.nested import adopt
 from nets.frontend.program import Program
-from nets.frontend.scope import Scope, current_scope, user_location
-from nets.frontend.state import GradientPlace, adopt, bound_value, hand_over
+from nets.frontend.scope import Scope, current_scope
+from nets.frontend.state import GradientPlace, bound_value, hand_over
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import is_grad_enabled
 from nets.ir.core import Operation, Region, Value
+from nets.ir.location import user_location
 from nets.ops.emitter import tensor_type
 from nets.ops.registry import lookup
 

@@ -1,4 +1,4 @@
-"""Scope: the function being traced, what it captures from outside, and where the user stands.
+"""Scope: the function being traced, and what it captures from outside.
 
 A thread has a stack of scopes; the innermost one receives every operation on traced tensors. A
 value belongs to the scope whose function body holds it. What an operation needs from elsewhere is
@@ -8,48 +8,17 @@ and is bound when the function is called, or inlined into the outer scope.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple
 
 from nets.errors import DonatedError, LeakedTracerError, NetsError
 from nets.ir.builder import Builder
-from nets.ir.core import Function, Location, Operation, Value
+from nets.ir.core import Function, Operation, Value
+from nets.ir.location import user_location
 from nets.ir.types import TensorType, Type
 from nets.ops.emitter import GraphEmitter
-from nets.tracebacks import LIBRARIES
-
-
-class FrameLocation(Location):
-    """A location that looks up its line only when somebody asks."""
-
-    __slots__ = ()
-
-    def __init__(self, code: CodeType, lasti: int) -> None:
-        self.file = code.co_filename
-        self._code = code
-        self._lasti = lasti
-
-    @property
-    def line(self) -> int:  # type: ignore[override]
-        assert self._code is not None
-        for start, end, line in self._code.co_lines():
-            if start <= self._lasti < end and line is not None:
-                return line
-        return self._code.co_firstlineno
-
-
-def user_location() -> Location | None:
-    """Where the innermost frame of the user's code stands now; None where there is none."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not frame.f_code.co_filename.startswith(LIBRARIES):
-            return FrameLocation(frame.f_code, frame.f_lasti)
-        frame = frame.f_back
-    return None
 
 
 class Consumed(Value):

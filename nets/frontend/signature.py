@@ -26,10 +26,11 @@ from nets.frontend.binding import Binding, Call
 from nets.frontend.conversion import array_of, is_scalar
 from nets.frontend.elements import Elements
 from nets.frontend.pytree import TreeDef, expression, identifier, unique
-from nets.frontend.scope import is_live, leaked, user_location
+from nets.frontend.scope import is_live, leaked
 from nets.frontend.spec import TensorSpec, short
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable
+from nets.ir.location import user_location
 from nets.ir.types import TensorType, from_numpy
 
 LeafKey = tuple[Any, tuple[Any, ...], bool]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.errors import DTypeError, ParseError, ShapeError
-from nets.frontend.scope import user_location
+from nets.ir.location import user_location
 from nets.ir.types import (
     TENSOR_DTYPES,
     Dim,

@@ -23,7 +23,7 @@ from nets.frontend.lowered import Lowered
 from nets.frontend.plans import Planned, forget, plan_of, remember
 from nets.frontend.program import Program, lift_results, stage
 from nets.frontend.pytree import TreeDef, flatten
-from nets.frontend.scope import current_scope, user_location
+from nets.frontend.scope import current_scope
 from nets.frontend.signature import (
     LeafError,
     LeafKey,
@@ -42,6 +42,7 @@ from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, is_grad_enabled
 from nets.frontend.world.world import alone
 from nets.ir.core import Value
+from nets.ir.location import user_location
 
 if TYPE_CHECKING:
     from nets.frontend.plans import Plan

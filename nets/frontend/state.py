@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nets.errors import GradientError, ShapeError
-from nets.frontend.scope import CONSUMED, Scope, current_scope, user_location
+from nets.frontend.scope import CONSUMED, Scope, current_scope
 from nets.frontend.variable import Array, Variable, is_grad_enabled, variable, zeros_for
 from nets.ir.core import Operation, Value
+from nets.ir.location import user_location
 from nets.ops.emitter import tensor_type
 from nets.passes.vjp import pull_back
 
 if TYPE_CHECKING:
-    from nets.frontend.program import Program
     from nets.frontend.tensor import Tensor
 
 
@@ -254,28 +254,6 @@ def finish(scope: Scope, count: int) -> tuple[list[Value], list[Update]]:
         if value is not None or scope.outer is None:
             update(place, value)
     return values, updates
-
-
-def carry_out(program: Program, values: Sequence[Value]) -> None:
-    """Make the updates of a nested trace, inlined into the current one, its updates.
-
-    ``values``: all results of the nested function.
-    """
-    scope = current_scope()
-    assert scope is not None
-    for place, number in program.updates:
-        assert number is not None
-        hand_over(scope, place, values[number])
-    first = len(program.function.returned) - len(program.stored)
-    for tensor, value in zip(program.stored, values[first:], strict=True):
-        tensor._value = value
-    adopt(scope, program)
-
-
-def adopt(scope: Scope, program: Program) -> None:
-    """A trace differentiates itself where a part of it does."""
-    if program.detached:
-        gradients_of(scope).ran_backward = True
 
 
 def hand_over(scope: Scope, place: Tensor | GradientPlace, value: Value) -> None:

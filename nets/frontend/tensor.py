@@ -31,12 +31,13 @@ from nets.frontend.elements import Elements
 from nets.frontend.operators import Operators
 from nets.frontend.other_names import OtherNames
 from nets.frontend.printing import format_array, html_of_array
-from nets.frontend.scope import Consumed, current_scope, is_live, leaked, user_location
+from nets.frontend.scope import Consumed, current_scope, is_live, leaked
 from nets.frontend.state import assign, origin, read_gradient, write_gradient
 from nets.frontend.state import backward as traced_backward
 from nets.frontend.storing import raise_in, storing_frame
 from nets.frontend.variable import Array, Variable, is_grad_enabled, variable, zeros_for
 from nets.ir.core import Value
+from nets.ir.location import user_location
 from nets.ir.types import DType, TensorType, f64
 from nets.ops.emitter import tensor_type
 

@@ -16,8 +16,8 @@ from nets.errors import ArgumentError
 from nets.frontend.binding import Binding, Names, Numbers
 from nets.frontend.compile import thread_option
 from nets.frontend.pytree import is_container
-from nets.frontend.scope import user_location
 from nets.frontend.staged import Entries, Staged
+from nets.ir.location import user_location
 
 P = ParamSpec("P")
 R = TypeVar("R")

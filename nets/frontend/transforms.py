@@ -17,11 +17,12 @@ from nets.frontend.binding import Binding
 from nets.frontend.nested import inlined, stage_nested
 from nets.frontend.program import lift_results
 from nets.frontend.pytree import flatten
-from nets.frontend.scope import current_scope, user_location
+from nets.frontend.scope import current_scope
 from nets.frontend.spec import short
 from nets.frontend.staged import Staged, kept
 from nets.frontend.tensor import Tensor
 from nets.ir.core import Value
+from nets.ir.location import user_location
 from nets.ops.emitter import tensor_type
 from nets.passes.vjp import carries_cotangent, pull_back
 

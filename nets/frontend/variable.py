@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.errors import ForkError
-from nets.ir.core import Attributes, Location, OpDefinition, Operation, Value
+from nets.ir.core import Attributes, OpDefinition, Operation, Value
+from nets.ir.location import Location
 from nets.ir.types import TENSOR_DTYPES, TensorType, Type
 
 Array = npt.NDArray[Any]

@@ -24,10 +24,11 @@ from nets.errors import GradientError, ShapeError
 from nets.frontend.conversion import array_of
 from nets.frontend.dispatch import apply, constant, shape_text
 from nets.frontend.operators import Operators
-from nets.frontend.scope import Consumed, Scope, current_scope, is_live, user_location
+from nets.frontend.scope import Consumed, Scope, current_scope, is_live
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, enable_grad, is_grad_enabled, no_grad
 from nets.ir.core import Value
+from nets.ir.location import user_location
 from nets.ir.types import TensorType
 from nets.ops.emitter import tensor_type
 

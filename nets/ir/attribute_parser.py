@@ -7,9 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nets.ir.core import Attribute, Location
+from nets.ir.core import Attribute
 from nets.ir.dense import Array, array_of, array_of_bytes, shaped
 from nets.ir.lexer import Token, Tokens, parse_error, shown
+from nets.ir.location import Location
 from nets.ir.types import (
     DTYPES,
     BufferType,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nets.errors import NetsError
-from nets.ir.core import Attributes, Block, Location, OpDefinition, Operation, Region, Value
+from nets.ir.core import Attributes, Block, OpDefinition, Operation, Region, Value
+from nets.ir.location import Location
 
 
 class Builder:

@@ -38,8 +38,9 @@ from typing import Any
 
 import numpy as np
 
-from nets.ir.core import Attribute, Block, Function, Location, Module, Operation, Value
+from nets.ir.core import Attribute, Block, Function, Module, Operation, Value
 from nets.ir.dense import Table, elements_text
+from nets.ir.location import Location
 from nets.ir.types import (
     BufferType,
     DType,

@@ -15,17 +15,8 @@ from typing import Final
 
 from nets.errors import PassError
 from nets.ir.builder import Builder
-from nets.ir.core import (
-    Attributes,
-    Block,
-    Function,
-    Location,
-    OpDefinition,
-    Operation,
-    Region,
-    Trait,
-    Value,
-)
+from nets.ir.core import Attributes, Block, Function, OpDefinition, Operation, Region, Trait, Value
+from nets.ir.location import Location
 
 Pattern = Callable[[Operation, "Rewriter"], bool]
 """Looks at one operation; changes the IR through the rewriter and tells whether it did."""

@@ -40,7 +40,6 @@ from nets.ir.core import (
     Attributes,
     Block,
     Function,
-    Location,
     Module,
     OpDefinition,
     Operation,
@@ -49,6 +48,7 @@ from nets.ir.core import (
     Value,
 )
 from nets.ir.dense import Table
+from nets.ir.location import Location
 from nets.ir.printer import Printer
 from nets.ir.types import (
     TENSOR_DTYPES,

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import nets
 from nets.nn import functional as F
+from nets.nn.functional.arguments import TensorLike
 from nets.nn.functional.loss import Reduction
-from nets.nn.module import Module, TensorLike
+from nets.nn.module import Module
 
 
 class _Loss(Module):

@@ -19,9 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 import nets
-
-TensorLike = npt.ArrayLike | nets.Tensor
-"""A Tensor, a NumPy array, nested lists of numbers, or a number."""
+from nets.nn.functional.arguments import TensorLike
 
 _DOUBLE: Final = np.dtype(np.float64)
 _warned: WeakValueDictionary[int, Module] = WeakValueDictionary()

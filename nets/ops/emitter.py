@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from nets.ir.builder import Builder
-from nets.ir.core import GradientLocation, Location, Value
+from nets.ir.core import Value
+from nets.ir.location import GradientLocation, Location
 from nets.ir.types import DType, Shape, TensorType
 from nets.ops.registry import lookup
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from nets.ir.core import Attributes, Location, OpDefinition, Trait, Value
+from nets.ir.core import Attributes, OpDefinition, Trait, Value
+from nets.ir.location import Location
 from nets.ir.types import TensorType, Type
 
 

@@ -20,9 +20,9 @@ from nets.ops.emitter import tensor_type
 from nets.ops.registry import lookup
 from nets.passes.entries import Sizes, goes_by_entry, has_entries, kernel_axes
 from nets.passes.inline_fusions import has_loops
+from nets.passes.kernel_operands import is_for_kernels
 from nets.passes.loop_nests import PARALLEL_TRIPS
 from nets.passes.manager import Options, register_pass
-from nets.passes.transposed_operands import is_for_kernels
 
 LEAST_BYTES = 256 << 10
 """Intermediate values of all entries that are worth a chain: what else would leave the L2 cache."""

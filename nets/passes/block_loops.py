@@ -30,15 +30,12 @@ from nets.passes.in_place import (
 )
 from nets.passes.inline_fusions import is_fusion
 from nets.passes.iteration import Kind
+from nets.passes.kernel_operands import is_for_kernels
 from nets.passes.map_loops import lower_map
-from nets.passes.piece_loops import (
-    has_pieces,
-    lower_pieces,
-    pieces_stored_in_place,
-    start_of_piece,
-)
+from nets.passes.piece_loops import lower_pieces, pieces_stored_in_place, start_of_piece
+from nets.passes.pieces import has_pieces
 from nets.passes.row_loops import lower_rows
-from nets.passes.transposed_operands import TransposedOperand, is_for_kernels
+from nets.passes.transposed_operands import TransposedOperand
 
 Output = tuple[Value, Value]
 """A tensor and the buffer that is to hold it."""

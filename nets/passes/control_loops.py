@@ -16,8 +16,8 @@ from nets.ir.types import index
 from nets.ops.emitter import tensor_type
 from nets.passes.block_loops import BlockLowering, Output, buffer_type
 from nets.passes.in_place import behind_views, in_one_place, last_readers
-from nets.passes.piece_loops import has_pieces
-from nets.passes.transposed_operands import is_for_kernels
+from nets.passes.kernel_operands import is_for_kernels
+from nets.passes.pieces import has_pieces
 
 
 def lower_control(low: BlockLowering, op: Operation) -> None:

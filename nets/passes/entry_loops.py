@@ -17,8 +17,9 @@ from nets.ops.emitter import tensor_type
 from nets.ops.registry import OpDef
 from nets.passes.block_loops import BlockLowering, buffer_type
 from nets.passes.in_place import behind_views
+from nets.passes.kernel_operands import is_for_kernels
 from nets.passes.loop_nests import add_counter, parallel_over
-from nets.passes.transposed_operands import TransposedOperand, is_for_kernels
+from nets.passes.transposed_operands import TransposedOperand
 
 
 def lower_entries(low: BlockLowering, op: Operation) -> None:

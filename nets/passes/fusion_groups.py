@@ -15,7 +15,7 @@ from nets.passes.access_maps import Index, reads_of
 from nets.passes.group import is_reduced, reduced_index
 from nets.passes.iteration import Kind, Space, common_space, map_space, reduction_space
 from nets.passes.loop_nests import Extent
-from nets.passes.piece_loops import has_pieces
+from nets.passes.pieces import has_pieces
 
 MAX_OPERATIONS = 64
 """Operations of a group: bounds the size of a loop body and the depth of nested index changes."""

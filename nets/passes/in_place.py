@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ops.registry import OpDef
 from nets.passes.element_builder import Accesses, Index
-from nets.passes.transposed_operands import is_for_kernels
+from nets.passes.kernel_operands import is_for_kernels
 
 
 def last_readers(block: Block) -> dict[Value, Operation]:

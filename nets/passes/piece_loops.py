@@ -9,28 +9,14 @@ from collections.abc import Container, Iterator, Sequence
 
 from nets.ir.core import Operation, Trait, Value
 from nets.ops.emitter import tensor_type
-from nets.ops.registry import OpDef
-from nets.ops.slicing import Pieces
 from nets.passes.element_builder import ElementBuilder
 from nets.passes.group import Group
 from nets.passes.loop_nests import Extent
 from nets.passes.map_loops import emit_nest
+from nets.passes.pieces import has_pieces, pieces_of
 
 COPY_WORK = 2
 """Work per element: a load and a store."""
-
-
-def has_pieces(op: Operation) -> bool:
-    """Whether the operation has a ``pieces`` rule, which tells the place of each operand."""
-    return isinstance(op.definition, OpDef) and "pieces" in op.definition.rules
-
-
-def pieces_of(op: Operation) -> Pieces:
-    """Which operands stand where in the result, and the one that is everywhere else."""
-    assert isinstance(op.definition, OpDef)
-    types = [operand.type for operand in op.operands]
-    pieces: Pieces = op.definition.rules["pieces"](*types, **op.attributes)
-    return pieces
 
 
 def start_of_piece(op: Operation, piece: Value) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from nets.ir.core import Operation, Value
 from nets.ops.emitter import tensor_type
 from nets.ops.registry import lookup
 from nets.passes.fusion_groups import Groups, Node
-from nets.passes.piece_loops import has_pieces, pieces_of
+from nets.passes.pieces import has_pieces, pieces_of
 
 
 def read_pieces(groups: Groups, nodes: Iterable[Node]) -> None:

@@ -10,27 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nets.ir.core import Block, Operation, Trait, Value
+from nets.ir.core import Block, Operation, Value
 from nets.ir.types import BufferType
-from nets.ops.emitter import tensor_type
 from nets.ops.loop_builder import LoopBuilder
-from nets.passes.access_maps import reads_of
-from nets.passes.loop_nests import Extent
 
 _FLAGS = ("transpose_x", "transpose_y")
 """The attribute of ``loop.gemm`` for each operand that may be transposed."""
-
-
-def is_for_kernels(op: Operation) -> bool:
-    """Whether ``op`` swaps the last two axes of its operand and a kernel reads the result."""
-    if not op.has(Trait.INDEXING) or op.has(Trait.ALIAS) or len(op.operands) != 1:
-        return False
-    shape = tensor_type(op.result).static_shape
-    if len(shape) < 2 or not any(user.has(Trait.KERNEL) for user in op.result.users):
-        return False
-    index = Extent(shape).index
-    reads, _ = reads_of(op, index)
-    return [place for _, place in reads] == [(*index[:-2], index[-1], index[-2])]
 
 
 @dataclass

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from nets.errors import VerifyError
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.passes.in_place import behind_views
-from nets.passes.transposed_operands import is_for_kernels
+from nets.passes.kernel_operands import is_for_kernels
 
 
 def update_pairs(function: Function) -> dict[int, int]:

@@ -18,7 +18,8 @@ from nets.errors import (
     VerifyError,
 )
 from nets.ir.builder import Builder
-from nets.ir.core import Block, Function, Location, Operation, Region, Value
+from nets.ir.core import Block, Function, Operation, Region, Value
+from nets.ir.location import Location
 from nets.ir.types import BufferType, Symbol, TensorType, Type, f32, i64
 from nets.ops.emitter import GraphEmitter
 from nets.ops.registry import Array, lookup

@@ -11,7 +11,8 @@ from nets.backend.numpy.loop_interpreter import run
 from nets.errors import ArgumentError, NetsError, VerifyError
 from nets.ir.affine import Affine
 from nets.ir.builder import Builder
-from nets.ir.core import Block, Function, Location, Region, Value
+from nets.ir.core import Block, Function, Region, Value
+from nets.ir.location import Location
 from nets.ir.types import BufferType, ScalarType, bool_, from_numpy, i32, i64, index, u8
 from nets.ops.loop import reduce_lanes
 from nets.ops.loop_builder import LoopBuilder

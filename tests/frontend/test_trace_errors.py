@@ -24,9 +24,10 @@ from nets.errors import (
     TraceError,
     UnsupportedObjectError,
 )
-from nets.frontend.scope import current_scope, user_location
+from nets.frontend.scope import current_scope
 from nets.frontend.trace import trace
 from nets.frontend.transforms import grad
+from nets.ir.location import user_location
 
 
 def f32(*shape: int) -> np.ndarray:

@@ -4,7 +4,8 @@ import pytest
 
 import nets.ops  # noqa: F401  (fills the registry)
 from nets.errors import PassError
-from nets.ir.core import Function, Location, Operation
+from nets.ir.core import Function, Operation
+from nets.ir.location import Location
 from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.rewriter import Rewriter, rewrite

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import nets.ops  # noqa: F401  (fills the registry)
 from nets.ir import types as t
 from nets.ir.builder import Builder
-from nets.ir.core import Function, Location, Module
+from nets.ir.core import Function, Module
+from nets.ir.location import Location
 from nets.ir.parser import parse_function, parse_module
 from nets.ir.printer import print_function, print_module
 from nets.ir.types import TENSOR_DTYPES, BufferType, ScalarType, Symbol, TensorType, VectorType

@@ -9,7 +9,8 @@ import pytest
 import nets.ops  # noqa: F401  (fills the registry)
 from nets.errors import VerifyError
 from nets.ir import types as t
-from nets.ir.core import Block, Function, Location, Module, Operation, Region, Value
+from nets.ir.core import Block, Function, Module, Operation, Region, Value
+from nets.ir.location import Location
 from nets.ir.parser import parse_function
 from nets.ir.types import BufferType, ScalarType, Symbol, TensorType, VectorType
 from nets.ir.verifier import verify_function, verify_module

@@ -11,7 +11,8 @@ import pytest
 from nets.backend.numpy.interpreter import evaluate
 from nets.errors import GradientError
 from nets.ir.builder import Builder
-from nets.ir.core import Function, Location, Value
+from nets.ir.core import Function, Value
+from nets.ir.location import Location
 from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.types import TensorType, f64, i64

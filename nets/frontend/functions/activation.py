@@ -15,8 +15,8 @@ from nets.frontend.functions.comparison import equal, greater, isfinite, less_eq
 from nets.frontend.functions.gradient import stop_gradient
 from nets.frontend.functions.mathematics import erf, exp, log, log1p, sigmoid, tanh
 from nets.frontend.functions.shape import squeeze
-from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
+from nets.ir.location import user_location
 
 Axis = int | tuple[int, ...] | None
 

@@ -36,11 +36,12 @@ from nets.frontend.functions.indexing import (
     view_moves,
 )
 from nets.frontend.functions.shape import flatten, repeated, reshape, under
-from nets.frontend.scope import current_scope, user_location
+from nets.frontend.scope import current_scope
 from nets.frontend.state import assign
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable, is_grad_enabled
 from nets.frontend.views import Step, View, path_to, root_of
+from nets.ir.location import user_location
 from nets.ir.types import i64
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from nets.errors import ArgumentError
-from nets.frontend.scope import user_location
+from nets.ir.location import user_location
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

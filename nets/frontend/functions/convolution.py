@@ -15,8 +15,8 @@ from nets.frontend.dispatch import (
     require_dtype,
     shape_text,
 )
-from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
+from nets.ir.location import user_location
 
 Sizes = int | Sequence[int]
 Margins = int | Sequence[int | tuple[int, int]]

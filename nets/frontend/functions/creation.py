@@ -32,9 +32,10 @@ from nets.frontend.functions.arithmetic import add, multiply, where
 from nets.frontend.functions.comparison import equal, greater_equal, less_equal
 from nets.frontend.functions.indexing import check_positions
 from nets.frontend.functions.shape import expand_dims, new_shape
-from nets.frontend.scope import current_scope, user_location
+from nets.frontend.scope import current_scope
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, is_grad_enabled, variable
+from nets.ir.location import user_location
 from nets.ir.types import DType, f64, from_numpy, i64
 
 DTypeSpec = npt.DTypeLike | DType | None

@@ -13,8 +13,8 @@ from nets.frontend.dispatch import TensorLike, apply, as_tensor, cast, constant,
 from nets.frontend.functions.arithmetic import minimum
 from nets.frontend.functions.indexing import getitem
 from nets.frontend.functions.shape import shape_of
-from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
+from nets.ir.location import user_location
 from nets.ir.types import i64, u64
 
 

@@ -16,8 +16,8 @@ from nets.frontend.dispatch import TensorLike, apply, promote, renewed, shape_te
 from nets.frontend.functions import reduction
 from nets.frontend.functions.arithmetic import multiply
 from nets.frontend.functions.shape import moveaxis, permute_dims, reshape, squeeze
-from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
+from nets.ir.location import user_location
 
 
 class Term(NamedTuple):

@@ -48,10 +48,11 @@ from nets.frontend.functions.shape import (
     reshape,
     under,
 )
-from nets.frontend.scope import current_scope, user_location
+from nets.frontend.scope import current_scope
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable
 from nets.frontend.views import Move, view
+from nets.ir.location import user_location
 from nets.ir.types import TensorType, i64
 
 

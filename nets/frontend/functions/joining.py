@@ -28,9 +28,9 @@ from nets.frontend.functions.shape import (
     reshape,
     shape_of,
 )
-from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
 from nets.frontend.views import view
+from nets.ir.location import user_location
 
 
 def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:

@@ -18,8 +18,8 @@ from nets.frontend.dispatch import (
 from nets.frontend.functions import reduction
 from nets.frontend.functions.arithmetic import multiply
 from nets.frontend.functions.shape import normal_axis, permute_dims, reshape, shape_of
-from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
+from nets.ir.location import user_location
 
 
 def matmul(x: TensorLike, y: TensorLike) -> Tensor:

@@ -24,8 +24,8 @@ from nets.frontend.functions.comparison import equal
 from nets.frontend.functions.gradient import astype
 from nets.frontend.functions.mathematics import sqrt
 from nets.frontend.functions.shape import different_axes, flatten, normal_axis, reshape
-from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
+from nets.ir.location import user_location
 from nets.ir.types import DType, i64, u8, u64
 
 Axis = int | tuple[int, ...] | None

@@ -20,9 +20,9 @@ from nets.frontend.dispatch import (
     renewed,
     shape_text,
 )
-from nets.frontend.scope import user_location
 from nets.frontend.tensor import Tensor
 from nets.frontend.views import reshaped, shown, view
+from nets.ir.location import user_location
 from nets.ir.types import is_addressable
 
 MOST_AXES: Final = 64

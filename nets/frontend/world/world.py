@@ -18,7 +18,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 import numpy as np
 
 from nets.errors import MutatedArgumentError, NetsError, TraceError
-from nets.frontend.scope import Scope, user_location
+from nets.frontend.scope import Scope
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Array, Variable
 from nets.frontend.world.arrays import Arrays, ArraySource, arrays_in
@@ -27,6 +27,7 @@ from nets.frontend.world.holders import MISSING, Contents, Holder, Members, Sequ
 from nets.frontend.world.reach import Reach
 from nets.frontend.world.sources import Sources
 from nets.frontend.world.writes import Changes, Overwrite, Slots, differs
+from nets.ir.location import user_location
 from nets.locks import at_fork, is_held_elsewhere
 
 P = ParamSpec("P")

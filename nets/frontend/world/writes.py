@@ -18,7 +18,7 @@ import numpy as np
 from nets.errors import ArgumentError, LeakedTracerError
 from nets.frontend.dispatch import apply
 from nets.frontend.pytree import TreeDef, flatten
-from nets.frontend.scope import Scope, leaked, user_location
+from nets.frontend.scope import Scope, leaked
 from nets.frontend.tensor import Tensor
 from nets.frontend.variable import Variable, variable
 from nets.frontend.views import Step, View, shown
@@ -27,6 +27,7 @@ from nets.frontend.world.holders import MISSING, Attributes, Contents, Holder, s
 from nets.frontend.world.names import appended_only, counted_only
 from nets.frontend.world.reach import PLAIN, Reach
 from nets.ir.core import Operation
+from nets.ir.location import user_location
 
 # ------------------------------------------------------------------------------- recipes
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import nets
-from nets.nn.functional.arguments import check, check_number
-from nets.nn.module import TensorLike
+from nets.nn.functional.arguments import TensorLike, check, check_number
 
 _SELU_ALPHA: Final = 1.6732632423543772848170429916717
 _SELU_SCALE: Final = 1.0507009873554804934193349852946

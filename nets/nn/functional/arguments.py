@@ -6,9 +6,12 @@ import math
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 import nets
-from nets.nn.module import TensorLike
+
+TensorLike = npt.ArrayLike | nets.Tensor
+"""A Tensor, a NumPy array, nested lists of numbers, or a number."""
 
 
 def check(holds: bool, message: str) -> None:

@@ -7,9 +7,8 @@ import math
 import numpy as np
 
 import nets
-from nets.nn.functional.arguments import check, check_rank
+from nets.nn.functional.arguments import TensorLike, check, check_rank
 from nets.nn.functional.linear import dropout
-from nets.nn.module import TensorLike
 
 
 def scaled_dot_product_attention(

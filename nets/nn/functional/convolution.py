@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import nets
-from nets.nn.functional.arguments import check_count, check_shape, counts
-from nets.nn.module import TensorLike
+from nets.nn.functional.arguments import TensorLike, check_count, check_shape, counts
 
 Sizes = int | Sequence[int]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import nets
-from nets.nn.functional.arguments import check_number
-from nets.nn.module import TensorLike
+from nets.nn.functional.arguments import TensorLike, check_number
 
 
 def linear(input: TensorLike, weight: TensorLike, bias: TensorLike | None = None) -> nets.Tensor:

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 import nets
-from nets.nn.functional.arguments import check_number, check_shape
-from nets.nn.module import TensorLike
+from nets.nn.functional.arguments import TensorLike, check_number, check_shape
 
 Reduction = Literal["mean", "sum", "none"]
 

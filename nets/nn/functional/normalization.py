@@ -6,13 +6,13 @@ import math
 
 import nets
 from nets.nn.functional.arguments import (
+    TensorLike,
     check_count,
     check_number,
     check_rank,
     check_shape,
     counts,
 )
-from nets.nn.module import TensorLike
 
 
 def layer_norm(

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import nets
+from nets.nn.functional.arguments import TensorLike
 from nets.nn.functional.convolution import Sizes, pair
-from nets.nn.module import TensorLike
 
 
 def max_pool2d(
