@@ -1,8 +1,8 @@
-"""The pass manager: the table of passes, and what happens around each of them.
+"""The pass manager: finds passes by their names, and does what happens around each of them.
 
 A pass is a function from Function to Function (the same one, changed, or a new one), registered
-under a name; its docstring says what it ``Requires:`` and ``Ensures:``. The module of a pass has
-the name of the pass, so passes load when somebody asks for them.
+under a name; its docstring says what it ``Requires:`` and ``Ensures:``. ``nets.passes.table`` names
+the module of each, so passes load when somebody asks for them.
 
 Around a pipeline the manager verifies (NETS_VERIFY), prints what changed (NETS_PRINT_AFTER), writes
 each stage to a numbered file (NETS_DUMP_DIR) and takes the time. A pass that fails leaves a file
@@ -12,9 +12,7 @@ that ``python -m nets opt`` runs again.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
-import pkgutil
 import re
 import sys
 import tempfile
@@ -23,7 +21,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nets.passes
 from nets import config
 from nets.errors import ConfigError, PassError, VerifyError
 from nets.ir.clone import clone_function
@@ -33,6 +30,7 @@ from nets.ir.printer import print_function
 from nets.ir.verifier import verify_function
 from nets.locks import imports
 from nets.ops.registry import lookup
+from nets.passes.table import MODULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ def register_pass(name: str) -> Callable[[Pass], Pass]:
 
 def find_pass(name: str) -> Pass:
     """The pass of that name; PassError with the names there are."""
-    if name in _modules():
+    if name in MODULES:
         # Even where PASSES has it: the import may have been interrupted after the pass was
         # entered, or be running in another thread, which is waited for.
         _load(name)
@@ -81,22 +79,17 @@ def find_pass(name: str) -> Pass:
 
 def load_all_passes() -> dict[str, Pass]:
     """Every pass there is, by name."""
-    for module in _modules():
-        _load(module)
+    for name in MODULES:
+        _load(name)
     return PASSES
 
 
-def _load(module: str) -> None:
+def _load(name: str) -> None:
     with imports.inside():
-        importlib.import_module(f"nets.passes.{module}")
+        importlib.import_module(f"nets.passes.{MODULES[name]}")
 
 
 config.know_passes(load_all_passes)
-
-
-@functools.cache
-def _modules() -> tuple[str, ...]:
-    return tuple(module.name for module in pkgutil.iter_modules(nets.passes.__path__))
 
 
 def run_pipeline(

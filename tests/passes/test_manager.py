@@ -1,5 +1,7 @@
 """The manager: passes by name, what happens around them, and what a failure leaves behind."""
 
+import importlib
+import pkgutil
 import re
 import sys
 import tempfile
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import nets.passes
 from nets.errors import ConfigError, PassError, VerifyError
 from nets.ir import types as t
 from nets.ir.core import Function
@@ -26,6 +29,7 @@ from nets.passes.manager import (
     verify_text,
 )
 from nets.passes.pipelines import LOOPS, OPTIMIZE, pipeline_of
+from nets.passes.table import MODULES
 
 TEXT = """\
 func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
@@ -91,6 +95,16 @@ def test_two_passes_of_one_name(passes: dict[str, Pass]) -> None:
 
 
 @pytest.mark.usefixtures("passes")
+def test_the_table_has_every_pass() -> None:
+    for module in pkgutil.walk_packages(nets.passes.__path__, "nets.passes."):
+        importlib.import_module(module.name)
+    assert set(MODULES) <= set(manager.PASSES)
+    own = {name: run.__module__ for name, run in manager.PASSES.items() if name in MODULES}
+    assert own == {name: f"nets.passes.{module}" for name, module in MODULES.items()}
+    others = {run.__module__ for name, run in manager.PASSES.items() if name not in MODULES}
+    assert not any(module.startswith("nets.") for module in others)
+
+
 def test_a_module_whose_import_was_interrupted_is_imported_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
