@@ -19,7 +19,7 @@ import numpy as np
 from nets.backend.llvm import math
 from nets.backend.llvm.target import Target
 from nets.ir.types import DType, f32, f64
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 from tests.backend.kernels import MathKernel, compiled, math_text
 from tests.backend.references import reference, ulps
 

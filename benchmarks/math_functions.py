@@ -10,7 +10,7 @@ from benchmarks.sampling import compare
 from nets.backend.llvm import math
 from nets.backend.llvm.target import Target
 from nets.ir.types import DType, f32, f64
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 from tests.backend.kernels import MathKernel
 
 COUNT = 1 << 14

@@ -18,7 +18,7 @@ from nets.backend.loader import LoadedLibrary
 from nets.frontend.lowered import Compiled, Lowered
 from nets.frontend.operators import Operators
 from nets.ir import printer, verifier
-from nets.ops.registry import REGISTRY, OpDef, Trait
+from nets.ops.definition.registry import REGISTRY, OpDef, Trait
 from nets.passes import pipelines
 from nets.passes.manager import find_pass
 

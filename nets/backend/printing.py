@@ -15,7 +15,7 @@ import numpy as np
 
 from nets.backend.arrays import Array
 from nets.ir.types import DTYPES
-from nets.ops.effects import shown
+from nets.ops.tensor.effects import shown
 
 HOOK: Final = "nets_print"
 """The symbol that compiled code calls."""

@@ -28,9 +28,9 @@ from nets.ieee import in_ieee_mode
 from nets.ir.core import Attributes, OpDefinition, Trait, Value
 from nets.ir.location import Location, user_location
 from nets.ir.types import DType, f64
-from nets.ops.emitter import Emitter
-from nets.ops.registry import lookup
-from nets.passes.vjp import pull_back
+from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.registry import lookup
+from nets.passes.derivatives.vjp import pull_back
 
 if TYPE_CHECKING:
     from nets.frontend.operators import Operators

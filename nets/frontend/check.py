@@ -23,8 +23,8 @@ from nets.frontend.cost import flops
 from nets.ir.builder import Builder
 from nets.ir.clone import body_without_terminator, clone_into
 from nets.ir.core import Block, Function, Operation, Trait, Value
-from nets.ops.registry import OpDef, Run, lookup
-from nets.passes.effects import without_effects
+from nets.ops.definition.registry import OpDef, Run, lookup
+from nets.passes.simplify.effects import without_effects
 
 if TYPE_CHECKING:
     from nets.frontend.compile import CompileOptions, Executable

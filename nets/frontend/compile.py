@@ -28,7 +28,7 @@ from nets.ir.core import Function, Trait
 from nets.ir.location import user_location
 from nets.ir.printer import print_function
 from nets.locks import Crowd, imports, lock, made_alone
-from nets.ops.emitter import tensor_type
+from nets.ops.definition.emitter import tensor_type
 from nets.version import __version__
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from nets.frontend.tensor import Tensor
 from nets.ir.core import Value
 from nets.ir.location import user_location
 from nets.ir.types import TensorType, bool_, gives_way
-from nets.ops.emitter import tensor_type
+from nets.ops.definition.emitter import tensor_type
 
 Nest = Any
 """Containers of tensors, arrays and numbers."""

@@ -19,7 +19,7 @@ from nets.frontend.variable import Array
 from nets.ieee import in_ieee_mode
 from nets.ir.location import user_location
 from nets.ir.types import DTYPES, DType, from_numpy
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
 
 Scalar = bool | int | float
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from nets.ir.core import Function, Operation, Trait, Value
-from nets.ops.emitter import tensor_type
-from nets.ops.registry import OpDef
+from nets.ops.definition.emitter import tensor_type
+from nets.ops.definition.registry import OpDef
 
 
 def cost(function: Function, optimized: Function, workspace_bytes: int) -> dict[str, int]:

@@ -15,7 +15,7 @@ from nets.frontend.dispatch import as_tensor
 from nets.frontend.scope import current_scope
 from nets.frontend.tensor import Tensor
 from nets.ir.location import user_location
-from nets.ops.effects import shown
+from nets.ops.tensor.effects import shown
 
 _KNOWN: Final = (str, bool, int, float, complex, np.generic, np.dtype, type(None))
 """What is known when the function is traced, and becomes part of the text."""

@@ -30,8 +30,8 @@ from nets.frontend.variable import (
 from nets.ir.core import Block, Trait
 from nets.ir.location import user_location
 from nets.ir.types import DType, Shape, TensorType, Type, f64, from_numpy, i64, u64
-from nets.ops.emitter import tensor_type
-from nets.ops.registry import OpDef, lookup
+from nets.ops.definition.emitter import tensor_type
+from nets.ops.definition.registry import OpDef, lookup
 
 TensorLike = npt.ArrayLike | Operators
 """A Tensor, a NumPy array, nested lists of numbers, or a number."""

@@ -21,7 +21,7 @@ from nets.frontend.variable import variable
 from nets.ir.core import Value
 from nets.ir.location import user_location
 from nets.ir.printer import print_function
-from nets.ops.emitter import tensor_type
+from nets.ops.definition.emitter import tensor_type
 from nets.version import __version__
 
 

@@ -26,7 +26,7 @@ from nets.frontend.world.writes import Found, Fresh, Recipe, moved
 from nets.ir.builder import Builder
 from nets.ir.clone import body_without_terminator, clone_into
 from nets.ir.core import Function, Value
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
 
 
 @dataclass(frozen=True)

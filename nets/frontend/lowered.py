@@ -33,7 +33,7 @@ from nets.ir.core import Function, Module
 from nets.ir.location import user_location
 from nets.ir.types import gives_way
 from nets.locks import made_once
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
 
 _BACKENDS: Final = {"native": "llvm", "llvm": "llvm", "numpy": "numpy"}
 

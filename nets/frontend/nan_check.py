@@ -19,7 +19,7 @@ from nets.backend.numpy.interpreter import evaluate
 from nets.errors import CheckError
 from nets.ir.core import Function, Operation, Value
 from nets.ir.location import GradientLocation, Location
-from nets.passes.effects import without_effects
+from nets.passes.simplify.effects import without_effects
 
 if TYPE_CHECKING:
     from nets.frontend.compile import Executable

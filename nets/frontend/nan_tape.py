@@ -16,8 +16,8 @@ from nets.frontend.nan_check import has_nan, told
 from nets.frontend.variable import Variable
 from nets.ir.core import Value
 from nets.ir.location import GradientLocation, Location
-from nets.passes.activity import Step
-from nets.passes.vjp import pull_back
+from nets.passes.derivatives.activity import Step
+from nets.passes.derivatives.vjp import pull_back
 
 Array = npt.NDArray[Any]
 

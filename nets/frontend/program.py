@@ -42,8 +42,8 @@ from nets.frontend.world.writes import NO_SLOTS, Change, Recipe, Slots
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
 from nets.ir.location import user_location
-from nets.ops.emitter import tensor_type
-from nets.ops.registry import lookup
+from nets.ops.definition.emitter import tensor_type
+from nets.ops.definition.registry import lookup
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ from nets.ir.clone import inline
 from nets.ir.core import Function
 from nets.ir.location import user_location
 from nets.ir.types import TensorType
-from nets.ops.emitter import tensor_type
-from nets.passes.vjp import carries_cotangent, split_vjp
+from nets.ops.definition.emitter import tensor_type
+from nets.passes.derivatives.vjp import carries_cotangent, split_vjp
 
 
 def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:

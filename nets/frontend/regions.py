@@ -20,8 +20,8 @@ from nets.frontend.tensor import Tensor
 from nets.frontend.variable import is_grad_enabled
 from nets.ir.core import Operation, Region, Value
 from nets.ir.location import user_location
-from nets.ops.emitter import tensor_type
-from nets.ops.registry import lookup
+from nets.ops.definition.emitter import tensor_type
+from nets.ops.definition.registry import lookup
 
 _CARRIED: Final = "is_carried"
 """The attribute of classes of tensors that branches carry along, too: the state of generators."""

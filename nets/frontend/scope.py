@@ -18,7 +18,7 @@ from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Value
 from nets.ir.location import user_location
 from nets.ir.types import TensorType, Type
-from nets.ops.emitter import GraphEmitter
+from nets.ops.definition.emitter import GraphEmitter
 
 
 class Consumed(Value):

@@ -29,9 +29,9 @@ from nets.ir.clone import clone_function
 from nets.ir.core import Function
 from nets.ir.types import TensorType
 from nets.locks import lock
-from nets.ops.emitter import tensor_type
-from nets.passes.effects import without_effects
-from nets.passes.vjp import SplitVjp, split_vjp, vjp
+from nets.ops.definition.emitter import tensor_type
+from nets.passes.derivatives.vjp import SplitVjp, split_vjp, vjp
+from nets.passes.simplify.effects import without_effects
 
 if TYPE_CHECKING:
     from nets.frontend.plans import Plan

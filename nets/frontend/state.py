@@ -17,8 +17,8 @@ from nets.frontend.scope import CONSUMED, Scope, current_scope
 from nets.frontend.variable import Array, Variable, is_grad_enabled, variable, zeros_for
 from nets.ir.core import Operation, Value
 from nets.ir.location import user_location
-from nets.ops.emitter import tensor_type
-from nets.passes.vjp import pull_back
+from nets.ops.definition.emitter import tensor_type
+from nets.passes.derivatives.vjp import pull_back
 
 if TYPE_CHECKING:
     from nets.frontend.tensor import Tensor

@@ -39,7 +39,7 @@ from nets.frontend.variable import Array, Variable, is_grad_enabled, variable, z
 from nets.ir.core import Value
 from nets.ir.location import user_location
 from nets.ir.types import DType, TensorType, f64
-from nets.ops.emitter import tensor_type
+from nets.ops.definition.emitter import tensor_type
 
 _STORE: Final = (
     "an array of NumPy holds no traced elements: make it by nets.zeros and store x[i] = …, or join "

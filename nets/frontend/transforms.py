@@ -23,8 +23,8 @@ from nets.frontend.staged import Staged, kept
 from nets.frontend.tensor import Tensor
 from nets.ir.core import Value
 from nets.ir.location import user_location
-from nets.ops.emitter import tensor_type
-from nets.passes.vjp import carries_cotangent, pull_back
+from nets.ops.definition.emitter import tensor_type
+from nets.passes.derivatives.vjp import carries_cotangent, pull_back
 
 Argnums = int | Sequence[int]
 

@@ -30,7 +30,7 @@ from nets.frontend.variable import Array, Variable, enable_grad, is_grad_enabled
 from nets.ir.core import Value
 from nets.ir.location import user_location
 from nets.ir.types import TensorType
-from nets.ops.emitter import tensor_type
+from nets.ops.definition.emitter import tensor_type
 
 Shape = tuple[int, ...]
 

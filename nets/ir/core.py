@@ -1,7 +1,7 @@
 """The data model: Value, Operation, Block, Region, Function, Module.
 
 One SSA model carries every dialect. The model knows no operation by name: what an operation
-means comes from its ``OpDefinition`` (see ``nets.ops.registry``).
+means comes from its ``OpDefinition`` (see ``nets.ops.definition.registry``).
 
 Invariants (enforced by ``nets.ir.verifier``):
 
@@ -82,7 +82,7 @@ class Trait(Flag):
 class OpDefinition:
     """What the data model and the passes need to know of an operation.
 
-    ``nets.ops.registry`` derives one instance from each op class.
+    ``nets.ops.definition.registry`` derives one instance from each op class.
     """
 
     name: str

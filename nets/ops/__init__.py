@@ -1,7 +1,8 @@
 """What the words mean: one class per op, one family per file. Importing nets.ops fills the
 registry."""
 
-from nets.ops import (
+from nets.ops.loop import dialect
+from nets.ops.tensor import (
     arithmetic,
     comparison,
     constant,
@@ -14,7 +15,6 @@ from nets.ops import (
     gradient,
     indexing,
     logic,
-    loop,
     mathematics,
     pooling,
     reduction,
@@ -31,13 +31,13 @@ __all__ = [
     "contraction",
     "control",
     "convolution",
+    "dialect",
     "dynamic_slicing",
     "effects",
     "elementwise",
     "gradient",
     "indexing",
     "logic",
-    "loop",
     "mathematics",
     "pooling",
     "reduction",

@@ -29,7 +29,7 @@ from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.verifier import verify_function
 from nets.locks import imports
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
 from nets.passes.table import MODULES
 
 

@@ -22,7 +22,7 @@ from nets.errors import ConfigError, PassError
 from nets.ir.core import Module
 from nets.ir.parser import parse_module
 from nets.ir.printer import print_module
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
 from nets.passes.manager import Options, find_pass, run_pipeline
 from nets.passes.pipelines import pipeline_of
 from nets.tools.usage import UsageError

@@ -10,7 +10,7 @@ import numpy as np
 
 import nets
 from nets.ir.core import Function
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 
 Tensor = Any
 

@@ -7,7 +7,7 @@ import mmap
 
 import numpy as np
 
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _NOTHING, _READ = 0, 1

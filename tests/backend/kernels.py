@@ -12,7 +12,7 @@ from nets.backend.llvm import math
 from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.target import Target, object_code
 from nets.ir.types import DType
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 from tests.backend.wide_forms import emulated
 
 _POINTER, _COUNT = ctypes.c_void_p, ctypes.c_int64

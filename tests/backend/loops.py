@@ -12,8 +12,8 @@ from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Region, Value
 from nets.ir.types import BufferType, DType, ScalarType, index
-from nets.ops.loop_builder import LoopBuilder
-from nets.ops.registry import Array, lookup
+from nets.ops.definition.registry import Array, lookup
+from nets.ops.loop.loop_builder import LoopBuilder
 
 Fill = Callable[[LoopBuilder, Value], None]
 """Fills the body of a loop, given its counter."""

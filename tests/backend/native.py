@@ -11,7 +11,7 @@ import numpy as np
 from nets.backend.llvm.emit import emit_module, workspace_bytes
 from nets.backend.llvm.target import Target, object_code
 from nets.ir.core import Function
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 from tests.backend.loops import empty_outputs
 
 _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int32)

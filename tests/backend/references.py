@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 
 
 def _erf(x: Array) -> Array:

@@ -18,7 +18,7 @@ from nets.backend.callable import NativeFunction
 from nets.backend.llvm.emit import workspace_bytes
 from nets.frontend.compile import ENTRY, Compilation
 from nets.ir.core import Function
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 from tests.backend.corpus import CORPUS
 from tests.property.compiled import Executable, Way, signature_of
 from tests.property.hunt import sharing

@@ -8,8 +8,8 @@ import pytest
 
 from nets.backend.llvm import conv
 from nets.ir.types import DType, TensorType, f32, f64
-from nets.ops.convolution import Geometry
-from nets.ops.registry import Array, lookup
+from nets.ops.definition.registry import Array, lookup
+from nets.ops.tensor.convolution import Geometry
 from tests.backend.guarded import Guarded
 from tests.backend.kernels import GemmKernel
 from tests.backend.test_gemm import AVX2, AVX512, NEON, Vectors

@@ -15,7 +15,7 @@ from nets.backend.llvm.target import Target, assembly, object_code
 from nets.errors import CompileError
 from nets.ir.core import Function, Value
 from nets.ir.types import TENSOR_DTYPES, DType, bool_, f32, f64, i32, i64, index
-from nets.ops.loop_builder import LoopBuilder
+from nets.ops.loop.loop_builder import LoopBuilder
 from tests.backend.loops import (
     Fill,
     at,

@@ -15,7 +15,7 @@ from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.target import Target, assembly
 from nets.errors import CompileError
 from nets.ir.types import DType, f32, f64, i32
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 from tests.backend.guarded import Guarded
 from tests.backend.kernels import GemmKernel
 

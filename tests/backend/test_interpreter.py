@@ -21,8 +21,8 @@ from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Operation, Region, Value
 from nets.ir.location import Location
 from nets.ir.types import BufferType, Symbol, TensorType, Type, f32, i64
-from nets.ops.emitter import GraphEmitter
-from nets.ops.registry import Array, lookup
+from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.registry import Array, lookup
 
 VECTOR = TensorType((3,), f32)
 X = np.array([1.0, 2.0, 3.0], np.float32)

@@ -14,9 +14,9 @@ from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Region, Value
 from nets.ir.location import Location
 from nets.ir.types import BufferType, ScalarType, bool_, from_numpy, i32, i64, index, u8
-from nets.ops.loop import reduce_lanes
-from nets.ops.loop_builder import LoopBuilder
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
+from nets.ops.loop.dialect import reduce_lanes
+from nets.ops.loop.loop_builder import LoopBuilder
 
 Body = Callable[..., None]
 

@@ -11,7 +11,7 @@ import pytest
 from nets.backend.llvm import math
 from nets.errors import CompileError
 from nets.ir.types import DType, f32, f64, i32
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 from tests.backend.kernels import MathKernel
 from tests.backend.references import reference, ulps
 

@@ -20,8 +20,8 @@ from nets.errors import DTypeError
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ir.types import TENSOR_DTYPES, DType, TensorType, bool_, f32, f64, i64, u64
-from nets.ops.emitter import GraphEmitter
-from nets.ops.registry import REGISTRY, Array, OpDef, Sample, Spec, lookup
+from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.registry import REGISTRY, Array, OpDef, Sample, Spec, lookup
 from tests.backend.references import reference, ulps
 from tests.property.compiled import Way
 from tests.property.programs import is_exact

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from nets.ir.types import TensorType, from_numpy
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 from tests.passes.lowered import Program
 from tests.property.compiled import Executable, Way
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from nets.ir.core import Function
 from nets.ir.types import bool_, f32, f64, i8, i64
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 from tests.backend.corpus import CORPUS
 from tests.backend.guarded import Guarded
 from tests.backend.loops import at, buffer, empty_outputs, loop_function

@@ -12,8 +12,8 @@ import nets
 from nets.errors import CheckError, IndexOutOfBoundsError
 from nets.frontend.compile import Compilation
 from nets.ir.core import Function, Value
-from nets.ops.loop_builder import LoopBuilder
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
+from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes import manager
 from nets.passes.manager import Options
 

@@ -21,7 +21,10 @@ from nets.frontend.compile import Compilation, CompileOptions
 from nets.ir.core import Function
 
 DERIVATIVES = [
-    f"nets.passes.{name}" for name in ("activity", "control_gradients", "effects", "sources", "vjp")
+    "nets.passes.derivatives",
+    *(f"nets.passes.derivatives.{name}" for name in ("activity", "control_gradients", "vjp")),
+    "nets.passes.simplify",
+    *(f"nets.passes.simplify.{name}" for name in ("effects", "sources")),
 ]
 """The modules of the one pass that tracing a gradient needs."""
 

@@ -9,7 +9,7 @@ from nets.ir.core import Block
 from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.verifier import verify_function
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
 
 FUSION = """\
 func @f(%x: tensor<4xf32>) -> tensor<4xf32> attributes {checks = [[1, "a", loc("b.py":2)]]} {

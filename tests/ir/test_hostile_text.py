@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import nets.ops  # noqa: F401  (fills the registry)
 from nets.errors import ParseError, VerifyError
 from nets.ir.parser import parse_module
-from nets.ops.registry import REGISTRY, lookup
+from nets.ops.definition.registry import REGISTRY, lookup
 
 T = "tensor<f32>"
 

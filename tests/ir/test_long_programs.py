@@ -14,8 +14,8 @@ from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.types import ScalarType, TensorType
 from nets.ir.verifier import verify_function
-from nets.ops.emitter import GraphEmitter
-from nets.ops.registry import lookup
+from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.registry import lookup
 from nets.passes.manager import Options, find_pass
 
 

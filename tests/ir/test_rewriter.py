@@ -10,7 +10,7 @@ from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.rewriter import Rewriter, rewrite
 from nets.ir.verifier import verify_function
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
 
 CHAIN = """\
 func @f(%x: tensor<f32>) -> tensor<f32> {

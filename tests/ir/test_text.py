@@ -16,7 +16,7 @@ from nets.ir.location import Location
 from nets.ir.parser import parse_function, parse_module
 from nets.ir.printer import print_function, print_module
 from nets.ir.types import TENSOR_DTYPES, BufferType, ScalarType, Symbol, TensorType, VectorType
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
 
 LOSS = """\
 func @loss(%x: tensor<32x784xf32>, %y: tensor<32x10xf32>, %w: tensor<784x10xf32>, \

@@ -14,7 +14,7 @@ from nets.ir.location import Location
 from nets.ir.parser import parse_function
 from nets.ir.types import BufferType, ScalarType, Symbol, TensorType, VectorType
 from nets.ir.verifier import verify_function, verify_module
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
 
 TENSOR = """
 func @f(%x: tensor<4xf32>, %y: tensor<4xf32>) -> tensor<4xf32> {

@@ -13,9 +13,9 @@ from nets.ir.affine import Affine, linear
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Trait, Value
 from nets.ir.types import BufferType, TensorType, from_numpy
-from nets.ops.lowering import Lowering
-from nets.ops.registry import Array, lookup
-from nets.passes.vjp import carries_cotangent, vjp
+from nets.ops.definition.registry import Array, lookup
+from nets.ops.loop.lowering import Lowering
+from nets.passes.derivatives.vjp import carries_cotangent, vjp
 
 
 def program(name: str, types: Sequence[TensorType], **attributes: Any) -> Function:

@@ -15,9 +15,9 @@ from nets.errors import DTypeError
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Trait
 from nets.ir.types import TENSOR_DTYPES, TensorType, f32, f64, i8, i64, u8, u64
-from nets.ops.emitter import GraphEmitter
-from nets.ops.registry import REGISTRY, Array
-from nets.passes.vjp import vjp
+from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.registry import REGISTRY, Array
+from nets.passes.derivatives.vjp import vjp
 from tests.property.results import assert_same
 
 NAN, INF = math.nan, math.inf

@@ -17,9 +17,9 @@ from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.types import TENSOR_DTYPES, DType, ScalarType, TensorType, f32, f64
 from nets.ir.verifier import verify_function
-from nets.ops.loop_builder import LoopBuilder
-from nets.ops.registry import REGISTRY, Array, OpDef, Sample, Spec, lookup
-from nets.passes.vjp import vjp
+from nets.ops.definition.registry import REGISTRY, Array, OpDef, Sample, Spec, lookup
+from nets.ops.loop.loop_builder import LoopBuilder
+from nets.passes.derivatives.vjp import vjp
 from tests.property.programs import NOT_ITS_SLOPE
 from tests.property.results import assert_same
 

@@ -10,8 +10,8 @@ from single_op import check_derivatives, program, run
 from nets.backend.numpy.interpreter import evaluate
 from nets.errors import DTypeError, GradientError, ShapeError
 from nets.ir.types import Symbol, TensorType, bool_, f32, f64, i32
-from nets.ops.registry import lookup
-from nets.passes.vjp import vjp
+from nets.ops.definition.registry import lookup
+from nets.passes.derivatives.vjp import vjp
 
 SHAPES = [(1,), (7,), (0,), (3, 5), (1, 5), (0, 3), (3, 0), (2, 3, 4), (2, 0, 3), (1, 1, 1)]
 OVER = [

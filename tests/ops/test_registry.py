@@ -10,9 +10,9 @@ from nets.errors import DTypeError, VerifyError
 from nets.ir.builder import Builder
 from nets.ir.core import Block
 from nets.ir.types import TensorType, f32, i32
-from nets.ops import registry
-from nets.ops.registry import REGISTRY, lookup, op, sample, structural
-from nets.ops.samples import f64
+from nets.ops.definition import registry
+from nets.ops.definition.registry import REGISTRY, lookup, op, sample, structural
+from nets.ops.definition.samples import f64
 
 
 def complete() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from single_op import check_derivatives, program, run
 from nets.backend.numpy.interpreter import evaluate
 from nets.errors import DTypeError, NetsError, ShapeError
 from nets.ir.types import Symbol, TensorType, f32, f64
-from nets.passes.vjp import vjp
+from nets.passes.derivatives.vjp import vjp
 
 N = Symbol("n")
 

@@ -13,10 +13,13 @@ from nets.ir.clone import clone_function
 from nets.ir.core import Function, Operation, Value
 from nets.ir.types import DType, TensorType, f32
 from nets.ir.verifier import verify_function
-from nets.ops.emitter import GraphEmitter
-from nets.ops.registry import Array, lookup
-from nets.passes import block, column_loops, iteration, loop_nests, map_loops, row_loops, streams
+from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.registry import Array, lookup
+from nets.passes.fusion import block
+from nets.passes.loops import streams
+from nets.passes.lowering import column_loops, map_loops, row_loops
 from nets.passes.manager import Options, find_pass
+from nets.passes.spaces import iteration, loop_nests
 
 
 class Program:

@@ -7,11 +7,11 @@ from nets.backend.numpy.interpreter import evaluate
 from nets.ir.core import Function, Value
 from nets.ir.parser import parse_function
 from nets.ir.types import DType, f32, f64
-from nets.ops.emitter import GraphEmitter
-from nets.ops.registry import Array, lookup
-from nets.passes import block
+from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.registry import Array, lookup
+from nets.passes.derivatives.vjp import vjp
+from nets.passes.fusion import block
 from nets.passes.manager import Options, find_pass
-from nets.passes.vjp import vjp
 from tests.passes.lowered import Program, operations, run_loops, run_passes, tensor
 from tests.property.compiled import Way
 from tests.property.programs import arguments, random_program

@@ -11,11 +11,11 @@ from nets.ir.clone import clone_function
 from nets.ir.core import Function, Trait
 from nets.ir.types import DType, TensorType, bool_, f32, f64, i8, i64, u8
 from nets.ir.verifier import verify_function
-from nets.ops.emitter import GraphEmitter
-from nets.ops.registry import REGISTRY, Array, OpDef, lookup
-from nets.passes.canonicalize import canonicalize
+from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.registry import REGISTRY, Array, OpDef, lookup
 from nets.passes.manager import Options
-from nets.passes.patterns import RULES
+from nets.passes.simplify.canonicalize import canonicalize
+from nets.passes.simplify.patterns import RULES
 
 DTYPES = (bool_, i8, i64, u8, f32, f64)
 NAN = float("nan")
@@ -213,7 +213,7 @@ def test_reductions_of_axes_of_size_one() -> None:
 
 
 def test_every_rule_says_what_it_does() -> None:
-    from nets.passes import simplify_arithmetic, simplify_shapes
+    from nets.passes.simplify import simplify_arithmetic, simplify_shapes
 
     for module in (simplify_arithmetic, simplify_shapes):
         rules = [

@@ -9,9 +9,9 @@ from nets.ir.core import Function
 from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.verifier import verify_function
-from nets.ops.registry import Array, lookup
-from nets.passes.cse import cse
+from nets.ops.definition.registry import Array, lookup
 from nets.passes.manager import Options
+from nets.passes.simplify.cse import cse
 
 
 def constants_left(*arrays: Array) -> int:

@@ -3,9 +3,9 @@
 from nets.ir.core import Function, Operation, Trait
 from nets.ir.parser import parse_function
 from nets.ir.verifier import verify_function
-from nets.ops.registry import lookup
-from nets.passes.dce import dce
+from nets.ops.definition.registry import lookup
 from nets.passes.manager import Options
+from nets.passes.simplify.dce import dce
 
 
 def test_everything_left_is_needed() -> None:

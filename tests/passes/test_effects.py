@@ -16,11 +16,11 @@ from nets.ir.builder import Builder
 from nets.ir.clone import clone_function
 from nets.ir.core import Function, Value
 from nets.ir.types import f32
-from nets.ops.registry import Array, lookup
-from nets.passes import block
-from nets.passes.effects import without_effects
+from nets.ops.definition.registry import Array, lookup
+from nets.passes.derivatives.vjp import carries_cotangent, split_vjp, value_and_vjp
+from nets.passes.fusion import block
 from nets.passes.pipelines import LOOPS, OPTIMIZE
-from nets.passes.vjp import carries_cotangent, split_vjp, value_and_vjp
+from nets.passes.simplify.effects import without_effects
 from tests.passes.lowered import Program, operations, run_loops, run_passes, tensor
 from tests.property.compiled import Way
 from tests.property.programs import arguments, random_program

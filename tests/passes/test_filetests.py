@@ -18,7 +18,7 @@ from nets.ir.core import Function
 from nets.ir.parser import parse_module
 from nets.ir.printer import print_module
 from nets.ir.types import TensorType
-from nets.ops.registry import Array, lookup
+from nets.ops.definition.registry import Array, lookup
 from nets.tools.opt import header, optimize, options_of
 
 FOLDER = Path(__file__).parent.parent / "filetests"

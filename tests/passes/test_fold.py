@@ -9,9 +9,9 @@ from nets.ir.builder import Builder
 from nets.ir.clone import clone_function
 from nets.ir.core import Function, Trait
 from nets.ir.verifier import verify_function
-from nets.ops.registry import REGISTRY, Array, OpDef, Sample, lookup
-from nets.passes.fold import FOLDED_ELEMENTS, fold
+from nets.ops.definition.registry import REGISTRY, Array, OpDef, Sample, lookup
 from nets.passes.manager import Options
+from nets.passes.simplify.fold import FOLDED_ELEMENTS, fold
 
 SAMPLES = [
     pytest.param(definition, sample, id=f"{definition.name}-{number}")

@@ -7,9 +7,9 @@ from nets.backend.numpy.interpreter import evaluate
 from nets.errors import IndexOutOfBoundsError
 from nets.ir.core import Function, Value
 from nets.ir.types import DType, f32, f64
-from nets.ops.emitter import GraphEmitter
-from nets.passes.fusion_groups import MAX_OPERATIONS
-from nets.passes.vjp import pull_back
+from nets.ops.definition.emitter import GraphEmitter
+from nets.passes.derivatives.vjp import pull_back
+from nets.passes.fusion.fusion_groups import MAX_OPERATIONS
 from tests.passes.lowered import Program, operations, run_passes, tensor
 from tests.property.compiled import Way
 from tests.property.programs import arguments, random_program

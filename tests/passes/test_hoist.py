@@ -7,10 +7,10 @@ from nets.ir.clone import clone_function
 from nets.ir.core import Function, Value
 from nets.ir.types import VectorType, f32, i64, index
 from nets.ir.verifier import verify_function
-from nets.ops.loop_builder import LoopBuilder
-from nets.passes.hoist import hoist
+from nets.ops.loop.loop_builder import LoopBuilder
+from nets.passes.loops.hoist import hoist
+from nets.passes.loops.vectorize import vectorize
 from nets.passes.manager import Options
-from nets.passes.vectorize import vectorize
 from tests.backend.loops import (
     at,
     branch,

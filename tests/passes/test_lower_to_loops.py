@@ -8,7 +8,7 @@ from nets.errors import IndexOutOfBoundsError
 from nets.ir.core import Function
 from nets.ir.parser import parse_function
 from nets.ir.types import bool_, f32, f64, i64
-from nets.ops.registry import Array, lookup
+from nets.ops.definition.registry import Array, lookup
 from tests.passes.lowered import (
     Program,
     operations,

@@ -5,10 +5,10 @@ import pytest
 from nets.ir.core import Function, Value
 from nets.ir.types import f32
 from nets.ir.verifier import verify_function
-from nets.ops.kernels import is_work_for_threads
-from nets.ops.loop_builder import LoopBuilder
+from nets.ops.loop.kernels import is_work_for_threads
+from nets.ops.loop.loop_builder import LoopBuilder
+from nets.passes.loops.parallelize import parallelize
 from nets.passes.manager import Options
-from nets.passes.parallelize import parallelize
 from tests.backend.loops import at, buffer, hidden, loop, loop_function
 
 

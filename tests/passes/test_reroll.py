@@ -12,12 +12,12 @@ from nets.backend.numpy.interpreter import evaluate
 from nets.ir.clone import clone_function
 from nets.ir.core import Function, Operation
 from nets.ir.verifier import verify_function
-from nets.ops.emitter import tensor_type
-from nets.passes import reroll as pass_of_that_name
-from nets.passes import vjp
+from nets.ops.definition.emitter import tensor_type
+from nets.passes.derivatives import vjp
+from nets.passes.derivatives.vjp import split_vjp
 from nets.passes.manager import Options, find_pass, run_pipeline
 from nets.passes.pipelines import OPTIMIZE
-from nets.passes.vjp import split_vjp
+from nets.passes.simplify import reroll as pass_of_that_name
 from tests.property.results import assert_same
 
 Array = npt.NDArray[Any]

@@ -10,8 +10,8 @@ import pytest
 
 import nets
 from nets.ir.core import Function, Operation
-from nets.ops.registry import Array
-from nets.passes import streams
+from nets.ops.definition.registry import Array
+from nets.passes.loops import streams
 from tests.passes.lowered import parallelize_everything, run_loops
 from tests.property.compiled import Way
 from tests.property.results import assert_native, assert_same

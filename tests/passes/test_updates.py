@@ -13,9 +13,9 @@ from nets.backend.numpy import loop_interpreter
 from nets.errors import VerifyError
 from nets.ir.core import Function, Value
 from nets.ir.types import i64
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
+from nets.passes.lowering.updates import update_pairs
 from nets.passes.pipelines import LOOPS, OPTIMIZE
-from nets.passes.updates import update_pairs
 from tests.backend.native import Native
 from tests.passes.lowered import Program, operations, run_passes, tensor
 from tests.property.programs import arguments, random_program

@@ -9,10 +9,10 @@ from nets.ir.clone import clone_function
 from nets.ir.core import Function, Value
 from nets.ir.types import DType, bool_, f32, f64, i8, i16, i32, i64, index, u8
 from nets.ir.verifier import verify_function
-from nets.ops.loop_builder import LoopBuilder
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
+from nets.ops.loop.loop_builder import LoopBuilder
+from nets.passes.loops.vectorize import vectorize
 from nets.passes.manager import Options
-from nets.passes.vectorize import vectorize
 from tests.backend.guarded import Guarded
 from tests.backend.loops import (
     at,

@@ -17,11 +17,11 @@ from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.types import TensorType, f64, i64
 from nets.ir.verifier import verify_function
-from nets.ops.emitter import GraphEmitter
-from nets.ops.registry import OpDef, Trait, lookup
-from nets.passes.dce import dce
+from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.registry import OpDef, Trait, lookup
+from nets.passes.derivatives.vjp import split_vjp, value_and_vjp, vjp
 from nets.passes.manager import Options
-from nets.passes.vjp import split_vjp, value_and_vjp, vjp
+from nets.passes.simplify.dce import dce
 
 Arrays = Sequence[Any]
 

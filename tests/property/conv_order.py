@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 
 Term = tuple[Array, Array, Any]
 """Two factors for every element of the result, and which elements take part."""

@@ -20,9 +20,9 @@ import pytest
 
 from nets.ir.core import Function
 from nets.ir.printer import print_function
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
+from nets.passes.derivatives.vjp import carries_cotangent, vjp
 from nets.passes.pipelines import OPTIMIZE
-from nets.passes.vjp import carries_cotangent, vjp
 from tests.passes.lowered import cross_short_rows, parallelize_everything
 from tests.property.compiled import Executable, Way
 from tests.property.programs import arguments, random_program, strided

@@ -22,7 +22,7 @@ import numpy as np
 
 from nets.backend.numpy.interpreter import evaluate_op
 from nets.ir.core import Operation, Trait
-from nets.ops.registry import Array, OpDef
+from nets.ops.definition.registry import Array, OpDef
 from tests.property.conv_order import conv_in_order
 
 Combine = Callable[[Array, Array], Array]

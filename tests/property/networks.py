@@ -13,7 +13,7 @@ import numpy as np
 
 import nets
 from nets import nn, optim
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 
 CLASSES = 5
 

@@ -31,8 +31,8 @@ from nets.errors import DTypeError, ShapeError
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ir.types import TENSOR_DTYPES, DType, TensorType, bool_, f32, f64, i64
-from nets.ops.emitter import GraphEmitter
-from nets.ops.registry import REGISTRY, Array, OpDef
+from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.registry import REGISTRY, Array, OpDef
 
 T = TypeVar("T")
 Below = Callable[[int], int]

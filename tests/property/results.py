@@ -16,7 +16,7 @@ import numpy as np
 
 from nets.backend.numpy.interpreter import evaluate, evaluate_op
 from nets.ir.core import Function, Operation, Trait, Value
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 from tests.property.native_order import evaluate_in_order
 from tests.property.programs import is_exact
 

@@ -14,9 +14,9 @@ from nets.ir.core import Block, Function, Operation, Region, Value
 from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.types import TensorType, bool_, i64
-from nets.ops.emitter import GraphEmitter
-from nets.ops.registry import lookup
-from nets.passes.vjp import carries_cotangent, value_and_vjp
+from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.registry import lookup
+from nets.passes.derivatives.vjp import carries_cotangent, value_and_vjp
 from tests.property.compiled import Way
 from tests.property.programs import arguments, random_program, shape_of
 from tests.property.results import assert_same

@@ -8,8 +8,8 @@ import pytest
 from nets.backend.numpy.interpreter import evaluate
 from nets.ir.core import Function, Operation
 from nets.ir.verifier import verify_function
-from nets.ops.registry import Array
-from nets.passes.vjp import carries_cotangent, vjp
+from nets.ops.definition.registry import Array
+from nets.passes.derivatives.vjp import carries_cotangent, vjp
 from tests.property.programs import arguments, random_program
 
 PROGRAMS = 250

@@ -5,7 +5,7 @@ import pytest
 
 from nets.backend.numpy.interpreter import evaluate
 from nets.ir.parser import parse_function
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
 from tests.passes.lowered import Program, tensor
 from tests.property.compiled import Way
 from tests.property.programs import arguments

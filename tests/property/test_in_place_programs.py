@@ -19,7 +19,7 @@ import pytest
 
 import nets
 from nets.backend.numpy.interpreter import evaluate
-from nets.passes import block_loops, in_place
+from nets.passes.lowering import block_loops, in_place
 from tests.property.compiled import Way
 
 READS: dict[str, Callable[[Any], Any]] = {

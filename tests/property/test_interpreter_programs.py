@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nets.backend.numpy.interpreter import evaluate
 from nets.ir.core import Function, Value
-from nets.ops.registry import REGISTRY, Array
+from nets.ops.definition.registry import REGISTRY, Array
 from tests.property.programs import JUMPS, arguments, is_exact, programs, random_program, strided
 from tests.property.results import assert_matches, assert_same, inexact_results, same_bits
 

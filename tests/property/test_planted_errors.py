@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nets.ops.registry import lookup
-from nets.passes import fold, lane_tree, plan_memory, totals, vectorize
+from nets.ops.definition.registry import lookup
+from nets.passes.loops import lane_tree, plan_memory, totals, vectorize
+from nets.passes.simplify import fold
 from tests.passes.lowered import Program, tensor
 from tests.property import test_derivative_programs as derivatives
 from tests.property.compiled import Way

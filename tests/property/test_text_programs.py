@@ -9,7 +9,7 @@ from nets.ir.core import Function
 from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.verifier import verify_function
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
 from tests.property.programs import arguments, programs
 from tests.property.results import assert_same
 

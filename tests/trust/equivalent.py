@@ -22,9 +22,9 @@ from nets.ir.clone import Mapping, clone_into
 from nets.ir.core import Block, Function, Operation, Region, Trait, Value
 from nets.ir.types import DType, TensorType, bool_, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
 from nets.ir.verifier import verify_function
-from nets.ops.emitter import GraphEmitter, tensor_type
-from nets.ops.registry import lookup
-from nets.passes.vjp import carries_cotangent, vjp
+from nets.ops.definition.emitter import GraphEmitter, tensor_type
+from nets.ops.definition.registry import lookup
+from nets.passes.derivatives.vjp import carries_cotangent, vjp
 from tests.property.compiled import Way
 from tests.property.programs import arguments, random_program
 from tests.property.results import assert_same

@@ -23,7 +23,7 @@ import nets
 import nets.nn.functional as F
 from nets.backend.numpy.interpreter import evaluate
 from nets.ir.core import Function
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 from nets.passes.manager import run_pipeline
 from nets.passes.pipelines import pipeline_of
 from tests.property.compiled import Way

@@ -46,7 +46,7 @@ FAULTS: Final = (
     Fault(
         "passes",
         "a cast by way of a signed dtype counts the sign as a bit of the number",
-        "nets/passes/simplify_arithmetic.py",
+        "nets/passes/simplify/simplify_arithmetic.py",
         'return bits <= outer.bits - (outer.kind == "i")',
         "return bits <= outer.bits",
         ("tests/passes/test_canonicalize.py",),
@@ -54,7 +54,7 @@ FAULTS: Final = (
     Fault(
         "passes",
         "two transposes are joined in the wrong order",
-        "nets/passes/simplify_shapes.py",
+        "nets/passes/simplify/simplify_shapes.py",
         'axes = tuple(inner.attributes["axes"][axis] for axis in op.attributes["axes"])',
         'axes = tuple(op.attributes["axes"][axis] for axis in inner.attributes["axes"])',
         ("tests/passes/test_canonicalize.py",),
@@ -62,7 +62,7 @@ FAULTS: Final = (
     Fault(
         "passes",
         "a carry that only the condition of a loop needs is dropped",
-        "nets/passes/simplify_control.py",
+        "nets/passes/simplify/simplify_control.py",
         "for region in op.regions[:-1]:",
         "for region in op.regions[:0]:",
         ("tests/passes/test_filetests.py",),
@@ -70,7 +70,7 @@ FAULTS: Final = (
     Fault(
         "passes",
         "a kernel is taken to write to the first of its operands",
-        "nets/passes/hoist.py",
+        "nets/passes/loops/hoist.py",
         "for v in op.operands[-1:] if isinstance(v.type, BufferType)",
         "for v in op.operands[:1] if isinstance(v.type, BufferType)",
         ("tests/passes/test_hoist.py",),
@@ -78,7 +78,7 @@ FAULTS: Final = (
     Fault(
         "passes",
         "a buffer that a loop touches is free from the first operation of the loop on",
-        "nets/passes/plan_memory.py",
+        "nets/passes/loops/plan_memory.py",
         "touched[made_by] = min(first, places[around]), max(last, ends[around])",
         "touched[made_by] = min(first, places[around]), max(last, places[around])",
         ("tests/property/test_control_programs.py",),
@@ -86,7 +86,7 @@ FAULTS: Final = (
     Fault(
         "passes",
         "of rows read in several places, a single one that is left is forgotten",
-        "nets/passes/streams.py",
+        "nets/passes/loops/streams.py",
         "if trips % _STREAMS:",
         "if trips % _STREAMS > 1:",
         ("tests/passes/test_filetests.py",),
@@ -94,7 +94,7 @@ FAULTS: Final = (
     Fault(
         "passes",
         "an argument is overwritten before a check that may refuse the call",
-        "nets/passes/updates.py",
+        "nets/passes/lowering/updates.py",
         "if last_read >= (end + 1 if is_certain else start) or last_check >= start:",
         "if last_read >= (end + 1 if is_certain else start):",
         ("tests/passes/test_updates.py",),
@@ -102,7 +102,7 @@ FAULTS: Final = (
     Fault(
         "passes",
         "0.0 and -0.0 are one constant",
-        "nets/passes/cse.py",
+        "nets/passes/simplify/cse.py",
         "return float, value.hex()",
         "return float, value",
         ("tests/passes/test_cse.py",),
@@ -110,7 +110,7 @@ FAULTS: Final = (
     Fault(
         "passes",
         "the gradient of a scan always runs backwards",
-        "nets/passes/control_gradients.py",
+        "nets/passes/derivatives/control_gradients.py",
         '"reverse": not forward.op.attributes["reverse"],',
         '"reverse": True,',
         ("tests/frontend/test_control_flow.py",),
@@ -268,7 +268,7 @@ FAULTS: Final = (
     Fault(
         "autograd",
         "a result that is returned twice takes the last of its cotangents",
-        "nets/passes/vjp.py",
+        "nets/passes/derivatives/vjp.py",
         "accumulate(b, cts, result, seed)",
         "cts[result] = seed",
         ("tests/frontend/test_transforms.py",),
@@ -333,7 +333,7 @@ FAULTS: Final = (
     Fault(
         "functions",
         "the first float beyond an integer dtype counts as inside",
-        "nets/ops/rounding.py",
+        "nets/ops/tensor/rounding.py",
         "fits = (whole >= below) & (whole < above)",
         "fits = (whole >= below) & (whole <= above)",
         ("tests/ops/test_elementwise.py",),
@@ -341,7 +341,7 @@ FAULTS: Final = (
     Fault(
         "functions",
         "unsigned exponents lose their highest bit",
-        "nets/ops/arithmetic.py",
+        "nets/ops/tensor/arithmetic.py",
         "for bit in range(dtype.bits - signed):",
         "for bit in range(dtype.bits - 1):",
         ("tests/backend/test_native_ops.py",),
@@ -349,7 +349,7 @@ FAULTS: Final = (
     Fault(
         "functions",
         "the gradient of a slice with steps puts the zeros in front",
-        "nets/ops/slicing.py",
+        "nets/ops/tensor/slicing.py",
         "high = tuple(count for step in steps for count in (0, step - 1))\n"
         "    rows = _pad_zero(b, columns, (0,) * len(high), high)",
         "high = tuple(count for step in steps for count in (0, step - 1))\n"

@@ -23,7 +23,7 @@ from nets.ir.parser import parse_module
 from nets.ir.printer import print_function
 from nets.ir.types import TensorType
 from nets.ir.verifier import verify_function
-from nets.ops.registry import REGISTRY, lookup
+from nets.ops.definition.registry import REGISTRY, lookup
 from nets.passes.manager import run_pipeline
 from nets.passes.pipelines import LOOPS, OPTIMIZE
 from tests.property.programs import arguments, random_program

@@ -20,7 +20,7 @@ import pytest
 
 import nets
 from nets import config
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
 from tests.property.results import Reference, assert_same
 from tests.trust.graphs import Graph
 

@@ -12,8 +12,8 @@ from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.target import Target
 from nets.ir.core import Operation
 from nets.locks import imports
-from nets.ops.convolution import Geometry
-from nets.ops.kernels import conv_shapes, is_work_for_threads, shapes_of
+from nets.ops.loop.kernels import conv_shapes, is_work_for_threads, shapes_of
+from nets.ops.tensor.convolution import Geometry
 
 
 def kernel_plan(op: Operation, target: Target) -> KernelPlan:

@@ -20,7 +20,7 @@ from nets.backend.llvm.spelling import register
 from nets.errors import CompileError
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import BufferType
-from nets.ops.registry import lookup
+from nets.ops.definition.registry import lookup
 
 NEST_SIZE: Final = 250
 """Operations of loops that share a function. A function costs LLVM half a millisecond by itself,

@@ -14,7 +14,7 @@ import numpy as np
 from nets.errors import ArgumentError, DTypeError, NetsError, ShapeError, VerifyError
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import Symbol, TensorType, from_numpy
-from nets.ops.registry import Array, OpDef, Run
+from nets.ops.definition.registry import Array, OpDef, Run
 
 Observer = Callable[[Operation, Sequence[Array]], None]
 """Told each operation and its results, nested ones before the operation that holds them."""

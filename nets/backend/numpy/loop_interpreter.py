@@ -19,10 +19,10 @@ from nets.backend.numpy.loop_semantics import COMPUTE, combine, identity
 from nets.errors import ArgumentError, VerifyError
 from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType, VectorType
-from nets.ops.convolution import Geometry, convolved, input_of, weight_of
-from nets.ops.effects import shown
-from nets.ops.loop import ARG_COMBINERS, reduce_lanes
-from nets.ops.registry import Array
+from nets.ops.definition.registry import Array
+from nets.ops.loop.dialect import ARG_COMBINERS, reduce_lanes
+from nets.ops.tensor.convolution import Geometry, convolved, input_of, weight_of
+from nets.ops.tensor.effects import shown
 
 Register = Any
 """A NumPy scalar, or a row of lanes."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from nets.ir.types import DType, i64, index
-from nets.ops.registry import REGISTRY, lookup
+from nets.ops.definition.registry import REGISTRY, lookup
 
 Register = Any
 

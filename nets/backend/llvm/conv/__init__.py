@@ -3,7 +3,7 @@
 No matrix of patches is made: bands of images are copied to the workspace with their zeros around
 them, and microkernels like those of matrix products walk over channels and taps (``correlation``)
 or over places (``weight``, and ``depthwise`` for groups of one channel). The order of each sum is
-that of ``nets.ops.convolution``.
+that of ``nets.ops.tensor.convolution``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nets.backend.llvm.conv.weight import WeightSums
 from nets.backend.llvm.gemm.blocking import Vectors
 from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.ir.types import DType
-from nets.ops.convolution import Geometry
+from nets.ops.tensor.convolution import Geometry
 
 __all__ = ["plan"]
 

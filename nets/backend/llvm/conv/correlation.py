@@ -26,7 +26,7 @@ from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import offset
 from nets.ir.types import DType
 from nets.locks import made_once
-from nets.ops.convolution import Axis, Tap, channel_block
+from nets.ops.tensor.convolution import Axis, Tap, channel_block
 
 _BAND_BYTES: Final = 320 << 10
 """Planes of one band, which should stay in the L2 cache."""

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 from nets.backend.llvm.gemm.nest import Count, Nest
-from nets.ops.convolution import Axis, Tap
+from nets.ops.tensor.convolution import Axis, Tap
 
 
 @dataclass(frozen=True, slots=True)

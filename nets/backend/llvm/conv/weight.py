@@ -23,7 +23,7 @@ from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import PackTransposed, offset, pack, scalar_name
 from nets.ir.types import DType
 from nets.locks import made_once
-from nets.ops.convolution import place_block, row_block
+from nets.ops.tensor.convolution import place_block, row_block
 
 _TILE_BYTES: Final = 256 << 10
 """What the columns of a tile may read of y in all blocks, which should stay in the L2 cache."""

@@ -1,0 +1,352 @@
+"""The registry: turns one class per op into the definition every pass asks.
+
+An op class is a namespace of plain functions (they take no ``self``):
+
+``infer(*types, **attributes)``
+    result type or tuple of them; raises ShapeError or DTypeError.
+``evaluate(*arrays, **attributes)``
+    NumPy; the meaning of the op.
+one derivative decision
+    ``partials(b, *operands, result, **attributes)`` for elementwise ops: ∂result/∂operand for each
+    operand; ``transpose(b, ct, *operands, **attributes)`` for ops linear in their operands: the
+    cotangent of each operand (operands may be asked for their type, and for their value only
+    where the op is not linear in them, as in indices);
+    ``vjp(b, operands, results, cts, **attributes)`` for the rest; or
+    ``no_derivative = "why"``.
+    In each, None stands for zero, and a callable without arguments for a value that is to be
+    built only if that operand's cotangent is wanted.
+two rules for the derivatives of loops, where they pay
+    ``total(b, *operands)``: the sum over all steps of the op, each operand stacked along a new
+    first axis; ``stacked(b, *operands, **attributes)``: the op of each step, stacked.
+one lowering
+    elementwise: ``lower(s, *scalars, **attributes)`` gives the scalar;
+    indexing: ``lower(s, index, *operands, **attributes)`` gives the scalar at ``index`` (a tuple
+    of ``Affine``) with ``s.read(operand, index)``;
+    reduction: ``combine`` names the combiner of ``loop.reduce``;
+    kernel: ``lower(s, operands, results, **attributes)`` builds loops from buffer to buffer. One
+    that changes some elements of an operand gives its number as ``updates``; the result has the
+    elements of that operand when the loops begin, for it may be in the same memory.
+``run(op, arrays)``
+    for an op with regions, its meaning: a generator of runs of them (see ``Run``).
+``perform(arrays, **attributes)``
+    for an op with an effect, what it does.
+``flops(*types)``
+    for an op that does more arithmetic than one operation per element.
+``exact(dtype)``
+    for an op that is exact for some dtypes of its operands only; the trait EXACT says all.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nets.errors import REFUSALS, DTypeError, GradientError, ShapeError, VerifyError
+from nets.ieee import ieee_calls
+from nets.ir.core import Attributes, OpDefinition, Region, Trait, Value
+from nets.ir.types import DType, Symbol, TensorType, Type, is_addressable
+
+if TYPE_CHECKING:
+    from nets.ops.definition.emitter import Emitter
+
+Array = npt.NDArray[Any]
+
+Run = Generator[tuple[int, Sequence[Array]], Sequence[Array], Sequence[Array]]
+"""An operation with regions on its way: says which region to run on which arrays, takes what that
+gave, and returns the results."""
+
+
+def _is_int(value: Any) -> bool:
+    return type(value) is int
+
+
+def _are_ints(value: Any) -> bool:
+    return isinstance(value, tuple) and all(map(_is_int, value))
+
+
+def _are_dims(value: Any) -> bool:
+    return isinstance(value, tuple) and all(_is_int(d) or isinstance(d, Symbol) for d in value)
+
+
+_INTS = ("a tuple of integers", _are_ints)
+_DIMS = ("a tuple of dimensions", _are_dims)
+
+_KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "axis": ("an integer", _is_int),
+    "axes": _INTS,
+    "dilation": _INTS,
+    "groups": ("an integer", _is_int),
+    "low": _INTS,
+    "high": _INTS,
+    "starts": _INTS,
+    "stops": _DIMS,
+    "steps": _INTS,
+    "shape": _DIMS,
+    "dtype": ("a dtype", lambda value: isinstance(value, DType)),
+    "error": ("the name of an error a value is refused with", lambda value: value in REFUSALS),
+    "message": ("a text", lambda value: isinstance(value, str)),
+    "value": ("a NumPy array", lambda value: isinstance(value, np.ndarray)),
+}
+"""The attributes of tensor ops: what each must be, in words and as a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """How to draw a random array for a generated test."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+    low: float = -2.0
+    high: float = 2.0
+
+    @property
+    def type(self) -> TensorType:
+        return TensorType(self.shape, self.dtype)
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        if self.dtype.is_bool:
+            return rng.integers(int(self.low > 0), 2, self.shape).astype(np.bool_)
+        if self.dtype.is_float:
+            return rng.uniform(self.low, self.high, self.shape).astype(self.dtype.numpy)
+        low = max(int(self.low), 0) if self.dtype.kind == "u" else int(self.low)
+        return rng.integers(low, int(self.high), self.shape, endpoint=True).astype(self.dtype.numpy)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Operands and attributes that drive every generated test of an op."""
+
+    operands: tuple[Spec, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def sample(*operands: Spec, **attributes: Any) -> Sample:
+    return Sample(operands, attributes)
+
+
+class OpDef(OpDefinition):
+    """An op of the registry: the op class, read and checked once."""
+
+    def __init__(
+        self,
+        name: str,
+        namespace: type,
+        traits: Trait,
+        attributes: tuple[str, ...],
+        implied: tuple[str, ...],
+        regions: int,
+    ) -> None:
+        self.name = name
+        self.traits = traits
+        self.doc = (namespace.__doc__ or "").strip()
+        self.operand_names = tuple(namespace.__dict__.get("operands", ()))
+        self.attribute_names = attributes
+        self.implied_attributes = implied
+        self.region_count = regions
+        self.samples: list[Sample] = [
+            Sample((s,)) if isinstance(s, Spec) else s
+            for s in namespace.__dict__.get("samples", ())
+        ]
+        self.rules: dict[str, Any] = {
+            key: value for key, value in vars(namespace).items() if not key.startswith("_")
+        }
+        self.is_variadic = any(name.startswith("*") for name in self.operand_names)
+        # Asked for with every operation that is made.
+        self._attribute_set = frozenset(attributes)
+        self._takes_tensors = "evaluate" in self.rules
+        self._takes_floats = bool(traits & Trait.FLOAT_ONLY)
+        self._depends_on_strides = bool(traits & Trait.ELEMENTWISE and not traits & Trait.EXACT)
+
+    def infer(
+        self, operands: Sequence[Value], attributes: Attributes, regions: Sequence[Region] = ()
+    ) -> tuple[Type, ...]:
+        """Result types of the op for operands of these types."""
+        if not self.is_variadic and len(operands) != len(self.operand_names):
+            raise VerifyError(
+                f"{self.name} takes {len(self.operand_names)} operands, not {len(operands)}"
+            )
+        if attributes.keys() != self._attribute_set:
+            raise VerifyError(
+                f"{self.name} has attributes {sorted(self.attribute_names)}, "
+                f"not {sorted(attributes)}"
+            )
+        if len(regions) != self.region_count:
+            raise VerifyError(f"{self.name} has {self.region_count} regions, not {len(regions)}")
+        types = [operand.type for operand in operands]
+        if self._takes_tensors:
+            self._check_kinds(types, attributes)
+        if self._takes_floats:
+            for type in types:
+                if not type.dtype.is_float:
+                    raise DTypeError(f"{self.name} takes floating-point operands, not {type}")
+        extra = {"regions": regions} if self.region_count else {}
+        found = self.rules["infer"](*types, **attributes, **extra)
+        results: tuple[Type, ...] = found if isinstance(found, tuple) else (found,)
+        for result in results:
+            if isinstance(result, TensorType) and not is_addressable(result.shape):
+                raise ShapeError(f"{self.name}: {result} has too many elements")
+        return results
+
+    def _check_kinds(self, types: Sequence[Type], attributes: Attributes) -> None:
+        """Ops of the tensor dialect take tensors, and attributes of the kind their name tells."""
+        for type in types:
+            if not isinstance(type, TensorType):
+                raise VerifyError(f"{self.name} takes tensors, not {type}")
+        for key, value in attributes.items():
+            kind, fits = _KINDS[key]
+            if not fits(value):
+                raise VerifyError(f"{self.name}: the attribute {key} is {kind}, not {value!r}")
+
+    def evaluate(self, arrays: Sequence[Array], attributes: Attributes) -> tuple[Array, ...]:
+        """The results for these arrays, by the NumPy rule, in IEEE mode; no floating-point warning
+        leaks."""
+        if self._depends_on_strides:
+            arrays = [_in_one_piece(array) for array in arrays]
+        enter, leave = ieee_calls()
+        mode = enter()
+        try:
+            with np.errstate(all="ignore"):
+                result = self.rules["evaluate"](*arrays, **attributes)
+        finally:
+            leave(mode)
+        results = result if isinstance(result, tuple) else (result,)
+        return tuple(np.asarray(r) for r in results)
+
+    def is_exact(self, operand_types: Sequence[Type]) -> bool:
+        """Whether native results have the bits of the reference for operands of these types."""
+        if self.traits & Trait.EXACT:
+            return True
+        rule = self.rules.get("exact")
+        return rule is not None and all(rule(type.dtype) for type in operand_types)
+
+    @property
+    def derivative_reason(self) -> str | None:
+        """Why the op has no derivative; None where it has one."""
+        return self.rules.get("no_derivative")
+
+    def vjp(
+        self,
+        b: Emitter,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        cts: Sequence[Value | None],
+        attributes: Attributes,
+        wanted: Sequence[bool],
+    ) -> list[Value | None]:
+        """Cotangents of the wanted operands (None for zero or not wanted).
+
+        ``cts`` holds a cotangent per result, None for zero; not all are None.
+        """
+        rules = self.rules
+        if "partials" in rules:
+            (ct,) = cts
+            assert ct is not None
+            found = rules["partials"](b, *operands, *results, **attributes)
+            return [
+                _times(b, ct, partial) if want else None
+                for partial, want in zip(found, wanted, strict=True)
+            ]
+        if "transpose" in rules:
+            (ct,) = cts
+            found = rules["transpose"](b, ct, *operands, **attributes)
+        elif "vjp" in rules:
+            found = rules["vjp"](b, operands, results, cts, **attributes)
+        else:
+            raise GradientError(f"{self.name} has no derivative: {self.derivative_reason}")
+        return [_force(ct) if want else None for ct, want in zip(found, wanted, strict=True)]
+
+
+def _in_one_piece(array: Array) -> Array:
+    """The elements side by side: NumPy's math functions take other code for strides, with other
+    last bits on some CPUs, and the reference must not depend on the layout."""
+    is_plain = array.flags.c_contiguous and array.size != 1  # one element has any strides
+    return array if is_plain or not array.ndim else np.array(array, order="C")
+
+
+Lazy = Value | None | Callable[[], Value | None]
+
+
+def _force(value: Lazy) -> Value | None:
+    return value() if callable(value) else value
+
+
+def _times(b: Emitter, ct: Value, partial: Lazy) -> Value | None:
+    factor = _force(partial)
+    return None if factor is None else b.mul(ct, factor)
+
+
+REGISTRY: dict[str, OpDef] = {}
+"""Every op of both dialects, by name."""
+
+
+def lookup(name: str) -> OpDef:
+    """The definition of that name; VerifyError where there is none."""
+    definition = REGISTRY.get(name)
+    if definition is None:
+        raise VerifyError(f"there is no op named {name!r}")
+    return definition
+
+
+def _register(definition: OpDef) -> OpDef:
+    if definition.name in REGISTRY:
+        raise TypeError(f"op {definition.name} is defined twice")
+    if not definition.doc and sys.flags.optimize < 2:  # python -OO drops docstrings
+        raise TypeError(f"op {definition.name} has no docstring")
+    if "infer" not in definition.rules:
+        raise TypeError(f"op {definition.name} has no type rule (infer)")
+    REGISTRY[definition.name] = definition
+    return definition
+
+
+_DERIVATIVES = ("partials", "transpose", "vjp", "no_derivative")
+
+
+def op(
+    name: str,
+    traits: Trait = Trait.PURE,
+    attributes: tuple[str, ...] = (),
+    implied: tuple[str, ...] = (),
+    regions: int = 0,
+) -> Callable[[type], OpDef]:
+    """Class decorator: an op of the tensor dialect. Refuses an incomplete class."""
+
+    def make(namespace: type) -> OpDef:
+        definition = OpDef(name, namespace, traits, attributes, implied, regions)
+        decisions = [rule for rule in _DERIVATIVES if rule in definition.rules]
+        if len(decisions) != 1:
+            raise TypeError(
+                f"op {name} needs exactly one derivative decision out of "
+                f"{', '.join(_DERIVATIVES)}; it has {decisions or 'none'}"
+            )
+        if "evaluate" not in definition.rules:
+            raise TypeError(f"op {name} has no reference (evaluate)")
+        if not definition.samples:
+            raise TypeError(f"op {name} has no samples")
+        if not set(attributes) <= set(_KINDS):
+            raise TypeError(f"op {name} has attributes of unknown kind: add them to _KINDS")
+        return _register(definition)
+
+    return make
+
+
+def structural(
+    name: str,
+    traits: Trait = Trait.NONE,
+    attributes: tuple[str, ...] = (),
+    implied: tuple[str, ...] = (),
+    regions: int = 0,
+) -> Callable[[type], OpDef]:
+    """Class decorator: an op that holds a program together or belongs to the loop dialect.
+
+    Such ops have a docstring and a type rule; they are not differentiated or evaluated alone.
+    """
+
+    def make(namespace: type) -> OpDef:
+        return _register(OpDef(name, namespace, traits, attributes, implied, regions))
+
+    return make

@@ -1,0 +1,433 @@
+"""Convolution over one or two axes of space, and the two other maps its three tensors give.
+
+With x of N × C × space, w of O × C/groups × kernel and y of N × O × space (channels o and c of one
+group), the term of tap k at place p pairs x at ``p · step + k · dilation − low``::
+
+    conv         y[n, o, p] = Σ w[o, c, k] · x[n, c, p · step + k · dilation − low]
+    conv_input   x[n, c, i] = the same terms, summed for the i they read
+    conv_weight  w[o, c, k] = the same terms, summed for each w
+
+Outside of x (of y, for conv_input) zeros are read, and count as terms: a weight that is not
+finite makes NaN of them. Each map is linear in both operands, and its derivatives are the others.
+
+The order of the sums (numerics.md, 5) depends on shapes alone. Over channels and taps: blocks of
+``channel_block`` channels; in a block chains of fused multiply-additions from zero on, channel by
+channel, taps in row-major order; the blocks are added in order. Over places (conv_weight): blocks
+of ``row_block`` rows of one image, or of ``place_block`` places of a longer row, in chains
+likewise, row by row, added in order.
+"""
+# Op classes are namespaces: their functions take no self.
+# mypy: disable-error-code="misc"
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from nets.errors import DTypeError, ShapeError
+from nets.ir.core import Trait, Value
+from nets.ir.types import BufferType, Dim, TensorType
+from nets.ops.definition import samples as draw
+from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.registry import Array, op, sample
+from nets.ops.loop.lowering import Lowering, buffer_type, fill_zero
+
+Ints = tuple[int, ...]
+
+CHAIN: Final = 576
+"""Steps that a chain of multiply-additions should not exceed; part of what the ops mean."""
+
+
+def channel_block(channels: int, taps: int) -> int:
+    """Channels whose terms form one chain."""
+    blocks = -(-channels * taps // CHAIN)
+    return max(1, -(-channels // max(blocks, 1)))
+
+
+def row_block(width: int) -> int:
+    """Rows of places, each of that width, whose terms form one chain."""
+    return max(1, CHAIN // max(width, 1))
+
+
+def place_block(width: int) -> int:
+    """Places of a row of that width whose terms form one chain."""
+    return -(-width // max(1, -(-width // CHAIN)))
+
+
+# ------------------------------------------------------------------------------- one axis
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """Place i of a phase meets tap ``k`` at element i + ``offset`` of plane ``plane``."""
+
+    k: int
+    plane: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The places first, first + step, … (``count`` of them), which meet the same taps."""
+
+    first: int
+    step: int
+    count: int
+    taps: tuple[Tap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """How places of the result meet elements of the source along one axis.
+
+    Plane p of the source holds its elements p, p + split, p + 2 · split, … Of the taps, which are
+    ``dilation`` apart, a place meets element place · step + k · dilation − low (conv), or those
+    elements that this leads back from (conv_input, ``is_back``).
+    """
+
+    split: int
+    phases: tuple[Phase, ...]
+    kernel: int
+    step: int
+    low: int
+    dilation: int
+    is_back: bool = False
+
+
+def output_axis(places: int, kernel: int, step: int, low: int, dilation: int) -> Axis:
+    """The axis of conv: one phase, whose source is split by the step."""
+    reads = [k * dilation - low for k in range(kernel)]
+    taps = tuple(Tap(k, read % step, read // step) for k, read in enumerate(reads))
+    return Axis(step, (Phase(0, 1, places, taps),), kernel, step, low, dilation)
+
+
+def input_axis(size: int, kernel: int, step: int, low: int, dilation: int) -> Axis:
+    """The axis of conv_input: elements that lie a multiple of the step apart form a phase."""
+    met: dict[int, list[int]] = {}
+    for k in range(kernel):
+        met.setdefault((k * dilation - low) % step, []).append(k)
+    phases = []
+    for first in range(min(step, size)):
+        reads = [(k, first + low - k * dilation) for k in met.get(first, [])]
+        taps = tuple(Tap(k, 0, read // step) for k, read in reads)
+        phases.append(Phase(first, step, -(-(size - first) // step), taps))
+    return Axis(1, tuple(phases), kernel, step, low, dilation, is_back=True)
+
+
+# ------------------------------------------------------------------------------ reference
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The attributes the three ops share."""
+
+    steps: Ints
+    low: Ints
+    dilation: Ints
+    groups: int
+
+    def output_axes(self, places: Sequence[int], kernel: Sequence[int]) -> list[Axis]:
+        return list(map(output_axis, places, kernel, self.steps, self.low, self.dilation))
+
+    def input_axes(self, sizes: Sequence[int], kernel: Sequence[int]) -> list[Axis]:
+        return list(map(input_axis, sizes, kernel, self.steps, self.low, self.dilation))
+
+
+def convolved(x: Array, w: Array, places: Sequence[int], geometry: Geometry) -> Array:
+    """y, with so many places per axis, in float64."""
+    groups = geometry.groups
+    weight = w.reshape((groups, w.shape[0] // groups, *w.shape[1:]))
+    return _correlated(x, weight, geometry.output_axes(places, w.shape[2:]), places)
+
+
+def input_of(y: Array, w: Array, sizes: Sequence[int], geometry: Geometry) -> Array:
+    """x, of these sizes per axis, in float64."""
+    groups = geometry.groups
+    weight = w.reshape((groups, w.shape[0] // groups, *w.shape[1:])).swapaxes(1, 2)
+    return _correlated(y, weight, geometry.input_axes(sizes, w.shape[2:]), sizes)
+
+
+def weight_of(x: Array, y: Array, kernel: Sequence[int], geometry: Geometry) -> Array:
+    """w, with a kernel of this size, in float64."""
+    groups, (n, outputs), places = geometry.groups, y.shape[:2], y.shape[2:]
+    count = math.prod(places)
+    right = y.reshape((n, groups, outputs // groups, count)).astype(np.float64)
+    left = _grouped(x, groups).astype(np.float64)
+    result = np.zeros((groups, outputs // groups, left.shape[2], *kernel))
+    phases = [axis.phases[0] for axis in geometry.output_axes(places, kernel)]
+    splits = geometry.steps
+    for taps in itertools.product(*(phase.taps for phase in phases)):
+        met = _met(left, places, taps, splits).reshape((n, groups, left.shape[2], count))
+        at = tuple(tap.k for tap in taps)
+        place: Any = (..., *at)
+        result[place] = np.matmul(right, met.swapaxes(2, 3)).sum(0)
+    return result.reshape((outputs, left.shape[2], *kernel))
+
+
+def _correlated(source: Array, weight: Array, axes: Sequence[Axis], sizes: Sequence[int]) -> Array:
+    """The sums of weight (groups × rows × channels × kernel) times what it meets."""
+    groups, rows = weight.shape[:2]
+    split = _grouped(source, groups).astype(np.float64)
+    result = np.zeros((len(source), groups, rows, *sizes))
+    for phases in itertools.product(*(axis.phases for axis in axes)):
+        counts = [phase.count for phase in phases]
+        total = np.zeros((len(source), groups, rows, math.prod(counts)))
+        for taps in itertools.product(*(phase.taps for phase in phases)):
+            met = _met(split, counts, taps, [axis.split for axis in axes])
+            at: Any = (..., *(tap.k for tap in taps))
+            factors = weight[at].astype(np.float64)
+            total += np.matmul(factors, met.reshape((*met.shape[:3], math.prod(counts))))
+        places: Any = (..., *(slice(phase.first, None, phase.step) for phase in phases))
+        result[places] = total.reshape((*total.shape[:3], *counts))
+    return result.reshape((len(source), groups * rows, *sizes))
+
+
+def _grouped(x: Array, groups: int) -> Array:
+    return x.reshape((len(x), groups, x.shape[1] // groups, *x.shape[2:]))
+
+
+def _met(source: Array, counts: Sequence[int], taps: Sequence[Tap], splits: Sequence[int]) -> Array:
+    """What ``counts`` places meet at one tap per axis; zeros outside of the source."""
+    for axis, (count, tap, split) in enumerate(zip(counts, taps, splits, strict=True), 3):
+        read = (np.arange(count) + tap.offset) * split + tap.plane
+        inside = (read >= 0) & (read < source.shape[axis])
+        widths = [(0, int(i == axis)) for i in range(source.ndim)]
+        source = np.take(
+            np.pad(source, widths), np.where(inside, read, source.shape[axis]), axis=axis
+        )
+    return source
+
+
+# ------------------------------------------------------------------------------- the ops
+
+
+def _check(
+    name: str,
+    x: tuple[Dim, ...],
+    w: tuple[Dim, ...],
+    y: tuple[Dim, ...] | None,
+    types: str,
+    attributes: dict[str, Any],
+) -> Ints:
+    """The places of y; ShapeError where shapes (None: not known) and attributes do not fit."""
+    rank, groups = len(x) - 2, attributes["groups"]
+    lists = [attributes[key] for key in ("steps", "low", "high", "dilation")]
+    if rank not in (1, 2) or len(w) != len(x) or any(len(list_) != rank for list_ in lists):
+        raise ShapeError(f"{name} goes over one or two axes of space, not {types}")
+    sizes = (*x[1:], *w, *((y or ())[1:]))
+    if not all(isinstance(dim, int) for dim in sizes):
+        raise ShapeError(f"{name} of {types}: only the size of the batch may be symbolic")
+    steps, low, high, dilation = lists
+    if min(*steps, *dilation, groups, *w[2:]) < 1:
+        raise ShapeError(f"{name}: steps, dilation, groups and the sizes of the kernel start at 1")
+    if x[1] != w[1] * groups or w[0] % groups:
+        raise ShapeError(f"{name} of {types}: the channels do not form {groups} groups")
+    places = []
+    for size, k, step, first, last, apart in zip(
+        x[2:], w[2:], steps, low, high, dilation, strict=True
+    ):
+        span = size + first + last - apart * (k - 1) - 1
+        if span < 0:
+            raise ShapeError(f"{name} of {types}: the kernel does not fit into {x[2:]}")
+        places.append(span // step + 1)
+    if y is not None and (y[0], y[1:]) != (x[0], (w[0], *places)):
+        raise ShapeError(f"{name} of {types}: {places} places expected")
+    return tuple(places)
+
+
+def _one_dtype(name: str, first: TensorType, second: TensorType) -> None:
+    if first.dtype != second.dtype:
+        raise DTypeError(f"{name} needs one dtype, not {first} and {second}")
+    if first.rank < 3:
+        raise ShapeError(f"{name} goes over one or two axes of space, not {first} and {second}")
+
+
+def _geometry(*, steps: Ints, low: Ints, high: Ints, dilation: Ints, groups: int) -> Geometry:
+    return Geometry(steps, low, dilation, groups)
+
+
+def _lower(s: Lowering, role: str, terms: int, buffers: Sequence[Value], **attributes: Any) -> None:
+    """``loop.conv``, over two axes of space; zeros where there is nothing to sum."""
+    out = buffers[-1]
+    if buffer_type(out).size == 0:
+        return
+    if terms == 0:
+        fill_zero(s, out)
+        return
+    attributes.pop("high")
+    attributes.pop("shape", None)
+    if len(buffer_type(out).shape) == 3:
+        buffers = [_with_one_row(s, buffer) for buffer in buffers]
+        for key, value in (("steps", 1), ("low", 0), ("dilation", 1)):
+            attributes[key] = (value, *attributes[key])
+    s.emit("conv", *buffers, role=role, **attributes)
+
+
+def _with_one_row(s: Lowering, buffer: Value) -> Value:
+    n, channels, length = buffer_type(buffer).static_shape
+    return s.view(buffer, BufferType((n, channels, 1, length), buffer.type.dtype))
+
+
+_ATTRIBUTES = ("steps", "low", "high", "dilation", "groups")
+_TRAITS = Trait.PURE | Trait.KERNEL | Trait.FLOAT_ONLY
+_PLAIN: dict[str, Any] = {"steps": (1, 1), "low": (0, 0), "high": (0, 0), "dilation": (1, 1)}
+_EVERY: dict[str, Any] = {"steps": (2, 3), "low": (1, 0), "high": (2, 1), "dilation": (2, 1)}
+_LINE: dict[str, Any] = {"steps": (2,), "low": (1,), "high": (1,), "dilation": (1,)}
+
+
+@op("conv", _TRAITS, attributes=_ATTRIBUTES)
+class Conv:
+    """y[n, o, p] = Σ w[o, c, k] · x[n, c, p · step + k · dilation − low], zeros outside of x.
+
+    x is N × C × space, w O × C/groups × kernel, y N × O × places with
+    places = (size + low + high − dilation · (kernel − 1) − 1) // step + 1 along each axis.
+    """
+
+    operands = ("x", "w")
+    samples = [
+        sample(draw.f32(2, 3, 5, 6), draw.f32(4, 3, 3, 2), groups=1, **_PLAIN),
+        sample(draw.f64(2, 4, 7, 6), draw.f64(6, 2, 2, 3), groups=2, **_EVERY),
+        sample(draw.f64(2, 3, 7), draw.f64(3, 1, 4), groups=3, **_LINE),
+        sample(draw.f32(0, 1, 3, 3), draw.f32(2, 1, 3, 3), groups=1, **_PLAIN),
+        sample(draw.f32(1, 0, 3, 3), draw.f32(2, 0, 2, 2), groups=1, **_PLAIN),
+    ]
+
+    def infer(x: TensorType, w: TensorType, **attributes: Any) -> TensorType:
+        _one_dtype("conv", x, w)
+        places = _check("conv", x.shape, w.shape, None, f"{x} and {w}", attributes)
+        return x.with_shape((x.shape[0], w.shape[0], *places))
+
+    def flops(x: TensorType, w: TensorType, **attributes: Any) -> int:
+        places = _check("conv", x.shape, w.shape, None, "", attributes)
+        return 2 * x.static_shape[0] * math.prod(places) * w.size
+
+    def evaluate(x: Array, w: Array, **attributes: Any) -> Array:
+        places = _check("conv", x.shape, w.shape, None, "", attributes)
+        return convolved(x, w, places, _geometry(**attributes)).astype(x.dtype)
+
+    def vjp(
+        b: Emitter,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        cts: Sequence[Value],
+        **attributes: Any,
+    ) -> tuple[Callable[[], Value], Callable[[], Value]]:
+        (x, w), (ct,) = operands, cts
+        sizes, kernel = (tensor_type(value).static_shape[2:] for value in (x, w))
+        return (
+            lambda: b.emit("conv_input", ct, b.cast(w, ct.type.dtype), shape=sizes, **attributes),
+            lambda: b.emit("conv_weight", b.cast(x, ct.type.dtype), ct, shape=kernel, **attributes),
+        )
+
+    def lower(
+        s: Lowering, operands: Sequence[Value], results: Sequence[Value], **attributes: Any
+    ) -> None:
+        terms = math.prod(buffer_type(operands[1]).static_shape[1:])
+        _lower(s, "output", terms, (*operands, *results), **attributes)
+
+
+@op("conv_input", _TRAITS, attributes=(*_ATTRIBUTES, "shape"))
+class ConvInput:
+    """The x that terms w[o, c, k] · y[n, o, p] make at p · step + k · dilation − low; also known
+    as the transposed convolution. ``shape`` tells the sizes of its axes of space."""
+
+    operands = ("y", "w")
+    samples = [
+        sample(draw.f32(2, 4, 3, 5), draw.f32(4, 3, 3, 2), groups=1, shape=(5, 6), **_PLAIN),
+        sample(draw.f64(2, 6, 4, 2), draw.f64(6, 2, 2, 3), groups=2, shape=(7, 6), **_EVERY),
+        sample(draw.f64(2, 3, 3), draw.f64(3, 1, 4), groups=3, shape=(7,), **_LINE),
+        sample(draw.f32(1, 0, 2, 2), draw.f32(0, 1, 2, 2), groups=1, shape=(3, 3), **_PLAIN),
+    ]
+
+    def infer(y: TensorType, w: TensorType, *, shape: Ints, **attributes: Any) -> TensorType:
+        _one_dtype("conv_input", y, w)
+        channels = attributes["groups"] * w.shape[1]
+        x = (y.shape[0], channels, *shape)
+        _check("conv_input", x, w.shape, y.shape, f"{y} and {w} to {shape}", attributes)
+        return y.with_shape(x)
+
+    def flops(y: TensorType, w: TensorType, **attributes: Any) -> int:
+        return 2 * y.size * math.prod(w.static_shape[1:])
+
+    def evaluate(y: Array, w: Array, *, shape: Ints, **attributes: Any) -> Array:
+        return input_of(y, w, shape, _geometry(**attributes)).astype(y.dtype)
+
+    def vjp(
+        b: Emitter,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        cts: Sequence[Value],
+        *,
+        shape: Ints,
+        **attributes: Any,
+    ) -> tuple[Callable[[], Value], Callable[[], Value]]:
+        (y, w), (ct,) = operands, cts
+        kernel = tensor_type(w).static_shape[2:]
+        return (
+            lambda: b.emit("conv", ct, b.cast(w, ct.type.dtype), **attributes),
+            lambda: b.emit("conv_weight", ct, b.cast(y, ct.type.dtype), shape=kernel, **attributes),
+        )
+
+    def lower(
+        s: Lowering, operands: Sequence[Value], results: Sequence[Value], **attributes: Any
+    ) -> None:
+        terms = buffer_type(operands[1]).static_shape[0]
+        _lower(s, "input", terms, (*operands, *results), **attributes)
+
+
+@op("conv_weight", _TRAITS, attributes=(*_ATTRIBUTES, "shape"))
+class ConvWeight:
+    """w[o, c, k] = Σ y[n, o, p] · x[n, c, p · step + k · dilation − low] over images and places.
+
+    ``shape`` tells the sizes of the kernel.
+    """
+
+    operands = ("x", "y")
+    samples = [
+        sample(draw.f32(2, 3, 5, 6), draw.f32(2, 4, 3, 5), groups=1, shape=(3, 2), **_PLAIN),
+        sample(draw.f64(2, 4, 7, 6), draw.f64(2, 6, 4, 2), groups=2, shape=(2, 3), **_EVERY),
+        sample(draw.f64(2, 3, 7), draw.f64(2, 3, 3), groups=3, shape=(4,), **_LINE),
+        sample(draw.f32(0, 1, 3, 3), draw.f32(0, 2, 1, 1), groups=1, shape=(3, 3), **_PLAIN),
+    ]
+
+    def infer(x: TensorType, y: TensorType, *, shape: Ints, **attributes: Any) -> TensorType:
+        _one_dtype("conv_weight", x, y)
+        groups = attributes["groups"]
+        if y.rank != x.rank or not isinstance(x.shape[1], int) or groups < 1 or x.shape[1] % groups:
+            raise ShapeError(f"conv_weight of {x} and {y}: no {groups} groups")
+        w = (y.shape[1], x.shape[1] // groups, *shape)
+        _check("conv_weight", x.shape, w, y.shape, f"{x} and {y} to {shape}", attributes)
+        return x.with_shape(w)
+
+    def flops(x: TensorType, y: TensorType, *, shape: Ints, groups: int, **attributes: Any) -> int:
+        return 2 * y.size * (x.static_shape[1] // groups) * math.prod(shape)
+
+    def evaluate(x: Array, y: Array, *, shape: Ints, **attributes: Any) -> Array:
+        return weight_of(x, y, shape, _geometry(**attributes)).astype(x.dtype)
+
+    def vjp(
+        b: Emitter,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        cts: Sequence[Value],
+        *,
+        shape: Ints,
+        **attributes: Any,
+    ) -> tuple[Callable[[], Value], Callable[[], Value]]:
+        (x, y), (ct,) = operands, cts
+        sizes = tensor_type(x).static_shape[2:]
+        return (
+            lambda: b.emit("conv_input", b.cast(y, ct.type.dtype), ct, shape=sizes, **attributes),
+            lambda: b.emit("conv", b.cast(x, ct.type.dtype), ct, **attributes),
+        )
+
+    def lower(
+        s: Lowering, operands: Sequence[Value], results: Sequence[Value], **attributes: Any
+    ) -> None:
+        y = buffer_type(operands[1]).static_shape
+        _lower(s, "weight", y[0] * math.prod(y[2:]), (*operands, *results), **attributes)

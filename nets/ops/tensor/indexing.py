@@ -1,0 +1,245 @@
+"""Indexing by integer tensors: gather, and scatter_add, its transpose; pick.
+
+Indices are i64; a negative one counts from the end. One out of range is an IndexOutOfBoundsError
+of the reference and a failed check of native code, which reads a clamped position meanwhile.
+"""
+# Op classes are namespaces: their functions take no self.
+# mypy: disable-error-code="misc"
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nets.errors import DTypeError, IndexOutOfBoundsError, ShapeError
+from nets.ir.affine import Affine
+from nets.ir.core import Trait, Value
+from nets.ir.types import BufferType, TensorType, i32, i64, index
+from nets.ops.definition import samples as draw
+from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.registry import Array, op, sample
+from nets.ops.loop.lowering import Lowering, buffer_type
+
+Index = tuple[Affine, ...]
+
+
+def _gathered(name: str, x: TensorType, indices: TensorType, axis: int) -> TensorType:
+    """The type with ``axis`` replaced by the axes of the indices."""
+    if indices.dtype != i64:
+        raise DTypeError(f"{name} takes indices of dtype i64, not {indices}")
+    if not 0 <= axis < x.rank:
+        raise ShapeError(f"{name} of {x} has no axis {axis}")
+    return x.with_shape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+
+
+def _normal(name: str, indices: Array, axis: int, size: int) -> Array:
+    """The indices counted from the start; an error for the first that is out of range."""
+    bad = (indices < -size) | (indices >= size)
+    if bad.any():
+        first = int(indices[bad].flat[0])
+        raise IndexOutOfBoundsError(
+            f"{name}: index {first} is out of bounds for axis {axis} of size {size}"
+        )
+    return np.where(indices < 0, indices + size, indices)
+
+
+@op(
+    "gather",
+    Trait.PURE | Trait.INDEXING | Trait.EXACT | Trait.CHECKED,
+    attributes=("axis",),
+)
+class Gather:
+    """The slices of x along ``axis`` at the indices; their axes take the place of that axis."""
+
+    operands = ("x", "indices")
+    samples = [
+        sample(draw.f32(3, 5), draw.i64(4, low=-3, high=2), axis=0),
+        sample(draw.f64(2, 3, 4), draw.i64(2, 2, low=-3, high=2), axis=1),
+        sample(draw.f64(7), draw.i64(low=-7, high=6), axis=0),
+        sample(draw.f32(3, 5), draw.i64(0), axis=1),
+        sample(draw.f32(0, 5), draw.i64(3, low=-5, high=4), axis=1),
+        sample(draw.i16(3, 5), draw.i64(7, low=-5, high=4), axis=1),
+        sample(draw.boolean(5), draw.i64(2, 3, low=-5, high=4), axis=0),
+    ]
+
+    def infer(x: TensorType, indices: TensorType, *, axis: int) -> TensorType:
+        return _gathered("gather", x, indices, axis)
+
+    def evaluate(x: Array, indices: Array, *, axis: int) -> Array:
+        positions = _normal("gather", indices, axis, x.shape[axis])
+        return np.asarray(np.take(x, positions, axis=axis))
+
+    def transpose(
+        b: Emitter, ct: Value, x: Value, indices: Value, *, axis: int
+    ) -> tuple[Callable[[], Value], None]:
+        def of_x() -> Value:
+            zero = b.full(tensor_type(x).shape, 0, ct.type.dtype)
+            return b.emit("scatter_add", zero, indices, ct, axis=axis)
+
+        return of_x, None
+
+    def lower(s: Lowering, index: Index, x: Value, indices: Value, *, axis: int) -> Value:
+        rank = tensor_type(indices).rank
+        size = tensor_type(x).static_shape[axis]
+        picked = s.read(indices, index[axis : axis + rank])
+        position = _checked(s, "gather", picked, axis, size)
+        if size == 0:
+            return s.const(0, x.type.dtype)
+        return s.read(x, (*index[:axis], Affine.of(position), *index[axis + rank :]))
+
+
+def _checked(s: Lowering, name: str, picked: Value, axis: int, size: int) -> Value:
+    """The position an index stands for, clamped into the axis after a check."""
+    raw = s.cast(picked, index)
+    zero, end = s.const(0, index), s.const(size, index)
+    position = s.select(s.compare("lt", raw, zero), s.add(raw, end), raw)
+    inside = s.binary("and", s.compare("ge", position, zero), s.compare("lt", position, end))
+    s.fail_unless(inside, f"{name}: an index is out of bounds for axis {axis} of size {size}")
+    last = s.const(max(size - 1, 0), index)
+    return s.binary("max", s.binary("min", position, last), zero)
+
+
+@op(
+    "pick",
+    Trait.PURE | Trait.INDEXING | Trait.EXACT | Trait.CHECKED,
+    attributes=("axis",),
+)
+class Pick:
+    """Of each row of x along ``axis`` the element at the row's index; the axis keeps size 1."""
+
+    operands = ("x", "indices")
+    samples = [
+        sample(draw.f32(3, 5), draw.i64(3, 1, low=-5, high=4), axis=1),
+        sample(draw.f64(2, 3, 4), draw.i64(2, 1, 4, low=-3, high=2), axis=1),
+        sample(draw.f64(7), draw.i64(1, low=-7, high=6), axis=0),
+        sample(draw.f32(4, 0), draw.i64(1, 0), axis=0),
+        sample(draw.i16(3, 5), draw.i64(1, 5, low=-3, high=2), axis=0),
+        sample(draw.boolean(3, 5), draw.i64(3, 1, low=-5, high=4), axis=1),
+    ]
+
+    def infer(x: TensorType, indices: TensorType, *, axis: int) -> TensorType:
+        if indices.dtype != i64:
+            raise DTypeError(f"pick takes indices of dtype i64, not {indices}")
+        if not 0 <= axis < x.rank:
+            raise ShapeError(f"pick of {x} has no axis {axis}")
+        result = x.with_shape((*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+        if indices.shape != result.shape:
+            raise ShapeError(f"pick of {x} takes an index per row along {axis}, not {indices}")
+        return result
+
+    def evaluate(x: Array, indices: Array, *, axis: int) -> Array:
+        positions = _normal("pick", indices, axis, x.shape[axis])
+        return np.take_along_axis(x, positions, axis)
+
+    def transpose(
+        b: Emitter, ct: Value, x: Value, indices: Value, *, axis: int
+    ) -> tuple[Callable[[], Value], None]:
+        """Where an element of x is the one that was picked, ct; else 0.
+
+        A test of each element shares the loops of what is done with the result, which stores into
+        zeros do not.
+        """
+
+        def of_x() -> Value:
+            shape, size = tensor_type(x).shape, tensor_type(x).static_shape[axis]
+            number = i32 if size < 1 << 31 else i64  # of 32 bits, a vector holds more
+            is_from_end = b.compare("less", indices, b.zero(indices))
+            from_end = b.add(indices, b.full_like(indices, size))
+            picked = b.cast(b.select(is_from_end, from_end, indices), number)
+            here = b.emit("iota", shape=shape, dtype=number, axis=axis)
+            axes = range(len(shape))
+            is_picked = b.compare("equal", here, b.broadcast(picked, shape, axes))
+            zero = b.full(shape, 0, ct.type.dtype)
+            return b.select(is_picked, b.broadcast(ct, shape, axes), zero)
+
+        return of_x, None
+
+    def lower(s: Lowering, index: Index, x: Value, indices: Value, *, axis: int) -> Value:
+        size = tensor_type(x).static_shape[axis]
+        position = _checked(s, "pick", s.read(indices, index), axis, size)
+        if size == 0:
+            return s.const(0, x.type.dtype)
+        return s.read(x, (*index[:axis], Affine.of(position), *index[axis + 1 :]))
+
+
+@op(
+    "scatter_add",
+    Trait.PURE | Trait.KERNEL | Trait.EXACT | Trait.CHECKED,
+    attributes=("axis",),
+)
+class ScatterAdd:
+    """x with ``updates`` added to its slices along ``axis`` at the indices.
+
+    The updates have the shape that gathering at the indices would give. Duplicate indices add
+    up, in the order of the indices. Integers wrap around.
+    """
+
+    operands = ("x", "indices", "updates")
+    samples = [
+        sample(draw.f32(3, 5), draw.i64(4, low=-3, high=2), draw.f32(4, 5), axis=0),
+        sample(draw.f64(2, 3, 4), draw.i64(2, 2, low=-3, high=2), draw.f64(2, 2, 2, 4), axis=1),
+        sample(draw.f64(7), draw.i64(low=-7, high=6), draw.f64(), axis=0),
+        sample(draw.f32(3, 5), draw.i64(0), draw.f32(3, 0), axis=1),
+        sample(draw.f32(0, 5), draw.i64(3, low=-5, high=4), draw.f32(0, 3), axis=1),
+        sample(draw.u8(3, 5), draw.i64(7, low=-5, high=4), draw.u8(3, 7), axis=1),
+    ]
+
+    def infer(x: TensorType, indices: TensorType, updates: TensorType, *, axis: int) -> TensorType:
+        expected = _gathered("scatter_add", x, indices, axis)
+        if x.dtype.is_bool or x.dtype != updates.dtype:
+            raise DTypeError(f"scatter_add needs one numeric dtype, not {x} and {updates}")
+        if updates.shape != expected.shape:
+            raise ShapeError(
+                f"scatter_add into {x} along axis {axis} at {indices} takes updates of type "
+                f"{expected}, not {updates}"
+            )
+        return x
+
+    def evaluate(x: Array, indices: Array, updates: Array, *, axis: int) -> Array:
+        positions = _normal("scatter_add", indices, axis, x.shape[axis])
+        result = x.copy()
+        place: Any = (*(slice(None),) * axis, positions)
+        np.add.at(result, place, updates)
+        return result
+
+    def transpose(
+        b: Emitter, ct: Value, x: Value, indices: Value, updates: Value, *, axis: int
+    ) -> tuple[Value, None, Callable[[], Value]]:
+        return ct, None, lambda: b.emit("gather", ct, indices, axis=axis)
+
+    updates = 0
+
+    def lower(
+        s: Lowering, operands: Sequence[Value], results: Sequence[Value], *, axis: int
+    ) -> None:
+        """Adds the updates in order; the axes before ``axis`` are independent."""
+        x, indices, updates = operands
+        shape, dtype = buffer_type(x).static_shape, x.type.dtype
+        outer, size, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+        count = buffer_type(indices).size
+        out = s.view(results[0], BufferType((outer, size, inner), dtype))
+        rows = s.parallel(0, outer)
+        with s.inside(rows) as body:
+            row = Affine.of(body.arguments[0])
+            picks = s.for_(0, count)
+            with s.inside(picks) as pick:
+                number = Affine.of(pick.arguments[0])
+                picked = s.load(indices, number)
+                position = _checked(s, "scatter_add", picked, axis, size)
+                if size > 0:
+                    source = (row * count + number) * inner
+                    _add_slice(s, updates, source, out, (row * size + Affine.of(position)) * inner)
+                s.yield_()
+            s.yield_()
+
+
+def _add_slice(s: Lowering, updates: Value, source: Affine, out: Value, target: Affine) -> None:
+    loop = s.for_(0, buffer_type(out).static_shape[-1])
+    with s.inside(loop) as body:
+        step = Affine.of(body.arguments[0])
+        total = s.add(s.load(out, target + step), s.load(updates, source + step))
+        s.store(total, out, target + step)
+        s.yield_()

@@ -1,0 +1,323 @@
+"""Cutting and joining: slice with steps, pad, concatenate.
+
+Each result element is an element of an operand, found by its index. A symbolic dimension may pass
+through unchanged.
+"""
+# Op classes are namespaces: their functions take no self.
+# mypy: disable-error-code="misc"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+
+from nets.errors import DTypeError, ShapeError
+from nets.ir.affine import Affine
+from nets.ir.core import Trait, Value
+from nets.ir.types import Dim, Shape, Symbol, TensorType, bool_, index
+from nets.ops.definition import samples as draw
+from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.registry import Array, op, sample
+from nets.ops.loop.lowering import Lowering
+
+Axes = tuple[int, ...]
+Index = tuple[Affine, ...]
+
+Pieces = tuple[tuple[tuple[int, tuple[int, ...]], ...], int | None]
+"""What a ``pieces`` rule gives: which operands stand whole in the result and where each begins, and
+the number of the 0-d operand that is everywhere else, if there is one."""
+
+_REINDEXING = Trait.PURE | Trait.INDEXING | Trait.EXACT
+
+
+# ---------------------------------------------------------------------------------- slice
+
+
+@op("slice", _REINDEXING, attributes=("starts", "stops", "steps"))
+class Slice:
+    """The elements from ``starts`` below ``stops`` by ``steps`` ≥ 1, one of each per axis.
+
+    Bounds satisfy 0 ≤ start ≤ stop ≤ size. A symbolic dimension is taken whole: from 0 to itself.
+    """
+
+    operands = ("x",)
+    samples = [
+        sample(draw.f32(5, 7), starts=(1, 0), stops=(4, 7), steps=(1, 1)),
+        sample(draw.f64(7, 5), starts=(1, 0), stops=(7, 4), steps=(3, 2)),
+        sample(draw.f64(11), starts=(2,), stops=(10,), steps=(4,)),
+        sample(draw.f64(), starts=(), stops=(), steps=()),
+        sample(draw.f32(3, 5), starts=(2, 1), stops=(2, 5), steps=(1, 3)),
+        sample(draw.f32(0, 5), starts=(0, 0), stops=(0, 5), steps=(2, 9)),
+        sample(draw.i8(3, 5), starts=(0, 1), stops=(3, 4), steps=(2, 2)),
+    ]
+
+    def infer(x: TensorType, *, starts: Axes, stops: Shape, steps: Axes) -> TensorType:
+        if not len(starts) == len(stops) == len(steps) == x.rank:
+            raise ShapeError(
+                f"slice of {x} needs {x.rank} starts, stops and steps, "
+                f"not {starts}, {stops} and {steps}"
+            )
+        cuts = zip(starts, stops, steps, strict=True)
+        return x.with_shape(tuple(_cut(x, axis, *cut) for axis, cut in enumerate(cuts)))
+
+    def evaluate(x: Array, *, starts: Axes, stops: Axes, steps: Axes) -> Array:
+        picked = x[tuple(map(slice, starts, stops, steps))]
+        return np.array(picked, order="C")
+
+    def transpose(
+        b: Emitter, ct: Value, x: Value, *, starts: Axes, stops: Axes, steps: Axes
+    ) -> tuple[Value]:
+        """The cotangent put back in place, zeros around it and between."""
+        return (_placed(b, _spaced(b, ct, steps), starts, tensor_type(x).shape),)
+
+    def lower(
+        s: Lowering, index: Index, x: Value, *, starts: Axes, stops: Axes, steps: Axes
+    ) -> Value:
+        cuts = zip(index, starts, steps, strict=True)
+        return s.read(x, tuple(place * step + start for place, start, step in cuts))
+
+
+def _cut(x: TensorType, axis: int, start: int, stop: Dim, step: int) -> Dim:
+    """The size of ``start:stop:step`` of an axis."""
+    dim = x.shape[axis]
+    if (start, stop, step) == (0, dim, 1):
+        return dim
+    if isinstance(dim, Symbol) or isinstance(stop, Symbol):
+        raise ShapeError(f"slice of {x}: axis {axis} is symbolic and can only be taken whole")
+    if step < 1 or not 0 <= start <= stop <= dim:
+        raise ShapeError(f"slice of {x}: {start}:{stop}:{step} does not fit axis {axis}")
+    return -(-(stop - start) // step)
+
+
+def _spaced(b: Emitter, x: Value, steps: Axes) -> Value:
+    """x with ``step - 1`` zeros after each element of an axis."""
+    if all(step == 1 for step in steps):
+        return x
+    shape = tensor_type(x).shape
+    columns = b.reshape(x, tuple(size for dim in shape for size in (dim, 1)))
+    high = tuple(count for step in steps for count in (0, step - 1))
+    rows = _pad_zero(b, columns, (0,) * len(high), high)
+    spaced = tuple(
+        dim if isinstance(dim, Symbol) else dim * step
+        for dim, step in zip(shape, steps, strict=True)
+    )
+    return b.reshape(rows, spaced)
+
+
+def _placed(b: Emitter, x: Value, starts: Axes, shape: Shape) -> Value:
+    """Zeros of that shape with x from ``starts`` on, as far as it fits."""
+    now = tensor_type(x).shape
+    room = [
+        dim if isinstance(dim, Symbol) else dim - start
+        for dim, start in zip(shape, starts, strict=True)
+    ]
+    pairs = list(zip(now, room, strict=True))
+    common = tuple(
+        min(dim, want) if isinstance(dim, int) and isinstance(want, int) else dim
+        for dim, want in pairs
+    )
+    if common != now:
+        x = b.emit("slice", x, starts=(0,) * len(now), stops=common, steps=(1,) * len(now))
+    high = tuple(
+        max(want - dim, 0) if isinstance(dim, int) and isinstance(want, int) else 0
+        for dim, want in pairs
+    )
+    return _pad_zero(b, x, starts, high)
+
+
+def _pad_zero(b: Emitter, x: Value, low: Axes, high: Axes) -> Value:
+    if not any(low) and not any(high):
+        return x
+    return b.emit("pad", x, b.constant(0, x.type.dtype), low=low, high=high)
+
+
+# ---------------------------------------------------------------------------- pad and join
+
+
+@op("pad", _REINDEXING, attributes=("low", "high"))
+class Pad:
+    """x with ``low[i]`` elements ``value`` (0-d) before and ``high[i]`` after it on axis i."""
+
+    operands = ("x", "value")
+    samples = [
+        sample(draw.f32(3, 5), draw.f32(), low=(1, 0), high=(0, 2)),
+        sample(draw.f64(2, 3), draw.f64(), low=(1, 2), high=(3, 0)),
+        sample(draw.f64(), draw.f64(), low=(), high=()),
+        sample(draw.f32(3, 2), draw.f32(), low=(0, 0), high=(0, 0)),
+        sample(draw.f32(0, 3), draw.f32(), low=(1, 0), high=(1, 0)),
+        sample(draw.i32(5), draw.i32(), low=(2,), high=(2,)),
+        sample(draw.boolean(3), draw.boolean(), low=(0,), high=(4,)),
+    ]
+
+    def infer(x: TensorType, value: TensorType, *, low: Axes, high: Axes) -> TensorType:
+        if value != TensorType((), x.dtype):
+            raise DTypeError(f"pad of {x} takes a value of type tensor<{x.dtype}>, not {value}")
+        if not len(low) == len(high) == x.rank:
+            raise ShapeError(f"pad of {x} needs {x.rank} widths, not low {low} and high {high}")
+        if any(width < 0 for width in (*low, *high)):
+            raise ShapeError(f"pad of {x}: a width of low {low} and high {high} is negative")
+        shape: list[Dim] = []
+        for axis, dim in enumerate(x.shape):
+            width = low[axis] + high[axis]
+            if width and isinstance(dim, Symbol):
+                raise ShapeError(f"pad of {x}: axis {axis} is symbolic and cannot grow")
+            shape.append(dim + width if isinstance(dim, int) else dim)
+        return x.with_shape(tuple(shape))
+
+    def evaluate(x: Array, value: Array, *, low: Axes, high: Axes) -> Array:
+        widths = [dim + a + b for dim, a, b in zip(x.shape, low, high, strict=True)]
+        result = np.full(widths, value, x.dtype)
+        result[tuple(slice(a, a + dim) for a, dim in zip(low, x.shape, strict=True))] = x
+        return result
+
+    def transpose(
+        b: Emitter, ct: Value, x: Value, value: Value, *, low: Axes, high: Axes
+    ) -> tuple[Callable[[], Value], Callable[[], Value]]:
+        inner = tensor_type(x).shape
+
+        def of_x() -> Value:
+            stops = tuple(_after(start, dim) for start, dim in zip(low, inner, strict=True))
+            return b.emit("slice", ct, starts=low, stops=stops, steps=(1,) * len(low))
+
+        def of_value() -> Value:
+            kept, edge = b.constant(False, bool_), b.constant(True, bool_)
+            is_edge = b.emit("pad", b.broadcast(kept, inner, ()), edge, low=low, high=high)
+            edges = b.select(is_edge, ct, b.zero(ct))
+            return b.sum(edges, tuple(range(len(low))))
+
+        return of_x, of_value
+
+    def pieces(*types: TensorType, low: Axes, high: Axes) -> Pieces:
+        """x stands at ``low``, the value around it."""
+        return ((0, low),), 1
+
+    def lower(s: Lowering, index: Index, x: Value, value: Value, *, low: Axes, high: Axes) -> Value:
+        shape = tensor_type(x).static_shape
+        if 0 in shape:
+            return s.read(value, ())
+        places, inside = list(index), list[Value]()
+        for axis, dim in enumerate(shape):
+            places[axis] = index[axis] - low[axis]
+            if low[axis] or high[axis]:
+                places[axis], tests = _clamped(s, places[axis], dim, low[axis] > 0, high[axis] > 0)
+                inside.extend(tests)
+        read = s.read(x, tuple(places))
+        if not inside:
+            return read
+        ok = inside[0]
+        for test in inside[1:]:
+            ok = s.binary("and", ok, test)
+        return s.select(ok, read, s.read(value, ()))
+
+
+def _after(start: int, dim: Dim) -> Dim:
+    return dim if isinstance(dim, Symbol) else start + dim
+
+
+def _clamped(
+    s: Lowering, place: Affine, size: int, below: bool, above: bool
+) -> tuple[Affine, list[Value]]:
+    """``place`` moved into [0, size), and tests of whether it was there.
+
+    ``below`` and ``above`` tell which sides it can lie on.
+    """
+    value, tests = s.index(place), list[Value]()
+    if below:
+        zero = s.const(0, index)
+        tests.append(s.compare("ge", value, zero))
+        value = s.binary("max", value, zero)
+    if above:
+        last = s.const(size - 1, index)
+        tests.append(s.compare("le", value, last))
+        value = s.binary("min", value, last)
+    return Affine.of(value), tests
+
+
+@op("concatenate", _REINDEXING, attributes=("axis",))
+class Concatenate:
+    """The operands one after the other along ``axis``; their other dimensions are equal."""
+
+    operands = ("*xs",)
+    samples = [
+        sample(draw.f32(3, 5), draw.f32(3, 2), axis=1),
+        sample(draw.f64(2, 3), draw.f64(1, 3), draw.f64(4, 3), axis=0),
+        sample(draw.f64(3), axis=0),
+        sample(draw.f32(0, 3), draw.f32(2, 3), axis=0),
+        sample(draw.f32(2, 0), draw.f32(2, 0), axis=1),
+        sample(draw.u32(2, 1, 3), draw.u32(2, 7, 3), axis=1),
+        sample(draw.boolean(3), draw.boolean(2), axis=0),
+    ]
+
+    def infer(*xs: TensorType, axis: int) -> TensorType:
+        if not xs:
+            raise ShapeError("concatenate needs at least one operand")
+        first = xs[0]
+        if not 0 <= axis < first.rank:
+            raise ShapeError(f"concatenate of {first} has no axis {axis}")
+        for x in xs[1:]:
+            if x.dtype != first.dtype:
+                raise DTypeError(f"concatenate needs one dtype, not {first} and {x}")
+            if x.rank != first.rank or _but(x.shape, axis) != _but(first.shape, axis):
+                raise ShapeError(
+                    f"concatenate of {first} and {x} along axis {axis}: other dimensions differ"
+                )
+        sizes = [x.shape[axis] for x in xs]
+        if len(xs) > 1 and any(isinstance(size, Symbol) for size in sizes):
+            raise ShapeError(f"concatenate of {first}: axis {axis} is symbolic")
+        total = sizes[0] if len(xs) == 1 else sum(size for size in sizes if isinstance(size, int))
+        return first.with_shape((*first.shape[:axis], total, *first.shape[axis + 1 :]))
+
+    def evaluate(*xs: Array, axis: int) -> Array:
+        return np.concatenate(xs, axis=axis)
+
+    def transpose(b: Emitter, ct: Value, *xs: Value, axis: int) -> tuple[Callable[[], Value], ...]:
+        """The part of the cotangent where each operand stands."""
+        shape = tensor_type(ct).shape
+        steps = (1,) * len(shape)
+
+        def part(start: int, stop: int) -> Callable[[], Value]:
+            starts = tuple(start if i == axis else 0 for i in range(len(shape)))
+            stops = (*shape[:axis], stop, *shape[axis + 1 :])
+            return lambda: b.emit("slice", ct, starts=starts, stops=stops, steps=steps)
+
+        if len(xs) == 1:
+            return (lambda: ct,)
+        ends = np.cumsum([0, *(tensor_type(x).static_shape[axis] for x in xs)]).tolist()
+        return tuple(part(start, stop) for start, stop in pairwise(ends))
+
+    def pieces(*types: TensorType, axis: int) -> Pieces:
+        """Each operand stands where those before it end."""
+        sizes = [type.static_shape[axis] for type in types]
+        starts = np.cumsum([0, *sizes[:-1]]).tolist()
+        rank = types[0].rank
+        return tuple(
+            (i, tuple(start if j == axis else 0 for j in range(rank)))
+            for i, start in enumerate(starts)
+        ), None
+
+    def lower(s: Lowering, index: Index, *xs: Value, axis: int) -> Value:
+        """Reads every operand at a clamped place and selects the one that holds the element."""
+        sizes = [tensor_type(x).static_shape[axis] for x in xs]
+        ends = np.cumsum(sizes).tolist()
+        held = [i for i, size in enumerate(sizes) if size] or [0]
+        result: Value | None = None
+        for i in reversed(held):
+            place = index[axis] - (ends[i] - sizes[i])
+            clamped, _ = _clamped(s, place, sizes[i], i != held[0], i != held[-1])
+            read = s.read(xs[i], (*index[:axis], clamped, *index[axis + 1 :]))
+            if result is None:
+                result = read
+            else:
+                result = s.select(_below(s, index[axis], ends[i]), read, result)
+        assert result is not None
+        return result
+
+
+def _but(shape: Shape, axis: int) -> Shape:
+    return (*shape[:axis], *shape[axis + 1 :])
+
+
+def _below(s: Lowering, place: Affine, end: int) -> Value:
+    return s.compare("lt", s.index(place), s.const(end, index))

@@ -1,0 +1,87 @@
+"""Operations that hold tensor programs together: return, yield, fusion, blocks."""
+# Op classes are namespaces: their functions take no self.
+# mypy: disable-error-code="misc"
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nets.errors import VerifyError
+from nets.ir.core import Operation, Region, Trait
+from nets.ir.types import TensorType, Type
+from nets.ops.definition.registry import Array, Run, structural
+
+
+@structural("return", Trait.TERMINATOR | Trait.RETURN)
+class Return:
+    """Ends a function of the tensor dialect; its operands are the function's results."""
+
+    operands = ("*values",)
+
+    def infer(*values: Type) -> tuple[Type, ...]:
+        return ()
+
+
+@structural("yield", Trait.TERMINATOR)
+class Yield:
+    """Ends a region; its operands are what the region gives to its operation."""
+
+    operands = ("*values",)
+
+    def infer(*values: Type) -> tuple[Type, ...]:
+        return ()
+
+
+@structural("fusion", Trait.PURE | Trait.ISOLATED, regions=1)
+class Fusion:
+    """Tensor operations that become one set of loops.
+
+    The region takes one argument per operand, of the operand's type, and uses nothing else; the
+    results are what it yields. The meaning is that of the operations inside, one after another.
+    """
+
+    operands = ("*inputs",)
+
+    def infer(*inputs: Type, regions: Sequence[Region]) -> tuple[Type, ...]:
+        return _yielded("fusion", inputs, regions[0])
+
+    def run(op: Operation, arrays: Sequence[Array]) -> Run:
+        return (yield 0, arrays)
+
+
+@structural("blocks", Trait.PURE | Trait.ISOLATED | Trait.BLOCKED, attributes=("axes",), regions=1)
+class Blocks:
+    """Tensor operations that run entry by entry over their first ``axes`` axes.
+
+    All operations inside have these axes, of the same sizes, and compute an entry of their results
+    from the same entry of what is computed inside and any part of what comes from outside. So all
+    of them may run for one entry, whose intermediate values stay in the cache, before the next.
+    The region takes one argument per operand, of the operand's type, and uses nothing else; the
+    results are what it yields. The meaning is that of the operations inside, one after another.
+    """
+
+    operands = ("*inputs",)
+
+    def infer(*inputs: Type, axes: int, regions: Sequence[Region]) -> tuple[Type, ...]:
+        found = _yielded("blocks", inputs, regions[0])
+        if axes < 1 or any(not isinstance(t, TensorType) or t.rank < axes for t in found):
+            raise VerifyError(f"blocks over {axes} axes cannot give ({_list(found)})")
+        return found
+
+    def run(op: Operation, arrays: Sequence[Array]) -> Run:
+        return (yield 0, arrays)
+
+
+def _yielded(name: str, inputs: Sequence[Type], region: Region) -> tuple[Type, ...]:
+    """The types an isolated region yields, which takes the inputs."""
+    block = region.block
+    taken = tuple(argument.type for argument in block.arguments)
+    if taken != inputs:
+        raise VerifyError(f"the region of {name} takes ({_list(inputs)}), not ({_list(taken)})")
+    if block.terminator is None:
+        raise VerifyError(f"the region of {name} must end with a yield")
+    return tuple(value.type for value in block.terminator.operands)
+
+
+def _list(types: Sequence[Type]) -> str:
+    return ", ".join(map(str, types))

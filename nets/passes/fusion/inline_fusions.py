@@ -1,0 +1,103 @@
+"""Dissolves fusions that no loops fit, so that their operations are lowered one by one.
+
+``fuse`` makes none of these. But a pass that ran after it may have changed what a fusion holds, and
+IR may be written by hand.
+"""
+
+from __future__ import annotations
+
+from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ops.definition.emitter import tensor_type
+from nets.passes.fusion.entries import are_entries
+from nets.passes.fusion.fusion_groups import Groups
+from nets.passes.spaces.access_maps import is_index_change
+from nets.passes.spaces.group import is_reduced
+from nets.passes.spaces.iteration import Kind, Space, common_space, map_space, reduction_space
+
+
+def inline_unfit_fusions(function: Function) -> None:
+    """Put the operations of fusions that have no common loops into the block around them.
+
+    So are those of ``blocks`` that do not go by entry.
+    """
+    for op in [op for block in function.programs() for op in block if op.has(Trait.BLOCKED)]:
+        if not _has_entries(op):
+            _inline(op)
+    for block in function.programs():
+        for op in block:
+            if is_fusion(op) and not has_loops(op.regions[0].block):
+                _inline(op)
+
+
+def is_fusion(op: Operation) -> bool:
+    """Whether the region of the operation is one set of loops."""
+    return op.has(Trait.ISOLATED) and not op.has(Trait.CONTROL | Trait.BLOCKED)
+
+
+def _has_entries(blocks: Operation) -> bool:
+    """Whether all that is inside of a ``blocks`` can run entry by entry."""
+    block = blocks.regions[0].block
+    fusions = (op for op in block if op.regions)
+    return all(is_fusion(op) and has_loops(op.regions[0].block) for op in fusions) and are_entries(
+        block, blocks.attributes["axes"]
+    )
+
+
+def has_loops(block: Block) -> bool:
+    """Whether the operations of a fusion's region share an iteration space."""
+    *ops, end = block
+    space = _space(ops, end.operands)
+    if space is None:
+        return False
+    moves = {op.result: op for op in ops if _is_move(op)}
+    groups, inside = Groups(moves), set[Value]()
+    for op in ops:
+        if op.results[0] not in moves:
+            if not op.has(Trait.ELEMENTWISE | Trait.REDUCTION | Trait.INDEXING):
+                return False
+            if not groups.fits(op, space, inside):
+                return False
+            inside.update(op.results)
+    across = {op.result for op in ops if op.has(Trait.REDUCTION) and reduction_space(op) != space}
+    return all(value in across or _is_stored(value, space) for value in end.operands)
+
+
+def _is_move(op: Operation) -> bool:
+    if op.has(Trait.CONSTANT):
+        return tensor_type(op.result).shape == ()
+    return is_index_change(op)
+
+
+def _space(ops: list[Operation], yielded: tuple[Value, ...]) -> Space | None:
+    """The common space of the reductions, or that of the first result; None if there is none."""
+    if not yielded:
+        return None
+    space: Space | None = None
+    for op in ops:
+        if op.has(Trait.REDUCTION):
+            found = reduction_space(op)
+            if found is None or (found.kind is Kind.COLUMN and "axis" in op.attributes):
+                return None
+            space = found if space is None else common_space(space, found)
+            if space is None:
+                return None
+    return space if space is not None else map_space(tensor_type(yielded[0]).static_shape)
+
+
+def _is_stored(value: Value, space: Space) -> bool:
+    shape = tensor_type(value).static_shape
+    return shape == space.shape or (space.kind is not Kind.MAP and is_reduced(space, shape))
+
+
+def _inline(fusion: Operation) -> None:
+    block, body = fusion.regions[0].block, fusion.block
+    assert body is not None
+    for argument, value in zip(block.arguments, fusion.operands, strict=True):
+        argument.replace_uses(value)
+    *ops, end = block
+    results = end.operands
+    block.remove(end)
+    for op in ops:
+        block.remove(op)
+        body.insert(op, fusion)
+    fusion.replace_with(results)

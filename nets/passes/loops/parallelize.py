@@ -1,0 +1,97 @@
+"""parallelize: decides which parallel loops run on several threads; the others become loops."""
+
+from __future__ import annotations
+
+from nets.ir.builder import Builder
+from nets.ir.core import Function, Operation, Region
+from nets.ops.definition.registry import lookup
+from nets.ops.loop.index_values import distance, trips
+from nets.ops.loop.kernels import kernel_flops
+from nets.passes.loops.handover import Handovers
+from nets.passes.manager import Options, register_pass
+
+FORK_COST = 8000
+"""Instructions that take as long as handing a loop to other threads and waiting for them (2 µs)."""
+
+LINE_COST = 60
+"""The same for getting a cache line that another CPU has written (15 ns)."""
+
+_COSTS = {"loop.math": 24, "loop.div": 8, "loop.rem": 8, "loop.const": 0, "loop.view": 0}
+
+_FLOPS_PER_INSTRUCTION = 16
+"""Of kernels, which work on vectors."""
+
+
+@register_pass("parallelize")
+def parallelize(function: Function, options: Options) -> Function:
+    """Keep the parallel loops that are worth a fork and stand in no other parallel loop.
+
+    Requires: the loop dialect.
+    Ensures: the same bits; no parallel loop inside another; none at all for one thread.
+    """
+    shared = _worth_a_fork(function) if options.threads > 1 else set()
+    for op in list(function.walk()):
+        if op.name == "loop.parallel" and op not in shared:
+            _make_serial(op)
+    return function
+
+
+def _worth_a_fork(function: Function) -> set[Operation]:
+    """The loops to share: they are enough work for a fork, and for what it moves between CPUs."""
+    shared: set[Operation] = set()
+    # Outer loops come first; inside one that is not worth a fork, another one may be.
+    for op in function.walk():
+        if op.name == "loop.parallel" and not _stands_in(op, shared) and _has_work(op, FORK_COST):
+            shared.add(op)
+    handovers = Handovers(function) if shared else None
+    while handovers is not None:
+        # A loop that turns serial is one more that its neighbours exchange lines with.
+        prices = {op: FORK_COST + LINE_COST * handovers.lines(op, shared) for op in shared}
+        serial = {op for op, price in prices.items() if not _has_work(op, price)}
+        if not serial:
+            break
+        shared -= serial
+    return shared
+
+
+def _stands_in(op: Operation, loops: set[Operation]) -> bool:
+    """Whether the operation stands inside one of the loops."""
+    while loops and op.block is not None and op.block.owner is not None:
+        outer = op.block.owner.owner
+        if not isinstance(outer, Operation):
+            return False
+        if outer in loops:
+            return True
+        op = outer
+    return False
+
+
+def _has_work(op: Operation, price: int) -> bool:
+    """Whether the loop has several iterations, and executes about so many instructions."""
+    count = distance(*op.operands)
+    if count is not None and count < 2:
+        return False
+    total = 0
+    pending = [(op, 1)]
+    while pending and total < price:
+        loop, times = pending.pop()
+        times *= trips(loop)
+        for inner in loop.regions[0].block:
+            total += times * _cost_of(inner)
+            if inner.regions:
+                pending.append((inner, times))
+    return total >= price
+
+
+def _cost_of(op: Operation) -> int:
+    """Instructions of one operation."""
+    flops = kernel_flops(op)
+    return flops // _FLOPS_PER_INSTRUCTION if flops else _COSTS.get(op.name, 1)
+
+
+def _make_serial(op: Operation) -> None:
+    """Turn a parallel loop into a loop."""
+    assert op.block is not None
+    builder = Builder(op.block, op, op.location)
+    builder.create(lookup("loop.for"), op.operands, {"step": 1}, (Region(op.regions[0].block),))
+    op.block.remove(op)

@@ -1,0 +1,88 @@
+"""In place: an operation may store a result where a tensor was that nobody needs any more.
+
+For a group that is safe where each element of the old tensor is loaded before the same element of
+the result is stored, by the same run of a loop body, or by an earlier body that runs over the same
+elements. A kernel that changes some elements of an operand is made for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nets.ir.core import Block, Operation, Trait, Value
+from nets.ops.definition.registry import OpDef
+from nets.passes.lowering.element_builder import Accesses, Index
+from nets.passes.spaces.kernel_operands import is_for_kernels
+
+
+def last_readers(block: Block) -> dict[Value, Operation]:
+    """The last operation that reads the memory of each value, by the value behind all views.
+
+    Values that a kernel will read through a transpose are left out, for it does so later; so are
+    such transposes, whose memory stands for them until the kernels know.
+    """
+    found: dict[Value, Operation] = {}
+    late: set[Value] = set()
+    for op in block:
+        found.update((behind_views(operand), op) for operand in op.operands)
+        if is_for_kernels(op):
+            late.update((behind_views(op.operands[0]), op.result))
+    return {value: op for value, op in found.items() if value not in late}
+
+
+def behind_views(value: Value) -> Value:
+    """The value whose memory this one is."""
+    while value.operation is not None and value.operation.has(Trait.ALIAS):
+        value = value.operation.operands[0]
+    return value
+
+
+def updated_operand(op: Operation) -> Value | None:
+    """The operand of which the operation changes some elements, if it is one that does."""
+    number = op.definition.rules.get("updates") if isinstance(op.definition, OpDef) else None
+    return None if number is None else op.operands[number]
+
+
+def outdated_by(op: Operation, last: Mapping[Value, Operation]) -> Value | None:
+    """The value, behind views, whose memory the result may take, for the operation changes some
+    elements of it and reads it once, and last (``last`` is from ``last_readers``)."""
+    updated = updated_operand(op)
+    if updated is None:
+        return None
+    roots = [behind_views(operand) for operand in op.operands]
+    root = behind_views(updated)
+    return root if last.get(root) is op and roots.count(root) == 1 else None
+
+
+def in_one_place(value: Value, last: Mapping[Value, Operation]) -> list[Value]:
+    """The values that can follow each other in one place in memory, the latest, given, first."""
+    found = [value]
+    while (op := found[-1].operation) is not None:
+        old = outdated_by(op, last)
+        if old is None:
+            break
+        found.append(old)
+    return found
+
+
+def may_replace(accesses: Accesses, old: Value, result: Value) -> bool:
+    """Whether the stores of ``result`` may go to the buffer ``old`` of the same type."""
+    stores: dict[tuple[Index, int], int] = {}
+    for number, (value, index, body) in enumerate(accesses.stores):
+        if value is result:
+            stores.setdefault((index, body), number)
+    first = min((body for _, body in stores), default=-1)
+    for buffer, index, body, stored in accesses.loads:
+        if behind_buffer_views(buffer) is old:
+            is_before = stored <= stores.get((index, body), -1)
+            is_earlier = body < first and accesses.places.get(body) == index
+            if not is_before and not is_earlier:
+                return False
+    return bool(stores)
+
+
+def behind_buffer_views(buffer: Value) -> Value:
+    """The buffer whose memory this one is."""
+    while (op := buffer.operation) is not None and op.name in ("loop.view", "loop.part"):
+        buffer = op.operands[0]
+    return buffer

@@ -1,0 +1,104 @@
+"""Loops of results that are put together from whole operands (pad, concatenate).
+
+Each operand is copied to its place by loops of its own, without a test per element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+
+from nets.ir.core import Operation, Trait, Value
+from nets.ops.definition.emitter import tensor_type
+from nets.passes.lowering.element_builder import ElementBuilder
+from nets.passes.lowering.map_loops import emit_nest
+from nets.passes.spaces.group import Group
+from nets.passes.spaces.loop_nests import Extent
+from nets.passes.spaces.pieces import has_pieces, pieces_of
+
+COPY_WORK = 2
+"""Work per element: a load and a store."""
+
+
+def start_of_piece(op: Operation, piece: Value) -> tuple[int, ...]:
+    """Where in the result an operand that stands there once begins."""
+    return next(start for number, start in pieces_of(op)[0] if op.operands[number] is piece)
+
+
+def pieces_stored_in_place(op: Operation) -> list[Value]:
+    """The operands whose loops store them straight into the result, for nothing else reads them."""
+    if not has_pieces(op):
+        return []
+    numbers = [number for number, _ in pieces_of(op)[0]]
+    return [op.operands[number] for number in numbers if _is_made_for(op, op.operands[number])]
+
+
+def _is_made_for(user: Operation, value: Value) -> bool:
+    """Whether a group computes the value, with an element per element of its loops, for one use."""
+    op = value.operation
+    if op is None or op.has(Trait.BLOCKED) or len(value.uses) != 1 or tensor_type(value).size == 0:
+        return False
+    if op.has(Trait.CONTROL):
+        return False
+    if not op.regions:
+        is_map = op.has(Trait.ELEMENTWISE | Trait.INDEXING)
+        return is_map and not op.has(Trait.ALIAS | Trait.CONSTANT) and not has_pieces(op)
+    if op.has(Trait.CONTROL):
+        return False
+    *ops, end = op.regions[0].block
+    inside = end.operands[op.results.index(value)]
+    group = Group(ops, [(inside, inside)])
+    return end.operands.count(inside) == 1 and tensor_type(inside).shape == group.space.shape
+
+
+def lower_pieces(
+    s: ElementBuilder, op: Operation, buffer: Value, placed: Container[Value] = ()
+) -> None:
+    """Loops that fill the buffer of the result; the operands ``placed`` stand there already."""
+    pieces, filling = pieces_of(op)
+    shape = tensor_type(op.result).static_shape
+    if filling is not None:
+        ((number, start),) = pieces
+        inner = tensor_type(op.operands[number]).static_shape
+        for sizes, first in _margins(shape, start, inner):
+            _store_all(s, op.operands[filling], sizes, first, buffer, shape)
+    for number, start in pieces:
+        operand = op.operands[number]
+        if operand not in placed:
+            _store_all(s, operand, tensor_type(operand).static_shape, start, buffer, shape)
+
+
+def _margins(
+    shape: Sequence[int], start: Sequence[int], inner: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The boxes, as sizes and first index, that lie around the inner one and cover the rest."""
+    if 0 in inner:
+        yield tuple(shape), (0,) * len(shape)
+        return
+    sizes, first = list(shape), [0] * len(shape)
+    for axis, (size, low, width) in enumerate(zip(shape, start, inner, strict=True)):
+        for begin, end in ((0, low), (low + width, size)):
+            if begin < end:
+                sizes[axis], first[axis] = end - begin, begin
+                yield tuple(sizes), tuple(first)
+        sizes[axis], first[axis] = width, low
+
+
+def _store_all(
+    s: ElementBuilder,
+    source: Value,
+    extents: Sequence[int],
+    start: Sequence[int],
+    buffer: Value,
+    shape: tuple[int, ...],
+) -> None:
+    """Store the elements of ``source``, or the one it has, from the index ``start`` on."""
+    extent = Extent(extents)
+    place = extent.index if tensor_type(source).shape else ()
+    target = tuple(at + first for at, first in zip(extent.index, start, strict=True))
+    with s.group():
+        emit_nest(
+            s,
+            extent,
+            COPY_WORK,
+            lambda: s.store(s.read(source, place), buffer, s.offset(target, shape)),
+        )

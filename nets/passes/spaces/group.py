@@ -1,0 +1,128 @@
+"""Group: operations that become one set of loops, the tensors they store, and their space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from nets.ir.affine import Affine
+from nets.ir.core import Operation, Trait, Value
+from nets.locks import made_once
+from nets.ops.definition.emitter import tensor_type
+from nets.passes.spaces.iteration import Space, common_space, map_space, reduction_space
+
+Index = tuple[Affine, ...]
+
+Output = tuple[Value, Value]
+"""A tensor and the buffer that is to hold it."""
+
+COSTLY_WORK = 10
+"""Work of a COSTLY operation, in units of an addition."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Operations in order, and what of them is wanted in memory."""
+
+    ops: Sequence[Operation]
+    outputs: Sequence[Output]
+
+    @made_once
+    def reductions(self) -> list[Operation]:
+        """The reductions of the space of the group."""
+        return [op for op in self._all_reductions if reduction_space(op) == self.space]
+
+    @made_once
+    def across(self) -> list[Operation]:
+        """The reductions across the rows of a ROW group. Nothing in the group reads them."""
+        return [op for op in self._all_reductions if reduction_space(op) != self.space]
+
+    @made_once
+    def _all_reductions(self) -> list[Operation]:
+        return [op for op in self.ops if op.has(Trait.REDUCTION)]
+
+    @made_once
+    def space(self) -> Space:
+        """The common space of the reductions, or that of the outputs where there is none."""
+        if not self._all_reductions:
+            return map_space(tensor_type(self.outputs[0][0]).static_shape)
+        found: Space | None = None
+        for op in self._all_reductions:
+            space = reduction_space(op)
+            assert space is not None, "reductions over several runs of axes have been split"
+            found = space if found is None else common_space(found, space)
+        assert found is not None, "the reductions of a group have a common space"
+        return found
+
+    @made_once
+    def results(self) -> set[Value]:
+        """Every value the group computes."""
+        return {value for op in self.ops for value in op.results}
+
+    @made_once
+    def full_outputs(self) -> list[Output]:
+        """The outputs with an element for each element of the space."""
+        shape = self.space.shape
+        return [output for output in self.outputs if tensor_type(output[0]).shape == shape]
+
+    @made_once
+    def reduced_outputs(self) -> list[Output]:
+        """The outputs with an element for each result of a reduction of the group's space."""
+        shape, apart = self.space.shape, {op.result for op in self.across}
+        return [
+            output
+            for output in self.outputs
+            if output[0] not in apart and tensor_type(output[0]).shape != shape
+        ]
+
+    @made_once
+    def across_outputs(self) -> list[Output]:
+        """The outputs that are results of reductions across the rows."""
+        apart = {op.result for op in self.across}
+        return [output for output in self.outputs if output[0] in apart]
+
+    @made_once
+    def work(self) -> int:
+        """Estimated work per element of the space: arithmetic, and loads and stores around it."""
+        full = [op for op in self.ops if self._is_per_element(op)]
+        arithmetic = sum(COSTLY_WORK if op.has(Trait.COSTLY) else 1 for op in full)
+        inputs = {v for op in full for v in op.operands if v not in self.results}
+        return 1 + arithmetic + len(inputs) + len(self.full_outputs)
+
+    def _is_per_element(self, op: Operation) -> bool:
+        leading = op.operands[0] if op.has(Trait.REDUCTION) else op.results[0]
+        return tensor_type(leading).shape == self.space.shape
+
+
+def arranged(space: Space, parts: Sequence[tuple[tuple[int, ...], Index]]) -> Index:
+    """An index of the full shape out of the positions along some axes each."""
+    index = [Affine()] * len(space.shape)
+    for axes, positions in parts:
+        for axis, position in zip(axes, positions, strict=True):
+            index[axis] = position
+    return tuple(index)
+
+
+def positions_in(sizes: Sequence[int]) -> list[Index]:
+    """Every index of a shape, in row-major order."""
+    return [tuple(map(Affine.of, place)) for place in product(*map(range, sizes))]
+
+
+def reduced_index(space: Space, shape: tuple[int, ...], kept: Index) -> Index:
+    """The index of a reduced value of that shape at the positions ``kept`` along the kept axes.
+
+    The shape may have other axes of size 1 than the result of the reduction.
+    """
+    sizes = space.result_shape
+    positions = iter(p for p, size in zip(kept, sizes, strict=True) if size != 1)
+    return tuple(Affine() if size == 1 else next(positions) for size in shape)
+
+
+def is_reduced(space: Space, shape: tuple[int, ...]) -> bool:
+    """Whether a value of that shape has an element per result of the space's reductions."""
+    return _long_axes(shape) == _long_axes(space.result_shape)
+
+
+def _long_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)

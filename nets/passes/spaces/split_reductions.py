@@ -1,0 +1,62 @@
+"""Rewrites reductions until each reduces one run of axes, the form that has loops.
+
+A reduction over several runs of axes, such as 0 and 2 of three, becomes one reduction per run, the
+last run first. ``argmax`` and its like find positions along the last axis only; another axis is
+moved there. This fixes the order of summation of every reduction (numerics.md, 4).
+"""
+
+from __future__ import annotations
+
+from nets.ir.builder import Builder
+from nets.ir.core import Function, Operation, Trait, Value
+from nets.ops.definition.emitter import GraphEmitter, tensor_type
+from nets.passes.manager import Options, register_pass
+from nets.passes.spaces.iteration import Kind, reduced_axes, reduced_runs, reduction_space
+
+
+@register_pass("split_reductions")
+def split_reductions(function: Function, options: Options) -> Function:
+    """Split reductions over several runs of axes.
+
+    Requires: the tensor dialect with static shapes.
+    Ensures: ``reduction_space`` knows every reduction outside fusions; those along one ``axis``
+    are over the last.
+    """
+    for block in function.programs():
+        for op in block:
+            if op.has(Trait.REDUCTION):
+                _split(op)
+    return function
+
+
+def _split(op: Operation) -> None:
+    space = reduction_space(op)
+    if space is None:
+        op.replace_with([_run_by_run(op)])
+    elif space.kind is Kind.COLUMN and "axis" in op.attributes:
+        op.replace_with([_along_last_axis(op)])
+
+
+def _before(op: Operation) -> Builder:
+    assert op.block is not None
+    return Builder(op.block, op, op.location)
+
+
+def _run_by_run(op: Operation) -> Value:
+    value, remaining = op.operands[0], list(reduced_axes(op))
+    builder = _before(op)
+    for run in reversed(reduced_runs(tensor_type(value).static_shape, reduced_axes(op))):
+        axes = tuple(axis for axis in remaining if axis >= run[0])
+        remaining = remaining[: len(remaining) - len(axes)]
+        value = builder.create(op.definition, [value], {"axes": axes}).result
+    if remaining:
+        value = builder.create(op.definition, [value], {"axes": tuple(remaining)}).result
+    return value
+
+
+def _along_last_axis(op: Operation) -> Value:
+    axis, last = op.attributes["axis"], tensor_type(op.operands[0]).rank - 1
+    order = (*(i for i in range(last + 1) if i != axis), axis)
+    builder = _before(op)
+    moved = GraphEmitter(builder).transpose(op.operands[0], order)
+    return builder.create(op.definition, [moved], {"axis": last}).result
