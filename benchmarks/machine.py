@@ -220,8 +220,8 @@ class _Probe:
     def __init__(self, text: str, size: int, cores: Sequence[int]) -> None:
         from cffi import FFI
 
-        from nets.backend.callable import load_object
         from nets.backend.llvm.target import Target, object_code
+        from nets.backend.process.callable import load_object
 
         self._handle, self._entry = load_object(object_code(text, Target.host()), "probe")
         self._cores = cores

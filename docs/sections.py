@@ -11,12 +11,12 @@ from types import ModuleType
 from typing import Any
 
 import nets
-import nets.frontend.functions as functions
+import nets.frontend.tensor.functions as functions
 import nets.ops
 from nets import config, errors
-from nets.backend.loader import LoadedLibrary
-from nets.frontend.lowered import Compiled, Lowered
-from nets.frontend.operators import Operators
+from nets.backend.library.loader import LoadedLibrary
+from nets.frontend.calls.lowered import Compiled, Lowered
+from nets.frontend.tensor.operators import Operators
 from nets.ir import printer, verifier
 from nets.ops.definition.registry import REGISTRY, OpDef, Trait
 from nets.passes import pipelines

@@ -8,47 +8,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nets import errors, tracebacks
-from nets.frontend import functions
-from nets.frontend.functions import *  # noqa: F403 (named by __all__ there)
-from nets.frontend.other_names import add_functions, missing
-from nets.frontend.scope import suspended
-from nets.frontend.tensor import Tensor
-from nets.frontend.variable import enable_grad, is_grad_enabled, no_grad
+from nets.frontend.tensor import functions
+from nets.frontend.tensor.functions import *  # noqa: F403 (named by __all__ there)
+from nets.frontend.tensor.other_names import add_functions, missing
+from nets.frontend.tensor.scope import suspended
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.variable import enable_grad, is_grad_enabled, no_grad
 from nets.locks import imports as _imports
 from nets.version import __version__
 
 if TYPE_CHECKING:
     from nets import data, datasets, nn, optim, random
-    from nets.backend.loader import load
-    from nets.frontend.control_flow import cond, fori_loop, map, scan, while_loop  # noqa: A004
-    from nets.frontend.debug import debug_print
-    from nets.frontend.export import export
-    from nets.frontend.lowered import evaluate, parse_ir
-    from nets.frontend.pullback import vjp
-    from nets.frontend.spec import spec
-    from nets.frontend.trace import trace
-    from nets.frontend.transforms import grad, value_and_grad
+    from nets.backend.library.loader import load
+    from nets.frontend.calls.lowered import evaluate, parse_ir
+    from nets.frontend.calls.trace import trace
+    from nets.frontend.derived.pullback import vjp
+    from nets.frontend.derived.transforms import grad, value_and_grad
+    from nets.frontend.library.export import export
+    from nets.frontend.tracing.control_flow import cond, fori_loop, map, scan, while_loop  # noqa: A004
+    from nets.frontend.tracing.debug import debug_print
+    from nets.frontend.tracing.spec import spec
     from nets.ir.location import user_location
     from nets.random import manual_seed
     from nets.solver import Solver
 
 _LATER = {
-    "trace": "nets.frontend.trace",
-    "grad": "nets.frontend.transforms",
-    "value_and_grad": "nets.frontend.transforms",
-    "vjp": "nets.frontend.pullback",
-    "scan": "nets.frontend.control_flow",
-    "fori_loop": "nets.frontend.control_flow",
-    "while_loop": "nets.frontend.control_flow",
-    "cond": "nets.frontend.control_flow",
-    "map": "nets.frontend.control_flow",
-    "debug_print": "nets.frontend.debug",
-    "spec": "nets.frontend.spec",
-    "evaluate": "nets.frontend.lowered",
-    "parse_ir": "nets.frontend.lowered",
-    "export": "nets.frontend.export",
-    "load": "nets.backend.loader",
-    "user_location": "nets.frontend.scope",
+    "trace": "nets.frontend.calls.trace",
+    "grad": "nets.frontend.derived.transforms",
+    "value_and_grad": "nets.frontend.derived.transforms",
+    "vjp": "nets.frontend.derived.pullback",
+    "scan": "nets.frontend.tracing.control_flow",
+    "fori_loop": "nets.frontend.tracing.control_flow",
+    "while_loop": "nets.frontend.tracing.control_flow",
+    "cond": "nets.frontend.tracing.control_flow",
+    "map": "nets.frontend.tracing.control_flow",
+    "debug_print": "nets.frontend.tracing.debug",
+    "spec": "nets.frontend.tracing.spec",
+    "evaluate": "nets.frontend.calls.lowered",
+    "parse_ir": "nets.frontend.calls.lowered",
+    "export": "nets.frontend.library.export",
+    "load": "nets.backend.library.loader",
+    "user_location": "nets.frontend.tensor.scope",
     "manual_seed": "nets.random",
     "Solver": "nets.solver",
 }

@@ -19,7 +19,8 @@ import pytest
 
 import nets
 from nets import files
-from nets.backend import aot, cache
+from nets.backend.library import aot
+from nets.backend.process import cache
 from nets.data import load, save
 from nets.errors import CacheWarning, LoadError
 
@@ -84,7 +85,7 @@ def test_in_place_of_a_cache_entry(
     assert not entry.is_symlink()
     assert entry.stat().st_size < 1 << 20
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(nets.frontend.compile.Compilation, "_compile", None)
+        patched.setattr(nets.compiler.compile.Compilation, "_compile", None)
         np.testing.assert_array_equal(nets.trace(lambda x: x * 4.5)(X), X * 4.5)
 
 

@@ -22,9 +22,9 @@ import pytest
 import nets
 from nets import locks
 from nets.backend.llvm import target
+from nets.compiler import compile as compilation
 from nets.data import DataLoader, TensorDataset
-from nets.frontend import compile as compilation
-from nets.frontend import staged
+from nets.frontend.calls import staged
 from nets.frontend.world import world
 
 LIMIT = 120

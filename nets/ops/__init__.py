@@ -2,6 +2,7 @@
 registry."""
 
 from nets.ops.loop import dialect
+from nets.ops.pools import pooling
 from nets.ops.tensor import (
     arithmetic,
     comparison,
@@ -16,7 +17,6 @@ from nets.ops.tensor import (
     indexing,
     logic,
     mathematics,
-    pooling,
     reduction,
     rounding,
     shape,

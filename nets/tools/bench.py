@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nets.backend.callable import cpu_level
+from nets.backend.process.callable import cpu_level
 from nets.errors import CompileError
 from nets.tools.usage import UsageError
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nets import config
-from nets.backend import cache, cache_size
+from nets.backend.process import cache, cache_size
 from nets.tools.usage import UsageError
 
 if TYPE_CHECKING:

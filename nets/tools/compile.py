@@ -41,9 +41,9 @@ def add_command(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    from nets.frontend.export import export
-    from nets.frontend.spec import spec
-    from nets.frontend.trace import trace
+    from nets.frontend.calls.trace import trace
+    from nets.frontend.library.export import export
+    from nets.frontend.tracing.spec import spec
 
     function, name = _imported(arguments.function)
     try:

@@ -10,8 +10,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from nets import config
-from nets.backend import cache, cache_size
 from nets.backend.llvm.target import Target, llvm_version
+from nets.backend.process import cache, cache_size
 from nets.errors import NetsError
 
 if TYPE_CHECKING:

@@ -132,7 +132,7 @@ static PyMethodDef functions[] = {
     {"configure", record_configure, METH_VARARGS,
      "configure(value, names, tensor, names, function_class, (scopes, name), (modes, name), gone)"
      "\n\n"
-     "Tell the module the classes of tensors; see nets.frontend.plans."},
+     "Tell the module the classes of tensors; see nets.frontend.calls.plans."},
     {"empty", empty, METH_VARARGS,
      "empty(shape, dtype)\n\nnumpy.empty, but that a large array begins at a cache line."},
     {"taken", plan_taken, METH_O,

@@ -129,7 +129,7 @@ PyObject *nest_build(const Nest *nest, PyObject **leaves, PyObject **stack);
 
 /* ---- record.c ----------------------------------------------------------------------------- */
 
-/* Tells this module the classes of tensors and their values; see nets.frontend.plans. */
+/* Tells this module the classes of tensors and their values; see nets.frontend.calls.plans. */
 PyObject *record_configure(PyObject *module, PyObject *args);
 
 /* Is there what a trace needs to know, and is this thread outside every trace? */

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nets.backend.callable import NativeFunction
 from nets.backend.llvm.emit import workspace_bytes
-from nets.frontend.compile import ENTRY, Compilation
+from nets.backend.process.callable import NativeFunction
+from nets.compiler.compile import ENTRY, Compilation
 from nets.ir.core import Function
 from nets.ops.definition.registry import Array
 from tests.backend.corpus import CORPUS

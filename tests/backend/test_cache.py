@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from nets.backend import cache
+from nets.backend.process import cache
 from nets.errors import CacheWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pytest
 
 import nets
-from nets.backend.callable import NativeFunction, load_object
+from nets.backend.process.callable import NativeFunction, load_object
+from nets.compiler.compile import ENTRY, Compilation, CompileOptions
 from nets.errors import ArgumentError, CompileError
-from nets.frontend.compile import ENTRY, Compilation, CompileOptions
 
 Array = npt.NDArray[Any]
 

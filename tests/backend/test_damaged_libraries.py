@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 import nets
-from nets.backend.library_file import embedded, sealed
-from nets.backend.manifest import MARK, from_json
+from nets.backend.library.library_file import embedded, sealed
+from nets.backend.library.manifest import MARK, from_json
 from nets.errors import LoadError
-from nets.frontend import export as exporting
+from nets.frontend.library import export as exporting
 
 ROOT = Path(__file__).parents[2]
 X = np.arange(30, dtype="float32").reshape(6, 5) / 7

@@ -13,9 +13,9 @@ import pytest
 
 import nets
 from nets.errors import DTypeError, GradientError, ShapeError
-from nets.frontend.autograd import record_call
-from nets.frontend.scope import Scope, enter
-from nets.frontend.variable import Variable
+from nets.frontend.tensor.autograd import record_call
+from nets.frontend.tensor.scope import Scope, enter
+from nets.frontend.tensor.variable import Variable
 from nets.ir.core import Function
 from tests.frontend.small_stack import LONG, on_a_small_stack
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import nets
+from nets.compiler.compile import Compilation
 from nets.errors import CheckError, IndexOutOfBoundsError
-from nets.frontend.compile import Compilation
 from nets.ir.core import Function, Value
 from nets.ops.definition.registry import lookup
 from nets.ops.loop.loop_builder import LoopBuilder

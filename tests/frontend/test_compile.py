@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import nets
-from nets.backend import cache
+from nets.backend.process import cache
+from nets.compiler.compile import Compilation, CompileOptions
 from nets.errors import CacheWarning, CompileError, IndexOutOfBoundsError
-from nets.frontend.compile import Compilation, CompileOptions
 from nets.ir.core import Function
 
 DERIVATIVES = [
@@ -155,9 +155,9 @@ def test_the_key_holds_everything_that_decides_the_code(monkeypatch: pytest.Monk
 
     found = [*keys()]
     assert keys() == tuple(found)
-    monkeypatch.setattr("nets.backend.callable.cpu_identity", lambda: "another CPU")
+    monkeypatch.setattr("nets.backend.process.callable.cpu_identity", lambda: "another CPU")
     found += [k for k in keys() if k not in found]  # all but that of a named CPU
-    monkeypatch.setattr("nets.frontend.compile.__version__", "another version")
+    monkeypatch.setattr("nets.compiler.compile.__version__", "another version")
     found += keys()
     monkeypatch.setattr(cache, "compiler_version", lambda: "another compiler")
     found += keys()
@@ -284,7 +284,7 @@ def test_refuses_what_it_does_not_know() -> None:
 
 
 def test_code_for_another_cpu_is_not_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nets.backend.callable.cpu_level", lambda: 3)
+    monkeypatch.setattr("nets.backend.process.callable.cpu_level", lambda: 3)
     with pytest.raises(CompileError, match="cannot run code for the CPU x86-64-v4"):
         Compilation(program(), CompileOptions(cpu="x86-64-v4")).native([X])
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import nets
-from nets.backend.manifest import MARK
+from nets.backend.library.manifest import MARK
 from nets.errors import (
     ArgumentError,
     CompileError,

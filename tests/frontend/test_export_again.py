@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import nets
-from nets.backend import loader, private_copy
+from nets.backend.library import loader, private_copy
 from nets.errors import LoadError, MissingKeyError
 
 

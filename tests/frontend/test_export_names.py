@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import nets
-from nets.backend import c_names
-from nets.backend.aot import global_symbols
-from nets.backend.c_header import C_TYPES
-from nets.backend.manifest import Library, Member
+from nets.backend.library import c_names
+from nets.backend.library.aot import global_symbols
+from nets.backend.library.c_header import C_TYPES
+from nets.backend.library.manifest import Library, Member
 from nets.errors import ArgumentError
 from tests.frontend.test_export import WARNINGS
 
@@ -244,7 +244,7 @@ def test_names_near_those_of_c_are_kept(function: str) -> None:
 def test_the_list_of_names_is_that_of_the_library() -> None:
     library = Library("lib", "", "", 3, "", (), (Member("x", "f32", (), 0),), 4)
     assert set(global_symbols(library)) <= c_names.declared("lib", ())
-    attributes = {name for name in dir(nets.backend.loader.LoadedLibrary) if name[0] != "_"}
+    attributes = {name for name in dir(nets.backend.library.loader.LoadedLibrary) if name[0] != "_"}
     assert attributes | {"path", "description", "state"} == set(c_names.PYTHON_NAMES)
     assert set(C_TYPES.values()) - {"float", "double"} <= set(c_names._TYPES.split())
 

@@ -17,7 +17,7 @@ import pytest
 
 import nets
 from nets import nn, optim
-from nets.backend.manifest import Argument, laid_out
+from nets.backend.library.manifest import Argument, laid_out
 from nets.errors import ArgumentError, IndexOutOfBoundsError
 from tests.frontend.test_export import WARNINGS, bits
 

@@ -21,8 +21,8 @@ import pytest
 
 import nets
 from nets.backend.llvm import target
-from nets.frontend.compile import Compilation
-from nets.frontend.specialisation import Specialisation, _do_all
+from nets.compiler.compile import Compilation
+from nets.frontend.calls.specialisation import Specialisation, _do_all
 
 SMALL, LARGE = np.ones(5), np.linspace(0.1, 0.9, 200_000)
 IMAGE = np.linspace(0, 1, 2 * 3 * 16 * 16, dtype=np.float32).reshape(2, 3, 16, 16)

@@ -18,11 +18,11 @@ from nets.errors import (
     TraceError,
     UnsupportedObjectError,
 )
-from nets.frontend.lowered import Compiled, Lowered, evaluate, parse_ir
+from nets.frontend.calls.lowered import Compiled, Lowered, evaluate, parse_ir
+from nets.frontend.calls.trace import trace
+from nets.frontend.derived.transforms import value_and_grad
 from nets.frontend.pytree import flatten
-from nets.frontend.spec import TensorSpec, spec
-from nets.frontend.trace import trace
-from nets.frontend.transforms import value_and_grad
+from nets.frontend.tracing.spec import TensorSpec, spec
 from nets.ir.types import Symbol, TensorType, f32, f64, i64
 
 

@@ -16,7 +16,7 @@ import pytest
 
 import nets
 from nets import nn
-from nets.frontend import functions
+from nets.frontend.tensor import functions
 from nets.nn import functional
 
 RNG = np.random.default_rng(0)

@@ -18,7 +18,7 @@ import pytest
 
 import nets
 from nets.errors import ControlFlowError, GradientError, NetsError, UnsupportedObjectError
-from nets.frontend import numpy_functions
+from nets.frontend.tensor import numpy_functions
 
 Function = Callable[..., Any]
 

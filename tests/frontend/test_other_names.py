@@ -9,7 +9,7 @@ import pytest
 
 import nets
 from nets.errors import MissingNameError
-from nets.frontend.other_names import FUNCTIONS, METHODS
+from nets.frontend.tensor.other_names import FUNCTIONS, METHODS
 
 T = nets.Tensor(np.zeros((2, 3), "float32"))
 

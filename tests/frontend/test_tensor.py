@@ -27,7 +27,7 @@ from nets.errors import (
     TraceError,
     UnsupportedObjectError,
 )
-from nets.frontend.scope import Scope, enter
+from nets.frontend.tensor.scope import Scope, enter
 from nets.ir.core import Function
 from nets.ir.types import DType, TensorType, f32, f64
 
@@ -455,7 +455,7 @@ def test_each_mistake_has_its_class() -> None:
 
 
 def test_importing_nets_loads_no_compiler() -> None:
-    late = {"llvmlite", "cffi", "_cffi_backend", "nets.backend.callable", "nets._dispatch"}
+    late = {"llvmlite", "cffi", "_cffi_backend", "nets.backend.process.callable", "nets._dispatch"}
     code = f"import sys, nets; print({late} & set(sys.modules))"
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

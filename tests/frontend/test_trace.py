@@ -19,9 +19,9 @@ import pytest
 
 import nets
 from nets.errors import ArgumentError, TraceError
-from nets.frontend.trace import Traced, trace
-from nets.frontend.transforms import grad
-from nets.frontend.variable import no_grad
+from nets.frontend.calls.trace import Traced, trace
+from nets.frontend.derived.transforms import grad
+from nets.frontend.tensor.variable import no_grad
 from nets.ir.types import TENSOR_DTYPES
 
 Point = namedtuple("Point", "x y")

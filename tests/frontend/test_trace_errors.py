@@ -24,9 +24,9 @@ from nets.errors import (
     TraceError,
     UnsupportedObjectError,
 )
-from nets.frontend.scope import current_scope
-from nets.frontend.trace import trace
-from nets.frontend.transforms import grad
+from nets.frontend.calls.trace import trace
+from nets.frontend.derived.transforms import grad
+from nets.frontend.tensor.scope import current_scope
 from nets.ir.location import user_location
 
 

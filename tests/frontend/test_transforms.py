@@ -12,9 +12,9 @@ import pytest
 
 import nets
 from nets.errors import ArgumentError, DTypeError, GradientError, ShapeError, TraceError
-from nets.frontend.pullback import vjp
-from nets.frontend.trace import trace
-from nets.frontend.transforms import grad, value_and_grad
+from nets.frontend.calls.trace import trace
+from nets.frontend.derived.pullback import vjp
+from nets.frontend.derived.transforms import grad, value_and_grad
 
 
 def plain(function: Callable[..., Any]) -> Callable[..., Any]:

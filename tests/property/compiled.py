@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nets.backend.callable import Check, NativeFunction, Signature
 from nets.backend.llvm.target import Target
-from nets.frontend.compile import ENTRY, Compilation, CompileOptions, Executable
+from nets.backend.process.callable import Check, NativeFunction, Signature
+from nets.compiler.compile import ENTRY, Compilation, CompileOptions, Executable
 from nets.ir.core import Function
 from nets.ir.types import TensorType
 

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import pytest
 
-from nets.frontend import specialisation, staged, state
-from nets.frontend.functions import assignment
-from nets.frontend.staged import Staged
-from nets.frontend.transforms import Gradient
+from nets.frontend.calls import specialisation, staged
+from nets.frontend.calls.staged import Staged
+from nets.frontend.derived.transforms import Gradient
+from nets.frontend.tensor import state
+from nets.frontend.tensor.functions import assignment
 from nets.frontend.world import arrays, guards, names, reach, world, writes
 from nets.frontend.world.guards import SKIP, Guard
 from nets.frontend.world.holders import Holder

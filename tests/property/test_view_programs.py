@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nets.frontend import views
-from nets.frontend.functions import assignment
+from nets.frontend.tensor import views
+from nets.frontend.tensor.functions import assignment
 from tests.property.views import (
     check_eager,
     check_gradients,

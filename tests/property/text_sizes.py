@@ -16,7 +16,7 @@ import numpy as np
 
 import nets
 import nets.nn.functional as F
-from nets.frontend.compile import Compilation, CompileOptions
+from nets.compiler.compile import Compilation, CompileOptions
 from nets.ir.core import Function
 
 Made = tuple[Callable[..., Any], list[Any]]

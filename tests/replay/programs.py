@@ -19,8 +19,8 @@ from unittest import mock
 import numpy as np
 
 import nets
-from nets.backend import aot
-from nets.frontend.compile import Compilation, CompileOptions
+from nets.backend.library import aot
+from nets.compiler.compile import Compilation, CompileOptions
 from nets.ir.core import Function
 from tests.backend.corpus import CORPUS
 from tests.property.hunt import SIZES, gradient

@@ -21,10 +21,10 @@ import pytest
 
 import nets
 from nets.errors import DTypeError, IndexOutOfBoundsError
-from nets.frontend import plans
+from nets.frontend.calls import plans
+from nets.frontend.calls.staged import Staged
 from nets.frontend.pytree import flatten
-from nets.frontend.staged import Staged
-from nets.frontend.variable import Variable
+from nets.frontend.tensor.variable import Variable
 
 _dispatch = pytest.importorskip("nets._dispatch")
 
@@ -623,7 +623,7 @@ SAME_WITHOUT = """
         value, gradient = step({"w": x}, x)
         assert nets.trace(lambda x: x[::2] + 1)(x[:, ::2]).shape == (4, 4)
     print(value.numpy().tobytes().hex(), gradient["w"].numpy().tobytes().hex())
-    print(nets.frontend.plans._dispatch is None, file=sys.stderr)
+    print(nets.frontend.calls.plans._dispatch is None, file=sys.stderr)
 """
 """A program that a process of its own runs without the extension, and this one with it."""
 

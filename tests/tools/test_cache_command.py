@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nets
-from nets.backend import cache, cache_size
+from nets.backend.process import cache, cache_size
 from nets.tools.command_line import main
 
 

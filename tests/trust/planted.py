@@ -235,7 +235,7 @@ FAULTS: Final = (
     Fault(
         "cache",
         "the key leaves out the processor of this machine",
-        "nets/frontend/compile.py",
+        "nets/compiler/compile.py",
         "self.options.cpu or cpu_identity(),",
         "self.options.cpu,",
         ("tests/frontend/test_compile.py",),
@@ -243,7 +243,7 @@ FAULTS: Final = (
     Fault(
         "cache",
         "an entry that the group may write to is trusted",
-        "nets/backend/cache.py",
+        "nets/backend/process/cache.py",
         "status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)",
         "status.st_mode & stat.S_IWOTH",
         ("tests/backend/test_cache.py",),
@@ -251,7 +251,7 @@ FAULTS: Final = (
     Fault(
         "export",
         "the size of the state is not a multiple of its alignment",
-        "nets/backend/manifest.py",
+        "nets/backend/library/manifest.py",
         "return tuple(members), -(-end // alignment) * alignment",
         "return tuple(members), end",
         ("tests/frontend/test_export_state.py",),
@@ -259,7 +259,7 @@ FAULTS: Final = (
     Fault(
         "export",
         "code under another manifest is loaded",
-        "nets/backend/library_file.py",
+        "nets/backend/library/library_file.py",
         "if not is_sealed or not is_whole or data[start : start + len(constant)] != constant:",
         "if not is_sealed or not is_whole:",
         ("tests/backend/test_damaged_libraries.py",),
@@ -276,7 +276,7 @@ FAULTS: Final = (
     Fault(
         "autograd",
         "a second backward() in one trace forgets the first",
-        "nets/frontend/state.py",
+        "nets/frontend/tensor/state.py",
         "if id(owner) in gradients.values and gradients.values[id(owner)] is None:",
         "if id(owner) in gradients.values:",
         ("tests/frontend/test_state.py",),
@@ -284,7 +284,7 @@ FAULTS: Final = (
     Fault(
         "autograd",
         "the backward half reads an array that its owner has changed meanwhile",
-        "nets/frontend/specialisation.py",
+        "nets/frontend/calls/specialisation.py",
         "array.copy() if x is None else array for x, array in",
         "array for x, array in",
         ("tests/frontend/test_trace.py",),
@@ -292,7 +292,7 @@ FAULTS: Final = (
     Fault(
         "frontend and trace",
         "(1,) and (1.0,) are one static argument",
-        "nets/frontend/signature.py",
+        "nets/frontend/tracing/signature.py",
         "return type(value), tuple(map(_exactly, value))",
         "return type(value), len(value)",
         ("tests/frontend/test_trace.py",),
@@ -308,7 +308,7 @@ FAULTS: Final = (
     Fault(
         "frontend and trace",
         "of several indices of a trace, one beyond its axis reads the next row",
-        "nets/frontend/functions/indexing.py",
+        "nets/frontend/tensor/functions/indexing.py",
         "outside = outside | (forward < 0) | (forward >= size)",
         "outside = outside | (forward < 0)",
         ("tests/frontend/test_functions.py",),
@@ -316,7 +316,7 @@ FAULTS: Final = (
     Fault(
         "frontend and trace",
         "where a key of a trace names an element twice, the first value stays",
-        "nets/frontend/functions/assignment.py",
+        "nets/frontend/tensor/functions/assignment.py",
         "reshape(order, (count, 1)) < reshape(order, (1, count))",
         "reshape(order, (count, 1)) > reshape(order, (1, count))",
         ("tests/frontend/test_functions.py",),
@@ -325,7 +325,7 @@ FAULTS: Final = (
     Fault(
         "functions",
         "moveaxis takes the destinations as they come",
-        "nets/frontend/functions/shape.py",
+        "nets/frontend/tensor/functions/shape.py",
         "for place, axis in sorted(zip(places, taken, strict=True)):",
         "for place, axis in zip(places, taken, strict=True):",
         ("tests/frontend/test_functions.py",),
@@ -359,7 +359,7 @@ FAULTS: Final = (
     Fault(
         "functions",
         "var takes no correction of 0 where ddof is given",
-        "nets/frontend/functions/reduction.py",
+        "nets/frontend/tensor/functions/reduction.py",
         "less = ddof if correction is None else correction",
         "less = correction or ddof",
         ("tests/frontend/test_functions.py",),

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nets.frontend.variable import Array, Variable, variable
+from nets.frontend.tensor.variable import Array, Variable, variable
 from nets.ir.types import from_numpy
 
 _NOTED_AT_ONCE: Final = 1 << 20

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from nets.frontend.tensor import Tensor
+from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.world import holders
 from nets.frontend.world.holders import MISSING, Holder, same_keys
 from nets.frontend.world.reach import PLAIN, Reach, code_of, whose

@@ -29,8 +29,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from nets.frontend.tensor import Tensor
-from nets.frontend.views import View
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.views import View
 from nets.frontend.world.holders import (
     Attributes,
     Cell,

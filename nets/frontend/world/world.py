@@ -18,9 +18,9 @@ from typing import Any, Final, ParamSpec, TypeVar
 import numpy as np
 
 from nets.errors import MutatedArgumentError, NetsError, TraceError
-from nets.frontend.scope import Scope
-from nets.frontend.tensor import Tensor
-from nets.frontend.variable import Array, Variable
+from nets.frontend.tensor.scope import Scope
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.variable import Array, Variable
 from nets.frontend.world.arrays import Arrays, ArraySource, arrays_in
 from nets.frontend.world.guards import SKIP, Guard, Guards, guards_of
 from nets.frontend.world.holders import MISSING, Contents, Holder, Members, Sequence

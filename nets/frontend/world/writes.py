@@ -16,12 +16,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from nets.errors import ArgumentError, LeakedTracerError
-from nets.frontend.dispatch import apply
 from nets.frontend.pytree import TreeDef, flatten
-from nets.frontend.scope import Scope, leaked
-from nets.frontend.tensor import Tensor
-from nets.frontend.variable import Variable, variable
-from nets.frontend.views import Step, View, shown
+from nets.frontend.tensor.dispatch import apply
+from nets.frontend.tensor.scope import Scope, leaked
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.variable import Variable, variable
+from nets.frontend.tensor.views import Step, View, shown
 from nets.frontend.world import holders
 from nets.frontend.world.holders import MISSING, Attributes, Contents, Holder, same_keys
 from nets.frontend.world.names import appended_only, counted_only

@@ -1,0 +1,180 @@
+"""The C header of an exported library, readable by C11 and C++17 compilers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from nets.backend.library.c_names import guard, symbols
+from nets.backend.library.manifest import ABI_VERSION, Argument, Library, LibraryFunction, Member
+from nets.backend.printing import DTYPE_NUMBERS
+
+C_TYPES: Final = {
+    "bool": "uint8_t",
+    "i8": "int8_t",
+    "i16": "int16_t",
+    "i32": "int32_t",
+    "i64": "int64_t",
+    "u8": "uint8_t",
+    "u16": "uint16_t",
+    "u32": "uint32_t",
+    "u64": "uint64_t",
+    "f32": "float",
+    "f64": "double",
+}
+"""C type of each dtype; a bool is a byte, 0 or 1."""
+
+
+def header(library: Library) -> str:
+    """The text of the header."""
+    functions = "\n".join(_declarations(library.name, function) for function in library.functions)
+    name = library.name
+    has_own = library.state or library.prints
+    keeps = "keeps no other state" if has_own else "keeps no state"
+    return f"""\
+/* {name}: {", ".join(f.name for f in library.functions)}. Made by nets {library.nets_version} for \
+{library.cpu or "the CPU it was made on"}.
+ *
+ * Arrays are contiguous and row-major; results must not overlap arguments. `workspace` is memory
+ * of FUNCTION_workspace_bytes() bytes at an address that is a multiple of 64 (null if that is 0)
+ * and holds nothing between calls. The library allocates nothing and {keeps}: threads
+ * may call it at once, each with memory of its own. A function returns 0, or a status that
+ * {name}_status_message() puts into words: negative where a pointer was null or misaligned
+ * (nothing was done), positive where a value was refused (results are undefined).
+ */
+#ifndef {guard(name)}
+#define {guard(name)}
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+#define {name.upper()}_ABI_VERSION {ABI_VERSION}
+
+/* The ABI version of the library at hand; compare it with {name.upper()}_ABI_VERSION. */
+int32_t {name}_abi_version(void);
+
+/* A JSON text that describes the library. */
+const char *{name}_describe(void);
+
+/* A sentence for a status, never null. */
+const char *{name}_status_message(int32_t status);
+
+{_printer(library)}{_state(library)}{functions}
+#ifdef __cplusplus
+}}
+#endif
+#endif
+"""
+
+
+def _printer(library: Library) -> str:
+    """What a printer is given, and how to set one."""
+    if not library.prints:
+        return ""
+    name, upper = library.name, library.name.upper()
+    dtypes = ",\n".join(
+        f"    {upper}_{dtype.upper()} = {number} /* {C_TYPES[dtype]} */"
+        for dtype, number in DTYPE_NUMBERS.items()
+    )
+    return f"""\
+/* The dtypes of printed values, and their C types; a bool is 0 or 1. */
+enum {name}_dtype {{
+{dtypes}
+}};
+
+/* A printed value: contiguous elements, row-major, there for the length of the call. */
+typedef struct {name}_printed {{
+    int32_t dtype;
+    int32_t rank;
+    const int64_t *shape; /* null for rank 0 */
+    const void *data;
+}} {name}_printed;
+
+/* Called where a function prints, in the order of the program, on the thread that called it. `text`
+ * has the fields {{0}}, {{1}}, ... of Python's str.format for the values. The sites are
+{_sites(library)}
+ */
+typedef void (*{name}_printer)(
+    void *user, int32_t site, const char *text, int32_t count, const {name}_printed *values);
+
+/* From now on `printer` is called, with `user`; null is for printing nothing, as at the start. No
+ * call may be running. */
+void {name}_set_print({name}_printer printer, void *user);
+
+"""
+
+
+def _sites(library: Library) -> str:
+    """A line for each print."""
+    owners = [function.name for function in library.functions for _ in function.prints]
+    return "\n".join(
+        f" *   {number} {owner}: {json.dumps(text)}".replace("/*", r"/\u002a").replace("*/", r"*\/")
+        for number, (owner, text) in enumerate(zip(owners, library.prints, strict=True))
+    )
+
+
+def _state(library: Library) -> str:
+    """The structure of the state, and what is done with it as a whole."""
+    if not library.state:
+        return ""
+    name = library.name
+    members = "\n".join(_member(member) for member in library.state)
+    return f"""\
+/* What the functions share; the caller owns it. A call that refuses a value leaves it as it was. */
+typedef struct {name}_state {{
+{members}
+}} {name}_state;
+
+#ifdef __cplusplus
+static_assert(sizeof({name}_state) == {library.state_bytes}, "the layout of the state");
+#else
+_Static_assert(sizeof({name}_state) == {library.state_bytes}, "the layout of the state");
+#endif
+
+size_t {name}_state_bytes(void);
+
+/* The state at the time of the export. */
+int32_t {name}_init_state({name}_state *state);
+
+/* The state as {name}_state_bytes() bytes at any address, and back. */
+int32_t {name}_save_state(const {name}_state *state, void *bytes);
+int32_t {name}_load_state({name}_state *state, const void *bytes);
+
+"""
+
+
+def _member(member: Member) -> str:
+    size = f"[{member.size}]" if member.shape else ""
+    shape = f" /* {', '.join(map(str, member.shape))} */" if len(member.shape) > 1 else ""
+    return f"    {C_TYPES[member.dtype]} {member.name}{size};{shape}"
+
+
+def _declarations(library: str, function: LibraryFunction) -> str:
+    symbol, workspace_bytes = symbols(library, function.name)
+    state = "" if function.updates else "const "
+    parameters = [f"{state}{library}_state *state"] if function.state else []
+    parameters += _parameters(function.arguments, "const ")
+    parameters += _parameters(function.results, "")
+    joined = ",\n    ".join([*parameters, "void *workspace"])
+    return f"""\
+/* {_sentence(function)} */
+int32_t {symbol}(
+    {joined});
+
+size_t {workspace_bytes}(void);
+"""
+
+
+def _sentence(function: LibraryFunction) -> str:
+    given = ", ".join(f"{a.name}: {a.text}" for a in function.arguments) or "nothing"
+    made = ", ".join(f"{a.name}: {a.text}" for a in function.results) or "nothing"
+    return f"{given} -> {made}"
+
+
+def _parameters(arguments: Sequence[Argument], qualifier: str) -> list[str]:
+    return [f"{qualifier}{C_TYPES[a.dtype]} *{a.name}" for a in arguments]

@@ -1,0 +1,442 @@
+"""Loads exported libraries: ``nets.load("digits.so").predict(x)``, with cffi and NumPy alone.
+
+The file is read and checked before the system's loader sees it (``library_file.py``), and what was
+read is what is opened (``private_copy.py``). So a library is the code of its file as it was when it
+was loaded, whatever else is open, and each that is loaded has a state of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from nets.backend.library.c_header import C_TYPES
+from nets.backend.library.c_names import symbols
+from nets.backend.library.library_file import LibraryFile, read_library
+from nets.backend.library.manifest import ABI_VERSION, Argument, Library, LibraryFunction, Tree
+from nets.backend.library.private_copy import open_copy
+from nets.backend.printing import raise_pending, show
+from nets.errors import (
+    REFUSALS,
+    ArgumentError,
+    DTypeError,
+    LoadError,
+    MissingKeyError,
+    MissingNameError,
+    NumberError,
+    ShapeError,
+)
+from nets.ieee import in_ieee_mode
+from nets.ir.types import DTYPES, gives_way
+from nets.locks import imports
+
+Array = npt.NDArray[Any]
+
+_LINE: Final = 64
+
+
+def load(path: str | os.PathLike[str]) -> LoadedLibrary:
+    """The library of that file, with a method for each of its functions.
+
+    It is a copy of the file as it is now: the file may be written anew or deleted afterwards.
+    ArgumentError where ``path`` is no path. LoadError where the file is missing, not a library of
+    nets, of another version, not as it was exported, or for another CPU.
+    """
+    file = read_library(_place(path))
+    _check_cpu(file.path, file.library)
+    file.check_seal()
+    with imports.inside():  # cffi's parser has a lock, which a fork would leave locked
+        return LoadedLibrary(_Code(file))
+
+
+def _place(path: Any) -> Path:
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise ArgumentError(f"nets.load takes the path of a library, not {type(path).__name__}")
+    if not os.fspath(path):
+        raise LoadError("an empty path names no library")
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError, RuntimeError) as error:  # of NUL, half characters, endless links
+        raise LoadError(f"{os.fspath(path)!r} cannot be read: {error}") from None
+
+
+def _check_cpu(path: Path, library: Library) -> None:
+    from nets.backend.process.callable import cpu_level
+
+    if library.level > cpu_level():
+        raise LoadError(f"{path} was compiled for {library.cpu}, which this CPU is not")
+
+
+def _loaded_again(path: str, seal: bytes, state: bytes) -> LoadedLibrary:
+    """A library that was pickled. LoadError where the file holds another one by now."""
+    library = load(path)
+    if library._code.seal != seal:
+        raise LoadError(f"{path} is another library than the one that was pickled")
+    library.state.load(state)
+    return library
+
+
+class _Code:
+    """The code of a library in this process, closed when nothing uses it any more."""
+
+    def __init__(self, file: LibraryFile) -> None:
+        from cffi import FFI
+
+        self.path, self.library, self.seal = file.path, file.library, file.seal
+        self.ffi = FFI()
+        self.ffi.cdef(_declarations(file.library))
+        try:
+            self._opened = open_copy(self.ffi, file.data, file.library.name, file.path.parent)
+        except OSError as error:
+            raise LoadError(f"{file.path} cannot be loaded: {error}") from None
+        self._check(file.manifest)
+        library = file.library
+        if library.prints:
+            self._print_in_python()
+
+    def __del__(self) -> None:
+        opened = self.__dict__.get("_opened")
+        if opened is not None:
+            self.ffi.dlclose(opened)
+
+    def function(self, word: str) -> Any:
+        """The function of that name, without the library's. LoadError where there is none."""
+        try:
+            return getattr(self._opened, f"{self.library.name}_{word}")
+        except AttributeError:
+            raise LoadError(f"{self.path} is damaged: it lacks the function {word}") from None
+
+    def text(self, pointer: Any) -> str:
+        """The text that C has there."""
+        return str(self.ffi.string(pointer).decode(errors="replace"))
+
+    def _check(self, manifest: bytes) -> None:
+        """LoadError unless the code is what the description says."""
+        library = self.library
+        told = {"abi_version": ABI_VERSION} | {
+            f"{function.name}_workspace_bytes": function.workspace_bytes
+            for function in library.functions
+        }
+        if library.state:
+            told["state_bytes"] = library.state_bytes
+        agree = all(self.function(word)() == value for word, value in told.items())
+        if not agree or self.ffi.string(self.function("describe")()) != manifest:
+            raise LoadError(f"{self.path} is damaged: code and description differ")
+        for function in library.functions:
+            self.function(function.name)
+
+    def _print_in_python(self) -> None:
+        """Let the functions print to ``sys.stdout``."""
+        ffi = self.ffi
+
+        def printer(user: Any, site: int, text: Any, count: int, values: Any) -> None:
+            show(ffi, text, count, values)
+
+        self._printer = ffi.callback(f"{self.library.name}_printer", printer)
+        self.function("set_print")(self._printer, ffi.NULL)
+
+
+class LoadedLibrary:
+    """An exported library in this process. ``functions`` names its methods.
+
+    ``state`` holds what the functions share and update, if there is such: a mapping of names to
+    arrays, with ``save``, ``load`` and ``reset``; every library that is loaded has its own. What is
+    pickled is the path of the file, which must hold the same library later, and the state.
+    """
+
+    def __init__(self, code: _Code, state: _State | None = None) -> None:
+        self.path = code.path
+        self.description = code.library
+        self.state = _State(code) if state is None else state
+        """What the functions share, which calls update; empty for a library without state."""
+        self._code = code
+        self._functions = {
+            function.name: _Function(code, function, self.state)
+            for function in code.library.functions
+        }
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        return tuple(self._functions)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        functions = self.__dict__.get("_functions", {})
+        if name not in functions:
+            known = ", ".join(functions)
+            raise MissingNameError(f"the library has no function {name!r}; it has {known}")
+        found: Callable[..., Any] = functions[name]
+        return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _loaded_again, (str(self.path), self._code.seal, self.state.save())
+
+    def __repr__(self) -> str:
+        return f"<library {self.path.name}: {', '.join(self._functions)}>"
+
+
+class _State(Mapping[str, Array]):
+    """The state of a loaded library: an array per member, which may be written to.
+
+    It begins as it was at the time of the export. One call at a time may use it.
+    """
+
+    def __init__(self, code: _Code) -> None:
+        self._code, ffi, library = code, code.ffi, code.library
+        memory = np.zeros(library.state_bytes + _LINE, np.uint8)
+        start = -int(ffi.cast("uintptr_t", ffi.from_buffer(memory))) % _LINE
+        self._bytes = memory[start : start + library.state_bytes]
+        self.pointer = ffi.cast("void *", ffi.from_buffer(self._bytes))
+        self._members: dict[str, Array] = {}
+        for member in library.state:
+            dtype = DTYPES[member.dtype].numpy
+            whole = self._bytes[member.offset :][: member.size * dtype.itemsize].view(dtype)
+            self._members[member.name] = whole[: math.prod(member.shape)].reshape(member.shape)
+        self.reset()
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            return self._members[name]
+        except (KeyError, TypeError):
+            known = ", ".join(self._members) or "nothing"
+            raise MissingKeyError(f"the state has no {name!r}; it has {known}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def reset(self) -> None:
+        """Go back to the state at the time of the export."""
+        if self._members:
+            self._code.function("init_state")(self.pointer)
+
+    def save(self) -> bytes:
+        """The whole state, in the form that C programs save it."""
+        return self._bytes.tobytes()
+
+    def load(self, data: bytes) -> None:
+        """Take a saved state. ArgumentError where it is none, or has another size."""
+        name, size = self._code.library.name, len(self._bytes)
+        try:
+            given = np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
+        except (TypeError, ValueError):  # no bytes, or not in one piece
+            raise ArgumentError(
+                f"a state of {name} is {size} bytes, not {type(data).__name__}"
+            ) from None
+        if len(given) != size:
+            raise ArgumentError(f"a state of {name} has {size} bytes, not {len(given)}")
+        self._bytes[:] = given
+
+    def __repr__(self) -> str:
+        return f"<state of {self._code.library.name}: {', '.join(self._members) or 'none'}>"
+
+
+class _Function:
+    """One function of a library: Python nests in, NumPy arrays out."""
+
+    def __init__(self, code: _Code, function: LibraryFunction, state: _State) -> None:
+        self._code = code  # stays open as long as a function of it lives
+        self._ffi = ffi = code.ffi
+        self._state = state
+        self._first = [state.pointer] if function.state else []
+        self._call = code.function(function.name)
+        self._function = function
+        self._inputs = [_form(a) for a in function.arguments]
+        self._outputs = [_form(a) for a in function.results]
+        self._types = [ffi.typeof(f"{C_TYPES[a.dtype]} *") for a in function.arguments]
+        self._result_types = [ffi.typeof(f"{C_TYPES[a.dtype]} *") for a in function.results]
+        self._workspaces = threading.local()
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """The result, in the nest the Python function gave it.
+
+        ArgumentError, ShapeError or DTypeError where the arguments are not those it was exported
+        for; NumberError for a Python number that does not fit, and the error of the traced
+        function where it refuses a value.
+        """
+        inputs = self._arrays(args, kwargs)
+        outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
+        cast, view = self._ffi.cast, self._ffi.from_buffer
+        pointers = [cast(t, view(array)) for t, array in zip(self._types, inputs, strict=True)]
+        pointers += [cast(t, view(a)) for t, a in zip(self._result_types, outputs, strict=True)]
+        status = in_ieee_mode(self._call)(*self._first, *pointers, self._workspace())
+        raise_pending()
+        if status != 0:
+            raise self._failure(status)
+        return _nest(self._function.tree, outputs)
+
+    def _workspace(self) -> Any:
+        """Memory of this thread's own, aligned, kept for its next call."""
+        size = self._function.workspace_bytes
+        if size == 0:
+            return self._ffi.NULL
+        found = getattr(self._workspaces, "memory", None)
+        if found is None:
+            memory = np.empty(size + _LINE, np.uint8)
+            address = int(self._ffi.cast("uintptr_t", self._ffi.from_buffer(memory)))
+            found = (memory, self._ffi.cast("void *", -(-address // _LINE) * _LINE))
+            self._workspaces.memory = found
+        return found[1]
+
+    def _arrays(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Array]:
+        found: list[Array | None] = [None] * len(self._inputs)
+        for name, tree, value in self._bind(args, kwargs):
+            for number, leaf in _leaves(tree, value, name):
+                found[number] = self._array(number, leaf)
+        return [array for array in found if array is not None]
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Tree, Any]]:
+        """(name, tree, value) of each parameter."""
+        function = self._function
+        names = [name for name, _ in function.positional]
+        if len(args) > len(names):
+            raise ArgumentError(f"{function.name}() takes {len(names)} arguments, not {len(args)}")
+        given = dict(zip(names, args, strict=False))
+        for name, value in kwargs.items():
+            if name in given:
+                raise ArgumentError(f"{function.name}() got two values for {name!r}")
+            given[name] = value
+        parameters = [*function.positional, *function.keywords]
+        missing = [name for name, _ in parameters if name not in given]
+        extra = given.keys() - {name for name, _ in parameters}
+        if missing or extra:
+            what = f"needs {missing[0]!r}" if missing else f"has no parameter {min(extra)!r}"
+            raise ArgumentError(f"{function.name}() {what}")
+        return [(name, tree, given[name]) for name, tree in parameters]
+
+    def _array(self, number: int, leaf: Any) -> Array:
+        shape, dtype = self._inputs[number]
+        name = self._function.arguments[number].name
+        array = np.asarray(_fitting(leaf, dtype, f"{self._function.name}: {name}"))
+        if array.dtype != dtype:
+            raise DTypeError(f"{self._function.name}: {name} is {dtype}, not {array.dtype}")
+        if array.shape != shape:
+            raise ShapeError(f"{self._function.name}: {name} has shape {shape}, not {array.shape}")
+        return np.require(array, dtype, ["C", "A"])
+
+    def _failure(self, status: int) -> Exception:
+        name = self._function.name
+        for code, message, error in self._function.checks:
+            if code == status:
+                return REFUSALS[error](f"{name}: {message}")
+        text = self._code.text(self._code.function("status_message")(status))
+        return ArgumentError(f"{name}: {text}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (LoadedLibrary(self._code, self._state), self._function.name)
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{a.name}: {a.text}" for a in self._function.arguments)
+        return f"<library function {self._function.name}({given})>"
+
+
+_KINDS: Final = {bool: "b", int: "i", float: "f"}
+
+
+def _fitting(leaf: Any, dtype: np.dtype[Any], name: str) -> Any:
+    """A Python number in the dtype of its argument, if it has its kind; all else as it is."""
+    kind = next((kind for number, kind in _KINDS.items() if isinstance(leaf, number)), None)
+    if kind is None or isinstance(leaf, np.generic) or not gives_way(kind, dtype.kind):
+        return leaf
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(leaf, dtype)
+    except OverflowError as error:
+        raise NumberError(f"{name} is {dtype}: {error}") from None
+
+
+def _form(argument: Argument) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    return argument.shape, DTYPES[argument.dtype].numpy
+
+
+# ---------------------------------------------------------------------------------- nests
+
+
+def _leaves(tree: Tree, value: Any, path: str) -> list[tuple[int, Any]]:
+    """(number, leaf) pairs of a value that has the structure of ``tree``."""
+    found = []
+    pending = [(tree, value, path)]
+    while pending:
+        tree, value, path = pending.pop()
+        if isinstance(tree, int):
+            found.append((tree, value))
+            continue
+        kind, *rest = tree
+        children = rest[0] if rest else []
+        got = _children(kind, value)
+        if got is None or set(got) != {key for key, _ in children}:
+            keys = ", ".join(str(key) for key, _ in children)
+            raise ArgumentError(f"{path} is a {kind} of ({keys}), not {type(value).__name__}")
+        pending += [(subtree, got[key], f"{path}[{key!r}]") for key, subtree in children]
+    return found
+
+
+def _children(kind: str, value: Any) -> dict[Any, Any] | None:
+    """The children of a container by key; None where it is not of that kind."""
+    if kind == "none":
+        return {} if value is None else None
+    if kind in ("list", "tuple"):
+        return dict(enumerate(value)) if isinstance(value, (list, tuple)) else None
+    if isinstance(value, dict):
+        return value
+    if kind == "fields":
+        names: Iterable[str] = getattr(value, "_fields", ()) or getattr(
+            value, "__dataclass_fields__", ()
+        )
+        return {name: getattr(value, name) for name in names} or None
+    return None
+
+
+def _nest(tree: Tree, arrays: Sequence[Array]) -> Any:
+    """The arrays in the structure of ``tree``; named tuples and dataclasses come as dicts."""
+    if isinstance(tree, int):
+        return arrays[tree]
+    kind, *rest = tree
+    if kind == "none":
+        return None
+    # Nests in a manifest are as deep as JSON's reader allows, so this recursion ends.
+    items = {key: _nest(subtree, arrays) for key, subtree in rest[0]}
+    if kind == "list":
+        return list(items.values())
+    return tuple(items.values()) if kind == "tuple" else items
+
+
+# --------------------------------------------------------------------------- declarations
+
+
+def _declarations(library: Library) -> str:
+    """The C declarations of what is called."""
+    lines = [
+        f"int32_t {library.name}_abi_version(void);",
+        f"const char *{library.name}_describe(void);",
+        f"const char *{library.name}_status_message(int32_t status);",
+    ]
+    if library.prints:
+        lines += [
+            "typedef struct { int32_t dtype, rank; const int64_t *shape; const void *data; }",
+            "nets_printed;",
+            f"typedef void (*{library.name}_printer)"
+            "(void *, int32_t, const char *, int32_t, const nets_printed *);",
+            f"void {library.name}_set_print({library.name}_printer, void *);",
+        ]
+    if library.state:
+        lines += [
+            f"int32_t {library.name}_init_state(void *state);",
+            f"size_t {library.name}_state_bytes(void);",
+        ]
+    for function in library.functions:
+        state = ["void *"] if function.state else []
+        inputs = [f"const {C_TYPES[a.dtype]} *" for a in function.arguments]
+        outputs = [f"{C_TYPES[a.dtype]} *" for a in function.results]
+        parameters = ", ".join([*state, *inputs, *outputs, "void *"])
+        call, workspace = symbols(library.name, function.name)
+        lines += [f"int32_t {call}({parameters});", f"size_t {workspace}(void);"]
+    return "\n".join(lines)

@@ -1,0 +1,349 @@
+"""The manifest of an exported library: what it holds, as data and as the JSON inside the file."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import reprlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final, TypeVar
+
+from nets.backend.library.c_names import c_names, declared, library_name, refusal
+from nets.errors import REFUSALS, LoadError
+from nets.ir.types import DTYPES
+
+ABI_VERSION: Final = 1
+"""Version of the calling form; a loader refuses another one."""
+
+MARK: Final = b"\x7fnets-library\x00"
+"""Stands before the JSON in the file, so that it is found without running anything."""
+
+Tree = Any
+"""A nest of leaves as JSON: a leaf's number, ["none"], or [kind, [[key, tree], …]] where kind is
+"dict", "list", "tuple" or "fields"."""
+
+MOST_LEVELS: Final = 100
+"""How deep a nest may be; readers of JSON stop not far beyond."""
+
+_Read = TypeVar("_Read")
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One buffer of a function: its C name, dtype and shape."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        """As in ``f32[32, 784]``."""
+        return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of the state: its name, dtype, shape, and place in bytes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """Elements it takes; C has no arrays of none."""
+        return max(math.prod(self.shape), 1)
+
+
+def laid_out(arguments: Sequence[Argument]) -> tuple[tuple[Member, ...], int]:
+    """Members in that order, where a C compiler puts them, and the bytes of the structure."""
+    members, end, alignment = [], 0, 1
+    for a in arguments:
+        unit = DTYPES[a.dtype].itemsize
+        member = Member(a.name, a.dtype, a.shape, -(-end // unit) * unit)
+        members.append(member)
+        end = member.offset + member.size * unit
+        alignment = max(alignment, unit)
+    return tuple(members), -(-end // alignment) * alignment
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryFunction:
+    """One function: its buffers in calling order and the Python nests they stand for.
+
+    ``positional`` and ``keywords`` are pairs (name, tree over ``arguments``); ``tree`` is over
+    ``results``. ``checks`` are positive status codes, each with a sentence and the name of the
+    error it is in Python. ``state`` are the numbers of the members it uses, which ``updates``
+    tells it changes. ``prints`` are the texts it prints.
+    """
+
+    name: str
+    arguments: tuple[Argument, ...]
+    results: tuple[Argument, ...]
+    positional: tuple[tuple[str, Tree], ...]
+    keywords: tuple[tuple[str, Tree], ...]
+    tree: Tree
+    workspace_bytes: int
+    checks: tuple[tuple[int, str, str], ...]
+    ir_sha256: str
+    state: tuple[int, ...] = ()
+    updates: bool = False
+    prints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A whole library. ``cpu`` is what it was compiled for, ``level`` its x86-64 level.
+
+    ``state`` is what its functions share, ``state_bytes`` the size of it; 0 for no state.
+    """
+
+    name: str
+    nets_version: str
+    cpu: str
+    level: int
+    numerics: str
+    functions: tuple[LibraryFunction, ...]
+    state: tuple[Member, ...] = ()
+    state_bytes: int = 0
+    abi: int = ABI_VERSION
+
+    @property
+    def prints(self) -> list[str]:
+        """The texts that the functions print, by the number of the site."""
+        return [text for function in self.functions for text in function.prints]
+
+    def to_json(self) -> str:
+        return json.dumps(self, default=_as_object, sort_keys=True, separators=(",", ":"))
+
+
+def _as_object(part: Any) -> dict[str, Any]:
+    return {field.name: getattr(part, field.name) for field in fields(part)}
+
+
+# --------------------------------------------------------------------------------- reading
+
+
+def from_json(text: str) -> Library:
+    """The manifest of a JSON text; LoadError where it is none of this version, or says what cannot
+    be: whatever the text, no other error comes out and nothing of a size it tells is made."""
+    data = _object(_parsed(text), "it")
+    if data.get("abi") != ABI_VERSION or type(data["abi"]) is not int:
+        raise LoadError(
+            f"the library has ABI version {_short(data.get('abi'))}, this nets loads {ABI_VERSION}"
+        )
+    _fields(data, "it", Library)
+    name = _text(data["name"], "name")
+    functions = _items(data["functions"], "functions", _function)
+    _require(bool(name) and name == library_name(name), "name", name)
+    _require(bool(functions), "functions", [])
+    refused = refusal(name, [function.name for function in functions])
+    _require(refused is None, "functions", refused)
+    library = Library(
+        name=name,
+        nets_version=_text(data["nets_version"], "nets_version"),
+        cpu=_text(data["cpu"], "cpu"),
+        level=_number(data["level"], "level"),
+        numerics=_text(data["numerics"], "numerics"),
+        functions=functions,
+        state=_items(data["state"], "state", _member),
+        state_bytes=_number(data["state_bytes"], "state_bytes"),
+    )
+    _check_names(library)
+    _check_state(library)
+    return library
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_float=_no_number, parse_constant=_no_number
+        )
+    except (ValueError, RecursionError) as error:
+        raise _damaged(str(error)) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a field stands there twice")
+    return found
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text[:20]} is no whole number")
+
+
+def _function(value: Any, where: str) -> LibraryFunction:
+    data = _fields(_object(value, where), where, LibraryFunction)
+    arguments = _items(data["arguments"], f"{where}.arguments", _argument)
+    results = _items(data["results"], f"{where}.results", _argument)
+    positional = _items(data["positional"], f"{where}.positional", _parameter)
+    keywords = _items(data["keywords"], f"{where}.keywords", _parameter)
+    checks = _items(data["checks"], f"{where}.checks", _check)
+    parameters = [*positional, *keywords]
+    _no_twice([name for name, _ in parameters], where)
+    _no_twice([code for code, _, _ in checks], f"{where}.checks")
+    trees = [tree for _, tree in parameters]
+    _check_trees(trees, len(arguments), f"{where}.arguments")
+    _check_trees([data["tree"]], len(results), f"{where}.tree")
+    updates, digest = data["updates"], _text(data["ir_sha256"], f"{where}.ir_sha256")
+    _require(type(updates) is bool, f"{where}.updates", updates)
+    _require(_SHA256.fullmatch(digest) is not None, f"{where}.ir_sha256", digest)
+    return LibraryFunction(
+        name=_text(data["name"], f"{where}.name"),
+        arguments=arguments,
+        results=results,
+        positional=positional,
+        keywords=keywords,
+        tree=data["tree"],
+        workspace_bytes=_number(data["workspace_bytes"], f"{where}.workspace_bytes"),
+        checks=checks,
+        ir_sha256=digest,
+        state=_items(data["state"], f"{where}.state", _number),
+        updates=updates,
+        prints=_items(data["prints"], f"{where}.prints", _text),
+    )
+
+
+def _argument(value: Any, where: str) -> Argument:
+    return _buffer(_fields(_object(value, where), where, Argument), where)
+
+
+def _member(value: Any, where: str) -> Member:
+    data = _fields(_object(value, where), where, Member)
+    buffer = _buffer(data, where)
+    offset = _number(data["offset"], f"{where}.offset")
+    return Member(buffer.name, buffer.dtype, buffer.shape, offset)
+
+
+def _buffer(data: dict[str, Any], where: str) -> Argument:
+    name, dtype = _text(data["name"], f"{where}.name"), _text(data["dtype"], f"{where}.dtype")
+    _require(dtype in DTYPES, f"{where}.dtype", dtype)
+    shape = _items(data["shape"], f"{where}.shape", _number)
+    size = math.prod(max(dim, 1) for dim in shape) * DTYPES[dtype].itemsize
+    _require(len(shape) <= _MOST_AXES and size <= _MOST_BYTES, f"{where}.shape", list(shape))
+    return Argument(name, dtype, shape)
+
+
+def _parameter(value: Any, where: str) -> tuple[str, Tree]:
+    _require(type(value) is list and len(value) == 2 and type(value[0]) is str, where, value)
+    return value[0], value[1]  # Python takes any text for a keyword
+
+
+def _check(value: Any, where: str) -> tuple[int, str, str]:
+    _require(type(value) is list and len(value) == 3, where, value)
+    code, message, error = value
+    _require(_number(code, where) in range(1, 1 << 31), where, code)
+    _require(_text(error, where) in REFUSALS, where, error)
+    return code, _text(message, where), error
+
+
+def _check_names(library: Library) -> None:
+    """The names that stand in C are such as an export gives."""
+    taken = declared(library.name, [function.name for function in library.functions])
+    parts = [("state", [member.name for member in library.state])]
+    parts += [(f.name, [a.name for a in (*f.arguments, *f.results)]) for f in library.functions]
+    for where, names in parts:
+        _require(names == c_names(names, taken), f"{where}: a name", names)
+
+
+def _check_state(library: Library) -> None:
+    """The members lie where a C compiler puts them, and functions use those there are."""
+    forms = [Argument(member.name, member.dtype, member.shape) for member in library.state]
+    laid = laid_out(forms)
+    _require(laid == (library.state, library.state_bytes), "the layout of the state", laid[1])
+    for function in library.functions:
+        _no_twice(function.state, f"{function.name}.state")
+        known = all(number < len(library.state) for number in function.state)
+        _require(known and (bool(function.state) or not function.updates), "state", function.state)
+
+
+def _check_trees(trees: list[Tree], leaves: int, where: str) -> None:
+    """Nests of the kinds there are, in which each leaf stands once."""
+    found: set[int] = set()
+    pending = [(tree, 0) for tree in trees]
+    while pending:
+        tree, depth = pending.pop()
+        if type(tree) is int:
+            _require(tree not in found and tree in range(leaves), where, tree)
+            found.add(tree)
+        elif tree != ["none"]:
+            _require(depth < MOST_LEVELS, where, "a nest of too many levels")
+            pending += [(child, depth + 1) for child in _subtrees(tree, where)]
+    _require(len(found) == leaves, where, f"{len(found)} of {leaves} leaves")
+
+
+def _subtrees(tree: Tree, where: str) -> list[Tree]:
+    _require(type(tree) is list and len(tree) == 2 and type(tree[1]) is list, where, tree)
+    kind, children = tree
+    _require(all(type(pair) is list and len(pair) == 2 for pair in children), where, children)
+    keys = [key for key, _ in children]
+    if kind in ("list", "tuple"):
+        _require(keys == list(range(len(keys))) and bool not in map(type, keys), where, keys)
+    else:
+        allowed = {"dict": (str, int), "fields": (str,)}.get(kind if type(kind) is str else "", ())
+        _require(bool(allowed), where, kind)
+        _require(all(type(key) in allowed for key in keys), where, keys)
+        _no_twice(keys, where)
+    return [child for _, child in children]
+
+
+# ------------------------------------------------------------------------- typed readers
+
+_MOST_BYTES: Final = 1 << 47
+"""More than an address space has."""
+_MOST_AXES: Final = 64
+"""NumPy's limit."""
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    _require(type(value) is dict, where, value)
+    found: dict[str, Any] = value
+    return found
+
+
+def _fields(data: dict[str, Any], where: str, kind: type) -> dict[str, Any]:
+    """The object, which has the fields of that dataclass, all and no others."""
+    names = {field.name for field in fields(kind)}
+    _require(data.keys() == names, where, sorted(data.keys() ^ names))
+    return data
+
+
+def _items(value: Any, where: str, read: Callable[[Any, str], _Read]) -> tuple[_Read, ...]:
+    _require(type(value) is list, where, value)
+    return tuple(read(item, f"{where}[{i}]") for i, item in enumerate(value))
+
+
+def _text(value: Any, where: str) -> str:
+    _require(type(value) is str, where, value)
+    # A half of a pair of UTF-16 is no character, and a text in C ends at NUL.
+    _require(not any("\ud800" <= c <= "\udfff" or c == "\0" for c in value), where, value)
+    return str(value)
+
+
+def _number(value: Any, where: str) -> int:
+    _require(type(value) is int and 0 <= value <= _MOST_BYTES, where, value)
+    return int(value)
+
+
+def _no_twice(items: Sequence[Any], where: str) -> None:
+    _require(len(set(items)) == len(items), where, list(items))
+
+
+def _require(fits: bool, where: str, value: Any) -> None:
+    if not fits:
+        raise _damaged(f"{where} is not right: {_short(value)}")
+
+
+def _short(value: Any) -> str:
+    return value[:200] if isinstance(value, str) else reprlib.repr(value)
+
+
+def _damaged(what: str) -> LoadError:
+    return LoadError(f"the description inside the library is damaged: {what[:300]}")

@@ -1,0 +1,311 @@
+"""Lowered: a traced function for one signature, to be looked into, compiled and exported."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from nets.backend.numpy.interpreter import evaluate as interpret
+from nets.compiler.compile import Compilation, CompileOptions, Executable, thread_option
+from nets.errors import ArgumentError, ParseError
+from nets.frontend.calls.specialisation import finish
+from nets.frontend.pytree import TreeDef, flatten
+from nets.frontend.tensor.conversion import array_of, scalar_array
+from nets.frontend.tensor.scope import leaked
+from nets.frontend.tensor.state import Place, at_call
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.variable import Array, Variable, no_grad, variable
+from nets.frontend.tracing.binding import Binding
+from nets.frontend.tracing.program import Program
+from nets.frontend.tracing.signature import (
+    Input,
+    LeafError,
+    at_argument,
+    locate_leaves,
+    read_leaves,
+    static_key,
+)
+from nets.frontend.tracing.spec import short
+from nets.ir.core import Function, Module
+from nets.ir.location import user_location
+from nets.ir.types import gives_way
+from nets.locks import made_once
+from nets.ops.definition.registry import lookup
+
+_BACKENDS: Final = {"native": "llvm", "llvm": "llvm", "numpy": "numpy"}
+
+
+class Lowered:
+    """The program of a function for arguments of given types.
+
+    ``function`` is the traced IR. Its arguments are named ``argument_names`` (the leaves of the
+    arguments, then captured tensors), its results ``result_names``.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        binding: Binding,
+        treedef: TreeDef,
+        static: tuple[Any, ...],
+        options: CompileOptions,
+        traced_function: Any = None,
+    ) -> None:
+        self.program = program
+        self.traced_function = traced_function
+        self.options = options
+        self._binding = binding
+        self._treedef = treedef
+        self._static = static
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def name(self) -> str:
+        """The name of the function, in IR and in exported libraries."""
+        return self.program.function.name
+
+    @property
+    def function(self) -> Function:
+        """The traced function; passes work on copies."""
+        return self.program.function
+
+    @property
+    def argument_names(self) -> list[str]:
+        """Names of the arguments in flattened order, as in ``params_0_w``."""
+        return self.program.argument_names
+
+    @property
+    def result_names(self) -> list[str]:
+        """Names of the results: ``out``, ``out_0``, or the keys of a dict."""
+        return self.program.result_names
+
+    @property
+    def captures(self) -> tuple[Place, ...]:
+        """The tensors from outside that the function uses: its last arguments."""
+        return self.program.captures
+
+    @property
+    def in_tree(self) -> TreeDef:
+        """The nest of ``(args, kwargs)``, static arguments left out."""
+        return self._treedef
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """Names of the positional arguments that are not static."""
+        args, _ = self._treedef.unflatten(range(self._treedef.leaf_count))
+        static = {entry[0] for entry in self._static if isinstance(entry[0], int)}
+        positions = [i for i in range(len(args) + len(static)) if i not in static]
+        return [self._binding.root(i) for i in positions]
+
+    @property
+    def out_tree(self) -> TreeDef:
+        """The nest of the result."""
+        return self.program.tree
+
+    # --------------------------------------------------------------------- stages
+
+    @made_once
+    def compilation(self) -> Compilation:
+        """The stages of its compilation, each made when first asked for."""
+        return Compilation(self.function, self.options)
+
+    def ir(self, stage: str = "optimized") -> str:
+        """The text of a stage: "traced", "optimized" or "loops"."""
+        return self.compilation.ir(stage)
+
+    def llvm(self) -> str:
+        """The LLVM IR of the native code."""
+        return self.compilation.llvm()
+
+    def asm(self) -> str:
+        """The assembly of the native code."""
+        return self.compilation.asm()
+
+    def stats(self) -> dict[str, Any]:
+        """Milliseconds per pass."""
+        return self.compilation.stats()
+
+    def cost(self) -> dict[str, Any]:
+        """Arithmetic operations, bytes moved, peak memory."""
+        return self.compilation.cost()
+
+    def compile(self, backend: str = "native", threads: int | None = None) -> Compiled:
+        """A callable that takes the arguments the function was lowered for.
+
+        ``backend``: "native", or "numpy" for the reference.
+        """
+        if backend not in _BACKENDS:
+            raise ArgumentError(f'backend is "native" or "numpy", not {backend!r}', user_location())
+        changes: dict[str, Any] = {"backend": _BACKENDS[backend]}
+        if threads is not None:
+            changes["threads"] = thread_option(threads)
+        return self.compiled(dataclasses.replace(self.options, **changes))
+
+    def compiled(self, options: CompileOptions) -> Compiled:
+        """The callable for these options."""
+        same = options == self.options
+        compilation = self.compilation if same else Compilation(self.function, options)
+        return Compiled(self, compilation.executable, options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """IR text, captured tensors and the form of the arguments; no Python function."""
+        from nets.frontend.calls.pickling import reduce_lowered
+
+        return reduce_lowered(self)
+
+    def __str__(self) -> str:
+        return self.ir("traced")
+
+    def __repr__(self) -> str:
+        return f"<lowered function {self.name}>"
+
+    # ------------------------------------------------------------------- arguments
+
+    def found(self) -> list[Tensor]:
+        """The tensors that stand where calls put others.
+
+        ArgumentError where the places hold other things than when the function was lowered.
+        """
+        found = self.program.slots.find()
+        if found is None:
+            raise ArgumentError(
+                f"what {self.name} keeps from call to call is of another structure now; lower it "
+                "again",
+                user_location(),
+            )
+        return found
+
+    def arrays(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], found: Sequence[Tensor]
+    ) -> list[Array]:
+        """The arrays of a call, captured tensors last.
+
+        ArgumentError where structure, shape, dtype or a static value is not what was lowered.
+        """
+        call = self._binding.call(args, kwargs)
+        self._binding.check(*call.merged(call.args, call.kwargs))
+        leaves, treedef = flatten((call.args, call.kwargs))
+        if treedef != self._treedef:
+            raise ArgumentError(
+                f"{self.name} was lowered for arguments {_nest_text(self._treedef)}, not "
+                f"{_nest_text(treedef)}",
+                user_location(),
+            )
+        if static_key(call, self.name) != self._static:
+            raise ArgumentError(f"{self.name} was lowered for other static values", user_location())
+        try:
+            arrays, keys = read_leaves(leaves)
+        except LeafError as error:
+            places = locate_leaves(self._binding, call, treedef)
+            raise at_argument(error, places) from None
+        fitting = [
+            _fitting(array, weak, entry)
+            for array, (_, _, weak), entry in zip(arrays, keys, self.program.inputs, strict=True)
+        ]
+        return fitting + [_captured(at_call(place, found)) for place in self.captures]
+
+
+class Compiled:
+    """A lowered function, compiled; records no gradients."""
+
+    def __init__(self, lowered: Lowered, executable: Executable, options: CompileOptions) -> None:
+        self.lowered = lowered
+        self.options = options
+        self._executable = executable
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The lowered function, which is compiled again where it arrives."""
+        from nets.frontend.calls.pickling import reduce_compiled
+
+        return reduce_compiled(self)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        lowered, found = self.lowered, self.lowered.found()
+        results = self._executable(lowered.arrays(args, kwargs, found))
+        return lowered.out_tree.unflatten(
+            finish(lowered.program, list(map(variable, results)), found)
+        )
+
+    def __repr__(self) -> str:
+        return f"<compiled function {self.lowered.name}>"
+
+
+def _nest_text(arguments: TreeDef) -> str:
+    """The nest of ``(args, kwargs)`` as a user would write it, ``*`` for each leaf."""
+    args, kwargs = arguments.unflatten(arguments.stars())
+    named = [f"{name}={part!r}" for name, part in kwargs.items()]
+    return f"({', '.join([*map(repr, args), *named])})"
+
+
+def _nest(lowered: Lowered, arrays: Sequence[Array]) -> Any:
+    kept = arrays[: lowered.out_tree.leaf_count]
+    return lowered.out_tree.unflatten([Tensor._of(variable(array)) for array in kept])
+
+
+def _fitting(array: Array, weak: bool, entry: Input) -> Array:
+    """The array, if it is what the argument was lowered for; a Python number takes its dtype."""
+    expected = entry.type.dtype.numpy
+    if array.shape == entry.type.shape:
+        if array.dtype == expected:
+            return array
+        if weak and gives_way(array.dtype.kind, expected.kind):
+            return scalar_array(array.item(), entry.type.dtype)
+    given = f"{array.dtype}[{','.join(map(str, array.shape))}]"
+    raise ArgumentError(
+        f"argument {entry.path} is {given}; the function was lowered for {short(entry.type)}",
+        user_location(),
+    )
+
+
+def _captured(tensor: Tensor) -> Array:
+    if not isinstance(tensor._value, Variable):
+        raise leaked(tensor)
+    return tensor._value.data
+
+
+# ------------------------------------------------------------------------ IR as text
+
+
+def parse_ir(text: str) -> Module:
+    """The module that an IR text describes; ParseError or VerifyError where it is none."""
+    if not isinstance(text, str):
+        raise ParseError(f"IR text is a str, not {type(text).__name__}")
+    from nets.ir.parser import parse_module  # not needed to call a traced function
+
+    return parse_module(text, lookup)
+
+
+def evaluate(program: Lowered | Module | Function | str, *arrays: Any) -> Any:
+    """Run the reference interpreter.
+
+    A ``Lowered`` takes and gives what its function does. IR (a function, a module with one, or
+    their text) takes an array per argument and gives the list of its results as NumPy arrays.
+    """
+    if isinstance(program, Lowered):
+        return _nest(
+            program, interpret(program.function, program.arrays(arrays, {}, program.found()))
+        )
+    function = _only_function(program)
+    with no_grad():  # the elements are meant
+        given = [x if isinstance(x, np.ndarray) else array_of(x) for x in arrays]
+    return interpret(function, given)
+
+
+def _only_function(program: Module | Function | str) -> Function:
+    if isinstance(program, Function):
+        return program
+    if not isinstance(program, (Module, str)):
+        raise ArgumentError(
+            f"{type(program).__name__} is no program: pass IR, its text, or a lowered function",
+            user_location(),
+        )
+    module = parse_ir(program) if isinstance(program, str) else program
+    if len(module.functions) != 1:
+        names = ", ".join(module.functions) or "none"
+        raise ArgumentError(f"nets.evaluate runs one function; the module has {names}")
+    (function,) = module.functions.values()
+    return function

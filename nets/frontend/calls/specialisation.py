@@ -1,0 +1,360 @@
+"""Specialisation: a Program as native code, and its part in eager gradients.
+
+Code is compiled when it is first needed: the program itself for a call without gradients; for a
+call with tensors that require them either a forward half that keeps residuals and a backward half,
+or, where the program already is a derivative, the program and a backward half that starts again
+from its arguments (so that nobody pays for second derivatives who does not ask for them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from nets.backend.process.callable import NativeFunction
+from nets.compiler.compile import Compilation, CompileOptions, Executable
+from nets.errors import GradientError
+from nets.frontend.tensor.autograd import PullBack, record_call
+from nets.frontend.tensor.scope import leaked
+from nets.frontend.tensor.state import GradientPlace, Place, at_call, consume, write_back
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.variable import Array, Variable
+from nets.frontend.tracing.program import Program
+from nets.frontend.world.writes import Parts
+from nets.ir.clone import clone_function
+from nets.ir.core import Function
+from nets.ir.types import TensorType
+from nets.locks import lock
+from nets.ops.definition.emitter import tensor_type
+from nets.passes.derivatives.vjp import SplitVjp, split_vjp, vjp
+from nets.passes.simplify.effects import without_effects
+
+if TYPE_CHECKING:
+    from nets.frontend.calls.plans import Plan
+
+
+class Captured(NamedTuple):
+    """What a program takes from outside at a call."""
+
+    values: list[Variable]
+    """Those of the captured tensors."""
+    found: list[Tensor]
+    """The tensors in the slots."""
+
+
+Positions = tuple[int, ...]
+"""Which arguments of the program gradients are wanted for."""
+
+
+class CompiledPullBack:
+    """From the cotangents of the results of one call to those of some of its arguments.
+
+    ``function`` is the IR: residuals, then cotangents → cotangents of the arguments.
+    """
+
+    def __init__(
+        self, function: Function, executable: Executable, residuals: Sequence[Array]
+    ) -> None:
+        self.function = function
+        self.residuals = residuals
+        self._executable = executable
+
+    def __call__(self, cts: Sequence[Array | None]) -> list[Array]:
+        """The cotangents; None stands for one of zeros."""
+        types = [a.type for a in self.function.arguments[len(self.residuals) :]]
+        filled = [_zeros(type) if ct is None else ct for ct, type in zip(cts, types, strict=True)]
+        return self._executable([*self.residuals, *filled])
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """Forward and backward code of a program."""
+
+    forward: Executable
+    backward: Executable
+    split: SplitVjp
+
+
+class Specialisation:
+    """One signature of a traced function, in one state of its world, ready to be called with
+    arrays.
+
+    ``recompute``: let the backward half start again from the arguments.
+    """
+
+    def __init__(self, program: Program, options: CompileOptions, recompute: bool = False) -> None:
+        self.program = program
+        self.options = options
+        self.recompute = recompute
+        self._result_types = [value.type for value in program.function.returned]
+        self._capture_forms = [_form(source._value.type) for source in program.captures]
+        self._lock = lock()
+        self.plan: Plan | None = None
+        """How repeated calls run it; made after the first one."""
+        self.is_planned = False
+        self._executable: Executable | None = None
+        self._halves: dict[Positions, Halves | GradientError] = {}
+        self._actives: dict[Positions, tuple[bool, ...]] = {}
+
+    # ------------------------------------------------------------------ captured tensors
+
+    def captured(self) -> Captured | None:
+        """What the captured tensors hold now; None where the function must be traced again.
+
+        That is where one has another shape or dtype, or the world is another one.
+        """
+        guards = self.program.guards
+        return None if guards is not None and not guards.hold() else self.held()
+
+    def held(self) -> Captured | None:
+        """The same, whatever the guards say."""
+        found = self.program.slots.find()
+        if found is None:
+            return None
+        values = []
+        for place, form in zip(self.program.captures, self._capture_forms, strict=True):
+            source = at_call(place, found)
+            value = source._value
+            if not isinstance(value, Variable):
+                raise leaked(source)
+            if (value.data.dtype, value.data.shape) != form:
+                return None
+            values.append(value)
+        return None if self._switched(values) else Captured(values, found)
+
+    def held_at_once(self) -> Captured:
+        """The same, of a program that has just been traced."""
+        found = self.held()
+        assert found is not None
+        return found
+
+    def _switched(self, values: Sequence[Variable]) -> list[Variable]:
+        """Captured ones that require a gradient now and did not, or the reverse, where that counts:
+        in a program that differentiates itself by those that did."""
+        program = self.program
+        captures: Sequence[Place] = program.captures
+        places = zip(captures, program.required, values, strict=True)
+        return [
+            value
+            for place, before, value in (places if program.detached else ())
+            if value.requires_grad != before and not isinstance(place, GradientPlace)
+        ]
+
+    def may_return(self) -> bool:
+        """May the world be again what it was: do none but plain values differ?"""
+        guards = self.program.guards
+        return guards is not None and guards.is_plainly_other()
+
+    def changes(self) -> list[str]:
+        """A line for each kind of reason for which the function must be traced again."""
+        found = self.program.slots.find()
+        captures = self.program.captures
+        switched = (
+            []
+            if found is None
+            else self._switched([at_call(place, found)._value for place in captures])
+        )
+        lines = [
+            f"a captured {value.type} requires {'a' if value.requires_grad else 'no'} gradient now"
+            for value in switched
+        ]
+        guards = self.program.guards
+        return (guards.changes() if guards else []) + list(dict.fromkeys(lines))
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What decides the compiled code."""
+        program = self.program
+        return str(program.function), program.in_place, self.options, self.recompute
+
+    def take_over(self, other: Specialisation) -> None:
+        """Use the compiled code of another specialisation with the same key."""
+        self._executable = other._executable
+        self._halves = other._halves
+
+    # ------------------------------------------------------------------------- calling
+
+    @property
+    def executable(self) -> Executable:
+        """The program as code, for calls without gradients."""
+        if self._executable is None:
+            with self._lock:
+                if self._executable is None:
+                    self._executable = self._compile(self._in_place())
+        return self._executable
+
+    def _in_place(self) -> Function:
+        """The function, told which results take the place of arguments."""
+        pairs = self.program.in_place
+        if not pairs:
+            return self.program.function
+        function = clone_function(self.program.function)
+        function.attributes["in_place"] = pairs
+        return function
+
+    def call(self, arrays: Sequence[Array]) -> list[Variable]:
+        """The results for arrays of the inputs and captures; nothing is recorded."""
+        return list(map(Variable, self.executable(arrays), self._result_types))
+
+    def call_recorded(
+        self, arrays: Sequence[Array], variables: Sequence[Variable | None]
+    ) -> list[Variable]:
+        """The results as variables, as one entry of the tape where a gradient is required.
+
+        ``variables`` holds the variable of each array; None for an array of the caller's own,
+        which is copied if the backward half will need it.
+        """
+        wrt = tuple(i for i, x in enumerate(variables) if x is not None and x.requires_grad)
+        kept = [
+            array.copy() if x is None else array for x, array in zip(variables, arrays, strict=True)
+        ]
+        pull: PullBack
+        try:
+            results, pull = self.forward(kept, wrt)
+        except GradientError as error:
+            # Values there are all the same; whoever asks for the gradient is told why not.
+            results, pull = self.executable(kept), partial(_refuse, error)
+        operands = [x for i in wrt if (x := variables[i]) is not None]
+        name, active = self.program.function.name, self._active(wrt)
+        return record_call(name, operands, results, pull, active)
+
+    def _active(self, wrt: Positions) -> tuple[bool, ...]:
+        """Which results carry the gradient of these arguments on, as they do eagerly."""
+        found = self._actives.get(wrt)
+        if found is None:
+            found = self._actives[wrt] = active_results(self.program.function, wrt)
+        return found
+
+    def forward(
+        self, arrays: Sequence[Array], wrt: Positions
+    ) -> tuple[list[Array], CompiledPullBack]:
+        """The results, and the way from their cotangents to those of the ``wrt`` arguments.
+
+        The arrays must not change any more.
+        """
+        halves = self._halves_for(wrt)
+        outputs = halves.forward(arrays)
+        sources = {"argument": arrays, "result": outputs}
+        residuals = [sources[kind][i] for kind, i in halves.split.residuals]
+        pull = CompiledPullBack(halves.split.backward, halves.backward, residuals)
+        return outputs[: len(self._result_types)], pull
+
+    def finish(
+        self, results: Sequence[Variable], found: Sequence[Tensor], donated: Sequence[Any] = ()
+    ) -> list[Tensor]:
+        """The leaves of the result of a call, after what it changes outside has been done."""
+        return finish(self.program, results, found, donated)
+
+    def natives(self) -> list[NativeFunction]:
+        """The native code there is so far."""
+        pairs = [half for half in self._halves.values() if isinstance(half, Halves)]
+        halves = [code for half in pairs for code in (half.forward, half.backward)]
+        found = [x for x in (self._executable, *halves) if x is not None]
+        return [x for x in found if isinstance(x, NativeFunction)]
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the captured tensors, and of their gradients that the program reads or makes."""
+        captured = self.program.function.arguments[len(self.program.inputs) :]
+        types = [tensor_type(value) for value in captured]
+        return sum(type.size * type.dtype.itemsize for type in types)
+
+    def _halves_for(self, wrt: Positions) -> Halves:
+        halves = self._halves.get(wrt)
+        if halves is None:
+            with self._lock:
+                halves = self._halves.get(wrt) or self._compile_halves(wrt)
+                self._halves[wrt] = halves
+        if isinstance(halves, GradientError):
+            raise halves
+        return halves
+
+    def _compile_halves(self, wrt: Positions) -> Halves | GradientError:
+        """Both halves; the error where there is no derivative, so that this is asked only once."""
+        try:
+            split = self._split(wrt)
+        except GradientError as error:
+            return error
+        return Halves(self._compile(split.forward), self._compile(split.backward), split)
+
+    def _split(self, wrt: Positions) -> SplitVjp:
+        function = self.program.function
+        if self.recompute:
+            every = tuple(("argument", i) for i in range(len(function.arguments)))
+            return SplitVjp(function, vjp(without_effects(function), wrt), every)
+        return split_vjp(function, wrt)
+
+    def _compile(self, function: Function) -> Executable:
+        return Compilation(function, self.options).executable
+
+
+def finish(
+    program: Program,
+    results: Sequence[Variable],
+    found: Sequence[Tensor],
+    donated: Sequence[Any] = (),
+) -> list[Tensor]:
+    """Do what a call changes outside; the leaves of its result.
+
+    ``results``: all results of the program; ``found``: the tensors in its slots; ``donated``: the
+    leaves that are given away.
+    """
+    changes: list[Callable[[], None]] = []
+    if donated:
+        changes.append(partial(consume, donated))
+    if program.updates:
+        arrays = [x.data for x in results]
+        changes.append(partial(write_back, program.updates, arrays, found))
+    leaves = [Tensor._of(x) for x in results[: program.tree.leaf_count]]
+    if program.writes or any(program.objects):
+        fresh = [Tensor._of(x) for x in results[len(results) - program.fresh :]]
+        parts = Parts(fresh, found)
+        changes += [write.prepare(parts) for write in program.writes]
+        for i, recipe in enumerate(program.objects):
+            if recipe is not None:
+                leaves[i] = recipe.build(parts)
+    _do_all(changes)
+    return leaves
+
+
+def _do_all(changes: Sequence[Callable[[], None]]) -> None:
+    """Do all changes or, where a signal comes before the first one, none.
+
+    Each may be done twice: a signal comes anywhere, and what it came into is done again.
+    """
+    started = False
+    try:
+        for change in changes:
+            started = True
+            change()
+    except BaseException:
+        for change in changes if started else ():
+            change()
+        raise
+
+
+def active_results(function: Function, wrt: Positions) -> tuple[bool, ...]:
+    """Which results of a function are computed from some of its arguments by way of floats."""
+    active = {function.arguments[i] for i in wrt}
+    for op in function.body:
+        if op.name != "stop_gradient" and not active.isdisjoint(op.operands):
+            active.update(x for x in op.results if tensor_type(x).dtype.is_float)
+    return tuple(value in active for value in function.returned)
+
+
+def _refuse(error: GradientError, cts: Sequence[Array | None]) -> Any:
+    raise GradientError(error.message, error.location)
+
+
+def _form(type: object) -> tuple[object, object]:
+    assert isinstance(type, TensorType)
+    return type.dtype.numpy, type.shape
+
+
+def _zeros(type: object) -> Array:
+    assert isinstance(type, TensorType)
+    return np.zeros(type.static_shape, type.dtype.numpy)

@@ -1,0 +1,391 @@
+"""Staged: the way of a call from Python arguments to compiled code and back.
+
+A call flattens its arguments, makes their signature (a tuple), finds the specialisation of that
+signature and runs it. A new signature is traced and compiled first; NETS_LOG=retrace says which
+argument differs. Traced functions and transforms differ only in the Python they trace.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from nets import config
+from nets.compiler.compile import CompileOptions
+from nets.errors import NetsError, RetraceWarning
+from nets.frontend.calls.lowered import Lowered
+from nets.frontend.calls.plans import Planned, forget, plan_of, remember
+from nets.frontend.calls.specialisation import Captured, Specialisation
+from nets.frontend.pytree import TreeDef, flatten
+from nets.frontend.tensor.scope import current_scope
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.variable import Array, Variable, is_grad_enabled
+from nets.frontend.tracing.binding import Binding, Call
+from nets.frontend.tracing.program import Program, lift_results, stage
+from nets.frontend.tracing.signature import (
+    LeafError,
+    LeafKey,
+    Signature,
+    at_argument,
+    describe_static,
+    explain,
+    inputs_of,
+    locate_leaves,
+    read_leaves,
+    spec_keys,
+    static_key,
+)
+from nets.frontend.world.world import alone
+from nets.ir.core import Value
+from nets.ir.location import user_location
+
+if TYPE_CHECKING:
+    from nets.frontend.calls.plans import Plan
+
+_KEPT: Final = "_nets_staged"
+
+_STATES_KEPT: Final = 8
+"""Earlier specialisations of one signature that are kept for other states of the world."""
+
+_MANY: Final = 50
+"""Traces for the same arguments that a warning tells of."""
+
+_CODES_KEPT: Final = 32
+"""Specialisations whose compiled code is used again for programs that turn out the same."""
+
+REASONS_KEPT: Final = 32
+"""Reasons for new traces that ``stats`` tells, the latest."""
+
+
+class Entry:
+    """The place of one signature: filled by the first call, with the lock of traces."""
+
+    __slots__ = ("described", "kept", "retraced", "specialisation")
+
+    def __init__(self) -> None:
+        self.specialisation: Specialisation | None = None
+        """The one that was traced last."""
+        self.kept: tuple[Specialisation, ...] = ()
+        """Earlier ones, of other states of the world: a model may go back to training."""
+        self.described: dict[str, str] = {}
+        self.retraced = 0
+        """How often the world was another one."""
+
+    def all(self) -> list[Specialisation]:
+        """All specialisations, the latest first."""
+        return [x for x in (self.specialisation, *self.kept) if x is not None]
+
+    def fitting(self) -> tuple[Specialisation, Captured] | None:
+        """A specialisation that holds now, and what its captured tensors hold; None where the entry
+        must be filled (again)."""
+        for ready in self.all():
+            captured = ready.captured()
+            if captured is not None:
+                return ready, captured
+        return None
+
+
+@dataclass
+class Counts:
+    """What happened to a callable so far: traces and why, calls that Python had a part in."""
+
+    traces: int = 0
+    reasons: list[str] = field(default_factory=list)
+    python_calls: int = 0
+
+
+class Entries(dict[Signature, Entry]):
+    """What is kept of a callable: its signatures, and plans of the latest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plans: list[Plan] = []
+        self.counts = Counts()
+        self.codes: OrderedDict[tuple[Any, ...], Specialisation] = OrderedDict()
+        """The latest specialisations, by what decides their code."""
+
+
+class Staged(Planned):
+    """A Python callable that is compiled for each signature of its calls.
+
+    Safe to call from several threads. Specialisations are kept as long as the object lives.
+    """
+
+    __wrapped__: Callable[..., Any]
+    """The Python function."""
+
+    def __init__(
+        self,
+        binding: Binding,
+        name: str,
+        options: dict[str, Any],
+        entries: Entries | None = None,
+    ) -> None:
+        self.binding = binding
+        self.name = name
+        self.options = options
+        self.entries = Entries() if entries is None else entries
+        self._plans = self.entries.plans
+
+    # What the kinds of staged callables differ in.
+
+    recompute = False
+    """Whether a backward pass starts again from the arguments (see Specialisation)."""
+
+    is_traced_anew = False
+    """Whether Python runs at each call, so that there is nothing to guard: of transforms of plain
+    functions."""
+
+    def result_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """What the callable gives for traced arguments, in the current scope."""
+        raise NotImplementedError
+
+    def inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of a call from inside a trace: plain Python in that trace."""
+        return self.result_of(args, kwargs)
+
+    def eagerly(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """The result of a call with integers that require gradients, which IR has none of."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------------- calling
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if current_scope() is not None:
+            return self.inline(args, kwargs)
+        return self.run(args, kwargs)
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of a call from outside every trace."""
+        self.entries.counts.python_calls += 1
+        call = self.binding.call(args, kwargs)
+        ready, leaves, arrays, captured = self.find(call)
+        program = ready.program
+        recorded = None if program.detached else _recorded(leaves, captured.values)
+        if recorded is None:
+            results = ready.call(arrays)
+            if not (call.kwargs or call.static or self.is_traced_anew):
+                self._plan(ready, call)
+        elif all(x.type.dtype.is_float for x in recorded if x is not None and x.requires_grad):
+            results = ready.call_recorded(arrays, recorded)
+        else:
+            return self.eagerly(args, kwargs)
+        given = zip(leaves, program.inputs, strict=True) if self.binding.donated else ()
+        donated = [leaf for leaf, entry in given if entry.donated]
+        return program.tree.unflatten(ready.finish(results, captured.found, donated))
+
+    def _plan(self, ready: Specialisation, call: Call) -> None:
+        """Let further calls with such arguments run without Python."""
+        if not ready.is_planned:
+            ready.is_planned = True
+            ready.plan = plan_of(ready, flatten(call.args)[1])
+        remember(self._plans, ready.plan)
+
+    def find(self, call: Call) -> tuple[Specialisation, list[Any], list[Array], Captured]:
+        """The specialisation for a call, its leaves, all arrays it takes, what was captured."""
+        leaves, treedef = flatten((call.args, call.kwargs))
+        try:
+            arrays, keys = read_leaves(leaves)
+        except LeafError as error:
+            raise self._located(error, call, treedef) from None
+        static = static_key(call, self.name) if call.static else ()
+        if self.is_traced_anew:
+            ready = self._with_code(self.program(call, treedef, keys))
+            fitting = ready, ready.held_at_once()
+        else:
+            signature = (treedef.tokens, treedef.orders, keys, static)
+            entry = self.entries.get(signature)
+            found = None if entry is None else entry.fitting()
+            fitting = found or self._specialise(signature, call, treedef, keys)
+        ready, captured = fitting
+        arrays += [x.data for x in captured.values]
+        return ready, leaves, arrays, captured
+
+    @alone
+    def _specialise(
+        self, signature: Signature, call: Call, treedef: TreeDef, keys: Sequence[LeafKey]
+    ) -> tuple[Specialisation, Captured]:
+        """Fill the entry of a new signature, or of one whose captured tensors have changed."""
+        entry = self.entries.setdefault(signature, Entry())
+        found = entry.fitting()
+        if found is None:
+            try:
+                ready = self._fill(entry, self.program(call, treedef, keys), call)
+            except BaseException:
+                self.entries.pop(signature, None)
+                raise
+            self.entries[signature] = entry
+            found = ready, ready.held_at_once()
+        return found
+
+    def _fill(self, entry: Entry, program: Program, call: Call) -> Specialisation:
+        """Make the specialisation of a program the latest of its entry."""
+        described = program.describe() | describe_static(self.binding, call)
+        self._narrate(entry, described)
+        entry.described = described
+        ready = self._with_code(program)
+        old = entry.all()
+        entry.kept = tuple(x for x in old if x.may_return())[:_STATES_KEPT]
+        for dropped in old:
+            if dropped not in entry.kept:
+                forget(self._plans, dropped.plan)
+        entry.specialisation = ready
+        return ready
+
+    def _with_code(self, program: Program) -> Specialisation:
+        """The specialisation of a program, with the code of an earlier one if that is the same."""
+        ready = Specialisation(program, CompileOptions(**self.options), self.recompute)
+        codes, key = self.entries.codes, ready.key
+        same = codes.get(key)
+        if same is not None:
+            ready.take_over(same)
+        codes[key] = ready
+        codes.move_to_end(key)
+        while len(codes) > _CODES_KEPT:
+            codes.popitem(last=False)
+        return ready
+
+    def _narrate(self, entry: Entry, now: dict[str, str]) -> None:
+        log, counts = config.LOG.get(), self.entries.counts
+        counts.traces += 1
+        if "trace" in log:
+            listed = ", ".join(f"{path}: {text}" for path, text in now.items())
+            print(f"nets trace: {self.name}({listed})", file=sys.stderr)
+        before = [other.described for other in list(self.entries.values()) if other.described]
+        if not before:
+            return
+        old = entry.specialisation
+        replaced = [] if old is None else old.changes()
+        lines = replaced or explain(before, now)
+        counts.reasons = [*counts.reasons, *lines][-REASONS_KEPT:]
+        for line in lines if "retrace" in log else ():
+            print(f"nets retrace: {self.name}: {line}", file=sys.stderr)
+        entry.retraced += old is not None
+        if entry.retraced == _MANY:
+            self._warn(lines)
+
+    def _warn(self, lines: Sequence[str]) -> None:
+        """Say that a function is traced again and again."""
+        place = user_location()
+        warnings.warn_explicit(
+            f"{self.name} has been traced {_MANY} times for the same arguments, the last time "
+            f"because {lines[0] if lines else 'its world was another one'}: what changes from call "
+            "to call is better a tensor, or an argument",
+            RetraceWarning,
+            "nets" if place is None else place.file,
+            0 if place is None else place.line,
+        )
+
+    # ------------------------------------------------------------------------- tracing
+
+    def program(self, call: Call, treedef: TreeDef, keys: Sequence[LeafKey]) -> Program:
+        """Trace for arguments of these types.
+
+        ArgumentError where the callable does not take them, DTypeError for dtypes nets does not
+        have; what the traced Python raises passes through.
+        """
+        self.binding.check(*call.merged(call.args, call.kwargs))
+        inputs = inputs_of(locate_leaves(self.binding, call, treedef), keys)
+        if self.binding.donated:
+            paths = treedef.paths()
+            inputs = [
+                entry._replace(donated=self.binding.is_donated(call, path[1].key))
+                for entry, path in zip(inputs, paths, strict=True)
+            ]
+
+        def body(tensors: list[Tensor]) -> tuple[list[Value], TreeDef]:
+            args, kwargs = call.merged(*treedef.unflatten(tensors))
+            return lift_results(self.result_of(args, kwargs))
+
+        roots = (self.__wrapped__, *(value for _, value in call.static))
+        return stage(self.name, inputs, body, roots, guarded=not self.is_traced_anew)
+
+    def lower(self, /, *args: Any, pipeline: str = "default", **kwargs: Any) -> Lowered:
+        """The program for arguments like these, to be looked into, compiled or exported.
+
+        Takes what a call takes, with ``nets.spec("f32[32, 784]")`` in the place of any array.
+        ``pipeline``: "default", "none" or names of passes with commas between them.
+        ShapeError where a spec has a dimension without a size.
+        """
+        call = self.binding.call(args, kwargs)
+        leaves, treedef = flatten((call.args, call.kwargs))
+        try:
+            keys = spec_keys(leaves)
+        except LeafError as error:
+            raise self._located(error, call, treedef) from None
+        static = static_key(call, self.name)
+        program = self.program(call, treedef, keys)
+        options = CompileOptions(**self.options, pipeline=pipeline)
+        function = getattr(self, "__wrapped__", None)
+        return Lowered(program, self.binding, treedef, static, options, function)
+
+    def stats(self) -> dict[str, Any]:
+        """What calls have done so far; compare two of these to see what happens in between.
+
+        ``native_calls`` of compiled code, ``python_calls`` that Python had a part in (the first of
+        each signature, those with keywords or recorded gradients), ``traces`` and, for all but the
+        first, ``reasons``; ``compilations``; ``arrays`` made for results and state;
+        ``fresh_bytes`` of memory taken from the system, for those and for workspaces.
+        ``workspace_bytes`` and ``state_bytes`` are sums over signatures: of the arenas, and of the
+        captured tensors.
+        """
+        counts = self.entries.counts
+        entries = list(self.entries.values())
+        found = [e.specialisation for e in entries if e.specialisation is not None]
+        every = [ready for entry in entries for ready in entry.all()]
+        every += self.entries.codes.values()
+        natives = list({id(x): x for ready in every for x in ready.natives()}.values())
+        kernels = [native.kernel for native in natives if native.kernel is not None]
+        return {
+            "native_calls": sum(kernel.calls for kernel in kernels),
+            "python_calls": counts.python_calls,
+            "traces": counts.traces,
+            "reasons": list(counts.reasons),
+            "compilations": len(natives),
+            "arrays": sum(kernel.arrays for kernel in kernels),
+            "fresh_bytes": sum(kernel.fresh_bytes for kernel in kernels),
+            "workspace_bytes": sum(native.workspace_bytes for native in natives),
+            "state_bytes": sum(ready.state_bytes for ready in found),
+        }
+
+    def _located(self, error: LeafError, call: Call, treedef: TreeDef) -> NetsError:
+        """The error of a leaf with its path; that of a wrong call comes first."""
+        self.binding.check(*call.merged(call.args, call.kwargs))
+        return at_argument(error, locate_leaves(self.binding, call, treedef))
+
+
+StagedT = TypeVar("StagedT", bound=Staged)
+
+
+def kept(function: Callable[..., Any], key: Hashable, make: Callable[[], StagedT]) -> StagedT:
+    """What was staged of a function before, kept in the function's own dictionary.
+
+    The owner is compared, for decorators copy the dictionary of the function they wrap.
+    """
+    if not isinstance(function, (FunctionType, Staged)):
+        return make()
+    owner, made = vars(function).get(_KEPT, (None, {}))
+    if owner is not function:
+        made = {}
+        vars(function)[_KEPT] = (function, made)
+    if key not in made:
+        made[key] = make()
+    found: StagedT = made[key]
+    return found
+
+
+def _recorded(leaves: Sequence[Any], captured: list[Variable]) -> list[Variable | None] | None:
+    """The variable of each argument if the call belongs on the tape, else None."""
+    if not is_grad_enabled():
+        return None
+    values = [leaf._value if isinstance(leaf, Tensor) else None for leaf in leaves]
+    variables = [x if isinstance(x, Variable) else None for x in values]
+    variables += captured
+    if any(x is not None and x.requires_grad for x in variables):
+        return variables
+    return None

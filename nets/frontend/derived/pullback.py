@@ -1,0 +1,179 @@
+"""vjp: the result of a function and the pull-back of its cotangents.
+
+From outside, both halves are compiled, and the pull-back holds the residuals as arrays. Inside a
+trace the forward half is inserted where ``vjp`` was called and the backward half wherever the
+pull-back is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nets.errors import ArgumentError, ShapeError, TraceError
+from nets.frontend.calls.specialisation import CompiledPullBack
+from nets.frontend.calls.staged import Staged, kept
+from nets.frontend.calls.trace import Traced, trace
+from nets.frontend.pytree import expression, flatten
+from nets.frontend.tensor.dispatch import as_tensor, cast, constant
+from nets.frontend.tensor.scope import current_scope
+from nets.frontend.tensor.state import bound_value
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.variable import Variable, variable
+from nets.frontend.tracing.binding import Call
+from nets.frontend.tracing.nested import carry_out, leaves_of, stage_nested
+from nets.frontend.tracing.program import Program
+from nets.frontend.tracing.spec import short
+from nets.ir.clone import inline
+from nets.ir.core import Function
+from nets.ir.location import user_location
+from nets.ir.types import TensorType
+from nets.ops.definition.emitter import tensor_type
+from nets.passes.derivatives.vjp import carries_cotangent, split_vjp
+
+
+def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """The result of a function, and the pull-back of its cotangents.
+
+    Gives ``(result, pull)``, with ``has_aux`` ``(result, pull, aux)``. ``pull(ct)`` takes a nest
+    like the result, of the same shapes, and gives a tuple with a nest like each primal; a leaf
+    that is not floating-point has None in its place. It may be called any number of times.
+
+    GradientError where an operation on the way has no derivative.
+    """
+    staged = function if isinstance(function, Staged) else _traced(function)
+    call = staged.binding.call(primals, {})
+    run = _run_compiled if current_scope() is None else _run_nested
+    program, results, backward = run(staged, call)
+    result = program.tree.unflatten(results)
+    if not has_aux:
+        return result, Pullback(program, call, backward, result)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ArgumentError(
+            "with has_aux=True the function returns a pair (result, aux), not a "
+            f"{type(result).__name__}",
+            user_location(),
+        )
+    return result[0], Pullback(program, call, backward, result[0]), result[1]
+
+
+def _traced(function: Callable[..., Any]) -> Traced[..., Any]:
+    """The function, traced at each call, for it sees Python as it is then."""
+
+    def make() -> Traced[..., Any]:
+        made = trace(function)
+        made.is_traced_anew = True
+        return made
+
+    return kept(function, "trace", make)
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """The backward half of a program, with what it needs of the forward half.
+
+    ``function``: residuals, then the cotangent of each result → the cotangents of the inputs at
+    ``wrt``. ``compiled`` is the same as native code; None inside a trace.
+    """
+
+    function: Function
+    residuals: Sequence[Tensor]
+    wrt: Sequence[int]
+    compiled: CompiledPullBack | None
+
+    def __call__(self, cts: Sequence[Tensor]) -> list[Tensor]:
+        scope = current_scope()
+        if scope is not None:
+            values = [scope.lift(x) for x in (*self.residuals, *cts)]
+            return [Tensor._of(x) for x in inline(scope.emitter.builder, self.function, values)]
+        if self.compiled is None:
+            raise TraceError(
+                "a pull-back made inside a trace was called after the trace had ended",
+                user_location(),
+            )
+        arrays = [x._value.data for x in cts if isinstance(x._value, Variable)]
+        return [Tensor._of(variable(array)) for array in self.compiled(arrays)]
+
+
+def _run_compiled(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Backward]:
+    ready, leaves, arrays, captured = staged.find(call)
+    for i, leaf in enumerate(leaves):
+        if not isinstance(leaf, Tensor):  # the caller may change an array of his own
+            arrays[i] = arrays[i].copy()
+    wrt = _float_inputs(ready.program)
+    outputs, pull = ready.forward(arrays, wrt)
+    residuals = [Tensor._of(variable(array)) for array in pull.residuals]
+    leaves = ready.finish(list(map(variable, outputs)), captured.found)
+    return ready.program, leaves, Backward(pull.function, residuals, wrt, pull)
+
+
+def _run_nested(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Backward]:
+    scope = current_scope()
+    assert scope is not None
+    args, kwargs = call.merged(call.args, call.kwargs)
+    staged.binding.check(args, kwargs)
+    static = {key for key, _ in call.static}
+    positions = [i for i in range(len(args)) if i not in static]
+    program, values = stage_nested(
+        staged.name, staged.binding, args, positions, lambda them: staged.result_of(them, {})
+    )
+    wrt = _float_inputs(program)
+    split = split_vjp(program.function, wrt)
+    bound = [*values, *(bound_value(scope, source) for source in program.captures)]
+    outputs = inline(scope.emitter.builder, split.forward, bound)
+    sources = {"argument": bound, "result": outputs}
+    residuals = [Tensor._of(sources[kind][i]) for kind, i in split.residuals]
+    own = outputs[: len(program.function.returned)]
+    carry_out(program, own)
+    return program, leaves_of(program, own), Backward(split.backward, residuals, wrt, None)
+
+
+def _float_inputs(program: Program) -> tuple[int, ...]:
+    return tuple(i for i, entry in enumerate(program.inputs) if carries_cotangent(entry.type))
+
+
+class Pullback:
+    """From cotangents in the nest of a result to cotangents in the nests of the primals."""
+
+    def __init__(self, program: Program, call: Call, backward: Backward, result: Any) -> None:
+        leaves, self._result_tree = flatten(result)
+        types = [tensor_type(value) for value in program.function.returned]
+        self._result_types = types[: len(leaves)]
+        self._other_types = types[len(leaves) :]
+        """Of what carries no cotangent: ``aux``, and what is written back."""
+        primals, self._primal_tree = flatten((call.args, call.kwargs))
+        self._primal_count = len(primals)
+        self._static = tuple((key, None) for key, _ in call.static)
+        self._backward = backward
+
+    def __call__(self, ct: Any) -> tuple[Any, ...]:
+        """The cotangent of each primal. ArgumentError or ShapeError where ``ct`` does not fit."""
+        leaves, tree = flatten(ct)
+        if tree != self._result_tree:
+            raise ArgumentError(
+                f"the cotangent is a nest like the result, {self._result_tree}, not {tree}",
+                user_location(),
+            )
+        paths = [expression("ct", path) for path in tree.paths()]
+        cts = list(map(_fitting, leaves, self._result_types, paths))
+        zeros = [np.zeros(type.static_shape, type.dtype.numpy) for type in self._other_types]
+        cts += map(constant, zeros)
+        found: list[Tensor | None] = [None] * self._primal_count
+        for position, tensor in zip(self._backward.wrt, self._backward(cts), strict=True):
+            found[position] = tensor
+        args, _ = self._primal_tree.unflatten(found)
+        merged, _ = Call((), {}, self._static).merged(args, {})
+        return tuple(merged)
+
+
+def _fitting(leaf: Any, type: TensorType, path: str) -> Tensor:
+    """A cotangent leaf as a tensor of the type of its result."""
+    tensor = as_tensor(leaf)
+    if tensor.shape != type.shape:
+        raise ShapeError(
+            f"{path} is {short(tensor.type)}; the result is {short(type)}", user_location()
+        )
+    return cast(tensor, type.dtype)

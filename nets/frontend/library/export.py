@@ -1,0 +1,265 @@
+"""nets.export: lowered functions become a library that runs without Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections import OrderedDict, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from nets import config
+from nets.compiler.compile import Compilation
+from nets.errors import ArgumentError, ExportError, ShapeError
+from nets.frontend.calls.lowered import Lowered
+from nets.frontend.library.library_state import LibraryState
+from nets.frontend.pytree import TreeDef
+from nets.frontend.tensor.variable import variable
+from nets.ir.core import Value
+from nets.ir.location import user_location
+from nets.ir.printer import print_function
+from nets.ops.definition.emitter import tensor_type
+from nets.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What ``export`` wrote: the name of the library and its files."""
+
+    name: str
+    files: tuple[Path, ...]
+
+
+def export(
+    path: str | os.PathLike[str] | None = None,
+    /,
+    *others: Any,
+    cpu: str | None = None,
+    formats: str | Iterable[str] = ("so", "a", "o", "h"),
+    **functions: Lowered,
+) -> Exported:
+    """Write ``path.so``, ``.a``, ``.o`` and ``.h`` with these functions.
+
+    ``nets.export("build/digits", predict=predict.lower(x))`` gives the C function
+    ``digits_predict``: arguments and results in flattened order as contiguous buffers, then a
+    workspace. The last part of ``path`` names the library. Tensors that a function closes over
+    are embedded with the values they have now; where one of the functions updates such a tensor,
+    all of them but frozen weights are members of a structure that the functions share and the
+    caller owns. ``cpu`` is a name such as ``x86-64-v3``; the default is NETS_CPU or this machine's
+    CPU. ``formats`` chooses among so, a, o, h.
+
+    The library needs libc alone, allocates nothing and has no state of its own, but for a callback
+    that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, names that C
+    cannot have among it; ExportError where a file cannot be written. Then no file is.
+    """
+    from nets.backend.library.aot import write_library
+    from nets.backend.library.c_names import declared
+    from nets.backend.library.manifest import Argument, Library, laid_out
+    from nets.backend.llvm.target import Target
+
+    if path is None:
+        path = cast(Any, functions.pop("path", None))  # by its name
+    base = _base(path, others)
+    suffixes = _suffixes(formats)
+    name = _library_name(base, functions)
+    cpu = _cpu_name(cpu)
+    target = Target.of(cpu)
+    taken = declared(name, functions)
+    state = LibraryState(functions.values(), taken)
+    parts = [_Part(name, word, lowered, cpu, state) for word, lowered in functions.items()]
+    described = tuple(part.describe(taken) for part in parts)
+    forms = [
+        Argument(member.name, variable(member.value).type.dtype.name, member.value.shape)
+        for member in state.members
+    ]
+    members, size = laid_out(forms)
+    library = Library(
+        name, __version__, target.cpu, target.level, "strict", described, members, size
+    )
+    modules, site = [], 0
+    for part in parts:
+        modules.append(part.module(site))
+        site += len(part.prints)
+    initial = bytearray(size)
+    for place, member in zip(members, state.members, strict=True):
+        data = member.value.tobytes()
+        initial[place.offset : place.offset + len(data)] = data
+    paths = write_library(base, library, modules, target, suffixes, bytes(initial))
+    return Exported(name, tuple(paths))
+
+
+def _base(path: Any, others: Sequence[Any]) -> Path:
+    """The path of the library, without a suffix."""
+    if not isinstance(path, (str, os.PathLike)) or others:
+        given = ", ".join(type(x).__name__ for x in (path, *others))
+        raise _refused(
+            "export takes the path of the library and functions by name, as in "
+            f'export("build/digits", predict=predict.lower(x)), not ({given})'
+        )
+    text: Any = os.fspath(path)
+    if not isinstance(text, str):
+        raise _refused(f"the path of a library is text, not {type(text).__name__}")
+    if "\0" in text or not _is_encodable(text):
+        raise _refused(f"{text!r} cannot be a path")
+    if text.endswith(os.sep) or Path(text).name in ("", ".."):
+        raise ExportError(f"{text!r} does not name a library; write a path such as build/digits")
+    return Path(text)
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _cpu_name(cpu: Any) -> str:
+    if cpu is not None and not isinstance(cpu, str):
+        raise _refused(f"cpu is a name such as x86-64-v3, not {type(cpu).__name__}")
+    return str(config.CPU.get()) if cpu is None else cpu
+
+
+def _suffixes(formats: Any) -> tuple[str, ...]:
+    from nets.backend.library.aot import FORMATS
+
+    wanted = (formats,) if isinstance(formats, str) else formats
+    listed = list(wanted) if isinstance(wanted, Iterable) else []
+    if not listed or any(word not in FORMATS for word in listed):
+        raise _refused(f"formats are some of {', '.join(FORMATS)}, not {formats!r}")
+    return tuple(dict.fromkeys(listed))
+
+
+def _library_name(base: Path, functions: dict[str, Any]) -> str:
+    from nets.backend.library.c_names import library_name, refusal
+
+    if not functions:
+        raise _refused("export takes functions by name, as in predict=predict.lower(x)")
+    name = library_name(base.name)
+    reason = refusal(name, list(functions))
+    for word, lowered in functions.items():
+        if not isinstance(lowered, Lowered):
+            hint = "; formats is what chooses the files" if word == "format" else ""
+            reason = (
+                f"{word} is {type(lowered).__name__}; export takes what f.lower(...) gives{hint}"
+            )
+    if reason is not None:
+        raise _refused(reason)
+    return name
+
+
+def _refused(reason: str) -> ArgumentError:
+    return ArgumentError(reason, user_location())
+
+
+class _Part:
+    """One function on its way into a library."""
+
+    def __init__(
+        self, library: str, name: str, lowered: Lowered, cpu: str, state: LibraryState
+    ) -> None:
+        self.library = library
+        self.name = name
+        self.lowered = lowered
+        self.state = state.numbers(lowered)
+        self.function = state.function_of(lowered)
+        options = dataclasses.replace(lowered.options, backend="llvm", threads=1, cpu=cpu)
+        self.compilation = Compilation(self.function, options)
+
+    def module(self, first_site: int) -> str:
+        """The LLVM IR of the function, whose prints are numbered from there on."""
+        from nets.backend.library.aot import entry_symbol
+
+        return self.compilation.module(entry_symbol(self.library, self.name), first_site)
+
+    @property
+    def prints(self) -> tuple[str, ...]:
+        """The texts that the function prints, in order."""
+        ops = self.compilation.loops.walk()
+        return tuple(op.attributes["text"] for op in ops if op.name == "loop.print")
+
+    def describe(self, taken: Collection[str]) -> Any:
+        """The manifest of the function; ``taken`` are names that its buffers cannot have."""
+        from nets.backend.library.c_names import c_names
+        from nets.backend.library.manifest import Argument, LibraryFunction
+
+        lowered = self.lowered
+        updates = self.function.attributes.get("in_place", ())
+        inputs = self.function.arguments[: len(lowered.program.inputs)]
+        outputs = self.function.returned[: lowered.out_tree.leaf_count]
+        results = lowered.result_names[: len(outputs)]
+        names = c_names([*lowered.argument_names[: len(inputs)], *results], taken)
+        buffers = [
+            Argument(name, tensor_type(value).dtype.name, _shape(name, value))
+            for name, value in zip(names, (*inputs, *outputs), strict=True)
+        ]
+        _check_parameters(lowered)
+        args, kwargs = lowered.in_tree.unflatten(range(lowered.in_tree.leaf_count))
+        checks = self.compilation.loops.attributes["checks"]
+        return LibraryFunction(
+            name=self.name,
+            arguments=tuple(buffers[: len(inputs)]),
+            results=tuple(buffers[len(inputs) :]),
+            positional=tuple(zip(lowered.parameter_names, map(_tree, args), strict=True)),
+            keywords=tuple((key, _tree(value)) for key, value in kwargs.items()),
+            tree=_tree_of(lowered.out_tree),
+            workspace_bytes=self.compilation.workspace_bytes,
+            checks=tuple((code, message, error) for code, message, _, error in checks),
+            ir_sha256=hashlib.sha256(print_function(self.function).encode()).hexdigest(),
+            state=self.state,
+            updates=bool(updates),
+            prints=self.prints,
+        )
+
+
+def _shape(name: str, value: Value) -> tuple[int, ...]:
+    type = tensor_type(value)
+    if not type.is_static:
+        raise ShapeError(f"{name} is {type}; only constant sizes can be exported")
+    return type.static_shape
+
+
+def _tree_of(treedef: TreeDef) -> Any:
+    return _tree(treedef.unflatten(range(treedef.leaf_count)))
+
+
+def _check_parameters(lowered: Lowered) -> None:
+    """ArgumentError for f(x, /, **more) with an x in more: a library tells them by their names."""
+    _, kwargs = lowered.in_tree.unflatten(range(lowered.in_tree.leaf_count))
+    for word in kwargs:
+        if word in lowered.parameter_names:
+            raise _refused(f"{lowered.name} has two arguments {word}, which a library cannot")
+
+
+def _tree(nest: Any, level: int = 0) -> Any:
+    """A nest of leaf numbers in the form of the manifest."""
+    from nets.backend.library.manifest import MOST_LEVELS
+
+    if isinstance(nest, int):
+        return nest
+    if nest is None:
+        return ["none"]
+    if level == MOST_LEVELS:
+        raise _refused(f"a library takes and gives nests of {MOST_LEVELS} levels at most")
+    kind, items = _parts(nest)
+    return [kind, [[key, _tree(child, level + 1)] for key, child in items]]
+
+
+def _parts(nest: Any) -> tuple[str, list[tuple[Any, Any]]]:
+    """The kind of a container in the manifest, and its (key, child) pairs."""
+    if isinstance(nest, (dict, OrderedDict, defaultdict)):
+        for key in nest:
+            if not isinstance(key, (str, int)) or isinstance(key, bool):
+                raise _refused(f"the dict key {key!r} cannot stand in an exported library")
+        return "dict", list(nest.items())
+    if isinstance(nest, list):
+        return "list", list(enumerate(nest))
+    names = getattr(nest, "_fields", None)
+    if names is None and isinstance(nest, tuple):
+        return "tuple", list(enumerate(nest))
+    if names is None:
+        names = nest.__dataclass_fields__
+    return "fields", [(name, getattr(nest, name)) for name in names]

@@ -1,0 +1,245 @@
+"""New tensors: filled, counted, identities, triangles, one-hot rows; and DLPack import."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nets.errors import (
+    ControlFlowError,
+    DTypeError,
+    GradientError,
+    NetsError,
+    NumberError,
+    ShapeError,
+    UnsupportedObjectError,
+)
+from nets.frontend.tensor.conversion import Scalar, dtype_of, integer_of
+from nets.frontend.tensor.dispatch import (
+    TensorLike,
+    apply,
+    as_tensor,
+    cast,
+    constant,
+    expand,
+    fitted,
+    renewed,
+    require_dtype,
+)
+from nets.frontend.tensor.functions.arithmetic import add, multiply, where
+from nets.frontend.tensor.functions.comparison import equal, greater_equal, less_equal
+from nets.frontend.tensor.functions.indexing import check_positions
+from nets.frontend.tensor.functions.shape import expand_dims, new_shape
+from nets.frontend.tensor.scope import current_scope
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.variable import Array, is_grad_enabled, variable
+from nets.ir.location import user_location
+from nets.ir.types import DType, f64, from_numpy, i64
+
+DTypeSpec = npt.DTypeLike | DType | None
+
+
+def full(
+    shape: Any, fill_value: TensorLike, dtype: DTypeSpec = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor filled with one value, in the value's dtype by default."""
+    sizes = new_shape(shape)
+    value = as_tensor(fill_value) if dtype is None else fitted(fill_value, dtype_of(dtype))
+    strong = Tensor._of(renewed(value)._value)  # no Python number any more
+    return _leaf(expand(strong, sizes), requires_grad)
+
+
+def _leaf(x: Tensor, requires_grad: bool) -> Tensor:
+    """A new tensor with the elements of x in memory of its own, where a gradient is wanted."""
+    return Tensor(x, requires_grad=True) if requires_grad else x
+
+
+def zeros(shape: Any, dtype: DTypeSpec = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros, float64 by default."""
+    return full(shape, 0, f64 if dtype is None else dtype, requires_grad)
+
+
+def ones(shape: Any, dtype: DTypeSpec = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones, float64 by default."""
+    return full(shape, 1, f64 if dtype is None else dtype, requires_grad)
+
+
+def full_like(x: TensorLike, fill_value: TensorLike, dtype: DTypeSpec = None) -> Tensor:
+    """A tensor of the shape and dtype of x filled with one value."""
+    tensor = as_tensor(x)
+    return full(tensor.shape, fill_value, tensor.type.dtype if dtype is None else dtype)
+
+
+def zeros_like(x: TensorLike, dtype: DTypeSpec = None) -> Tensor:
+    """Zeros of the shape and dtype of x."""
+    return full_like(x, 0, dtype)
+
+
+def ones_like(x: TensorLike, dtype: DTypeSpec = None) -> Tensor:
+    """Ones of the shape and dtype of x."""
+    return full_like(x, 1, dtype)
+
+
+def _counted(shape: tuple[int, ...], axis: int) -> Tensor:
+    return apply("iota", shape=shape, dtype=i64, axis=axis)
+
+
+def eye(
+    rows: int,
+    columns: int | None = None,
+    k: int = 0,
+    dtype: DTypeSpec = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A matrix with ones on the k-th diagonal and zeros elsewhere, float64 by default."""
+    shape = new_shape((rows, rows if columns is None else columns))
+    ones = equal(_counted(shape, 1), add(_counted(shape, 0), integer_of(k, "a diagonal")))
+    return _leaf(cast(ones, f64 if dtype is None else dtype_of(dtype)), requires_grad)
+
+
+def arange(
+    start: Scalar | Tensor,
+    stop: Scalar | Tensor | None = None,
+    step: Scalar | Tensor = 1,
+    dtype: DTypeSpec = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, … below stop; with one argument, from 0 below it.
+
+    As NumPy, a given ``dtype`` converts the first number and the step from it to the second: with
+    bounds that are no integers, integers may then come out unevenly or all the same. NumberError
+    for a bound that does not fit it.
+    """
+    given = (0, start, step) if stop is None else (start, stop, step)
+    bounds = tuple(_number("arange", x) for x in given)
+    if bounds[2] == 0:
+        raise DTypeError("arange takes a step that is not zero", user_location())
+    array = _arranged(bounds, None if dtype is None else dtype_of(dtype))
+    if current_scope() is not None and _is_count(array, bounds):
+        # A count takes no memory in the compiled program, a constant does.
+        counted = add(multiply(_counted(array.shape, 0), int(bounds[2])), int(bounds[0]))
+        return _leaf(cast(counted, dtype_of(array.dtype)), requires_grad)
+    return _leaf(constant(array), requires_grad)
+
+
+def _arranged(bounds: tuple[Any, ...], dtype: DType | None) -> Array:
+    try:
+        return np.arange(*bounds, dtype=None if dtype is None else dtype.numpy)
+    except OverflowError as error:
+        if "out of bounds" not in str(error):
+            raise ShapeError(f"arange{bounds}: {error}", user_location()) from None
+        raise NumberError(f"arange{bounds}: {error}", user_location()) from None
+    except (ValueError, TypeError) as error:
+        raise ShapeError(f"arange{bounds}: {error}", user_location()) from None
+
+
+def _is_count(array: Array, bounds: tuple[Any, ...]) -> bool:
+    """Whether these are numbers counted in int64 and then converted."""
+    if not all(isinstance(bound, int | np.integer) for bound in bounds):
+        return False
+    counted = np.arange(*bounds)
+    return counted.dtype == np.int64 and np.array_equal(array, counted.astype(array.dtype))
+
+
+def _number(name: str, x: Scalar | Tensor) -> Any:
+    """A bound as a number; DTypeError where it is none, GradientError where it has a gradient."""
+    if isinstance(x, Tensor) and x.requires_grad and is_grad_enabled():
+        raise GradientError(
+            f"{name} takes numbers and passes no gradient on: give it tensor.detach(), or "
+            "multiply a nets.linspace(0, 1, num) by the tensor",
+            user_location(),
+        )
+    number = x.item() if isinstance(x, Tensor) else x
+    if not isinstance(number, (int, float, np.number)):
+        raise DTypeError(f"{name} takes numbers, not {number!r}", user_location())
+    return number
+
+
+def linspace(
+    start: Scalar | Tensor,
+    stop: Scalar | Tensor,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: DTypeSpec = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``num`` evenly spaced numbers from start to stop, which may be left out.
+
+    For an integer ``dtype`` they are rounded down, and where they do not fit it, moved to its end.
+    """
+    count = integer_of(num, "the number of points")
+    (count,) = new_shape(count)
+    bounds = _number("linspace", start), _number("linspace", stop)
+    with np.errstate(invalid="ignore"):  # from or to infinity
+        array = np.linspace(*bounds, count, endpoint=endpoint)
+    wanted = f64 if dtype is None else dtype_of(dtype)
+    result = constant(np.floor(array) if wanted.is_integer else array)
+    return _leaf(cast(result, wanted), requires_grad)
+
+
+def triu(x: TensorLike, k: int = 0) -> Tensor:
+    """The last two axes' upper triangle, from the k-th diagonal up; zeros below."""
+    return _triangle("triu", x, k)
+
+
+def tril(x: TensorLike, k: int = 0) -> Tensor:
+    """The last two axes' lower triangle, from the k-th diagonal down; zeros above."""
+    return _triangle("tril", x, k)
+
+
+def _triangle(name: str, x: TensorLike, k: int) -> Tensor:
+    tensor = as_tensor(x)
+    shape = tensor.shape[-2:]
+    if len(shape) < 2:
+        raise ShapeError(f"{name} takes at least two axes, not {tensor.type}", user_location())
+    column, diagonal = _counted(shape, 1), add(_counted(shape, 0), integer_of(k, "a diagonal"))
+    kept = (greater_equal if name == "triu" else less_equal)(column, diagonal)
+    return where(kept, tensor, zeros_like(tensor))
+
+
+def one_hot(x: TensorLike, num_classes: int = -1, dtype: DTypeSpec = None) -> Tensor:
+    """A last axis of ``num_classes`` with 1 at the position x gives and 0 elsewhere.
+
+    int64 by default; −1 takes the largest element plus one, which a trace does not know
+    (ControlFlowError). IndexOutOfBoundsError for elements that are no position, as
+    ``check_positions`` gives it.
+    """
+    tensor = as_tensor(x)
+    require_dtype(tensor, "iu", "one_hot takes integers")
+    count = integer_of(num_classes, "the number of classes")
+    if count == -1:
+        count = _one_more_than_largest(tensor)
+    (count,) = new_shape(count)
+    tensor = check_positions(tensor, count, "a class of one_hot")
+    positions = expand(expand_dims(cast(tensor, i64), -1), (*tensor.shape, count))
+    hit = equal(positions, _counted(positions.shape, tensor.ndim))
+    return cast(hit, i64 if dtype is None else dtype_of(dtype))
+
+
+def _one_more_than_largest(x: Tensor) -> int:
+    if current_scope() is not None:
+        raise ControlFlowError(
+            f"one_hot: the largest element of a traced {x.type} is known only when the "
+            "function runs; pass the number of classes: nets.one_hot(x, 10)",
+            user_location(),
+        )
+    return max(int(x.data.max()) + 1, 0) if x.size else 0
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A tensor over the memory of another library's, which is not copied.
+
+    Writing to that memory later changes the tensor. UnsupportedObjectError where the memory is
+    not this computer's or its elements are no dtype of nets.
+    """
+    try:
+        array = np.from_dlpack(x)
+    except NetsError:
+        raise
+    except Exception as error:  # whatever the other library raises
+        raise UnsupportedObjectError(f"no tensor by DLPack: {error}", user_location()) from None
+    if from_numpy(array.dtype) is None:
+        raise DTypeError(f"nets has no dtype for {array.dtype}", user_location())
+    return Tensor._of(variable(array)) if current_scope() is None else constant(array.copy())

@@ -1,0 +1,170 @@
+"""Putting tensors together and taking them apart: concatenate, stack, split, pad, tile, roll."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nets.errors import ArgumentError, ShapeError
+from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.dispatch import (
+    TensorLike,
+    apply,
+    as_tensor,
+    expand,
+    fitted,
+    promote,
+    shape_text,
+)
+from nets.frontend.tensor.functions.reduction import normal_axes
+from nets.frontend.tensor.functions.shape import (
+    expand_dims,
+    flatten,
+    new_shape,
+    normal_axis,
+    reshape,
+    shape_of,
+)
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.views import view
+from nets.ir.location import user_location
+
+
+def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
+    """The tensors one after the other along an existing axis; None flattens them first."""
+    parts = _several("concatenate", tensors)
+    if axis is None:
+        parts, axis = [flatten(x) for x in parts], 0
+    return apply("concatenate", *parts, axis=normal_axis(axis, parts[0].ndim))
+
+
+def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
+    """Tensors of one shape along a new axis."""
+    parts = _several("stack", tensors)
+    if len({x.shape for x in parts}) > 1:
+        listed = ", ".join(shape_text(x.shape) for x in parts)
+        raise ShapeError(f"stack takes tensors of one shape, not {listed}", user_location())
+    at = normal_axis(axis, parts[0].ndim + 1)
+    return apply("concatenate", *(expand_dims(x, at) for x in parts), axis=at)
+
+
+def _several(name: str, tensors: Sequence[TensorLike]) -> list[Tensor]:
+    if not isinstance(tensors, (list, tuple, Tensor, np.ndarray)):
+        raise ArgumentError(
+            f"{name} takes a list or tuple of tensors, not a {type(tensors).__name__}",
+            user_location(),
+        )
+    parts = list(tensors)
+    if not parts:
+        raise ShapeError(f"{name} takes at least one tensor", user_location())
+    return promote(*parts)
+
+
+def append(x: TensorLike, values: TensorLike, axis: int | None = None) -> Tensor:
+    """x with ``values`` after it along the axis; both flattened where there is none."""
+    return concatenate([x, values], axis)
+
+
+def split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+    """x in equal parts along the axis, or cut at the given positions: views of x."""
+    tensor = as_tensor(x)
+    at = normal_axis(axis, tensor.ndim)
+    size = tensor.shape[at]
+    if isinstance(indices_or_sections, (tuple, list, np.ndarray)) and np.ndim(indices_or_sections):
+        cuts = [integer_of(i, "a position") for i in indices_or_sections]
+    else:
+        count = integer_of(indices_or_sections, "the number of parts")
+        if count < 1 or size % count:
+            raise ShapeError(f"{size} elements do not split into {count} parts", user_location())
+        cuts = list(range(size // count, size, size // count)) if size else [0] * (count - 1)
+    bounds = [slice(*pair) for pair in itertools.pairwise([0, *cuts, None])]
+    return [tensor[(*(slice(None),) * at, bound)] for bound in bounds]
+
+
+def pad(
+    x: TensorLike, pad_width: Any, constant_values: TensorLike = 0, *, mode: str = "constant"
+) -> Tensor:
+    """x with constant elements, in its dtype, before and after it on each axis.
+
+    ``pad_width`` is one number, one (before, after) pair, or one such pair per axis. ``mode`` is
+    NumPy's; ArgumentError for any but "constant".
+    """
+    if mode != "constant" or isinstance(constant_values, str):
+        raise ArgumentError('pad has the mode "constant" and no other', user_location())
+    tensor = as_tensor(x)
+    low, high = _widths(pad_width, tensor)
+    value = fitted(constant_values, tensor.type.dtype)
+    if value.ndim:
+        raise ShapeError("pad takes one constant value for all sides", user_location())
+    return apply("pad", tensor, value, low=low, high=high)
+
+
+def _widths(pad_width: Any, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Widths before and after each axis, by NumPy's broadcasting of ``pad_width``."""
+    try:
+        pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
+    except ValueError:
+        pairs = None
+    if pairs is None or not all(isinstance(n, int) and n >= 0 for pair in pairs for n in pair):
+        raise ShapeError(
+            f"pad takes non-negative integer widths for the axes of shape {shape_text(x.shape)}, "
+            f"not {pad_width!r}",
+            user_location(),
+        )
+    return tuple(before for before, _ in pairs), tuple(after for _, after in pairs)
+
+
+def flip(x: TensorLike, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """The order of the elements reversed along the axes, by default along all: a view."""
+    tensor = as_tensor(x)
+    axes = normal_axes(axis, tensor.ndim)
+    return view(tensor, ("flip", {"axes": axes}, ()))
+
+
+def roll(x: TensorLike, shift: Any, axis: Any = None) -> Tensor:
+    """The elements moved along the axes, those at the end coming back at the start."""
+    tensor = as_tensor(x)
+    if axis is None:
+        return reshape(roll(flatten(tensor), shift, 0), tensor.shape)
+    shifts, axes = shape_of(shift), shape_of(axis)
+    if len(shifts) == 1:
+        shifts = shifts * len(axes)
+    if len(shifts) != len(axes):
+        raise ShapeError("roll takes one shift for each axis, or one for all", user_location())
+    for distance, a in zip(shifts, axes, strict=True):
+        at = normal_axis(a, tensor.ndim)
+        cut = -distance % tensor.shape[at] if tensor.shape[at] else 0
+        if cut:
+            head, tail = split(tensor, [cut], at)
+            tensor = concatenate([tail, head], at)
+    return tensor
+
+
+def tile(x: TensorLike, repetitions: Any) -> Tensor:
+    """x repeated as a whole along each axis."""
+    tensor, counts = as_tensor(x), new_shape(repetitions)
+    rank = max(tensor.ndim, len(counts))
+    counts = (1,) * (rank - len(counts)) + counts
+    sizes = (1,) * (rank - tensor.ndim) + tensor.shape
+    apart = tuple(n for pair in zip((1,) * rank, sizes, strict=True) for n in pair)
+    repeated = tuple(n for pair in zip(counts, sizes, strict=True) for n in pair)
+    together = tuple(c * n for c, n in zip(counts, sizes, strict=True))
+    return apply("reshape", expand(reshape(tensor, apart), repeated), shape=together)
+
+
+def repeat(x: TensorLike, repeats: int, axis: int | None = None) -> Tensor:
+    """Each element (or slice along the axis) the same number of times."""
+    tensor = as_tensor(x)
+    if not isinstance(repeats, (int, np.integer)):
+        raise ArgumentError(f"repeat takes one Python int, not {repeats!r}", user_location())
+    (count,) = new_shape(repeats)
+    if axis is None:
+        tensor, axis = flatten(tensor), 0
+    at = normal_axis(axis, tensor.ndim)
+    before, size, after = tensor.shape[:at], tensor.shape[at], tensor.shape[at + 1 :]
+    apart = reshape(tensor, (*before, size, 1, *after))
+    repeated = expand(apart, (*before, size, count, *after))
+    return apply("reshape", repeated, shape=(*before, size * count, *after))

@@ -1,0 +1,393 @@
+"""NumPy's functions on tensors: what ``np.f(tensor)`` means.
+
+NumPy asks its arguments first (NEP 18, "A dispatch mechanism for NumPy's high level array
+functions"), and tensors answer here. Each call has one of four fates:
+
+1. A function that nets has, too, is that of nets (``_OWN``), so gradients flow and traces take it.
+2. One that asks for dtypes only (``_OF_TYPES``) is told them.
+3. Any other is NumPy's own, on the elements, and gives what NumPy gives.
+4. That is refused inside a trace, where nobody knows the elements, and where a tensor requires a
+   gradient, which would be lost (but for ``_WITHOUT_GRADIENT``, whose results have none).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nets.errors import ControlFlowError, GradientError, UnsupportedObjectError
+from nets.frontend.tensor import functions as F
+from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.dispatch import TensorLike, as_tensor, require_dtype
+from nets.frontend.tensor.operators import Operators
+from nets.frontend.tensor.scope import current_scope, leaked
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.variable import Variable, is_grad_enabled
+from nets.ir.location import user_location
+
+
+def call(
+    function: Callable[..., Any],
+    types: Sequence[type],
+    arguments: tuple[Any, ...],
+    options: Mapping[str, Any],
+) -> Any:
+    """What ``function(*arguments, **options)``, one of NumPy's, gives for tensors among these.
+
+    GradientError, ControlFlowError and UnsupportedObjectError where it is refused.
+    """
+    if not all(issubclass(kind, (Operators, np.ndarray)) for kind in types):
+        return NotImplemented  # it is another library's to say what this means
+    name = _name(function)
+    own = _OWN.get(name)
+    result = NotImplemented if own is None else own.call(function, name, arguments, options)
+    if result is not NotImplemented:
+        return result
+    if name in _OF_TYPES:
+        return function(*_replaced(arguments, _stand_in), **_replaced(options, _stand_in))
+    return _on_arrays(function, name, arguments, options)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    """What stands behind ``np.``."""
+    return f"{function.__module__}.{function.__name__}".removeprefix("numpy.")
+
+
+# ------------------------------------------------------------------- NumPy's own, on arrays
+
+
+def _on_arrays(
+    function: Callable[..., Any], name: str, arguments: tuple[Any, ...], options: Mapping[str, Any]
+) -> Any:
+    for tensor in _tensors((arguments, options)):
+        _require_elements(tensor, name)
+    try:
+        return function(*_replaced(arguments, _elements), **_replaced(options, _elements))
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise UnsupportedObjectError(
+            f"np.{name} writes to memory, and that of a tensor is not NumPy's to write to: assign "
+            "to the tensor (x[key] = value), or let NumPy write to an array (tensor.numpy())",
+            user_location(),
+        ) from None
+
+
+def _require_elements(x: Tensor, name: str) -> None:
+    """Refuse what NumPy may not have: elements nobody knows yet, or that carry a gradient."""
+    if current_scope() is not None:
+        raise ControlFlowError(
+            f"np.{name} needs the elements of a tensor of type {x.type}, which are known only "
+            f"when the compiled function runs, and nets has no {name} of its own: write it in "
+            "functions of nets, or call it outside of the traced function",
+            user_location(),
+        )
+    if not isinstance(x._value, Variable):
+        raise leaked(x)
+    if x._value.requires_grad and is_grad_enabled() and name not in _WITHOUT_GRADIENT:
+        raise GradientError(
+            f"np.{name} would lose the gradient of a tensor that requires one, and nets has no "
+            f"{name} of its own: write it in functions of nets, or take tensor.detach() where no "
+            "gradient is wanted",
+            user_location(),
+        )
+
+
+def _elements(x: Tensor) -> Any:
+    return x.data
+
+
+def _stand_in(x: Tensor) -> Any:
+    """Something of the shape and dtype of x."""
+    if x._weak and not x.ndim:
+        return x.dtype.type(0).item()
+    return np.broadcast_to(np.empty((), x.dtype), x.shape)
+
+
+def _tensors(nest: Any) -> Iterator[Tensor]:
+    if isinstance(nest, Tensor):
+        yield nest
+    elif isinstance(nest, (list, tuple)):
+        for part in nest:
+            yield from _tensors(part)
+    elif isinstance(nest, Mapping):
+        yield from _tensors(list(nest.values()))
+
+
+def _replaced(nest: Any, by: Callable[[Tensor], Any]) -> Any:
+    """The nest with something else for each tensor."""
+    if isinstance(nest, Tensor):
+        return by(nest)
+    if type(nest) in (list, tuple):
+        return type(nest)([_replaced(part, by) for part in nest])
+    if isinstance(nest, Mapping):
+        return {key: _replaced(part, by) for key, part in nest.items()}
+    return nest
+
+
+# --------------------------------------------------------------------- functions of nets
+
+
+class _Own(NamedTuple):
+    """A function of nets in place of one of NumPy's."""
+
+    function: Callable[..., Any]
+    parameters: Sequence[tuple[str, str]]
+    """NumPy's parameters in their order and what nets calls each: "" for one that it lacks, "~"
+    for one that means nothing to tensors."""
+
+    def call(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        arguments: tuple[Any, ...],
+        options: Mapping[str, Any],
+    ) -> Any:
+        """The result, after refusing options that nets lacks; NotImplemented where NumPy's own
+        function is meant."""
+        if not self.parameters:  # any number of operands
+            self._refuse(function, name, options)
+            return self.function(*arguments)
+        names = [parameter for parameter, _ in self.parameters]
+        given = dict(zip(names, arguments, strict=False)) | dict(options)
+        called = dict(self.parameters)
+        self._refuse(function, name, {k: v for k, v in given.items() if not called.get(k)})
+        taken = {called.get(key, ""): value for key, value in given.items() if value is not _ABSENT}
+        return self.function(**{key: value for key, value in taken.items() if key not in ("", "~")})
+
+    def _refuse(self, function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> None:
+        for key, value in options.items():
+            if _is_chosen(function, key, value):
+                raise UnsupportedObjectError(
+                    f"np.{name} of a tensor takes no {key}: nets has none; give NumPy an array "
+                    "(tensor.numpy()) where no gradient is wanted",
+                    user_location(),
+                )
+
+
+_ABSENT: Any = getattr(np, "_NoValue", None)
+"""What NumPy's functions take for options nobody chose, beside None."""
+
+
+def _is_chosen(function: Callable[..., Any], parameter: str, value: Any) -> bool:
+    """Is the value another than NumPy's default?"""
+    if value is None or value is _ABSENT:
+        return False
+    return not isinstance(value, (int, str)) or value != _default(function, parameter)
+
+
+@lru_cache(maxsize=256)
+def _default(function: Callable[..., Any], parameter: str) -> Any:
+    try:
+        return inspect.signature(function).parameters[parameter].default
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _own(function: Callable[..., Any], parameters: str = "") -> _Own:
+    """``parameters``: NumPy's, as "axis", "a:x" for another name, "out:" or "order:~"."""
+    pairs = [word.partition(":") for word in parameters.split()]
+    return _Own(function, [(numpy, ours if colon else numpy) for numpy, colon, ours in pairs])
+
+
+def _of_shape(function: Callable[..., Any]) -> Callable[..., Any]:
+    """NumPy's own, of something else of the shape and dtype of x."""
+    return lambda x, **options: function(_stand_in(as_tensor(x)), **options)
+
+
+def _rounded(x: TensorLike, decimals: int = 0) -> Tensor:
+    tensor, places = as_tensor(x), integer_of(decimals, "the number of decimals")
+    is_float = tensor.type.dtype.is_float
+    require_dtype(tensor, "iuf", "np.round takes numbers")
+    if places < 0 and not is_float:
+        raise UnsupportedObjectError(
+            "np.round of integers takes no negative decimals: nets has none", user_location()
+        )
+    if not places or not is_float:
+        return F.round(tensor)
+    scale = 10.0 ** abs(places)
+    if places > 0:
+        return F.divide(F.round(F.multiply(tensor, scale)), scale)
+    return F.multiply(F.round(F.divide(tensor, scale)), scale)
+
+
+def _where(condition: TensorLike, x: Any = None, y: Any = None) -> Any:
+    if x is None and y is None:
+        return NotImplemented  # the positions that are true
+    return F.where(condition, x, y)
+
+
+def _inner(x: TensorLike, y: TensorLike) -> Tensor:
+    a, b = as_tensor(x), as_tensor(y)
+    return F.tensordot(a, b, ((-1,), (-1,))) if a.ndim and b.ndim else F.multiply(a, b)
+
+
+def _vdot(x: TensorLike, y: TensorLike) -> Tensor:
+    return F.dot(F.flatten(x), F.flatten(y))
+
+
+def _at_least(rank: int) -> Callable[..., Any]:
+    def lifted(*tensors: TensorLike) -> Any:
+        found = [_lifted(x, rank) for x in tensors]
+        return found[0] if len(found) == 1 else tuple(found)
+
+    return lifted
+
+
+def _lifted(x: TensorLike, rank: int) -> Tensor:
+    """x with new axes in front, in a third rank the last of them behind, as NumPy has it."""
+    tensor = as_tensor(x)
+    shape = tensor.shape
+    if rank == 3 and tensor.ndim in (1, 2):
+        return F.reshape(tensor, (1,) * (2 - tensor.ndim) + (*shape, 1))
+    return F.reshape(tensor, (1,) * (rank - tensor.ndim) + shape)
+
+
+def _stacked(rank: int, axis: int) -> Callable[[Sequence[TensorLike]], Tensor]:
+    def joined(tensors: Sequence[TensorLike]) -> Tensor:
+        return F.concatenate([_lifted(x, rank) for x in tensors], axis)
+
+    return joined
+
+
+def _side_by_side(tensors: Sequence[TensorLike]) -> Tensor:
+    parts = [_lifted(x, 1) for x in tensors]
+    return F.concatenate(parts, 0 if parts and parts[0].ndim == 1 else 1)
+
+
+def _as_columns(tensors: Sequence[TensorLike]) -> Tensor:
+    parts = [as_tensor(x) for x in tensors]
+    return F.concatenate([x if x.ndim > 1 else F.reshape(x, (-1, 1)) for x in parts], 1)
+
+
+def _unstacked(x: TensorLike, axis: int = 0) -> tuple[Tensor, ...]:
+    return tuple(F.moveaxis(x, axis, 0))
+
+
+_REDUCTION = "a:x axis out: keepdims"
+_LIKE = "dtype order:~ subok:~ shape:"
+
+_OWN = {
+    "all": _own(F.all, _REDUCTION),
+    "amax": _own(F.max, _REDUCTION),
+    "amin": _own(F.min, _REDUCTION),
+    "any": _own(F.any, _REDUCTION),
+    "append": _own(F.append, "arr:x values axis"),
+    "argmax": _own(F.argmax, _REDUCTION),
+    "argmin": _own(F.argmin, _REDUCTION),
+    "around": _own(_rounded, "a:x decimals out:"),
+    "astype": _own(F.astype, "x dtype copy:~"),
+    "atleast_1d": _own(_at_least(1)),
+    "atleast_2d": _own(_at_least(2)),
+    "atleast_3d": _own(_at_least(3)),
+    "broadcast_arrays": _own(lambda *tensors: tuple(F.broadcast_arrays(*tensors))),
+    "broadcast_to": _own(F.broadcast_to, "array:x shape subok:~"),
+    "clip": _own(F.clip, "a:x a_min:min a_max:max out: min max"),
+    "column_stack": _own(_as_columns, "tup:tensors"),
+    "concatenate": _own(F.concatenate, "arrays:tensors axis out:"),
+    "copy": _own(F.positive, "a:x order:~ subok:~"),
+    "cumsum": _own(F.cumsum, "a:x axis dtype out:"),
+    "dot": _own(F.dot, "a:x b:y out:"),
+    "dstack": _own(_stacked(3, 2), "tup:tensors"),
+    "einsum": _own(F.einsum),
+    "empty_like": _own(F.zeros_like, f"prototype:x {_LIKE}"),
+    "expand_dims": _own(F.expand_dims, "a:x axis"),
+    "flip": _own(F.flip, "m:x axis"),
+    "fliplr": _own(lambda x: F.flip(x, 1), "m:x"),
+    "flipud": _own(lambda x: F.flip(x, 0), "m:x"),
+    "full_like": _own(F.full_like, f"a:x fill_value {_LIKE}"),
+    "hstack": _own(_side_by_side, "tup:tensors"),
+    "inner": _own(_inner, "a:x b:y"),
+    "iscomplexobj": _own(_of_shape(np.iscomplexobj), "x"),
+    "isrealobj": _own(_of_shape(np.isrealobj), "x"),
+    "linalg.matmul": _own(F.matmul, "x1:x x2:y"),
+    "linalg.matrix_transpose": _own(F.matrix_transpose, "x"),
+    "linalg.outer": _own(F.outer, "x1:x x2:y"),
+    "linalg.tensordot": _own(F.tensordot, "x1:x x2:y axes"),
+    "linalg.vecdot": _own(F.vecdot, "x1:x x2:y axis"),
+    "matrix_transpose": _own(F.matrix_transpose, "x"),
+    "max": _own(F.max, _REDUCTION),
+    "mean": _own(F.mean, "a:x axis dtype: out: keepdims"),
+    "min": _own(F.min, _REDUCTION),
+    "moveaxis": _own(F.moveaxis, "a:x source destination"),
+    "ndim": _own(_of_shape(np.ndim), "a:x"),
+    "ones_like": _own(F.ones_like, f"a:x {_LIKE}"),
+    "outer": _own(F.outer, "a:x b:y out:"),
+    "pad": _own(F.pad, "array:x pad_width mode constant_values"),
+    "prod": _own(F.prod, "a:x axis dtype out: keepdims"),
+    "ravel": _own(F.flatten, "a:x order:"),
+    "real": _own(F.positive, "val:x"),
+    "repeat": _own(F.repeat, "a:x repeats axis"),
+    "reshape": _own(F.reshape, "a:x shape order: copy:~"),
+    "roll": _own(F.roll, "a:x shift axis"),
+    "round": _own(_rounded, "a:x decimals out:"),
+    "shape": _own(_of_shape(np.shape), "a:x"),
+    "size": _own(_of_shape(np.size), "a:x axis"),
+    "split": _own(F.split, "ary:x indices_or_sections axis"),
+    "squeeze": _own(F.squeeze, "a:x axis"),
+    "stack": _own(F.stack, "arrays:tensors axis out:"),
+    "std": _own(F.std, "a:x axis dtype: out: ddof keepdims correction"),
+    "sum": _own(F.sum, "a:x axis dtype out: keepdims"),
+    "swapaxes": _own(F.swapaxes, "a:x axis1 axis2"),
+    "take": _own(F.take, "a:x indices axis out: mode:"),
+    "take_along_axis": _own(F.take_along_axis, "arr:x indices axis"),
+    "tensordot": _own(F.tensordot, "a:x b:y axes"),
+    "tile": _own(F.tile, "A:x reps:repetitions"),
+    "transpose": _own(F.transpose, "a:x axes"),
+    "tril": _own(F.tril, "m:x k"),
+    "triu": _own(F.triu, "m:x k"),
+    "unstack": _own(_unstacked, "x axis"),
+    "var": _own(F.var, "a:x axis dtype: out: ddof keepdims correction"),
+    "vdot": _own(_vdot, "a:x b:y"),
+    "vstack": _own(_stacked(2, 0), "tup:tensors"),
+    "where": _own(_where, "condition x y"),
+    "zeros_like": _own(F.zeros_like, f"a:x {_LIKE}"),
+}
+"""What stands behind ``np.``, and the function of nets that takes its place."""
+
+_OF_TYPES = frozenset({"can_cast", "common_type", "result_type"})
+"""Functions of dtypes."""
+
+_WITHOUT_GRADIENT = frozenset(
+    {
+        "allclose",
+        "argpartition",
+        "argsort",
+        "argwhere",
+        "array2string",
+        "array_equal",
+        "array_equiv",
+        "array_repr",
+        "array_str",
+        "count_nonzero",
+        "diag_indices_from",
+        "digitize",
+        "flatnonzero",
+        "isclose",
+        "iscomplex",
+        "isin",
+        "isneginf",
+        "isposinf",
+        "isreal",
+        "lexsort",
+        "may_share_memory",
+        "min_scalar_type",
+        "nanargmax",
+        "nanargmin",
+        "nonzero",
+        "save",
+        "savetxt",
+        "savez",
+        "savez_compressed",
+        "searchsorted",
+        "shares_memory",
+        "tril_indices_from",
+        "triu_indices_from",
+        "where",
+    }
+)
+"""Functions whose results have no gradient: answers, positions, counts, texts and files."""

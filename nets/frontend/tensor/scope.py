@@ -1,0 +1,190 @@
+"""Scope: the function being traced, and what it captures from outside.
+
+A thread has a stack of scopes; the innermost one receives every operation on traced tensors. A
+value belongs to the scope whose function body holds it. What an operation needs from elsewhere is
+*captured*: an eager tensor, or a value of an outer scope, becomes one more argument of the function
+and is bound when the function is called, or inlined into the outer scope.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from nets.errors import DonatedError, LeakedTracerError, NetsError
+from nets.ir.builder import Builder
+from nets.ir.core import Function, Operation, Value
+from nets.ir.location import user_location
+from nets.ir.types import TensorType, Type
+from nets.ops.definition.emitter import GraphEmitter
+
+
+class Consumed(Value):
+    """The value of a tensor whose elements a call has taken over; its type is gone, too."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.owner = None
+        self.index = 0
+        self.hint = ""
+        self.uses = {}
+
+    @property
+    def type(self) -> Type:  # type: ignore[override]
+        raise self.error()
+
+    def error(self) -> DonatedError:
+        """The error for a use of such a tensor."""
+        return DonatedError(
+            "this tensor was donated to a traced function, which has stored its results where the "
+            "elements were; use what the function returned, or do not donate it",
+            user_location(),
+        )
+
+
+CONSUMED: Final = Consumed()
+
+
+class Capture(NamedTuple):
+    """Something from outside that a function uses."""
+
+    tensor: Any
+    """The Tensor, or the place of a gradient, that was used."""
+    argument: Value
+    """Its stand-in in the function."""
+    value: Value
+    """What it held then."""
+
+    @property
+    def is_derived(self) -> bool:
+        """Is what was used read from another tensor, as gradients and views are?"""
+        return isinstance(getattr(type(self.tensor), "_value", None), property)
+
+
+class Scope:
+    """One function while it is traced.
+
+    ``captures`` lists what was taken from outside, in order of first use; captured arguments
+    follow the declared ones.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.emitter = GraphEmitter(Builder(function.body))
+        self.outer: Scope | None = None
+        self.captures: dict[int, Capture] = {}
+        self.gradients: Any = None
+        """Gradients inside this trace, kept by ``nets.frontend.tensor.state``."""
+        self.world: Any = None
+        """What the outermost trace meets outside, kept by ``nets.frontend.tracing.program``."""
+        self.results: list[Any] = []
+        """The leaves of the result, as the traced Python gave them."""
+        self.bounds: dict[Value, tuple[int, int]] = {}
+        """Where traced Python integers are sure to lie, of which it is known."""
+        self.views: dict[int, tuple[Any, Any]] = {}
+        """Views that got a value of the scope, and what they remembered before."""
+
+    def owns(self, value: Value) -> bool:
+        """Is the value defined in the body of this scope's function?"""
+        owner = value.owner
+        return (owner.block if isinstance(owner, Operation) else owner) is self.function.body
+
+    def lift(self, x: Any) -> Value:
+        """The value that stands for the Tensor ``x`` in this function.
+
+        A Tensor of this scope is its own value, one from outside is captured; of a view, its root
+        is. LeakedTracerError for a Tensor of a trace that has ended.
+        """
+        value = x._value
+        if not x.is_traced:
+            if hasattr(x, "staged"):
+                found: Value = x.staged()
+                return found
+            return self._capture(x, TensorType(value.data.shape, value.type.dtype))
+        if self.owns(value):
+            assert isinstance(value, Value)
+            return value
+        if not is_live(value):
+            raise leaked(x)
+        return self._capture(x, value.type)
+
+    def _capture(self, tensor: Any, type: TensorType) -> Value:
+        """One argument per tensor: an eager one is read at each call, one of an outer trace has
+        its value there. Two of one value are two, for one of them may be changed."""
+        found = self.captures.get(id(tensor))
+        if found is None:
+            argument = self.function.body.add_argument(type, f"captured_{len(self.captures)}")
+            found = Capture(tensor, argument, tensor._value)
+            self.captures[id(tensor)] = found
+        return found.argument
+
+    def restore(self) -> None:
+        """Give tensors from outside the values back that they had before the trace."""
+        for capture in self.captures.values():
+            if not capture.is_derived:
+                capture.tensor._value = capture.value
+        for view, memo in self.views.values():
+            view._memo = memo
+
+
+class _Stack(threading.local):
+    innermost: Scope | None = None
+
+
+_stack = _Stack()
+
+
+def current_scope() -> Scope | None:
+    """The innermost scope of this thread, or None outside every trace."""
+    return _stack.innermost
+
+
+@contextmanager
+def enter(scope: Scope) -> Iterator[Scope]:
+    """Make ``scope`` the innermost one of this thread for the length of the ``with`` block."""
+    scope.outer = _stack.innermost
+    _stack.innermost = scope
+    try:
+        yield scope
+    finally:
+        _stack.innermost = scope.outer
+
+
+@contextmanager
+def suspended() -> Iterator[None]:
+    """Outside every trace for the length of the ``with`` block: tensors made there are eager ones,
+    which a trace reads and updates like any others that were there before."""
+    saved, _stack.innermost = _stack.innermost, None
+    try:
+        yield
+    finally:
+        _stack.innermost = saved
+
+
+def is_live(value: Value) -> bool:
+    """Does the value belong to a trace this thread is in?"""
+    scope = _stack.innermost
+    while scope is not None:
+        if scope.owns(value):
+            return True
+        scope = scope.outer
+    return False
+
+
+def leaked(tensor: Any) -> NetsError:
+    """The error for a traced tensor used where its trace is over, or for one that was donated."""
+    value: Value = tensor._value
+    if isinstance(value, Consumed):
+        return value.error()
+    made = value.operation.location if value.operation is not None else None
+    where = f" It was made here:\n{made.describe()}" if made is not None else ""
+    name = f" {value.hint!r}" if value.hint else ""
+    return LeakedTracerError(
+        f"the traced tensor{name} of type {value.type} was used after its trace had ended (or in "
+        "another thread). Return it from the traced function instead of storing it outside."
+        + where,
+        user_location(),
+    )

@@ -1,0 +1,498 @@
+"""Control flow on traced values: scan, fori_loop, while_loop, cond and map, as in JAX.
+
+Inside a trace a body is traced once, to a region of one operation, and stays a loop or a branch
+down to native code. What it uses from outside is captured and becomes an operand. Outside a trace
+the same functions are plain Python, whose operations take part in eager gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nets.errors import ArgumentError, DTypeError, ShapeError
+from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
+from nets.frontend.tensor.dispatch import (
+    as_tensor,
+    cast,
+    fitted,
+    limits_of,
+    note_bounds,
+    promote,
+    renewed,
+)
+from nets.frontend.tensor.functions import arange, stack
+from nets.frontend.tensor.scope import current_scope
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tracing.program import Program, lift_results, stage
+from nets.frontend.tracing.regions import emit_control
+from nets.frontend.tracing.signature import Input
+from nets.frontend.tracing.spec import short
+from nets.ir.core import Value
+from nets.ir.location import user_location
+from nets.ir.types import TensorType, bool_, gives_way
+from nets.ops.definition.emitter import tensor_type
+
+Nest = Any
+"""Containers of tensors, arrays and numbers."""
+
+C = TypeVar("C")
+
+
+def scan(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Nest,
+    xs: Nest = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int = 1,
+) -> tuple[Any, Any]:
+    """Run ``carry, y = f(carry, x)`` over the slices of ``xs`` along their first axis.
+
+    Gives the last carry and the nest of ``y`` stacked along a new first axis. ``xs`` is a nest
+    whose leaves have equal first axes, or None with a ``length``. With ``reverse`` it runs from the
+    last slice to the first; ``y`` stands at the place of its slice. Differentiable in reverse.
+    ``unroll`` is accepted and has no effect.
+
+    ArgumentError where f returns no pair, or a carry of another nest; ShapeError or DTypeError
+    where a leaf of the carry changes its type, or leaves of ``xs`` differ in length.
+    """
+    leaves, tree = flatten(xs)
+    slices = [as_tensor(leaf) for leaf in leaves]
+    steps = _length(slices, tree, length)
+    if current_scope() is not None:
+        return _staged_scan(f, init, slices, tree, steps, reverse)
+    carry = _Carry("scan", "init", init)
+    order = range(steps)[:: -1 if reverse else 1]
+    added: list[list[Tensor]] = []
+    nest = None
+    for step in order:
+        given = _pair(f(carry.nest(), tree.unflatten([x[step] for x in slices])))
+        carry.advance(given[0])
+        row, nest = flatten(given[1])
+        added.append([as_tensor(leaf) for leaf in row])
+    if nest is None:
+        return _empty_scan(f, init, slices, tree)
+    if reverse:
+        added.reverse()
+    return carry.nest(), nest.unflatten([stack(list(rows)) for rows in zip(*added, strict=True)])
+
+
+def map(f: Callable[[Any], Any], xs: Nest) -> Any:
+    """``f`` of each slice of ``xs`` along the first axis, stacked: a scan without a carry."""
+    return scan(lambda _, x: (None, f(x)), None, xs)[1]
+
+
+def fori_loop(lower: Any, upper: Any, body: Callable[[Any, C], C], init: C) -> C:
+    """``body(i, …body(lower + 1, body(lower, init)))`` for i from ``lower`` below ``upper``.
+
+    Differentiable in reverse where the bounds are numbers. Where one is a traced tensor it is a
+    ``while_loop``. Errors are those of ``scan``.
+    """
+    bounds = [_known_integer(bound) for bound in (lower, upper)]
+    if None in bounds:
+        return _counted_while(lower, upper, body, init)
+    first, end = (int(bound) for bound in bounds if bound is not None)
+    if current_scope() is None:
+        carry = _Carry("fori_loop", "init", init)
+        for i in range(first, end):
+            carry.advance(body(i, carry.nest()))
+        found: C = carry.nest()
+        return found
+    steps = arange(0, max(0, end - first))
+    if isinstance(lower, int) and isinstance(upper, int):
+        steps = Tensor._of(steps._value, weak=True)
+
+    def step(carry: C, i: Tensor) -> tuple[C, None]:
+        note_bounds(i, (0, max(0, end - first - 1)))
+        return body(i + first if first else i, carry), None
+
+    staged = _Staged("fori_loop", step, init)
+    last, _ = staged.scan([steps], flatten(0)[1], max(0, end - first), reverse=False)
+    result: C = last
+    return result
+
+
+def while_loop(cond: Callable[[C], Any], body: Callable[[C], C], init: C) -> C:
+    """``value = body(value)`` from ``init`` on, as long as ``cond(value)``.
+
+    ``cond`` gives a bool scalar, ``body`` the nest of ``init`` with the same types. Inside a trace
+    it has no derivative in reverse (GradientError): the number of steps is not known; use ``scan``
+    or ``fori_loop``. DTypeError or ShapeError where ``cond`` gives something else.
+    """
+    if current_scope() is not None:
+        return _staged_while(cond, body, init)
+    carry = _Carry("while_loop", "init", init)
+    while _predicate("the condition of while_loop", cond(carry.nest())).item():
+        carry.advance(body(carry.nest()))
+    found: C = carry.nest()
+    return found
+
+
+def cond(
+    pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any
+) -> Any:
+    """``true_fun(*operands)`` where ``pred`` is true, else ``false_fun(*operands)``.
+
+    ``pred`` is a scalar; a number is true unless it is 0. Inside a trace both functions are traced
+    and one of them runs; they return the same nest with the same types. Differentiable in reverse.
+
+    ShapeError for a predicate that is no scalar; ArgumentError, ShapeError or DTypeError where the
+    functions return different nests, shapes or dtypes.
+    """
+    predicate = as_tensor(pred)
+    if predicate.shape != ():
+        raise ShapeError(
+            f"the predicate of cond is a scalar, not {short(predicate.type)}", user_location()
+        )
+    predicate = cast(predicate, bool_)
+    if current_scope() is None:
+        return (true_fun if predicate.item() else false_fun)(*operands)
+    return _staged_cond(predicate, (true_fun, false_fun), operands)
+
+
+# ------------------------------------------------------------------------- what they take
+
+
+def _known_integer(bound: Any, what: str = "a bound of fori_loop") -> int | None:
+    """The number a bound is; None for a tensor in a trace. DTypeError for what is no integer."""
+    if isinstance(bound, Tensor) and current_scope() is not None:
+        number = None
+        fits = bound.type.dtype.is_integer and bound.shape == ()
+    else:
+        array = np.asarray(bound.numpy() if isinstance(bound, Tensor) else bound)
+        fits = array.dtype.kind in "iu" and array.shape == ()
+        number = int(array) if fits else None
+    if not fits:
+        raise DTypeError(f"{what} is an integer, not {bound!r}", user_location())
+    return number
+
+
+def _length(slices: Sequence[Tensor], tree: TreeDef, length: int | None) -> int:
+    """The number of steps of a scan."""
+    found = None if length is None else _known_integer(length, "the length of a scan")
+    where = "length"
+    if length is not None and (found is None or found < 0):
+        raise ArgumentError(f"length is a number of steps, not {length!r}", user_location())
+    for x, path in zip(slices, tree.paths(), strict=True):
+        name = expression("xs", path)
+        if not x.shape:
+            raise ShapeError(
+                f"scan runs along the first axis of xs; {name} is {short(x.type)}", user_location()
+            )
+        if found is not None and x.shape[0] != found:
+            raise ShapeError(
+                f"scan needs one length; {where} is {found}, the first axis of {name}, "
+                f"{short(x.type)}, is {x.shape[0]}",
+                user_location(),
+            )
+        found, where = x.shape[0], f"that of {name}"
+    if found is None:
+        raise ArgumentError("scan without xs needs a length", user_location())
+    return found
+
+
+def _pair(given: Any) -> tuple[Any, Any]:
+    if not isinstance(given, tuple) or len(given) != 2:
+        raise ArgumentError(
+            f"the function of scan returns a pair (carry, y), not a {type(given).__name__}",
+            user_location(),
+        )
+    return given
+
+
+def _predicate(what: str, given: Any) -> Tensor:
+    leaves, _ = flatten(given)
+    tensor = as_tensor(leaves[0]) if len(leaves) == 1 and leaves[0] is given else None
+    if tensor is None:
+        raise ArgumentError(f"{what} is a bool, not a {type(given).__name__}", user_location())
+    if tensor.shape != () or not tensor.type.dtype.is_bool:
+        error = ShapeError if tensor.type.dtype.is_bool else DTypeError
+        raise error(f"{what} is a scalar of dtype bool, not {short(tensor.type)}", user_location())
+    return tensor
+
+
+class _Carry:
+    """The nest a loop carries along: every step gives the same nest with the same types.
+
+    A Python number gives way, as everywhere: one in the initial nest takes the dtype that the
+    first step gives, one that a step gives takes the dtype the carry has.
+    """
+
+    def __init__(self, loop: str, root: str, init: Nest) -> None:
+        self.loop, self.root = loop, root
+        leaves, self.tree = flatten(init)
+        self.tensors = [renewed(as_tensor(leaf)) for leaf in leaves]
+        self.weak = [x._weak for x in self.tensors]
+        """Which of what the last step gave are Python numbers."""
+
+    def nest(self) -> Any:
+        return self.tree.unflatten(self.tensors)
+
+    def advance(self, given: Nest) -> None:
+        """Take what a step gave."""
+        self.tensors = self.matched(given)
+
+    def matched(self, given: Nest) -> list[Tensor]:
+        """The leaves of what a step gave, of the types of the carry; where a Python number of the
+        initial nest gave way, of its new type."""
+        leaves, tree = flatten(given)
+        if tree != self.tree:
+            raise ArgumentError(
+                f"the function of {self.loop} returns a carry of another nest than {self.root}: "
+                f"{tree}, not {self.tree}",
+                user_location(),
+            )
+        paths = self.tree.paths()
+        found = [
+            self._fitting(as_tensor(leaf), before, expression(self.root, path))
+            for leaf, before, path in zip(leaves, self.tensors, paths, strict=True)
+        ]
+        self.weak = [x._weak for x in found]
+        return found
+
+    def like(self, results: Sequence[Tensor]) -> list[Tensor]:
+        """The last carries: those that were Python numbers in each step are such."""
+        rows = zip(results, self.tensors, self.weak, strict=True)
+        return [Tensor._of(x._value, before._weak and weak) for x, before, weak in rows]
+
+    def _fitting(self, leaf: Tensor, before: Tensor, path: str) -> Tensor:
+        own = leaf.type
+        if own == before.type:
+            return leaf
+        if own.shape == before.shape:
+            if leaf._weak and gives_way(own.dtype.kind, before.type.dtype.kind):
+                return fitted(leaf, before.type.dtype)
+            if before._weak and gives_way(before.type.dtype.kind, own.dtype.kind):
+                return leaf
+        error = DTypeError if own.shape == before.shape else ShapeError
+        raise error(
+            f"the function of {self.loop} changes the type of the carry: {path} is "
+            f"{short(before.type)}, and what it returns in its place {short(own)}",
+            user_location(),
+        )
+
+
+# --------------------------------------------------------------------------- inside a trace
+
+
+def _staged_scan(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Nest,
+    slices: Sequence[Tensor],
+    tree: TreeDef,
+    length: int,
+    reverse: bool,
+) -> tuple[Any, Any]:
+    return _Staged("scan", f, init).scan(slices, tree, length, reverse)
+
+
+def _empty_scan(
+    f: Callable[[Any, Any], tuple[Any, Any]], init: Nest, slices: Sequence[Tensor], tree: TreeDef
+) -> tuple[Any, Any]:
+    """A scan of no steps, whose function is traced to learn what it would give."""
+    staged = _Staged("scan", f, init)
+    carry = staged.carry.tensors
+
+    def body(tensors: list[Tensor]) -> tuple[list[Value], TreeDef]:
+        return lift_results(staged.scan(slices, tree, 0, reverse=False))
+
+    program = stage("scan", (), body, (f,), once=False)
+    returned = program.function.returned[: program.tree.leaf_count]
+    types = [tensor_type(value) for value in returned]
+    last = [fitted(x, type.dtype) for x, type in zip(carry, types, strict=False)]
+    stacks = [np.zeros(type.static_shape, type.dtype.numpy) for type in types[len(carry) :]]
+    found: tuple[Any, Any] = program.tree.unflatten([*last, *(as_tensor(x) for x in stacks)])
+    return found
+
+
+def _counted_while(lower: Any, upper: Any, body: Callable[[Any, C], C], init: C) -> C:
+    """A fori_loop whose bounds are known only when it runs."""
+    start, last = promote(lower, upper)
+    least, largest = limits_of(last.type.dtype)
+
+    def step(state: tuple[Tensor, C]) -> tuple[Tensor, C]:
+        i, value = state
+        note_bounds(i, (least, largest - 1))  # for it is below ``last``
+        return i + 1, body(i, value)
+
+    return while_loop(lambda state: state[0] < last, step, (start, init))[1]
+
+
+class _Staged:
+    """A scan to be staged: its function and its carry."""
+
+    def __init__(self, loop: str, f: Callable[[Any, Any], tuple[Any, Any]], init: Nest) -> None:
+        self.loop, self.f = loop, f
+        self.carry = _Carry(loop, "init", init)
+        self._stacks: TreeDef | None = None
+
+    def scan(
+        self, slices: Sequence[Tensor], tree: TreeDef, length: int, reverse: bool
+    ) -> tuple[Any, Any]:
+        """Stage the loop in the current scope; the last carry and the stacks."""
+        rows = [_row(x) for x in slices]
+        program = _settled(self.carry, lambda: self._program(rows, tree))
+        carry = self.carry
+        attributes = {
+            "carries": len(carry.tensors),
+            "xs": len(rows),
+            "length": length,
+            "reverse": bool(reverse),
+        }
+        results = emit_control("scan", [*carry.tensors, *slices], attributes, [program])
+        last, stacks = carry.like(results[: len(carry.tensors)]), results[len(carry.tensors) :]
+        assert self._stacks is not None
+        return carry.tree.unflatten(last), self._stacks.unflatten(stacks)
+
+    def _program(self, rows: Sequence[tuple[TensorType, bool]], tree: TreeDef) -> Program:
+        carry = self.carry
+        inputs = _inputs(
+            [
+                ("carry", carry.tree, [(x.type, x._weak) for x in carry.tensors]),
+                ("x", tree, rows),
+            ]
+        )
+
+        def body(tensors: list[Tensor]) -> tuple[list[Value], TreeDef]:
+            count = len(carry.tensors)
+            nest = carry.tree.unflatten(tensors[:count])
+            given, added = _pair(self.f(nest, tree.unflatten(tensors[count:])))
+            leaves, self._stacks = flatten(added)
+            return lift_results([*carry.matched(given), *leaves])
+
+        return stage(self.loop, inputs, body, once=False)
+
+
+def _row(x: Tensor) -> tuple[TensorType, bool]:
+    return x.type.with_shape(x.type.shape[1:]), x._weak
+
+
+def _inputs(
+    parts: Sequence[tuple[str, TreeDef, Sequence[tuple[TensorType, bool]]]],
+) -> list[Input]:
+    """The arguments of a body, from the nests of its parameters."""
+    places = [(root, path) for root, tree, _ in parts for path in tree.paths()]
+    names = unique([identifier(root, path) for root, path in places])
+    types = [entry for _, _, entries in parts for entry in entries]
+    return [
+        Input(name, expression(root, path), type, weak)
+        for name, (root, path), (type, weak) in zip(names, places, types, strict=True)
+    ]
+
+
+def _settled(carry: _Carry, program: Callable[[], Program]) -> Program:
+    """The program of a body for a carry whose Python numbers have the dtypes the body gives."""
+    while True:
+        found = program()
+        given = [tensor_type(x) for x in found.function.returned[: len(carry.tensors)]]
+        before = [x.type for x in carry.tensors]
+        if given == before:
+            return found
+        # Each round settles a number for good, for what was cast gives way no more.
+        carry.tensors = [
+            x if x.type == type else Tensor._of(fitted(x, type.dtype)._value)
+            for x, type in zip(carry.tensors, given, strict=True)
+        ]
+
+
+def _staged_while(condition: Callable[[C], Any], body: Callable[[C], C], init: C) -> C:
+    carry = _Carry("while_loop", "init", init)
+
+    def program(run: Callable[[Any], list[Tensor]]) -> Program:
+        inputs = _inputs([("carry", carry.tree, [(x.type, x._weak) for x in carry.tensors])])
+        return stage(
+            "while_loop",
+            inputs,
+            lambda tensors: lift_results(run(carry.tree.unflatten(tensors))),
+            once=False,
+        )
+
+    advance = _settled(carry, lambda: program(lambda nest: carry.matched(body(nest))))
+    test = program(lambda nest: [_predicate("the condition of while_loop", condition(nest))])
+    if test.updates:
+        last: C = _flagged_while(condition, body, carry.nest())
+        return last
+    results = emit_control("while", carry.tensors, {"carries": len(carry.tensors)}, [test, advance])
+    found: C = carry.tree.unflatten(carry.like(results))
+    return found
+
+
+def _flagged_while(condition: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
+    """A while_loop whose condition changes something: it is computed at the end of each step."""
+
+    def test(value: Any) -> Tensor:
+        return _predicate("the condition of while_loop", condition(value))
+
+    def step(state: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
+        value = body(state[1])
+        return test(value), value
+
+    return while_loop(lambda state: state[0], step, (test(init), init))[1]
+
+
+def _staged_cond(
+    predicate: Tensor, branches: Sequence[Callable[..., Any]], operands: Sequence[Any]
+) -> Any:
+    leaves, tree = flatten(list(operands))
+    tensors = [as_tensor(leaf) for leaf in leaves]
+    inputs = _inputs([("operands", tree, [(x.type, x._weak) for x in tensors])])
+    found = [_Branch(branch, inputs, tree) for branch in branches]
+    first, second = found
+    if first.tree != second.tree:
+        raise ArgumentError(
+            f"the functions of cond return different nests: {first.tree} and {second.tree}",
+            user_location(),
+        )
+    first.agree_with(second)
+    second.agree_with(first)
+    programs = [branch.program() for branch in found]
+    results = emit_control("cond", [predicate, *tensors], {}, programs, free=1)
+    rows = zip(results, first.weak, second.weak, strict=True)
+    return first.tree.unflatten([Tensor._of(x._value, one and other) for x, one, other in rows])
+
+
+class _Branch:
+    """A function of cond, traced once to learn what it gives and once more for good."""
+
+    def __init__(
+        self, function: Callable[..., Any], inputs: Sequence[Input], operands: TreeDef
+    ) -> None:
+        self.function, self.inputs, self.operands = function, inputs, operands
+        self.types: list[TensorType] = []
+        self.weak: list[bool] = []
+        self.tree: TreeDef = operands
+        self._staged: Program | None = None
+        self._staged = stage("cond", inputs, self._body, once=False)
+
+    def _body(self, tensors: list[Tensor]) -> tuple[list[Value], TreeDef]:
+        leaves, self.tree = flatten(self.function(*self.operands.unflatten(tensors)))
+        given = [as_tensor(leaf) for leaf in leaves]
+        if self._staged is None:
+            self.types, self.weak = [x.type for x in given], [x._weak for x in given]
+        given = [fitted(x, type.dtype) for x, type in zip(given, self.types, strict=True)]
+        return lift_results(given)
+
+    def agree_with(self, other: _Branch) -> None:
+        """Take on the dtypes of the other one for Python numbers; refuse other differences."""
+        for i, (own, its) in enumerate(zip(self.types, other.types, strict=True)):
+            if own == its:
+                continue
+            kinds = own.dtype.kind, its.dtype.kind
+            if own.shape == its.shape and self.weak[i] and gives_way(*kinds):
+                self.types[i] = its
+                self._staged = self._staged and stage("cond", self.inputs, self._body, once=False)
+            elif own.shape != its.shape or not (other.weak[i] and gives_way(*kinds[::-1])):
+                error = DTypeError if own.shape == its.shape else ShapeError
+                path = expression("result", self.tree.paths()[i])
+                raise error(
+                    f"the functions of cond return different types: {path} is {short(own)} and "
+                    f"{short(its)}",
+                    user_location(),
+                )
+
+    def program(self) -> Program:
+        assert self._staged is not None
+        return self._staged
