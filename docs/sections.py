@@ -23,10 +23,18 @@ from nets.passes import pipelines
 from nets.passes.manager import find_pass
 
 PACKAGE = Path(nets.__file__).parent
-FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/functions")
+FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/tensor/functions")
 """Packages that the list of rooms shows as one line."""
 
-FLOW = (".", "ir", "ops", "passes", "backend", "frontend", "nn", "optim", "data", "datasets")
+FLOW = (
+    *(".", "ir", "ops", "ops/definition", "ops/loop", "ops/tensor", "ops/pools"),
+    *("passes", "passes/simplify", "passes/derivatives", "passes/spaces", "passes/fusion"),
+    *("passes/lowering", "passes/loops"),
+    *("backend", "backend/numpy", "backend/llvm", "backend/process", "backend/library"),
+    *("compiler", "frontend", "frontend/tensor", "frontend/world", "frontend/tracing"),
+    *("frontend/calls", "frontend/derived", "frontend/library"),
+    *("nn", "optim", "data", "datasets"),
+)
 """The packages from the bottom up."""
 
 
@@ -59,12 +67,19 @@ def rooms() -> str:
     packages = [path.parent for path in PACKAGE.rglob("__init__.py")]
     places = [p for p in packages if str(p.relative_to(PACKAGE)) not in FOLDED]
     places.sort(key=lambda place: (_layer(place), place))
-    return "\n\n".join(f"### {_name(place)}\n\n{_room(place)}" for place in places)
+    return "\n\n".join(_shown(place) for place in places)
+
+
+def _shown(place: Path) -> str:
+    """A package: what it is, where that is written, and its modules."""
+    doc = ast.get_docstring(ast.parse((place / "__init__.py").read_text(encoding="utf-8")))
+    told = f"{_first_sentence(doc)}\n\n" if doc and place != PACKAGE else ""
+    return f"### {_name(place)}\n\n{told}{_room(place)}"
 
 
 def _layer(place: Path) -> int:
     """Where the package stands in the flow; new ones come last."""
-    name = str(place.relative_to(PACKAGE)).partition("/")[0]
+    name = str(place.relative_to(PACKAGE))
     return FLOW.index(name) if name in FLOW else len(FLOW)
 
 

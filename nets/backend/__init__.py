@@ -1,0 +1,1 @@
+"""What runs programs: the reference interpreter, native code in this process, and libraries."""

@@ -1,0 +1,1 @@
+"""Where passes and backend meet: one function on its way to something that can be called."""

@@ -1,0 +1,1 @@
+"""From Python to IR, and from calls to native code."""

@@ -1,0 +1,1 @@
+"""The data model and its text; it knows no operation by name."""

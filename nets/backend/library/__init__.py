@@ -1,0 +1,1 @@
+"""Libraries in C: written, described, checked and loaded."""

@@ -1,0 +1,1 @@
+"""Native code: from loop IR to LLVM IR text, and by LLVM to object code."""

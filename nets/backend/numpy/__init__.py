@@ -1,0 +1,1 @@
+"""The reference: interpreters of tensor IR and of loop IR."""

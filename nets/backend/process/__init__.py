@@ -1,0 +1,1 @@
+"""Compiled code in this process: called, and kept in the object cache."""

@@ -1,0 +1,1 @@
+"""Calls of traced functions: specialisations, plans, lowered functions."""

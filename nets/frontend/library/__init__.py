@@ -1,0 +1,1 @@
+"""Export: from lowered functions and their state to a library."""

@@ -1,0 +1,1 @@
+"""Tensors, their operators and the functions, which define each other: the one circle there is."""

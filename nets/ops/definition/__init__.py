@@ -1,0 +1,1 @@
+"""What an op is: the registry of definitions, and what their rules are written with."""

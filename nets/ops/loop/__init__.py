@@ -1,0 +1,1 @@
+"""The loop dialect, and what builds it and reads it."""

@@ -1,0 +1,1 @@
+"""Maxima of windows, whose loops are written out."""

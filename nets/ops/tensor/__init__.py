@@ -1,0 +1,1 @@
+"""The tensor dialect: one class per op, one family per file."""

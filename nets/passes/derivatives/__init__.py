@@ -1,0 +1,1 @@
+"""Programs that mean something else: derivatives of programs."""

@@ -1,0 +1,1 @@
+"""What shares loops, and what runs entry by entry."""

@@ -1,0 +1,1 @@
+"""From tensor IR to loop IR."""
