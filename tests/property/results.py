@@ -29,6 +29,9 @@ _MORE_RUNS = 40
 _MOVED_ULPS = 4.0
 _SLACK = 16.0
 
+_PICKING = ("reduce_max", "reduce_min")
+"""What gives one of its operand's elements, and only of zeros leaves open which."""
+
 
 def same_bits(x: Array, y: Array) -> bool:
     """Equal dtype, shape and bits; any NaN equals any NaN."""
@@ -175,6 +178,8 @@ def _moved_results(
     """The results of ``op``, a few ulps off where it is inexact."""
     if is_exact(op):
         return rule(op, operands)
+    if op.name in _PICKING:
+        return [_zeros_of_either_sign(x, rng) for x in rule(op, operands)]
     if op.has(Trait.REDUCTION | Trait.KERNEL):
         # Their error grows with the terms, not with the result, which may have cancelled.
         results = rule(op, [_moved(x, rng) for x in operands])
