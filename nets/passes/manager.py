@@ -30,6 +30,7 @@ from nets.ir.printer import print_function
 from nets.ir.verifier import verify_function
 from nets.locks import imports
 from nets.ops.definition.registry import lookup
+from nets.passes.forms import Contract, Form
 from nets.passes.table import MODULES
 
 
@@ -52,14 +53,25 @@ Report = dict[str, float]
 """Seconds by name of the pass."""
 
 
-def register_pass(name: str) -> Callable[[Pass], Pass]:
-    """Decorator: enter a pass under its name."""
+CONTRACTS: dict[str, Contract] = {}
+"""What the passes say of the forms of IR."""
+
+
+def register_pass(
+    name: str,
+    *,
+    requires: tuple[Form, ...] = (),
+    ensures: tuple[Form, ...] = (),
+    ends: tuple[Form, ...] = (),
+) -> Callable[[Pass], Pass]:
+    """Decorator: enter a pass under its name, with the forms of its contract."""
 
     def enter(run: Pass) -> Pass:
         # A module whose import was interrupted is run again.
         if name in PASSES and PASSES[name].__module__ != run.__module__:
             raise TypeError(f"pass {name} is defined twice")
         PASSES[name] = run
+        CONTRACTS[name] = Contract(requires, ensures, ends)
         return run
 
     return enter
@@ -113,15 +125,18 @@ def run_pipeline(
         verify_function(function)
     # Passes change the function in place, and a failure must be repeatable from the start.
     original, function = function, clone_function(function)
-    narrator = _Narrator(function)
+    narrator, forms = _Narrator(function), _Forms()
     for done, (name, run) in enumerate(pipeline, 1):
-        start = time.perf_counter()
         try:
+            if level == 2:
+                forms.check_before(name, function)
+            start = time.perf_counter()
             function = run(function, options)
             seconds = time.perf_counter() - start
             if level == 2:
                 verify_function(function)
                 verify_text(function)
+                forms.check_after(name, function)
             elif level == 1 and done == len(pipeline):
                 verify_function(function)
         except (PassError, MemoryError):
@@ -142,6 +157,27 @@ def verify_text(function: Function) -> None:
         pairs = zip(text.splitlines(), again.splitlines(), strict=False)
         first = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
         raise VerifyError(f"printed:     {first[0]}\nread back as {first[1]}")
+
+
+class _Forms:
+    """The forms that the passes so far have ensured, and none has ended."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[Form, ...] = ()
+
+    def check_before(self, name: str, function: Function) -> None:
+        """PassError where the function has not the forms the pass requires."""
+        for form in CONTRACTS.get(name, Contract()).requires:
+            form.check(function, f"{name} requires")
+
+    def check_after(self, name: str, function: Function) -> None:
+        """PassError where the pass has not ensured what it says, or lost what held before."""
+        contract = CONTRACTS.get(name, Contract())
+        kept = {*self._kept, *contract.ensures} - set(contract.ends)
+        self._kept = tuple(kept)
+        for form in self._kept:
+            verb = "ensures" if form in contract.ensures else "is to keep"
+            form.check(function, f"{name} {verb}")
 
 
 class _Narrator:

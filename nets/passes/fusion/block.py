@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from nets.ir.core import Block, Function, Operation, Region, Trait, Value
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import lookup
+from nets.passes.forms import STATIC, TENSOR
 from nets.passes.fusion.entries import Sizes, goes_by_entry, has_entries, kernel_axes
 from nets.passes.fusion.inline_fusions import has_loops
 from nets.passes.manager import Options, register_pass
@@ -28,7 +29,7 @@ LEAST_BYTES = 256 << 10
 """Intermediate values of all entries that are worth a chain: what else would leave the L2 cache."""
 
 
-@register_pass("block")
+@register_pass("block", requires=(TENSOR, STATIC))
 def block(function: Function, options: Options) -> Function:
     """Let chains of operations around products of stacks run entry by entry.
 

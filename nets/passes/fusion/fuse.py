@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ops.definition.emitter import tensor_type
+from nets.passes.forms import STATIC, TENSOR
 from nets.passes.fusion.fusion_groups import SPACING, Groups, Node, space_of
 from nets.passes.fusion.inline_fusions import is_fusion
 from nets.passes.fusion.outline_fusions import outline_fusions
@@ -27,13 +28,13 @@ from nets.passes.fusion.share_windows import share_windows
 from nets.passes.manager import Options, register_pass
 from nets.passes.simplify.dce import dce
 from nets.passes.spaces.access_maps import is_index_change
-from nets.passes.spaces.split_reductions import split_reductions
+from nets.passes.spaces.split_reductions import ONE_RUN, split_reductions
 
 MAX_MOVES = 8
 """Index changes in a row that are repeated in every group that reads through them."""
 
 
-@register_pass("fuse")
+@register_pass("fuse", requires=(TENSOR, STATIC), ensures=(ONE_RUN,))
 def fuse(function: Function, options: Options) -> Function:
     """Gather operations that can share loops into fusions.
 

@@ -21,6 +21,7 @@ from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import OpDef
+from nets.passes.forms import STATIC, TENSOR
 from nets.passes.manager import Options, register_pass
 from nets.passes.simplify.patterns import filling, made_by
 from nets.passes.simplify.simplify_windows import cut, is_window, same_scalar
@@ -65,7 +66,7 @@ Family = list[tuple[Operation, Window]]
 """The windows on one tensor with one value around it, in program order."""
 
 
-@register_pass("share_windows")
+@register_pass("share_windows", requires=(TENSOR, STATIC))
 def share_windows(function: Function, options: Options) -> Function:
     """Make slices of one pad of the windows on one tensor.
 

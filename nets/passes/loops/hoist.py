@@ -9,6 +9,7 @@ from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import BufferType, VectorType
 from nets.ops.loop.accesses import access_terms, accessed_buffer, memory_of
 from nets.ops.loop.index_values import constant_of, distance
+from nets.passes.forms import LOOPS
 from nets.passes.manager import Options, register_pass
 from nets.passes.simplify.cse import cse
 
@@ -16,7 +17,7 @@ Writes = dict[Operation, set[Value]]
 """The root buffers that the regions of an operation may write to."""
 
 
-@register_pass("hoist")
+@register_pass("hoist", requires=(LOOPS,))
 def hoist(function: Function, options: Options) -> Function:
     """Move invariant operations and loads out of loops, then merge equal ones.
 

@@ -23,6 +23,7 @@ from nets.ops.loop.accesses import (
 )
 from nets.ops.loop.index_values import constant_of, counting_loop, distance
 from nets.ops.loop.loop_builder import LoopBuilder
+from nets.passes.forms import LOOPS, VECTORIZED
 from nets.passes.loops.side_by_side import emit_side_by_side, has_shared_loops
 from nets.passes.manager import Options, register_pass
 
@@ -33,7 +34,7 @@ _MOST = 40
 """Operations of an inner loop up to which two rows of it fit the registers."""
 
 
-@register_pass("jam")
+@register_pass("jam", requires=(LOOPS, VECTORIZED))
 def jam(function: Function, options: Options) -> Function:
     """Let loops over rows that share loads with the next row run two rows at a time.
 

@@ -7,6 +7,7 @@ from nets.ir.core import Function, Operation, Region
 from nets.ops.definition.registry import lookup
 from nets.ops.loop.index_values import distance, trips
 from nets.ops.loop.kernels import kernel_flops
+from nets.passes.forms import FORKED_ONCE, LOOPS
 from nets.passes.loops.handover import Handovers
 from nets.passes.manager import Options, register_pass
 
@@ -22,7 +23,7 @@ _FLOPS_PER_INSTRUCTION = 16
 """Of kernels, which work on vectors."""
 
 
-@register_pass("parallelize")
+@register_pass("parallelize", requires=(LOOPS,), ensures=(FORKED_ONCE,))
 def parallelize(function: Function, options: Options) -> Function:
     """Keep the parallel loops that are worth a fork and stand in no other parallel loop.
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType
+from nets.passes.forms import ALLOCATED_OUTSIDE, LOOPS, PLACED
 from nets.passes.manager import Options, register_pass
 
 ALIGNMENT = 64
@@ -24,7 +25,7 @@ ALIGNMENT = 64
 Places = npt.NDArray[np.int64]
 
 
-@register_pass("plan_memory")
+@register_pass("plan_memory", requires=(LOOPS, ALLOCATED_OUTSIDE), ensures=(PLACED,))
 def plan_memory(function: Function, options: Options) -> Function:
     """Place the buffers of the function in an arena.
 

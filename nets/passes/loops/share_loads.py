@@ -18,6 +18,7 @@ from nets.ir.types import BufferType, ScalarType, VectorType
 from nets.ops.loop.accesses import Terms, buffer_of, is_access, memory_of, place_of
 from nets.ops.loop.index_values import constant_of, counting_loop, expression
 from nets.ops.loop.loop_builder import LoopBuilder
+from nets.passes.forms import LOOPS, VECTORIZED
 from nets.passes.manager import Options, register_pass
 
 LINE = 64
@@ -33,7 +34,7 @@ Loads = dict[int, list[Operation]]
 """The loads that differ in nothing but the constant of their address, by that constant."""
 
 
-@register_pass("share_loads")
+@register_pass("share_loads", requires=(LOOPS, VECTORIZED))
 def share_loads(function: Function, options: Options) -> Function:
     """Let a loop body load what it reads once; whole cache lines where vectors are as long.
 

@@ -16,6 +16,7 @@ from nets.ir.types import VectorType
 from nets.ops.loop.accesses import Terms, address, buffer_of, is_access, place_of
 from nets.ops.loop.index_values import distance
 from nets.ops.loop.loop_builder import LoopBuilder
+from nets.passes.forms import LOOPS, VECTORIZED
 from nets.passes.loops.side_by_side import emit_side_by_side, has_shared_loops
 from nets.passes.manager import Options, register_pass
 
@@ -35,7 +36,7 @@ _JOINED = ("loop.for", "loop.scratch", "loop.tree_combine")
 """Operations that may run for several iterations at once, beside accesses and pure ones."""
 
 
-@register_pass("streams")
+@register_pass("streams", requires=(LOOPS, VECTORIZED))
 def streams(function: Function, options: Options) -> Function:
     """Let parallel loops that do little but read large arrays read them in several places at once.
 

@@ -13,12 +13,13 @@ from nets.ir.core import Function, Operation, Value
 from nets.ir.types import index
 from nets.ops.loop.index_values import constant_of, distance, multiple_of
 from nets.ops.loop.loop_builder import LoopBuilder
+from nets.passes.forms import LOOPS, VECTORIZED
 from nets.passes.loops.lane_tree import lower_reduce
 from nets.passes.loops.widen import Body, Copy, Widener, vectors_at_once
 from nets.passes.manager import Options, register_pass
 
 
-@register_pass("vectorize")
+@register_pass("vectorize", requires=(LOOPS,), ensures=(VECTORIZED,))
 def vectorize(function: Function, options: Options) -> Function:
     """Widen innermost loops to vector registers, and lower every reduction.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ir.types import BufferType, TensorType
+from nets.passes.forms import LOOPS, STATIC
 from nets.passes.fusion.inline_fusions import inline_unfit_fusions
 from nets.passes.lowering.block_loops import BlockLowering, buffer_type
 from nets.passes.lowering.control_loops import lower_control
@@ -18,10 +19,10 @@ from nets.passes.lowering.entry_loops import lower_entries
 from nets.passes.lowering.in_place import behind_buffer_views, may_replace
 from nets.passes.lowering.updates import Updates, may_last, sink_updates, update_pairs
 from nets.passes.manager import Options, register_pass
-from nets.passes.spaces.split_reductions import split_reductions
+from nets.passes.spaces.split_reductions import ONE_RUN, split_reductions
 
 
-@register_pass("lower_to_loops")
+@register_pass("lower_to_loops", requires=(STATIC,), ensures=(LOOPS,), ends=(ONE_RUN,))
 def lower_to_loops(function: Function, options: Options) -> Function:
     """The same function in the loop dialect.
 

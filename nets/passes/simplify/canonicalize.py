@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nets.ir.core import Function, Operation, Trait
 from nets.ir.rewriter import Rewriter, rewrite
+from nets.passes.forms import TENSOR
 from nets.passes.manager import Options, register_pass
 from nets.passes.simplify import (
     simplify_arithmetic,  # noqa: F401  (enters its rules)
@@ -21,7 +22,7 @@ _EVERY = (
 )
 
 
-@register_pass("canonicalize")
+@register_pass("canonicalize", requires=(TENSOR,))
 def canonicalize(function: Function, options: Options) -> Function:
     """Fold, and apply the rules of the modules ``simplify_*``, until nothing fits.
 

@@ -12,6 +12,7 @@ from nets.ir.core import Function, Operation, Trait, Value
 from nets.ir.rewriter import Rewriter, rewrite
 from nets.ir.types import TensorType
 from nets.ops.definition.registry import Array, OpDef, lookup
+from nets.passes.forms import TENSOR
 from nets.passes.manager import Options, register_pass
 from nets.passes.simplify.patterns import constant
 
@@ -19,7 +20,7 @@ FOLDED_ELEMENTS: Final = 4096
 """Larger results are computed at run time, unless they are smaller than what they are made of."""
 
 
-@register_pass("fold")
+@register_pass("fold", requires=(TENSOR,))
 def fold(function: Function, options: Options) -> Function:
     """Evaluate operations whose operands are constants by the reference.
 

@@ -13,6 +13,7 @@ from nets.ir.core import Block, Function, Operation, Region, Value
 from nets.ir.types import i64
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import lookup
+from nets.passes.forms import TENSOR
 from nets.passes.manager import Options, register_pass
 from nets.passes.simplify.cse import key_of
 from nets.passes.simplify.patterns import constant
@@ -41,7 +42,7 @@ _FEWEST: Final = 4
 """Steps of a loop."""
 
 
-@register_pass("reroll")
+@register_pass("reroll", requires=(TENSOR,))
 def reroll(function: Function, options: Options) -> Function:
     """Turn long stretches of operations that repeat themselves into scans.
 

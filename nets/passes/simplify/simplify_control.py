@@ -9,12 +9,13 @@ from nets.ir.clone import Mapping, clone_into
 from nets.ir.core import Block, Function, Operation, Region, Trait, Value
 from nets.ir.types import TensorType, i64
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
+from nets.passes.forms import TENSOR
 from nets.passes.manager import Options, register_pass
 from nets.passes.simplify.patterns import filling, is_constant, made_by
 from nets.passes.simplify.sources import drop_unused, sources, sources_over_steps
 
 
-@register_pass("simplify_control")
+@register_pass("simplify_control", requires=(TENSOR,))
 def simplify_control(function: Function, options: Options) -> Function:
     """Move invariant code out of loops; drop carries, stacks and operands that nobody needs.
 

@@ -7,14 +7,23 @@ moved there. This fixes the order of summation of every reduction (numerics.md, 
 
 from __future__ import annotations
 
+from typing import Final
+
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
+from nets.passes.forms import STATIC, TENSOR, Form
 from nets.passes.manager import Options, register_pass
 from nets.passes.spaces.iteration import Kind, reduced_axes, reduced_runs, reduction_space
 
+ONE_RUN: Final = Form(
+    "ONE_RUN",
+    "reductions over one run of axes each",
+    lambda op: not op.has(Trait.REDUCTION) or reduction_space(op) is not None,
+)
 
-@register_pass("split_reductions")
+
+@register_pass("split_reductions", requires=(TENSOR, STATIC), ensures=(ONE_RUN,))
 def split_reductions(function: Function, options: Options) -> Function:
     """Split reductions over several runs of axes.
 
