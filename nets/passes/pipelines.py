@@ -12,7 +12,7 @@ OPTIMIZE: Final = (
 
 LOOPS: Final = (
     *("lower_to_loops", "vectorize", "streams", "jam", "share_loads"),
-    *("hoist", "parallelize", "plan_memory"),
+    *("hoist", "cse", "parallelize", "plan_memory"),
 )
 """Fused tensor IR → loop IR that the backend emits."""
 

@@ -61,13 +61,13 @@ def test_forms_along_the_flow() -> None:
         for form in (TENSOR, STATIC, ONE_RUN, LOOPS, VECTORIZED, FORKED_ONCE, PLACED)
     }
     assert told == {
-        "TENSOR": "++--------",
-        "STATIC": "++++++++++",
-        "ONE_RUN": "-+++++++++",
-        "LOOPS": "--++++++++",
-        "VECTORIZED": "++-+++++++",
-        "FORKED_ONCE": "++++++++++",
-        "PLACED": "++-------+",
+        "TENSOR": "++---------",
+        "STATIC": "+++++++++++",
+        "ONE_RUN": "-++++++++++",
+        "LOOPS": "--+++++++++",
+        "VECTORIZED": "++-++++++++",
+        "FORKED_ONCE": "+++++++++++",
+        "PLACED": "++--------+",
     }
 
 

@@ -1,4 +1,4 @@
-"""hoist: what does not change inside a loop is computed before it, and only once.
+"""hoist: what does not change inside a loop is computed before it.
 
 LLVM's code generator moves little out of loops by itself, and loads not at all.
 """
@@ -11,7 +11,6 @@ from nets.ops.loop.accesses import access_terms, accessed_buffer, memory_of
 from nets.ops.loop.index_values import constant_of, distance
 from nets.passes.forms import LOOPS
 from nets.passes.manager import Options, register_pass
-from nets.passes.simplify.cse import cse
 
 Writes = dict[Operation, set[Value]]
 """The root buffers that the regions of an operation may write to."""
@@ -19,7 +18,7 @@ Writes = dict[Operation, set[Value]]
 
 @register_pass("hoist", requires=(LOOPS,))
 def hoist(function: Function, options: Options) -> Function:
-    """Move invariant operations and loads out of loops, then merge equal ones.
+    """Move invariant operations and loads out of loops; equal ones are left for cse.
 
     A load moves if nothing in the loop writes to its buffer, and if it would be executed anyway or
     is sure to lie within the buffer. What is a vector stays in the outermost loop, so that it need
@@ -34,7 +33,7 @@ def hoist(function: Function, options: Options) -> Function:
     for op in reversed(structured):
         if op.name != "loop.reduce":
             _hoist_out_of(op, writes[op], is_outermost=op.block is function.body)
-    return cse(function, options)
+    return function
 
 
 def _writes(structured: list[Operation]) -> Writes:
