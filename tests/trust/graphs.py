@@ -338,8 +338,8 @@ def main() -> None:
             print(f"\nseed {seed}\n{traceback.format_exc(limit=-4)}\n{graph}", flush=True)
     pipelines = len(INTERPRETED) + len(COMPILED)
     count = wanted.end - wanted.first
-    print(f"\n{count} graphs, {gradients} of them with gradients, {pipelines} pipelines")
-    print(f"wrong: {wrong or 'none'}")
+    told = f"{count} graphs, {gradients} of them with gradients, {pipelines} pipelines"
+    print(f"\n{told}; wrong: {wrong or 'none'}")
     sys.exit(bool(wrong))
 
 
