@@ -1,7 +1,10 @@
 """What the words mean: one class per op, one family per file. Importing nets.ops fills the
 registry."""
 
-from nets.ops.loop import dialect
+from nets.ops.loop import arithmetic as loop_arithmetic
+from nets.ops.loop import control as loop_control
+from nets.ops.loop import kernels as loop_kernels
+from nets.ops.loop import memory as loop_memory
 from nets.ops.pools import pooling
 from nets.ops.tensor import (
     arithmetic,
@@ -31,13 +34,16 @@ __all__ = [
     "contraction",
     "control",
     "convolution",
-    "dialect",
     "dynamic_slicing",
     "effects",
     "elementwise",
     "gradient",
     "indexing",
     "logic",
+    "loop_arithmetic",
+    "loop_control",
+    "loop_kernels",
+    "loop_memory",
     "mathematics",
     "pooling",
     "reduction",

@@ -9,7 +9,7 @@ import pytest
 from nets.ir.clone import clone_function
 from nets.ir.core import Function, Value
 from nets.ir.types import TENSOR_DTYPES, DType, bool_, f32, f64, i64, index
-from nets.ops.loop.dialect import COMPARISONS
+from nets.ops.loop.arithmetic import COMPARISONS
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes.loops.vectorize import vectorize
 from nets.passes.manager import Options

@@ -15,8 +15,8 @@ from nets.ir.core import Block, Function, Region, Value
 from nets.ir.location import Location
 from nets.ir.types import BufferType, ScalarType, bool_, from_numpy, i32, i64, index, u8
 from nets.ops.definition.registry import lookup
-from nets.ops.loop.dialect import reduce_lanes
 from nets.ops.loop.loop_builder import LoopBuilder
+from nets.ops.loop.reduction_tree import reduce_lanes
 
 Body = Callable[..., None]
 

@@ -24,7 +24,7 @@ from nets.backend.llvm.spelling import (
 )
 from nets.ir.core import Operation
 from nets.ir.types import DType, ScalarType, Type, VectorType, bool_
-from nets.ops.loop.dialect import with_dtype
+from nets.ops.loop.register_types import with_dtype
 
 Binary = Callable[[Code, Type, str, str], str]
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from nets.ir.core import Value
 from nets.ir.types import DType, ScalarType, i32, index
 from nets.ops.definition.registry import REGISTRY
-from nets.ops.loop.dialect import ARG_COMBINERS, reduce_lanes
 from nets.ops.loop.loop_builder import LoopBuilder
+from nets.ops.loop.reduction_tree import ARG_COMBINERS, reduce_lanes
 
 Slot = tuple[Value, ...]
 """One vector of running results: the lanes' values and, for positional ones, their positions."""

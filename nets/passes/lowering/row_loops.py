@@ -18,7 +18,7 @@ from nets.ir.affine import Affine, linear
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import BufferType, index
 from nets.ops.definition.emitter import tensor_type
-from nets.ops.loop.dialect import ARG_COMBINERS, reduce_block, reduce_lanes
+from nets.ops.loop.reduction_tree import ARG_COMBINERS, reduce_block, reduce_lanes
 from nets.passes.lowering.block_totals import BlockTotals
 from nets.passes.lowering.combiners import (
     ROWS,
