@@ -17,7 +17,7 @@ from nets.frontend.calls.staged import Staged
 from nets.frontend.derived.transforms import Gradient
 from nets.frontend.tensor import state
 from nets.frontend.tensor.functions import assignment
-from nets.frontend.world import arrays, guards, names, reach, world, writes
+from nets.frontend.world import arrays, guards, names, reach, recipes, world
 from nets.frontend.world.guards import SKIP, Guard
 from nets.frontend.world.holders import Holder
 from tests.property.lifecycle import Choice, examine
@@ -156,9 +156,9 @@ FAULTS: Final[dict[str, Plant]] = {
         reach, "names_of", lambda code: names.names_of(code)._replace(methods=frozenset())
     ),
     "arrays are constants": _frozen_arrays,
-    "bound names are not written": _no_writes(writes.Write),
-    "lists do not grow": _no_writes(writes.Append),
-    "containers are not refilled": _no_writes(writes.Refill),
+    "bound names are not written": _no_writes(recipes.Write),
+    "lists do not grow": _no_writes(recipes.Append),
+    "containers are not refilled": _no_writes(recipes.Refill),
     "slots hold their first tensor": _stale_slots,
     "gradients are not written": _no_gradients_written,
     "the world is not put back": _replaced(world.World, "restore", lambda found: None),

@@ -24,7 +24,7 @@ from nets.frontend.tensor.state import GradientPlace, Place, at_call, consume, w
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Array, Variable
 from nets.frontend.tracing.program import Program
-from nets.frontend.world.writes import Parts
+from nets.frontend.world.recipes import Parts
 from nets.ir.clone import clone_function
 from nets.ir.core import Function
 from nets.ir.types import TensorType

@@ -22,7 +22,8 @@ from nets.frontend.tensor.variable import Array, Variable
 from nets.frontend.tracing.tensor_names import Ways, ways_of
 from nets.frontend.world.arrays import ArraySource
 from nets.frontend.world.reach import is_of_layers
-from nets.frontend.world.writes import Found, Fresh, Recipe, moved
+from nets.frontend.world.recipes import Found, Fresh, Recipe
+from nets.frontend.world.slots import moved
 from nets.ir.builder import Builder
 from nets.ir.clone import body_without_terminator, clone_into
 from nets.ir.core import Function, Value

@@ -37,8 +37,9 @@ from nets.frontend.tensor.variable import Variable, enable_grad
 from nets.frontend.tracing.signature import Input
 from nets.frontend.tracing.spec import short
 from nets.frontend.world.guards import Guards
+from nets.frontend.world.recipes import Change, Recipe
+from nets.frontend.world.slots import NO_SLOTS, Slots
 from nets.frontend.world.world import World, alone
-from nets.frontend.world.writes import NO_SLOTS, Change, Recipe, Slots
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
 from nets.ir.location import user_location

@@ -17,7 +17,8 @@ from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.world import holders
 from nets.frontend.world.holders import MISSING, Holder, same_keys
 from nets.frontend.world.reach import PLAIN, Reach, code_of, whose
-from nets.frontend.world.writes import Changes, same_plain
+from nets.frontend.world.slots import same_plain
+from nets.frontend.world.writes import Changes
 
 
 class _Skip:

@@ -25,8 +25,10 @@ from nets.frontend.world.arrays import Arrays, ArraySource, arrays_in
 from nets.frontend.world.guards import SKIP, Guard, Guards, guards_of
 from nets.frontend.world.holders import MISSING, Contents, Holder, Members, Sequence
 from nets.frontend.world.reach import Reach
+from nets.frontend.world.recipes import Overwrite
+from nets.frontend.world.slots import Slots
 from nets.frontend.world.sources import Sources
-from nets.frontend.world.writes import Changes, Overwrite, Slots, differs
+from nets.frontend.world.writes import Changes, differs
 from nets.ir.location import user_location
 from nets.locks import at_fork, is_held_elsewhere
 

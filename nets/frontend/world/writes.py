@@ -9,310 +9,38 @@ leaves another one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from operator import is_
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
-from nets.errors import ArgumentError, LeakedTracerError
-from nets.frontend.pytree import TreeDef, flatten
-from nets.frontend.tensor.dispatch import apply
+from nets.errors import LeakedTracerError
+from nets.frontend.pytree import flatten
 from nets.frontend.tensor.scope import Scope, leaked
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Variable, variable
-from nets.frontend.tensor.views import Step, View, shown
+from nets.frontend.tensor.views import Step, View
 from nets.frontend.world import holders
 from nets.frontend.world.holders import MISSING, Attributes, Contents, Holder, same_keys
 from nets.frontend.world.names import appended_only, counted_only
 from nets.frontend.world.reach import PLAIN, Reach
+from nets.frontend.world.recipes import (
+    Append,
+    Change,
+    Count,
+    Found,
+    Fresh,
+    Made,
+    Recipe,
+    Refill,
+    Same,
+    Shown,
+    Write,
+)
+from nets.frontend.world.slots import Pattern
 from nets.ir.core import Operation
 from nets.ir.location import user_location
-
-# ------------------------------------------------------------------------------- recipes
-
-
-class Parts(NamedTuple):
-    """What the recipes of one call are made of."""
-
-    fresh: Sequence[Tensor]
-    """New tensors with results of the call."""
-    found: Sequence[Tensor]
-    """The tensors that stood in the slots when the call began."""
-
-
-class Fresh(NamedTuple):
-    """A new tensor."""
-
-    number: int
-
-    def build(self, parts: Parts) -> Any:
-        return parts.fresh[self.number]
-
-
-class Found(NamedTuple):
-    """The tensor that stood in a slot."""
-
-    number: int
-
-    def build(self, parts: Parts) -> Any:
-        return parts.found[self.number]
-
-
-class Same(NamedTuple):
-    """Something that was there before the trace, or that has no identity."""
-
-    value: Any
-
-    def build(self, parts: Parts) -> Any:
-        return self.value
-
-
-class Count(NamedTuple):
-    """A number that the function adds to and does not read otherwise."""
-
-    holder: Holder
-    key: Any
-    step: int
-
-    def build(self, parts: Parts) -> Any:
-        return self.holder.now()[self.key] + self.step
-
-
-class Shown(NamedTuple):
-    """A view of a tensor."""
-
-    root: Recipe
-    steps: tuple[tuple[str, dict[str, Any], tuple[Recipe, ...]], ...]
-
-    def build(self, parts: Parts) -> Any:
-        root = self.root.build(parts)
-        moves = [
-            (name, attributes, tuple(recipe.build(parts) for recipe in operands))
-            for name, attributes, operands in self.steps
-        ]
-        made = root
-        for name, attributes, operands in moves:
-            made = apply(name, made, *operands, **attributes)
-        return shown(root, made, moves)
-
-
-class Made(NamedTuple):
-    """A container that each call makes anew."""
-
-    make: Callable[[list[Any]], Any]
-    recipes: tuple[Recipe, ...]
-
-    def build(self, parts: Parts) -> Any:
-        return self.make([recipe.build(parts) for recipe in self.recipes])
-
-
-Recipe = Fresh | Found | Same | Count | Shown | Made
-
-
-class Write(NamedTuple):
-    """One change of a holder after a call: ``key`` holds what the recipe makes, or nothing."""
-
-    holder: Holder
-    key: Any
-    recipe: Recipe | None
-
-    def prepare(self, parts: Parts) -> Callable[[], None]:
-        """The change, of which only the doing is left."""
-        if self.recipe is None:
-            return self._remove
-        value = self.recipe.build(parts)
-        if isinstance(value, View) and _shows_the_same(self.holder.now().get(self.key), value):
-            return lambda: None
-        return lambda: self.holder.put(self.key, value)
-
-    def _remove(self) -> None:
-        if self.key in self.holder.now():  # it may be done twice
-            self.holder.remove(self.key)
-
-
-def _shows_the_same(held: Any, view: View) -> bool:
-    """Is a view there already that nobody can tell from the new one?"""
-    return isinstance(held, View) and held.root is view.root and held.path.leads_as(view.path)
-
-
-class Append(NamedTuple):
-    """A list that grows by what the recipes make."""
-
-    holder: Holder
-    recipes: tuple[Recipe, ...]
-    is_unread: bool
-    """Whether the function does nothing else with the list."""
-
-    def prepare(self, parts: Parts) -> Callable[[], None]:
-        """The change, of which only the doing is left."""
-        target, before = self.holder.target, len(self.holder.target)
-        values = [recipe.build(parts) for recipe in self.recipes]
-
-        def grow() -> None:
-            if len(target) == before:  # it may be done twice
-                target.extend(values)
-
-        return grow
-
-
-class Refill(NamedTuple):
-    """A holder that holds just these things after a call."""
-
-    holder: Holder
-    keys: tuple[Any, ...]
-    recipes: tuple[Recipe, ...]
-
-    def prepare(self, parts: Parts) -> Callable[[], None]:
-        """The change, of which only the doing is left."""
-        values = [recipe.build(parts) for recipe in self.recipes]
-        contents = dict(zip(self.keys, values, strict=True))
-        return lambda: self.holder.refill(contents)
-
-
-class Overwrite(NamedTuple):
-    """The elements of a NumPy array, after a call."""
-
-    array: Any
-    elements: Any
-
-    def prepare(self, parts: Parts) -> Callable[[], None]:
-        """The change, of which only the doing is left."""
-        return lambda: np.copyto(self.array, self.elements)
-
-
-Change = Write | Append | Refill | Overwrite
-
-
-# --------------------------------------------------------------------------------- slots
-
-
-class Pattern(NamedTuple):
-    """A place and the nest of tensors it must hold at each call."""
-
-    holder: Holder
-    key: Any
-    tree: TreeDef
-    leaves: tuple[Any, ...]
-    """Numbers of slots, or what must stand there itself."""
-    slots: tuple[bool, ...]
-    """Whether a leaf is the number of a slot."""
-
-    def find(self, found: list[Tensor | None]) -> bool:
-        """Put the tensors in their slots; false where the place holds something else."""
-        value = self.holder.now().get(self.key, MISSING)
-        if value is MISSING:
-            return False
-        leaves, tree = flatten(value)
-        if tree != self.tree:
-            return False
-        return all(map(self._fits, leaves, self.leaves, self.slots, (found,) * len(leaves)))
-
-    @staticmethod
-    def _fits(now: Any, expected: Any, is_slot: bool, found: list[Tensor | None]) -> bool:
-        if not is_slot:
-            return now is expected or same_plain(now, expected)
-        is_other = found[expected] is not None and found[expected] is not now
-        if not isinstance(now, Tensor) or is_other:
-            return False
-        found[expected] = now
-        return True
-
-
-class Slots:
-    """All slots of a program: how to find the tensors in them."""
-
-    def __init__(self, patterns: Sequence[Pattern], count: int) -> None:
-        self.patterns = patterns
-        self.count = count
-        self.aliases: list[tuple[Holder, Any, int]] = []
-        """Further places that hold the tensor of a slot."""
-        self.others: frozenset[int] = frozenset()
-        """Identities of captured tensors that are in no slot."""
-
-    def find(self) -> list[Tensor] | None:
-        """The tensors in the slots now; None where the places hold other things than before."""
-        found: list[Tensor | None] = [None] * self.count
-        if not all(pattern.find(found) for pattern in self.patterns):
-            return None
-        tensors = [x for x in found if x is not None]
-        if len({id(x) for x in tensors}) < self.count:
-            return None
-        if not self.others.isdisjoint(map(id, tensors)):
-            return None
-        held = (holder.now().get(key) is found[number] for holder, key, number in self.aliases)
-        return tensors if all(held) else None
-
-
-NO_SLOTS: Final = Slots((), 0)
-
-
-def same_plain(now: Any, expected: Any) -> bool:
-    """Are these equal values of one class, to the sign of zero and the bits of NaN?"""
-    if type(now) is not type(expected):
-        return False
-    if now is expected:
-        return True
-    if isinstance(expected, (float, complex, np.generic)):
-        return bool(np.asarray(now).tobytes() == np.asarray(expected).tobytes())
-    if isinstance(expected, PLAIN):
-        return bool(now == expected)
-    if isinstance(expected, (tuple, frozenset)) and type(expected).__eq__ in _PLAIN_EQUALITY:
-        if isinstance(expected, frozenset):
-            return bool(now == expected) and all(isinstance(x, PLAIN) for x in expected)
-        return len(now) == len(expected) and all(map(same_plain, now, expected))
-    return False
-
-
-_PLAIN_EQUALITY: Final = (tuple.__eq__, frozenset.__eq__)
-
-
-def moved(
-    patterns: Sequence[Pattern], changes: Sequence[Change], name: str
-) -> Iterator[tuple[Pattern, list[Recipe]]]:
-    """The nests of tensors that calls replace, and the recipes of the leaves that follow.
-
-    ArgumentError where a function of that name changes other things that its next call reads: only
-    tensors in the place of tensors are a state that lasts.
-    """
-    known = {(id(pattern.holder), pattern.key): pattern for pattern in patterns}
-    for change in changes:
-        for holder, key, recipe in _singly(change):
-            pattern = known.get((id(holder), key))
-            leaves = [] if recipe is None else _leaves(recipe)
-            if pattern is not None and len(leaves) == len(pattern.leaves):
-                yield pattern, leaves
-            elif pattern is not None or not isinstance(recipe, Count | None):
-                raise ArgumentError(
-                    f"{name} changes {holder.place(key)}, and not by a tensor in the place of "
-                    "another one; where its state is still to be made, call it once before",
-                    user_location(),
-                )
-
-
-def _singly(change: Change) -> Iterator[tuple[Any, Any, Recipe | None]]:
-    """(holder, key, recipe) of the places that a change concerns and a later call may read."""
-    if isinstance(change, Write):
-        yield change
-    elif isinstance(change, Refill):
-        for key, recipe in zip(change.keys, change.recipes, strict=True):
-            yield change.holder, key, recipe
-    elif isinstance(change, Overwrite):
-        yield _ARRAY, "the elements of a NumPy array", Same(None)
-    elif not change.is_unread:
-        yield change.holder, len(change.holder.entry), change.recipes[0]
-
-
-_ARRAY: Final = holders.Namespace({})
-
-
-def _leaves(recipe: Recipe) -> list[Recipe]:
-    if isinstance(recipe, Made):
-        return [leaf for part in recipe.recipes for leaf in _leaves(part)]
-    return [recipe]
-
-
-# ------------------------------------------------------------------ what a trace changed
 
 
 class Changes:

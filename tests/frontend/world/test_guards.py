@@ -13,7 +13,7 @@ import pytest
 from nets.frontend.world.guards import SKIP, Guard, Guards, _Table
 from nets.frontend.world.holders import MISSING, Attributes, Cell, Items, Sequence
 from nets.frontend.world.reach import code_of
-from nets.frontend.world.writes import same_plain
+from nets.frontend.world.slots import same_plain
 
 
 class Thing:
