@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from nets.backend.llvm.conv.correlation import odd_lines
+from nets.backend.llvm.conv.correlation_shape import odd_lines
 from nets.backend.llvm.conv.kernel import UNROLLED_KERNEL, LaneKernel
 from nets.backend.llvm.conv.weight import WeightSums
 from nets.backend.llvm.gemm.nest import Count, Nest

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from nets.backend.llvm.conv.correlation import odd_lines
+from nets.backend.llvm.conv.correlation_shape import odd_lines
 from nets.backend.llvm.conv.kernel import PlaceKernel
 from nets.backend.llvm.conv.rows import RowCopier
 from nets.backend.llvm.conv.tiles import tile_of
