@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from nets.backend.llvm.math.body import F32, F64, INFINITY, NAN, Format
+from nets.backend.llvm.math.formats import F32, F64, INFINITY, NAN, Format
 from nets.backend.llvm.math.logarithm import FRACTION
 
 # On one lane. A subnormal number is lifted first, and the exponent comes down again.

@@ -16,7 +16,8 @@ from types import MappingProxyType
 from typing import Final
 
 from nets.backend.llvm.math import exponential, logarithm, power, remainder, trigonometric
-from nets.backend.llvm.math.body import FORMATS, Body, Definition, Lanes
+from nets.backend.llvm.math.body import Body, Definition, Lanes
+from nets.backend.llvm.math.formats import FORMATS
 from nets.errors import CompileError
 from nets.ir.types import DType
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from nets.backend.llvm.math import piecewise
-from nets.backend.llvm.math.body import F32, F64, INFINITY, Body, Format, Lanes
+from nets.backend.llvm.math.body import Body, Lanes
+from nets.backend.llvm.math.formats import F32, F64, INFINITY, Format
 
 LOG2_E: Final = 1.4426950408889634
 LN_2: Final = 0.6931471805599453

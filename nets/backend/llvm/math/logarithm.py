@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from nets.backend.llvm.math.body import F32, F64, INFINITY, NAN, Body, Format, Lanes
+from nets.backend.llvm.math.body import Body, Lanes
+from nets.backend.llvm.math.formats import F32, F64, INFINITY, NAN, Format
 
 _ROOT_HALF: Final = 0.7071067811865476
 _LOWEST: Final = 0.75

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from nets.backend.llvm.math.body import F32, F64, INFINITY, NAN, Body, Lanes, Operand
+from nets.backend.llvm.math.body import Body, Lanes, Operand
 from nets.backend.llvm.math.exponential import exp_tail, scale_by_halves
+from nets.backend.llvm.math.formats import F32, F64, INFINITY, NAN
 from nets.backend.llvm.math.logarithm import split, split_normal
 
 _TWO_LOG2_E: Final = (2.8853900817779268, 4.0710547481862066e-17)

@@ -8,7 +8,8 @@ division; x mod y = (x mod |y| · 2**k) mod y.
 
 from __future__ import annotations
 
-from nets.backend.llvm.math.body import INFINITY, NAN, Body, Lanes
+from nets.backend.llvm.math.body import Body, Lanes
+from nets.backend.llvm.math.formats import INFINITY, NAN
 
 
 def _step(b: Body, x: Lanes, d: Lanes) -> Lanes:

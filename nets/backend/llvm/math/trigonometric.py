@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from nets.backend.llvm.math.body import F32, F64, INFINITY, Body, Definition, Lanes
+from nets.backend.llvm.math.body import Body, Definition, Lanes
+from nets.backend.llvm.math.formats import F32, F64, INFINITY
 from nets.ir.types import f64
 
 TWO_OVER_PI: Final = 0.6366197723675814
