@@ -35,10 +35,7 @@ class Definition(NamedTuple):
 
 _LONGEST_CHAIN: Final = 8
 
-TABLES: Final = 8, 16
-"""Entries a table may have: as many float32 as a register of AVX2 or of AVX-512."""
-
-_SELF: Final = "{symbol}"
+SELF: Final = "{symbol}"
 """Stands for the symbol of the function while it is not known."""
 
 Kind = Literal["float", "integer", "bool"]
@@ -159,9 +156,9 @@ class Body:
     # Types, operands and single instructions.
     def type(self, kind: Kind) -> str:
         """The LLVM type of lanes of that kind."""
-        return self.spread(self._scalar(kind))
+        return self.spread(self.scalar(kind))
 
-    def _scalar(self, kind: Kind) -> str:
+    def scalar(self, kind: Kind) -> str:
         return {"float": self.form.name, "integer": self.form.integer, "bool": "i1"}[kind]
 
     def spread(self, scalar: str) -> str:
@@ -176,7 +173,7 @@ class Body:
         """The text of a value or, for a Python number, of a constant of that kind."""
         if isinstance(value, Lanes):
             return value.text
-        scalar = self._scalar(kind)
+        scalar = self.scalar(kind)
         text = self.form.constant(value) if kind == "float" else str(int(value))
         return text if self.lanes == 1 else f"splat ({scalar} {text})"
 
@@ -288,130 +285,32 @@ class Body:
         """2**(biased_exponent - bias); the exponent field must be that of a normal number."""
         return self.from_bits(biased_exponent << self.form.mantissa)
 
-    # Tables, and what AVX-512 does in one instruction.
-    def lookup(self, table: Sequence[float], place: Lanes) -> Lanes:
-        """``table[place mod its length]`` in each lane, for 8 or 16 numbers.
-
-        Vectors get them by permutations of registers, a lane alone from memory.
-        """
-        assert len(table) in TABLES
-        if self.has_wide_forms:
-            return self._permuted([*table, *table][:16], place)
-        if self.lanes > 8 and self.lanes % 8 == 0:
-            eight = self._sibling(self.form, 8)
-            return self._joined([eight.lookup(table, part) for part in self._split(place, eight)])
-        bits = [self.form.bits(number) for number in table]
-        if self.form is F32 and self.lanes == 8:
-            return self.from_bits(self._words(bits, place))
-        if self.form is F64 and self.lanes in (4, 8):
-            return self.from_bits(self._pairs_of_words(bits, place))
-        return self._loaded(table, place)
-
-    def _permuted(self, table: Sequence[float], place: Lanes) -> Lanes:
-        """``table[place mod 16]``: one instruction of AVX-512."""
-        type, scalar = self.type("float"), self._scalar("float")
-        numbers = [f"{scalar} {self.form.constant(number)}" for number in table]
-        where = f"{self.type('integer')} {place.text}"
-        if self.form is F32:
-            name, arguments = "permvar.sf", f"{type} <{', '.join(numbers)}>, {where}"
-        else:
-            low, high = (f"{type} <{', '.join(half)}>" for half in (numbers[:8], numbers[8:]))
-            name, arguments = "vpermi2var.pd", f"{low}, {where}, {high}"
-        return self.emit("float", f"call {type} @llvm.x86.avx512.{name}.512({arguments})")
-
-    def _words(self, table: Sequence[int], place: Lanes) -> Lanes:
-        """``table[place mod its length]`` of 32-bit integers, for the lanes of one register."""
-        if not any(table):
-            return Lanes(self, "integer", "zeroinitializer")
-        type = self.type("integer")
-        low, *high = (
-            self.emit(
-                "integer",
-                f"call {type} @llvm.x86.avx2.permd("
-                f"{type} <{', '.join(f'i32 {number}' for number in table[i : i + 8])}>, "
-                f"{type} {place.text})",
-            )
-            for i in range(0, len(table), 8)
-        )
-        # A negative number chooses in one instruction.
-        return self.select((place << 28) < 0, high[0], low) if high else low
-
-    def _pairs_of_words(self, table: Sequence[int], place: Lanes) -> Lanes:
-        """``table[place mod its length]`` of 64-bit integers, for one register of lanes or two.
-
-        The words of two registers come together. They are interleaved in the end, which works
-        within the halves of a register, so that the order before is one that makes up for it.
-        """
-        words = self._sibling(F32, 8)
-        all_words, register = f"<{2 * self.lanes} x i32>", words.type("integer")
-        integers = self.type("integer")
-        both = self.emit("integer", f"bitcast {integers} {place.text} to {all_words}").text
-        order = (0, 2, 8, 10, 4, 6, 12, 14) if self.lanes == 8 else (0, 2, 0, 2, 4, 6, 4, 6)
-        where = Lanes(words, "integer", self._shuffled(all_words, both, "poison", order))
-        low, high = (
-            words._words([number >> shift & 0xFFFFFFFF for number in table], where).text
-            for shift in (0, 32)
-        )
-        first = self._shuffled(register, low, high, (0, 8, 1, 9, 4, 12, 5, 13))
-        if self.lanes == 8:
-            second = self._shuffled(register, low, high, (2, 10, 3, 11, 6, 14, 7, 15))
-            first = self._shuffled(register, first, second, range(16))
-        return self.emit("integer", f"bitcast {all_words} {first} to {integers}")
-
-    def _loaded(self, table: Sequence[float], place: Lanes) -> Lanes:
-        """The table in memory, read lane by lane."""
-        name, scalar, integer = f"@{_SELF}.t{len(self.globals)}", self.form.name, self.form.integer
-        numbers = ", ".join(f"{scalar} {self.form.constant(number)}" for number in table)
-        array = f"[{len(table)} x {scalar}]"
-        self.globals.append(
-            f"{name} = internal unnamed_addr constant {array} [{numbers}], align 64"
-        )
-        inside, type = place & (len(table) - 1), self.type("float")
-        if self.lanes == 1:
-            at = self.emit(
-                "integer", f"getelementptr {scalar}, ptr {name}, {integer} {inside.text}"
-            )
-            return self.emit("float", f"load {scalar}, ptr {at.text}")
-        found = "poison"
-        for lane in range(self.lanes):
-            number = self.emit(
-                "integer", f"extractelement {self.type('integer')} {inside.text}, i64 {lane}"
-            )
-            at = self.emit(
-                "integer", f"getelementptr {scalar}, ptr {name}, {integer} {number.text}"
-            )
-            value = self.emit("float", f"load {scalar}, ptr {at.text}")
-            found = self.emit(
-                "float", f"insertelement {type} {found}, {scalar} {value.text}, i64 {lane}"
-            ).text
-        return Lanes(self, "float", found)
-
     # Parts of vectors.
-    def _sibling(self, form: Format, lanes: int) -> Body:
+    def sibling(self, form: Format, lanes: int) -> Body:
         """A body of another format or number of lanes that writes into this one."""
         other = Body(form, lanes, self.wide)
         other.lines, other.requires, other.globals = self.lines, self.requires, self.globals
         return other
 
-    def _split(self, x: Lanes, part: Body) -> list[Lanes]:
+    def split(self, x: Lanes, part: Body) -> list[Lanes]:
         """The lanes of x, as many together as the part has."""
         type = self.type(x.kind)
         return [
-            Lanes(part, x.kind, self._shuffled(type, x.text, "poison", range(i, i + part.lanes)))
+            Lanes(part, x.kind, self.shuffled(type, x.text, "poison", range(i, i + part.lanes)))
             for i in range(0, self.lanes, part.lanes)
         ]
 
-    def _joined(self, parts: Sequence[Lanes]) -> Lanes:
+    def joined(self, parts: Sequence[Lanes]) -> Lanes:
         """The lanes of all parts, a power of two, one after the other."""
         (first, *_), texts = parts, [part.text for part in parts]
-        scalar, lanes = first.body._scalar(first.kind), first.body.lanes
+        scalar, lanes = first.body.scalar(first.kind), first.body.lanes
         while len(texts) > 1:
             pairs = zip(texts[0::2], texts[1::2], strict=True)
             type, lanes = f"<{lanes} x {scalar}>", 2 * lanes
-            texts = [self._shuffled(type, x, y, range(lanes)) for x, y in pairs]
+            texts = [self.shuffled(type, x, y, range(lanes)) for x, y in pairs]
         return Lanes(self, first.kind, texts[0])
 
-    def _shuffled(self, type: str, x: str, y: str, order: Sequence[int]) -> str:
+    def shuffled(self, type: str, x: str, y: str, order: Sequence[int]) -> str:
         """Lanes of x with y behind it."""
         lanes = ", ".join(f"i32 {lane}" for lane in order)
         text = f"shufflevector {type} {x}, {type} {y}, <{len(order)} x i32> <{lanes}>"
@@ -437,7 +336,7 @@ class Body:
     # f32 computed in double.
     def widened(self) -> Body:
         """A body of f64 that writes into this one of f32."""
-        return self._sibling(F64, self.lanes)
+        return self.sibling(F64, self.lanes)
 
     def widen(self, x: Lanes) -> Lanes:
         """A value of the f32 body as one of this f64 body."""
@@ -453,11 +352,11 @@ class Body:
         """The i1 that says whether the condition holds in some lane."""
         if self.lanes == 1:
             return condition.text
-        register = self._sibling(self.form, (512 if self.wide else 256) // self.form.width)
+        register = self.sibling(self.form, (512 if self.wide else 256) // self.form.width)
         if self.lanes > register.lanes:
             type = self.type("integer")
             signs = self.emit("integer", f"sext {self.type('bool')} {condition.text} to {type}")
-            condition = functools.reduce(operator.or_, self._split(signs, register)) < 0
+            condition = functools.reduce(operator.or_, self.split(signs, register)) < 0
         lanes = condition.body.lanes
         some = self.emit("integer", f"bitcast <{lanes} x i1> {condition.text} to i{lanes}").text
         return self.emit("bool", f"icmp ne i{lanes} {some}, 0").text
@@ -505,4 +404,4 @@ class Body:
             "}",
         )
         text = "\n".join((*self.globals, *lines)) + "\n"
-        return Definition(symbol, text.replace(_SELF, symbol), tuple(self.requires))
+        return Definition(symbol, text.replace(SELF, symbol), tuple(self.requires))

@@ -15,6 +15,7 @@ from typing import Final
 from nets.backend.llvm.math import piecewise
 from nets.backend.llvm.math.body import Body, Lanes
 from nets.backend.llvm.math.formats import F32, F64, INFINITY, Format
+from nets.backend.llvm.math.tables import lookup
 
 LOG2_E: Final = 1.4426950408889634
 LN_2: Final = 0.6931471805599453
@@ -188,7 +189,7 @@ def _rough_exp(b: Body, x: Lanes) -> Lanes:
     r = b.fma(n, -LN_2 / _STEPS, x)
     t = b.fma(r * r, b.polynomial(r, _ROUGH), r)
     shifted = biased << (b.form.mantissa - _STEPS.bit_length() + 1)
-    scale = b.from_bits(b.bits(b.lookup(_STEP_SCALES, biased)) + shifted)
+    scale = b.from_bits(b.bits(lookup(b, _STEP_SCALES, biased)) + shifted)
     return b.fma(scale, t, scale)
 
 

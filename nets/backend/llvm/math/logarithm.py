@@ -14,6 +14,7 @@ from typing import Final
 
 from nets.backend.llvm.math.body import Body, Lanes
 from nets.backend.llvm.math.formats import F32, F64, INFINITY, NAN, Format
+from nets.backend.llvm.math.tables import lookup
 
 _ROOT_HALF: Final = 0.7071067811865476
 _LOWEST: Final = 0.75
@@ -167,7 +168,7 @@ def _combine(b: Body, x: _Parts, error: Lanes | None = None) -> Lanes:
     """e · ln 2 + log(m + error)."""
     c = _CONSTANTS[b.form]
     inverse, log = (
-        b.lookup((*table[len(table) - x.first :], *table[: len(table) - x.first]), x.interval)
+        lookup(b, (*table[len(table) - x.first :], *table[: len(table) - x.first]), x.interval)
         for table in (c.inverse, c.log)
     )
     r = b.fma(x.m, inverse, -1.0)

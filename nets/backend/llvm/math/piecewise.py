@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nets.backend.llvm.math.body import Body, Lanes
+from nets.backend.llvm.math.tables import lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +206,9 @@ def _evaluate(b: Body, pieces: _Pieces, x: Lanes) -> Lanes:
     a = b.at_most(b.abs(x), pieces.end)
     above = b.bits(b.fma(a, pieces.scale, pieces.shift)) - b.form.bits(pieces.shift)
     place = above >> pieces.ignored
-    near = a - b.lookup(pieces.centers, place)
-    start = b.at_most(a, b.lookup(pieces.starts, place))
-    terms = [b.lookup(row, place) for row in pieces.coefficients]
+    near = a - lookup(b, pieces.centers, place)
+    start = b.at_most(a, lookup(b, pieces.starts, place))
+    terms = [lookup(b, row, place) for row in pieces.coefficients]
     terms.append(b.from_bits(b.bits(terms[-1]) << b.form.width // 2))
     return b.with_sign(b.fma(near, b.polynomial(near, terms), start), x)
 
