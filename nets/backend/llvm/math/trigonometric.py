@@ -76,24 +76,17 @@ def _arctan_of_inverse(n: int, bits: int) -> int:
     return total
 
 
-def reduction() -> Definition:
-    """The scalar path: r and k mod 4 for a finite double of at least 2**11.
-
-    x = m · 2**e with a 53-bit integer m. Digits of 2/π worth 4 or more after the multiplication
-    cannot change k mod 4, so 192 bits from there on are enough: two for k, 126 and more for the
-    fraction, which for no double starts with more than 62 zeros (or ones).
-    """
+def _words_of_two_over_pi() -> list[int]:
+    """2/π · 2**1216 in words of 64 bits, the highest first, which is zero."""
     bits = 1280 + 64
     pi = 4 * (4 * _arctan_of_inverse(5, bits) - _arctan_of_inverse(239, bits))
-    digits = (2 << (bits + 1280 - 64)) // pi  # 2/π · 2**1216: one word of zeros comes first
-    words = [digits >> (64 * (19 - i)) & (2**64 - 1) for i in range(20)]
-    table = ", ".join(f"i64 {word}" for word in words)
-    hi, lo, _ = _CONSTANTS[F64].half_pi
-    return Definition(
-        "nets_reduce_by_half_pi",
-        f"""@nets_two_over_pi = internal unnamed_addr constant [20 x i64] [{table}], align 8
+    digits = (2 << (bits + 1280 - 64)) // pi
+    return [digits >> (64 * (19 - i)) & (2**64 - 1) for i in range(20)]
 
-define internal {{ double, i64 }} @nets_reduce_by_half_pi(double %x) noinline nounwind {{
+
+# The lines of the scalar path, which `reduction` puts together.
+
+_DIGITS: Final = f"""\
   %bits = bitcast double %x to i64
   %field = lshr i64 %bits, 52
   %fraction = and i64 %bits, {2**52 - 1}
@@ -113,6 +106,10 @@ define internal {{ double, i64 }} @nets_reduce_by_half_pi(double %x) noinline no
   %d0 = call i64 @llvm.fshl.i64(i64 %w0, i64 %w1, i64 %shift)
   %d1 = call i64 @llvm.fshl.i64(i64 %w1, i64 %w2, i64 %shift)
   %d2 = call i64 @llvm.fshl.i64(i64 %w2, i64 %w3, i64 %shift)
+"""
+"""The integer m, and the 192 bits of 2/π that it is multiplied with: d0 d1 d2."""
+
+_PRODUCT: Final = """\
   ; product = m * (d0 d1 d2) mod 2**192; its upper 128 bits are enough.
   %mw = zext i64 %m to i128
   %d1w = zext i64 %d1 to i128
@@ -125,6 +122,9 @@ define internal {{ double, i64 }} @nets_reduce_by_half_pi(double %x) noinline no
   %m0w = zext i64 %m0 to i128
   %high = shl i128 %m0w, 64
   %product = add i128 %high, %low
+"""
+
+_FRACTION: Final = """\
   ; Two bits of k, then the fraction as a signed number in [-1/2, 1/2).
   %top = lshr i128 %product, 126
   %k = trunc i128 %top to i64
@@ -137,6 +137,13 @@ define internal {{ double, i64 }} @nets_reduce_by_half_pi(double %x) noinline no
   %zeros = call i128 @llvm.ctlz.i128(i128 %magnitude, i1 false)
   %amount = call i128 @llvm.umin.i128(i128 %zeros, i128 127)
   %normal = shl i128 %magnitude, %amount
+"""
+
+
+def _times_half_pi() -> str:
+    """The lines that give the fraction times π/2, and that with the quadrant."""
+    hi, lo, _ = _CONSTANTS[F64].half_pi
+    return f"""\
   ; 53 bits and the 53 after them, times pi/2 in two parts, rounded once.
   %a = lshr i128 %normal, 75
   %a64 = trunc i128 %a to i64
@@ -160,7 +167,23 @@ define internal {{ double, i64 }} @nets_reduce_by_half_pi(double %x) noinline no
   %first_part = insertvalue {{ double, i64 }} poison, double %result, 0
   %both = insertvalue {{ double, i64 }} %first_part, i64 %quadrant, 1
   ret {{ double, i64 }} %both
-}}
+"""
+
+
+def reduction() -> Definition:
+    """The scalar path: r and k mod 4 for a finite double of at least 2**11.
+
+    x = m · 2**e with a 53-bit integer m. Digits of 2/π worth 4 or more after the multiplication
+    cannot change k mod 4, so 192 bits from there on are enough: two for k, 126 and more for the
+    fraction, which for no double starts with more than 62 zeros (or ones).
+    """
+    table = ", ".join(f"i64 {word}" for word in _words_of_two_over_pi())
+    return Definition(
+        "nets_reduce_by_half_pi",
+        f"""@nets_two_over_pi = internal unnamed_addr constant [20 x i64] [{table}], align 8
+
+define internal {{ double, i64 }} @nets_reduce_by_half_pi(double %x) noinline nounwind {{
+{_DIGITS}{_PRODUCT}{_FRACTION}{_times_half_pi()}}}
 """,
     )
 
