@@ -151,8 +151,7 @@ def stage(
     ``roots``: the functions and objects whose world the outermost trace meets. ``once``: whether
     the code runs once where the program is called, as the traced Python does, so that it may change
     the world. ``guarded``: whether the program is used again, where its world is the same. Whether
-    the caller records gradients makes no difference, for the program is used
-    again.
+    the caller records gradients makes no difference, for the program is used again.
 
     TraceError where it recurses without end, MutatedArgumentError where an argument or, unless
     ``once``, the world is changed; every other error of the body passes through.
@@ -176,11 +175,7 @@ def stage(
             _refuse_mutation(tensors, inputs, function)
             found = _effects(scope, guarded)
         except RecursionError:
-            raise TraceError(
-                f"{name} recursed too deeply while it was traced. A function that calls itself "
-                "must end on static values: shapes, or arguments in static_argnames.",
-                user_location(),
-            ) from None
+            raise _too_deep(name) from None
         except ValueError as error:
             if not isinstance(error.__cause__, ControlFlowError):
                 raise
@@ -192,15 +187,33 @@ def stage(
         scope.emitter.builder.location = None
         scope.emitter.builder.create(lookup("return"), [*values, *extra, *found.values])
     _name_captures(function, len(inputs))
+    return _program(scope, inputs, tree, updates, found)
+
+
+def _too_deep(name: str) -> TraceError:
+    return TraceError(
+        f"{name} recursed too deeply while it was traced. A function that calls itself "
+        "must end on static values: shapes, or arguments in static_argnames.",
+        user_location(),
+    )
+
+
+def _program(
+    scope: Scope,
+    inputs: Sequence[Input],
+    tree: TreeDef,
+    updates: Sequence[Update],
+    found: _Effects,
+) -> Program:
+    """The Program of a scope that is closed."""
     sources = {id(slot.tensor): slot for slot in found.slots_taken}
-    captures = [_placed(capture.tensor, sources) for capture in scope.captures.values()]
     return Program(
-        function,
+        scope.function,
         tuple(inputs),
-        tuple(captures),
+        tuple(_placed(capture.tensor, sources) for capture in scope.captures.values()),
         tree,
         tuple(Update(_placed(place, sources), r) for place, r in updates),
-        fresh=len(found.values) if outer is None else 0,
+        fresh=len(found.values) if scope.outer is None else 0,
         writes=found.writes,
         slots=found.slots,
         guards=found.guards,
