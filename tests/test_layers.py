@@ -1,4 +1,5 @@
-"""Who may import whom: every import of the package, also inside functions, points downward."""
+"""Who may import whom: every import of the package, also inside functions, points downward. And how
+large a folder, a file and a function may be."""
 
 from __future__ import annotations
 
@@ -73,6 +74,17 @@ FOREIGN = {
 """Who may import what is not the core's own."""
 
 MOST_FILES = 20
+"""In a folder."""
+MOST_LINES = 500
+"""In a file."""
+LONGEST = 60
+"""Lines of a function, its docstring included."""
+SHORT = 18
+"""Lines that nine in ten functions have at most."""
+
+
+def files() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
@@ -127,7 +139,7 @@ def is_allowed(place: Path, name: str) -> bool:
 
 
 def violations() -> list[str]:
-    places = [(path, path.relative_to(ROOT)) for path in sorted(ROOT.rglob("*.py"))]
+    places = [(path, path.relative_to(ROOT)) for path in files()]
     return [
         f"{place}:{line} imports {name}"
         for path, place in places
@@ -162,10 +174,29 @@ def test_what_points_upward_is_seen(place: str, name: str) -> None:
 
 
 def test_every_room_has_a_layer() -> None:
-    rooms = {folder(path.relative_to(ROOT)) for path in ROOT.rglob("*.py")} - FACE
+    rooms = {folder(path.relative_to(ROOT)) for path in files()} - FACE
     assert sorted(rooms) == sorted(name for names in LAYERS for name in names)
 
 
 def test_no_room_is_crowded() -> None:
-    counts = Counter(path.parent for path in ROOT.rglob("*.py") if path.stem not in FACE)
+    counts = Counter(path.parent for path in files() if path.stem not in FACE)
     assert {str(place): count for place, count in counts.items() if count > MOST_FILES} == {}
+
+
+def test_no_file_is_long() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files()}
+    assert {str(path): n for path, n in lengths.items() if n > MOST_LINES} == {}
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """(place, lines) of every function of a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            yield f"{path}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1
+
+
+def test_functions_are_short() -> None:
+    lengths = [found for path in files() for found in functions(path)]
+    assert {place: n for place, n in lengths if n > LONGEST} == {}
+    assert 10 * sum(n <= SHORT for _, n in lengths) >= 9 * len(lengths)
