@@ -63,14 +63,14 @@ PROPERTIES: Final = (
     Property(
         2,
         "Eager, traced, from the cache, exported and loaded, called from C: the same bits.",
-        ("frontend/test_export", "frontend/test_export_state", "acceptance"),
+        ("frontend/library/test_export", "frontend/library/test_export_state", "acceptance"),
         ("ways", "lifecycle"),
     ),
     Property(
         3,
         "Gradients are those of differences, of the complex step and of the inner product; to the "
         "second order.",
-        ("ops", "property/test_derivative_programs", "frontend/test_autograd"),
+        ("ops", "property/test_derivative_programs", "frontend/tensor/test_autograd"),
         ("graphs", "more graphs"),
     ),
     Property(
@@ -95,45 +95,61 @@ PROPERTIES: Final = (
     Property(
         7,
         "Nothing outside of the buffers is touched, whatever the length and the alignment.",
-        ("backend/test_memory_safety",),
+        ("backend/llvm/test_memory_safety",),
         ("pages",),
     ),
-    Property(8, "valgrind is silent on callers in C.", ("frontend/test_export",)),
+    Property(8, "valgrind is silent on callers in C.", ("frontend/library/test_export",)),
     Property(
         9,
         "One bit pattern for any number of calls, threads, alignment and hash seed; code and "
         "libraries are the same bytes each time.",
-        ("backend/test_bits", "frontend/test_export", "backend/test_emit"),
+        ("backend/llvm/test_bits", "frontend/library/test_export", "backend/llvm/test_emit"),
         ("hunt", "equivalent"),
     ),
     Property(
         10,
         "NaN, infinities, −0 and subnormals as in NumPy, also when another library flushes to 0.",
-        ("acceptance/test_values", "ops", "backend/test_native_ops", "backend/test_callable"),
+        (
+            "acceptance/test_values",
+            "ops",
+            "backend/llvm/test_native_ops",
+            "backend/process/test_callable",
+        ),
     ),
     Property(
         11,
         "Integers wrap around; division by zero, shifts and casts out of range are defined.",
-        ("acceptance/test_values", "backend/test_native_ops", "backend/test_emit_arithmetic"),
+        (
+            "acceptance/test_values",
+            "backend/llvm/test_native_ops",
+            "backend/llvm/test_emit_arithmetic",
+        ),
     ),
     Property(
         12,
         "Tensors of rank 0 and more, of one element, of none on any axis.",
-        ("ops", "frontend/test_functions"),
+        ("ops", "frontend/tensor/test_functions"),
         ("graphs", "more graphs", "hunt"),
     ),
     Property(
         13,
         "Any layout and kind of array: the right answer or a clear error.",
-        ("backend/test_callable", "frontend/test_tensor", "acceptance/test_numpy_habits"),
+        (
+            "backend/process/test_callable",
+            "frontend/tensor/test_tensor",
+            "acceptance/test_numpy_habits",
+        ),
         ("hunt",),
     ),
     Property(
         14,
         "Aliases are defined: one array twice, overlapping ones, views, updates in place.",
         (
-            *("frontend/test_views", "frontend/test_in_place", "property/test_view_programs"),
-            *("property/test_in_place_programs", "backend/test_callable"),
+            "frontend/tensor/test_views",
+            "frontend/calls/test_in_place",
+            "property/test_view_programs",
+            "property/test_in_place_programs",
+            "backend/process/test_callable",
         ),
     ),
     Property(15, "More than 2³¹ elements.", (), ("limits",)),
@@ -141,57 +157,63 @@ PROPERTIES: Final = (
         16,
         "32 threads on one function give the serial bits; compilations side by side; functions "
         "dropped while they run.",
-        ("backend/test_callable", "runtime"),
+        ("backend/process/test_callable", "runtime"),
     ),
-    Property(17, "Fork, spawn and forkserver, at any time.", ("backend/test_callable", "runtime")),
+    Property(
+        17, "Fork, spawn and forkserver, at any time.", ("backend/process/test_callable", "runtime")
+    ),
     Property(
         18,
         "Ctrl-C while compiling and while a kernel runs.",
-        ("backend/test_callable",),
+        ("backend/process/test_callable",),
     ),
     Property(
         19,
         "Long chains, deep nests, thousands of arguments, in time linear in their size.",
-        ("ir/test_long_programs", "passes/test_reroll"),
+        ("ir/test_long_programs", "passes/simplify/test_reroll"),
         ("limits",),
     ),
     Property(
         20,
         "Too little memory is an error and no end.",
-        ("backend/test_callable",),
+        ("backend/process/test_callable",),
         ("limits",),
     ),
     Property(
         21,
         "The object cache, damaged, full, read-only or shared: a warning at most.",
-        ("backend/test_cache",),
+        ("backend/process/test_cache",),
     ),
     Property(
         22,
         "Exports to places and with names that cannot be: an error, no part of a file.",
-        ("frontend/test_export_names", "frontend/test_export_refusals", "frontend/test_export"),
+        (
+            "frontend/library/test_export_names",
+            "frontend/library/test_export_refusals",
+            "frontend/library/test_export",
+        ),
     ),
     Property(
         23,
         "Libraries that are damaged, forged, of another version or CPU: LoadError.",
-        ("backend/test_damaged_libraries", "frontend/test_export_again"),
+        ("backend/library/test_damaged_libraries", "frontend/library/test_export_again"),
     ),
     Property(
         24,
         "Hostile texts and files: errors of nets alone, and soon.",
-        ("ir/test_hostile_text", "backend/test_damaged_libraries", "data"),
+        ("ir/test_hostile_text", "backend/library/test_damaged_libraries", "data"),
         ("texts",),
     ),
     Property(
         25,
         "Errors on bad input are of nets' classes and name the user's line.",
-        ("acceptance/test_bad_input", "frontend/test_trace_errors", "nn/test_layer_errors"),
+        ("acceptance/test_bad_input", "frontend/tracing/test_trace_errors", "nn/test_layer_errors"),
         ("lifecycle",),
     ),
     Property(
         26,
         "Memory stays flat over tens of thousands of calls and hundreds of compilations.",
-        ("backend/test_callable", "runtime/test_dispatch"),
+        ("backend/process/test_callable", "runtime/test_dispatch"),
     ),
     Property(
         27,

@@ -49,7 +49,7 @@ FAULTS: Final = (
         "nets/passes/simplify/simplify_arithmetic.py",
         'return bits <= outer.bits - (outer.kind == "i")',
         "return bits <= outer.bits",
-        ("tests/passes/test_canonicalize.py",),
+        ("tests/passes/simplify/test_canonicalize.py",),
     ),
     Fault(
         "passes",
@@ -57,7 +57,7 @@ FAULTS: Final = (
         "nets/passes/simplify/simplify_shapes.py",
         'axes = tuple(inner.attributes["axes"][axis] for axis in op.attributes["axes"])',
         'axes = tuple(op.attributes["axes"][axis] for axis in inner.attributes["axes"])',
-        ("tests/passes/test_canonicalize.py",),
+        ("tests/passes/simplify/test_canonicalize.py",),
     ),
     Fault(
         "passes",
@@ -73,7 +73,7 @@ FAULTS: Final = (
         "nets/passes/loops/hoist.py",
         "for v in op.operands[-1:] if isinstance(v.type, BufferType)",
         "for v in op.operands[:1] if isinstance(v.type, BufferType)",
-        ("tests/passes/test_hoist.py",),
+        ("tests/passes/loops/test_hoist.py",),
     ),
     Fault(
         "passes",
@@ -97,7 +97,7 @@ FAULTS: Final = (
         "nets/passes/lowering/updates.py",
         "if last_read >= (end + 1 if is_certain else start) or last_check >= start:",
         "if last_read >= (end + 1 if is_certain else start):",
-        ("tests/passes/test_updates.py",),
+        ("tests/passes/lowering/test_updates.py",),
     ),
     Fault(
         "passes",
@@ -105,7 +105,7 @@ FAULTS: Final = (
         "nets/passes/simplify/cse.py",
         "return float, value.hex()",
         "return float, value",
-        ("tests/passes/test_cse.py",),
+        ("tests/passes/simplify/test_cse.py",),
     ),
     Fault(
         "passes",
@@ -113,7 +113,7 @@ FAULTS: Final = (
         "nets/passes/derivatives/control_gradients.py",
         '"reverse": not forward.op.attributes["reverse"],',
         '"reverse": True,',
-        ("tests/frontend/test_control_flow.py",),
+        ("tests/frontend/tracing/test_control_flow.py",),
     ),
     # ---------------------------------------------------------------- code generation, kernels
     Fault(
@@ -122,7 +122,7 @@ FAULTS: Final = (
         "nets/backend/llvm/arithmetic.py",
         "amount = select(code, type, inside, y, constant(type, bits - 1))",
         "amount = select(code, type, inside, y, constant(type, 0))",
-        ("tests/backend/test_emit_arithmetic.py", "tests/backend/test_bits.py"),
+        ("tests/backend/llvm/test_emit_arithmetic.py", "tests/backend/llvm/test_bits.py"),
     ),
     Fault(
         "code generation",
@@ -130,7 +130,7 @@ FAULTS: Final = (
         "nets/backend/llvm/arithmetic.py",
         'return "sext" if old.kind in "ix" else "zext"',
         'return "sext" if new.kind in "ix" else "zext"',
-        ("tests/backend/test_emit_arithmetic.py", "tests/backend/test_bits.py"),
+        ("tests/backend/llvm/test_emit_arithmetic.py", "tests/backend/llvm/test_bits.py"),
     ),
     Fault(
         "code generation",
@@ -138,7 +138,7 @@ FAULTS: Final = (
         "nets/backend/llvm/layout.py",
         "slice_end = max(slice_end, end)",
         "slice_end = end",
-        ("tests/backend/test_memory_safety.py",),
+        ("tests/backend/llvm/test_memory_safety.py",),
     ),
     Fault(
         "code generation",
@@ -146,7 +146,7 @@ FAULTS: Final = (
         "nets/backend/llvm/layout.py",
         "return layout.arena + threads * layout.slice",
         "return layout.arena + (threads - 1) * layout.slice",
-        ("tests/backend/test_memory_safety.py",),
+        ("tests/backend/llvm/test_memory_safety.py",),
     ),
     Fault(
         "kernels",
@@ -154,7 +154,7 @@ FAULTS: Final = (
         "nets/backend/llvm/conv/rows.py",
         "high = max(low, min(width, -((first - size) // step)))",
         "high = max(low, min(width, (size - first) // step))",
-        ("tests/backend/test_conv.py",),
+        ("tests/backend/llvm/test_conv.py",),
     ),
     Fault(
         "kernels",
@@ -163,7 +163,7 @@ FAULTS: Final = (
         "            self._strips(nest, sums, columns, whole, self.k % block)\n"
         '            nest.call(adder, f"ptr {out}, ptr %workspace, i64 {columns}")',
         "            self._strips(nest, places, columns, whole, self.k % block)",
-        ("tests/backend/test_gemm.py",),
+        ("tests/backend/llvm/test_gemm.py",),
     ),
     Fault(
         "kernels",
@@ -171,7 +171,7 @@ FAULTS: Final = (
         "nets/backend/llvm/math/power.py",
         "return whole, whole & b.trunc(half).differs(half)",
         "return whole, whole",
-        ("tests/backend/test_math.py",),
+        ("tests/backend/llvm/test_math.py",),
     ),
     # ------------------------------------------------------------------------------ runtime (C)
     Fault(
@@ -221,7 +221,7 @@ FAULTS: Final = (
         "runtime/python/plan.c",
         "(!is_held || Py_REFCNT(value) == 1)",
         "(!is_held || Py_REFCNT(value) >= 1)",
-        ("tests/frontend/test_in_place.py",),
+        ("tests/frontend/calls/test_in_place.py",),
     ),
     Fault(
         "runtime",
@@ -238,7 +238,7 @@ FAULTS: Final = (
         "nets/compiler/compile.py",
         "self.options.cpu or cpu_identity(),",
         "self.options.cpu,",
-        ("tests/frontend/test_compile.py",),
+        ("tests/compiler/test_compile.py",),
     ),
     Fault(
         "cache",
@@ -246,7 +246,7 @@ FAULTS: Final = (
         "nets/backend/process/cache.py",
         "status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)",
         "status.st_mode & stat.S_IWOTH",
-        ("tests/backend/test_cache.py",),
+        ("tests/backend/process/test_cache.py",),
     ),
     Fault(
         "export",
@@ -254,7 +254,7 @@ FAULTS: Final = (
         "nets/backend/library/manifest.py",
         "return tuple(members), -(-end // alignment) * alignment",
         "return tuple(members), end",
-        ("tests/frontend/test_export_state.py",),
+        ("tests/frontend/library/test_export_state.py",),
     ),
     Fault(
         "export",
@@ -262,7 +262,7 @@ FAULTS: Final = (
         "nets/backend/library/library_file.py",
         "if not is_sealed or not is_whole or data[start : start + len(constant)] != constant:",
         "if not is_sealed or not is_whole:",
-        ("tests/backend/test_damaged_libraries.py",),
+        ("tests/backend/library/test_damaged_libraries.py",),
     ),
     # -------------------------------------------------------------- frontend, trace, autograd
     Fault(
@@ -271,7 +271,7 @@ FAULTS: Final = (
         "nets/passes/derivatives/vjp.py",
         "accumulate(b, cts, result, seed)",
         "cts[result] = seed",
-        ("tests/frontend/test_transforms.py",),
+        ("tests/frontend/derived/test_transforms.py",),
     ),
     Fault(
         "autograd",
@@ -279,7 +279,7 @@ FAULTS: Final = (
         "nets/frontend/tensor/state.py",
         "if id(owner) in gradients.values and gradients.values[id(owner)] is None:",
         "if id(owner) in gradients.values:",
-        ("tests/frontend/test_state.py",),
+        ("tests/frontend/tracing/test_state.py",),
     ),
     Fault(
         "autograd",
@@ -287,7 +287,7 @@ FAULTS: Final = (
         "nets/frontend/calls/specialisation.py",
         "array.copy() if x is None else array for x, array in",
         "array for x, array in",
-        ("tests/frontend/test_trace.py",),
+        ("tests/frontend/calls/test_trace.py",),
     ),
     Fault(
         "frontend and trace",
@@ -295,7 +295,7 @@ FAULTS: Final = (
         "nets/frontend/tracing/signature.py",
         "return type(value), tuple(map(_exactly, value))",
         "return type(value), len(value)",
-        ("tests/frontend/test_trace.py",),
+        ("tests/frontend/calls/test_trace.py",),
     ),
     Fault(
         "frontend and trace",
@@ -311,7 +311,7 @@ FAULTS: Final = (
         "nets/frontend/tensor/functions/indexing.py",
         "outside = outside | (forward < 0) | (forward >= size)",
         "outside = outside | (forward < 0)",
-        ("tests/frontend/test_functions.py",),
+        ("tests/frontend/tensor/test_functions.py",),
     ),
     Fault(
         "frontend and trace",
@@ -319,7 +319,7 @@ FAULTS: Final = (
         "nets/frontend/tensor/functions/assignment.py",
         "reshape(order, (count, 1)) < reshape(order, (1, count))",
         "reshape(order, (count, 1)) > reshape(order, (1, count))",
-        ("tests/frontend/test_functions.py",),
+        ("tests/frontend/tensor/test_functions.py",),
     ),
     # ---------------------------------------------------------------------- functions and ops
     Fault(
@@ -328,7 +328,7 @@ FAULTS: Final = (
         "nets/frontend/tensor/functions/shape.py",
         "for place, axis in sorted(zip(places, taken, strict=True)):",
         "for place, axis in zip(places, taken, strict=True):",
-        ("tests/frontend/test_functions.py",),
+        ("tests/frontend/tensor/test_functions.py",),
     ),
     Fault(
         "functions",
@@ -344,7 +344,7 @@ FAULTS: Final = (
         "nets/ops/tensor/arithmetic.py",
         "for bit in range(dtype.bits - signed):",
         "for bit in range(dtype.bits - 1):",
-        ("tests/backend/test_native_ops.py",),
+        ("tests/backend/llvm/test_native_ops.py",),
     ),
     Fault(
         "functions",
@@ -362,7 +362,7 @@ FAULTS: Final = (
         "nets/frontend/tensor/functions/reduction.py",
         "less = ddof if correction is None else correction",
         "less = correction or ddof",
-        ("tests/frontend/test_functions.py",),
+        ("tests/frontend/tensor/test_functions.py",),
     ),
     # -------------------------------------------------------------------------------------- nn
     Fault(

@@ -22,7 +22,7 @@ from nets.errors import (
     ReadOnlyError,
     ShapeError,
 )
-from tests.frontend.small_stack import LONG, on_a_small_stack
+from tests.frontend.tensor.small_stack import LONG, on_a_small_stack
 
 SQUARE = np.arange(9.0).reshape(3, 3)
 

@@ -17,7 +17,7 @@ from nets.frontend.tensor.autograd import record_call
 from nets.frontend.tensor.scope import Scope, enter
 from nets.frontend.tensor.variable import Variable
 from nets.ir.core import Function
-from tests.frontend.small_stack import LONG, on_a_small_stack
+from tests.frontend.tensor.small_stack import LONG, on_a_small_stack
 
 Composite = Callable[..., nets.Tensor]
 

@@ -21,7 +21,7 @@ from nets.backend.library.manifest import MARK, from_json
 from nets.errors import LoadError
 from nets.frontend.library import export as exporting
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 X = np.arange(30, dtype="float32").reshape(6, 5) / 7
 SEED = 11
 
@@ -262,7 +262,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_no_change_of_a_file_kills_or_raises_what_is_not_ours(library: Path) -> None:
-    program = "import sys; from tests.backend.test_damaged_libraries import main; main(sys.argv[1])"
+    module = "tests.backend.library.test_damaged_libraries"
+    program = f"import sys; from {module} import main; main(sys.argv[1])"
     done = subprocess.run(
         [sys.executable, "-c", program, str(library)], capture_output=True, text=True, cwd=ROOT
     )

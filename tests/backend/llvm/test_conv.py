@@ -12,7 +12,7 @@ from nets.ops.definition.registry import Array, lookup
 from nets.ops.tensor.convolution import Geometry
 from tests.backend.guarded import Guarded
 from tests.backend.kernels import GemmKernel
-from tests.backend.test_gemm import AVX2, AVX512, NEON, Vectors
+from tests.backend.llvm.test_gemm import AVX2, AVX512, NEON, Vectors
 from tests.property.conv_order import conv_in_order
 from tests.property.native_order import fused_multiply_add
 

@@ -18,7 +18,7 @@ from nets.backend.library.aot import global_symbols
 from nets.backend.library.c_header import C_TYPES
 from nets.backend.library.manifest import Library, Member
 from nets.errors import ArgumentError
-from tests.frontend.test_export import WARNINGS
+from tests.frontend.library.test_export import WARNINGS
 
 X = np.array([1.0, 2.0])
 

@@ -16,7 +16,7 @@ from tests.backend.touching import FAR, of_indices
 from tests.property.compiled import Way
 from tests.property.programs import arguments
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def run(*parts: str) -> "subprocess.CompletedProcess[str]":

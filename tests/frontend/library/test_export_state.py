@@ -19,7 +19,7 @@ import nets
 from nets import nn, optim
 from nets.backend.library.manifest import Argument, laid_out
 from nets.errors import ArgumentError, IndexOutOfBoundsError
-from tests.frontend.test_export import WARNINGS, bits
+from tests.frontend.library.test_export import WARNINGS, bits
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(6, 4)).astype("float32")
