@@ -183,6 +183,11 @@ def test_no_room_is_crowded() -> None:
     assert {str(place): count for place, count in counts.items() if count > MOST_FILES} == {}
 
 
+def test_no_folder_of_tests_is_crowded() -> None:
+    counts = Counter(path.parent for path in Path(__file__).parent.rglob("test_*.py"))
+    assert {str(place): count for place, count in counts.items() if count > MOST_FILES} == {}
+
+
 def test_no_file_is_long() -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files()}
     assert {str(path): n for path, n in lengths.items() if n > MOST_LINES} == {}
