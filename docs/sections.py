@@ -156,7 +156,7 @@ def tensor_ops() -> str:
     """The ops of the tensor dialect, by family."""
     return "\n\n".join(
         f"### {family}\n\n{_op_table(found)}"
-        for family, found in _families("evaluate" in d.rules and d for d in REGISTRY.values())
+        for family, found in _families(d for d in REGISTRY.values() if d.rules.evaluate)
     )
 
 
@@ -167,12 +167,10 @@ def loop_ops() -> str:
     return _table(("op", "meaning"), rows)
 
 
-def _families(found: Iterator[OpDef | bool]) -> list[tuple[str, list[OpDef]]]:
+def _families(found: Iterator[OpDef]) -> list[tuple[str, list[OpDef]]]:
     families: dict[str, list[OpDef]] = {}
     for definition in found:
-        if isinstance(definition, OpDef):
-            module = definition.rules["evaluate"].__module__.rpartition(".")[2]
-            families.setdefault(module, []).append(definition)
+        families.setdefault(definition.module, []).append(definition)
     return sorted(families.items())
 
 
@@ -195,13 +193,13 @@ def _derivative(definition: OpDef) -> str:
     reason = definition.derivative_reason
     if reason is not None:
         return f"none: {reason}"
-    return next(rule for rule in ("partials", "transpose", "vjp") if rule in definition.rules)
+    return definition.rules.derivative_decisions[0]
 
 
 def _exactness(definition: OpDef) -> str:
     if definition.traits & Trait.EXACT:
         return "exact"
-    return "exact for some dtypes" if "exact" in definition.rules else "within its bound"
+    return "exact for some dtypes" if definition.rules.exact else "within its bound"
 
 
 # ------------------------------------------------------------------------------- reference

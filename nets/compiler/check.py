@@ -23,7 +23,7 @@ from nets.errors import CheckError
 from nets.ir.builder import Builder
 from nets.ir.clone import body_without_terminator, clone_into
 from nets.ir.core import Block, Function, Operation, Trait, Value
-from nets.ops.definition.registry import OpDef, Run, lookup
+from nets.ops.definition.registry import definition_of, lookup
 from nets.passes.simplify.effects import without_effects
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ class _Steps:
         return [known[value] for value in self.returned]
 
     def _check_control(self, op: Operation, known: dict[Value, Array]) -> None:
-        assert isinstance(op.definition, OpDef)
-        run: Run = op.definition.rules["run"](op, [known[operand] for operand in op.operands])
+        run = definition_of(op).run(op, [known[operand] for operand in op.operands])
         given: Sequence[Array] | None = None
         while True:
             try:
@@ -171,9 +170,7 @@ def _agree(op: Operation, operands: Sequence[Array], expected: Array, found: Arr
     """Whether the found result is one the numerics contract allows."""
     if _same_bits(expected, found):
         return True
-    definition = op.definition
-    assert isinstance(definition, OpDef)
-    if definition.is_exact([operand.type for operand in op.operands]):
+    if definition_of(op).is_exact([operand.type for operand in op.operands]):
         return False
     with np.errstate(all="ignore"):
         if not op.has(Trait.REDUCTION | Trait.KERNEL):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ops.definition.emitter import tensor_type
-from nets.ops.definition.registry import OpDef
+from nets.ops.definition.registry import definition_of
 
 
 def cost(function: Function, optimized: Function, workspace_bytes: int) -> dict[str, int]:
@@ -41,9 +41,9 @@ def _executed(function: Function) -> Iterator[tuple[Operation, int, bool]]:
 
 def flops(op: Operation) -> int:
     """The scalar operations of one operation: its rule of that name, or as many as elements."""
-    definition = op.definition
-    if isinstance(definition, OpDef) and "flops" in definition.rules:
-        return int(definition.rules["flops"](*(x.type for x in op.operands), **op.attributes))
+    rule = definition_of(op).rules.flops
+    if rule is not None:
+        return rule(*(x.type for x in op.operands), **op.attributes)
     if op.has(Trait.ELEMENTWISE):
         return tensor_type(op.results[0]).size
     if op.has(Trait.REDUCTION):

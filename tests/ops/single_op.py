@@ -41,7 +41,8 @@ def run(name: str, *arrays: Array, **attributes: Any) -> Array:
     function = program(name, [type_of(array) for array in arrays], **attributes)
     (result,) = evaluate(function, arrays)
     assert function.returned[0].type == type_of(result)
-    if "lower" in lookup(name).rules:
+    rules = lookup(name).rules
+    if rules.lower_element is not None or rules.lower_kernel is not None:
         found, status = run_lowered(name, *arrays, **attributes)
         assert status == 0
         np.testing.assert_allclose(found, result, rtol=1e-6)
@@ -102,10 +103,11 @@ def lowered(name: str, types: Sequence[TensorType], **attributes: Any) -> Functi
     function = Function(name, buffers, attributes={"inputs": len(types)})
     *inputs, output = function.arguments
     s = _Direct(Builder(function.body), dict(zip(source.arguments, inputs, strict=True)))
-    rule = lookup(name).rules["lower"]
-    if lookup(name).traits & Trait.KERNEL:
-        rule(s, inputs, [output], **attributes)
+    definition = lookup(name)
+    if definition.traits & Trait.KERNEL:
+        definition.lower_kernel(s, inputs, [output], **attributes)
     else:
+        rule = definition.lower_element
         _store_each(s, output, lambda i: rule(s, i, *source.arguments, **attributes))
     s.emit("return")
     return function
@@ -117,7 +119,7 @@ def run_lowered(name: str, *arrays: Array, **attributes: Any) -> tuple[Array, in
     function = lowered(name, [type_of(array) for array in arrays], **attributes)
     type = function.arguments[-1].type
     start = np.zeros(type.shape, type.dtype.numpy)
-    if (updated := lookup(name).rules.get("updates")) is not None:
+    if (updated := lookup(name).rules.updates) is not None:
         start[...] = arrays[updated]
     results = [start.copy(), start.copy()]
     statuses = [

@@ -12,7 +12,7 @@ from nets.backend.numpy.interpreter import evaluate
 from nets.backend.numpy.loop_semantics import COMPUTE
 from nets.errors import DTypeError, GradientError, NetsError
 from nets.ir.builder import Builder
-from nets.ir.core import Block, Trait
+from nets.ir.core import Block, Trait, Value
 from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.types import TENSOR_DTYPES, DType, ScalarType, TensorType, f32, f64
@@ -23,7 +23,7 @@ from nets.passes.derivatives.vjp import vjp
 from tests.property.programs import NOT_ITS_SLOPE
 from tests.property.results import assert_same
 
-TENSOR_OPS = [definition for definition in REGISTRY.values() if "evaluate" in definition.rules]
+TENSOR_OPS = [definition for definition in REGISTRY.values() if definition.rules.evaluate]
 ELEMENTWISE = [
     definition
     for definition in TENSOR_OPS
@@ -214,8 +214,7 @@ def _run_scalar_body(
 ) -> Array:
     """What the op's ``lower`` computes for each element, by what the loop dialect means."""
     block = Block([ScalarType(dtype) for dtype in dtypes])
-    rule = definition.rules["lower"]
-    result = rule(LoopBuilder(Builder(block)), *block.arguments, **attributes)
+    result = definition.lower_scalar(LoopBuilder(Builder(block)), *block.arguments, **attributes)
     values = dict(zip(block.arguments, arrays, strict=True))
     with np.errstate(all="ignore"):
         for op in block:
@@ -261,7 +260,7 @@ def test_operands_of_different_dtypes_are_refused(definition: OpDef) -> None:
 def test_traits_and_rules_fit() -> None:
     for definition in ELEMENTWISE:
         assert definition.traits & Trait.PURE
-        assert {"lower", "infer"} <= set(definition.rules)
+        assert definition.rules.lower_scalar is not None
         exact = bool(definition.traits & Trait.EXACT)
         assert exact or definition.traits & Trait.COSTLY, definition.name
         if definition.traits & Trait.COMMUTATIVE:
@@ -273,7 +272,7 @@ def test_traits_and_rules_fit() -> None:
 
 def _plant(monkeypatch: pytest.MonkeyPatch, name: str, rule: str, wrong: Any) -> OpDef:
     definition = lookup(name)
-    monkeypatch.setitem(definition.rules, rule, wrong)
+    monkeypatch.setattr(definition.rules, rule, wrong)
     return definition
 
 
@@ -295,8 +294,12 @@ def test_a_derivative_wrong_at_second_order_only_is_caught(
         check_derivatives("sin", np.array([0.3, -1.2]), orders=2)
 
 
+def _swapped_maximum(s: LoopBuilder, x: Value, y: Value) -> Value:
+    return s.binary("max", y, x)
+
+
 def test_a_wrong_scalar_body_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    definition = _plant(monkeypatch, "maximum", "lower", lambda s, x, y: s.binary("max", y, x))
+    definition = _plant(monkeypatch, "maximum", "lower_scalar", _swapped_maximum)
     with pytest.raises(AssertionError):
         test_the_scalar_body_computes_the_reference(definition, (f32, f32))
 

@@ -8,11 +8,13 @@ import pytest
 import nets.ops  # noqa: F401  (fills the registry)
 from nets.errors import DTypeError, VerifyError
 from nets.ir.builder import Builder
-from nets.ir.core import Block
+from nets.ir.core import Block, Trait
 from nets.ir.types import TensorType, f32, i32
 from nets.ops.definition import registry
 from nets.ops.definition.registry import REGISTRY, lookup, op, sample, structural
 from nets.ops.definition.samples import f64
+
+_KIND = Trait.PURE | Trait.ELEMENTWISE
 
 
 def complete() -> dict[str, Any]:
@@ -42,6 +44,8 @@ INCOMPLETE = {
     "has no samples": without("samples"),
     "has no reference": without("evaluate"),
     "has no type rule": without("infer"),
+    "has no lowering": without("lower"),
+    "no rule for its traits: transposed": lambda n: n.update(transposed=n["transpose"]),
     "exactly one derivative decision .* none": without("transpose"),
     "exactly one derivative decision .* transpose": lambda n: n.update(no_derivative="why not"),
 }
@@ -53,16 +57,16 @@ def test_an_incomplete_op_is_refused(message: str) -> None:
     namespace = complete()
     INCOMPLETE[message](namespace)
     with pytest.raises(TypeError, match=f"op same .*{message}|op same {message}"):
-        op("same")(type("Same", (), namespace))
+        op("same", _KIND)(type("Same", (), namespace))
     assert registry.REGISTRY == {}
 
 
 @pytest.mark.usefixtures("empty_registry")
 def test_a_complete_op_is_taken_once() -> None:
-    op("same")(type("Same", (), complete()))
+    op("same", _KIND)(type("Same", (), complete()))
     assert lookup("same").doc == "y = x."
     with pytest.raises(TypeError, match="op same is defined twice"):
-        op("same")(type("Same", (), complete()))
+        op("same", _KIND)(type("Same", (), complete()))
 
 
 @pytest.mark.usefixtures("empty_registry")

@@ -22,7 +22,7 @@ import numpy as np
 
 from nets.backend.numpy.interpreter import evaluate_op
 from nets.ir.core import Operation, Trait
-from nets.ops.definition.registry import Array, OpDef
+from nets.ops.definition.registry import Array, definition_of
 from tests.property.conv_order import conv_in_order
 
 Combine = Callable[[Array, Array], Array]
@@ -43,8 +43,7 @@ _COMBINE: dict[str, Combine] = {
 
 def evaluate_in_order(op: Operation, operands: Sequence[Array]) -> Sequence[Array]:
     """As ``evaluate_op``, but sums and products combine in the native order."""
-    definition = op.definition
-    assert isinstance(definition, OpDef)
+    definition = definition_of(op)
     if op.name == "matmul" and operands[0].dtype.kind == "f":
         with np.errstate(all="ignore"):
             return (matmul_in_order(*operands),)
@@ -52,10 +51,10 @@ def evaluate_in_order(op: Operation, operands: Sequence[Array]) -> Sequence[Arra
         with np.errstate(all="ignore"):
             attributes = op.attributes
             return (conv_in_order(op.name, *operands, attributes, fused_multiply_add),)
-    combiner = definition.rules.get("combine") if op.has(Trait.REDUCTION) else None
+    combiner = definition.combiner if op.has(Trait.REDUCTION) else None
     if combiner not in _COMBINE:
         return evaluate_op(op, operands)
-    identity = definition.rules["identity"](op.operands[0].type.dtype)
+    identity = definition.identity(op.operands[0].type.dtype)
     with np.errstate(all="ignore"):
         return (reduce_in_order(combiner, identity, operands[0], op.attributes["axes"]),)
 

@@ -32,7 +32,7 @@ from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ir.types import TENSOR_DTYPES, DType, TensorType, bool_, f32, f64, i64
 from nets.ops.definition.emitter import GraphEmitter
-from nets.ops.definition.registry import REGISTRY, Array, OpDef
+from nets.ops.definition.registry import REGISTRY, Array, definition_of
 
 T = TypeVar("T")
 Below = Callable[[int], int]
@@ -80,9 +80,8 @@ def is_exact(op: Operation) -> bool:
     """Does the native result of ``op`` have the bits of the reference?"""
     if op.regions:
         return all(is_exact(inner) for inner in op.walk_regions())
-    assert isinstance(op.definition, OpDef)
     types = [value.type for value in op.operands]
-    return op.has(Trait.TERMINATOR) or op.definition.is_exact(types)
+    return op.has(Trait.TERMINATOR) or definition_of(op).is_exact(types)
 
 
 # ------------------------------------------------------------------------------ arguments

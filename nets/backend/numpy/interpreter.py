@@ -14,7 +14,7 @@ import numpy as np
 from nets.errors import ArgumentError, DTypeError, NetsError, ShapeError, VerifyError
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import Symbol, TensorType, from_numpy
-from nets.ops.definition.registry import Array, OpDef, Run
+from nets.ops.definition.registry import Array, Run, definition_of
 
 Observer = Callable[[Operation, Sequence[Array]], None]
 """Told each operation and its results, nested ones before the operation that holds them."""
@@ -37,13 +37,11 @@ def evaluate_op(op: Operation, arrays: Sequence[Array]) -> tuple[Array, ...]:
     """The results of one operation for these operands; they may share memory with them."""
     if op.regions:
         return _run_operation(op, arrays)
-    definition = op.definition
-    if op.has(Trait.EFFECT) and isinstance(definition, OpDef):
-        definition.rules["perform"](arrays, **op.attributes)
-        return ()
-    if not isinstance(definition, OpDef) or "evaluate" not in definition.rules:
-        raise VerifyError(f"{op.name} has no reference to evaluate", op.location)
     try:
+        definition = definition_of(op)
+        if op.has(Trait.EFFECT):
+            definition.perform(arrays, **op.attributes)
+            return ()
         return definition.evaluate(arrays, op.attributes)
     except NetsError as error:
         if error.location is None:
@@ -99,11 +97,10 @@ def _run(block: Block, arrays: Sequence[Array], observe: Observer | None) -> tup
 
 def _begin(op: Operation, operands: Sequence[Array]) -> Run:
     """The run of an operation with regions."""
-    definition = op.definition
-    if not isinstance(definition, OpDef) or "run" not in definition.rules:
+    rule = definition_of(op).rules.run
+    if rule is None:
         raise VerifyError(f"{op.name} has no reference to evaluate", op.location)
-    run: Run = definition.rules["run"](op, operands)
-    return run
+    return rule(op, operands)
 
 
 def _advance(

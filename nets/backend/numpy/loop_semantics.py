@@ -11,14 +11,15 @@ from typing import Any, Final
 import numpy as np
 
 from nets.ir.types import DType, i64, index
-from nets.ops.definition.registry import REGISTRY, lookup
+from nets.ops.definition.registry import lookup, reduction_identity
 
 Register = Any
 
 
 def _reference(name: str) -> Callable[..., Register]:
     """The NumPy rule of a tensor op."""
-    rule: Callable[..., Register] = lookup(name).rules["evaluate"]
+    rule = lookup(name).rules.evaluate
+    assert rule is not None
     return rule
 
 
@@ -62,12 +63,6 @@ _COMPARE: Final[dict[str, Callable[[Register, Register], Register]]] = {
     "unordered": lambda x, y: (x != x) | (y != y),
 }
 
-_IDENTITY: Final = {
-    definition.rules["combine"]: definition.rules["identity"]
-    for definition in REGISTRY.values()
-    if "combine" in definition.rules
-}
-
 
 def combine(combiner: str, x: Register, y: Register) -> Register:
     """One step of a reduction, x being what came before."""
@@ -76,8 +71,7 @@ def combine(combiner: str, x: Register, y: Register) -> Register:
 
 def identity(combiner: str, dtype: DType) -> float:
     """The value a reduction starts from."""
-    value: float = _IDENTITY[combiner](dtype)
-    return value
+    return reduction_identity(combiner)(dtype)
 
 
 def _math(*arguments: Register, function: str) -> Register:

@@ -1,64 +1,60 @@
 """The registry: turns one class per op into the definition every pass asks.
 
-An op class is a namespace of plain functions (they take no ``self``):
-
-``infer(*types, **attributes)``
-    result type or tuple of them; raises ShapeError or DTypeError.
-``evaluate(*arrays, **attributes)``
-    NumPy; the meaning of the op.
-one derivative decision
-    ``partials(b, *operands, result, **attributes)`` for elementwise ops: ∂result/∂operand for each
-    operand; ``transpose(b, ct, *operands, **attributes)`` for ops linear in their operands: the
-    cotangent of each operand (operands may be asked for their type, and for their value only
-    where the op is not linear in them, as in indices);
-    ``vjp(b, operands, results, cts, **attributes)`` for the rest; or
-    ``no_derivative = "why"``.
-    In each, None stands for zero, and a callable without arguments for a value that is to be
-    built only if that operand's cotangent is wanted.
-two rules for the derivatives of loops, where they pay
-    ``total(b, *operands)``: the sum over all steps of the op, each operand stacked along a new
-    first axis; ``stacked(b, *operands, **attributes)``: the op of each step, stacked.
-one lowering
-    elementwise: ``lower(s, *scalars, **attributes)`` gives the scalar;
-    indexing: ``lower(s, index, *operands, **attributes)`` gives the scalar at ``index`` (a tuple
-    of ``Affine``) with ``s.read(operand, index)``;
-    reduction: ``combine`` names the combiner of ``loop.reduce``;
-    kernel: ``lower(s, operands, results, **attributes)`` builds loops from buffer to buffer. One
-    that changes some elements of an operand gives its number as ``updates``; the result has the
-    elements of that operand when the loops begin, for it may be in the same memory.
-``run(op, arrays)``
-    for an op with regions, its meaning: a generator of runs of them (see ``Run``).
-``perform(arrays, **attributes)``
-    for an op with an effect, what it does.
-``flops(*types)``
-    for an op that does more arithmetic than one operation per element.
-``exact(dtype)``
-    for an op that is exact for some dtypes of its operands only; the trait EXACT says all.
+``nets.ops.definition.rules`` says what an op class may hold. The decorators ``op`` and
+``structural`` read it once and refuse it where something is missing; ``lookup`` finds an op by its
+name, ``definition_of`` that of an operation.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from nets.errors import REFUSALS, DTypeError, GradientError, ShapeError, VerifyError
 from nets.ieee import ieee_calls
-from nets.ir.core import Attributes, OpDefinition, Region, Trait, Value
+from nets.ir.core import Attributes, OpDefinition, Operation, Region, Trait, Value
 from nets.ir.types import DType, Symbol, TensorType, Type, is_addressable
+from nets.ops.definition.rules import (
+    Array,
+    Begin,
+    Identity,
+    Lazy,
+    LowerElement,
+    LowerKernel,
+    LowerScalar,
+    Perform,
+    PiecesRule,
+    Rules,
+    Run,
+    Stacked,
+    Total,
+)
 
 if TYPE_CHECKING:
     from nets.ops.definition.emitter import Emitter
 
-Array = npt.NDArray[Any]
+__all__ = [
+    "REGISTRY",
+    "Array",
+    "Lazy",
+    "OpDef",
+    "Run",
+    "Sample",
+    "Spec",
+    "definition_of",
+    "lookup",
+    "op",
+    "reduction_identity",
+    "sample",
+    "structural",
+]
 
-Run = Generator[tuple[int, Sequence[Array]], Sequence[Array], Sequence[Array]]
-"""An operation with regions on its way: says which region to run on which arrays, takes what that
-gave, and returns the results."""
+Rule = TypeVar("Rule")
 
 
 def _is_int(value: Any) -> bool:
@@ -144,6 +140,7 @@ class OpDef(OpDefinition):
         self.name = name
         self.traits = traits
         self.doc = (namespace.__doc__ or "").strip()
+        self.module = namespace.__module__.rpartition(".")[2]
         self.operand_names = tuple(namespace.__dict__.get("operands", ()))
         self.attribute_names = attributes
         self.implied_attributes = implied
@@ -152,13 +149,11 @@ class OpDef(OpDefinition):
             Sample((s,)) if isinstance(s, Spec) else s
             for s in namespace.__dict__.get("samples", ())
         ]
-        self.rules: dict[str, Any] = {
-            key: value for key, value in vars(namespace).items() if not key.startswith("_")
-        }
+        self.rules = Rules(name, namespace, traits)
         self.is_variadic = any(name.startswith("*") for name in self.operand_names)
         # Asked for with every operation that is made.
         self._attribute_set = frozenset(attributes)
-        self._takes_tensors = "evaluate" in self.rules
+        self._takes_tensors = self.rules.evaluate is not None
         self._takes_floats = bool(traits & Trait.FLOAT_ONLY)
         self._depends_on_strides = bool(traits & Trait.ELEMENTWISE and not traits & Trait.EXACT)
 
@@ -185,7 +180,7 @@ class OpDef(OpDefinition):
                 if not type.dtype.is_float:
                     raise DTypeError(f"{self.name} takes floating-point operands, not {type}")
         extra = {"regions": regions} if self.region_count else {}
-        found = self.rules["infer"](*types, **attributes, **extra)
+        found = self.rules.infer(*types, **attributes, **extra)
         results: tuple[Type, ...] = found if isinstance(found, tuple) else (found,)
         for result in results:
             if isinstance(result, TensorType) and not is_addressable(result.shape):
@@ -205,13 +200,16 @@ class OpDef(OpDefinition):
     def evaluate(self, arrays: Sequence[Array], attributes: Attributes) -> tuple[Array, ...]:
         """The results for these arrays, by the NumPy rule, in IEEE mode; no floating-point warning
         leaks."""
+        rule = self.rules.evaluate
+        if rule is None:
+            raise VerifyError(f"{self.name} has no reference to evaluate")
         if self._depends_on_strides:
             arrays = [_in_one_piece(array) for array in arrays]
         enter, leave = ieee_calls()
         mode = enter()
         try:
             with np.errstate(all="ignore"):
-                result = self.rules["evaluate"](*arrays, **attributes)
+                result = rule(*arrays, **attributes)
         finally:
             leave(mode)
         results = result if isinstance(result, tuple) else (result,)
@@ -221,13 +219,70 @@ class OpDef(OpDefinition):
         """Whether native results have the bits of the reference for operands of these types."""
         if self.traits & Trait.EXACT:
             return True
-        rule = self.rules.get("exact")
+        rule = self.rules.exact
         return rule is not None and all(rule(type.dtype) for type in operand_types)
+
+    # What only ops of a certain kind have, for those who know that this is one.
+
+    @property
+    def lower_scalar(self) -> LowerScalar:
+        """How an elementwise op makes an element from those of its operands."""
+        return self._own(self.rules.lower_scalar, "lower")
+
+    @property
+    def lower_element(self) -> LowerElement:
+        """How an indexing op finds an element."""
+        return self._own(self.rules.lower_element, "lower")
+
+    @property
+    def lower_kernel(self) -> LowerKernel:
+        """How a kernel goes from buffers to buffers."""
+        return self._own(self.rules.lower_kernel, "lower")
+
+    @property
+    def combiner(self) -> str:
+        """The combiner of a reduction."""
+        return self._own(self.rules.combine, "combine")
+
+    @property
+    def identity(self) -> Identity:
+        """What the combiner of a reduction starts from."""
+        return self._own(self.rules.identity, "identity")
+
+    @property
+    def total(self) -> Total:
+        """The op summed over the steps of a loop."""
+        return self._own(self.rules.total, "total")
+
+    @property
+    def stacked(self) -> Stacked:
+        """The op of all steps of a loop."""
+        return self._own(self.rules.stacked, "stacked")
+
+    @property
+    def pieces(self) -> PiecesRule:
+        """Where each operand stands in a result put together from them."""
+        return self._own(self.rules.pieces, "pieces")
+
+    @property
+    def run(self) -> Begin:
+        """The meaning of an op with regions."""
+        return self._own(self.rules.run, "reference to evaluate")
+
+    @property
+    def perform(self) -> Perform:
+        """What an op with an effect does."""
+        return self._own(self.rules.perform, "reference to evaluate")
+
+    def _own(self, rule: Rule | None, what: str) -> Rule:
+        if rule is None:
+            raise VerifyError(f"{self.name} has no {what}")
+        return rule
 
     @property
     def derivative_reason(self) -> str | None:
         """Why the op has no derivative; None where it has one."""
-        return self.rules.get("no_derivative")
+        return self.rules.no_derivative
 
     def vjp(
         self,
@@ -243,21 +298,15 @@ class OpDef(OpDefinition):
         ``cts`` holds a cotangent per result, None for zero; not all are None.
         """
         rules = self.rules
-        if "partials" in rules:
-            (ct,) = cts
-            assert ct is not None
-            found = rules["partials"](b, *operands, *results, **attributes)
-            return [
-                _times(b, ct, partial) if want else None
-                for partial, want in zip(found, wanted, strict=True)
-            ]
-        if "transpose" in rules:
-            (ct,) = cts
-            found = rules["transpose"](b, ct, *operands, **attributes)
-        elif "vjp" in rules:
-            found = rules["vjp"](b, operands, results, cts, **attributes)
+        if rules.vjp is not None:
+            found = rules.vjp(b, operands, results, cts, **attributes)
+        elif rules.transpose is not None:
+            found = rules.transpose(b, _only(cts), *operands, **attributes)
+        elif rules.partials is not None:
+            partials = rules.partials(b, *operands, *results, **attributes)
+            found = [_product(b, _only(cts), partial) for partial in partials]
         else:
-            raise GradientError(f"{self.name} has no derivative: {self.derivative_reason}")
+            raise GradientError(f"{self.name} has no derivative: {rules.no_derivative}")
         return [_force(ct) if want else None for ct, want in zip(found, wanted, strict=True)]
 
 
@@ -268,16 +317,23 @@ def _in_one_piece(array: Array) -> Array:
     return array if is_plain or not array.ndim else np.array(array, order="C")
 
 
-Lazy = Value | None | Callable[[], Value | None]
-
-
 def _force(value: Lazy) -> Value | None:
     return value() if callable(value) else value
 
 
-def _times(b: Emitter, ct: Value, partial: Lazy) -> Value | None:
-    factor = _force(partial)
-    return None if factor is None else b.mul(ct, factor)
+def _only(cts: Sequence[Value | None]) -> Value:
+    """The cotangent of the only result."""
+    (ct,) = cts
+    assert ct is not None
+    return ct
+
+
+def _product(b: Emitter, ct: Value, partial: Lazy) -> Lazy:
+    def product() -> Value | None:
+        factor = _force(partial)
+        return None if factor is None else b.mul(ct, factor)
+
+    return product
 
 
 REGISTRY: dict[str, OpDef] = {}
@@ -292,18 +348,27 @@ def lookup(name: str) -> OpDef:
     return definition
 
 
+def definition_of(op: Operation) -> OpDef:
+    """What the registry knows of an operation; VerifyError where that is nothing."""
+    definition = op.definition
+    if not isinstance(definition, OpDef):
+        raise VerifyError(f"{op.name} is no op of the registry", op.location)
+    return definition
+
+
+@cache
+def reduction_identity(combiner: str) -> Identity:
+    """What the reductions with that combiner start from."""
+    return next(d.identity for d in REGISTRY.values() if d.rules.combine == combiner)
+
+
 def _register(definition: OpDef) -> OpDef:
     if definition.name in REGISTRY:
         raise TypeError(f"op {definition.name} is defined twice")
     if not definition.doc and sys.flags.optimize < 2:  # python -OO drops docstrings
         raise TypeError(f"op {definition.name} has no docstring")
-    if "infer" not in definition.rules:
-        raise TypeError(f"op {definition.name} has no type rule (infer)")
     REGISTRY[definition.name] = definition
     return definition
-
-
-_DERIVATIVES = ("partials", "transpose", "vjp", "no_derivative")
 
 
 def op(
@@ -317,14 +382,16 @@ def op(
 
     def make(namespace: type) -> OpDef:
         definition = OpDef(name, namespace, traits, attributes, implied, regions)
-        decisions = [rule for rule in _DERIVATIVES if rule in definition.rules]
+        decisions = definition.rules.derivative_decisions
         if len(decisions) != 1:
             raise TypeError(
-                f"op {name} needs exactly one derivative decision out of "
-                f"{', '.join(_DERIVATIVES)}; it has {decisions or 'none'}"
+                f"op {name} needs exactly one derivative decision out of partials, transpose, vjp, "
+                f"no_derivative; it has {decisions or 'none'}"
             )
-        if "evaluate" not in definition.rules:
+        if definition.rules.evaluate is None:
             raise TypeError(f"op {name} has no reference (evaluate)")
+        if not definition.rules.has_lowering:
+            raise TypeError(f"op {name} has no lowering (lower, or combine of a reduction)")
         if not definition.samples:
             raise TypeError(f"op {name} has no samples")
         if not set(attributes) <= set(_KINDS):

@@ -20,14 +20,11 @@ from nets.ir.types import Dim, Shape, Symbol, TensorType, bool_, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array, op, sample
+from nets.ops.definition.rules import Pieces
 from nets.ops.loop.lowering import Lowering
 
 Axes = tuple[int, ...]
 Index = tuple[Affine, ...]
-
-Pieces = tuple[tuple[tuple[int, tuple[int, ...]], ...], int | None]
-"""What a ``pieces`` rule gives: which operands stand whole in the result and where each begins, and
-the number of the 0-d operand that is everywhere else, if there is one."""
 
 _REINDEXING = Trait.PURE | Trait.INDEXING | Trait.EXACT
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, clone_into
 from nets.ir.core import Block, Operation, Region, Trait, Value
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
-from nets.ops.definition.registry import OpDef, lookup
+from nets.ops.definition.registry import definition_of, lookup
 from nets.passes.derivatives.activity import Step, carries_cotangent, dependents
 from nets.passes.simplify.effects import drop_effects
 from nets.passes.simplify.sources import drop_unused, sources_over_steps
@@ -277,12 +276,12 @@ class _Total:
     @staticmethod
     def of(argument: Value, ct: Value, body: Block) -> _Total | None:
         op = ct.operation
-        if op is None or op.block is not body or "total" not in _rules(op):
+        if op is None or op.block is not body or definition_of(op).rules.total is None:
             return None
         factors, moves = [], []
         for value in op.operands:
             chain: list[Operation] = []
-            while (move := value.operation) is not None and "stacked" in _rules(move):
+            while (move := value.operation) is not None and definition_of(move).rules.stacked:
                 chain.insert(0, move)
                 (value,) = move.operands
             factors.append(value)
@@ -293,14 +292,9 @@ class _Total:
         ready = []
         for stack, chain in zip(stacks, self.moves, strict=True):
             for move in chain:
-                stack = _rules(move)["stacked"](b, stack, **move.attributes)
+                stack = definition_of(move).stacked(b, stack, **move.attributes)
             ready.append(stack)
-        total: Value = _rules(self.op)["total"](b, *ready)
-        return total
-
-
-def _rules(op: Operation) -> dict[str, Any]:
-    return op.definition.rules if isinstance(op.definition, OpDef) else {}
+        return definition_of(self.op).total(b, *ready)
 
 
 def _used_from_outside(block: Block) -> list[Value]:

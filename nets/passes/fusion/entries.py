@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ops.definition.emitter import tensor_type
-from nets.ops.definition.registry import OpDef
+from nets.ops.definition.registry import definition_of
 from nets.passes.fusion.fusion_groups import Groups, space_of
 from nets.passes.spaces.access_maps import is_index_change
 from nets.passes.spaces.group import Group, is_reduced, reduced_index
@@ -63,8 +63,7 @@ def are_entries(block: Block, axes: int) -> bool:
 
 def kernel_axes(op: Operation) -> int:
     """Leading axes along which each entry of a kernel's result comes from that of each operand."""
-    assert isinstance(op.definition, OpDef)
-    rule = op.definition.rules.get("leading")
+    rule = definition_of(op).rules.leading
     return rule(*(operand.type for operand in op.operands)) if rule is not None else 0
 
 

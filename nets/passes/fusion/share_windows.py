@@ -20,7 +20,7 @@ from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
-from nets.ops.definition.registry import OpDef
+from nets.ops.definition.registry import definition_of
 from nets.passes.forms import STATIC, TENSOR
 from nets.passes.manager import Options, register_pass
 from nets.passes.simplify.patterns import filling, made_by
@@ -209,9 +209,8 @@ def _source_behind(root: Value, value: Value) -> Value | None:
     sources = [x for x, number in zip(op.operands, numbers, strict=True) if number is None]
     if len(sources) != 1 or sources[0].type != root.type or len(sources[0].users) < 2:
         return None
-    assert isinstance(op.definition, OpDef)
     given = [np.asarray(margin if number is None else number) for number in numbers]
-    (found,) = op.definition.evaluate(given, op.attributes)
+    (found,) = definition_of(op).evaluate(given, op.attributes)
     return sources[0] if found.tobytes() == np.asarray(margin).tobytes() else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nets.ir.core import Value
 from nets.ir.types import DType, ScalarType, i32, index
-from nets.ops.definition.registry import REGISTRY
+from nets.ops.definition.registry import reduction_identity
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.ops.loop.reduction_tree import ARG_COMBINERS, reduce_lanes
 
@@ -20,9 +20,7 @@ _BEHIND_ALL = (1 << 63) - 1
 
 def identity(combiner: str, dtype: DType) -> float:
     """The value a lane starts from."""
-    rules = next(d.rules for d in REGISTRY.values() if d.rules.get("combine") == combiner)
-    value: float = rules["identity"](dtype)
-    return value
+    return reduction_identity(combiner)(dtype)
 
 
 class Total(ABC):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import BufferType
 from nets.ops.definition.emitter import tensor_type
-from nets.ops.definition.registry import OpDef
+from nets.ops.definition.registry import definition_of
 from nets.passes.fusion.inline_fusions import is_fusion
 from nets.passes.lowering.column_loops import lower_columns
 from nets.passes.lowering.element_builder import ElementBuilder
@@ -208,14 +208,13 @@ class BlockLowering:
         return stored
 
     def _run_kernel(self, op: Operation, results: Sequence[Value]) -> None:
-        assert isinstance(op.definition, OpDef)
         operands = [self.in_memory(value) for value in op.operands]
         updated = updated_operand(op)
         if updated is not None:
             old, new = self.in_memory(updated), results[0]
             if behind_buffer_views(old) is not behind_buffer_views(new):
                 self._copy_to_update(updated, new)
-        op.definition.rules["lower"](self.s, operands, results, **op.attributes)
+        definition_of(op).lower_kernel(self.s, operands, results, **op.attributes)
 
     def _copy_to_update(self, value: Value, buffer: Value) -> None:
         """Put the elements of an operand where a kernel changes some of them."""

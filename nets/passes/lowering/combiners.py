@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nets.ir.core import Operation, Value
-from nets.ops.definition.registry import OpDef
+from nets.ops.definition.registry import definition_of
 from nets.passes.lowering.element_builder import ElementBuilder
 
 ROWS = 16
@@ -14,9 +14,7 @@ ROWS = 16
 
 def combiner_of(op: Operation) -> str:
     """The combiner of a reduction."""
-    assert isinstance(op.definition, OpDef)
-    name: str = op.definition.rules["combine"]
-    return name
+    return definition_of(op).combiner
 
 
 def first_total(s: ElementBuilder, op: Operation, element: Value) -> Value:
@@ -46,6 +44,5 @@ def combine_by_halving(s: ElementBuilder, op: Operation, elements: Sequence[Valu
 
 def empty_result(s: ElementBuilder, op: Operation) -> Value:
     """What a reduction over no element gives."""
-    assert isinstance(op.definition, OpDef)
     dtype = op.operands[0].type.dtype
-    return s.const(op.definition.rules["identity"](dtype), dtype)
+    return s.const(definition_of(op).identity(dtype), dtype)

@@ -21,7 +21,7 @@ from nets.ir.builder import Builder
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import BufferType, DType
 from nets.ops.definition.emitter import tensor_type
-from nets.ops.definition.registry import OpDef
+from nets.ops.definition.registry import definition_of
 from nets.ops.loop.lowering import Lowering
 from nets.passes.spaces.loop_nests import Extent
 
@@ -163,12 +163,13 @@ class ElementBuilder(Lowering):
             if self._known(value, number) is None:
                 op = None if self._in_memory(value) else value.operation
                 if op is not None and op.has(Trait.ELEMENTWISE):
-                    missing = [v for v in op.operands if self._known(v, number) is None]
-                    if missing:
-                        pending.extend(reversed(missing))
-                        continue
                     scalars = [self._known(operand, number) for operand in op.operands]
-                    self.define(value, index, self._run_rule(op, *scalars))
+                    known = [scalar for scalar in scalars if scalar is not None]
+                    if len(known) < len(scalars):
+                        asked = zip(op.operands, scalars, strict=True)
+                        pending.extend(reversed([v for v, scalar in asked if scalar is None]))
+                        continue
+                    self.define(value, index, self._lower_scalar(op, known))
                 else:
                     self.define(value, index, self._element(value, op, index))
             pending.pop()
@@ -218,13 +219,19 @@ class ElementBuilder(Lowering):
         if op.has(Trait.CONSTANT):
             # Only constants of one number are not in memory.
             return self.const(op.attributes["value"].flat[0].item(), value.type.dtype)
-        return self._run_rule(op, index, *op.operands)
+        return self._lower_element(op, index)
 
-    def _run_rule(self, op: Operation, *arguments: object) -> Value:
-        """Run the ``lower`` rule with the operation's location on all it emits."""
-        assert isinstance(op.definition, OpDef)
+    # The rules run with the operation's location on all they emit.
+
+    def _lower_scalar(self, op: Operation, scalars: Sequence[Value]) -> Value:
         saved, self.builder.location = self.builder.location, op.location
-        scalar: Value = op.definition.rules["lower"](self, *arguments, **op.attributes)
+        scalar = definition_of(op).lower_scalar(self, *scalars, **op.attributes)
+        self.builder.location = saved
+        return scalar
+
+    def _lower_element(self, op: Operation, index: Index) -> Value:
+        saved, self.builder.location = self.builder.location, op.location
+        scalar = definition_of(op).lower_element(self, index, *op.operands, **op.attributes)
         self.builder.location = saved
         return scalar
 

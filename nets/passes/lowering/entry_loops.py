@@ -14,7 +14,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import BufferType
 from nets.ops.definition.emitter import tensor_type
-from nets.ops.definition.registry import OpDef
+from nets.ops.definition.registry import definition_of
 from nets.passes.lowering.block_loops import BlockLowering, buffer_type
 from nets.passes.lowering.in_place import behind_views
 from nets.passes.lowering.transposed_operands import TransposedOperand
@@ -128,10 +128,9 @@ class _EntryLowering(BlockLowering):
         return super()._lower_to_buffers(op)
 
     def _run_kernel(self, op: Operation, results: Sequence[Value]) -> None:
-        assert isinstance(op.definition, OpDef)
         operands = [self._for_kernel(self.in_memory(value)) for value in op.operands]
         parts = [self._for_kernel(buffer) for buffer in results]
-        op.definition.rules["lower"](self.s, operands, parts, **op.attributes)
+        definition_of(op).lower_kernel(self.s, operands, parts, **op.attributes)
 
 
 def _size(buffer: Value) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nets.ir.core import Block, Operation, Trait, Value
-from nets.ops.definition.registry import OpDef
+from nets.ops.definition.registry import definition_of
 from nets.passes.lowering.element_builder import Accesses, Index
 from nets.passes.spaces.kernel_operands import is_for_kernels
 
@@ -39,7 +39,7 @@ def behind_views(value: Value) -> Value:
 
 def updated_operand(op: Operation) -> Value | None:
     """The operand of which the operation changes some elements, if it is one that does."""
-    number = op.definition.rules.get("updates") if isinstance(op.definition, OpDef) else None
+    number = definition_of(op).rules.updates
     return None if number is None else op.operands[number]
 
 

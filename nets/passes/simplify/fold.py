@@ -11,7 +11,7 @@ from nets.errors import NetsError
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ir.rewriter import Rewriter, rewrite
 from nets.ir.types import TensorType
-from nets.ops.definition.registry import Array, OpDef, lookup
+from nets.ops.definition.registry import Array, definition_of, lookup
 from nets.passes.forms import TENSOR
 from nets.passes.manager import Options, register_pass
 from nets.passes.simplify.patterns import constant
@@ -68,9 +68,8 @@ def _elements(values: Sequence[Value]) -> int:
 
 def _results(op: Operation, arrays: list[Array]) -> list[Array] | None:
     """What the reference gives; None where it fails."""
-    assert isinstance(op.definition, OpDef)
     try:
-        results = op.definition.evaluate(arrays, op.attributes)
+        results = definition_of(op).evaluate(arrays, op.attributes)
     except NetsError:
         return None
     return [result if op.has(Trait.INDEXING) else _with_plain_nan(result) for result in results]

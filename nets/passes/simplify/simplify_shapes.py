@@ -5,7 +5,7 @@ from __future__ import annotations
 from nets.ir.core import Operation, Trait, Value
 from nets.ir.types import Shape
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
-from nets.ops.definition.registry import OpDef
+from nets.ops.definition.registry import definition_of
 from nets.passes.simplify.patterns import made_by, rule
 
 
@@ -259,5 +259,4 @@ def reduce_ones(op: Operation, b: GraphEmitter) -> Value | None:
 
 
 def _is_float_sum(op: Operation) -> bool:
-    assert isinstance(op.definition, OpDef)
-    return op.definition.rules["combine"] == "add" and bool(op.result.type.dtype.is_float)
+    return definition_of(op).combiner == "add" and bool(op.result.type.dtype.is_float)

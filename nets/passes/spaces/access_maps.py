@@ -11,7 +11,7 @@ from nets.ir.builder import Builder
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import ScalarType
 from nets.ops.definition.emitter import tensor_type
-from nets.ops.definition.registry import OpDef
+from nets.ops.definition.registry import definition_of
 from nets.ops.loop.lowering import Lowering
 from nets.passes.spaces.loop_nests import Extent
 
@@ -39,8 +39,7 @@ class _Recorder(Lowering):
 def reads_of(op: Operation, index: Index) -> tuple[list[tuple[Value, Index]], int]:
     """The reads behind the element at ``index``, and how many loop operations they take."""
     recorder = _Recorder()
-    assert isinstance(op.definition, OpDef)
-    op.definition.rules["lower"](recorder, index, *op.operands, **op.attributes)
+    definition_of(op).lower_element(recorder, index, *op.operands, **op.attributes)
     return recorder.reads, len(recorder.builder.block)
 
 

@@ -36,7 +36,7 @@ class Case(NamedTuple):
 
     def y(self, dtype: DType) -> Shape:
         types = TensorType(self.x, dtype), TensorType(self.w, dtype)
-        shape: Shape = lookup("conv").rules["infer"](*types, **self.attributes).static_shape
+        shape: Shape = lookup("conv").rules.infer(*types, **self.attributes).static_shape
         return shape
 
 

@@ -27,7 +27,7 @@ from tests.property.compiled import Way
 from tests.property.programs import is_exact
 from tests.property.results import assert_native, same_bits
 
-TENSOR_OPS = [definition for definition in REGISTRY.values() if "evaluate" in definition.rules]
+TENSOR_OPS = [definition for definition in REGISTRY.values() if definition.rules.evaluate]
 ELEMENTWISE = [
     definition
     for definition in TENSOR_OPS
