@@ -1,5 +1,6 @@
 """The verifier accepts what is valid and rejects broken IR for the reason that was planted."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -9,12 +10,12 @@ import pytest
 import nets.ops  # noqa: F401  (fills the registry)
 from nets.errors import VerifyError
 from nets.ir import types as t
-from nets.ir.core import Block, Function, Module, Operation, Region, Value
+from nets.ir.core import Block, Function, Module, Operation, Region, Trait, Value
 from nets.ir.location import Location
 from nets.ir.parser import parse_function
 from nets.ir.types import BufferType, ScalarType, Symbol, TensorType, VectorType
 from nets.ir.verifier import verify_function, verify_module
-from nets.ops.definition.registry import lookup
+from nets.ops.definition.registry import OpDef, lookup
 
 TENSOR = """
 func @f(%x: tensor<4xf32>, %y: tensor<4xf32>) -> tensor<4xf32> {
@@ -423,9 +424,25 @@ def store_into_wrong_buffer(f: Function) -> None:
     f.arguments[1].type = BufferType((8,), t.f64)
 
 
-@broken("wrong kind", loop_function)
+@broken("the attribute strides is a tuple of integers, not 1", loop_function)
 def strides_are_a_number(f: Function) -> None:
     find(f, "loop.load").attributes = {"lanes": 1, "offset": 0, "strides": 1}
+
+
+@broken("the attribute value is a number, not 'one'", loop_function)
+def constant_is_a_text(f: Function) -> None:
+    find(f, "loop.const").attributes = {"dtype": t.index, "value": "one"}
+
+
+@broken("wrong kind", loop_function)
+def the_type_rule_fails(f: Function) -> None:
+    class Fragile:
+        operands = ("buffer", "index")
+        infer = operator.concat
+
+    op = find(f, "loop.load")
+    op.definition = OpDef("fragile", Fragile, Trait.NONE, (), (), 0)
+    op.attributes = {}
 
 
 @broken("a function needs a name")

@@ -8,17 +8,18 @@ name, ``definition_of`` that of an operation.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from nets.errors import REFUSALS, DTypeError, GradientError, ShapeError, VerifyError
+from nets.errors import DTypeError, GradientError, ShapeError, VerifyError
 from nets.ieee import ieee_calls
-from nets.ir.core import Attributes, OpDefinition, Operation, Region, Trait, Value
-from nets.ir.types import DType, Symbol, TensorType, Type, is_addressable
+from nets.ir.core import Attribute, Attributes, OpDefinition, Operation, Region, Trait, Value
+from nets.ir.types import Dim, DType, TensorType, Type, is_addressable
+from nets.ops.definition.attributes import KINDS, Kind
 from nets.ops.definition.rules import (
     Array,
     Begin,
@@ -57,40 +58,6 @@ __all__ = [
 Rule = TypeVar("Rule")
 
 
-def _is_int(value: Any) -> bool:
-    return type(value) is int
-
-
-def _are_ints(value: Any) -> bool:
-    return isinstance(value, tuple) and all(map(_is_int, value))
-
-
-def _are_dims(value: Any) -> bool:
-    return isinstance(value, tuple) and all(_is_int(d) or isinstance(d, Symbol) for d in value)
-
-
-_INTS = ("a tuple of integers", _are_ints)
-_DIMS = ("a tuple of dimensions", _are_dims)
-
-_KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "axis": ("an integer", _is_int),
-    "axes": _INTS,
-    "dilation": _INTS,
-    "groups": ("an integer", _is_int),
-    "low": _INTS,
-    "high": _INTS,
-    "starts": _INTS,
-    "stops": _DIMS,
-    "steps": _INTS,
-    "shape": _DIMS,
-    "dtype": ("a dtype", lambda value: isinstance(value, DType)),
-    "error": ("the name of an error a value is refused with", lambda value: value in REFUSALS),
-    "message": ("a text", lambda value: isinstance(value, str)),
-    "value": ("a NumPy array", lambda value: isinstance(value, np.ndarray)),
-}
-"""The attributes of tensor ops: what each must be, in words and as a test."""
-
-
 @dataclass(frozen=True, slots=True)
 class Spec:
     """How to draw a random array for a generated test."""
@@ -118,10 +85,10 @@ class Sample:
     """Operands and attributes that drive every generated test of an op."""
 
     operands: tuple[Spec, ...]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Attributes = field(default_factory=dict)
 
 
-def sample(*operands: Spec, **attributes: Any) -> Sample:
+def sample(*operands: Spec, **attributes: Attribute) -> Sample:
     return Sample(operands, attributes)
 
 
@@ -144,6 +111,14 @@ class OpDef(OpDefinition):
         self.operand_names = tuple(namespace.__dict__.get("operands", ()))
         self.attribute_names = attributes
         self.implied_attributes = implied
+        kinds = KINDS | namespace.__dict__.get("kinds", {})
+        unknown = [key for key in attributes if key not in kinds]
+        if unknown:
+            raise TypeError(
+                f"op {name} has attributes of unknown kind, {', '.join(unknown)}: name it in its "
+                "kinds, or in KINDS of nets/ops/definition/attributes.py"
+            )
+        self.kinds: dict[str, Kind] = {key: kinds[key] for key in attributes}
         self.region_count = regions
         self.samples: list[Sample] = [
             Sample((s,)) if isinstance(s, Spec) else s
@@ -174,7 +149,13 @@ class OpDef(OpDefinition):
             raise VerifyError(f"{self.name} has {self.region_count} regions, not {len(regions)}")
         types = [operand.type for operand in operands]
         if self._takes_tensors:
-            self._check_kinds(types, attributes)
+            self._check_tensors(types)
+        for key, value in attributes.items():
+            kind = self.kinds[key]
+            if not kind.fits(value):
+                raise VerifyError(
+                    f"{self.name}: the attribute {key} is {kind.words}, not {value!r}"
+                )
         if self._takes_floats:
             for type in types:
                 if not type.dtype.is_float:
@@ -187,15 +168,15 @@ class OpDef(OpDefinition):
                 raise ShapeError(f"{self.name}: {result} has too many elements")
         return results
 
-    def _check_kinds(self, types: Sequence[Type], attributes: Attributes) -> None:
-        """Ops of the tensor dialect take tensors, and attributes of the kind their name tells."""
+    def _check_tensors(self, types: Sequence[Type]) -> None:
         for type in types:
             if not isinstance(type, TensorType):
                 raise VerifyError(f"{self.name} takes tensors, not {type}")
-        for key, value in attributes.items():
-            kind, fits = _KINDS[key]
-            if not fits(value):
-                raise VerifyError(f"{self.name}: the attribute {key} is {kind}, not {value!r}")
+
+    def stacked_attributes(self, attributes: Attributes, size: Dim) -> dict[str, Attribute]:
+        """The attributes with which the op does to each entry of operands with a new first axis, of
+        that size, what it does to operands without."""
+        return {key: self.kinds[key].stacked(value, size) for key, value in attributes.items()}
 
     def evaluate(self, arrays: Sequence[Array], attributes: Attributes) -> tuple[Array, ...]:
         """The results for these arrays, by the NumPy rule, in IEEE mode; no floating-point warning
@@ -394,8 +375,6 @@ def op(
             raise TypeError(f"op {name} has no lowering (lower, or combine of a reduction)")
         if not definition.samples:
             raise TypeError(f"op {name} has no samples")
-        if not set(attributes) <= set(_KINDS):
-            raise TypeError(f"op {name} has attributes of unknown kind: add them to _KINDS")
         return _register(definition)
 
     return make

@@ -3,7 +3,8 @@
 An op class is a namespace of plain functions (they take no ``self``), one per rule. ``Rules`` reads
 it once; passes and backends ask the result, by name. In every rule ``attributes`` are those of the
 operation, by keyword. What a class may give, besides ``operands`` (their names; one that starts
-with '*' stands for any number) and ``samples``:
+with '*' stands for any number), ``samples``, and ``kinds`` (of attributes that are of another kind
+than their name tells, see ``nets.ops.definition.attributes``):
 
 ``infer``, ``evaluate``
     the type rule, and the meaning in NumPy.
@@ -241,6 +242,7 @@ class Rules:
         take = given.pop
         take("operands", None)
         take("samples", None)
+        take("kinds", None)
         if "infer" not in given:
             raise TypeError(f"op {name} has no type rule (infer)")
         self.infer: Infer = take("infer")

@@ -9,6 +9,7 @@ from typing import Final
 from nets.errors import VerifyError
 from nets.ir.core import Trait
 from nets.ir.types import DType, ScalarType, Type, VectorType, bool_, index
+from nets.ops.definition.attributes import Number
 from nets.ops.definition.registry import structural
 from nets.ops.loop.reduction_tree import COMBINERS
 from nets.ops.loop.register_types import same_type, with_dtype
@@ -19,6 +20,7 @@ class Const:
     """A scalar constant."""
 
     operands = ()
+    kinds = {"value": Number()}
 
     def infer(*, dtype: DType, value: float) -> Type:
         return ScalarType(dtype)

@@ -18,6 +18,7 @@ from nets.ir.affine import Affine, linear
 from nets.ir.core import Trait, Value
 from nets.ir.types import DType, Shape, Symbol, TensorType, f32, f64, i8, i64, index
 from nets.ops.definition import samples as draw
+from nets.ops.definition.attributes import Places
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.loop.lowering import Lowering
@@ -59,6 +60,8 @@ class Broadcast:
         sample(draw.i8(5), shape=(5, 7), axes=(0,)),
         sample(draw.boolean(3), shape=(3, 2), axes=(0,)),
     ]
+
+    kinds = {"axes": Places()}
 
     def infer(x: TensorType, *, shape: Shape, axes: Axes) -> TensorType:
         result = x.with_shape(shape)
@@ -192,6 +195,8 @@ class Transpose:
         sample(draw.u16(2, 3, 1, 5), axes=(3, 1, 2, 0)),
         sample(draw.boolean(3, 5), axes=(1, 0)),
     ]
+
+    kinds = {"axes": Places()}
 
     def infer(x: TensorType, *, axes: Axes) -> TensorType:
         if sorted(axes) != list(range(x.rank)):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from nets.errors import VerifyError
 from nets.ir.core import Operation, Region, Trait
 from nets.ir.types import TensorType, Type
+from nets.ops.definition.attributes import Integer
 from nets.ops.definition.registry import Array, Run, structural
 
 
@@ -61,6 +62,7 @@ class Blocks:
     """
 
     operands = ("*inputs",)
+    kinds = {"axes": Integer()}
 
     def infer(*inputs: Type, axes: int, regions: Sequence[Region]) -> tuple[Type, ...]:
         found = _yielded("blocks", inputs, regions[0])
