@@ -83,6 +83,6 @@ def may_replace(accesses: Accesses, old: Value, result: Value) -> bool:
 
 def behind_buffer_views(buffer: Value) -> Value:
     """The buffer whose memory this one is."""
-    while (op := buffer.operation) is not None and op.name in ("loop.view", "loop.part"):
+    while (op := buffer.operation) is not None and op.name == "loop.view":
         buffer = op.operands[0]
     return buffer
