@@ -12,6 +12,7 @@ from nets.ir.builder import Builder
 from nets.ir.core import Block, Trait
 from nets.ir.types import Symbol, TensorType, f32
 from nets.ops.definition.attributes import KINDS
+from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.registry import REGISTRY, OpDef, Sample, Spec, lookup
 from tests.property.results import assert_same
 
@@ -72,15 +73,11 @@ def test_a_wrong_kind_is_refused_in_words() -> None:
 # -------------------------------------------------------------------------------- stacking
 
 
-def _moves_its_operands(definition: OpDef) -> bool:
-    """Whether the op does one thing to all of its operands, as far as its attributes say."""
-    traits = Trait.ELEMENTWISE | Trait.INDEXING | Trait.REDUCTION
-    return bool(definition.traits & traits) and definition.operand_names in (("x",), ("*xs",))
-
-
 def _stackable() -> Iterator[Any]:
+    """Ops that are their own batched form; without attributes an elementwise op has no choice."""
     for definition in REGISTRY.values():
-        if definition.attribute_names and _moves_its_operands(definition):
+        simple = definition.traits & Trait.ELEMENTWISE and not definition.attribute_names
+        if definition.batch is ITSELF and not simple:
             for i, sample in enumerate(definition.samples):
                 yield pytest.param(definition, sample, id=f"{definition.name}-{i}")
 

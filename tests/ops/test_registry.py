@@ -11,6 +11,7 @@ from nets.ir.builder import Builder
 from nets.ir.core import Block, Trait
 from nets.ir.types import TensorType, f32, i32
 from nets.ops.definition import registry
+from nets.ops.definition.decisions import ITSELF, ToCome
 from nets.ops.definition.registry import REGISTRY, lookup, op, sample, structural
 from nets.ops.definition.samples import f64
 
@@ -59,6 +60,26 @@ def test_an_incomplete_op_is_refused(message: str) -> None:
     with pytest.raises(TypeError, match=f"op same .*{message}|op same {message}"):
         op("same", _KIND)(type("Same", (), namespace))
     assert registry.REGISTRY == {}
+
+
+def test_an_op_whose_kind_does_not_tell_says_what_becomes_of_it() -> None:
+    namespace = complete() | {"vjp": lambda b, x, y, ct: ct, "__doc__": "Not linear."}
+    del namespace["transpose"]
+    kernel = Trait.PURE | Trait.KERNEL
+    with pytest.raises(TypeError, match="op bent needs a decision about forward"):
+        op("bent", kernel)(type("Bent", (), namespace))
+    namespace["forward"] = ToCome("bend the tangent")
+    with pytest.raises(TypeError, match="op bent needs a decision about batch"):
+        op("bent", kernel)(type("Bent", (), namespace))
+    del namespace["lower"]
+    with pytest.raises(TypeError, match="op bent needs a decision about batch"):
+        structural("bent", Trait.CONTROL)(type("Bent", (), namespace))
+
+
+def test_what_the_kind_of_op_tells_is_not_said_again() -> None:
+    namespace = complete() | {"batch": ITSELF}
+    with pytest.raises(TypeError, match="op same needs no word about batch: the op itself"):
+        op("same", _KIND)(type("Same", (), namespace))
 
 
 @pytest.mark.usefixtures("empty_registry")

@@ -20,6 +20,7 @@ from nets.ieee import ieee_calls
 from nets.ir.core import Attribute, Attributes, OpDefinition, Operation, Region, Trait, Value
 from nets.ir.types import Dim, DType, TensorType, Type, is_addressable
 from nets.ops.definition.attributes import KINDS, Kind
+from nets.ops.definition.decisions import ITSELF, Decision, batch_of, forward_of
 from nets.ops.definition.rules import (
     Array,
     Begin,
@@ -125,6 +126,8 @@ class OpDef(OpDefinition):
             for s in namespace.__dict__.get("samples", ())
         ]
         self.rules = Rules(name, namespace, traits)
+        self.forward = _decision(name, "forward", namespace, forward_of(self.rules, traits))
+        self.batch = _decision(name, "batch", namespace, batch_of(self.operand_names, traits))
         self.is_variadic = any(name.startswith("*") for name in self.operand_names)
         # Asked for with every operation that is made.
         self._attribute_set = frozenset(attributes)
@@ -175,7 +178,8 @@ class OpDef(OpDefinition):
 
     def stacked_attributes(self, attributes: Attributes, size: Dim) -> dict[str, Attribute]:
         """The attributes with which the op does to each entry of operands with a new first axis, of
-        that size, what it does to operands without."""
+        that size, what it does to operands without; where ``batch`` is ITSELF."""
+        assert self.batch is ITSELF
         return {key: self.kinds[key].stacked(value, size) for key, value in attributes.items()}
 
     def evaluate(self, arrays: Sequence[Array], attributes: Attributes) -> tuple[Array, ...]:
@@ -291,6 +295,16 @@ class OpDef(OpDefinition):
         return [_force(ct) if want else None for ct, want in zip(found, wanted, strict=True)]
 
 
+def _decision(
+    name: str, transform: str, namespace: type, implied: Decision | None
+) -> Decision | None:
+    """What the class says, or what it implies without a word; not both."""
+    said: Decision | None = namespace.__dict__.get(transform)
+    if said is not None and implied is not None:
+        raise TypeError(f"op {name} needs no word about {transform}: {implied.words}")
+    return said or implied
+
+
 def _in_one_piece(array: Array) -> Array:
     """The elements side by side: NumPy's math functions take other code for strides, with other
     last bits on some CPUs, and the reference must not depend on the layout."""
@@ -352,6 +366,15 @@ def _register(definition: OpDef) -> OpDef:
     return definition
 
 
+def _check_decisions(definition: OpDef) -> None:
+    for transform in ("forward", "batch"):
+        if getattr(definition, transform) is None:
+            raise TypeError(
+                f"op {definition.name} needs a decision about {transform}: one out of "
+                "nets/ops/definition/decisions.py"
+            )
+
+
 def op(
     name: str,
     traits: Trait = Trait.PURE,
@@ -369,6 +392,7 @@ def op(
                 f"op {name} needs exactly one derivative decision out of partials, transpose, vjp, "
                 f"no_derivative; it has {decisions or 'none'}"
             )
+        _check_decisions(definition)
         if definition.rules.evaluate is None:
             raise TypeError(f"op {name} has no reference (evaluate)")
         if not definition.rules.has_lowering:
@@ -393,6 +417,9 @@ def structural(
     """
 
     def make(namespace: type) -> OpDef:
-        return _register(OpDef(name, namespace, traits, attributes, implied, regions))
+        definition = OpDef(name, namespace, traits, attributes, implied, regions)
+        if traits & Trait.CONTROL:
+            _check_decisions(definition)
+        return _register(definition)
 
     return make

@@ -11,6 +11,9 @@ than their name tells, see ``nets.ops.definition.attributes``):
 one derivative decision
     ``partials`` for elementwise ops, ``transpose`` for ops linear in their operands, ``vjp`` for
     the rest, or ``no_derivative = "why"``.
+``forward``, ``batch``
+    the decisions about forward mode and batching, where the kind of op does not tell
+    (``nets.ops.definition.decisions``).
 two rules for the derivatives of loops, where they pay
     ``total`` and ``stacked``.
 one lowering
@@ -243,6 +246,8 @@ class Rules:
         take("operands", None)
         take("samples", None)
         take("kinds", None)
+        take("forward", None)
+        take("batch", None)
         if "infer" not in given:
             raise TypeError(f"op {name} has no type rule (infer)")
         self.infer: Infer = take("infer")

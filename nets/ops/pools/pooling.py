@@ -18,6 +18,7 @@ from nets.errors import DTypeError, ShapeError
 from nets.ir.core import Trait, Value
 from nets.ir.types import TensorType, from_numpy
 from nets.ops.definition import samples as draw
+from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.emitter import Emitter
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.loop.lowering import Lowering
@@ -89,6 +90,8 @@ class MaxPool:
     integers the least one."""
 
     operands = ("x",)
+    forward = ToCome("pick the tangent at the largest element")
+    batch = ToCome("examples as images")
     samples = [
         sample(draw.f32(2, 3, 6, 8), **_TWO),
         sample(draw.f64(2, 2, 5, 6), **_OVER),
@@ -130,6 +133,8 @@ class MaxPoolPick:
     """For each window, the element of y at the place of the largest element of x; 0 of none."""
 
     operands = ("x", "y")
+    forward = ToCome("pick the tangent of y")
+    batch = ToCome("examples as images")
     samples = [
         sample(draw.f32(2, 3, 6, 8), draw.f32(2, 3, 6, 8), **_TWO),
         sample(draw.f64(2, 2, 5, 6), draw.f64(2, 2, 5, 6), **_OVER),
@@ -172,6 +177,8 @@ class MaxPoolPut:
     element of x in its window: rows of windows in order, in a row tap by tap."""
 
     operands = ("x", "y")
+    forward = ToCome("put the tangent of y")
+    batch = ToCome("examples as images")
     samples = [
         sample(draw.f32(2, 3, 6, 8), draw.f32(2, 3, 3, 4), **_TWO),
         sample(draw.f64(2, 2, 5, 6), draw.f64(2, 2, 3, 4), **_OVER),

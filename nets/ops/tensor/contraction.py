@@ -14,6 +14,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
 from nets.ir.types import BufferType, DType, TensorType
 from nets.ops.definition import samples as draw
+from nets.ops.definition.decisions import IN_EACH, ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.loop.lowering import Lowering, buffer_type, fill_zero
@@ -29,6 +30,8 @@ class MatMul:
     """
 
     operands = ("x", "y")
+    forward = IN_EACH
+    batch = ITSELF
     samples = [
         sample(draw.f32(3, 5), draw.f32(5, 4)),
         sample(draw.f64(2, 3, 4), draw.f64(2, 4, 5)),

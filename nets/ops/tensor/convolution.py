@@ -33,6 +33,7 @@ from nets.errors import DTypeError, ShapeError
 from nets.ir.core import Trait, Value
 from nets.ir.types import BufferType, Dim, TensorType
 from nets.ops.definition import samples as draw
+from nets.ops.definition.decisions import IN_EACH, ToCome
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.loop.lowering import Lowering, buffer_type, fill_zero
@@ -289,6 +290,8 @@ class Conv:
     """
 
     operands = ("x", "w")
+    forward = IN_EACH
+    batch = ToCome("examples as images or, with a kernel each, as groups")
     samples = [
         sample(draw.f32(2, 3, 5, 6), draw.f32(4, 3, 3, 2), groups=1, **_PLAIN),
         sample(draw.f64(2, 4, 7, 6), draw.f64(6, 2, 2, 3), groups=2, **_EVERY),
@@ -337,6 +340,8 @@ class ConvInput:
     as the transposed convolution. ``shape`` tells the sizes of its axes of space."""
 
     operands = ("y", "w")
+    forward = IN_EACH
+    batch = ToCome("examples as images or, with a kernel each, as groups")
     samples = [
         sample(draw.f32(2, 4, 3, 5), draw.f32(4, 3, 3, 2), groups=1, shape=(5, 6), **_PLAIN),
         sample(draw.f64(2, 6, 4, 2), draw.f64(6, 2, 2, 3), groups=2, shape=(7, 6), **_EVERY),
@@ -388,6 +393,8 @@ class ConvWeight:
     """
 
     operands = ("x", "y")
+    forward = IN_EACH
+    batch = ToCome("examples as groups, for each has a kernel of its own")
     samples = [
         sample(draw.f32(2, 3, 5, 6), draw.f32(2, 4, 3, 5), groups=1, shape=(3, 2), **_PLAIN),
         sample(draw.f64(2, 4, 7, 6), draw.f64(2, 6, 4, 2), groups=2, shape=(2, 3), **_EVERY),

@@ -18,6 +18,7 @@ from nets.ir.affine import Affine, linear
 from nets.ir.core import Trait, Value
 from nets.ir.types import Shape, TensorType, i64, index
 from nets.ops.definition import samples as draw
+from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array, Spec, op, sample
 from nets.ops.loop.lowering import Lowering, buffer_type
@@ -72,6 +73,7 @@ class DynamicSlice:
     """The window of x of that shape which begins at the starts."""
 
     operands = ("x", "*starts")
+    batch = ToCome("cut each example at its own starts")
     samples = [
         sample(draw.f32(5, 7), _start(), _start(), shape=(2, 7)),
         sample(draw.f64(3, 4), _start(), _start(), shape=(2, 3)),
@@ -112,6 +114,7 @@ class DynamicUpdateSlice:
     """x with ``update`` in the window of its shape which begins at the starts."""
 
     operands = ("x", "update", "*starts")
+    batch = ToCome("update each example at its own starts")
     samples = [
         sample(draw.f32(5, 7), draw.f32(2, 7), _start(), _start()),
         sample(draw.f64(3, 4), draw.f64(2, 3), _start(), _start()),

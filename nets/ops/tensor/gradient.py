@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nets.ir.core import Trait, Value
+from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.emitter import Emitter
 from nets.ops.definition.registry import Array, Lazy, op, sample
 from nets.ops.definition.samples import boolean, f32, f64, i64
@@ -41,6 +42,7 @@ class Leaf:
     """
 
     operands = ("x", "y")
+    forward = ToCome("the tangent of y")
     samples = [sample(f32(3, 5), f32(3, 5)), sample(f64(), f64()), sample(f32(7, 0), f32(7, 0))]
     infer = floats("leaf")
 

@@ -19,6 +19,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
 from nets.ir.types import BufferType, TensorType, i32, i64, index
 from nets.ops.definition import samples as draw
+from nets.ops.definition.decisions import ITSELF, ToCome
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.loop.lowering import Lowering, buffer_type
@@ -55,6 +56,7 @@ class Gather:
     """The slices of x along ``axis`` at the indices; their axes take the place of that axis."""
 
     operands = ("x", "indices")
+    batch = ToCome("gather from each example at its own indices")
     samples = [
         sample(draw.f32(3, 5), draw.i64(4, low=-3, high=2), axis=0),
         sample(draw.f64(2, 3, 4), draw.i64(2, 2, low=-3, high=2), axis=1),
@@ -111,6 +113,7 @@ class Pick:
     """Of each row of x along ``axis`` the element at the row's index; the axis keeps size 1."""
 
     operands = ("x", "indices")
+    batch = ITSELF
     samples = [
         sample(draw.f32(3, 5), draw.i64(3, 1, low=-5, high=4), axis=1),
         sample(draw.f64(2, 3, 4), draw.i64(2, 1, 4, low=-3, high=2), axis=1),
@@ -178,6 +181,7 @@ class ScatterAdd:
     """
 
     operands = ("x", "indices", "updates")
+    batch = ToCome("add to each example at its own indices")
     samples = [
         sample(draw.f32(3, 5), draw.i64(4, low=-3, high=2), draw.f32(4, 5), axis=0),
         sample(draw.f64(2, 3, 4), draw.i64(2, 2, low=-3, high=2), draw.f64(2, 2, 2, 4), axis=1),

@@ -20,6 +20,7 @@ from nets.errors import DTypeError, ShapeError
 from nets.ir.core import Trait, Value
 from nets.ir.types import DType, Shape, TensorType, f32, f64, i64
 from nets.ops.definition import samples as draw
+from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array, op, sample
 
@@ -140,6 +141,7 @@ class ReduceProd:
     """
 
     operands = ("x",)
+    forward = ToCome("each tangent times the product of the other elements")
     samples = [
         sample(draw.f32(3, 5), axes=(1,)),
         sample(draw.f64(2, 3, 4), axes=(0, 2)),
@@ -253,6 +255,7 @@ class ReduceMax:
     """
 
     operands = ("x",)
+    forward = ToCome("the mean of the tangents of the elements that tie")
     samples = [
         sample(draw.f32(3, 5), axes=(1,)),
         sample(draw.f64(4, 3, 2), axes=(0, 1)),
@@ -287,6 +290,7 @@ class ReduceMin:
     """
 
     operands = ("x",)
+    forward = ToCome("the mean of the tangents of the elements that tie")
     samples = [
         sample(draw.f32(3, 5), axes=(1,)),
         sample(draw.f64(4, 3, 2), axes=(0, 1)),

@@ -19,6 +19,7 @@ from nets.ir.core import Trait, Value
 from nets.ir.types import DType, Shape, Symbol, TensorType, f32, f64, i8, i64, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.attributes import Places
+from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.loop.lowering import Lowering
@@ -51,6 +52,7 @@ class Broadcast:
     """
 
     operands = ("x",)
+    batch = ITSELF
     samples = [
         sample(draw.f32(3), shape=(2, 3), axes=(1,)),
         sample(draw.f64(), shape=(2, 3), axes=()),
@@ -102,6 +104,7 @@ class Reshape:
     """The elements of x in the same (row-major) order under another shape of the same size."""
 
     operands = ("x",)
+    batch = ITSELF
     samples = [
         sample(draw.f32(3, 4), shape=(2, 6)),
         sample(draw.f64(), shape=(1, 1)),
@@ -187,6 +190,7 @@ class Transpose:
     """x with its axes in another order: axis i of the result is axis ``axes[i]`` of x."""
 
     operands = ("x",)
+    batch = ITSELF
     samples = [
         sample(draw.f32(3, 5), axes=(1, 0)),
         sample(draw.f64(2, 3, 4), axes=(2, 0, 1)),
@@ -224,6 +228,7 @@ class Flip:
     """x with the order of its elements reversed along each of the axes (ascending)."""
 
     operands = ("x",)
+    batch = ITSELF
     samples = [
         sample(draw.f32(3, 5), axes=(1,)),
         sample(draw.f64(2, 3, 4), axes=(0, 2)),

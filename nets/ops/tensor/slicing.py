@@ -18,6 +18,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
 from nets.ir.types import Dim, Shape, Symbol, TensorType, bool_, index
 from nets.ops.definition import samples as draw
+from nets.ops.definition.decisions import ITSELF, ToCome
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Pieces
@@ -40,6 +41,7 @@ class Slice:
     """
 
     operands = ("x",)
+    batch = ITSELF
     samples = [
         sample(draw.f32(5, 7), starts=(1, 0), stops=(4, 7), steps=(1, 1)),
         sample(draw.f64(7, 5), starts=(1, 0), stops=(7, 4), steps=(3, 2)),
@@ -138,6 +140,7 @@ class Pad:
     """x with ``low[i]`` elements ``value`` (0-d) before and ``high[i]`` after it on axis i."""
 
     operands = ("x", "value")
+    batch = ToCome("pad each example with its own value")
     samples = [
         sample(draw.f32(3, 5), draw.f32(), low=(1, 0), high=(0, 2)),
         sample(draw.f64(2, 3), draw.f64(), low=(1, 2), high=(3, 0)),
@@ -237,6 +240,7 @@ class Concatenate:
     """The operands one after the other along ``axis``; their other dimensions are equal."""
 
     operands = ("*xs",)
+    batch = ITSELF
     samples = [
         sample(draw.f32(3, 5), draw.f32(3, 2), axis=1),
         sample(draw.f64(2, 3), draw.f64(1, 3), draw.f64(4, 3), axis=0),

@@ -1,0 +1,63 @@
+"""Decisions: how an op goes through the transforms that are not reverse mode.
+
+Forward mode carries a tangent with each value; batching (as in ``vmap``) gives operands a new first
+axis, one entry per example. What kind of op it is decides for most:
+
+* forward mode: ``PARTIALS`` of those with partial derivatives; ``ITSELF`` of those with
+  ``transpose``, which are linear; ``NOTHING`` of those without a derivative, but for control flow;
+* batching: ``ITSELF`` of elementwise ops and reductions; ``NOTHING`` of ops without operands.
+
+The rest say so in their class, as ``forward`` and ``batch``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from nets.ir.core import Trait
+from nets.ops.definition.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How an op goes through a transform."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToCome(Decision):
+    """Only a rule of its own will do, and none is there yet; ``words`` says what it is to do."""
+
+
+PARTIALS: Final = Decision("the sum of the partial derivatives, each times the operand's tangent")
+ITSELF: Final = Decision("the op itself, of the tangents or of the stacks")
+"""In forward mode: of the tangents of the floating-point operands and of the others as they are. In
+batching: of the stacked operands, with the attributes that ``OpDef.stacked_attributes`` gives."""
+
+IN_EACH: Final = Decision("the sum of the op with one operand's tangent in its place")
+"""Forward mode of an op that is linear in each operand."""
+
+NOTHING: Final = Decision("nothing to do")
+"""The result has no tangent, or is the same for every example."""
+
+
+def forward_of(rules: Rules, traits: Trait) -> Decision | None:
+    """What decides about forward mode without a word from the class."""
+    if rules.partials is not None:
+        return PARTIALS
+    if rules.transpose is not None:
+        return ITSELF
+    if rules.no_derivative is not None and not traits & Trait.CONTROL:
+        return NOTHING
+    return None
+
+
+def batch_of(operands: tuple[str, ...], traits: Trait) -> Decision | None:
+    """What decides about batching without a word from the class."""
+    if not operands:
+        return NOTHING
+    if traits & (Trait.ELEMENTWISE | Trait.REDUCTION):
+        return ITSELF
+    return None
