@@ -123,10 +123,11 @@ def forget(plans: list[Plan], old: Plan | None) -> None:
 
 
 def plan_of(ready: Specialisation, arguments: TreeDef) -> Plan | None:
-    """The plan of calls with positional arguments of this structure.
+    """The plan of calls whose positional arguments have this structure.
 
-    None where something is left to Python: containers that the extension does not make, code that
-    is not native, objects that each call puts somewhere. ``arguments``: of the tuple of arguments.
+    ``arguments`` is the structure of the tuple of all arguments. None where a call needs Python:
+    for a container that the extension cannot make, for code that is not native, and where each
+    call stores objects in the world.
     """
     program = ready.program
     native = ready.executable
@@ -170,7 +171,10 @@ def _source(place: Any) -> Any:
 
 
 def _orders(tree: TreeDef) -> tuple[tuple[int, ...], ...]:
-    """For each dict of a nest the positions, among its sorted keys, of its keys in their order."""
+    """The order of the keys of each dict of a nest, as positions in the sorted list of its keys.
+
+    ``{"b": x, "a": y}`` gives ``(1, 0)``: the first key is number 1 of the sorted ones.
+    """
     tokens = [token for token in tree.tokens if token is not LEAF]
     sorted_keys = [keys for kind, keys in tokens if issubclass(kind, dict)]
     found = []

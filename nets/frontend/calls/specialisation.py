@@ -133,8 +133,10 @@ class Specialisation:
         return found
 
     def _switched(self, values: Sequence[Variable]) -> list[Variable]:
-        """Captured ones that require a gradient now and did not, or the reverse, where that counts:
-        in a program that differentiates itself by those that did."""
+        """Captured tensors whose ``requires_grad`` is another one than in the trace.
+
+        Only a program that calls ``backward()`` itself depends on it; for others the list is empty.
+        """
         program = self.program
         captures: Sequence[Place] = program.captures
         places = zip(captures, program.required, values, strict=True)
@@ -145,7 +147,7 @@ class Specialisation:
         ]
 
     def may_return(self) -> bool:
-        """May the world be again what it was: do none but plain values differ?"""
+        """Could the guards hold again later? They could where only plain values differ."""
         guards = self.program.guards
         return guards is not None and guards.is_plainly_other()
 

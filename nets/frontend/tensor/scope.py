@@ -155,8 +155,11 @@ def enter(scope: Scope) -> Iterator[Scope]:
 
 @contextmanager
 def suspended() -> Iterator[None]:
-    """Outside every trace for the length of the ``with`` block: tensors made there are eager ones,
-    which a trace reads and updates like any others that were there before."""
+    """Leave every trace while the ``with`` block runs.
+
+    A tensor that is made in the block is an eager one. A trace treats it like a tensor that was
+    there before the trace began: it captures the tensor, and may update it.
+    """
     saved, _stack.innermost = _stack.innermost, None
     try:
         yield

@@ -28,11 +28,14 @@ Array = npt.NDArray[Any]
 
 
 def _await(slot: Any, holder: Any) -> Any:
-    """What a slot holds whose array native code is updating in place: waits for the end of that.
+    """The array of a slot that is empty because native code is updating the array in place.
 
-    Meanwhile the call has taken the array out of the slot, which is why Python asks here. For the
-    handler of a signal, on top of a call of its own thread, that is a copy of what was there before
-    the call. ForkError where the call was that of a thread that is not there.
+    Such a call takes the array out of the slot and puts it back at its end. Python finds the slot
+    empty and asks here; this function waits until the array is back.
+
+    A signal handler may run in the middle of a call of its own thread. It cannot wait for that
+    call, so it gets a copy of the elements from before the call. ForkError in a forked child, where
+    the call ran in a thread that the child does not have.
     """
     from nets._dispatch import taken
 

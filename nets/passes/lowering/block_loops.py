@@ -168,10 +168,12 @@ class BlockLowering:
                 self._note_stored(value, self.destinations[result], before)
 
     def _note_stored(self, value: Value, buffer: Value, before: Operation | None) -> None:
-        """Hear that what was emitted after ``before`` stores a value where it is wanted."""
+        """A hook: the operations emitted after ``before`` store ``value`` in ``buffer``, which is
+        where the program wants it."""
 
     def _lower_to_buffers(self, op: Operation) -> Sequence[Value]:
-        """Emit the operation; the values that its results are where they are stored."""
+        """Emit the operation. Gives, for each result, the value that is stored for it: the result
+        itself, or of a fusion the value inside it that becomes the result."""
         if op.has(Trait.CONTROL | Trait.BLOCKED):
             self.control(self, op)
             return op.results
@@ -234,7 +236,7 @@ class BlockLowering:
         return self.s.view(buffer, buffer_type(op.result))
 
     def _run_fusion(self, op: Operation, results: Sequence[Value]) -> Sequence[Value]:
-        """Emit a fusion; gives the values inside it that the results are."""
+        """Emit a fusion. Gives the values inside it that become its results."""
         ops, yielded = self._enter_fusion(op)
         outputs = dict(zip(yielded, results, strict=True))
         self._note_places(op, yielded)

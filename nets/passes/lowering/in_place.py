@@ -1,8 +1,9 @@
-"""In place: an operation may store a result where a tensor was that nobody needs any more.
+"""In place: an operation may store its result over a tensor that is not needed any more.
 
-For a group that is safe where each element of the old tensor is loaded before the same element of
-the result is stored, by the same run of a loop body, or by an earlier body that runs over the same
-elements. A kernel that changes some elements of an operand is made for it.
+For a group of operations this is safe where each element of the old tensor is loaded before the
+same element of the result is stored. Both may happen in one iteration of a loop; or the load stands
+in an earlier loop over the same elements. A kernel that changes only some elements of an operand is
+written to work in the memory of the operand.
 """
 
 from __future__ import annotations
@@ -44,8 +45,12 @@ def updated_operand(op: Operation) -> Value | None:
 
 
 def outdated_by(op: Operation, last: Mapping[Value, Operation]) -> Value | None:
-    """The value, behind views, whose memory the result may take, for the operation changes some
-    elements of it and reads it once, and last (``last`` is from ``last_readers``)."""
+    """The value whose memory the result may take; None where there is none.
+
+    There is one where the operation changes only some elements of an operand, uses that operand
+    once, and nothing reads it later (``last`` comes from ``last_readers``). Where the operand is a
+    view, it is the value that the view shows.
+    """
     updated = updated_operand(op)
     if updated is None:
         return None

@@ -1,13 +1,15 @@
 """Updates: results of a function that take the place of one of its arguments in memory.
 
-The attribute ``in_place`` of a function lists them: pairs of the number of a result and that of an
-argument of the same type. What a training step makes of its parameters is stored where they were.
+The attribute ``in_place`` of a function lists them: pairs of the number of a result and the number
+of an argument of the same type. So a training step stores new parameters where the old ones were.
 
-That is right where nothing reads the old elements afterwards, and where no run-time check can fail
-any more, for a call that is refused leaves its arguments as they are. Nor may a loop of the program
-follow, or make the update: it may take any time, and a call that is interrupted leaves its
-arguments as they are as well. ``sink_updates`` brings the operations into an order in which it is;
-an update that still comes too early gets memory of its own and is copied in the end.
+An argument may be overwritten when three things are certain. Nothing reads its old elements later.
+No check can fail later, since a call that is refused leaves its arguments as they are. And no loop
+of the program (a ``scan``, a ``while_loop``) follows or makes the update: such a loop may run for a
+long time, and a call that is interrupted in it leaves its arguments as they are, too.
+
+``sink_updates`` moves operations so that this holds for as many updates as possible. An update for
+which it does not hold is stored in memory of its own, and copied at the end.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ from nets.passes.spaces.kernel_operands import is_for_kernels
 
 
 def update_pairs(function: Function) -> dict[int, int]:
-    """The number of the argument that each result in place takes the place of, by the result.
+    """The attribute ``in_place`` as a dict: from the number of a result to that of the argument.
 
-    VerifyError where the attribute is not what it should be.
+    VerifyError where the attribute is not a list of such pairs.
     """
     pairs: dict[int, int] = {}
     for pair in function.attributes.get("in_place", ()):
@@ -53,10 +55,11 @@ def _is_pair(function: Function, pair: object) -> bool:
 
 
 def sink_updates(function: Function) -> None:
-    """Move what makes an update behind all that reads the argument, all checks, effects and loops.
+    """Move each update behind everything that reads its argument, and behind every check, every
+    effect and every loop of the program.
 
-    Operations that depend on it move along; where one of those reads the argument, may fail, has an
-    effect or is a loop, all of them stay.
+    Operations that depend on an update move with it. Where one of these reads the argument, may
+    fail, has an effect or is a loop, they cannot move, and the update stays where it is.
     """
     pairs = update_pairs(function)
     if not pairs:

@@ -1,9 +1,10 @@
-"""Loop nests: turning symbolic positions in emitted code into the counters of real loops.
+"""Loop nests: code for one element is emitted first, the loops around it afterwards.
 
-Element code is emitted before its loops exist, against an ``Extent``: one stand-in index value
-per axis. The addresses of the emitted loads and stores then tell which neighbouring axes can share
-one counter (``stride[i] == size[i+1] · stride[i+1]`` in every access), and ``Extent.resolve``
-replaces the stand-ins by an expression of that counter.
+While the code for one element is emitted, an ``Extent`` stands for the loops: for each axis it has
+a stand-in, an index value that no operation defines. The addresses of the emitted loads and stores
+then tell how many loops are needed: two neighbouring axes can share one counter where
+``stride[i] == size[i+1] · stride[i+1]`` holds in every address. When the loops are there,
+``Extent.resolve`` replaces each stand-in by an expression of their counters.
 """
 
 from __future__ import annotations
@@ -66,9 +67,10 @@ class Extent:
         return [_extent_of(group) for group in groups]
 
     def resolve(self, s: LoopBuilder, block: Block, position: Affine) -> None:
-        """Let the stand-ins mean ``position``, counted through all axes, valid in ``block``.
+        """Replace the stand-ins in ``block`` by what ``position`` tells of each axis.
 
-        Axes that cannot share a counter are told apart by division at the start of the block.
+        ``position`` counts the elements of all axes together, in row-major order. Where the axes
+        cannot share a counter, divisions at the start of the block compute the position on each.
         """
         if not self.axes:
             return

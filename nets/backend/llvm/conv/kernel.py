@@ -26,9 +26,12 @@ _UNROLL: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """Columns of a line of ``pitch`` places from which a tap, so many elements further, meets
-    zeros, because it lies beyond the line. The rows of a table of masks, by column; without
-    ``offsets``, masks are computed where they are needed."""
+    """Masks that let a tap meet zeros where it leads beyond its line.
+
+    From column c of a line of ``pitch`` places, a tap with offset d meets column c + d, and zero
+    where that is not a column of the line. There is a table of masks, a row for each of ``offsets``
+    and a mask for each column; for no offsets, masks are computed where they are needed.
+    """
 
     pitch: int
     offsets: tuple[int, ...]
@@ -53,13 +56,19 @@ class Edges:
 class TileKernel:
     """C[rows, places] (+)= Σ over channels and taps of A[row, channel, tap] · B[place].
 
-    All distances are in bytes. Row r of A begins ``a_row`` · r further, a channel ``a_channel``
-    further; so do rows of C by ``c_row`` and channels of B by ``b_channel``. ``taps`` holds the
-    distance of each in A and in B, and its offset along a line; ``walks`` are around them: down the
-    rows of the kernel, and across a row, of which ``taps`` then holds the first tap.
-    Places are ``vectors`` vectors of consecutive elements of B; with ``edges``, 0 is met where an
-    offset leads beyond the line. C has a place for each of them, or holds ``lines``, of which one
-    has room for a vector at least or which have no gaps.
+    All distances are in bytes: ``a_row`` is that from one row of A to the next, ``a_channel`` from
+    one channel of A to the next; ``b_channel`` is the same for channels of B, ``c_row`` for rows of
+    C.
+
+    ``taps`` are the taps that have instructions of their own. Of each it gives the distance in A,
+    the distance in B, and the offset along a line. Further taps are met in loops around these:
+    ``down`` goes from row to row of the kernel, ``across`` from tap to tap of one row. With
+    ``across``, ``taps`` holds the first tap of a row alone.
+
+    The places are ``vectors`` vectors of consecutive elements of B. With ``edges``, a tap that
+    leads beyond its line meets 0. C has room for every place; or it has ``lines``, and keeps only
+    the places in them. Then a line has room for a vector at least, or there are no gaps between
+    the lines.
     """
 
     dtype: DType
@@ -82,10 +91,13 @@ class TileKernel:
         return f"nets_conv_tile_{sha256(repr(self).encode()).hexdigest()[:16]}"
 
     def text(self) -> str:
-        """``void (ptr a, ptr b, ptr c, i64 channels, i64 place, i64 lines, i1 add, i64 down,
-        i64 across, i64 offset)``: the number of the first place, how many lines C has, whether to
-        add to C, how many taps the walks have that do not say it themselves, and the offset of the
-        first tap."""
+        """The function ``void (ptr a, ptr b, ptr c, i64 channels, i64 place, i64 lines, i1 add,
+        i64 down, i64 across, i64 offset)``.
+
+        ``place`` is the number of the first place, ``lines`` how many lines C has, and ``add``
+        whether to add to C. ``down`` and ``across`` are how many taps these loops meet, where the
+        loop itself does not say it; ``offset`` is the offset of the first tap.
+        """
         w = Writer(self.dtype, self.lanes, self.rows, self.vectors)
         w.rows_of("%a", [r * self.a_row for r in range(self.rows)])
         masks = self._masks(w)

@@ -20,12 +20,14 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Taps that are met one after the other: how far each is beyond the one before it.
+    """A loop over taps, and how far each tap is from the one before it.
 
-    Distances ``a`` and ``b`` are in bytes; ``offset`` counts elements along a line. The planes of B
-    are ``planes`` in a ring, of which the first tap meets number ``start`` and each one the number
-    ``turn`` further; where that leads around the ring, it meets B ``around`` bytes further.
-    ``count`` taps, or as many as the call says.
+    ``a`` and ``b`` are the distances in A and in B, in bytes; ``offset`` is the distance along a
+    line, in elements. The loop meets ``count`` taps; where that is None, the call says how many.
+
+    B has ``planes`` planes, which the taps meet in turn, as if they stood in a ring: the first tap
+    meets plane ``start``, and each one the plane ``turn`` further. Where a step goes around the
+    ring, ``around`` bytes are added to the distance in B.
     """
 
     a: int
