@@ -1,9 +1,10 @@
 """Names in C: which ones a library may use, and what becomes of those it may not.
 
-The rule is that of docs/export.md. What the caller writes out, the names of functions, stays as it
-is or is refused (``refusal``). What nets derives from Python, the names of the library, of
-arguments, results and members of the state, is changed where C could not have it (``c_names``,
-``library_name``), for in C nobody writes them but after having read them.
+The rule is that of docs/export.md. Names of functions are chosen by the caller of ``export``: they
+stay as they are, or are refused (``refusal``). All other names come from Python: those of the
+library, of arguments, of results and of members of the state. Where C does not allow one, nets
+changes it (``c_names``, ``library_name``); who writes C against the library reads the names in its
+header first.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Opens a shared library from its bytes: what was checked is what runs.
 
-The system's loader gives the library it has for a path, or a file, that is open already, whatever
-is in the file now; and a file may be changed while it is open. So each library is opened from a
-copy of its own, which nobody else has a name for. It is in memory and shows as ``/memfd:NAME.so``
-in the maps of the process; where the system has no such files, or does not run code from them, it
-is a file in a temporary folder, deleted once it is open.
+To open a path directly would not be safe. Where the path, or the file, is open already, the
+system's loader gives the library that it has, even if the file holds another one now; and somebody
+may change a file while it is open. So each library is opened from a copy that only this process
+knows. The copy is a file in memory, which the maps of the process show as ``/memfd:NAME.so``. Where
+the system has no files in memory, or runs no code from them, the copy is a file in a temporary
+folder that is deleted as soon as it is open.
 """
 
 from __future__ import annotations

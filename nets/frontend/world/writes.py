@@ -1,9 +1,12 @@
 """Writes: what a traced function changed in the places it reaches, to be done again by every call.
 
-A place that holds a tensor of the trace at its end holds, after each call, a new tensor with the
-result of that call; a container that was made is made again; what was there before is put there as
-it is. A tensor that stood in such a place is found there at each call (a ``Slot``), for every call
-leaves another one.
+At the end of a trace, the places that the function reaches are compared with what they held before.
+A place may hold a tensor of the trace now: after each call it will hold a new tensor, with the
+result of that call. It may hold a container that the function made: each call makes a new one. It
+may hold an object that existed before: each call puts that object there.
+
+Where a place held a tensor before the trace and holds a new one after it, the next call finds
+another tensor there again. Such a place is a slot: each call reads the tensor that stands in it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Recompute instead of store: groups compute cheap values again from what is in memory anyway.
 
-A tensor that a group stores for other groups alone costs a pass over memory to write and one per
-reader. Where a few cheap operations make it from tensors that the readers read as well, or from
-one other tensor that is stored in any case, those operations move into the readers.
+A tensor that a group stores only for other groups costs one pass over memory to write it, and one
+more for each group that reads it. Sometimes a few cheap operations make this tensor, from tensors
+that the readers read as well, or from one other tensor that is stored in any case. Then these
+operations move into the readers, and the tensor is not stored.
 
-A reader may get one new tensor of the size to read for the one that is no longer stored: then a
-store and no more memory than before is at stake.
+A reader may have to read one new tensor of that size for this. It no longer reads the old one, so
+it reads no more than before, and one store is saved.
 """
 
 from __future__ import annotations

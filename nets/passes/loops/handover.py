@@ -1,9 +1,10 @@
 """Handover: what it costs threads that one of them needs what another one has just written.
 
-A cache line that another CPU has written comes from there, many times as slowly as from the CPU's
-own cache. Loops and kernels that are shared among threads are cut alike, so that each thread finds
-its part where it left it; between them and serial ones half of the lines change sides. So a
-loop that is not much work may be slower on two threads than on one, however cheap a fork is.
+To read a cache line that another CPU has written takes many times as long as to read one of the
+CPU's own cache. Parallel loops and kernels are all split among threads in the same way, so a thread
+mostly reads what it wrote itself. Between a parallel loop and a serial one that is not so: with two
+threads, half of the lines must go from one CPU to the other. So a loop with little work may be
+slower on two threads than on one, even if starting the threads costs nothing.
 """
 
 from __future__ import annotations

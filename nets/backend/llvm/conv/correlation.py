@@ -1,11 +1,14 @@
 """conv and conv_input: sums over channels and taps, by bands of rows of an image.
 
-A band of the source is copied to the workspace with its zeros around it, one plane per channel (and
-per remainder by the step). Then, at any tap, neighbouring places meet neighbouring elements, along
-a row and on to the next one: the place number q = row · pitch + column meets element q + distance
-of the tap. So a tile is some rows of channels times whole vectors of places, whatever the width of
-the image; what lies between the rows is computed and not kept. Where the processor loads under
-masks, these make the zeros beside the rows, which then follow each other without a gap.
+A band of rows of the source is copied to the workspace, with zeros around it: one plane for each
+channel (with a step of s, one plane for each channel and each remainder by s). A place of the
+result has the number q = row · pitch + column, and a tap has one distance: at every place q it
+meets the element q + distance of the plane. So neighbouring places meet neighbouring elements, also
+from the end of one row to the begin of the next, and a tile can be some channels of the result
+times whole vectors of places, whatever the width of the image.
+
+Between two rows there is a gap for the zeros; the sums in the gaps are computed and not kept. Where
+the processor can load under masks, masks give the zeros, and there are no gaps.
 """
 
 from __future__ import annotations

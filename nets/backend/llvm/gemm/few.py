@@ -1,9 +1,10 @@
 """A few rows times a matrix, where few registers do not hold a tile that reads B only once.
 
-B is read in strips of a few rows, from left to right, so that each row is one stream that the
-hardware follows; all rows of x meet a piece of the strip while it is in the L1 cache. The sums of a
-tile lie together meanwhile, in the workspace, and move to C with the last strip of a block of k. An
-element of C is the same chain of multiply-additions as ever.
+B is read in strips of a few rows, each strip from left to right: so each row is a stream that the
+hardware can load ahead. While a piece of a strip is in the L1 cache, it is multiplied with all rows
+of x. Until the last strip of a block of k is done, the sums of a tile stand side by side in the
+workspace; then they move to C. An element of C is the same chain of multiply-additions as in every
+other kernel.
 """
 
 from __future__ import annotations
