@@ -16,7 +16,7 @@ Invariants (enforced by ``nets.ir.verifier``):
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 from typing import Any
@@ -224,6 +224,12 @@ class Operation:
         self.results += made
         return made
 
+    def drop_results(self, places: Container[int]) -> None:
+        """Remove the results at these places, which are unused."""
+        assert not any(x.uses for i, x in enumerate(self.results) if i in places)
+        kept = [x for i, x in enumerate(self.results) if i not in places]
+        self.results = tuple(_numbered(kept))
+
     def replace_with(self, values: Sequence[Value]) -> None:
         """Let every user of each result use the value at its place, and remove the operation."""
         for old, new in zip(self.results, values, strict=True):
@@ -277,6 +283,15 @@ class Block:
         self.arguments.append(value)
         return value
 
+    def set_arguments(self, arguments: Iterable[Value]) -> None:
+        """Let these be the arguments, in this order; those that go are unused."""
+        self.arguments = _numbered(arguments)
+
+    def drop_arguments(self, places: Container[int]) -> None:
+        """Remove the arguments at these places, which are unused."""
+        assert not any(x.uses for i, x in enumerate(self.arguments) if i in places)
+        self.set_arguments(x for i, x in enumerate(self.arguments) if i not in places)
+
     def __iter__(self) -> Iterator[Operation]:
         """The operations in order; the current one may be erased while iterating."""
         op = self.first
@@ -299,6 +314,12 @@ class Block:
     def terminator(self) -> Operation | None:
         last = self.last
         return last if last is not None and last.has(Trait.TERMINATOR) else None
+
+    @property
+    def yielded(self) -> tuple[Value, ...]:
+        """The values that the terminator gives, if there is one yet."""
+        end = self.terminator
+        return end.operands if end is not None else ()
 
     def append(self, op: Operation) -> None:
         self.insert(op, None)
@@ -331,6 +352,13 @@ class Block:
             op.next.previous = op.previous
         op.block = op.previous = op.next = None
         op._drop_uses()
+
+
+def _numbered(values: Iterable[Value]) -> list[Value]:
+    found = list(values)
+    for i, value in enumerate(found):
+        value.index = i
+    return found
 
 
 class Region:
@@ -370,8 +398,7 @@ class Function:
     @property
     def returned(self) -> tuple[Value, ...]:
         """The values the terminator returns."""
-        end = self.body.terminator
-        return end.operands if end is not None else ()
+        return self.body.yielded
 
     @property
     def type(self) -> FunctionType:

@@ -129,7 +129,7 @@ class _Machine:
         if block not in self._codes:
             end = block.terminator
             steps = tuple((op, self._step(op)) for op in block if op is not end)
-            self._codes[block] = _Code(steps, () if end is None else end.operands)
+            self._codes[block] = _Code(steps, block.yielded)
         return self._codes[block]
 
     def _step(self, op: Operation) -> Callable[[], None] | None:
@@ -202,9 +202,7 @@ def _repeat(machine: _Machine, op: Operation) -> Iterations:
 
 
 def _reduce(machine: _Machine, op: Operation) -> Iterations:
-    end = op.regions[0].block.terminator
-    assert end is not None
-    combiners = zip(op.attributes["combiners"], end.operands, strict=True)
+    combiners = zip(op.attributes["combiners"], op.regions[0].block.yielded, strict=True)
     totals = [
         _Extreme(name, value) if name in ARG_COMBINERS else _Lanes(name, value)
         for name, value in combiners

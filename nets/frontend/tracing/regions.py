@@ -131,9 +131,7 @@ class _Body:
         block, inputs = self.block, self.inputs
         state = [self.own.get(id(x)) or self._argument(x._value) for x in self.changed]
         rest = [self.shared.get(x) or self._argument(x) for x in shared]
-        block.arguments[:] = [*inputs[: self.carries], *state, *inputs[self.carries :], *rest]
-        for index, argument in enumerate(block.arguments):
-            argument.index = index
+        block.set_arguments([*inputs[: self.carries], *state, *inputs[self.carries :], *rest])
         self._end(state)
         return Region(block)
 

@@ -87,8 +87,7 @@ class Reduce:
     ) -> tuple[Type, ...]:
         _bounds("loop.reduce", hi, hi)
         _region_arguments("loop.reduce", regions[0], (ScalarType(index),))
-        end = regions[0].block.terminator
-        yielded = [value.type for value in end.operands] if end is not None else []
+        yielded = [value.type for value in regions[0].block.yielded]
         if len(yielded) != len(combiners):
             raise VerifyError("loop.reduce yields one scalar per combiner")
         results: list[Type] = []

@@ -75,9 +75,7 @@ class _SideBySide:
                 own = arguments[i * count : (i + 1) * count]
                 mapping.update(zip(body.arguments, (counter, *own), strict=True))
             self.emit(body, mappings)
-            end = body.terminator
-            assert end is not None
-            s.yield_(*(mapping.get(x, x) for mapping in mappings for x in end.operands))
+            s.yield_(*(mapping.get(x, x) for mapping in mappings for x in body.yielded))
         for i, mapping in enumerate(mappings):
             mapping.update(zip(op.results, loop.results[i * count : (i + 1) * count], strict=True))
 

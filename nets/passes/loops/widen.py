@@ -38,8 +38,7 @@ class Body:
         self.counter = block.arguments[0]
         self.trips = trips
         self.operations = [op for op in block if not op.has(Trait.TERMINATOR)]
-        end = block.terminator
-        self.yielded = end.operands if end is not None else ()
+        self.yielded = block.yielded
         self.varying = {self.counter}
         self._loaded: set[Value] = set()
         for op in self.operations:

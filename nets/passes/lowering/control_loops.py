@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nets.ir.core import Block, Operation, Region, Trait, Value
+from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import index
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.lowering.block_loops import BlockLowering, Output, buffer_type
@@ -32,7 +32,7 @@ def _scan(low: BlockLowering, op: Operation, made: Sequence[Value]) -> None:
     if not length:
         _start(low, op, made[:count])
         return
-    block, yielded = op.regions[0].block, _yielded(op.regions[0])
+    block, yielded = op.regions[0].block, op.regions[0].block.yielded
     sources = [low.in_memory(x) for x in op.operands[count : count + op.attributes["xs"]]]
     for argument, value in _invariants(op, block, count + len(sources)):
         _bind(low, argument, value)
@@ -66,11 +66,11 @@ def _while(low: BlockLowering, op: Operation, made: Sequence[Value]) -> None:
         low.buffers.update(zip(block.arguments, made, strict=False))
         for argument, value in _invariants(op, block, len(made)):
             _bind(low, argument, value)
-    carried = _carried(step, _yielded(op.regions[1]), made)
+    carried = _carried(step, op.regions[1].block.yielded, made)
     loop = s.repeat()
     with s.body(loop.regions[0].block):
         inner = _run_body(low, test, [], [])
-        again = _read(inner, _yielded(op.regions[0])[0])
+        again = _read(inner, op.regions[0].block.yielded[0])
         with s.body(s.if_(again).regions[0].block):
             _run_body(low, step, carried, [])
             s.yield_()
@@ -84,7 +84,7 @@ def _cond(low: BlockLowering, op: Operation, made: Sequence[Value]) -> None:
         for argument, value in zip(region.block.arguments, op.operands[1:], strict=True):
             _bind(low, argument, value)
         with s.body(s.if_(chosen).regions[0].block):
-            _run_body(low, region.block, [], list(zip(_yielded(region), made, strict=True)))
+            _run_body(low, region.block, [], list(zip(region.block.yielded, made, strict=True)))
             s.yield_()
 
 
@@ -105,12 +105,6 @@ def _bind(low: BlockLowering, argument: Value, value: Value) -> None:
         low.buffers[argument] = low.buffers[value]
     else:
         low.define_scalar(argument, scalar)
-
-
-def _yielded(region: Region) -> tuple[Value, ...]:
-    end = region.block.terminator
-    assert end is not None
-    return end.operands
 
 
 def _invariants(op: Operation, block: Block, first: int) -> Iterable[tuple[Value, Value]]:

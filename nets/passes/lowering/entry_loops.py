@@ -44,12 +44,11 @@ class _EntryLowering(BlockLowering):
 
     def run_entries(self, results: Sequence[Value]) -> None:
         """Emit the loop that stores the results."""
-        s, end = self.s, self.block.terminator
-        assert end is not None
+        s = self.s
         with s.body(Block()) as body:
             self.number = s.index(add_counter(body))
             s.entry = self._positions()
-            self.run(list(zip(end.operands, results, strict=True)))
+            self.run(list(zip(self.block.yielded, results, strict=True)))
             self.settle()
             s.yield_()
             s.entry = ()

@@ -380,9 +380,7 @@ class _Loop:
         yielded += [Made(*it, 0) for it in self.stacked]
         end = Operation(lookup("yield"), [self._inside(it) for it in yielded], ())
         self.body.append(end)
-        self.body.arguments = [*self.carries.values(), *self.xs.values(), *self.rest.values()]
-        for number, argument in enumerate(self.body.arguments):
-            argument.index = number
+        self.body.set_arguments([*self.carries.values(), *self.xs.values(), *self.rest.values()])
         attributes = {
             "carries": len(self.carries),
             "xs": len(self.xs),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, clone_into
@@ -54,21 +54,12 @@ def _body(op: Operation) -> Block:
     return op.regions[-1].block
 
 
-def _yielded(block: Block) -> tuple[Value, ...]:
-    assert block.terminator is not None
-    return block.terminator.operands
-
-
-def _without(values: Sequence[Value], dropped: Container[int]) -> list[Value]:
-    return _renumbered([value for i, value in enumerate(values) if i not in dropped])
-
-
 def _drop_operands(op: Operation, dropped: Sequence[int], first: int = 0) -> None:
     """Remove operands, which come ``first`` places behind their arguments, and unused arguments."""
     kept = [x for i, x in enumerate(op.operands) if i - first not in dropped]
     op.set_operands(kept)
     for region in op.regions:
-        region.block.arguments = _without(region.block.arguments, dropped)
+        region.block.drop_arguments(dropped)
     if "carries" in op.attributes:
         carries: int = op.attributes["carries"]
         counts = {"carries": carries - sum(i < carries for i in dropped)}
@@ -85,7 +76,7 @@ def _giving_results(op: Operation) -> Sequence[Region]:
 
 def _drop_results(op: Operation, dropped: Sequence[int]) -> None:
     """Remove results and what is yielded for them."""
-    op.results = tuple(_without(op.results, dropped))
+    op.drop_results(dropped)
     for region in _giving_results(op):
         end = region.block.terminator
         assert end is not None
@@ -104,7 +95,7 @@ def _add_invariant(op: Operation, value: Value, hint: str = "") -> list[Value]:
 def _stop_carrying(op: Operation) -> None:
     """Carries that stay what they are become the same in every step."""
     count: int = op.attributes["carries"]
-    yielded, arguments = _yielded(_body(op)), _body(op).arguments
+    yielded, arguments = _body(op).yielded, _body(op).arguments
     constant = [
         i
         for i in range(count)
@@ -139,11 +130,11 @@ def _drop_unneeded(op: Operation) -> None:
 def _needed_carries(op: Operation) -> set[int]:
     """Carries that a result that is used, a condition or an effect depends on."""
     body = _body(op)
-    needed = [x for result, x in zip(op.results, _yielded(body), strict=True) if result.uses]
+    needed = [x for result, x in zip(op.results, body.yielded, strict=True) if result.uses]
     needed += _seen_by_effects(body)
     for region in op.regions[:-1]:
         block = region.block
-        found = sources(block, [*_yielded(block), *_seen_by_effects(block)])
+        found = sources(block, [*block.yielded, *_seen_by_effects(block)])
         needed += [body.arguments[x.index] for x in found if x.owner is block]
     live = sources_over_steps(op, needed)
     return {x.index for x in body.arguments[: op.attributes["carries"]] if x in live}
@@ -166,7 +157,7 @@ def _pass_slices_by(op: Operation) -> None:
         for i, argument in enumerate(body.arguments[: count + rows])
         if i >= count
     }
-    for i, value in enumerate(_yielded(body)):
+    for i, value in enumerate(body.yielded):
         if i < count:
             continue
         if value in stacks:
@@ -191,7 +182,7 @@ def _count_steps(op: Operation) -> None:
         following = inside.add(number, inside.constant(-1 if backwards else 1, i64))
         first = outside.constant(length - 1 if backwards else 0, i64)
         op.set_operands(_moved(op.operands, place, count, first))
-        body.arguments = _renumbered(_moved(body.arguments, place, count, number))
+        body.set_arguments(_moved(body.arguments, place, count, number))
         last = Value(number.type, op, count)
         op.results = tuple(_renumbered([*op.results[:count], last, *op.results[count:]]))
         end.set_operands([*end.operands[:count], following, *end.operands[count:]])

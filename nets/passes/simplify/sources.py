@@ -25,8 +25,7 @@ def sources_over_steps(loop: Operation, values: Iterable[Value]) -> set[Value]:
     """As ``sources`` for values of a loop's body, and what those are computed from in the steps
     before, through what the loop carries."""
     body = loop.regions[-1].block
-    assert body.terminator is not None
-    carried = list(zip(body.arguments, body.terminator.operands, strict=False))
+    carried = list(zip(body.arguments, body.yielded, strict=False))
     carried = carried[: loop.attributes["carries"]]
     found = sources(body, values)
     while True:
