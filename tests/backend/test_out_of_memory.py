@@ -147,19 +147,25 @@ def test_ctrl_c_while_a_child_compiles() -> None:
     parent, children = os.getpid(), []
 
     def interrupts() -> bytes:
+        os.read(waits, 1)
         os.kill(parent, 2)
         while True:
             os.read(source, 1)
 
-    source, _ = os.pipe()
-    real = os.fork
+    (waits, begins), (source, _) = os.pipe(), os.pipe()
+    fork, fdopen = os.fork, os.fdopen
 
-    def fork() -> int:
-        children.append(real())
+    def noted() -> int:
+        children.append(fork())
         return children[-1]
 
+    def opened(*arguments: Any) -> Any:
+        os.write(begins, b"!")  # now the parent waits for its child
+        return fdopen(*arguments)
+
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(os, "fork", fork)
+        patched.setattr(os, "fork", noted)
+        patched.setattr(os, "fdopen", opened)
         with pytest.raises(KeyboardInterrupt):
             containment._in_child(interrupts)
     with pytest.raises(ChildProcessError):  # it is over, and has been waited for
