@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nets.ir.builder import Builder
-from nets.ir.core import Value
+from nets.ir.core import Attribute, Value
 from nets.ir.location import GradientLocation, Location
 from nets.ir.types import DType, Shape, TensorType
 from nets.ops.definition.registry import lookup
@@ -26,10 +26,10 @@ class Emitter(ABC):
         """What follows is the derivative of the op of that name, which stands at the location."""
 
     @abstractmethod
-    def emit_all(self, name: str, *operands: Value, **attributes: Any) -> tuple[Value, ...]:
+    def emit_all(self, name: str, *operands: Value, **attributes: Attribute) -> tuple[Value, ...]:
         """Emit the op and give all its results."""
 
-    def emit(self, name: str, *operands: Value, **attributes: Any) -> Value:
+    def emit(self, name: str, *operands: Value, **attributes: Attribute) -> Value:
         """Emit an op with one result."""
         (result,) = self.emit_all(name, *operands, **attributes)
         return result
@@ -115,7 +115,7 @@ class GraphEmitter(Emitter):
     def derive(self, name: str, location: Location | None) -> None:
         self.builder.location = None if location is None else GradientLocation(location, name)
 
-    def emit_all(self, name: str, *operands: Value, **attributes: Any) -> tuple[Value, ...]:
+    def emit_all(self, name: str, *operands: Value, **attributes: Attribute) -> tuple[Value, ...]:
         return self.builder.create(lookup(name), operands, attributes).results
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from nets.ir.affine import Affine
 from nets.ir.builder import Builder
-from nets.ir.core import Block, Operation, Region, Value
+from nets.ir.core import Attribute, Block, Operation, Region, Value
 from nets.ir.types import BufferType, DType, ScalarType, index
 from nets.ops.definition.registry import lookup
 
@@ -18,7 +17,7 @@ class LoopBuilder:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
 
-    def emit(self, name: str, *operands: Value, **attributes: Any) -> Operation:
+    def emit(self, name: str, *operands: Value, **attributes: Attribute) -> Operation:
         return self.builder.create(lookup(f"loop.{name}"), operands, attributes)
 
     # Scalars (and, after vectorize, lanes).

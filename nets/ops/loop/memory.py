@@ -9,12 +9,10 @@ elements; where one of the indices is a vector, one element per lane.
 
 from __future__ import annotations
 
-from typing import Any
-
 from nets.errors import VerifyError
 from nets.ir.core import Trait
 from nets.ir.types import BufferType, ScalarType, Type, VectorType, bool_, index
-from nets.ops.definition.registry import structural
+from nets.ops.definition.registry import Array, structural
 from nets.ops.loop.register_types import listed, register_type
 
 
@@ -44,7 +42,7 @@ class Global:
 
     operands = ()
 
-    def infer(*, value: Any) -> Type:
+    def infer(*, value: Array) -> Type:
         from nets.ir.types import from_numpy
 
         dtype = from_numpy(value.dtype)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -62,14 +61,16 @@ def _largest(x: Array, windows: Windows) -> tuple[Array, Array]:
 
 _ATTRIBUTES = ("shape", "steps", "low", "high", "dilation")
 _TRAITS = Trait.PURE | Trait.KERNEL | Trait.EXACT | Trait.FLOAT_ONLY
-_TWO: dict[str, Any] = dict(zip(_ATTRIBUTES, ((2, 2), (2, 2), (0, 0), (0, 0), (1, 1)), strict=True))
-_OVER: dict[str, Any] = dict(
+_TWO: dict[str, Ints] = dict(
+    zip(_ATTRIBUTES, ((2, 2), (2, 2), (0, 0), (0, 0), (1, 1)), strict=True)
+)
+_OVER: dict[str, Ints] = dict(
     zip(_ATTRIBUTES, ((3, 2), (2, 1), (1, 0), (1, 1), (1, 3)), strict=True)
 )
-_LARGE: dict[str, Any] = dict(
+_LARGE: dict[str, Ints] = dict(
     zip(_ATTRIBUTES, ((2, 7), (5, 3), (1, 2), (0, 3), (3, 1)), strict=True)
 )
-_LINE: dict[str, Any] = dict(zip(_ATTRIBUTES, ((3,), (2,), (1,), (1,), (1,)), strict=True))
+_LINE: dict[str, Ints] = dict(zip(_ATTRIBUTES, ((3,), (2,), (1,), (1,), (1,)), strict=True))
 
 
 def _pair(name: str, x: TensorType, other: TensorType, expected: TensorType) -> None:

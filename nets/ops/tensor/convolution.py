@@ -25,13 +25,13 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 import numpy as np
 
 from nets.errors import DTypeError, ShapeError
 from nets.ir.core import Trait, Value
-from nets.ir.types import BufferType, Dim, TensorType
+from nets.ir.types import BufferType, Dim, Symbol, TensorType
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import IN_EACH, ToCome
 from nets.ops.definition.emitter import Emitter, tensor_type
@@ -207,38 +207,65 @@ def _met(source: Array, counts: Sequence[int], taps: Sequence[Tap], splits: Sequ
 # ------------------------------------------------------------------------------- the ops
 
 
+class Along(TypedDict):
+    """How windows lie along the axes of space, and the groups of channels: the attributes."""
+
+    steps: Ints
+    low: Ints
+    high: Ints
+    dilation: Ints
+    groups: int
+
+
+class Sized(Along):
+    """With the sizes of the axes of space of the result."""
+
+    shape: Ints
+
+
 def _check(
     name: str,
     x: tuple[Dim, ...],
     w: tuple[Dim, ...],
     y: tuple[Dim, ...] | None,
     types: str,
-    attributes: dict[str, Any],
+    attributes: Along,
 ) -> Ints:
     """The places of y; ShapeError where shapes (None: not known) and attributes do not fit."""
     rank, groups = len(x) - 2, attributes["groups"]
-    lists = [attributes[key] for key in ("steps", "low", "high", "dilation")]
+    steps, low, high, dilation = lists = (
+        attributes["steps"],
+        attributes["low"],
+        attributes["high"],
+        attributes["dilation"],
+    )
     if rank not in (1, 2) or len(w) != len(x) or any(len(list_) != rank for list_ in lists):
         raise ShapeError(f"{name} goes over one or two axes of space, not {types}")
-    sizes = (*x[1:], *w, *((y or ())[1:]))
-    if not all(isinstance(dim, int) for dim in sizes):
-        raise ShapeError(f"{name} of {types}: only the size of the batch may be symbolic")
-    steps, low, high, dilation = lists
-    if min(*steps, *dilation, groups, *w[2:]) < 1:
+    channels, *space = _known(name, x[1:], types)
+    outer, inner, *kernel = _known(name, w, types)
+    _known(name, (y or ())[1:], types)
+    if min(*steps, *dilation, groups, *kernel) < 1:
         raise ShapeError(f"{name}: steps, dilation, groups and the sizes of the kernel start at 1")
-    if x[1] != w[1] * groups or w[0] % groups:
+    if channels != inner * groups or outer % groups:
         raise ShapeError(f"{name} of {types}: the channels do not form {groups} groups")
     places = []
     for size, k, step, first, last, apart in zip(
-        x[2:], w[2:], steps, low, high, dilation, strict=True
+        space, kernel, steps, low, high, dilation, strict=True
     ):
         span = size + first + last - apart * (k - 1) - 1
         if span < 0:
             raise ShapeError(f"{name} of {types}: the kernel does not fit into {x[2:]}")
         places.append(span // step + 1)
-    if y is not None and (y[0], y[1:]) != (x[0], (w[0], *places)):
+    if y is not None and (y[0], y[1:]) != (x[0], (outer, *places)):
         raise ShapeError(f"{name} of {types}: {places} places expected")
     return tuple(places)
+
+
+def _known(name: str, dims: tuple[Dim, ...], types: str) -> Ints:
+    """The sizes; ShapeError where one is symbolic."""
+    if any(isinstance(dim, Symbol) for dim in dims):
+        raise ShapeError(f"{name} of {types}: only the size of the batch may be symbolic")
+    return tuple(dim for dim in dims if isinstance(dim, int))
 
 
 def _one_dtype(name: str, first: TensorType, second: TensorType) -> None:
@@ -252,7 +279,7 @@ def _geometry(*, steps: Ints, low: Ints, high: Ints, dilation: Ints, groups: int
     return Geometry(steps, low, dilation, groups)
 
 
-def _lower(s: Lowering, role: str, terms: int, buffers: Sequence[Value], **attributes: Any) -> None:
+def _lower(s: Lowering, role: str, terms: int, buffers: Sequence[Value], attributes: Along) -> None:
     """``loop.conv``, over two axes of space; zeros where there is nothing to sum."""
     out = buffers[-1]
     if buffer_type(out).size == 0:
@@ -260,13 +287,12 @@ def _lower(s: Lowering, role: str, terms: int, buffers: Sequence[Value], **attri
     if terms == 0:
         fill_zero(s, out)
         return
-    attributes.pop("high")
-    attributes.pop("shape", None)
+    steps, low, dilation = attributes["steps"], attributes["low"], attributes["dilation"]
     if len(buffer_type(out).shape) == 3:
         buffers = [_with_one_row(s, buffer) for buffer in buffers]
-        for key, value in (("steps", 1), ("low", 0), ("dilation", 1)):
-            attributes[key] = (value, *attributes[key])
-    s.emit("conv", *buffers, role=role, **attributes)
+        steps, low, dilation = (1, *steps), (0, *low), (1, *dilation)
+    groups = attributes["groups"]
+    s.emit("conv", *buffers, role=role, steps=steps, low=low, dilation=dilation, groups=groups)
 
 
 def _with_one_row(s: Lowering, buffer: Value) -> Value:
@@ -276,9 +302,9 @@ def _with_one_row(s: Lowering, buffer: Value) -> Value:
 
 _ATTRIBUTES = ("steps", "low", "high", "dilation", "groups")
 _TRAITS = Trait.PURE | Trait.KERNEL | Trait.FLOAT_ONLY
-_PLAIN: dict[str, Any] = {"steps": (1, 1), "low": (0, 0), "high": (0, 0), "dilation": (1, 1)}
-_EVERY: dict[str, Any] = {"steps": (2, 3), "low": (1, 0), "high": (2, 1), "dilation": (2, 1)}
-_LINE: dict[str, Any] = {"steps": (2,), "low": (1,), "high": (1,), "dilation": (1,)}
+_PLAIN: dict[str, Ints] = {"steps": (1, 1), "low": (0, 0), "high": (0, 0), "dilation": (1, 1)}
+_EVERY: dict[str, Ints] = {"steps": (2, 3), "low": (1, 0), "high": (2, 1), "dilation": (2, 1)}
+_LINE: dict[str, Ints] = {"steps": (2,), "low": (1,), "high": (1,), "dilation": (1,)}
 
 
 @op("conv", _TRAITS, attributes=_ATTRIBUTES)
@@ -300,16 +326,16 @@ class Conv:
         sample(draw.f32(1, 0, 3, 3), draw.f32(2, 0, 2, 2), groups=1, **_PLAIN),
     ]
 
-    def infer(x: TensorType, w: TensorType, **attributes: Any) -> TensorType:
+    def infer(x: TensorType, w: TensorType, **attributes: Unpack[Along]) -> TensorType:
         _one_dtype("conv", x, w)
         places = _check("conv", x.shape, w.shape, None, f"{x} and {w}", attributes)
         return x.with_shape((x.shape[0], w.shape[0], *places))
 
-    def flops(x: TensorType, w: TensorType, **attributes: Any) -> int:
+    def flops(x: TensorType, w: TensorType, **attributes: Unpack[Along]) -> int:
         places = _check("conv", x.shape, w.shape, None, "", attributes)
         return 2 * x.static_shape[0] * math.prod(places) * w.size
 
-    def evaluate(x: Array, w: Array, **attributes: Any) -> Array:
+    def evaluate(x: Array, w: Array, **attributes: Unpack[Along]) -> Array:
         places = _check("conv", x.shape, w.shape, None, "", attributes)
         return convolved(x, w, places, _geometry(**attributes)).astype(x.dtype)
 
@@ -318,7 +344,7 @@ class Conv:
         operands: Sequence[Value],
         results: Sequence[Value],
         cts: Sequence[Value],
-        **attributes: Any,
+        **attributes: Unpack[Along],
     ) -> tuple[Callable[[], Value], Callable[[], Value]]:
         (x, w), (ct,) = operands, cts
         sizes, kernel = (tensor_type(value).static_shape[2:] for value in (x, w))
@@ -328,10 +354,13 @@ class Conv:
         )
 
     def lower(
-        s: Lowering, operands: Sequence[Value], results: Sequence[Value], **attributes: Any
+        s: Lowering,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        **attributes: Unpack[Along],
     ) -> None:
         terms = math.prod(buffer_type(operands[1]).static_shape[1:])
-        _lower(s, "output", terms, (*operands, *results), **attributes)
+        _lower(s, "output", terms, (*operands, *results), attributes)
 
 
 @op("conv_input", _TRAITS, attributes=(*_ATTRIBUTES, "shape"))
@@ -349,17 +378,22 @@ class ConvInput:
         sample(draw.f32(1, 0, 2, 2), draw.f32(0, 1, 2, 2), groups=1, shape=(3, 3), **_PLAIN),
     ]
 
-    def infer(y: TensorType, w: TensorType, *, shape: Ints, **attributes: Any) -> TensorType:
+    def infer(
+        y: TensorType, w: TensorType, *, shape: Ints, **attributes: Unpack[Along]
+    ) -> TensorType:
         _one_dtype("conv_input", y, w)
-        channels = attributes["groups"] * w.shape[1]
+        types = f"{y} and {w} to {shape}"
+        if w.rank != y.rank:
+            raise ShapeError(f"conv_input goes over one or two axes of space, not {types}")
+        channels = attributes["groups"] * _known("conv_input", w.shape, types)[1]
         x = (y.shape[0], channels, *shape)
-        _check("conv_input", x, w.shape, y.shape, f"{y} and {w} to {shape}", attributes)
+        _check("conv_input", x, w.shape, y.shape, types, attributes)
         return y.with_shape(x)
 
-    def flops(y: TensorType, w: TensorType, **attributes: Any) -> int:
+    def flops(y: TensorType, w: TensorType, **attributes: Unpack[Along]) -> int:
         return 2 * y.size * math.prod(w.static_shape[1:])
 
-    def evaluate(y: Array, w: Array, *, shape: Ints, **attributes: Any) -> Array:
+    def evaluate(y: Array, w: Array, *, shape: Ints, **attributes: Unpack[Along]) -> Array:
         return input_of(y, w, shape, _geometry(**attributes)).astype(y.dtype)
 
     def vjp(
@@ -369,7 +403,7 @@ class ConvInput:
         cts: Sequence[Value],
         *,
         shape: Ints,
-        **attributes: Any,
+        **attributes: Unpack[Along],
     ) -> tuple[Callable[[], Value], Callable[[], Value]]:
         (y, w), (ct,) = operands, cts
         kernel = tensor_type(w).static_shape[2:]
@@ -379,10 +413,13 @@ class ConvInput:
         )
 
     def lower(
-        s: Lowering, operands: Sequence[Value], results: Sequence[Value], **attributes: Any
+        s: Lowering,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        **attributes: Unpack[Sized],
     ) -> None:
         terms = buffer_type(operands[1]).static_shape[0]
-        _lower(s, "input", terms, (*operands, *results), **attributes)
+        _lower(s, "input", terms, (*operands, *results), attributes)
 
 
 @op("conv_weight", _TRAITS, attributes=(*_ATTRIBUTES, "shape"))
@@ -402,7 +439,9 @@ class ConvWeight:
         sample(draw.f32(0, 1, 3, 3), draw.f32(0, 2, 1, 1), groups=1, shape=(3, 3), **_PLAIN),
     ]
 
-    def infer(x: TensorType, y: TensorType, *, shape: Ints, **attributes: Any) -> TensorType:
+    def infer(
+        x: TensorType, y: TensorType, *, shape: Ints, **attributes: Unpack[Along]
+    ) -> TensorType:
         _one_dtype("conv_weight", x, y)
         groups = attributes["groups"]
         if y.rank != x.rank or not isinstance(x.shape[1], int) or groups < 1 or x.shape[1] % groups:
@@ -411,10 +450,10 @@ class ConvWeight:
         _check("conv_weight", x.shape, w, y.shape, f"{x} and {y} to {shape}", attributes)
         return x.with_shape(w)
 
-    def flops(x: TensorType, y: TensorType, *, shape: Ints, groups: int, **attributes: Any) -> int:
-        return 2 * y.size * (x.static_shape[1] // groups) * math.prod(shape)
+    def flops(x: TensorType, y: TensorType, *, shape: Ints, **attributes: Unpack[Along]) -> int:
+        return 2 * y.size * (x.static_shape[1] // attributes["groups"]) * math.prod(shape)
 
-    def evaluate(x: Array, y: Array, *, shape: Ints, **attributes: Any) -> Array:
+    def evaluate(x: Array, y: Array, *, shape: Ints, **attributes: Unpack[Along]) -> Array:
         return weight_of(x, y, shape, _geometry(**attributes)).astype(x.dtype)
 
     def vjp(
@@ -424,7 +463,7 @@ class ConvWeight:
         cts: Sequence[Value],
         *,
         shape: Ints,
-        **attributes: Any,
+        **attributes: Unpack[Along],
     ) -> tuple[Callable[[], Value], Callable[[], Value]]:
         (x, y), (ct,) = operands, cts
         sizes = tensor_type(x).static_shape[2:]
@@ -434,7 +473,10 @@ class ConvWeight:
         )
 
     def lower(
-        s: Lowering, operands: Sequence[Value], results: Sequence[Value], **attributes: Any
+        s: Lowering,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        **attributes: Unpack[Sized],
     ) -> None:
         y = buffer_type(operands[1]).static_shape
-        _lower(s, "weight", y[0] * math.prod(y[2:]), (*operands, *results), **attributes)
+        _lower(s, "weight", y[0] * math.prod(y[2:]), (*operands, *results), attributes)
