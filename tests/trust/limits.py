@@ -99,7 +99,9 @@ def long_traces() -> str:
         lambda x, i: nets.sin(x) * 1.01 + 0.001,
         lambda x, i: (nets.sin(x), nets.tanh(x), nets.exp(-x))[i * i % 7 % 3] * (1 + i / 1e4) + i,
     ):
-        half, whole = _compiled(5_000, step), _compiled(10_000, step)
+        # The shorter of two: whatever else the machine does can only make one longer.
+        times = [(_compiled(5_000, step), _compiled(10_000, step)) for _ in range(2)]
+        half, whole = (min(found) for found in zip(*times, strict=True))
         assert whole < 60
         assert whole / half <= 2.3
         told.append(f"{half:.1f} and {whole:.1f} s")
