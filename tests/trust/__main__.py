@@ -36,7 +36,8 @@ COMMANDS: Final = {
     "equivalent": "tests.trust.equivalent 0 1000",
     "ways": "tests.trust.ways 0 150",
     "lifecycle": "tests.property.lifecycle 50000 51000 --jobs 1",
-    "texts": "tests.trust.texts 0 20000",
+    "texts": "tests.trust.texts 0 10000",
+    "more texts": "tests.trust.texts 10000 20000",
     "limits": "tests.trust.limits",
 }
 """What is run beside the suite, the longest first."""
@@ -85,7 +86,7 @@ PROPERTIES: Final = (
         "The verifier accepts what tracing and passes make, and refuses broken modules for their "
         "reason.",
         ("ir/test_verifier",),
-        ("texts",),
+        ("texts", "more texts"),
     ),
     Property(
         6,
@@ -202,7 +203,7 @@ PROPERTIES: Final = (
         24,
         "Hostile texts and files: errors of nets alone, and soon.",
         ("ir/test_hostile_text", "backend/library/test_damaged_libraries", "data"),
-        ("texts",),
+        ("texts", "more texts"),
     ),
     Property(
         25,

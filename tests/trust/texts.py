@@ -7,6 +7,7 @@ It is refused by an error of nets, or it is a program that every pass and the in
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import re
 import sys
@@ -32,6 +33,7 @@ from tests.property.test_control_programs import Loop
 Tokens = list[str]
 
 PROGRAMS: Final = 60
+STEPS: Final = 20_000
 ELEMENTS: Final = 100_000
 """Programs on larger tensors are parsed and verified alone: to run them takes what it takes."""
 
@@ -128,10 +130,25 @@ def examine(text: str) -> bool:
         found = run_pipeline(function, OPTIMIZE)
         with np.errstate(all="ignore"):
             try:
-                evaluate(found, arguments(found, np.random.default_rng(0)))
-            except NetsError:
-                continue  # an index out of bounds, a requirement that does not hold
+                evaluate(found, arguments(found, np.random.default_rng(0)), _stop_after(STEPS))
+            except (NetsError, _LongEnough):
+                continue  # an index out of bounds, a requirement that does not hold; no end
     return True
+
+
+class _LongEnough(Exception):
+    """A loop whose condition was damaged may have no end."""
+
+
+def _stop_after(steps: int) -> Callable[..., None]:
+    """Told of each operation of a run; raises _LongEnough after so many."""
+    left = itertools.count(steps, -1)
+
+    def observe(op: object, results: object) -> None:
+        if next(left) <= 0:
+            raise _LongEnough
+
+    return observe
 
 
 def main() -> None:
