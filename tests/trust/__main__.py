@@ -166,7 +166,7 @@ PROPERTIES: Final = (
     Property(
         18,
         "Ctrl-C while compiling and while a kernel runs.",
-        ("backend/process/test_callable",),
+        ("frontend/calls/test_interrupts", "backend/process/test_callable"),
     ),
     Property(
         19,
@@ -177,7 +177,7 @@ PROPERTIES: Final = (
     Property(
         20,
         "Too little memory is an error and no end.",
-        ("backend/process/test_callable",),
+        ("backend/test_out_of_memory", "backend/process/test_callable"),
         ("limits",),
     ),
     Property(
