@@ -104,7 +104,8 @@ class LibraryProgram:
         return {"header": header} | {f"module {i}": text for i, text in enumerate(seen)}
 
 
-def programs() -> dict[str, Program | LibraryProgram]:
+@functools.cache
+def programs() -> Mapping[str, Program | LibraryProgram]:
     """All of them, by name."""
     found: dict[str, Program | LibraryProgram] = {}
     for name, entry in CORPUS.items():
