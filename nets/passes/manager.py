@@ -163,7 +163,7 @@ class _Forms:
     """The forms that the passes so far have ensured, and none has ended."""
 
     def __init__(self) -> None:
-        self._kept: tuple[Form, ...] = ()
+        self._kept: list[Form] = []
 
     def check_before(self, name: str, function: Function) -> None:
         """PassError where the function has not the forms the pass requires."""
@@ -173,8 +173,8 @@ class _Forms:
     def check_after(self, name: str, function: Function) -> None:
         """PassError where the pass has not ensured what it says, or lost what held before."""
         contract = CONTRACTS.get(name, Contract())
-        kept = {*self._kept, *contract.ensures} - set(contract.ends)
-        self._kept = tuple(kept)
+        held = dict.fromkeys((*self._kept, *contract.ensures))
+        self._kept = [form for form in held if form not in contract.ends]
         for form in self._kept:
             verb = "ensures" if form in contract.ensures else "is to keep"
             form.check(function, f"{name} {verb}")
