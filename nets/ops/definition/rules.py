@@ -37,7 +37,7 @@ one lowering
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy.typing as npt
 
@@ -211,6 +211,10 @@ class Exact(Protocol):
     def __call__(self, dtype: DType) -> bool: ...
 
 
+_NO_RULES: Final = ("operands", "samples", "kinds", "forward", "batch")
+"""What a class gives besides its rules."""
+
+
 class Rules:
     """The rules of one op, read from its class; None where it has none of that name.
 
@@ -243,11 +247,8 @@ class Rules:
     def __init__(self, name: str, namespace: type, traits: Trait) -> None:
         given = {key: value for key, value in vars(namespace).items() if not key.startswith("_")}
         take = given.pop
-        take("operands", None)
-        take("samples", None)
-        take("kinds", None)
-        take("forward", None)
-        take("batch", None)
+        for word in _NO_RULES:
+            take(word, None)
         if "infer" not in given:
             raise TypeError(f"op {name} has no type rule (infer)")
         self.infer: Infer = take("infer")
