@@ -176,7 +176,9 @@ def _share(family: Family, root: Value, replaced: dict[Value, Value]) -> None:
     if not fitting:
         return
     starts, stops = fitting[0]
-    first = family[0][0]
+    first, largest = family[0]
+    if (largest.starts, largest.stops) == (starts, stops) and _are_slices_of(first, wanted):
+        return
     assert first.block is not None
     b = GraphEmitter(Builder(first.block, first, first.location))
     high = tuple(map(operator.sub, stops, sizes))
@@ -191,6 +193,11 @@ def _share(family: Family, root: Value, replaced: dict[Value, Value]) -> None:
         (window,) = op.results
         replaced[window] = part if source is None else _computed(b, root, part)
         op.replace_with([replaced[window]])
+
+
+def _are_slices_of(pad: Operation, wanted: Family) -> bool:
+    """Whether the windows that are wanted, but the pad itself, are slices of it already."""
+    return all(op is pad or op.operands[0] is pad.result for op, _ in wanted)
 
 
 def _source_behind(root: Value, value: Value) -> Value | None:
