@@ -176,13 +176,14 @@ def _share(family: Family, root: Value, replaced: dict[Value, Value]) -> None:
     if not fitting:
         return
     starts, stops = fitting[0]
+    source = _source_behind(root, value)
     first, largest = family[0]
-    if (largest.starts, largest.stops) == (starts, stops) and _are_slices_of(first, wanted):
+    is_there = (largest.starts, largest.stops) == (starts, stops) and _are_slices_of(first, wanted)
+    if is_there and source is None:
         return
     assert first.block is not None
     b = GraphEmitter(Builder(first.block, first, first.location))
     high = tuple(map(operator.sub, stops, sizes))
-    source = _source_behind(root, value)
     padded = root if source is None else source
     whole = b.emit("pad", padded, value, low=tuple(-start for start in starts), high=high)
     for op, box in wanted:
