@@ -128,7 +128,7 @@ def run_pipeline(
     narrator, forms = _Narrator(function), _Forms()
     for done, (name, run) in enumerate(pipeline, 1):
         try:
-            if level == 2:
+            if level:
                 forms.check_before(name, function)
             start = time.perf_counter()
             function = run(function, options)
@@ -136,7 +136,7 @@ def run_pipeline(
             if level == 2:
                 verify_function(function)
                 verify_text(function)
-                forms.check_after(name, function)
+                forms.check_kept(name, function)
             elif level == 1 and done == len(pipeline):
                 verify_function(function)
         except (PassError, MemoryError):
@@ -160,23 +160,24 @@ def verify_text(function: Function) -> None:
 
 
 class _Forms:
-    """The forms that the passes so far have ensured, and none has ended."""
+    """The forms that the function had before, or the passes so far ensure, and none has ended."""
 
     def __init__(self) -> None:
-        self._kept: list[Form] = []
+        self._known: dict[Form, None] = {}
 
     def check_before(self, name: str, function: Function) -> None:
-        """PassError where the function has not the forms the pass requires."""
-        for form in CONTRACTS.get(name, Contract()).requires:
-            form.check(function, f"{name} requires")
-
-    def check_after(self, name: str, function: Function) -> None:
-        """PassError where the pass has not ensured what it says, or lost what held before."""
+        """PassError where the function has not the forms the pass requires, as far as not known."""
         contract = CONTRACTS.get(name, Contract())
-        held = dict.fromkeys((*self._kept, *contract.ensures))
-        self._kept = [form for form in held if form not in contract.ends]
-        for form in self._kept:
-            verb = "ensures" if form in contract.ensures else "is to keep"
+        for form in contract.requires:
+            if form not in self._known:
+                form.check(function, f"{name} requires")
+        known = dict.fromkeys((*self._known, *contract.requires, *contract.ensures))
+        self._known = {form: None for form in known if form not in contract.ends}
+
+    def check_kept(self, name: str, function: Function) -> None:
+        """PassError where the pass has not ensured what it says, or lost what held before."""
+        for form in self._known:
+            verb = "ensures" if form in CONTRACTS[name].ensures else "is to keep"
             form.check(function, f"{name} {verb}")
 
 

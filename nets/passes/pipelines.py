@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-OPTIMIZE: Final = (
-    *("reroll", "simplify_control", "canonicalize", "cse", "simplify_control", "dce"),
-    *("fuse", "block"),
-)
-"""Tensor IR → fused tensor IR. (canonicalize folds constants; ``fold`` does nothing else.)"""
+SIMPLIFY: Final = ("reroll", "simplify_control", "canonicalize", "cse", "simplify_control", "dce")
+"""Tensor IR → less of it. (canonicalize folds constants; ``fold`` does nothing else.)"""
+
+FUSE: Final = ("split_reductions", "share_windows", "dce", "fuse")
+"""Tensor IR → fused tensor IR. The first two let more of it be fused."""
+
+OPTIMIZE: Final = (*SIMPLIFY, *FUSE, "block")
+"""What a program goes through unless ``pipeline=`` says otherwise."""
+
+LOWER: Final = ("inline_unfit_fusions", "split_reductions", "sink_updates", "lower_to_loops")
+"""Tensor IR, fused or not → loop IR.
+
+The first two have nothing to do after ``OPTIMIZE``; they take what another pipeline or a text left.
+"""
 
 LOOPS: Final = (
-    *("lower_to_loops", "vectorize", "streams", "jam", "share_loads"),
-    *("hoist", "cse", "parallelize", "plan_memory"),
+    *LOWER,
+    *("vectorize", "streams", "jam", "share_loads", "hoist", "cse", "parallelize", "plan_memory"),
 )
-"""Fused tensor IR → loop IR that the backend emits."""
+"""Tensor IR, fused or not → loop IR that the backend emits."""
 
 PIPELINES: Final = {"default": OPTIMIZE, "none": ()}
 """What ``pipeline=`` of ``lower`` may name; ``LOOPS`` follows in any case."""

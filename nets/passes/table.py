@@ -15,6 +15,8 @@ MODULES: Final = {
     "share_windows": "fusion.share_windows",
     "fuse": "fusion.fuse",
     "block": "fusion.block",
+    "inline_unfit_fusions": "fusion.inline_unfit_fusions",
+    "sink_updates": "lowering.sink_updates",
     "lower_to_loops": "lowering.lower_to_loops",
     "vectorize": "loops.vectorize",
     "streams": "loops.streams",

@@ -19,9 +19,10 @@ from nets.passes.forms import (
     VECTORIZED,
     Form,
 )
+from nets.passes.fusion.inline_unfit_fusions import FITTING
 from nets.passes.manager import CONTRACTS, Options, load_all_passes, register_pass, run_pipeline
 from nets.passes.pipelines import LOOPS as LOOP_PASSES
-from nets.passes.pipelines import OPTIMIZE
+from nets.passes.pipelines import LOWER, OPTIMIZE
 from nets.passes.spaces.split_reductions import ONE_RUN
 
 SUM = """func @f(%x: tensor<20x3x400xf32>) -> tensor<3xf32> {
@@ -41,10 +42,6 @@ def parsed(text: str = SUM) -> Function:
     return parse_function(text, lookup)
 
 
-def lowered(*passes: str) -> Function:
-    return run_pipeline(parsed(), (*OPTIMIZE, *passes), Options(threads=2))
-
-
 def holds(form: Form, function: Function) -> bool:
     try:
         form.check(function, "the test says")
@@ -54,21 +51,40 @@ def holds(form: Form, function: Function) -> bool:
 
 
 def test_forms_along_the_flow() -> None:
-    stages = [parsed(), lowered()]
-    stages += [lowered(*LOOP_PASSES[:count]) for count in range(1, len(LOOP_PASSES) + 1)]
+    ways = [[], [*OPTIMIZE], ["inline_unfit_fusions", "split_reductions"], [*LOWER]]
+    ways += [[*LOOP_PASSES[:count]] for count in range(len(LOWER) + 1, len(LOOP_PASSES) + 1)]
+    stages = [run_pipeline(parsed(), way, Options(threads=2)) for way in ways]
     told = {
         form.name: "".join("-+"[holds(form, stage)] for stage in stages)
-        for form in (TENSOR, STATIC, ONE_RUN, LOOPS, VECTORIZED, FORKED_ONCE, PLACED)
+        for form in (TENSOR, STATIC, ONE_RUN, FITTING, LOOPS, VECTORIZED, FORKED_ONCE, PLACED)
     }
     assert told == {
-        "TENSOR": "++---------",
-        "STATIC": "+++++++++++",
-        "ONE_RUN": "-++++++++++",
-        "LOOPS": "--+++++++++",
-        "VECTORIZED": "++-++++++++",
-        "FORKED_ONCE": "+++++++++++",
-        "PLACED": "++--------+",
+        "TENSOR": "+++---------",
+        "STATIC": "++++++++++++",
+        "ONE_RUN": "-+++++++++++",
+        "FITTING": "++++++++++++",
+        "LOOPS": "---+++++++++",
+        "VECTORIZED": "+++-++++++++",
+        "FORKED_ONCE": "++++++++++++",
+        "PLACED": "+++--------+",
     }
+
+
+def test_fusions_without_common_loops() -> None:
+    apart = parsed(
+        """func @f(%x: tensor<20x3xf32>) -> (tensor<3xf32>, tensor<20xf32>) {
+  %0, %1 = fusion %x (%y: tensor<20x3xf32>) {
+    %2 = reduce_sum %y {axes = [0]} : tensor<3xf32>
+    %3 = reduce_sum %y {axes = [1]} : tensor<20xf32>
+    yield %2, %3 : tensor<3xf32>, tensor<20xf32>
+  } : tensor<3xf32>, tensor<20xf32>
+  return %0, %1 : tensor<3xf32>, tensor<20xf32>
+}"""
+    )
+    assert not holds(FITTING, apart)
+    with pytest.raises(PassError, match="lower_to_loops requires the form FITTING"):
+        run_pipeline(apart, ["lower_to_loops"])
+    assert holds(FITTING, run_pipeline(apart, ["inline_unfit_fusions"]))
 
 
 def test_parallel_loops_in_loops() -> None:

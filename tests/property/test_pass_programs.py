@@ -18,6 +18,8 @@ from tests.property.programs import arguments, random_program
 from tests.property.results import Reference
 
 PASSES = tuple(dict.fromkeys((*OPTIMIZE, "fold")))
+STEPWISE = {"share_windows"}
+"""Passes that may find more to do on what they have done: a pad goes behind one function a run."""
 PROGRAMS = 40
 
 
@@ -65,7 +67,7 @@ def keeps_the_values(wanted: Reference, *passes: str) -> None:
     assert print_function(function) == before, "the copy was not independent"
 
 
-@pytest.mark.parametrize("name", PASSES)
+@pytest.mark.parametrize("name", [name for name in PASSES if name not in STEPWISE])
 def test_a_second_time_changes_nothing(name: str) -> None:
     for seed in range(2000, 2000 + PROGRAMS):
         once = after(kept_sample(seed), name)

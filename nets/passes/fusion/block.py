@@ -20,7 +20,7 @@ from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import lookup
 from nets.passes.forms import STATIC, TENSOR
 from nets.passes.fusion.entries import Sizes, goes_by_entry, has_entries, kernel_axes
-from nets.passes.fusion.inline_fusions import has_loops
+from nets.passes.fusion.inline_unfit_fusions import has_loops
 from nets.passes.manager import Options, register_pass
 from nets.passes.spaces.kernel_operands import is_for_kernels
 from nets.passes.spaces.loop_nests import PARALLEL_TRIPS

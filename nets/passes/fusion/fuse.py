@@ -20,36 +20,29 @@ from nets.ir.core import Function, Operation, Trait, Value
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.forms import STATIC, TENSOR
 from nets.passes.fusion.fusion_groups import SPACING, Groups, Node, space_of
-from nets.passes.fusion.inline_fusions import is_fusion
+from nets.passes.fusion.inline_unfit_fusions import FITTING, is_fusion
 from nets.passes.fusion.outline_fusions import outline_fusions
 from nets.passes.fusion.read_pieces import read_pieces
 from nets.passes.fusion.recompute import recompute
-from nets.passes.fusion.share_windows import share_windows
 from nets.passes.manager import Options, register_pass
-from nets.passes.simplify.dce import dce
 from nets.passes.spaces.access_maps import is_index_change
-from nets.passes.spaces.split_reductions import ONE_RUN, split_reductions
 
 MAX_MOVES = 8
 """Index changes in a row that are repeated in every group that reads through them."""
 
 
-@register_pass("fuse", requires=(TENSOR, STATIC), ensures=(ONE_RUN,))
+@register_pass("fuse", requires=(TENSOR, STATIC), ensures=(FITTING,))
 def fuse(function: Function, options: Options) -> Function:
     """Gather operations that can share loops into fusions.
 
-    Requires: the tensor dialect with static shapes.
-    Ensures: every reduction is over one run of axes; operations may stand in another order; what
-    is not used is gone. So in every region of control flow. A function that has fusions is left
-    alone.
+    Requires: the tensor dialect with static shapes. A reduction over several runs of axes is left
+    out: see ``split_reductions``.
+    Ensures: each fusion has common loops; operations may stand in another order. So in every
+    region of control flow. A function that has fusions is left alone.
     """
     blocks = function.programs()
     if any(is_fusion(op) for block in blocks for op in block):
         return function
-    dce(function, options)
-    split_reductions(function, options)
-    share_windows(function, options)
-    dce(function, options)
     for block in blocks:
         scan = _Scan()
         for position, op in enumerate(block):

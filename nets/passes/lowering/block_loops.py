@@ -16,7 +16,7 @@ from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import BufferType
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import definition_of
-from nets.passes.fusion.inline_fusions import is_fusion
+from nets.passes.fusion.inline_unfit_fusions import is_fusion
 from nets.passes.lowering.column_loops import lower_columns
 from nets.passes.lowering.element_builder import ElementBuilder
 from nets.passes.lowering.in_place import (

@@ -10,23 +10,30 @@ from __future__ import annotations
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ir.types import BufferType, TensorType
-from nets.passes.forms import LOOPS, STATIC
-from nets.passes.fusion.inline_fusions import inline_unfit_fusions
+from nets.passes.forms import LOOPS, STATIC, TENSOR
+from nets.passes.fusion.inline_unfit_fusions import FITTING
 from nets.passes.lowering.block_loops import BlockLowering, buffer_type
 from nets.passes.lowering.control_loops import lower_control
 from nets.passes.lowering.element_builder import Checks, ElementBuilder
 from nets.passes.lowering.entry_loops import lower_entries
 from nets.passes.lowering.in_place import behind_buffer_views, may_replace
-from nets.passes.lowering.updates import Updates, may_last, sink_updates, update_pairs
+from nets.passes.lowering.sink_updates import may_last, update_pairs
+from nets.passes.lowering.updates import Updates
 from nets.passes.manager import Options, register_pass
-from nets.passes.spaces.split_reductions import ONE_RUN, split_reductions
+from nets.passes.spaces.split_reductions import ONE_RUN
 
 
-@register_pass("lower_to_loops", requires=(STATIC,), ensures=(LOOPS,), ends=(ONE_RUN,))
+@register_pass(
+    "lower_to_loops",
+    requires=(STATIC, FITTING, ONE_RUN),
+    ensures=(LOOPS,),
+    ends=(TENSOR, FITTING, ONE_RUN),
+)
 def lower_to_loops(function: Function, options: Options) -> Function:
     """The same function in the loop dialect.
 
-    Requires: the tensor dialect with static shapes.
+    Requires: the tensor dialect with static shapes; fusions that have common loops, reductions
+    over one run of axes.
     Ensures: the arguments are input buffers, then buffers of the outputs that are not ``in_place``
     (see ``updates``); ``inputs`` and ``checks`` are attributes of the function; every
     ``loop.alloc`` is unplaced, and stands in the body of the function or of a loop or branch of its
@@ -34,8 +41,7 @@ def lower_to_loops(function: Function, options: Options) -> Function:
     """
     if any(isinstance(argument.type, BufferType) for argument in function.arguments):
         return function
-    inline_unfit_fusions(function)
-    return _FunctionLowering(split_reductions(function, options)).function_of_loops()
+    return _FunctionLowering(function).function_of_loops()
 
 
 def _lower_regions(low: BlockLowering, op: Operation) -> None:
@@ -50,7 +56,6 @@ class _FunctionLowering(BlockLowering):
     """Lowers the body of a function, with updates in place where that is right."""
 
     def __init__(self, function: Function) -> None:
-        sink_updates(function)
         self.function = function
         pairs = update_pairs(function)
         inputs = function.arguments

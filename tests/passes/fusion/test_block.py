@@ -12,12 +12,13 @@ from nets.ops.definition.registry import Array, lookup
 from nets.passes.derivatives.vjp import vjp
 from nets.passes.fusion import block
 from nets.passes.manager import Options, find_pass
+from nets.passes.pipelines import FUSE, LOWER
 from tests.passes.lowered import Program, operations, run_loops, run_passes, tensor
 from tests.property.compiled import Way
 from tests.property.programs import arguments, random_program
 from tests.property.results import assert_native, assert_same
 
-OPTIMIZE = "canonicalize,cse,dce,fuse"
+OPTIMIZE = ",".join(("canonicalize", "cse", *FUSE))
 SHAPES = ((3, 3, 7, 5), (1, 8, 1, 3), (3, 1, 17, 16), (4, 3, 33, 1), (9, 1, 130, 9))
 
 
@@ -92,7 +93,7 @@ def test_the_loops_are_those_of_the_reference(shape: tuple[int, int, int, int]) 
     function = vjp(attention(shape), [0])
     arrays = draw(function)
     expected = evaluate(function, arrays)
-    loops = run_passes(function, *OPTIMIZE.split(","), "block", "lower_to_loops")
+    loops = run_passes(function, *OPTIMIZE.split(","), "block", *LOWER)
     assert operations(loops, "loop.slice")
     for later in ((), ("vectorize", "hoist", "plan_memory")):
         lowered = run_passes(loops, *later)
@@ -104,8 +105,8 @@ def test_the_loops_are_those_of_the_reference(shape: tuple[int, int, int, int]) 
 @pytest.mark.parametrize("seed", range(40))
 def test_random_programs_keep_their_bits(seed: int) -> None:
     function = random_program(seed, 20)
-    fused = run_passes(function, "fuse")
-    run_passes(fused, "block", "lower_to_loops", "vectorize", "hoist", "plan_memory")
+    fused = run_passes(function, *FUSE)
+    run_passes(fused, "block", *LOWER, "vectorize", "hoist", "plan_memory")
     assert {op.name for op in run_passes(fused, "block").walk()} - {"blocks", "yield"} <= {
         op.name for op in fused.walk()
     }
@@ -122,7 +123,7 @@ def test_scores_of_one_entry_take_the_memory() -> None:
 
 
 def test_too_few_entries_for_the_threads_stay_apart() -> None:
-    function = run_passes(attention((1, 3, 7, 5)), "fuse")
+    function = run_passes(attention((1, 3, 7, 5)), *FUSE)
     for threads, blocks in ((1, 1), (2, 0)):
         result = find_pass("block")(run_passes(function), Options(threads=threads))
         assert len(operations(result, "blocks")) == blocks

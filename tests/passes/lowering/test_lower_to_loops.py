@@ -9,6 +9,7 @@ from nets.ir.core import Function
 from nets.ir.parser import parse_function
 from nets.ir.types import bool_, f32, f64, i64
 from nets.ops.definition.registry import Array, lookup
+from nets.passes.pipelines import FUSE, LOWER
 from tests.passes.lowered import (
     Program,
     operations,
@@ -37,7 +38,7 @@ def draw(function: Function, seed: int = 0) -> list[Array]:
 
 def check(function: Function, *passes: str) -> Function:
     """Integral numbers make sums exact, so every bit can be compared."""
-    loops = run_passes(function, *passes, "lower_to_loops")
+    loops = run_passes(function, *passes, *LOWER)
     arrays = draw(function)
     expected = evaluate(function, arrays)
     for backwards in (False, True):
@@ -50,9 +51,9 @@ def test_random_programs(seed: int) -> None:
     function = random_program(seed, 8)
     arrays = arguments(function, np.random.default_rng(seed))
     if seed % 2:
-        loops = run_passes(function, "fuse", "lower_to_loops")
+        loops = run_passes(function, *FUSE, *LOWER)
     else:
-        loops = run_passes(function, "lower_to_loops")
+        loops = run_passes(function, *LOWER)
     try:
         evaluate(function, arrays)
     except IndexOutOfBoundsError:
@@ -114,7 +115,7 @@ def test_softmax_and_statistics_share_rows(shape: tuple[int, int]) -> None:
     total = p.b.sum(e, (1,))
     share = p.b.div(e, p.b.broadcast(p.b.reshape(total, (shape[0], 1)), shape, (0, 1)))
     function = p.done(share, total, p.b.sum(p.b.cast(x, f64), (1,)))
-    loops = run_passes(function, "fuse", "lower_to_loops")
+    loops = run_passes(function, *FUSE, *LOWER)
     arrays = draw(function)
     assert_matches(function, arrays, run_loops(loops, arrays))
     assert_matches(function, arrays, run_loops(loops, arrays, backwards=True))
@@ -136,9 +137,7 @@ def test_columns_with_what_feeds_and_follows(rows: int) -> None:
 def test_no_sum_is_minus_zero(shape: tuple[int, int]) -> None:
     p = Program(tensor(*shape))
     (x,) = p.arguments
-    loops = run_passes(
-        p.done(p.b.sum(x, (0,)), p.b.sum(x, (1,)), p.b.sum(x, (0, 1))), "lower_to_loops"
-    )
+    loops = run_passes(p.done(p.b.sum(x, (0,)), p.b.sum(x, (1,)), p.b.sum(x, (0, 1))), *LOWER)
     for total in run_loops(loops, [np.full(shape, -0.0, np.float32)]):
         assert not np.signbit(total).any()
 
@@ -207,7 +206,7 @@ def test_results_that_no_operation_makes() -> None:
 def test_a_failed_check_names_operation_and_axis() -> None:
     p = Program(tensor(4, 3), tensor(2, dtype=i64))
     function = p.done(p.b.emit("gather", *p.arguments, axis=0))
-    loops = run_passes(function, "lower_to_loops")
+    loops = run_passes(function, *LOWER)
     arrays = draw(function)
     arrays[1][:] = (3, -4)
     assert status_of(loops, arrays)[0] == 0
@@ -224,16 +223,16 @@ def test_bits_do_not_depend_on_fusion_or_sharing(
 ) -> None:
     function = random_program(1000 + seed)
     arrays = arguments(function, np.random.default_rng(seed))
-    status, expected = status_of(run_passes(function, "lower_to_loops"), arrays)
+    status, expected = status_of(run_passes(function, *LOWER), arrays)
     parallelize_everything(monkeypatch)
-    found = status_of(run_passes(function, "fuse", "lower_to_loops"), arrays)
+    found = status_of(run_passes(function, *FUSE, *LOWER), arrays)
     assert (found[0] > 0) == (status > 0)
     assert_same(expected, found[1], function)
 
 
 def test_loops_are_left_alone() -> None:
     p = Program(tensor(4))
-    loops = run_passes(p.done(p.b.neg(p.arguments[0])), "lower_to_loops")
+    loops = run_passes(p.done(p.b.neg(p.arguments[0])), *LOWER)
     assert str(run_passes(loops, "lower_to_loops")) == str(loops)
 
 
@@ -270,7 +269,7 @@ def test_a_result_stays_out_of_an_operand_that_is_read_elsewhere() -> None:
 
 
 def check_close(function: Function) -> Function:
-    loops = run_passes(function, "fuse", "lower_to_loops")
+    loops = run_passes(function, *FUSE, *LOWER)
     arrays = draw(function)
     assert_matches(function, arrays, run_loops(loops, arrays))
     return loops

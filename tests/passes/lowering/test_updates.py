@@ -14,7 +14,7 @@ from nets.errors import VerifyError
 from nets.ir.core import Function, Value
 from nets.ir.types import i64
 from nets.ops.definition.registry import Array
-from nets.passes.lowering.updates import update_pairs
+from nets.passes.lowering.sink_updates import update_pairs
 from nets.passes.pipelines import LOOPS, OPTIMIZE
 from tests.backend.native import Native
 from tests.passes.lowered import Program, operations, run_passes, tensor

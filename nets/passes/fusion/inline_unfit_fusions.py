@@ -6,27 +6,43 @@ IR may be written by hand.
 
 from __future__ import annotations
 
+from typing import Final
+
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ops.definition.emitter import tensor_type
+from nets.passes.forms import STATIC, TENSOR, Form
 from nets.passes.fusion.entries import are_entries
 from nets.passes.fusion.fusion_groups import Groups
+from nets.passes.manager import Options, register_pass
 from nets.passes.spaces.access_maps import is_index_change
 from nets.passes.spaces.group import is_reduced
 from nets.passes.spaces.iteration import Kind, Space, common_space, map_space, reduction_space
 
 
-def inline_unfit_fusions(function: Function) -> None:
+def _fits(op: Operation) -> bool:
+    return not is_fusion(op) or has_loops(op.regions[0].block)
+
+
+FITTING: Final = Form("FITTING", "fusions whose operations share loops", _fits)
+
+
+@register_pass("inline_unfit_fusions", requires=(TENSOR, STATIC), ensures=(FITTING,))
+def inline_unfit_fusions(function: Function, options: Options) -> Function:
     """Put the operations of fusions that have no common loops into the block around them.
 
     So are those of ``blocks`` that do not go by entry.
+
+    Requires: the tensor dialect with static shapes.
+    Ensures: the operations of each fusion have common loops.
     """
     for op in [op for block in function.programs() for op in block if op.has(Trait.BLOCKED)]:
         if not _has_entries(op):
             _inline(op)
     for block in function.programs():
         for op in block:
-            if is_fusion(op) and not has_loops(op.regions[0].block):
+            if not _fits(op):
                 _inline(op)
+    return function
 
 
 def is_fusion(op: Operation) -> bool:
