@@ -125,7 +125,7 @@ def run_pipeline(
         verify_function(function)
     # Passes change the function in place, and a failure must be repeatable from the start.
     original, function = function, clone_function(function)
-    narrator, forms = _Narrator(function), _Forms()
+    narrator, forms = _Narrator(function), KnownForms()
     for done, (name, run) in enumerate(pipeline, 1):
         try:
             if level:
@@ -159,8 +159,8 @@ def verify_text(function: Function) -> None:
         raise VerifyError(f"printed:     {first[0]}\nread back as {first[1]}")
 
 
-class _Forms:
-    """The forms that the function had before, or the passes so far ensure, and none has ended."""
+class KnownForms:
+    """The forms that a function had before, or the passes so far ensure, and none has ended."""
 
     def __init__(self) -> None:
         self._known: dict[Form, None] = {}

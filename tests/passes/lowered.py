@@ -18,7 +18,7 @@ from nets.ops.definition.registry import Array, lookup
 from nets.passes.fusion import block
 from nets.passes.loops import streams
 from nets.passes.lowering import column_loops, map_loops, row_loops
-from nets.passes.manager import Options, find_pass
+from nets.passes.manager import KnownForms, Options, find_pass
 from nets.passes.spaces import iteration, loop_nests
 
 
@@ -43,10 +43,13 @@ def tensor(*shape: int, dtype: DType = f32) -> TensorType:
 
 
 def run_passes(function: Function, *passes: str) -> Function:
-    """A copy of the function after the passes, verified."""
-    result = clone_function(function)
+    """A copy of the function after the passes, verified; with its forms at each step."""
+    result, forms = clone_function(function), KnownForms()
     for name in passes:
-        result = find_pass(name)(result, Options())
+        run = find_pass(name)
+        forms.check_before(name, result)
+        result = run(result, Options())
+        forms.check_kept(name, result)
     verify_function(result)
     return result
 

@@ -11,7 +11,7 @@ from nets.ir.clone import clone_function
 from nets.ir.core import Function
 from nets.ir.printer import print_function
 from nets.ir.verifier import verify_function
-from nets.passes.manager import Options, find_pass
+from nets.passes.manager import KnownForms, Options, find_pass
 from nets.passes.pipelines import OPTIMIZE
 from tests.property.hunt import gradient, random_pipeline
 from tests.property.programs import arguments, random_program
@@ -24,10 +24,13 @@ PROGRAMS = 40
 
 
 def after(function: Function, *passes: str) -> Function:
-    """A copy of the function after the passes, verified after each."""
-    result = clone_function(function)
+    """A copy of the function after the passes, verified after each, with its forms."""
+    result, forms = clone_function(function), KnownForms()
     for name in passes:
-        result = find_pass(name)(result, Options())
+        run = find_pass(name)
+        forms.check_before(name, result)
+        result = run(result, Options())
+        forms.check_kept(name, result)
         verify_function(result)
     return result
 

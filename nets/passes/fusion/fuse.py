@@ -20,7 +20,7 @@ from nets.ir.core import Function, Operation, Trait, Value
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.forms import STATIC, TENSOR
 from nets.passes.fusion.fusion_groups import SPACING, Groups, Node, space_of
-from nets.passes.fusion.inline_unfit_fusions import FITTING, is_fusion
+from nets.passes.fusion.inline_unfit_fusions import is_fusion
 from nets.passes.fusion.outline_fusions import outline_fusions
 from nets.passes.fusion.read_pieces import read_pieces
 from nets.passes.fusion.recompute import recompute
@@ -31,7 +31,7 @@ MAX_MOVES = 8
 """Index changes in a row that are repeated in every group that reads through them."""
 
 
-@register_pass("fuse", requires=(TENSOR, STATIC), ensures=(FITTING,))
+@register_pass("fuse", requires=(TENSOR, STATIC))
 def fuse(function: Function, options: Options) -> Function:
     """Gather operations that can share loops into fusions.
 

@@ -92,7 +92,7 @@ def _space(ops: list[Operation], yielded: tuple[Value, ...]) -> Space | None:
     for op in ops:
         if op.has(Trait.REDUCTION):
             found = reduction_space(op)
-            if found is None or (found.kind is Kind.COLUMN and "axis" in op.attributes):
+            if found is None:
                 return None
             space = found if space is None else common_space(space, found)
             if space is None:

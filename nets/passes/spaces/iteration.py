@@ -97,8 +97,14 @@ def reduced_axes(op: Operation) -> Axes:
 
 
 def reduction_space(op: Operation) -> Space | None:
-    """The space of a reduction; None if it reduces several separate runs of axes."""
-    return _space(tensor_type(op.operands[0]).static_shape, reduced_axes(op))
+    """The space of a reduction; None if it has no loops yet (see ``split_reductions``).
+
+    That is a reduction over several separate runs of axes, or a position along an axis that others
+    follow.
+    """
+    space = _space(tensor_type(op.operands[0]).static_shape, reduced_axes(op))
+    is_across = space is not None and space.kind is Kind.COLUMN
+    return None if is_across and "axis" in op.attributes else space
 
 
 @lru_cache(maxsize=1024)

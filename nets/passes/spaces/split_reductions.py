@@ -14,11 +14,11 @@ from nets.ir.core import Function, Operation, Trait, Value
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.passes.forms import STATIC, TENSOR, Form
 from nets.passes.manager import Options, register_pass
-from nets.passes.spaces.iteration import Kind, reduced_axes, reduced_runs, reduction_space
+from nets.passes.spaces.iteration import reduced_axes, reduced_runs, reduction_space
 
 ONE_RUN: Final = Form(
     "ONE_RUN",
-    "reductions over one run of axes each",
+    "reductions over one run of axes each, of positions the last",
     lambda op: not op.has(Trait.REDUCTION) or reduction_space(op) is not None,
 )
 
@@ -28,8 +28,7 @@ def split_reductions(function: Function, options: Options) -> Function:
     """Split reductions over several runs of axes.
 
     Requires: the tensor dialect with static shapes.
-    Ensures: ``reduction_space`` knows every reduction outside fusions; those along one ``axis``
-    are over the last.
+    Ensures: ``reduction_space`` knows every reduction.
     """
     for block in function.programs():
         for op in block:
@@ -39,11 +38,9 @@ def split_reductions(function: Function, options: Options) -> Function:
 
 
 def _split(op: Operation) -> None:
-    space = reduction_space(op)
-    if space is None:
-        op.replace_with([_run_by_run(op)])
-    elif space.kind is Kind.COLUMN and "axis" in op.attributes:
-        op.replace_with([_along_last_axis(op)])
+    if reduction_space(op) is None:
+        split = _along_last_axis if "axis" in op.attributes else _run_by_run
+        op.replace_with([split(op)])
 
 
 def _before(op: Operation) -> Builder:
