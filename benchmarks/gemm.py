@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.sampling import compare
 from nets.backend.llvm import gemm
-from nets.backend.llvm.target import Target
+from nets.backend.llvm.target import host
 from nets.ir.types import DType, f32, f64
 from tests.backend.kernels import GemmKernel
 
@@ -39,7 +39,7 @@ def measure(dtype: DType, m: int, n: int, k: int, layout: str) -> None:
     x = generator.standard_normal((k, m) if transpose_x else (m, k)).astype(dtype.numpy)
     y = generator.standard_normal((n, k) if transpose_y else (k, n)).astype(dtype.numpy)
     ours, theirs = (np.empty((m, n), dtype.numpy) for _ in range(2))
-    plan = gemm.plan(dtype, 1, m, n, k, transpose_x, transpose_y, Target.host())
+    plan = gemm.plan(dtype, 1, m, n, k, transpose_x, transpose_y, host())
     kernel = GemmKernel(plan)
     addresses = x.ctypes.data, y.ctypes.data, ours.ctypes.data
     xs, ys = (x.T if transpose_x else x), (y.T if transpose_y else y)

@@ -85,11 +85,11 @@ def measure(threads: int, cores: Sequence[int], quick: bool = False) -> Machine:
 
 def describe() -> dict[str, Any]:
     """What the system says of the CPU and the load."""
-    from nets.backend.llvm.target import Target
+    from nets.backend.llvm.target import host
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return {
-        "cpu": f"{_model()} with {'AVX-512' if Target.host().is_wide else 'AVX2'}",
+        "cpu": f"{_model()} with {'AVX-512' if host().instruction_set == 'avx512' else 'AVX2'}",
         "cpus": os.cpu_count(),
         "load_before": round(load, 2),
         "system": platform.platform(),
@@ -220,10 +220,10 @@ class _Probe:
     def __init__(self, text: str, size: int, cores: Sequence[int]) -> None:
         from cffi import FFI
 
-        from nets.backend.llvm.target import Target, object_code
+        from nets.backend.llvm.target import host, object_code
         from nets.backend.process.callable import load_object
 
-        self._handle, self._entry = load_object(object_code(text, Target.host()), "probe")
+        self._handle, self._entry = load_object(object_code(text, host()), "probe")
         self._cores = cores
         ffi = FFI()
         self._arrays = [[_aligned(size), _aligned(size)] for _ in cores]
@@ -268,9 +268,9 @@ def _aligned(size: int) -> np.ndarray[Any, Any]:
 
 
 def _measure(threads: int, cores: list[int], quick: bool) -> Machine:
-    from nets.backend.llvm.target import Target
+    from nets.backend.llvm.target import host
 
-    width = Target.host().vector_bytes
+    width = host().vector_bytes
     samples, work = (2, 0.1) if quick else (10, 1.0)
 
     def rate(text: Callable[[int], str], size: int, amount: float, count: int) -> float:

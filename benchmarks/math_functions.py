@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.sampling import compare
 from nets.backend.llvm import math
-from nets.backend.llvm.target import Target
+from nets.backend.llvm.target import host
 from nets.ir.types import DType, f32, f64
 from nets.ops.definition.registry import Array
 from tests.backend.kernels import MathKernel
@@ -46,7 +46,7 @@ def measure(function: str, dtype: DType) -> None:
     x, y = generator.uniform(0.1, 8, (2, COUNT)).astype(dtype.numpy)
     out = np.empty_like(x)
     arguments = (x, y)[: math.FUNCTIONS[function]]
-    kernel = MathKernel(function, dtype, Target.host().vector_bytes // dtype.itemsize)
+    kernel = MathKernel(function, dtype, host().vector_bytes // dtype.itemsize)
     addresses = x.ctypes.data, y.ctypes.data, out.ctypes.data
     numpy = NUMPY.get(function)
     found = compare(

@@ -27,7 +27,7 @@ FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/tensor/functions")
 """Packages that the list of rooms shows as one line."""
 
 FLOW = (
-    *(".", "ir", "ops", "ops/definition", "ops/loop", "ops/tensor", "ops/pools"),
+    *(".", "ir", "machine", "ops", "ops/definition", "ops/loop", "ops/tensor", "ops/pools"),
     *("passes", "passes/simplify", "passes/derivatives", "passes/spaces", "passes/fusion"),
     *("passes/lowering", "passes/loops"),
     *("backend", "backend/numpy", "backend/llvm", "backend/process", "backend/library"),

@@ -19,6 +19,7 @@ LAYERS = (
     ("config",),
     ("tracebacks", "files", "ieee", "locks"),
     ("ir",),
+    ("machine",),
     ("ops.definition",),
     ("ops.loop",),
     ("ops.tensor",),

@@ -32,8 +32,8 @@ from nets.ops.definition.emitter import tensor_type
 from nets.version import __version__
 
 if TYPE_CHECKING:
-    from nets.backend.llvm.target import Target
     from nets.backend.process.callable import NativeFunction
+    from nets.machine.machine import Machine
 
 Array = npt.NDArray[Any]
 Executable = Callable[[Sequence[Array]], list[Array]]
@@ -81,6 +81,7 @@ def _load_compiler() -> None:
     """Import the passes and the backend at once, so that a fork can wait for it."""
     with imports.inside():
         import nets.backend.llvm.emit
+        import nets.backend.llvm.target
         import nets.passes.pipelines
 
         nets.backend.llvm.target.llvm_version()
@@ -123,19 +124,19 @@ class Compilation:
         return self._run(self.optimized, LOOPS, verified=True)
 
     @made_alone
-    def target(self) -> Target:
+    def machine(self) -> Machine:
         """The CPU to compile for."""
         _load_compiler()
-        from nets.backend.llvm.target import Target
+        from nets.backend.llvm.target import machine_of
 
-        return Target.of(self.options.cpu)
+        return machine_of(self.options.cpu)
 
     @in_ieee_mode
     def module(self, symbol: str, first_site: int = 0) -> str:
         """The LLVM IR with an entry point of that name; prints are numbered from there on."""
         from nets.backend.llvm.emit import emit_module
 
-        return emit_module(self.loops, symbol, self.target, first_site)
+        return emit_module(self.loops, symbol, self.machine, first_site)
 
     def object_code(self, symbol: str) -> bytes:
         """The object file with an entry point of that name."""
@@ -146,7 +147,7 @@ class Compilation:
         start = time.perf_counter()
         text = self.module(symbol)
         emitted = time.perf_counter()
-        code = object_code(text, self.target)
+        code = object_code(text, self.machine)
         compiled = time.perf_counter()
         self._seconds |= {"emit": emitted - start, "llvm": compiled - emitted}
         self._narrate(
@@ -164,7 +165,7 @@ class Compilation:
         """Size of the workspace of a call."""
         from nets.backend.llvm.emit import workspace_bytes
 
-        return workspace_bytes(self.loops, self.target, self.threads)
+        return workspace_bytes(self.loops, self.machine, self.threads)
 
     # ----------------------------------------------------------------- to look at
 
@@ -185,7 +186,7 @@ class Compilation:
         """The assembly of the native code."""
         from nets.backend.llvm.target import assembly
 
-        return assembly(self.llvm(), self.target)
+        return assembly(self.llvm(), self.machine)
 
     def stats(self) -> dict[str, float]:
         """Milliseconds of each pass, of emitting LLVM IR ("emit") and of LLVM ("llvm")."""
@@ -255,13 +256,13 @@ class Compilation:
     def _compile_here(self) -> NativeFunction:
         from nets.backend.process.callable import cpu_level
 
-        if self.target.level > cpu_level():
+        if self.machine.level > cpu_level():
             raise CompileError(
-                f"this machine cannot run code for the CPU {self.target.cpu}; export it instead"
+                f"this machine cannot run code for the CPU {self.machine.cpu}; export it instead"
             )
         code = self.object_code(ENTRY)
         manifest = {
-            "level": self.target.level,
+            "level": self.machine.level,
             "workspace_bytes": self.workspace_bytes,
             "checks": [list(check) for check in self.loops.attributes["checks"]],
         }
@@ -306,7 +307,7 @@ class Compilation:
     ) -> Function:
         from nets.passes.manager import Options, run_pipeline
 
-        options = Options(self.target.vector_bytes, self.threads)
+        options = Options(self.machine, self.threads)
         return run_pipeline(function, passes, options, self._seconds, verified=verified)
 
     def _narrate(self, topic: str, text: str) -> None:

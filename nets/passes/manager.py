@@ -11,14 +11,13 @@ that ``python -m nets opt`` runs again.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import re
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from nets import config
@@ -29,6 +28,8 @@ from nets.ir.parser import parse_function
 from nets.ir.printer import print_function
 from nets.ir.verifier import verify_function
 from nets.locks import imports
+from nets.machine.machine import Machine
+from nets.machine.table import V3
 from nets.ops.definition.registry import lookup
 from nets.passes.forms import Contract, Form
 from nets.passes.table import MODULES
@@ -36,12 +37,14 @@ from nets.passes.table import MODULES
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the passes may know of the target and of the user's wishes."""
+    """What the passes may know of the processor and of the user's wishes."""
 
-    vector_bytes: int = 32
-    """Width of the vector registers."""
+    machine: Machine = V3
     threads: int = 1
     """Threads the code may run on; 1 keeps parallel loops out."""
+
+    def __str__(self) -> str:
+        return ", ".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))
 
 
 Pass = Callable[[Function, Options], Function]
@@ -218,9 +221,8 @@ def _failure(
     original: Function, passes: Sequence[str], options: Options, error: Exception
 ) -> PassError:
     """The error for the last of these passes, with the file that repeats it."""
-    settings = ", ".join(f"{k}={v}" for k, v in dataclasses.asdict(options).items())
     text = (
-        f"// passes: {', '.join(passes)}\n// options: {settings}\n"
+        f"// passes: {', '.join(passes)}\n// options: {options}\n"
         f"{print_function(original, locations=True)}"
     )
     message = f"pass {passes[-1]} failed: {type(error).__name__}: {error}"

@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from nets import config
-from nets.backend.llvm.target import Target, llvm_version
+from nets.backend.llvm.target import llvm_version, machine_of
 from nets.backend.process import cache, cache_size
 from nets.errors import NetsError
 
@@ -54,12 +54,12 @@ def _version(package: str) -> str:
 def _machine() -> Iterator[tuple[str, str]]:
     try:
         yield "LLVM", llvm_version()
-        target = Target.of(config.CPU.get())
+        machine = machine_of(config.CPU.get())
     except (NetsError, ImportError) as error:
         yield "CPU", f"nets cannot compile here: {error}"
         return
-    vectors = f"{target.vector_registers} registers of {target.vector_bytes} bytes"
-    yield "CPU", f"{target.cpu}, {vectors}, {_cpus()} CPUs"
+    vectors = f"{machine.vector_registers} registers of {machine.vector_bytes} bytes"
+    yield "CPU", f"{machine.cpu}, {vectors}, {_cpus()} CPUs"
 
 
 def _cache() -> str:

@@ -3,25 +3,27 @@
 A file may say in comments at its top what is to be done with it; reproducers and filetests do::
 
     // passes: canonicalize, cse
-    // options: vector_bytes=32, threads=1
+    // options: machine=x86-64-v3, threads=1
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nets.ops  # noqa: F401  (fills the registry)
 from nets import config
-from nets.errors import ConfigError, PassError
+from nets.errors import CompileError, ConfigError, PassError
 from nets.ir.core import Module
 from nets.ir.parser import parse_module
 from nets.ir.printer import print_module
+from nets.machine.machine import Machine
+from nets.machine.table import machine_named
 from nets.ops.definition.registry import lookup
 from nets.passes.manager import Options, find_pass, run_pipeline
 from nets.passes.pipelines import pipeline_of
@@ -50,7 +52,7 @@ def add_command(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="set one of " + ", ".join(field.name for field in dataclasses.fields(Options)),
+        help="set one of " + ", ".join(field.name for field in fields(Options)),
     )
     parser.add_argument(
         "--print-after", metavar="NAMES", help="print the IR after these passes, or 'all'"
@@ -102,7 +104,7 @@ def header(text: str) -> dict[str, str]:
 
 def options_of(settings: list[str]) -> Options:
     """Options from ``name=value`` texts; UsageError for what is not an option or its type."""
-    defaults = dataclasses.asdict(Options())
+    defaults = {field.name: getattr(Options(), field.name) for field in fields(Options)}
     values: dict[str, Any] = {}
     for setting in settings:
         name, _, value = setting.partition("=")
@@ -110,6 +112,8 @@ def options_of(settings: list[str]) -> Options:
             raise UsageError(f"there is no option {name!r}; there are {', '.join(defaults)}")
         try:
             values[name] = _parsed(value, type(defaults[name]))
+        except CompileError as error:
+            raise UsageError(error.message) from None
         except ValueError:
             kind = type(defaults[name]).__name__
             raise UsageError(f"option {name} is of type {kind}, which {value!r} is not") from None
@@ -117,6 +121,8 @@ def options_of(settings: list[str]) -> Options:
 
 
 def _parsed(value: str, kind: type) -> object:
+    if kind is Machine:
+        return machine_named(value)
     if kind is not bool:
         return kind(value)
     if value not in ("True", "False"):

@@ -10,7 +10,7 @@ import numpy as np
 
 from nets.backend.llvm import math
 from nets.backend.llvm.kernel_plan import KernelPlan
-from nets.backend.llvm.target import Target, object_code
+from nets.backend.llvm.target import host, object_code
 from nets.ir.types import DType
 from nets.ops.definition.registry import Array
 from tests.backend.wide_forms import emulated
@@ -24,7 +24,7 @@ def compiled(text: str, symbol: str, *arguments: Any, libc: bool = False) -> Any
     Linking fails where the code refers to anything outside; with ``libc`` it finds memcpy and the
     like.
     """
-    code = object_code(text, Target.host())
+    code = object_code(text, host())
     jit = llvm.create_lljit_compiler()
     builder = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(symbol)
     if libc:
@@ -63,7 +63,7 @@ class MathKernel:
         arguments = ", ".join(f"{type} %{name}" for name in names)
         self.lanes = lanes
         functions = math_text(function, dtype, lanes, wide)
-        if wide and not Target.host().is_wide:
+        if wide and host().instruction_set != "avx512":
             functions = emulated(functions)
         self._run = compiled(
             functions

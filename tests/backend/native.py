@@ -9,8 +9,9 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from nets.backend.llvm.emit import emit_module, workspace_bytes
-from nets.backend.llvm.target import Target, object_code
+from nets.backend.llvm.target import host, object_code
 from nets.ir.core import Function
+from nets.machine.machine import Machine
 from nets.ops.definition.registry import Array
 from tests.backend.loops import empty_outputs
 
@@ -43,11 +44,11 @@ def backward_pool(threads: int) -> Pool:
 class Native:
     """A compiled loop function."""
 
-    def __init__(self, function: Function, target: Target | None = None) -> None:
+    def __init__(self, function: Function, machine: Machine | None = None) -> None:
         self.function = function
-        self.target = target or Target.host()
-        self.text = emit_module(function, "entry", self.target)
-        self.object = object_code(self.text, self.target)
+        self.machine = machine or host()
+        self.text = emit_module(function, "entry", self.machine)
+        self.object = object_code(self.text, self.machine)
         self._jit = llvm.create_lljit_compiler()
         builder = llvm.JITLibraryBuilder().add_object_img(self.object).export_symbol("entry")
         builder.import_symbol("nets_commit", ctypes.cast(_COMMIT, ctypes.c_void_p).value)
@@ -56,7 +57,7 @@ class Native:
 
     def workspace_bytes(self, pool: Pool | None = None) -> int:
         """Size of the workspace of a call."""
-        return workspace_bytes(self.function, self.target, pool.threads if pool is not None else 1)
+        return workspace_bytes(self.function, self.machine, pool.threads if pool is not None else 1)
 
     def call(
         self, addresses: Sequence[int], pool: Pool | None = None, workspace: int | None = None

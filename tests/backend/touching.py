@@ -135,7 +135,7 @@ def call_for_status(
 
 
 def compiled(function: Function, way: Way) -> Native:
-    return Native(way.compilation(function).loops, way.target)
+    return Native(way.compilation(function).loops, way.machine)
 
 
 def touch(cases: Iterator[Case]) -> None:

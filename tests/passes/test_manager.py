@@ -145,7 +145,7 @@ def test_failure_leaves_a_reproducer(
     path = Path(found[1])
     assert (tmp_path / "dump" == path.parent) == (folder is not None)
     text = path.read_text(encoding="utf-8")
-    assert text.startswith("// passes: cse, fails\n// options: vector_bytes=32, threads=3")
+    assert text.startswith("// passes: cse, fails\n// options: machine=x86-64-v3, threads=3")
     assert text.endswith(TEXT), "the IR before the first pass, though the last one changed it"
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from nets.backend.llvm.target import Target
+from nets.backend.llvm.target import host
 from nets.backend.process.callable import Check, NativeFunction, Signature
 from nets.compiler.compile import ENTRY, Compilation, CompileOptions, Executable
 from nets.ir.core import Function
 from nets.ir.types import TensorType
+from nets.machine.machine import Machine
+from tests.machines import of_width
 
 __all__ = ["Executable", "Way", "signature_of"]
 
@@ -23,16 +25,16 @@ class Way:
     vector_bytes: int = 32
 
     @property
-    def target(self) -> Target:
-        host = Target.host()
-        registers = 32 if self.vector_bytes == 64 else 16
-        wide = host.is_wide and self.vector_bytes == 64
-        return Target(host.cpu, host.features, self.vector_bytes, registers, wide)
+    def machine(self) -> Machine:
+        here, machine = host(), of_width(self.vector_bytes)
+        if here.level < machine.level:
+            machine = replace(machine, instruction_set=here.instruction_set)
+        return replace(machine, cpu=here.cpu, features=here.features)
 
     def compilation(self, function: Function) -> Compilation:
         options = CompileOptions(threads=self.threads, pipeline=self.pipeline, cpu="")
         compilation = Compilation(function, options)
-        compilation.target = self.target
+        compilation.machine = self.machine
         return compilation
 
     def compile(self, function: Function) -> NativeFunction:

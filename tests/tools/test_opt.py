@@ -70,8 +70,9 @@ def test_print_after(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (["--pass=optimise"], "there is no pass named 'optimise'; there are "),
-        (["--option=thread=2"], "there is no option 'thread'; there are vector_bytes, threads"),
+        (["--option=thread=2"], "there is no option 'thread'; there are machine, threads"),
         (["--option=threads=two"], "option threads is of type int, which 'two' is not"),
+        (["--option=machine=z80"], "nets does not compile for the CPU 'z80'"),
     ],
 )
 def test_what_is_not_there(

@@ -22,11 +22,12 @@ from nets.backend.library.c_names import symbols
 from nets.backend.library.library_file import embedded, sealed
 from nets.backend.library.manifest import ABI_VERSION, MARK, Argument, Library, LibraryFunction
 from nets.backend.llvm.structure import COMMIT_HOOK
-from nets.backend.llvm.target import Target, linked_object_code
+from nets.backend.llvm.target import linked_object_code
 from nets.backend.printing import HOOK
 from nets.errors import ExportError
 from nets.files import folder_aside
 from nets.ir.types import DTYPES
+from nets.machine.machine import Machine
 
 FORMATS: Final = ("so", "a", "o", "h")
 
@@ -50,7 +51,7 @@ def write_library(
     base: Path,
     library: Library,
     modules: Sequence[str],
-    target: Target,
+    machine: Machine,
     formats: Sequence[str],
     state: bytes = b"",
 ) -> list[Path]:
@@ -61,7 +62,7 @@ def write_library(
     ExportError where a file cannot be written or there is no C compiler to link with.
     """
     interface = _interface(library, state)
-    code = linked_object_code([*modules, interface], global_symbols(library), target)
+    code = linked_object_code([*modules, interface], global_symbols(library), machine)
     contents: dict[str, bytes] = {"o": code, "h": header(library).encode()}
     if "a" in formats:
         contents["a"] = archive(f"{library.name}.o", code, global_symbols(library))

@@ -305,7 +305,7 @@ def tail_mask(code: Code, count: str, lanes: int) -> str:
         set_lanes = max(0, min(int(count), lanes))
         bits = ["true"] * set_lanes + ["false"] * (lanes - set_lanes)
         return "<" + ", ".join(f"i1 {bit}" for bit in bits) + ">"
-    width = max(8, min(64, code.module.target.vector_bytes * 8 // lanes))
+    width = max(8, min(64, code.module.machine.vector_bytes * 8 // lanes))
     below = code.call("i64", "llvm.smin.i64", f"i64 {count}, i64 {lanes}")
     limit = code.call("i64", "llvm.smax.i64", f"i64 {below}, i64 0")
     if width < 64:

@@ -21,8 +21,8 @@ from nets.backend.llvm.module import ATTRIBUTES, ModuleText
 from nets.backend.llvm.nests import Nest, size_of
 from nets.backend.llvm.spelling import register
 from nets.backend.llvm.structure import NEST_SIZE, FunctionEmitter
-from nets.backend.llvm.target import Target
 from nets.ir.core import Function
+from nets.machine.machine import Machine
 
 __all__ = ["emit_module", "workspace_bytes"]
 
@@ -59,16 +59,16 @@ entry:
 }}"""
 
 
-def emit_module(function: Function, symbol: str, target: Target, first_site: int = 0) -> str:
+def emit_module(function: Function, symbol: str, machine: Machine, first_site: int = 0) -> str:
     """The module of a loop function, with the entry point ``symbol``.
 
     Its prints are numbered in order from ``first_site`` on. CompileError where vectorize or
     plan_memory has not prepared the function.
     """
-    module = ModuleText(symbol, target)
+    module = ModuleText(symbol, machine)
     prints = [op for op in function.walk() if op.name == "loop.print"]
     module.sites.update((op, number) for number, op in enumerate(prints, first_site))
-    layout = Layout.of(function, target)
+    layout = Layout.of(function, machine)
     nests: list[Nest] = []
     splits = sum(map(size_of, function.body)) > NEST_SIZE
     entry = FunctionEmitter(module, layout, nests, splits=splits)

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from typing import Final
 
 from nets.backend.llvm.kernel_plan import KernelPlan
-from nets.backend.llvm.target import Target
 from nets.ir.core import Operation
 from nets.locks import imports
+from nets.machine.machine import Machine
 from nets.ops.loop.kernels import conv_shapes, is_work_for_threads, shapes_of
 from nets.ops.tensor.convolution import Geometry
 
 
-def kernel_plan(op: Operation, target: Target) -> KernelPlan:
+def kernel_plan(op: Operation, machine: Machine) -> KernelPlan:
     """The plan of a kernel."""
-    return KERNELS[op.name](op, target)
+    return KERNELS[op.name](op, machine)
 
 
 def is_worth_a_fork(op: Operation, plan: KernelPlan) -> bool:
@@ -26,7 +26,7 @@ def is_worth_a_fork(op: Operation, plan: KernelPlan) -> bool:
     return plan.panels > 1 and is_work_for_threads(op)
 
 
-def _gemm_plan(op: Operation, target: Target) -> KernelPlan:
+def _gemm_plan(op: Operation, machine: Machine) -> KernelPlan:
     with imports.inside():
         from nets.backend.llvm import gemm
 
@@ -34,20 +34,20 @@ def _gemm_plan(op: Operation, target: Target) -> KernelPlan:
     transpose_x, transpose_y = op.attributes["transpose_x"], op.attributes["transpose_y"]
     k = x[1 if transpose_x else 2]
     dtype = op.operands[0].type.dtype
-    return gemm.plan(dtype, batch, m, n, k, transpose_x, transpose_y, target)
+    return gemm.plan(dtype, batch, m, n, k, transpose_x, transpose_y, machine)
 
 
-def _conv_plan(op: Operation, target: Target) -> KernelPlan:
+def _conv_plan(op: Operation, machine: Machine) -> KernelPlan:
     with imports.inside():
         from nets.backend.llvm import conv
 
     x, w, y = conv_shapes(op)
     attributes = dict(op.attributes)
     role = attributes.pop("role")
-    return conv.plan(role, op.operands[0].type.dtype, x, w, y, Geometry(**attributes), target)
+    return conv.plan(role, op.operands[0].type.dtype, x, w, y, Geometry(**attributes), machine)
 
 
-KERNELS: Final[dict[str, Callable[[Operation, Target], KernelPlan]]] = {
+KERNELS: Final[dict[str, Callable[[Operation, Machine], KernelPlan]]] = {
     "loop.gemm": _gemm_plan,
     "loop.conv": _conv_plan,
 }

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from nets.backend.llvm.kernel_call import KERNELS, kernel_plan
-from nets.backend.llvm.target import Target
 from nets.errors import CompileError
 from nets.ir.core import Function, Operation, Value
 from nets.ir.types import BufferType
+from nets.machine.machine import Machine
 
 STACK_BYTES: Final = 16 * 1024
 """Scratch memory that one nest may take from the stack."""
@@ -43,19 +43,19 @@ class Layout:
     panels: int
 
     @staticmethod
-    def of(function: Function, target: Target) -> Layout:
+    def of(function: Function, machine: Machine) -> Layout:
         """CompileError where plan_memory has not run."""
         scratch, stacked, end = _scratch_places(function)
         kernels = [op for op in function.walk() if op.name in KERNELS]
         panels = max(
-            (aligned(kernel_plan(op, target).workspace_bytes) for op in kernels), default=0
+            (aligned(kernel_plan(op, machine).workspace_bytes) for op in kernels), default=0
         )
         return Layout(_arena_bytes(function), end + panels, scratch, stacked, end)
 
 
-def workspace_bytes(function: Function, target: Target, threads: int) -> int:
+def workspace_bytes(function: Function, machine: Machine, threads: int) -> int:
     """Size of the workspace of a call that may use that many threads."""
-    layout = Layout.of(function, target)
+    layout = Layout.of(function, machine)
     return layout.arena + threads * layout.slice
 
 

@@ -153,7 +153,7 @@ def store(code: Code, op: Operation) -> None:
     strides, offset = op.attributes["strides"], op.attributes["offset"]
     if not any(isinstance(i.type, VectorType) for i in indices):
         place = address(code, buffer, indices, strides, offset)
-        if lanes * dtype.itemsize == code.module.target.vector_bytes and _passes_caches(buffer):
+        if lanes * dtype.itemsize == code.module.machine.vector_bytes and _passes_caches(buffer):
             _stream(code, store_text(dtype, lanes, x, place), place)
         else:
             code.line(store_text(dtype, lanes, x, place))
@@ -198,7 +198,7 @@ def _stream(code: Code, text: str, place: str) -> None:
 
     The processor does so for whole aligned registers only.
     """
-    number, width = code.fresh(), code.module.target.vector_bytes
+    number, width = code.fresh(), code.module.machine.vector_bytes
     start = code.value(f"ptrtoint ptr {place} to i64")
     rest = code.value(f"and i64 {start}, {width - 1}")
     aligned = code.value(f"icmp eq i64 {rest}, 0")

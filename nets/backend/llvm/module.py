@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from nets.backend.llvm.target import Target
 from nets.ir.core import Operation
 from nets.ir.types import DType, from_numpy
 from nets.locks import imports
+from nets.machine.machine import Machine
 
 ATTRIBUTES = "#0"
 """The attribute group of every function of a module."""
@@ -44,9 +44,9 @@ shared:
 class ModuleText:
     """Collects definitions, each symbol once, in the order of first use."""
 
-    def __init__(self, symbol: str, target: Target) -> None:
+    def __init__(self, symbol: str, machine: Machine) -> None:
         self.symbol = symbol
-        self.target = target
+        self.machine = machine
         self.sites: dict[Operation, int] = {}
         """The number of each print."""
         self._definitions: dict[str, str] = {}
@@ -74,7 +74,8 @@ class ModuleText:
         wanted = [(function, dtype, lanes)]
         found = ""
         while wanted:
-            symbol, text, requires = definition(*wanted.pop(), wide=self.target.is_wide)
+            wide = self.machine.instruction_set == "avx512"
+            symbol, text, requires = definition(*wanted.pop(), wide)
             found = found or symbol
             if symbol not in self._definitions:
                 self._definitions[symbol] = text
@@ -106,11 +107,11 @@ class ModuleText:
 
     def text(self) -> str:
         """The whole module."""
-        target = self.target
-        features = f'"target-features"="{target.features}" ' if target.features else ""
+        machine = self.machine
+        features = f'"target-features"="{machine.features}" ' if machine.features else ""
         attributes = (
-            f'attributes {ATTRIBUTES} = {{ nounwind "target-cpu"="{target.cpu}" {features}'
-            f'"prefer-vector-width"="{8 * target.vector_bytes}" }}'
+            f'attributes {ATTRIBUTES} = {{ nounwind "target-cpu"="{machine.cpu}" {features}'
+            f'"prefer-vector-width"="{8 * machine.vector_bytes}" }}'
         )
         definitions = map(self._placed, self._definitions, self._definitions.values())
         return "\n\n".join([*definitions, attributes, ""])

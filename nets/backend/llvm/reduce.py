@@ -73,7 +73,7 @@ def call_tree_combine(code: Code, op: Operation) -> None:
 
 
 def _definition(module: ModuleText, name: str, combiner: str, dtype: DType) -> str:
-    lanes = module.target.vector_bytes // dtype.itemsize
+    lanes = module.machine.vector_bytes // dtype.itemsize
     code = Code(module)
     return _ROUND.format(
         name=name,

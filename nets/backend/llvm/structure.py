@@ -91,7 +91,7 @@ class FunctionEmitter:
             lo = self.code.name(op.operands[0])
             self._write(self.open_loop(op, "%begin", "%end", 1, lo))
         else:
-            self.call_kernel(op, kernel_plan(op, self.module.target), "%begin", "%end")
+            self.call_kernel(op, kernel_plan(op, self.module.machine), "%begin", "%end")
 
     def text(self) -> str:
         """The body of the function."""
@@ -338,7 +338,7 @@ class FunctionEmitter:
 
     def kernel(self, op: Operation) -> None:
         """A kernel over all its panels, shared among threads if that is worth it."""
-        plan = kernel_plan(op, self.module.target)
+        plan = kernel_plan(op, self.module.machine)
         if not self.parallel and is_worth_a_fork(op, plan):
             self.dispatch(op, str(plan.panels))
         elif plan.panels:

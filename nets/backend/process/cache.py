@@ -33,7 +33,7 @@ _DIGEST_BYTES: Final = 32
 _MOST_BYTES: Final = 1 << 30
 """Entries larger than this are not ours."""
 
-_COMPILER: Final = ("ir", "ops", "passes", "backend")
+_COMPILER: Final = ("ir", "machine", "ops", "passes", "backend")
 """The packages that decide what code a traced program becomes."""
 
 Entry = tuple[Any, bytes]

@@ -58,7 +58,7 @@ def export(
     from nets.backend.library.aot import write_library
     from nets.backend.library.c_names import declared
     from nets.backend.library.manifest import Argument, Library, laid_out
-    from nets.backend.llvm.target import Target
+    from nets.backend.llvm.target import machine_of
 
     if path is None:
         path = cast(Any, functions.pop("path", None))  # by its name
@@ -66,7 +66,7 @@ def export(
     suffixes = _suffixes(formats)
     name = _library_name(base, functions)
     cpu = _cpu_name(cpu)
-    target = Target.of(cpu)
+    machine = machine_of(cpu)
     taken = declared(name, functions)
     state = LibraryState(functions.values(), taken)
     parts = [_Part(name, word, lowered, cpu, state) for word, lowered in functions.items()]
@@ -77,7 +77,7 @@ def export(
     ]
     members, size = laid_out(forms)
     library = Library(
-        name, __version__, target.cpu, target.level, "strict", described, members, size
+        name, __version__, machine.cpu, machine.level, "strict", described, members, size
     )
     modules, site = [], 0
     for part in parts:
@@ -87,7 +87,7 @@ def export(
     for place, member in zip(members, state.members, strict=True):
         data = member.value.tobytes()
         initial[place.offset : place.offset + len(data)] = data
-    paths = write_library(base, library, modules, target, suffixes, bytes(initial))
+    paths = write_library(base, library, modules, machine, suffixes, bytes(initial))
     return Exported(name, tuple(paths))
 
 

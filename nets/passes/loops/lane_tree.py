@@ -15,6 +15,7 @@ from nets.ir.builder import Builder
 from nets.ir.clone import clone_into
 from nets.ir.core import Operation, Value
 from nets.ir.types import BufferType, index
+from nets.machine.machine import Machine
 from nets.ops.loop.index_values import constant_of, distance
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes.loops.totals import Slot, Total, make_total
@@ -24,14 +25,14 @@ _REGISTER_COST = 96
 """Cost of a row of the tree up to which the running results stay in registers."""
 
 
-def lower_reduce(op: Operation, vector_bytes: int) -> None:
+def lower_reduce(op: Operation, machine: Machine) -> None:
     """Replace a ``loop.reduce`` by loops over vectors."""
     assert op.block is not None
     s = LoopBuilder(Builder(op.block, op, op.location))
     body = Body(op.regions[0].block)
     dtypes = [value.type.dtype for value in body.yielded]
     sizes = [dtype.itemsize for dtype in dtypes]
-    lanes = max(1, min(body.lanes(vector_bytes), vector_bytes // max(sizes)))
+    lanes = max(1, min(body.lanes(machine), machine.vector_bytes // max(sizes)))
     totals = [
         make_total(s, combiner, dtype, lanes)
         for combiner, dtype in zip(op.attributes["combiners"], dtypes, strict=True)
@@ -42,7 +43,7 @@ def lower_reduce(op: Operation, vector_bytes: int) -> None:
     elif _suits_registers(body, lanes, totals, hi):
         slots = _Registers(s, body, lanes, totals).run(hi)
     else:
-        at_once = 2 if is_better_in_pairs(body, vector_bytes) else 1
+        at_once = 2 if is_better_in_pairs(body, machine) else 1
         slots = _VectorSteps(s, body, lanes, totals, at_once).run(hi)
     results: list[Value] = []
     for total, vectors in zip(totals, slots, strict=True):

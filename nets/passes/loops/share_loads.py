@@ -45,7 +45,7 @@ def share_loads(function: Function, options: Options) -> Function:
         if op.name == "loop.for":
             for place, loads in _loads_of(op.regions[0].block).items():
                 _merge(loads)
-                if options.vector_bytes == LINE:
+                if options.machine.vector_bytes == LINE:
                     _load_lines(place, loads)
     return function
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Value
 from nets.ir.types import index
+from nets.machine.machine import Machine
 from nets.ops.loop.index_values import constant_of, distance, multiple_of
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes.forms import LOOPS, VECTORIZED
@@ -28,22 +29,22 @@ def vectorize(function: Function, options: Options) -> Function:
     """
     for op in reversed(list(function.walk())):
         if op.name == "loop.reduce":
-            lower_reduce(op, options.vector_bytes)
+            lower_reduce(op, options.machine)
         elif op.name == "loop.for" and not op.results and op.attributes["step"] == 1:
-            _vectorize_loop(op, options.vector_bytes)
+            _vectorize_loop(op, options.machine)
     return function
 
 
-def _vectorize_loop(op: Operation, vector_bytes: int) -> None:
+def _vectorize_loop(op: Operation, machine: Machine) -> None:
     lo, hi = op.operands
     trips = distance(lo, hi)
     body = Body(op.regions[0].block, trips)
-    lanes = body.lanes(vector_bytes)
+    lanes = body.lanes(machine)
     if lanes < 2 or (trips is not None and trips < 2) or not body.can_widen():
         return
     assert op.block is not None
     s = LoopBuilder(Builder(op.block, op, op.location))
-    loops = _Loops(s, body, lanes, vectors_at_once(body, vector_bytes))
+    loops = _Loops(s, body, lanes, vectors_at_once(body, machine))
     if trips is None:
         loops.emit_dynamic(lo, hi)
     else:

@@ -18,6 +18,7 @@ from itertools import combinations
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import ScalarType, VectorType, index
 from nets.locks import made_once
+from nets.machine.machine import Machine
 from nets.ops.loop.accesses import Terms, access_terms, buffer_of, is_access, place_of, root_of
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes.loops.strided import MASKABLE_BYTES, StridedGroup, StridedVectors, strided_groups
@@ -57,7 +58,7 @@ class Body:
         """Roughly the instructions of one vector of iterations."""
         return sum(_COSTS.get(op.name, 1) for op in self.operations if self.is_varying(op))
 
-    def lanes(self, vector_bytes: int) -> int:
+    def lanes(self, machine: Machine) -> int:
         """Lanes such that the widest elements fill a vector register; below 2: do not widen."""
         dtypes = {
             value.type.dtype
@@ -65,7 +66,9 @@ class Body:
             if self.is_varying(op)
             for value in (*op.results, *op.operands)
         } - {index}
-        return vector_bytes // max((dtype.itemsize for dtype in dtypes), default=index.itemsize)
+        return machine.vector_bytes // max(
+            (dtype.itemsize for dtype in dtypes), default=index.itemsize
+        )
 
     # Whether iterations may run side by side.
     def can_widen(self) -> bool:
@@ -166,19 +169,19 @@ class Copy:
     values: dict[Value, Value] = field(default_factory=dict)
 
 
-def is_better_in_pairs(body: Body, vector_bytes: int) -> bool:
+def is_better_in_pairs(body: Body, machine: Machine) -> bool:
     """Whether to run two vectors side by side for the math functions' sake.
 
     Each is a long chain of instructions, and processors look ahead no further than into the next.
     """
     varying = filter(body.is_varying, body.operations)
-    return vector_bytes < _WIDE and any(op.name == "loop.math" for op in varying)
+    return machine.vector_bytes < _WIDE and any(op.name == "loop.math" for op in varying)
 
 
-def vectors_at_once(body: Body, vector_bytes: int) -> int:
+def vectors_at_once(body: Body, machine: Machine) -> int:
     """Vectors per iteration. Processors overlap iterations by themselves: two are plenty."""
-    is_light = body.cost <= (32 if vector_bytes >= _WIDE else 8)
-    return 2 if is_light or is_better_in_pairs(body, vector_bytes) else 1
+    is_light = body.cost <= (32 if machine.vector_bytes >= _WIDE else 8)
+    return 2 if is_light or is_better_in_pairs(body, machine) else 1
 
 
 class Widener:

@@ -66,7 +66,7 @@ def test_threads(name: str) -> None:
     compilation, code = for_threads(name)
     signature = signature_of(compilation)
     for threads in (2, 3, 8):
-        size = workspace_bytes(compilation.loops, compilation.target, threads)
+        size = workspace_bytes(compilation.loops, compilation.machine, threads)
         signature = replace(signature, threads=threads, workspace_bytes=size)
         shared = NativeFunction(code, ENTRY, signature)
         assert_same(expected(name), shared(arrays(name)), (name, threads))

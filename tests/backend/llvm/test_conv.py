@@ -8,11 +8,14 @@ import pytest
 
 from nets.backend.llvm import conv
 from nets.ir.types import DType, TensorType, f32, f64
+from nets.machine.machine import Machine
+from nets.machine.table import V3 as AVX2
+from nets.machine.table import V4 as AVX512
 from nets.ops.definition.registry import Array, lookup
 from nets.ops.tensor.convolution import Geometry
 from tests.backend.guarded import Guarded
 from tests.backend.kernels import GemmKernel
-from tests.backend.llvm.test_gemm import AVX2, AVX512, NEON, Vectors
+from tests.machines import NEON
 from tests.property.conv_order import conv_in_order
 from tests.property.native_order import fused_multiply_add
 
@@ -78,13 +81,13 @@ def operands(name: str, case: Case, dtype: DType) -> tuple[list[Array], Shape]:
     return arrays, shapes[2]
 
 
-def kernel(name: str, case: Case, dtype: DType, target: Vectors) -> GemmKernel:
+def kernel(name: str, case: Case, dtype: DType, target: Machine) -> GemmKernel:
     role = {"conv": "output", "conv_input": "input", "conv_weight": "weight"}[name]
     geometry = Geometry(case.steps, case.low, case.dilation, case.groups)
     return GemmKernel(conv.plan(role, dtype, case.x, case.w, case.y(dtype), geometry, target))
 
 
-def targets(number: int) -> tuple[Vectors, Vectors]:
+def targets(number: int) -> tuple[Machine, Machine]:
     """The widest vectors and, by turns, few or short ones."""
     return AVX512, (AVX2, NEON)[number // 2 % 2]
 

@@ -11,7 +11,7 @@ from nets.backend.llvm.emit import emit_module, workspace_bytes
 from nets.backend.llvm.layout import STACK_BYTES
 from nets.backend.llvm.module import INLINED_CALLS
 from nets.backend.llvm.structure import NEST_SIZE
-from nets.backend.llvm.target import Target, assembly, object_code
+from nets.backend.llvm.target import assembly, host, machine_of, object_code
 from nets.errors import CompileError
 from nets.ir.core import Function, Value
 from nets.ir.types import TENSOR_DTYPES, DType, bool_, f32, f64, i32, i64, index
@@ -278,7 +278,7 @@ def test_scratch_memory_is_private_to_a_thread(size: int) -> None:
     loop(s, "parallel", 0, 7, body)
     s.emit("return")
     native = check_native(function, X)
-    bytes_of_threads = [workspace_bytes(function, native.target, n) for n in (1, 2)]
+    bytes_of_threads = [workspace_bytes(function, native.machine, n) for n in (1, 2)]
     assert (bytes_of_threads[1] > bytes_of_threads[0]) == (4 * size > STACK_BYTES)
 
 
@@ -376,7 +376,7 @@ def everything() -> Function:
 @pytest.mark.parametrize("cpu", ["x86-64-v3", "x86-64-v4", "znver3"])
 def test_objects_need_nothing(cpu: str, tmp_path: Path) -> None:
     """No symbol from outside but what LLVM may make of copies and fills; one entry."""
-    target = Target.of(cpu)
+    target = machine_of(cpu)
     path = tmp_path / "x.o"
     path.write_bytes(object_code(emit_module(everything(), "entry", target), target))
     listed = subprocess.run(["nm", str(path)], capture_output=True, text=True, check=True).stdout
@@ -387,20 +387,20 @@ def test_objects_need_nothing(cpu: str, tmp_path: Path) -> None:
 
 
 def test_text_and_objects_are_the_same_each_time() -> None:
-    target = Target.host()
+    target = host()
     texts = {emit_module(everything(), "entry", target) for _ in range(2)}
     assert len(texts) == 1
     assert len({object_code(text, target) for text in texts for _ in range(2)}) == 1
 
 
 def test_targets() -> None:
-    assert Target.of("x86-64-v4").vector_bytes == 64
-    assert Target.of("") == Target.host()
-    text = emit_module(everything(), "entry", Target.of("x86-64-v4"))
-    assert "%zmm" in assembly(text, Target.of("x86-64-v4"))
+    assert machine_of("x86-64-v4").vector_bytes == 64
+    assert machine_of("") == host()
+    text = emit_module(everything(), "entry", machine_of("x86-64-v4"))
+    assert "%zmm" in assembly(text, machine_of("x86-64-v4"))
     for cpu in ("x86-64-v2", "pentium", "cortex-a72", "x86-64-v3 "):
         with pytest.raises(CompileError, match="AVX2"):
-            Target.of(cpu)
+            machine_of(cpu)
 
 
 def test_what_is_not_ready_is_an_error() -> None:
@@ -408,9 +408,9 @@ def test_what_is_not_ready_is_an_error() -> None:
     s.alloc(buffer(f32, 3))
     s.emit("return")
     with pytest.raises(CompileError, match="plan_memory"):
-        emit_module(function, "entry", Target.host())
+        emit_module(function, "entry", host())
     with pytest.raises(CompileError, match="does not accept"):
-        object_code("define nonsense", Target.host())
+        object_code("define nonsense", host())
 
 
 # ------------------------------------------------------------------------- large results
@@ -436,7 +436,7 @@ def test_large_results_go_past_the_caches_wherever_they_start(
     cpu: str, shift: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "STREAM_BYTES", 1024)
-    target = Target.of(cpu)
+    target = machine_of(cpu)
     lanes = target.vector_bytes // 4
     native = Native(_filled(40, lanes, is_read=False), target)
     assert "!nontemporal" in native.text
@@ -452,7 +452,7 @@ def test_large_results_go_past_the_caches_wherever_they_start(
 
 
 def test_what_is_small_or_read_again_stays_in_the_caches(monkeypatch: pytest.MonkeyPatch) -> None:
-    lanes = Target.host().vector_bytes // 4
+    lanes = host().vector_bytes // 4
     assert "!nontemporal" not in Native(_filled(40, lanes, is_read=False)).text
     monkeypatch.setattr(memory, "STREAM_BYTES", 1024)
     assert "!nontemporal" not in Native(_filled(40, lanes, is_read=True)).text
@@ -476,7 +476,7 @@ def test_math_functions_are_inlined_up_to_a_number_of_calls() -> None:
         return function
 
     for count, word in ((INLINED_CALLS, "alwaysinline"), (INLINED_CALLS + 1, "noinline #0")):
-        text = emit_module(chain(count), "f", Target.host())
+        text = emit_module(chain(count), "f", host())
         lines = [line for line in text.splitlines() if line.startswith("define")]
         (head,) = [line for line in lines if "@nets_sin_f32x1(" in line]
         assert word in head

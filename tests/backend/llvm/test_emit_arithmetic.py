@@ -15,6 +15,7 @@ from nets.passes.loops.vectorize import vectorize
 from nets.passes.manager import Options
 from tests.backend.loops import at, buffer, interpret, loop, loop_function, pairs
 from tests.backend.native import Native
+from tests.machines import of_width
 from tests.property.results import assert_same
 
 ALL = ("add", "sub", "mul", "div", "rem", "max", "min")
@@ -66,7 +67,7 @@ def test_every_op(dtype: DType) -> None:
     status, expected = interpret(function, [x, y])
     assert status == 0
     for vector_bytes in (0, 32):
-        widened = vectorize(clone_function(function), Options(vector_bytes=vector_bytes))
+        widened = vectorize(clone_function(function), Options(of_width(vector_bytes)))
         assert_same(expected, Native(widened).run(x, y)[1], vector_bytes)
 
 
@@ -84,7 +85,7 @@ def test_remainder_of_floats(dtype: DType) -> None:
     with np.errstate(all="ignore"):
         expected = np.remainder(x, y)
     for vector_bytes in (0, 16, 32):
-        widened = vectorize(clone_function(function), Options(vector_bytes=vector_bytes))
+        widened = vectorize(clone_function(function), Options(of_width(vector_bytes)))
         assert_same([expected], Native(widened).run(x, y)[1])
 
 
@@ -106,7 +107,7 @@ def test_division_by_constants() -> None:
     s.emit("return")
     _, expected = interpret(function, [values])
     for vector_bytes in (0, 32):
-        widened = vectorize(clone_function(function), Options(vector_bytes=vector_bytes))
+        widened = vectorize(clone_function(function), Options(of_width(vector_bytes)))
         assert_same(expected, Native(widened).run(values)[1])
 
 
@@ -122,7 +123,7 @@ def test_a_bool_in_memory_is_any_byte() -> None:
     s.emit("return")
     strange = np.arange(40, dtype=np.uint8) % 7
     for vector_bytes in (0, 32):
-        widened = vectorize(clone_function(function), Options(vector_bytes=vector_bytes))
+        widened = vectorize(clone_function(function), Options(of_width(vector_bytes)))
         _, (out,) = Native(widened).run(strange.view(np.bool_))
         np.testing.assert_array_equal(out.view(np.uint8), strange != 0)
 
@@ -142,5 +143,5 @@ def test_math_is_the_same_in_every_lane() -> None:
     scalar = Native(function).run(x)[1]
     np.testing.assert_allclose(scalar[1], x**x, rtol=1e-6)
     for vector_bytes in (16, 32, 64):
-        widened = vectorize(clone_function(function), Options(vector_bytes=vector_bytes))
+        widened = vectorize(clone_function(function), Options(of_width(vector_bytes)))
         assert_same(scalar, Native(widened).run(x)[1])

@@ -4,7 +4,6 @@ import functools
 import re
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,22 +11,16 @@ import pytest
 from nets.backend.llvm import gemm
 from nets.backend.llvm.gemm import blocking, few, row
 from nets.backend.llvm.kernel_plan import KernelPlan
-from nets.backend.llvm.target import Target, assembly
+from nets.backend.llvm.target import assembly, host, machine_of
 from nets.errors import CompileError
 from nets.ir.types import DType, f32, f64, i32
+from nets.machine.machine import Machine
+from nets.machine.table import V3 as AVX2
+from nets.machine.table import V4 as AVX512
 from nets.ops.definition.registry import Array
 from tests.backend.guarded import Guarded
 from tests.backend.kernels import GemmKernel
-
-
-class Vectors(NamedTuple):
-    """A CPU by the size and number of its vectors; LLVM splits what this one does not have."""
-
-    vector_bytes: int
-    vector_registers: int
-
-
-AVX2, AVX512, NEON = Vectors(32, 16), Vectors(64, 32), Vectors(16, 32)
+from tests.machines import NEON
 
 Shape = tuple[int, int, int, int]
 
@@ -80,7 +73,7 @@ def plain_product(shape: Shape, dtype: DType) -> Array:
 
 
 def kernel(
-    shape: Shape, dtype: DType, transpose_x: bool, transpose_y: bool, target: Vectors
+    shape: Shape, dtype: DType, transpose_x: bool, transpose_y: bool, target: Machine
 ) -> GemmKernel:
     return GemmKernel(gemm.plan(dtype, *shape, transpose_x, transpose_y, target))
 
@@ -234,7 +227,7 @@ def test_strips_for_a_few_rows_give_the_same_bits(
 def test_sums_stay_in_registers(cpu: str) -> None:
     """LLVM's scheduler moves loads up, and where they crowd out sums, a tile takes five times as
     long: the main loop of no kernel may use vectors on the stack."""
-    target = Target.of(cpu)
+    target = machine_of(cpu)
     for shape in ((600, 600, 512), (64, 64, 64), (8, 1024, 1024), (2, 1024, 1024), (40, 10, 50)):
         for transpose_x in (False, True) if cpu == "x86-64-v3" else (False,):
             plan = gemm.plan(f32, 1, *shape, transpose_x, False, target)
@@ -287,7 +280,7 @@ def test_products_share_their_microkernels() -> None:
 
 
 def test_kernels_stay_small() -> None:
-    plan = gemm.plan(f32, 1, 512, 512, 512, False, False, Target.host())
+    plan = gemm.plan(f32, 1, 512, 512, 512, False, False, host())
     assert len(plan.text) < 80_000
     assert plan.workspace_bytes < 4 << 20
 

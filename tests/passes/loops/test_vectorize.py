@@ -26,6 +26,7 @@ from tests.backend.loops import (
     special,
 )
 from tests.backend.native import Native
+from tests.machines import of_width
 from tests.property.results import assert_same
 
 WIDTHS = (0, 16, 32, 64)
@@ -33,7 +34,7 @@ LENGTHS = (*range(10), 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 67)
 
 
 def widened(function: Function, vector_bytes: int) -> Function:
-    result = vectorize(clone_function(function), Options(vector_bytes=vector_bytes))
+    result = vectorize(clone_function(function), Options(of_width(vector_bytes)))
     verify_function(result)
     return result
 

@@ -17,9 +17,9 @@ from typing import TypeVar
 from nets.backend.llvm.conv.correlation import Correlation
 from nets.backend.llvm.conv.depthwise import DepthwiseSums
 from nets.backend.llvm.conv.weight import WeightSums
-from nets.backend.llvm.gemm.blocking import Vectors
 from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.ir.types import DType
+from nets.machine.machine import Machine
 from nets.ops.tensor.convolution import Geometry
 
 __all__ = ["plan"]
@@ -32,35 +32,35 @@ _PARAMETERS = "ptr %x, ptr %y, ptr %out, ptr %workspace, i64 %begin, i64 %end"
 
 @lru_cache(maxsize=256)
 def plan(
-    role: str, dtype: DType, x: Shape, w: Shape, y: Shape, geometry: Geometry, target: Vectors
+    role: str, dtype: DType, x: Shape, w: Shape, y: Shape, geometry: Geometry, machine: Machine
 ) -> KernelPlan:
     """The plan of one convolution over two axes, with all sizes positive, for f32 or f64.
 
     As that of a matrix product; its operands are those of ``loop.conv``.
     """
-    lanes = target.vector_bytes // dtype.itemsize
+    lanes = machine.lanes(dtype)
     groups, kernel = geometry.groups, w[2:]
     outputs, inputs, taps = w[0] // groups, w[1], math.prod(kernel)
-    machine = (dtype, lanes, target.vector_registers, x[0], groups)
+    common = (dtype, lanes, machine.vector_registers, x[0], groups)
     sums: Correlation | WeightSums
     if role == "output":
         geometry = _without_idle_steps(geometry, y[2:])
         axes = geometry.output_axes(y[2:], kernel)
         strides = (outputs * inputs * taps, inputs * taps, taps)
         sums = Correlation(
-            *machine, inputs, outputs, _two(x[2:]), _two(y[2:]), _two(kernel), _two(axes), strides
+            *common, inputs, outputs, _two(x[2:]), _two(y[2:]), _two(kernel), _two(axes), strides
         )
     elif role == "input":
         axes = geometry.input_axes(x[2:], kernel)
         strides = (outputs * inputs * taps, taps, inputs * taps)
         sums = Correlation(
-            *machine, outputs, inputs, _two(y[2:]), _two(x[2:]), _two(kernel), _two(axes), strides
+            *common, outputs, inputs, _two(y[2:]), _two(x[2:]), _two(kernel), _two(axes), strides
         )
     else:
         spaces = (x[2:], y[2:], kernel, geometry.steps, geometry.low, geometry.dilation)
-        sums = DepthwiseSums(*machine, inputs, outputs, *map(_two, spaces))
+        sums = DepthwiseSums(*common, inputs, outputs, *map(_two, spaces))
         if not sums.is_worth_it:
-            sums = WeightSums(*machine, inputs, outputs, *map(_two, spaces))
+            sums = WeightSums(*common, inputs, outputs, *map(_two, spaces))
     return KernelPlan(sums.symbol, sums.write(_PARAMETERS), sums.workspace_bytes, sums.panels)
 
 

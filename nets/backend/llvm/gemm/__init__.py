@@ -16,7 +16,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from nets.backend.llvm.gemm import dot, few
-from nets.backend.llvm.gemm.blocking import K_BLOCK, Vectors, choose
+from nets.backend.llvm.gemm.blocking import K_BLOCK, choose
 from nets.backend.llvm.gemm.dot import DotProduct
 from nets.backend.llvm.gemm.few import FewRows
 from nets.backend.llvm.gemm.nest import Nest
@@ -25,6 +25,7 @@ from nets.backend.llvm.gemm.row import RowProduct
 from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.errors import CompileError
 from nets.ir.types import DType
+from nets.machine.machine import Machine
 
 __all__ = ["K_BLOCK", "plan"]
 
@@ -38,7 +39,7 @@ def plan(
     k: int,
     transpose_x: bool,
     transpose_y: bool,
-    target: Vectors,
+    machine: Machine,
 ) -> KernelPlan:
     """The plan of ``out[b, i, j] = Σ_k x[b, i, k] · y[b, k, j]`` for f32 or f64.
 
@@ -56,8 +57,8 @@ def plan(
     parameters = f"{operands}, ptr %out, ptr %workspace, i64 %begin, i64 %end"
     if min(batch, m, n, k) == 0:
         return _zeros(dtype, batch * m * n, parameters)
-    lanes = target.vector_bytes // dtype.itemsize
-    size, registers = dtype.itemsize, target.vector_registers
+    lanes = machine.lanes(dtype)
+    size, registers = dtype.itemsize, machine.vector_registers
     product: Product | RowProduct | FewRows | DotProduct
     if transpose_y and dot.suits(m, k, size, registers):
         product = DotProduct(dtype, batch, m, n, k, transpose_x, lanes)
@@ -66,7 +67,7 @@ def plan(
     elif m == 1:
         product = RowProduct(dtype, batch, n, k, lanes)
     else:
-        blocking = choose(dtype, m, n, k, transpose_x, transpose_y, target)
+        blocking = choose(dtype, m, n, k, transpose_x, transpose_y, machine)
         product = Product(dtype, batch, m, n, k, transpose_x, transpose_y, blocking)
     symbol = product.name + suffix
     texts = product.write(symbol, parameters)

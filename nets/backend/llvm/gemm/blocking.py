@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from nets.ir.types import DType, f32, f64
+from nets.machine.machine import Machine
 
 K_BLOCK: Final = {f32: 384, f64: 256}
 """Steps of k that one chain of multiply-additions covers. Part of what matmul means
@@ -59,16 +60,6 @@ _TILE_OVERHEAD: Final = 0.35
 """What a tile costs beyond its arithmetic, in cycles per step: calls, and C in and out."""
 
 
-class Vectors(Protocol):
-    """What a target must say: `nets.backend.llvm.target.Target` does."""
-
-    @property
-    def vector_bytes(self) -> int: ...
-
-    @property
-    def vector_registers(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Blocking:
     """Tile of ``rows`` × ``vectors`` · ``lanes``, blocks, and what is packed."""
@@ -104,13 +95,13 @@ def choose(
     k: int,
     transpose_x: bool,
     transpose_y: bool,
-    target: Vectors,
+    machine: Machine,
 ) -> Blocking:
     """The blocking of an m × k by k × n product, all three positive."""
-    lanes = _lanes(n, dtype.itemsize, target.vector_bytes)
+    lanes = _lanes(n, dtype.itemsize, machine)
     product = _Sizes(m, n, k, min(k, K_BLOCK[dtype]), dtype.itemsize, transpose_x, transpose_y)
-    chosen = _with_many_registers if target.vector_registers >= 32 else _with_few_registers
-    return chosen(product, lanes, target)
+    chosen = _with_many_registers if machine.vector_registers >= 32 else _with_few_registers
+    return chosen(product, lanes, machine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +130,16 @@ class _Sizes:
         return _A_BLOCK_BYTES // (self.depth * self.size)
 
 
-def _with_many_registers(product: _Sizes, lanes: int, target: Vectors) -> Blocking:
+def _with_many_registers(product: _Sizes, lanes: int, machine: Machine) -> Blocking:
     """Wide tiles, which read A too seldom for a copy to pay unless its rows crowd each other."""
-    large = product.c_bytes >= _PACK_B_FROM * 4 * target.vector_bytes
+    large = product.c_bytes >= _PACK_B_FROM * 4 * machine.vector_bytes
     # Only packing can turn rows of y into vectors along n.
     pack_b = product.transpose_y or large
     # Small tiles have no time for requests.
     ahead = large if pack_b else product.n * product.k * product.size >= _DISTANT_BYTES
     most_rows = _MOST_ROWS_AHEAD if pack_b and ahead and not product.transpose_x else _MOST_ROWS
     rows, vectors = _tile(
-        _tiles(target.vector_registers - 2, most_rows),
+        _tiles(machine.vector_registers - 2, most_rows),
         lambda tile: _time(product, lanes, tile, _B_LOAD),
     )
     crowded = product.k * product.size % _PAGE == 0 and not large
@@ -165,13 +156,13 @@ def _with_many_registers(product: _Sizes, lanes: int, target: Vectors) -> Blocki
     )
 
 
-def _with_few_registers(product: _Sizes, lanes: int, target: Vectors) -> Blocking:
+def _with_few_registers(product: _Sizes, lanes: int, machine: Machine) -> Blocking:
     """Narrow tiles: the first of a panel packs it beside its arithmetic, which takes longer."""
     many_tiles = product.m >= _PACK_ON_THE_WAY_FROM_ROWS
     repaid = many_tiles and product.c_bytes >= _PACK_ON_THE_WAY_FROM
     pack_b = product.transpose_y or (repaid and product.b_bytes >= _NEAR_BYTES)
     rows, vectors = _tile(
-        _tiles(target.vector_registers, _MOST_ROWS),
+        _tiles(machine.vector_registers, _MOST_ROWS),
         lambda tile: _time(product, lanes, tile, _B_LOAD_OF_NARROW_TILES, _shared(product.m, tile)),
     )
     by_panels = pack_b and product.m <= product.most_rows_of_a
@@ -195,9 +186,9 @@ def _with_few_registers(product: _Sizes, lanes: int, target: Vectors) -> Blockin
     )
 
 
-def _lanes(n: int, size: int, vector_bytes: int) -> int:
+def _lanes(n: int, size: int, machine: Machine) -> int:
     """As many as a vector has, or fewer for narrow matrices: half a vector takes half the time."""
-    lanes = vector_bytes // size
+    lanes = machine.vector_bytes // size
     while 2 * n <= lanes and lanes * size > _SHORTEST_VECTOR:
         lanes //= 2
     return lanes

@@ -1,0 +1,101 @@
+"""The machines there are, one row per family and level, and the one that a processor is.
+
+A new processor is a name in ``_NAMES``; a family that wants numbers of its own is a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from nets.errors import CompileError
+from nets.machine.machine import Machine
+
+V3: Final = Machine(
+    family="x86-64-v3",
+    cpu="x86-64-v3",
+    level=3,
+    instruction_set="avx2",
+    vector_bytes=32,
+    vector_registers=16,
+)
+"""Any processor with AVX2 and FMA."""
+
+V4: Final = replace(
+    V3,
+    family="x86-64-v4",
+    cpu="x86-64-v4",
+    level=4,
+    instruction_set="avx512",
+    vector_bytes=64,
+    vector_registers=32,
+)
+"""Any processor with AVX-512 with all of F, BW, DQ and VL."""
+
+ZEN_3: Final = replace(V3, family="Zen 3", cpu="znver3")
+ZEN_4: Final = replace(V4, family="Zen 4, Zen 5", cpu="znver4")
+SKYLAKE_X: Final = replace(V4, family="Skylake-X, Ice Lake", cpu="skylake-avx512")
+SAPPHIRE_RAPIDS: Final = replace(V4, family="Sapphire Rapids", cpu="sapphirerapids")
+
+ROWS: Final = (V3, V4, ZEN_3, ZEN_4, SKYLAKE_X, SAPPHIRE_RAPIDS)
+
+_NAMES: Final[Mapping[Machine, tuple[str, ...]]] = {
+    V3: (
+        *("x86-64-v3", "haswell", "broadwell", "skylake", "alderlake", "raptorlake", "meteorlake"),
+        *("arrowlake", "arrowlake-s", "lunarlake", "gracemont", "sierraforest"),
+        *("znver1", "znver2"),
+    ),
+    ZEN_3: ("znver3",),
+    V4: ("x86-64-v4",),
+    SKYLAKE_X: (
+        *("skylake-avx512", "cascadelake", "cooperlake", "cannonlake", "icelake-client"),
+        *("icelake-server", "tigerlake", "rocketlake"),
+    ),
+    SAPPHIRE_RAPIDS: ("sapphirerapids", "emeraldrapids", "graniterapids"),
+    ZEN_4: ("znver4", "znver5"),
+}
+"""LLVM's names of the processors of a row."""
+
+_ROW_OF: Final = {name: row for row, names in _NAMES.items() for name in names}
+
+_LEVELS: Final = (
+    (V4, ("avx512f", "avx512bw", "avx512dq", "avx512vl")),
+    (V3, ("avx2", "fma")),
+)
+"""The generic machines, the best one first, and the features that each must have."""
+
+
+def machine_named(cpu: str) -> Machine:
+    """The machine of that name in LLVM, such as ``x86-64-v3`` or ``znver3``.
+
+    CompileError where nets does not know it, or it has no AVX2 and FMA.
+    """
+    # The names are listed here since LLVM ends the process over a name it does not know.
+    if cpu not in _ROW_OF:
+        raise CompileError(
+            f"nets does not compile for the CPU {cpu!r}; it needs one with AVX2 and FMA out of "
+            f"{', '.join(_ROW_OF)}"
+        )
+    return replace(_ROW_OF[cpu], cpu=cpu)
+
+
+def machine_with(cpu: str, features: Mapping[str, bool]) -> Machine:
+    """The machine that a processor is: its name in LLVM, and whether it has each feature.
+
+    A name that nets does not know is a machine of its level; so is one that lacks what others of
+    its name have, as under a hypervisor that hides it. CompileError without AVX2 and FMA.
+    """
+    generic = _best_level(features)
+    named = _ROW_OF.get(cpu, generic)
+    row = named if named.level == generic.level else generic
+    words = ",".join(("+" if on else "-") + name for name, on in sorted(features.items()))
+    return replace(row, cpu=cpu, features=words)
+
+
+def _best_level(features: Mapping[str, bool]) -> Machine:
+    for machine, needed in _LEVELS:
+        missing = [feature for feature in needed if not features.get(feature)]
+        if not missing:
+            return machine
+    raise CompileError(f"nets needs a CPU with AVX2 and FMA; this one lacks {missing[0]}")
