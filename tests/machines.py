@@ -1,9 +1,11 @@
-"""Machines that the tables of nets do not have, to try widths and numbers of registers on."""
+"""Machines that the table of nets does not have, to try widths and sizes on."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
+
+import pytest
 
 from nets.machine.machine import Machine
 from nets.machine.table import V3, V4
@@ -15,3 +17,23 @@ NEON: Final = replace(V3, family="NEON", vector_bytes=16, vector_registers=32)
 def of_width(vector_bytes: int) -> Machine:
     """A machine with vectors of so many bytes; of 0 bytes, none."""
     return replace(V4 if vector_bytes == V4.vector_bytes else V3, vector_bytes=vector_bytes)
+
+
+@dataclass
+class _Always:
+    """What every machine says, whatever it was made with."""
+
+    value: object
+
+    def __get__(self, machine: object, owner: object = None) -> object:
+        return self.value
+
+    def __set__(self, machine: object, value: object) -> None:
+        pass
+
+
+def let_every_machine_have(monkeypatch: pytest.MonkeyPatch, **numbers: object) -> None:
+    """Let every machine, the CPU of the tests too, have these numbers."""
+    for name, value in numbers.items():
+        assert name in Machine.__dataclass_fields__
+        monkeypatch.setattr(Machine, name, _Always(value))

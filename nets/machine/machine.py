@@ -35,6 +35,47 @@ class Machine:
     instruction_set: InstructionSet
     vector_bytes: int
     vector_registers: int
+    pointer_registers: int = 16
+    masked_sizes: tuple[int, ...] = (4, 8)
+    """Sizes of the elements of which some lanes can be loaded and stored, and the others not."""
+    masks_are_free: bool = False
+    """Whether vectors are loaded under masks as fast as without."""
+    joined_sizes: tuple[int, ...] = ()
+    """Sizes of the elements of which one instruction takes any run out of two vectors."""
+    fma_latency: int = 4
+    fmas_per_cycle: int = 2
+    loads_per_cycle: int = 2
+    overlap_bytes: int = 64
+    """How much of the vectors of a math function is to be under way, for it is a long chain of
+    instructions and the processor looks ahead no further than into the next one."""
+
+    # Memory.
+    line_bytes: int = 64
+    page_bytes: int = 4096
+    l1_bytes: int = 32 << 10
+    l1_ways: int = 8
+    kept_bytes: int = 256 << 10
+    """What stays in the L2 cache, or on its way there, while other data stream past it."""
+    distant_bytes: int = 1 << 20
+    """An array of this size is not in the L2 cache when its turn comes."""
+    last_cache_bytes: int = 16 << 20
+    """An array of this size comes from memory when its turn comes."""
+    ahead_bytes: int = 256
+    """How far ahead memory is asked for in rows that are too many for the hardware to follow."""
+    reach_steps: int = 32
+    """Steps of a matrix kernel between asking memory for a row and using it."""
+    streams: int = 4
+    """Places of memory that are read at once faster than one after the other."""
+
+    @property
+    def has_many_registers(self) -> bool:
+        """Whether there is room for tiles that read each operand of a product only once."""
+        return self.vector_registers >= 32
+
+    @property
+    def sums_under_way(self) -> int:
+        """Chains of multiply-additions that keep the processor busy."""
+        return self.fmas_per_cycle * self.fma_latency
 
     def lanes(self, dtype: DType) -> int:
         """Elements of that dtype in a vector."""

@@ -30,6 +30,9 @@ V4: Final = replace(
     instruction_set="avx512",
     vector_bytes=64,
     vector_registers=32,
+    masks_are_free=True,
+    joined_sizes=(4, 8),
+    distant_bytes=2 << 20,
 )
 """Any processor with AVX-512 with all of F, BW, DQ and VL."""
 

@@ -15,11 +15,10 @@ from nets.ir.types import DType, TensorType, f32
 from nets.ir.verifier import verify_function
 from nets.ops.definition.emitter import GraphEmitter
 from nets.ops.definition.registry import Array, lookup
-from nets.passes.fusion import block
-from nets.passes.loops import streams
 from nets.passes.lowering import column_loops, map_loops, row_loops
 from nets.passes.manager import KnownForms, Options, find_pass
 from nets.passes.spaces import iteration, loop_nests
+from tests.machines import let_every_machine_have
 
 
 class Program:
@@ -86,8 +85,7 @@ def parallelize_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (loop_nests, map_loops, row_loops, column_loops):
         monkeypatch.setattr(module, "PARALLEL_WORK", 1)
     monkeypatch.setattr(map_loops, "_chunk", lambda work: 16)
-    monkeypatch.setattr(block, "LEAST_BYTES", 0)
-    monkeypatch.setattr(streams, "LARGE", 1)
+    let_every_machine_have(monkeypatch, kept_bytes=1, last_cache_bytes=1)
 
 
 def cross_short_rows(monkeypatch: pytest.MonkeyPatch) -> None:

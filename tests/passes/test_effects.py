@@ -18,9 +18,9 @@ from nets.ir.core import Function, Value
 from nets.ir.types import f32
 from nets.ops.definition.registry import Array, lookup
 from nets.passes.derivatives.vjp import carries_cotangent, split_vjp, value_and_vjp
-from nets.passes.fusion import block
 from nets.passes.pipelines import LOOPS, OPTIMIZE
 from nets.passes.simplify.effects import without_effects
+from tests.machines import let_every_machine_have
 from tests.passes.lowered import Program, operations, run_loops, run_passes, tensor
 from tests.property.compiled import Way
 from tests.property.programs import arguments, random_program
@@ -157,7 +157,7 @@ def test_a_print_in_memory_order_waits_for_the_one_before() -> None:
 
 def test_prints_around_chains_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What depends on a chain moves behind it, and so does every print after it."""
-    monkeypatch.setattr(block, "LEAST_BYTES", 0)
+    let_every_machine_have(monkeypatch, kept_bytes=1)
     p = Program(tensor(8, 5, 6), tensor(8, 6, 7), tensor(3, dtype=f32))
     x, y, z = p.arguments
     one = p.b.emit("exp", p.b.emit("matmul", x, y))

@@ -87,8 +87,8 @@ FAULTS: Final = (
         "passes",
         "of rows read in several places, a single one that is left is forgotten",
         "nets/passes/loops/streams.py",
-        "if trips % _STREAMS:",
-        "if trips % _STREAMS > 1:",
+        "if trips % streams:",
+        "if trips % streams > 1:",
         ("tests/passes/test_filetests.py",),
     ),
     Fault(

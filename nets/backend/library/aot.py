@@ -27,13 +27,12 @@ from nets.backend.printing import HOOK
 from nets.errors import ExportError
 from nets.files import folder_aside
 from nets.ir.types import DTYPES
-from nets.machine.machine import Machine
+from nets.machine.machine import ALIGNMENT, Machine
 
 FORMATS: Final = ("so", "a", "o", "h")
 
 NULL_POINTER: Final = -1
 MISALIGNED: Final = -2
-WORKSPACE_ALIGNMENT: Final = 64
 
 _MESSAGES: Final = {
     0: "success",
@@ -338,7 +337,7 @@ def _alignments(buffers: Sequence[Argument], workspace_bytes: int) -> dict[str, 
         if 0 not in buffer.shape
     }
     if workspace_bytes:
-        alignments["%workspace"] = WORKSPACE_ALIGNMENT
+        alignments["%workspace"] = ALIGNMENT
     return alignments
 
 

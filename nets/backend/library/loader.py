@@ -36,10 +36,9 @@ from nets.errors import (
 from nets.ieee import in_ieee_mode
 from nets.ir.types import DTYPES, gives_way
 from nets.locks import imports
+from nets.machine.machine import ALIGNMENT
 
 Array = npt.NDArray[Any]
-
-_LINE: Final = 64
 
 
 def load(path: str | os.PathLike[str]) -> LoadedLibrary:
@@ -189,8 +188,8 @@ class _State(Mapping[str, Array]):
 
     def __init__(self, code: _Code) -> None:
         self._code, ffi, library = code, code.ffi, code.library
-        memory = np.zeros(library.state_bytes + _LINE, np.uint8)
-        start = -int(ffi.cast("uintptr_t", ffi.from_buffer(memory))) % _LINE
+        memory = np.zeros(library.state_bytes + ALIGNMENT, np.uint8)
+        start = -int(ffi.cast("uintptr_t", ffi.from_buffer(memory))) % ALIGNMENT
         self._bytes = memory[start : start + library.state_bytes]
         self.pointer = ffi.cast("void *", ffi.from_buffer(self._bytes))
         self._members: dict[str, Array] = {}
@@ -280,9 +279,9 @@ class _Function:
             return self._ffi.NULL
         found = getattr(self._workspaces, "memory", None)
         if found is None:
-            memory = np.empty(size + _LINE, np.uint8)
+            memory = np.empty(size + ALIGNMENT, np.uint8)
             address = int(self._ffi.cast("uintptr_t", self._ffi.from_buffer(memory)))
-            found = (memory, self._ffi.cast("void *", -(-address // _LINE) * _LINE))
+            found = (memory, self._ffi.cast("void *", -(-address // ALIGNMENT) * ALIGNMENT))
             self._workspaces.memory = found
         return found[1]
 

@@ -15,17 +15,15 @@ from nets.backend.llvm.kernel_call import KERNELS, kernel_plan
 from nets.errors import CompileError
 from nets.ir.core import Function, Operation, Value
 from nets.ir.types import BufferType
-from nets.machine.machine import Machine
+from nets.machine.machine import ALIGNMENT, Machine
 
 STACK_BYTES: Final = 16 * 1024
 """Scratch memory that one nest may take from the stack."""
 
-_LINE: Final = 64
-
 
 def aligned(size: int) -> int:
-    """The size rounded up to whole cache lines."""
-    return -(-size // _LINE) * _LINE
+    """The size rounded up so that what comes behind is aligned."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 @dataclass(frozen=True, slots=True)

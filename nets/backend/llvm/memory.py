@@ -5,7 +5,6 @@ A bool is a byte in memory, 0 or 1; any other byte reads as true.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -21,9 +20,7 @@ from nets.backend.llvm.spelling import (
 )
 from nets.ir.core import Operation, Value
 from nets.ir.types import BufferType, DType, ScalarType, VectorType
-
-STREAM_BYTES: Final = 1 << 25
-"""Size of a result that no cache is likely to hold until it is read."""
+from nets.machine.machine import Machine
 
 _ALIGN: Final = 1
 """Callers' arrays may start anywhere; the processor does not mind."""
@@ -148,12 +145,13 @@ def load(code: Code, op: Operation) -> None:
 def store(code: Code, op: Operation) -> None:
     """loop.store: a scalar, consecutive lanes, or a lane at a time in the order of the lanes."""
     value, buffer, *indices = op.operands
+    machine = code.module.machine
     dtype, lanes = value.type.dtype, lanes_of(value.type)
     x = to_memory(code, dtype, lanes, code.name(value))
     strides, offset = op.attributes["strides"], op.attributes["offset"]
     if not any(isinstance(i.type, VectorType) for i in indices):
         place = address(code, buffer, indices, strides, offset)
-        if lanes * dtype.itemsize == code.module.machine.vector_bytes and _passes_caches(buffer):
+        if lanes * dtype.itemsize == machine.vector_bytes and _passes_caches(buffer, machine):
             _stream(code, store_text(dtype, lanes, x, place), place)
         else:
             code.line(store_text(dtype, lanes, x, place))
@@ -171,14 +169,14 @@ def slice_address(code: Code, op: Operation) -> None:
     code.bind(op.result, address(code, buffer, [number], [stride], offset))
 
 
-def _passes_caches(buffer: Value) -> bool:
+def _passes_caches(buffer: Value, machine: Machine) -> bool:
     """Whether what is stored here leaves the caches before anybody reads it.
 
     That is a large result which the function only writes.
     """
     root, _ = view_root(buffer)
     assert isinstance(root.type, BufferType)
-    is_large = math.prod(root.type.static_shape) * root.type.dtype.itemsize >= STREAM_BYTES
+    is_large = root.type.nbytes >= 2 * machine.last_cache_bytes
     return is_large and root.operation is None and _is_only_stored(root)
 
 

@@ -25,9 +25,6 @@ from nets.passes.manager import Options, register_pass
 from nets.passes.spaces.kernel_operands import is_for_kernels
 from nets.passes.spaces.loop_nests import PARALLEL_TRIPS
 
-LEAST_BYTES = 256 << 10
-"""Intermediate values of all entries that are worth a chain: what else would leave the L2 cache."""
-
 
 @register_pass("block", requires=(TENSOR, STATIC))
 def block(function: Function, options: Options) -> Function:
@@ -41,7 +38,7 @@ def block(function: Function, options: Options) -> Function:
         return function
     stacks = _stacks(function, options.threads)
     if stacks:
-        _Scan(function, stacks).run()
+        _Scan(function, stacks, options.machine.kept_bytes).run()
     return function
 
 
@@ -123,9 +120,10 @@ class _Chain:
 class _Scan:
     """The walk over the operations that finds chains, one at a time."""
 
-    def __init__(self, function: Function, stacks: set[Sizes]) -> None:
+    def __init__(self, function: Function, stacks: set[Sizes], kept_bytes: int) -> None:
         self.body = function.body
         self.stacks = stacks
+        self.kept_bytes = kept_bytes
         self.chain: _Chain | None = None
         self.late: list[Operation] = []
 
@@ -162,7 +160,7 @@ class _Scan:
         if chain is not None:
             late += chain.drop_moves()
             chain.take_moves()
-        if chain is None or not _is_worth_it(chain.operations):
+        if chain is None or not _is_worth_it(chain.operations, self.kept_bytes):
             return
         outline_blocks(self.body, before, chain.operations, len(chain.sizes))
         for op in late:
@@ -170,8 +168,8 @@ class _Scan:
             self.body.insert(op, before)
 
 
-def _is_worth_it(ops: Sequence[Operation]) -> bool:
-    """Whether the values that only the chain uses are many."""
+def _is_worth_it(ops: Sequence[Operation], kept_bytes: int) -> bool:
+    """Whether the values that only the chain uses would else leave the L2 cache."""
     members = set(ops)
     if not any(_is_used_outside(value, members) for op in ops for value in op.results):
         return False
@@ -183,7 +181,7 @@ def _is_worth_it(ops: Sequence[Operation]) -> bool:
         if value.uses and not _is_used_outside(value, members)
     ]
     total = sum(tensor_type(value).size * value.type.dtype.itemsize for value in private)
-    return total >= LEAST_BYTES
+    return total >= kept_bytes
 
 
 def _is_used_outside(value: Value, members: set[Operation]) -> bool:

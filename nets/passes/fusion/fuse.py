@@ -47,7 +47,7 @@ def fuse(function: Function, options: Options) -> Function:
         scan = _Scan()
         for position, op in enumerate(block):
             scan.visit(op, position)
-        recompute(scan.groups, scan.nodes)
+        recompute(scan.groups, scan.nodes, options.machine)
         read_pieces(scan.groups, scan.nodes)
         outline_fusions(block, scan.groups, scan.nodes)
     return function

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from nets.ir.builder import Builder
 from nets.ir.core import Operation, Trait, Value
+from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.fusion.fusion_groups import MAX_OPERATIONS, Groups, Node
 
@@ -24,9 +25,6 @@ MAX_CONE = 6
 
 SMALL = 16
 """A tensor with that many times fewer elements costs nothing to store and read as well."""
-
-MIN_BYTES = 4096
-"""Smaller tensors stay in the first cache."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +35,23 @@ class _Cone:
     leaves: Sequence[Value]
 
 
-def recompute(groups: Groups, nodes: Iterable[Node]) -> None:
+def recompute(groups: Groups, nodes: Iterable[Node], machine: Machine) -> None:
     """Let readers compute values again where that moves fewer bytes."""
+    # What is smaller stays in the first cache.
+    least = machine.l1_bytes // 8
     found = {node.find() for node in nodes}
     for node in sorted(found, key=lambda node: node.slot):
         if node.space is None:
             continue
         for op in reversed(list(node.ops)):
             if op.has(Trait.ELEMENTWISE):
-                _recompute(groups, node, op.result)
+                _recompute(groups, node, op.result, least)
 
 
-def _recompute(groups: Groups, node: Node, value: Value) -> None:
+def _recompute(groups: Groups, node: Node, value: Value, least_bytes: int) -> None:
     type = tensor_type(value)
     size = type.size * type.dtype.itemsize
-    if size < MIN_BYTES:
+    if size < least_bytes:
         return
     readers = _readers(groups, node, value)
     cone = _cone_of(groups, node, value) if readers else None

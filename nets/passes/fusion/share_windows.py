@@ -30,9 +30,6 @@ GROWTH = 1.5
 """How many times the elements of the largest window the pad that covers all may have."""
 
 
-LINE = 64
-"""Bytes of a cache line."""
-
 LONG_ROW = 4
 """Cache lines from which on a row is worth a margin of whole lines."""
 
@@ -75,11 +72,11 @@ def share_windows(function: Function, options: Options) -> Function:
     they are stay as they are.
     """
     for block in function.programs():
-        _share_in(block)
+        _share_in(block, options.machine.line_bytes)
     return function
 
 
-def _share_in(block: Block) -> None:
+def _share_in(block: Block, line_bytes: int) -> None:
     windows: dict[Value, Window] = {}
     families: dict[Value, list[Family]] = {}
     for op in block:
@@ -90,7 +87,7 @@ def _share_in(block: Block) -> None:
     replaced: dict[Value, Value] = {}
     for root, of_root in families.items():  # a root that is a window comes after its own family
         for family in of_root:
-            _share(family, replaced.get(root, root), replaced)
+            _share(family, replaced.get(root, root), replaced, line_bytes)
 
 
 def _family_of(window: Window, of_root: list[Family]) -> Family:
@@ -145,9 +142,9 @@ def _sums(xs: Iterable[int], ys: Iterable[int]) -> tuple[int, ...]:
     return tuple(x + y for x, y in zip(xs, ys, strict=True))
 
 
-def _aligned(starts: Box, stops: Box, root: TensorType) -> tuple[Box, Box]:
+def _aligned(starts: Box, stops: Box, root: TensorType, line_bytes: int) -> tuple[Box, Box]:
     """The box, made longer at both ends so that long rows of the root begin at cache lines."""
-    line, length = LINE // root.dtype.itemsize, root.static_shape[-1]
+    line, length = line_bytes // root.dtype.itemsize, root.static_shape[-1]
     if length < LONG_ROW * line or (starts[-1] == 0 and stops[-1] == length):
         return starts, stops
     first = starts[-1] // line * line
@@ -159,7 +156,7 @@ def _size(starts: Box, stops: Box) -> int:
     return math.prod(map(operator.sub, stops, starts))
 
 
-def _share(family: Family, root: Value, replaced: dict[Value, Value]) -> None:
+def _share(family: Family, root: Value, replaced: dict[Value, Value], line_bytes: int) -> None:
     """Let the windows on ``root`` be slices of one pad; note in ``replaced`` what they become."""
     members = {op for op, _ in family}
     wanted = [(op, box) for op, box in family if not members.issuperset(op.result.users)]
@@ -171,7 +168,7 @@ def _share(family: Family, root: Value, replaced: dict[Value, Value]) -> None:
     starts = tuple(map(min, zip(*(box[0] for box in boxes), strict=True)))
     stops = tuple(map(max, zip(*(box[1] for box in boxes), strict=True)))
     most = GROWTH * max(tensor_type(op.result).size for op, _ in wanted)
-    aligned = _aligned(starts, stops, tensor_type(root))
+    aligned = _aligned(starts, stops, tensor_type(root), line_bytes)
     fitting = [box for box in (aligned, (starts, stops)) if _size(*box) <= most]
     if not fitting:
         return

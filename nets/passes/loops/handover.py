@@ -14,15 +14,10 @@ from dataclasses import dataclass
 
 from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType
+from nets.machine.machine import Machine
 from nets.ops.loop.accesses import is_access, memory_of
 from nets.ops.loop.index_values import trips
 from nets.ops.loop.kernels import is_work_for_threads
-
-_LINE = 64
-"""Bytes of a cache line."""
-
-_PRIVATE_BYTES = 1 << 18
-"""Of a large buffer so much counts; the rest has left the CPU's own cache, or comes as a stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,8 @@ class _Touch:
 class Handovers:
     """Which parallel loops of a function touch what, and who else does."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, machine: Machine) -> None:
+        self._machine = machine
         self._touches: dict[Value, list[_Touch]] = {}
         self._memories: dict[Operation, dict[Value, None]] = {}
         pending: list[tuple[Block, tuple[Operation, ...], int]] = [(function.body, (), 1)]
@@ -61,8 +57,8 @@ class Handovers:
             # What gives no result stores: into its last buffer.
             writes = not op.results and buffer is buffers[-1]
             memory = memory_of(buffer)
-            at_once = 1 if is_access(op) else _lines(buffer)
-            lines = min(_lines(memory), at_once * times)
+            at_once = 1 if is_access(op) else self._lines(buffer)
+            lines = min(self._lines(memory), at_once * times)
             touch = _Touch(loops, by_kernel, writes, lines)
             self._touches.setdefault(memory, []).append(touch)
             for loop in loops:
@@ -84,8 +80,8 @@ class Handovers:
                 total += min(max(t.lines for t in own), max(t.lines for t in others))
         return total
 
-
-def _lines(buffer: Value) -> int:
-    """The lines of the buffer that count."""
-    assert isinstance(buffer.type, BufferType)
-    return min(buffer.type.nbytes, _PRIVATE_BYTES) // _LINE + 1
+    def _lines(self, buffer: Value) -> int:
+        """The lines of the buffer that count: those that have not left the CPU's own cache."""
+        assert isinstance(buffer.type, BufferType)
+        machine = self._machine
+        return min(buffer.type.nbytes, machine.kept_bytes) // machine.line_bytes + 1

@@ -29,10 +29,10 @@ def lower_reduce(op: Operation, machine: Machine) -> None:
     """Replace a ``loop.reduce`` by loops over vectors."""
     assert op.block is not None
     s = LoopBuilder(Builder(op.block, op, op.location))
-    body = Body(op.regions[0].block)
+    body = Body(op.regions[0].block, machine)
     dtypes = [value.type.dtype for value in body.yielded]
     sizes = [dtype.itemsize for dtype in dtypes]
-    lanes = max(1, min(body.lanes(machine), machine.vector_bytes // max(sizes)))
+    lanes = max(1, min(body.lanes, machine.vector_bytes // max(sizes)))
     totals = [
         make_total(s, combiner, dtype, lanes)
         for combiner, dtype in zip(op.attributes["combiners"], dtypes, strict=True)
@@ -43,7 +43,7 @@ def lower_reduce(op: Operation, machine: Machine) -> None:
     elif _suits_registers(body, lanes, totals, hi):
         slots = _Registers(s, body, lanes, totals).run(hi)
     else:
-        at_once = 2 if is_better_in_pairs(body, machine) else 1
+        at_once = 2 if is_better_in_pairs(body) else 1
         slots = _VectorSteps(s, body, lanes, totals, at_once).run(hi)
     results: list[Value] = []
     for total, vectors in zip(totals, slots, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Region
+from nets.machine.machine import Machine
 from nets.ops.definition.registry import lookup
 from nets.ops.loop.index_values import distance, trips
 from nets.ops.loop.kernels import kernel_flops
@@ -30,21 +31,21 @@ def parallelize(function: Function, options: Options) -> Function:
     Requires: the loop dialect.
     Ensures: the same bits; no parallel loop inside another; none at all for one thread.
     """
-    shared = _worth_a_fork(function) if options.threads > 1 else set()
+    shared = _worth_a_fork(function, options.machine) if options.threads > 1 else set()
     for op in list(function.walk()):
         if op.name == "loop.parallel" and op not in shared:
             _make_serial(op)
     return function
 
 
-def _worth_a_fork(function: Function) -> set[Operation]:
+def _worth_a_fork(function: Function, machine: Machine) -> set[Operation]:
     """The loops to share: they are enough work for a fork, and for what it moves between CPUs."""
     shared: set[Operation] = set()
     # Outer loops come first; inside one that is not worth a fork, another one may be.
     for op in function.walk():
         if op.name == "loop.parallel" and not _stands_in(op, shared) and _has_work(op, FORK_COST):
             shared.add(op)
-    handovers = Handovers(function) if shared else None
+    handovers = Handovers(function, machine) if shared else None
     while handovers is not None:
         # A loop that turns serial is one more that its neighbours exchange lines with.
         prices = {op: FORK_COST + LINE_COST * handovers.lines(op, shared) for op in shared}

@@ -16,11 +16,9 @@ import numpy.typing as npt
 
 from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType
+from nets.machine.machine import ALIGNMENT
 from nets.passes.forms import ALLOCATED_OUTSIDE, LOOPS, PLACED
 from nets.passes.manager import Options, register_pass
-
-ALIGNMENT = 64
-"""Bytes: a cache line, and the widest vector."""
 
 Places = npt.NDArray[np.int64]
 

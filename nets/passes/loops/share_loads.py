@@ -15,17 +15,12 @@ from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType, ScalarType, VectorType
+from nets.machine.machine import Machine
 from nets.ops.loop.accesses import Terms, buffer_of, is_access, memory_of, place_of
 from nets.ops.loop.index_values import constant_of, counting_loop, expression
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes.forms import LOOPS, VECTORIZED
 from nets.passes.manager import Options, register_pass
-
-LINE = 64
-"""Bytes of a cache line."""
-
-_SHUFFLED = (4, 8)
-"""Sizes of elements of which the processor takes any run out of two vectors by one instruction."""
 
 Place = tuple[Value, Terms, VectorType]
 """Where a load reads, but for the constant: the buffer, the terms of the address, the vector."""
@@ -45,8 +40,7 @@ def share_loads(function: Function, options: Options) -> Function:
         if op.name == "loop.for":
             for place, loads in _loads_of(op.regions[0].block).items():
                 _merge(loads)
-                if options.machine.vector_bytes == LINE:
-                    _load_lines(place, loads)
+                _load_lines(place, loads, options.machine)
     return function
 
 
@@ -84,11 +78,12 @@ def _merge(loads: Loads) -> None:
 # ------------------------------------------------------------------------- whole lines
 
 
-def _load_lines(place: Place, loads: Loads) -> None:
+def _load_lines(place: Place, loads: Loads, machine: Machine) -> None:
     """Load lines instead of vectors that lie across them, if that makes fewer loads."""
     root, terms, type = place
     lanes, itemsize = type.lanes, type.dtype.itemsize
-    if lanes * itemsize != LINE or itemsize not in _SHUFFLED or not _has_whole_lines(root, lanes):
+    is_a_line = lanes * itemsize == machine.vector_bytes == machine.line_bytes
+    if not is_a_line or itemsize not in machine.joined_sizes or not _has_whole_lines(root, lanes):
         return
     if any(stride * _divisor(value) % lanes for value, stride in terms):
         return

@@ -13,6 +13,7 @@ from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import VectorType
+from nets.machine.machine import Machine
 from nets.ops.loop.accesses import Terms, address, buffer_of, is_access, place_of
 from nets.ops.loop.index_values import distance
 from nets.ops.loop.loop_builder import LoopBuilder
@@ -20,17 +21,8 @@ from nets.passes.forms import LOOPS, VECTORIZED
 from nets.passes.loops.side_by_side import emit_side_by_side, has_shared_loops
 from nets.passes.manager import Options, register_pass
 
-_STREAMS = 4
-"""Places that are read at once. Two gain half as much, eight no more (measured on Zen 3)."""
-
-LARGE = 1 << 24
-"""Bytes of an array that caches do not hold. From a cache, one place is read as fast as several."""
-
 _LIGHT = 5
 """Operations for each vector that is read, up to which reading takes longer than they do."""
-
-_PAGE = 4096
-"""Bytes of a page."""
 
 _JOINED = ("loop.for", "loop.scratch", "loop.tree_combine")
 """Operations that may run for several iterations at once, beside accesses and pure ones."""
@@ -44,24 +36,24 @@ def streams(function: Function, options: Options) -> Function:
     Ensures: the same bits.
     """
     for op in list(function.walk()):
-        if op.name == "loop.parallel" and _is_worth_it(op):
-            _run_side_by_side(op)
+        if op.name == "loop.parallel" and _is_worth_it(op, options.machine):
+            _run_side_by_side(op, options.machine.streams)
     return function
 
 
-def _is_worth_it(loop: Operation) -> bool:
+def _is_worth_it(loop: Operation, machine: Machine) -> bool:
     trips = distance(*loop.operands)
     body = loop.regions[0].block
-    if trips is None or trips < _STREAMS or not (has_shared_loops(body) and _can_join(body)):
+    if trips is None or trips < machine.streams or not (has_shared_loops(body) and _can_join(body)):
         return False
     inner = [op for op in _innermost(body) if op.block is not body]
     runs: dict[tuple[Block | None, Value, Terms], list[int]] = {}
     for op in inner:
-        if _is_streamed(op, body.arguments[0], trips):
+        if _is_streamed(op, body.arguments[0], trips, machine):
             root, terms, offset = place_of(op)
             runs.setdefault((op.block, root, terms), []).append(offset * _itemsize(op))
     # What has the offsets of several pages reads in several places already.
-    if any(max(offsets) - min(offsets) >= _PAGE for offsets in runs.values()):
+    if any(max(offsets) - min(offsets) >= machine.page_bytes for offsets in runs.values()):
         return False
     return 0 < len(inner) <= _LIGHT * sum(map(len, runs.values()))
 
@@ -83,30 +75,34 @@ def _innermost(block: Block) -> Iterator[Operation]:
         yield from _innermost(op.regions[0].block)
 
 
-def _is_streamed(op: Operation, row: Value, trips: int) -> bool:
-    """Whether the operation loads vectors of a large array, others in each iteration."""
+def _is_streamed(op: Operation, row: Value, trips: int, machine: Machine) -> bool:
+    """Whether the operation loads vectors of a large array, others in each iteration.
+
+    From a cache, one place is read as fast as several.
+    """
     if not is_access(op) or not op.results or not isinstance(op.result.type, VectorType):
         return False
-    return abs(address(op).coefficient(row)) * trips * _itemsize(op) >= LARGE
+    size = abs(address(op).coefficient(row)) * trips * _itemsize(op)
+    return size >= machine.last_cache_bytes
 
 
 def _itemsize(access: Operation) -> int:
     return int(buffer_of(access).type.dtype.itemsize)
 
 
-def _run_side_by_side(loop: Operation) -> None:
+def _run_side_by_side(loop: Operation, streams: int) -> None:
     """A loop over the first part of the iterations, with their partners in the other parts."""
     lo, hi = loop.operands
     trips = distance(lo, hi)
     assert trips is not None
     assert loop.block is not None
     s = LoopBuilder(Builder(loop.block, loop, loop.location))
-    part = trips // _STREAMS
+    part = trips // streams
     parts = s.parallel(lo, s.index(Affine.of(lo) + part))
     with s.inside(parts) as block:
-        emit_side_by_side(s, loop.regions[0].block, block.arguments[0], _STREAMS, apart=part)
+        emit_side_by_side(s, loop.regions[0].block, block.arguments[0], streams, apart=part)
         s.yield_()
-    if trips % _STREAMS:
-        loop.set_operands((s.index(Affine.of(lo) + part * _STREAMS), hi))
+    if trips % streams:
+        loop.set_operands((s.index(Affine.of(lo) + part * streams), hi))
     else:
         loop.erase()

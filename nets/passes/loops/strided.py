@@ -13,11 +13,9 @@ from typing import Final
 
 from nets.ir.core import Operation, Value
 from nets.ir.types import index
+from nets.machine.machine import Machine
 from nets.ops.loop.accesses import access_terms, buffer_of
 from nets.ops.loop.loop_builder import LoopBuilder
-
-MASKABLE_BYTES: Final = (4, 8)
-"""Sizes of elements that the processor loads and stores under a mask."""
 
 _MOST_STEPS: Final = 4
 """Steps up to which vectors and shuffles are fewer than lanes."""
@@ -41,15 +39,15 @@ class StridedGroup:
 
 
 def strided_groups(
-    accesses: Sequence[Operation], step_of: Callable[[Operation], int | None]
+    accesses: Sequence[Operation], step_of: Callable[[Operation], int | None], machine: Machine
 ) -> Iterator[StridedGroup]:
     """The groups among the loads and stores of a body; no load moves over a store."""
     for _, run in itertools.groupby(accesses, lambda op: op.name):
         by_address: dict[tuple[int, Value, object], list[Operation]] = {}
         for op in run:
             step, buffer = step_of(op), buffer_of(op)
-            is_wide = buffer.type.dtype.itemsize in MASKABLE_BYTES
-            if is_wide and step is not None and 2 <= step <= _MOST_STEPS:
+            can_mask = buffer.type.dtype.itemsize in machine.masked_sizes
+            if can_mask and step is not None and 2 <= step <= _MOST_STEPS:
                 by_address.setdefault((step, buffer, tuple(access_terms(op))), []).append(op)
         for (step, *_), ops in by_address.items():
             yield from _near_each_other(ops, step)

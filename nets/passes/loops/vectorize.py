@@ -38,13 +38,13 @@ def vectorize(function: Function, options: Options) -> Function:
 def _vectorize_loop(op: Operation, machine: Machine) -> None:
     lo, hi = op.operands
     trips = distance(lo, hi)
-    body = Body(op.regions[0].block, trips)
-    lanes = body.lanes(machine)
+    body = Body(op.regions[0].block, machine, trips)
+    lanes = body.lanes
     if lanes < 2 or (trips is not None and trips < 2) or not body.can_widen():
         return
     assert op.block is not None
     s = LoopBuilder(Builder(op.block, op, op.location))
-    loops = _Loops(s, body, lanes, vectors_at_once(body, machine))
+    loops = _Loops(s, body, lanes, vectors_at_once(body))
     if trips is None:
         loops.emit_dynamic(lo, hi)
     else:

@@ -21,10 +21,7 @@ from nets.locks import made_once
 from nets.machine.machine import Machine
 from nets.ops.loop.accesses import Terms, access_terms, buffer_of, is_access, place_of, root_of
 from nets.ops.loop.loop_builder import LoopBuilder
-from nets.passes.loops.strided import MASKABLE_BYTES, StridedGroup, StridedVectors, strided_groups
-
-_WIDE = 64
-"""Bytes of a vector of AVX-512, which keeps a processor as busy as two others."""
+from nets.passes.loops.strided import StridedGroup, StridedVectors, strided_groups
 
 _COSTS = {"loop.math": 16, "loop.div": 6, "loop.rem": 6, "loop.const": 0, "loop.yield": 0}
 
@@ -35,7 +32,8 @@ class Body:
     ``trips``: how many iterations there are, if that is known.
     """
 
-    def __init__(self, block: Block, trips: int | None = None) -> None:
+    def __init__(self, block: Block, machine: Machine, trips: int | None = None) -> None:
+        self.machine = machine
         self.counter = block.arguments[0]
         self.trips = trips
         self.operations = [op for op in block if not op.has(Trait.TERMINATOR)]
@@ -58,7 +56,8 @@ class Body:
         """Roughly the instructions of one vector of iterations."""
         return sum(_COSTS.get(op.name, 1) for op in self.operations if self.is_varying(op))
 
-    def lanes(self, machine: Machine) -> int:
+    @property
+    def lanes(self) -> int:
         """Lanes such that the widest elements fill a vector register; below 2: do not widen."""
         dtypes = {
             value.type.dtype
@@ -66,9 +65,8 @@ class Body:
             if self.is_varying(op)
             for value in (*op.results, *op.operands)
         } - {index}
-        return machine.vector_bytes // max(
-            (dtype.itemsize for dtype in dtypes), default=index.itemsize
-        )
+        widest = max((dtype.itemsize for dtype in dtypes), default=index.itemsize)
+        return self.machine.vector_bytes // widest
 
     # Whether iterations may run side by side.
     def can_widen(self) -> bool:
@@ -118,7 +116,7 @@ class Body:
     @made_once
     def strided(self) -> dict[Operation, StridedGroup]:
         """The groups of strided accesses, by their members."""
-        groups = strided_groups(self.accesses, self.step_of)
+        groups = strided_groups(self.accesses, self.step_of, self.machine)
         return {op: group for group in groups for op in group.ops}
 
     # Whether the last iterations can run under a mask.
@@ -133,7 +131,7 @@ class Body:
 
     def _can_mask(self, op: Operation) -> bool:
         if self.step_of(op) == 1:
-            return buffer_of(op).type.dtype.itemsize in MASKABLE_BYTES
+            return buffer_of(op).type.dtype.itemsize in self.machine.masked_sizes
         if op in self.strided:
             return True
         # Lanes past the end may load elsewhere as long as their address is a valid one.
@@ -169,19 +167,20 @@ class Copy:
     values: dict[Value, Value] = field(default_factory=dict)
 
 
-def is_better_in_pairs(body: Body, machine: Machine) -> bool:
-    """Whether to run two vectors side by side for the math functions' sake.
-
-    Each is a long chain of instructions, and processors look ahead no further than into the next.
-    """
+def is_better_in_pairs(body: Body) -> bool:
+    """Whether to run two vectors side by side for the math functions' sake."""
+    machine = body.machine
     varying = filter(body.is_varying, body.operations)
-    return machine.vector_bytes < _WIDE and any(op.name == "loop.math" for op in varying)
+    return machine.vector_bytes < machine.overlap_bytes and any(
+        op.name == "loop.math" for op in varying
+    )
 
 
-def vectors_at_once(body: Body, machine: Machine) -> int:
+def vectors_at_once(body: Body) -> int:
     """Vectors per iteration. Processors overlap iterations by themselves: two are plenty."""
-    is_light = body.cost <= (32 if machine.vector_bytes >= _WIDE else 8)
-    return 2 if is_light or is_better_in_pairs(body, machine) else 1
+    machine = body.machine
+    is_light = body.cost <= (32 if machine.vector_bytes >= machine.overlap_bytes else 8)
+    return 2 if is_light or is_better_in_pairs(body) else 1
 
 
 class Widener:
@@ -208,7 +207,10 @@ class Widener:
                 self._emit_vector(op, copy)
 
     def _is_better_as_pair(self, op: Operation) -> bool:
-        return op.name == "loop.math" and self.lanes * op.result.type.dtype.itemsize < _WIDE
+        return (
+            op.name == "loop.math"
+            and self.lanes * op.result.type.dtype.itemsize < self.body.machine.overlap_bytes
+        )
 
     def _emit_pair(self, op: Operation, first: Copy, second: Copy) -> None:
         """An operation on two vectors as one of twice the lanes: its instructions come in pairs."""

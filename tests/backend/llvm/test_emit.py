@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nets.backend.llvm import memory
 from nets.backend.llvm.emit import emit_module, workspace_bytes
 from nets.backend.llvm.layout import STACK_BYTES
 from nets.backend.llvm.module import INLINED_CALLS
@@ -28,6 +27,7 @@ from tests.backend.loops import (
     loop_function,
 )
 from tests.backend.native import Native, backward_pool
+from tests.machines import let_every_machine_have
 from tests.property.results import assert_same
 
 X = np.arange(1, 8, dtype=np.float32)
@@ -435,7 +435,7 @@ def _filled(vectors: int, lanes: int, *, is_read: bool) -> Function:
 def test_large_results_go_past_the_caches_wherever_they_start(
     cpu: str, shift: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "STREAM_BYTES", 1024)
+    let_every_machine_have(monkeypatch, last_cache_bytes=512)
     target = machine_of(cpu)
     lanes = target.vector_bytes // 4
     native = Native(_filled(40, lanes, is_read=False), target)
@@ -454,7 +454,7 @@ def test_large_results_go_past_the_caches_wherever_they_start(
 def test_what_is_small_or_read_again_stays_in_the_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     lanes = host().vector_bytes // 4
     assert "!nontemporal" not in Native(_filled(40, lanes, is_read=False)).text
-    monkeypatch.setattr(memory, "STREAM_BYTES", 1024)
+    let_every_machine_have(monkeypatch, last_cache_bytes=512)
     assert "!nontemporal" not in Native(_filled(40, lanes, is_read=True)).text
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nets.backend.llvm import gemm
-from nets.backend.llvm.gemm import blocking, few, row
+from nets.backend.llvm.gemm import blocking
 from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.target import assembly, host, machine_of
 from nets.errors import CompileError
@@ -20,7 +20,7 @@ from nets.machine.table import V4 as AVX512
 from nets.ops.definition.registry import Array
 from tests.backend.guarded import Guarded
 from tests.backend.kernels import GemmKernel
-from tests.machines import NEON
+from tests.machines import NEON, let_every_machine_have
 
 Shape = tuple[int, int, int, int]
 
@@ -42,18 +42,18 @@ SHAPES: list[Shape] = [
 
 # What makes a product of any size take each of the ways that are chosen by size.
 NEVER = 1 << 60
-PACKED = {"_PACK_B_FROM": 0, "_PACK_ON_THE_WAY_FROM": 0, "_NEAR_BYTES": 0}
+PACKED = {"_PACK_B_FROM": 0, "_PACK_ON_THE_WAY_FROM": 0, "l1_bytes": 0}
 LOOSE = {"_PACK_B_FROM": NEVER, "_PACK_ON_THE_WAY_FROM": NEVER}
-A_PACKED = {"_PACK_A_FROM_COLUMNS": 1, "_PACK_A_FROM_NARROW_COLUMNS": 1, "_PAGE": 1}
+A_PACKED = {"_PACK_A_FROM_COLUMNS": 1, "_PACK_A_FROM_NARROW_COLUMNS": 1, "page_bytes": 1}
 A_LOOSE = {"_PACK_A_FROM_COLUMNS": NEVER, "_PACK_A_FROM_NARROW_COLUMNS": NEVER}
-SMALL_BLOCKS = {"_A_BLOCK_BYTES": 1, "_B_BLOCK_COLUMNS": 1}
+SMALL_BLOCKS = {"kept_bytes": 1, "_B_BLOCK_COLUMNS": 1}
 WAYS: list[dict[str, int]] = [
     PACKED | A_PACKED,
     PACKED | A_PACKED | SMALL_BLOCKS,
     PACKED | A_LOOSE,
     PACKED | A_LOOSE | SMALL_BLOCKS,
-    LOOSE | {"_DISTANT_BYTES": 0} | SMALL_BLOCKS,
-    LOOSE | {"_DISTANT_BYTES": NEVER} | A_PACKED,
+    LOOSE | {"distant_bytes": 0} | SMALL_BLOCKS,
+    LOOSE | {"distant_bytes": NEVER} | A_PACKED,
 ]
 
 
@@ -188,7 +188,10 @@ def test_every_way_of_blocking_gives_the_same_bits(
     expected = plain_product(shape, dtype)
     target = (AVX2, AVX512)[(number + (dtype == f64)) % 2]
     for name, value in WAYS[number].items():
-        monkeypatch.setattr(blocking, name, value)
+        if name.startswith("_"):
+            monkeypatch.setattr(blocking, name, value)
+        else:
+            let_every_machine_have(monkeypatch, **{name: value})
     for transpose_x, transpose_y in ((False, False), (True, False), (False, True)):
         plan = gemm.plan.__wrapped__(dtype, *shape, transpose_x, transpose_y, target)
         check_between_guards(shape, dtype, transpose_x, transpose_y, plan, expected)
@@ -200,7 +203,7 @@ def test_rows_from_far_away_have_the_same_bits(
 ) -> None:
     shape = (2, 1, 75, gemm.K_BLOCK[dtype] + 31)
     expected = plain_product(shape, dtype)
-    monkeypatch.setattr(row, "_DISTANT_BYTES", 0)
+    let_every_machine_have(monkeypatch, last_cache_bytes=0)
     plan = gemm.plan.__wrapped__(dtype, *shape, False, False, AVX512)
     assert "llvm.prefetch" in plan.text
     check_between_guards(shape, dtype, False, False, plan, expected)
@@ -215,7 +218,7 @@ def test_strips_for_a_few_rows_give_the_same_bits(
     transpose_x = bool((m + (dtype == f64)) % 2)
     shapes = ((2, 75, block + 31), (1, 2048 // dtype.itemsize, 2 * block), (1, 3, 5))
     products = [plain_product((batch, 8, n, k), dtype)[:, :m] for batch, n, k in shapes]
-    monkeypatch.setattr(few, "_DISTANT_BYTES", 0)
+    let_every_machine_have(monkeypatch, distant_bytes=0)
     for (batch, n, k), expected in zip(shapes, products, strict=True):
         shape = (batch, m, n, k)
         plan = gemm.plan.__wrapped__(dtype, *shape, transpose_x, False, AVX2)

@@ -10,9 +10,9 @@ from nets.ir.types import DType, f32, f64
 from nets.ops.definition.emitter import GraphEmitter
 from nets.ops.definition.registry import Array, lookup
 from nets.passes.derivatives.vjp import vjp
-from nets.passes.fusion import block
 from nets.passes.manager import Options, find_pass
 from nets.passes.pipelines import FUSE, LOWER
+from tests.machines import let_every_machine_have
 from tests.passes.lowered import Program, operations, run_loops, run_passes, tensor
 from tests.property.compiled import Way
 from tests.property.programs import arguments, random_program
@@ -24,7 +24,7 @@ SHAPES = ((3, 3, 7, 5), (1, 8, 1, 3), (3, 1, 17, 16), (4, 3, 33, 1), (9, 1, 130,
 
 @pytest.fixture(autouse=True)
 def _every_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block, "LEAST_BYTES", 0)
+    let_every_machine_have(monkeypatch, kept_bytes=1)
 
 
 def softmax(b: GraphEmitter, x: Value) -> Value:

@@ -10,8 +10,9 @@ from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Function
 from nets.ir.types import BufferType, f32, index
+from nets.machine.machine import ALIGNMENT
 from nets.ops.loop.loop_builder import LoopBuilder
-from nets.passes.loops.plan_memory import ALIGNMENT, Lifetime, lifetimes_of
+from nets.passes.loops.plan_memory import Lifetime, lifetimes_of
 from tests.passes.lowered import Program, operations, run_loops, run_passes, tensor
 
 

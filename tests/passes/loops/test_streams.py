@@ -10,8 +10,8 @@ import pytest
 
 import nets
 from nets.ir.core import Function, Operation
+from nets.machine.table import V3
 from nets.ops.definition.registry import Array
-from nets.passes.loops import streams
 from tests.passes.lowered import parallelize_everything, run_loops
 from tests.property.compiled import Way
 from tests.property.results import assert_native, assert_same
@@ -45,7 +45,7 @@ def streams_of(function: Function) -> list[Operation]:
     return [
         op
         for op in Way().compilation(function).loops.walk()
-        if op.name == "loop.for" and len(op.operands) > 2 + 8 * (streams._STREAMS - 1)
+        if op.name == "loop.for" and len(op.operands) > 2 + 8 * (V3.streams - 1)
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from nets.backend.llvm.conv.kernel import UNROLLED_KERNEL, UNROLLED_ROW, Edges
@@ -13,10 +13,8 @@ from nets.backend.llvm.conv.tiles import tile_of
 from nets.backend.llvm.conv.writer import Lines
 from nets.ir.types import DType
 from nets.locks import made_once
+from nets.machine.machine import Machine
 from nets.ops.tensor.convolution import Axis, Tap, channel_block
-
-_BAND_BYTES: Final = 320 << 10
-"""Planes of one band, which should stay in the L2 cache."""
 
 _COPY_CYCLES: Final = 1.0
 """What an element of one more plane costs, with a margin for the cache it takes."""
@@ -25,22 +23,17 @@ _PANELS: Final = 8
 _BAND_ROWS: Final = 4
 """A few large images are cut into bands for threads, none smaller than this."""
 
-_MASKED_BYTES: Final = 64
-"""Vectors of so many bytes are loaded under masks as fast as without."""
-
 _WIDEST: Final = 1024
 """Places of a row up to which there is a table of masks; gaps in longer ones cost nothing."""
-
-_LINE: Final = 64
 
 _UNROLLED_PHASES: Final = 9
 """Phases up to which each has its own code."""
 
 
-def odd_lines(size: int) -> int:
+def odd_lines(size: int, machine: Machine) -> int:
     """The size in bytes rounded up to an odd number of cache lines, so that neighbours that
     far apart share no set of the cache."""
-    return (-(-size // _LINE) | 1) * _LINE
+    return (-(-size // machine.line_bytes) | 1) * machine.line_bytes
 
 
 @dataclass(frozen=True)
@@ -52,6 +45,7 @@ class CorrelationShape:
     """
 
     dtype: DType
+    machine: Machine = field(repr=False)
     lanes: int
     registers: int
     n: int
@@ -81,6 +75,9 @@ class CorrelationShape:
         axis = self.axes[1]
         is_known = not axis.is_back or axis.step == 1
         return self.is_walked and is_known and self.kernel[1] <= UNROLLED_ROW
+
+    def _in_odd_lines(self, elements: int) -> int:
+        return odd_lines(elements * self.dtype.itemsize, self.machine)
 
     # The planes of a band.
     @made_once
@@ -127,7 +124,7 @@ class CorrelationShape:
         gap: where processors load under masks at no cost, and a row of the source is no longer."""
         low, high = self._reach[1]
         longest = -(-self.source[1] // self.axes[1].split)
-        is_fast = self.lanes * self.dtype.itemsize >= _MASKED_BYTES
+        is_fast = self.machine.masks_are_free
         if not is_fast or low == high or not longest <= self._width <= _WIDEST:
             return None
         if self.is_walked and ring_of(self.axes[1], is_apart=False).planes > 1:
@@ -175,7 +172,7 @@ class CorrelationShape:
 
     def _plane(self, band: int) -> int:
         """Bytes from plane to plane."""
-        return odd_lines(self._lines(band) * self.pitch * self.dtype.itemsize)
+        return self._in_odd_lines(self._lines(band) * self.pitch)
 
     def _planes_bytes(self, band: int) -> int:
         return self.block * self._plane_count * self._plane(band)
@@ -197,7 +194,8 @@ class CorrelationShape:
         """Bands of an image: few, but small enough for the cache, and enough for threads."""
         least = -(-_PANELS // (self.n * self.groups))
         bands = max(1, min(least, self._height // _BAND_ROWS))
-        while bands < self._height and self._planes_bytes(self._rows_in(bands)) > _BAND_BYTES:
+        most = self.machine.kept_bytes * 5 // 4
+        while bands < self._height and self._planes_bytes(self._rows_in(bands)) > most:
             bands += 1
         return -(-self._height // self._rows_in(bands))
 
@@ -216,14 +214,13 @@ class CorrelationShape:
     # The tile, and the sums it leaves in the workspace.
     @made_once
     def tile(self) -> tuple[int, int]:
-        return tile_of(self.rows, -(-self.band * self.pitch // self.lanes), self.registers)
+        return tile_of(self.rows, -(-self.band * self.pitch // self.lanes), self.machine)
 
     @property
     def _sums_pitch(self) -> int:
         """Bytes from row to row of the sums."""
-        return odd_lines(
-            -(-self.band * self.pitch // self.lanes) * self.lanes * self.dtype.itemsize
-        )
+        vectors = -(-self.band * self.pitch // self.lanes)
+        return self._in_odd_lines(vectors * self.lanes)
 
     @made_once
     def lines(self) -> Lines | None:
@@ -241,9 +238,10 @@ class CorrelationShape:
     @property
     def _sums_at(self) -> int:
         """Where the sums begin in the workspace; a tile may read a little beyond the planes."""
-        return self._planes_bytes(self.band) + odd_lines(2 * self.lanes * self.dtype.itemsize)
+        return self._planes_bytes(self.band) + self._in_odd_lines(2 * self.lanes)
 
     @property
     def workspace_bytes(self) -> int:
-        beyond = odd_lines(self.lanes * self.dtype.itemsize)  # a copy reads whole vectors
+        # A copy reads whole vectors.
+        beyond = self._in_odd_lines(self.lanes)
         return self._sums_at + self._sums_rows * self._sums_pitch + beyond

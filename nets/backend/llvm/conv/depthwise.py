@@ -53,15 +53,17 @@ class DepthwiseSums(WeightSums):
 
     @property
     def _turned_at(self) -> int:
-        return odd_lines(self._lines * self.pitch * self._vector)
+        return odd_lines(self._lines * self.pitch * self._vector, self.machine)
 
     @property
     def _sums_at(self) -> int:
-        return self._turned_at + odd_lines(self.band * self.places[1] * self.rows * self._vector)
+        return self._turned_at + odd_lines(
+            self.band * self.places[1] * self.rows * self._vector, self.machine
+        )
 
     @property
     def _distances_at(self) -> int:
-        return self._sums_at + odd_lines(self.taps * self.rows * self._vector)
+        return self._sums_at + odd_lines(self.taps * self.rows * self._vector, self.machine)
 
     @property
     def workspace_bytes(self) -> int:
@@ -96,7 +98,7 @@ class DepthwiseSums(WeightSums):
     @property
     def _turner(self) -> PackTransposed:
         """Makes vectors out of the elements of so many groups."""
-        return PackTransposed(self.dtype, self.lanes)
+        return PackTransposed(self.dtype, self.lanes, self.machine)
 
     def _turn_x(self, nest: Nest, entry: Count, lanes: Count, line: Count) -> None:
         height, width = self.source

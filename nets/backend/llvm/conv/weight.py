@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
@@ -23,10 +23,8 @@ from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import PackTransposed, offset, pack, scalar_name
 from nets.ir.types import DType
 from nets.locks import made_once
+from nets.machine.machine import Machine
 from nets.ops.tensor.convolution import place_block, row_block
-
-_TILE_BYTES: Final = 256 << 10
-"""What the columns of a tile may read of y in all blocks, which should stay in the L2 cache."""
 
 _DISTANCE: Final = 8
 """Bytes of an entry of a table of distances."""
@@ -40,6 +38,7 @@ class WeightSums:
     """``out[g, r, c, tap] = Σ y[n, g, r, place] · x[n, g, c, …]`` with all sizes positive."""
 
     dtype: DType
+    machine: Machine = field(repr=False)
     lanes: int
     registers: int
     n: int
@@ -70,7 +69,7 @@ class WeightSums:
     @made_once
     def tile(self) -> tuple[int, int]:
         """Pairs, and vectors of channels of y."""
-        return tile_of(self.pairs, -(-self.rows // self.lanes), self.registers)
+        return tile_of(self.pairs, -(-self.rows // self.lanes), self.machine)
 
     @property
     def tiles(self) -> int:
@@ -89,6 +88,9 @@ class WeightSums:
         """Blocks of rows of an image."""
         return -(-self.places[0] // self.band)
 
+    def _in_odd_lines(self, elements: int) -> int:
+        return odd_lines(elements * self.dtype.itemsize, self.machine)
+
     # The workspace: planes of x and places of y of some blocks, sums.
     @made_once
     def pitch(self) -> int:
@@ -100,7 +102,7 @@ class WeightSums:
 
     @property
     def _plane(self) -> int:
-        return odd_lines((self._lines * self.pitch + self.lanes) * self.dtype.itemsize)
+        return self._in_odd_lines(self._lines * self.pitch + self.lanes)
 
     @property
     def _columns(self) -> int:
@@ -113,13 +115,13 @@ class WeightSums:
     @property
     def _block_bytes(self) -> int:
         count = self.band * self.places[1] * self._columns
-        return self._places_at + odd_lines(count * self.dtype.itemsize)
+        return self._places_at + self._in_odd_lines(count)
 
     @made_once
     def group(self) -> int:
-        """Blocks that are copied at once."""
+        """Blocks that are copied at once: what a tile reads of y in all stays in the L2 cache."""
         read = self.band * self.places[1] * self.tile[1] * self.lanes * self.dtype.itemsize
-        most = min(_TILE_BYTES // read, _GROUP_BYTES // self._block_bytes)
+        most = min(self.machine.kept_bytes // read, _GROUP_BYTES // self._block_bytes)
         return max(1, min(most, self.n * self._bands))
 
     @property
@@ -128,7 +130,7 @@ class WeightSums:
 
     @property
     def _distances_at(self) -> int:
-        return self._sums_at + odd_lines(self.pairs * self._columns * self.dtype.itemsize)
+        return self._sums_at + self._in_odd_lines(self.pairs * self._columns)
 
     @property
     def workspace_bytes(self) -> int:
@@ -244,7 +246,7 @@ class WeightSums:
         count = nest.multiply(lines, width)
         for column, vectors in self._columns_of_tiles(nest):
             target = self._y_at(nest, block, column)
-            part = PackTransposed(self.dtype, self.lanes)
+            part = PackTransposed(self.dtype, self.lanes, self.machine)
             for vector in range(vectors):
                 row = nest.add(column, vector * self.lanes)
                 image = nest.add(nest.multiply(entry, self.rows), row)
@@ -334,7 +336,7 @@ class WeightSums:
         scalar, size = scalar_name(self.dtype), self.dtype.itemsize
         sums = nest.offset("%workspace", self._sums_at, "i8")
         out = offset(nest, "%out", nest.multiply(g, self.rows * self.pairs), self.dtype)
-        part = PackTransposed(self.dtype, self.lanes)
+        part = PackTransposed(self.dtype, self.lanes, self.machine)
         whole = nest.multiply(nest.divide(nest.subtract(last, first), self.lanes), self.lanes)
         whole = nest.add(first, whole)
         with nest.loop(first, whole, self.lanes) as pair:

@@ -57,18 +57,17 @@ def plan(
     parameters = f"{operands}, ptr %out, ptr %workspace, i64 %begin, i64 %end"
     if min(batch, m, n, k) == 0:
         return _zeros(dtype, batch * m * n, parameters)
-    lanes = machine.lanes(dtype)
-    size, registers = dtype.itemsize, machine.vector_registers
+    size = dtype.itemsize
     product: Product | RowProduct | FewRows | DotProduct
-    if transpose_y and dot.suits(m, k, size, registers):
-        product = DotProduct(dtype, batch, m, n, k, transpose_x, lanes)
-    elif not transpose_y and few.suits(m, n, k, size, registers):
-        product = FewRows(dtype, batch, m, n, k, transpose_x, lanes)
+    if transpose_y and dot.suits(m, k, size, machine):
+        product = DotProduct(dtype, batch, m, n, k, transpose_x, machine)
+    elif not transpose_y and few.suits(m, n, k, size, machine):
+        product = FewRows(dtype, batch, m, n, k, transpose_x, machine)
     elif m == 1:
-        product = RowProduct(dtype, batch, n, k, lanes)
+        product = RowProduct(dtype, batch, n, k, machine)
     else:
         blocking = choose(dtype, m, n, k, transpose_x, transpose_y, machine)
-        product = Product(dtype, batch, m, n, k, transpose_x, transpose_y, blocking)
+        product = Product(dtype, batch, m, n, k, transpose_x, transpose_y, blocking, machine)
     symbol = product.name + suffix
     texts = product.write(symbol, parameters)
     return KernelPlan(symbol, texts, product.workspace_bytes, product.panels)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from nets.ir.types import DType, f32, f64
+from nets.machine.costs import tile_cycles
 from nets.machine.machine import Machine
 
 K_BLOCK: Final = {f32: 384, f64: 256}
 """Steps of k that one chain of multiply-additions covers. Part of what matmul means
 (numerics.md, 5): a constant of the dtype, never to depend on shape, CPU or threads."""
-
-_A_BLOCK_BYTES: Final = 256 << 10
-"""A block of A that stays in the L2 cache while it meets the panels of B."""
 
 _B_BLOCK_COLUMNS: Final = 1024
 _PACK_B_FROM: Final = 4096
@@ -29,28 +28,14 @@ _PACK_ON_THE_WAY_FROM: Final = 64 << 10
 _PACK_ON_THE_WAY_FROM_ROWS: Final = 16
 """The bytes and rows of C that repay packing which costs next to nothing."""
 
-_NEAR_BYTES: Final = 16 << 10
-"""A matrix of this size is small beside the L1 cache, and may be read where it is."""
-
-_DISTANT_BYTES: Final = 2 << 20
-"""A matrix of this size is not in the L2 cache when its turn comes."""
-
 _PACK_A_FROM_STEPS: Final = 256
 _PACK_A_FROM_COLUMNS: Final = 256
 _PACK_A_FROM_NARROW_COLUMNS: Final = 128
 """A is packed where it lies scattered, and enough tiles read it: wide ones, or narrow ones."""
 
-_PAGE: Final = 4096
-"""Rows this far apart meet in the same sets of the L1 cache; copies do not."""
-
-_MOST_ROWS: Final = 8
-_MOST_ROWS_AHEAD: Final = 6
-"""Each row of A takes a pointer, and there are 16 registers for those and for requests of C."""
-
 _SHORTEST_VECTOR: Final = 16
 """Bytes."""
 
-_FMA_LATENCY: Final = 4
 _B_LOAD: Final = 0.1
 _B_LOAD_OF_NARROW_TILES: Final = 0.2
 """What a vector of B costs beyond its turn, in cycles: it comes from the L2 cache, for narrow tiles
@@ -99,8 +84,10 @@ def choose(
 ) -> Blocking:
     """The blocking of an m × k by k × n product, all three positive."""
     lanes = _lanes(n, dtype.itemsize, machine)
-    product = _Sizes(m, n, k, min(k, K_BLOCK[dtype]), dtype.itemsize, transpose_x, transpose_y)
-    chosen = _with_many_registers if machine.vector_registers >= 32 else _with_few_registers
+    product = _Sizes(
+        m, n, k, min(k, K_BLOCK[dtype]), dtype.itemsize, transpose_x, transpose_y, machine
+    )
+    chosen = _with_many_registers if machine.has_many_registers else _with_few_registers
     return chosen(product, lanes, machine)
 
 
@@ -115,6 +102,7 @@ class _Sizes:
     size: int
     transpose_x: bool
     transpose_y: bool
+    machine: Machine
 
     @property
     def b_bytes(self) -> int:
@@ -126,8 +114,13 @@ class _Sizes:
 
     @property
     def most_rows_of_a(self) -> int:
-        """Rows of a block of A."""
-        return _A_BLOCK_BYTES // (self.depth * self.size)
+        """Rows of a block of A, which stays in the L2 cache while it meets the panels of B."""
+        return self.machine.kept_bytes // (self.depth * self.size)
+
+    @property
+    def most_rows(self) -> int:
+        """Rows of a tile. Each takes a pointer into A, and leaves as many registers for others."""
+        return self.machine.pointer_registers // 2
 
 
 def _with_many_registers(product: _Sizes, lanes: int, machine: Machine) -> Blocking:
@@ -136,13 +129,14 @@ def _with_many_registers(product: _Sizes, lanes: int, machine: Machine) -> Block
     # Only packing can turn rows of y into vectors along n.
     pack_b = product.transpose_y or large
     # Small tiles have no time for requests.
-    ahead = large if pack_b else product.n * product.k * product.size >= _DISTANT_BYTES
-    most_rows = _MOST_ROWS_AHEAD if pack_b and ahead and not product.transpose_x else _MOST_ROWS
+    ahead = large if pack_b else product.n * product.k * product.size >= machine.distant_bytes
+    asks_for_c = pack_b and ahead and not product.transpose_x  # by some more pointers
+    most_rows = product.most_rows - 2 * asks_for_c
     rows, vectors = _tile(
         _tiles(machine.vector_registers - 2, most_rows),
         lambda tile: _time(product, lanes, tile, _B_LOAD),
     )
-    crowded = product.k * product.size % _PAGE == 0 and not large
+    crowded = product.k * product.size % machine.page_bytes == 0 and not large
     scattered = product.depth >= _PACK_A_FROM_STEPS if product.transpose_x else crowded
     return Blocking(
         lanes,
@@ -160,17 +154,17 @@ def _with_few_registers(product: _Sizes, lanes: int, machine: Machine) -> Blocki
     """Narrow tiles: the first of a panel packs it beside its arithmetic, which takes longer."""
     many_tiles = product.m >= _PACK_ON_THE_WAY_FROM_ROWS
     repaid = many_tiles and product.c_bytes >= _PACK_ON_THE_WAY_FROM
-    pack_b = product.transpose_y or (repaid and product.b_bytes >= _NEAR_BYTES)
+    pack_b = product.transpose_y or (repaid and product.b_bytes >= machine.l1_bytes // 2)
     rows, vectors = _tile(
-        _tiles(machine.vector_registers, _MOST_ROWS),
-        lambda tile: _time(product, lanes, tile, _B_LOAD_OF_NARROW_TILES, _shared(product.m, tile)),
+        _tiles(machine.vector_registers, product.most_rows),
+        lambda tile: _time(product, lanes, tile, _B_LOAD_OF_NARROW_TILES, _shared(product, tile)),
     )
     by_panels = pack_b and product.m <= product.most_rows_of_a
     if product.transpose_x:
-        crowded = 2 * product.m * product.size % _PAGE == 0
+        crowded = 2 * product.m * product.size % machine.page_bytes == 0
         scattered = crowded or product.depth >= _PACK_A_FROM_STEPS
     else:
-        scattered = product.k * product.size % _PAGE == 0
+        scattered = product.k * product.size % machine.page_bytes == 0
     return Blocking(
         lanes,
         rows,
@@ -182,7 +176,7 @@ def _with_few_registers(product: _Sizes, lanes: int, machine: Machine) -> Blocki
         ahead=False,
         by_panels=by_panels,
         packs_on_the_way=pack_b and not product.transpose_y,
-        shared_rows=_shared(product.m, (rows, vectors)),
+        shared_rows=_shared(product, (rows, vectors)),
     )
 
 
@@ -228,31 +222,26 @@ def _time(
     if shared:
         full_rows, rest_rows = full_rows - 1, shared
     rests = 2 if shared else 1
+    step = partial(_step, product.machine, b_load)
     return (
-        full_columns
-        * (full_rows * _step(rows, vectors, b_load) + rests * _step(rest_rows, vectors, b_load))
-        + full_rows * _step(rows, rest_vectors, b_load)
-        + rests * _step(rest_rows, rest_vectors, b_load)
+        full_columns * (full_rows * step(rows, vectors) + rests * step(rest_rows, vectors))
+        + full_rows * step(rows, rest_vectors)
+        + rests * step(rest_rows, rest_vectors)
     )
 
 
-def _shared(m: int, tile: tuple[int, int]) -> int:
+def _shared(product: _Sizes, tile: tuple[int, int]) -> int:
     """Half of a whole tile and the rest, where two of these take less time; else 0."""
-    rows, vectors = tile
+    (rows, vectors), m, machine = tile, product.m, product.machine
     half, odd = divmod(rows + m % rows, 2)
     if odd or m % rows == 0 or m < rows:
         return 0
-    apart = _turns(rows, vectors) + _turns(m % rows, vectors)
-    return half if 2 * _turns(half, vectors) < apart else 0
+    apart = tile_cycles(machine, rows, vectors) + tile_cycles(machine, m % rows, vectors)
+    return half if 2 * tile_cycles(machine, half, vectors) < apart else 0
 
 
-def _step(rows: int, vectors: int, b_load: float) -> float:
+def _step(machine: Machine, b_load: float, rows: int, vectors: int) -> float:
     """Cycles per step of one tile."""
     if not rows * vectors:
         return 0.0
-    return _turns(rows, vectors) + _TILE_OVERHEAD + b_load * vectors
-
-
-def _turns(rows: int, vectors: int) -> float:
-    """Two multiply-additions in a cycle, or two loads, or their latency."""
-    return max(rows * vectors / 2, (rows + vectors) / 2, _FMA_LATENCY)
+    return tile_cycles(machine, rows, vectors) + _TILE_OVERHEAD + b_load * vectors

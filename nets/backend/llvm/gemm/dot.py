@@ -16,7 +16,6 @@ from typing import Final
 from nets.backend.llvm.gemm.blocking import K_BLOCK
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import (
-    LINE_BYTES,
     ask,
     loaded_square,
     offset,
@@ -26,28 +25,24 @@ from nets.backend.llvm.gemm.pack import (
     transposed,
 )
 from nets.ir.types import DType
+from nets.machine.machine import Machine
 
 _GROUPS: Final = 2
 """Groups of rows under way at a time."""
 
-_HALF_PAGE: Final = 2048
-"""Rows so far apart meet in a set or two of the L1 cache, which has 8 places."""
-
 _STEPS: Final = 16
 """Steps of k that a single row of x meets together: a cache line or two of each row."""
 
-_AHEAD_BYTES: Final = 512
-"""How far ahead in each row memory is asked for: there are more rows than the hardware follows."""
 
-
-def suits(m: int, k: int, size: int, registers: int) -> bool:
+def suits(m: int, k: int, size: int, machine: Machine) -> bool:
     """Whether the sums of all rows of x fit in registers next to the columns of a square.
 
-    Short vectors read a line of y in two visits, between which it must stay in the cache.
+    Short vectors read a line of y in two visits, between which it must stay in the cache: rows half
+    a page apart meet in a set or two of it.
     """
-    if registers >= 32:
+    if machine.has_many_registers:
         return m <= 8
-    return m == 1 or (m <= 3 and k * size % _HALF_PAGE != 0)
+    return m == 1 or (m <= 3 and k * size % (machine.page_bytes // 2) != 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,11 @@ class DotProduct:
     n: int
     k: int
     transpose_x: bool
-    lanes: int
+    machine: Machine
+
+    @property
+    def lanes(self) -> int:
+        return self.machine.lanes(self.dtype)
 
     @property
     def name(self) -> str:
@@ -116,7 +115,7 @@ class DotProduct:
         if self.n > whole:
             pieces.append((nest.most(span[0], whole), nest.least(span[1], self.n), 1))
         for low, high, groups in pieces:
-            part = _Rows(self.dtype, self.lanes, groups, self.m, self.n, self.k, self.transpose_x)
+            part = _Rows(self.dtype, self.machine, groups, self.m, self.n, self.k, self.transpose_x)
             with nest.loop(low, high, groups * self.lanes) as j:
                 first = offset(nest, y, nest.multiply(j, self.k), self.dtype)
                 target = offset(nest, out, j, self.dtype)
@@ -135,12 +134,16 @@ class _Rows:
     """
 
     dtype: DType
-    lanes: int
+    machine: Machine
     groups: int
     m: int
     n: int
     depth: int
     transpose_x: bool
+
+    @property
+    def lanes(self) -> int:
+        return self.machine.lanes(self.dtype)
 
     @property
     def symbol(self) -> str:
@@ -219,9 +222,9 @@ class _Rows:
 
     def _columns(self, nest: Nest, addresses: list[str], steps: int) -> Iterator[str]:
         """The first columns of what starts at these addresses, square by square."""
-        if self.lanes * self.dtype.itemsize >= LINE_BYTES:
+        if self.machine.vector_bytes >= self.machine.line_bytes:
             for address in addresses:
-                ask(nest, address, _AHEAD_BYTES)
+                ask(nest, address, 2 * self.machine.ahead_bytes)
         for start in range(0, steps, self.lanes):
             count = min(self.lanes, steps - start)
             places = [offset(nest, address, start, self.dtype) for address in addresses]

@@ -17,27 +17,21 @@ from nets.backend.llvm.gemm.blocking import K_BLOCK
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import offset, operands, scalar_name
 from nets.ir.types import DType
+from nets.machine.machine import Machine
 
 _MOST_ROWS: Final = 8
-_DISTANT_BYTES: Final = 1 << 20
-"""A matrix of this size is not in the L2 cache when its turn comes."""
-
-_STRIP: Final = 8
-"""Rows of B that are read side by side: where they lie a page apart, they meet in one set of the L1
-cache, which has 8 places."""
 
 _ROWS: Final = 6
-_SUMS: Final = 8
-"""Rows of a tile, at most, and sums under way in it, at least: two multiply-additions start in each
-of the four cycles that one takes."""
+"""Rows of a tile, at most."""
 
 
-def suits(m: int, n: int, k: int, size: int, registers: int) -> bool:
+def suits(m: int, n: int, k: int, size: int, machine: Machine) -> bool:
     """Whether elements of B are used too few times to be worth a place in the caches.
 
     Where registers are many, tiles of `Product` read B once without this.
     """
-    return registers < 32 and m <= _MOST_ROWS and k * n * size >= _DISTANT_BYTES
+    is_distant = k * n * size >= machine.distant_bytes
+    return not machine.has_many_registers and m <= _MOST_ROWS and is_distant
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +47,11 @@ class FewRows:
     n: int
     k: int
     transpose_x: bool
-    lanes: int
+    machine: Machine
+
+    @property
+    def lanes(self) -> int:
+        return self.machine.lanes(self.dtype)
 
     @property
     def name(self) -> str:
@@ -61,19 +59,25 @@ class FewRows:
         return f"nets_gemm_{self.dtype}x{self.lanes}_few_{shape}"
 
     @property
+    def strip(self) -> int:
+        """Rows of B that are read side by side: where they lie a page apart, they meet in one set
+        of the L1 cache."""
+        return self.machine.l1_ways
+
+    @property
     def panels(self) -> int:
         """A panel is a tile's columns in one entry of the batch."""
-        return self.batch * -(-self.n // self._strip(_STRIP).columns)
+        return self.batch * -(-self.n // self._strip(self.strip).columns)
 
     @property
     def workspace_bytes(self) -> int:
         """The sums of a block of k, in whole tiles."""
-        columns = self._strip(_STRIP).columns
+        columns = self._strip(self.strip).columns
         return self.m * -(-self.n // columns) * columns * self.dtype.itemsize
 
     def write(self, symbol: str, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
-        nest, unit = Nest(), self._strip(_STRIP).columns
+        nest, unit = Nest(), self._strip(self.strip).columns
         with nest.entries(self.batch, -(-self.n // unit)) as (entry, low, high):
             places = operands(nest, entry, (self.m, self.n, self.k), self.dtype)
             span = nest.multiply(low, unit), nest.multiply(high, unit)
@@ -95,11 +99,11 @@ class FewRows:
         count = nest.multiply(nest.subtract(span[1], span[0]), row)
         nest.line(f"call void @llvm.memset.p0.i64(ptr {start}, i8 0, i64 {count}, i1 false)")
         add = nest.value(f"icmp ne i64 {p}, 0") if self.k > K_BLOCK[self.dtype] else "false"
-        whole = depth - depth % _STRIP
+        whole = depth - depth % self.strip
         if whole:
-            with nest.loop(0, whole, _STRIP) as s:
-                ends = nest.value(f"icmp eq i64 {s}, {depth - _STRIP}")
-                strip = self._strip(_STRIP)
+            with nest.loop(0, whole, self.strip) as s:
+                ends = nest.value(f"icmp eq i64 {s}, {depth - self.strip}")
+                strip = self._strip(self.strip)
                 self._call(nest, strip, places, span, nest.add(p, s), f"i1 {ends}, i1 {add}")
         if depth > whole:
             strip = self._strip(depth - whole)
@@ -122,7 +126,7 @@ class FewRows:
 
     def _strip(self, rows: int) -> _Strip:
         a_row, a_step = (1, self.m) if self.transpose_x else (self.k, 1)
-        return _Strip(self.dtype, self.lanes, self.m, self.n, rows, a_row, a_step)
+        return _Strip(self.dtype, self.machine, self.m, self.n, rows, a_row, a_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +137,16 @@ class _Strip:
     """
 
     dtype: DType
-    lanes: int
+    machine: Machine
     m: int
     n: int
     rows: int
     a_row: int
     a_step: int
+
+    @property
+    def lanes(self) -> int:
+        return self.machine.lanes(self.dtype)
 
     @property
     def symbol(self) -> str:
@@ -153,7 +161,7 @@ class _Strip:
     @property
     def columns(self) -> int:
         """Columns of a tile: enough vectors for the sums that must be under way."""
-        return -(-_SUMS // self.group) * self.lanes
+        return -(-self.machine.sums_under_way // self.group) * self.lanes
 
     @property
     def type(self) -> str:

@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from nets.ir.types import DType
+from nets.machine.machine import Machine
 
 UNROLL: Final = 2
 """Steps of k per round of the main loop."""
-
-_LINE: Final = 64
-"""Bytes of a cache line."""
-
-_REACH: Final = 32
-"""Steps of k between asking for a row of B and using it: more than main memory takes."""
 
 _PARAMETERS: Final = (
     "ptr %a, i64 %a_stride, ptr %b, i64 %b_stride, ptr %c, i64 %c_stride, i64 %k, i1 %add"
@@ -43,6 +38,7 @@ class Kernel:
     """
 
     dtype: DType
+    machine: Machine
     lanes: int
     rows: int
     columns: int
@@ -155,14 +151,14 @@ class _Writer:
 
         Products with packed operands are those whose C is far away.
         """
-        lines = -(-self.k.columns * self.size // _LINE)
+        lines = -(-self.k.columns * self.size // self.k.machine.line_bytes)
         shift = (lines - 1).bit_length()
         self.lines += [
             f"  %line = call i64 @llvm.umin.i64(i64 %main_i, i64 {(self.k.rows << shift) - 1})",
             f"  %line_row = lshr i64 %line, {shift}",
             f"  %line_column = and i64 %line, {(1 << shift) - 1}",
             "  %line_down = mul i64 %line_row, %c_stride",
-            f"  %line_right = mul i64 %line_column, {_LINE}",
+            f"  %line_right = mul i64 %line_column, {self.k.machine.line_bytes}",
             "  %line_start = getelementptr i8, ptr %c, i64 %line_down",
             "  %line_at = getelementptr i8, ptr %line_start, i64 %line_right",
             "  call void @llvm.prefetch.p0(ptr %line_at, i32 1, i32 3, i32 1)",
@@ -175,7 +171,7 @@ class _Writer:
         """
         for step in range(UNROLL):
             self.lines.append(f"  %later{step} = getelementptr i8, ptr %main_b_{step}, i64 %reach")
-            for column in range(0, self.k.columns * self.size, _LINE):
+            for column in range(0, self.k.columns * self.size, self.k.machine.line_bytes):
                 at = f"%later{step}_{column}"
                 self.lines += [
                     f"  {at} = getelementptr i8, ptr %later{step}, i64 {column}",
@@ -185,7 +181,7 @@ class _Writer:
     def _cursors(self) -> list[_Cursor]:
         """The pointers that walk along k."""
         packed = self.k.vectors * self.k.lanes * self.size
-        reach = [f"  %reach = mul i64 %b_stride, {_REACH}"]
+        reach = [f"  %reach = mul i64 %b_stride, {self.k.machine.reach_steps}"]
         asks = self.k.ahead and not self.k.packed
         b = [_Cursor("b", "%b", str(packed) if self.k.packed else "%b_stride", tuple(reach * asks))]
         if self.k.packs:

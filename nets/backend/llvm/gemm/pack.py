@@ -17,6 +17,7 @@ from typing import Final
 
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.ir.types import DType
+from nets.machine.machine import Machine
 
 _PARAMETERS: Final = "ptr %from, ptr %to, i64 %count, i64 %k, i64 %row, i64 %step"
 
@@ -210,13 +211,6 @@ class PackColumns:
         return nest.function(self.symbol, _PARAMETERS)
 
 
-_AHEAD_BYTES: Final = 256
-"""How far ahead in each row that is transposed memory is asked for."""
-
-LINE_BYTES: Final = 64
-"""A line of the cache: squares that are narrower would ask for each one several times."""
-
-
 @dataclass(frozen=True, slots=True)
 class PackTransposed:
     """Turns ``count`` rows, up to ``lanes``, ``row`` elements apart, into columns of a panel.
@@ -227,6 +221,7 @@ class PackTransposed:
 
     dtype: DType
     lanes: int
+    machine: Machine
 
     @property
     def symbol(self) -> str:
@@ -268,7 +263,8 @@ class PackTransposed:
         """``lanes`` rows of ``lanes`` elements, exchanged in log2(lanes) rounds of shuffles."""
         lanes, size = self.lanes, self.dtype.itemsize
         type = f"<{lanes} x {scalar_name(self.dtype)}>"
-        ahead = _AHEAD_BYTES if lanes * size >= LINE_BYTES else 0
+        # Squares that are narrower would ask for each line several times.
+        ahead = self.machine.ahead_bytes if lanes * size >= self.machine.line_bytes else 0
         square = loaded_square(nest, self._rows(nest, k), lanes, self.dtype, ahead)
         write = offset(nest, "%to", nest.multiply(k, "%step"), self.dtype)
         for i, value in enumerate(square_columns(nest, square, self.dtype)):

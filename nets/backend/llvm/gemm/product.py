@@ -19,6 +19,7 @@ from nets.backend.llvm.gemm.pack import (
 )
 from nets.ir.types import DType
 from nets.locks import made_once
+from nets.machine.machine import Machine
 
 BATCH_PANELS: Final = 8
 """From this batch size on, the panels are the batch entries."""
@@ -52,6 +53,7 @@ class Product:
     transpose_x: bool
     transpose_y: bool
     blocking: Blocking
+    machine: Machine
 
     @property
     def name(self) -> str:
@@ -221,6 +223,7 @@ class Product:
     def _kernel(self, rows: int, columns: int, packs: bool) -> Kernel:
         return Kernel(
             self.dtype,
+            self.machine,
             self.blocking.lanes,
             rows,
             columns,
@@ -281,7 +284,7 @@ class Product:
             panel = self._panel(nest, part, j0, j)
             pitch = -(-width // lanes) * lanes
             for first in range(0, width, lanes):
-                packer, distances = PackTransposed(self.dtype, lanes), (self.k, pitch)
+                packer, distances = PackTransposed(self.dtype, lanes, self.machine), (self.k, pitch)
                 source = self._y(nest, part, nest.add(j, first))
                 target = offset(nest, panel, first, self.dtype)
                 count = min(lanes, width - first)

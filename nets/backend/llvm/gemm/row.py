@@ -13,13 +13,7 @@ from nets.backend.llvm.gemm.blocking import K_BLOCK
 from nets.backend.llvm.gemm.nest import Count, Nest
 from nets.backend.llvm.gemm.pack import offset, operands, scalar_name
 from nets.ir.types import DType
-
-STRIP: Final = 6
-"""Rows of B that are read side by side: where they lie a page apart, they and C meet in one set of
-the L1 cache, which has 8 places."""
-
-_DISTANT_BYTES: Final = 24 << 20
-"""Matrices of this size come from main memory, for which the hardware asks too late."""
+from nets.machine.machine import Machine
 
 _PANEL_BYTES: Final = 256
 """Columns of a panel, in bytes."""
@@ -33,7 +27,11 @@ class RowProduct:
     batch: int
     n: int
     k: int
-    lanes: int
+    machine: Machine
+
+    @property
+    def lanes(self) -> int:
+        return self.machine.lanes(self.dtype)
 
     @property
     def name(self) -> str:
@@ -50,8 +48,16 @@ class RowProduct:
 
     @property
     def distant(self) -> bool:
-        """Whether B is worth asking for early; from a cache it would cost time."""
-        return self.batch * self.k * self.n * self.dtype.itemsize >= _DISTANT_BYTES
+        """Whether B is worth asking for early, since the hardware would ask for main memory too
+        late; from a cache it would cost time."""
+        size = self.batch * self.k * self.n * self.dtype.itemsize
+        return size >= self.machine.last_cache_bytes * 3 // 2
+
+    @property
+    def strip(self) -> int:
+        """Rows of B that are read side by side: where they lie a page apart, they and C meet in
+        one set of the L1 cache."""
+        return self.machine.l1_ways - 2
 
     @property
     def workspace_bytes(self) -> int:
@@ -97,12 +103,13 @@ class RowProduct:
         depth: int,
     ) -> None:
         """One block of k from p on, strip by strip; the first strip starts the sums."""
-        whole = depth - depth % STRIP
-        pieces = [(0, whole, STRIP)] if whole else []
-        if depth % STRIP:
-            pieces.append((whole, depth, depth % STRIP))
+        strip = self.strip
+        whole = depth - depth % strip
+        pieces = [(0, whole, strip)] if whole else []
+        if depth % strip:
+            pieces.append((whole, depth, depth % strip))
         for low, high, rows in pieces:
-            part = _Strip(self.dtype, self.lanes, rows, self.n, self.distant)
+            part = _Strip(self.dtype, self.lanes, rows, self.n, 2 * strip * self.distant)
             with nest.loop(low, high, rows) as s:
                 k = nest.add(p, s)
                 a = offset(nest, places[0], k, self.dtype)
@@ -119,11 +126,12 @@ class _Strip:
     lanes: int
     rows: int
     row: int
-    distant: bool
+    ahead: int
+    """Rows from here to those that are asked for; 0 where none are."""
 
     @property
     def symbol(self) -> str:
-        shape = f"{self.rows}_{self.row}" + "_distant" * self.distant
+        shape = f"{self.rows}_{self.row}" + "_distant" * (self.ahead > 0)
         return f"nets_gemm_strip_{self.dtype}x{self.lanes}_{shape}"
 
     def text(self) -> str:
@@ -137,7 +145,7 @@ class _Strip:
         whole = nest.value(f"and i64 %columns, {-self.lanes}")
         with nest.loop(0, whole, self.lanes) as j:
             self._chain(nest, j, splats, f"<{self.lanes} x {scalar}>", f"v{self.lanes}")
-            if self.distant:
+            if self.ahead:
                 self._ask(nest, j)
         with nest.loop(whole, "%columns", 1) as j:
             self._chain(nest, j, factors, scalar, "")
@@ -145,7 +153,7 @@ class _Strip:
 
     def _ask(self, nest: Nest, j: Count) -> None:
         """The strip after the next, into the L2 cache."""
-        for r in range(2 * STRIP, 2 * STRIP + self.rows):
+        for r in range(self.ahead, self.ahead + self.rows):
             at = offset(nest, "%b", nest.add(j, r * self.row), self.dtype)
             nest.line(f"call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 2, i32 1)")
 
