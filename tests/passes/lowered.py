@@ -13,11 +13,12 @@ from nets.ir.clone import clone_function
 from nets.ir.core import Function, Operation, Value
 from nets.ir.types import DType, TensorType, f32
 from nets.ir.verifier import verify_function
+from nets.machine import costs
 from nets.ops.definition.emitter import GraphEmitter
 from nets.ops.definition.registry import Array, lookup
-from nets.passes.lowering import column_loops, map_loops, row_loops
+from nets.passes.lowering import map_loops
 from nets.passes.manager import KnownForms, Options, find_pass
-from nets.passes.spaces import iteration, loop_nests
+from nets.passes.spaces import iteration
 from tests.machines import let_every_machine_have
 
 
@@ -82,8 +83,7 @@ def parallelize_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 
     And let every array be worth reading in several places at once.
     """
-    for module in (loop_nests, map_loops, row_loops, column_loops):
-        monkeypatch.setattr(module, "PARALLEL_WORK", 1)
+    monkeypatch.setattr(costs, "FORK_WORK", 1)
     monkeypatch.setattr(map_loops, "_chunk", lambda work: 16)
     let_every_machine_have(monkeypatch, kept_bytes=1, last_cache_bytes=1)
 

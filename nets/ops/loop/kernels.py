@@ -10,21 +10,13 @@ from typing import Final
 from nets.errors import VerifyError
 from nets.ir.core import Operation, Value
 from nets.ir.types import BufferType, Type
+from nets.machine import costs
 from nets.ops.definition.registry import structural
 from nets.ops.loop.reduction_tree import COMBINERS
 from nets.ops.loop.register_types import listed
 
 CONV_ROLES: Final = {"output": (0, 1, 2), "input": (2, 1, 0), "weight": (0, 2, 1)}
 """Where the operands of loop.conv have x, w and y, by its role."""
-
-_PARALLEL_FLOPS: Final = 3_000_000
-"""Multiplications and additions from which a kernel is faster on several threads than on one.
-
-Its operands come from the CPUs that wrote them, and its result goes to those that read it.
-"""
-
-_PARALLEL_FLOPS_ALONE: Final = 450_000
-"""The same where nothing else in the program touches what the kernel does."""
 
 
 @structural("loop.tree_combine", attributes=("combiner",))
@@ -129,10 +121,10 @@ def kernel_flops(op: Operation) -> int:
 def is_work_for_threads(op: Operation) -> bool:
     """Whether the operation is a kernel with enough work to share its panels among threads."""
     flops = kernel_flops(op)
-    if flops < _PARALLEL_FLOPS_ALONE:
+    if flops < costs.LONE_KERNEL_FORK_FLOPS:
         return False
     buffers = [value for value in op.operands if isinstance(value.type, BufferType)]
-    return flops >= _PARALLEL_FLOPS or all(_is_from_outside(buffer) for buffer in buffers)
+    return flops >= costs.KERNEL_FORK_FLOPS or all(_is_from_outside(buffer) for buffer in buffers)
 
 
 def _is_from_outside(buffer: Value) -> bool:

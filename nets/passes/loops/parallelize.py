@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Region
+from nets.machine import costs
 from nets.machine.machine import Machine
 from nets.ops.definition.registry import lookup
 from nets.ops.loop.index_values import distance, trips
@@ -11,17 +12,6 @@ from nets.ops.loop.kernels import kernel_flops
 from nets.passes.forms import FORKED_ONCE, LOOPS
 from nets.passes.loops.handover import Handovers
 from nets.passes.manager import Options, register_pass
-
-FORK_COST = 8000
-"""Instructions that take as long as handing a loop to other threads and waiting for them (2 µs)."""
-
-LINE_COST = 60
-"""The same for getting a cache line that another CPU has written (15 ns)."""
-
-_COSTS = {"loop.math": 24, "loop.div": 8, "loop.rem": 8, "loop.const": 0, "loop.view": 0}
-
-_FLOPS_PER_INSTRUCTION = 16
-"""Of kernels, which work on vectors."""
 
 
 @register_pass("parallelize", requires=(LOOPS,), ensures=(FORKED_ONCE,))
@@ -43,12 +33,19 @@ def _worth_a_fork(function: Function, machine: Machine) -> set[Operation]:
     shared: set[Operation] = set()
     # Outer loops come first; inside one that is not worth a fork, another one may be.
     for op in function.walk():
-        if op.name == "loop.parallel" and not _stands_in(op, shared) and _has_work(op, FORK_COST):
+        if (
+            op.name == "loop.parallel"
+            and not _stands_in(op, shared)
+            and _has_work(op, costs.FORK_INSTRUCTIONS)
+        ):
             shared.add(op)
     handovers = Handovers(function, machine) if shared else None
     while handovers is not None:
         # A loop that turns serial is one more that its neighbours exchange lines with.
-        prices = {op: FORK_COST + LINE_COST * handovers.lines(op, shared) for op in shared}
+        prices = {
+            op: costs.FORK_INSTRUCTIONS + costs.LINE_INSTRUCTIONS * handovers.lines(op, shared)
+            for op in shared
+        }
         serial = {op for op, price in prices.items() if not _has_work(op, price)}
         if not serial:
             break
@@ -79,16 +76,10 @@ def _has_work(op: Operation, price: int) -> bool:
         loop, times = pending.pop()
         times *= trips(loop)
         for inner in loop.regions[0].block:
-            total += times * _cost_of(inner)
+            total += times * costs.instructions(inner, kernel_flops(inner))
             if inner.regions:
                 pending.append((inner, times))
     return total >= price
-
-
-def _cost_of(op: Operation) -> int:
-    """Instructions of one operation."""
-    flops = kernel_flops(op)
-    return flops // _FLOPS_PER_INSTRUCTION if flops else _COSTS.get(op.name, 1)
 
 
 def _make_serial(op: Operation) -> None:

@@ -18,12 +18,11 @@ from itertools import combinations
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import ScalarType, VectorType, index
 from nets.locks import made_once
+from nets.machine import costs
 from nets.machine.machine import Machine
 from nets.ops.loop.accesses import Terms, access_terms, buffer_of, is_access, place_of, root_of
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes.loops.strided import StridedGroup, StridedVectors, strided_groups
-
-_COSTS = {"loop.math": 16, "loop.div": 6, "loop.rem": 6, "loop.const": 0, "loop.yield": 0}
 
 
 class Body:
@@ -54,7 +53,7 @@ class Body:
     @property
     def cost(self) -> int:
         """Roughly the instructions of one vector of iterations."""
-        return sum(_COSTS.get(op.name, 1) for op in self.operations if self.is_varying(op))
+        return sum(costs.body_instructions(op) for op in self.operations if self.is_varying(op))
 
     @property
     def lanes(self) -> int:

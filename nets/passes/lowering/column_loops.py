@@ -14,6 +14,7 @@ from functools import partial
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Block, Operation, Value
 from nets.ir.types import BufferType
+from nets.machine import costs
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.lowering.combiners import ROWS, combiner_of, empty_result, first_total
 from nets.passes.lowering.element_builder import ElementBuilder, Index
@@ -21,7 +22,6 @@ from nets.passes.lowering.map_loops import emit_nest, store_elements
 from nets.passes.spaces.group import Group, arranged, positions_in, reduced_index
 from nets.passes.spaces.loop_nests import (
     PARALLEL_TRIPS,
-    PARALLEL_WORK,
     Extent,
     add_counter,
     loop_over,
@@ -46,7 +46,7 @@ def lower_columns(s: ElementBuilder, group: Group) -> None:
         _lower_few_rows(s, group)
         return
     batch = s.extent(space.sizes(space.outer)).count
-    is_big = batch * rows * space.count(space.columns) * group.work >= PARALLEL_WORK
+    is_big = batch * rows * space.count(space.columns) * group.work >= costs.FORK_WORK
     shares_batch = is_big and batch >= PARALLEL_TRIPS
     emission = _Columns(s, group, work=group.work if is_big and not shares_batch else 0)
     if not shares_batch:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 
 from nets.ir.affine import Affine
 from nets.ir.core import Block, Operation, Value
+from nets.machine import costs
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.loop.accesses import address, is_access
 from nets.ops.loop.loop_builder import LoopBuilder
@@ -21,7 +22,6 @@ from nets.passes.lowering.element_builder import ElementBuilder, Index
 from nets.passes.spaces.loop_nests import (
     CHUNK,
     PARALLEL_TRIPS,
-    PARALLEL_WORK,
     Extent,
     add_counter,
     loop_over,
@@ -38,7 +38,7 @@ Output = tuple[Value, Value]
 def lower_map(s: ElementBuilder, outputs: Sequence[Output], work: int) -> None:
     """Loops that store every element of the outputs, which have one shape.
 
-    ``work`` is the work per element (``loop_nests.PARALLEL_WORK`` says in what unit).
+    ``work`` is the work per element (``costs.FORK_WORK`` says in what unit).
     """
     extent = s.extent(tensor_type(outputs[0][0]).static_shape)
     with s.group():
@@ -70,7 +70,7 @@ def emit_nest(s: ElementBuilder, extent: Extent, work: int, emit: Callable[[], N
 
 def _build_nest(s: LoopBuilder, extent: Extent, body: Block, work: int) -> None:
     *outer, inner = extent.runs()
-    is_parallel = extent.count * work >= PARALLEL_WORK
+    is_parallel = extent.count * work >= costs.FORK_WORK
     across = _run_across(body, outer, inner)
     levels = [_Level(run.count, run.resolve) for run in outer if run is not across]
     tiles: list[_Tile] = []
@@ -128,7 +128,7 @@ def _trips(levels: Sequence[_Level]) -> int:
 
 def _chunk(work: int) -> int:
     """Elements per chunk: fewer where each takes long, always whole vectors of any width."""
-    return min(CHUNK, max(256, PARALLEL_WORK // (4 * work) // 64 * 64))
+    return min(CHUNK, max(256, costs.FORK_WORK // (4 * work) // 64 * 64))
 
 
 def _enter_levels(

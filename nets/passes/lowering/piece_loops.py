@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 
 from nets.ir.core import Operation, Trait, Value
+from nets.machine import costs
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.lowering.element_builder import ElementBuilder
 from nets.passes.lowering.map_loops import emit_nest
 from nets.passes.spaces.group import Group
 from nets.passes.spaces.loop_nests import Extent
 from nets.passes.spaces.pieces import has_pieces, pieces_of
-
-COPY_WORK = 2
-"""Work per element: a load and a store."""
 
 
 def start_of_piece(op: Operation, piece: Value) -> tuple[int, ...]:
@@ -99,6 +97,6 @@ def _store_all(
         emit_nest(
             s,
             extent,
-            COPY_WORK,
+            costs.COPY_WORK,
             lambda: s.store(s.read(source, place), buffer, s.offset(target, shape)),
         )

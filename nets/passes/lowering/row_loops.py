@@ -17,6 +17,7 @@ from functools import partial
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import BufferType, index
+from nets.machine import costs
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.loop.reduction_tree import ARG_COMBINERS, reduce_block, reduce_lanes
 from nets.passes.lowering.block_totals import BlockTotals
@@ -33,7 +34,6 @@ from nets.passes.lowering.row_plan import Phase, levels_of, plan_rows
 from nets.passes.spaces.group import Group, arranged, is_reduced, positions_in, reduced_index
 from nets.passes.spaces.loop_nests import (
     PARALLEL_TRIPS,
-    PARALLEL_WORK,
     Extent,
     add_counter,
     loop_over,
@@ -63,7 +63,7 @@ def lower_rows(s: ElementBuilder, group: Group) -> None:
         with s.group():
             emit_nest(s, emission.outer, length * group.work, emission.emit)
         return
-    is_big = rows * length * group.work >= PARALLEL_WORK
+    is_big = rows * length * group.work >= costs.FORK_WORK
     shares_rows = is_big and rows >= PARALLEL_TRIPS
     emission = _Rows(s, group, splits_rows=is_big and not shares_rows, is_private=shares_rows)
     if rows == 1:
@@ -86,7 +86,7 @@ def _lower_row_blocks(s: ElementBuilder, group: Group) -> None:
     The blocks are those of the reduction tree across rows, so its bits are those of a COLUMN group.
     """
     rows, elements = group.space.count(group.space.outer), math.prod(group.space.shape)
-    is_big = elements * group.work >= PARALLEL_WORK
+    is_big = elements * group.work >= costs.FORK_WORK
     emission = _Rows(s, group, splits_rows=False, is_private=is_big)
     with s.group():
         across = BlockTotals(s, group)

@@ -9,6 +9,7 @@ from itertools import product
 from nets.ir.affine import Affine
 from nets.ir.core import Operation, Trait, Value
 from nets.locks import made_once
+from nets.machine import costs
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.spaces.iteration import Space, common_space, map_space, reduction_space
 
@@ -16,9 +17,6 @@ Index = tuple[Affine, ...]
 
 Output = tuple[Value, Value]
 """A tensor and the buffer that is to hold it."""
-
-COSTLY_WORK = 10
-"""Work of a COSTLY operation, in units of an addition."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class Group:
     def work(self) -> int:
         """Estimated work per element of the space: arithmetic, and loads and stores around it."""
         full = [op for op in self.ops if self._is_per_element(op)]
-        arithmetic = sum(COSTLY_WORK if op.has(Trait.COSTLY) else 1 for op in full)
+        arithmetic = sum(map(costs.work, full))
         inputs = {v for op in full for v in op.operands if v not in self.results}
         return 1 + arithmetic + len(inputs) + len(self.full_outputs)
 

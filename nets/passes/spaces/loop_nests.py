@@ -22,21 +22,12 @@ from nets.ops.loop.loop_builder import LoopBuilder
 
 _INDEX = ScalarType(index)
 
-PARALLEL_WORK = 1 << 17
-"""Work (see ``work_of``) from which a loop is worth a fork and join.
-
-A unit takes about 0.03 ns in vector code, so this is some 4 µs: twice the 2 µs that section 7 of
-the performance notes asks of a region; a sum of two arrays goes parallel at 32 k elements."""
-
 CHUNK = 8192
 """Elements of a chunk when one flat loop is split among threads: large enough to forget the loop
 overhead, small enough to balance, and a multiple of every vector."""
 
 PARALLEL_TRIPS = 8
 """Iterations a parallel loop should have at least, so that up to 8 threads have work."""
-
-MATH_WORK = 10
-"""Work of a call of the math library, in units of an addition."""
 
 
 class Extent:
@@ -191,8 +182,3 @@ def add_counter(body: Block) -> Affine:
 def upper_bound(s: LoopBuilder, start: Affine, width: int, end: int) -> Value:
     """``min(start + width, end)``."""
     return s.binary("min", s.index(start + width), s.const(end, index))
-
-
-def work_of(body: Block) -> int:
-    """A rough measure of the time one run of a straight-line body takes."""
-    return sum(MATH_WORK if op.name == "loop.math" else 1 for op in body)

@@ -5,15 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from nets.machine.costs import tile_cycles
+from nets.machine import costs
 from nets.machine.machine import Machine
-
-_TILE_OVERHEAD: Final = 0.25
-"""What a tile costs beyond its arithmetic, in cycles per step."""
-
-_VECTOR_OVERHEAD: Final = 0.1
-"""What each vector of a tile adds to that: most loads of vectors cross cache lines."""
-
 
 _SECOND_HEIGHT: Final = 1.1
 """What rows are to win that no number of whole tiles holds: the rest has kernels of its own."""
@@ -51,4 +44,4 @@ def _step(machine: Machine, rows: int, vectors: int) -> float:
     """Cycles per step of one tile."""
     if not rows * vectors:
         return 0.0
-    return tile_cycles(machine, rows, vectors) + _TILE_OVERHEAD + _VECTOR_OVERHEAD * vectors
+    return costs.tile_cycles(machine, rows, vectors) + costs.CONV_TILE + costs.CONV_VECTOR * vectors

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from nets.ir.types import DType, f32, f64
-from nets.machine.costs import tile_cycles
+from nets.machine import costs
 from nets.machine.machine import Machine
 
 K_BLOCK: Final = {f32: 384, f64: 256}
@@ -35,14 +35,6 @@ _PACK_A_FROM_NARROW_COLUMNS: Final = 128
 
 _SHORTEST_VECTOR: Final = 16
 """Bytes."""
-
-_B_LOAD: Final = 0.1
-_B_LOAD_OF_NARROW_TILES: Final = 0.2
-"""What a vector of B costs beyond its turn, in cycles: it comes from the L2 cache, for narrow tiles
-more often."""
-
-_TILE_OVERHEAD: Final = 0.35
-"""What a tile costs beyond its arithmetic, in cycles per step: calls, and C in and out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +126,7 @@ def _with_many_registers(product: _Sizes, lanes: int, machine: Machine) -> Block
     most_rows = product.most_rows - 2 * asks_for_c
     rows, vectors = _tile(
         _tiles(machine.vector_registers - 2, most_rows),
-        lambda tile: _time(product, lanes, tile, _B_LOAD),
+        lambda tile: _time(product, lanes, tile, costs.B_LOAD),
     )
     crowded = product.k * product.size % machine.page_bytes == 0 and not large
     scattered = product.depth >= _PACK_A_FROM_STEPS if product.transpose_x else crowded
@@ -157,7 +149,9 @@ def _with_few_registers(product: _Sizes, lanes: int, machine: Machine) -> Blocki
     pack_b = product.transpose_y or (repaid and product.b_bytes >= machine.l1_bytes // 2)
     rows, vectors = _tile(
         _tiles(machine.vector_registers, product.most_rows),
-        lambda tile: _time(product, lanes, tile, _B_LOAD_OF_NARROW_TILES, _shared(product, tile)),
+        lambda tile: _time(
+            product, lanes, tile, costs.B_LOAD_OF_NARROW_TILES, _shared(product, tile)
+        ),
     )
     by_panels = pack_b and product.m <= product.most_rows_of_a
     if product.transpose_x:
@@ -236,12 +230,14 @@ def _shared(product: _Sizes, tile: tuple[int, int]) -> int:
     half, odd = divmod(rows + m % rows, 2)
     if odd or m % rows == 0 or m < rows:
         return 0
-    apart = tile_cycles(machine, rows, vectors) + tile_cycles(machine, m % rows, vectors)
-    return half if 2 * tile_cycles(machine, half, vectors) < apart else 0
+    apart = costs.tile_cycles(machine, rows, vectors) + costs.tile_cycles(
+        machine, m % rows, vectors
+    )
+    return half if 2 * costs.tile_cycles(machine, half, vectors) < apart else 0
 
 
 def _step(machine: Machine, b_load: float, rows: int, vectors: int) -> float:
     """Cycles per step of one tile."""
     if not rows * vectors:
         return 0.0
-    return tile_cycles(machine, rows, vectors) + _TILE_OVERHEAD + b_load * vectors
+    return costs.tile_cycles(machine, rows, vectors) + costs.GEMM_TILE + b_load * vectors
