@@ -33,6 +33,7 @@ _DIGEST_BYTES: Final = 32
 _MOST_BYTES: Final = 1 << 30
 """Entries larger than this are not ours."""
 
+_PACKAGE: Final = Path(config.__file__).parent
 _COMPILER: Final = ("ir", "machine", "ops", "passes", "backend")
 """The packages that decide what code a traced program becomes."""
 
@@ -70,10 +71,9 @@ def compiler_version() -> str:
     """
     import llvmlite
 
-    package = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for name in _COMPILER:
-        for path, status in sorted(_files(str(package / name))):
+        for path, status in sorted(_files(str(_PACKAGE / name))):
             digest.update(f"{path}:{status.st_size}:{status.st_mtime_ns};".encode())
     return f"llvmlite {llvmlite.__version__}, {digest.hexdigest()}"
 

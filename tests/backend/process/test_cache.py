@@ -84,7 +84,7 @@ def test_the_compiler_version_follows_its_sources(
 ) -> None:
     source = tmp_path / "passes" / "cse.py"
     source.parent.mkdir()
-    monkeypatch.setattr(cache, "__file__", str(tmp_path / "backend" / "cache.py"))
+    monkeypatch.setattr(cache, "_PACKAGE", tmp_path)
 
     def version() -> str:
         cache.compiler_version.cache_clear()
@@ -102,6 +102,12 @@ def test_the_compiler_version_follows_its_sources(
         assert len(set(found)) == 3
     finally:
         cache.compiler_version.cache_clear()
+
+
+def test_the_sources_of_the_compiler_are_found() -> None:
+    sources = {name: list(cache._files(str(cache._PACKAGE / name))) for name in cache._COMPILER}
+    assert all(sources.values())
+    assert "llvm/emit.py" in {path for path, _ in sources["backend"]}
 
 
 # ------------------------------------------------------------------------- damaged entries
