@@ -1,5 +1,6 @@
-"""Who may import whom: every import of the package, also inside functions, points downward. And how
-large a folder, a file and a function may be."""
+"""Who may import whom: every import of the package, also inside functions, points downward. Who may
+know what: names with an underscore are of the room that they are written in. And how large a
+folder, a file and a function may be."""
 
 from __future__ import annotations
 
@@ -73,6 +74,16 @@ FOREIGN = {
     ),
 }
 """Who may import what is not the core's own."""
+
+FOREIGN_NAMES = {
+    *("_make", "_replace", "_fields"),  # of named tuples, whose documented names these are
+    *("_getframe", "_exit", "_at_fork_reinit", "_is_owned", "_SubParsersAction"),  # of Python
+    *("_NoValue", "_inst", "_rand", "_bit_generator"),  # of NumPy and of random generators
+    *("_value_", "_cfn"),  # of enums, and of llvmlite's functions
+    "_lock",  # of objects that locks.made_alone is told of
+    "_buffers",  # of layers, which their tensors are named by
+}
+"""Names with an underscore that are used beyond the room, or the package, that has them."""
 
 MOST_FILES = 20
 """In a folder."""
@@ -172,6 +183,71 @@ def test_imports_point_downward() -> None:
 )
 def test_what_points_upward_is_seen(place: str, name: str) -> None:
     assert not is_allowed(Path(place), name)
+
+
+def is_hidden(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__") and name != "_"
+
+
+def names_in(tree: ast.AST) -> Iterator[str]:
+    """What a file defines: functions, classes, variables, attributes of ``self``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_own(node):
+            yield node.attr
+
+
+def is_own(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+
+
+def reaches(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """(hidden name, line) of what a file asks other objects for, also by getattr."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_hidden(node.attr) and not is_own(node):
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            asks = node.func.id in ("getattr", "setattr", "hasattr", "delattr")
+            for x in node.args[1:2] if asks else ():
+                if isinstance(x, ast.Constant) and is_hidden(str(x.value)):
+                    yield str(x.value), node.lineno
+
+
+def trees() -> dict[Path, ast.Module]:
+    return {x.relative_to(ROOT): ast.parse(x.read_text(encoding="utf-8")) for x in files()}
+
+
+def hidden_names(parsed: dict[Path, ast.Module]) -> dict[str, set[str]]:
+    """The names with an underscore that each room defines."""
+    found: dict[str, set[str]] = {}
+    for place, tree in parsed.items():
+        found.setdefault(folder(place), set()).update(filter(is_hidden, names_in(tree)))
+    return found
+
+
+def test_rooms_keep_what_is_hidden_to_themselves() -> None:
+    parsed = trees()
+    known = hidden_names(parsed)
+    beyond = [
+        (f"{place}:{line}", name)
+        for place, tree in parsed.items()
+        for name, line in reaches(tree)
+        if name not in known[folder(place)]
+    ]
+    assert [(place, name) for place, name in beyond if name not in FOREIGN_NAMES] == []
+    assert {name for _, name in beyond} == FOREIGN_NAMES
+
+
+@pytest.mark.parametrize(
+    "code", ["x._value", "x.y._value = 1", "getattr(x, '_weak', None)", "Tensor._of(x)"]
+)
+def test_what_reaches_into_a_tensor_is_seen(code: str) -> None:
+    ((name, _),) = reaches(ast.parse(code))
+    known = hidden_names(trees())
+    assert [room for room, names in known.items() if name in names] == ["frontend.tensor"]
 
 
 def test_every_room_has_a_layer() -> None:

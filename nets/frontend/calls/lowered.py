@@ -14,10 +14,10 @@ from nets.errors import ArgumentError, ParseError
 from nets.frontend.calls.specialisation import finish
 from nets.frontend.pytree import TreeDef, flatten
 from nets.frontend.tensor.conversion import array_of, scalar_array
-from nets.frontend.tensor.scope import leaked
+from nets.frontend.tensor.inner import held_value, tensor_of_array
 from nets.frontend.tensor.state import Place, at_call
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.variable import Array, Variable, no_grad, variable
+from nets.frontend.tensor.variable import Array, no_grad, variable
 from nets.frontend.tracing.binding import Binding
 from nets.frontend.tracing.program import Program
 from nets.frontend.tracing.signature import (
@@ -206,7 +206,7 @@ class Lowered:
             _fitting(array, weak, entry)
             for array, (_, _, weak), entry in zip(arrays, keys, self.program.inputs, strict=True)
         ]
-        return fitting + [_captured(at_call(place, found)) for place in self.captures]
+        return fitting + [held_value(at_call(place, found)).data for place in self.captures]
 
 
 class Compiled:
@@ -243,7 +243,7 @@ def _nest_text(arguments: TreeDef) -> str:
 
 def _nest(lowered: Lowered, arrays: Sequence[Array]) -> Any:
     kept = arrays[: lowered.out_tree.leaf_count]
-    return lowered.out_tree.unflatten([Tensor._of(variable(array)) for array in kept])
+    return lowered.out_tree.unflatten([tensor_of_array(array) for array in kept])
 
 
 def _fitting(array: Array, weak: bool, entry: Input) -> Array:
@@ -259,12 +259,6 @@ def _fitting(array: Array, weak: bool, entry: Input) -> Array:
         f"argument {entry.path} is {given}; the function was lowered for {short(entry.type)}",
         user_location(),
     )
-
-
-def _captured(tensor: Tensor) -> Array:
-    if not isinstance(tensor._value, Variable):
-        raise leaked(tensor)
-    return tensor._value.data
 
 
 # ------------------------------------------------------------------------ IR as text

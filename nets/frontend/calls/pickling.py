@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from nets.compiler.compile import CompileOptions
 from nets.errors import PickleError
 from nets.frontend.calls.lowered import Compiled, Lowered, parse_ir
+from nets.frontend.tensor.inner import tensor_of, value_of
 from nets.frontend.tensor.state import Update
-from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tracing.program import Program
 from nets.frontend.tracing.tensor_names import Ways, ways_of
 from nets.frontend.world.arrays import ArraySource
@@ -117,7 +117,7 @@ def reduce_lowered(lowered: Lowered) -> tuple[Any, ...]:
 
 def _pickled_source(source: Any) -> Any:
     """A captured input; a NumPy array travels as a tensor of its elements."""
-    return Tensor._of(source._value) if isinstance(source, ArraySource) else source
+    return tensor_of(value_of(source)) if isinstance(source, ArraySource) else source
 
 
 def _lowered(

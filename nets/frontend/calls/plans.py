@@ -19,6 +19,7 @@ from nets.compiler.cost import cost
 from nets.frontend.pytree import LEAF, TreeDef
 from nets.frontend.tensor import scope, variable
 from nets.frontend.tensor.elements import Elements
+from nets.frontend.tensor.inner import is_weak, tensor_of
 from nets.frontend.tensor.state import GradientPlace
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.world.arrays import ArraySource
@@ -92,11 +93,11 @@ def _configure() -> bool:
         _dispatch.configure(
             value,
             _slots(variable.Variable),
-            Tensor._of(value),
+            tensor_of(value),
             _slots(Tensor),
             Planned,
-            (scope._stack, "innermost"),
-            (variable._mode, "records"),
+            (scope.this_thread, "innermost"),
+            (variable.this_thread, "records"),
             scope.CONSUMED,
             variable.Total(),
             Elements,
@@ -148,7 +149,10 @@ def plan_of(ready: Specialisation, arguments: TreeDef) -> Plan | None:
         native.failure,
         arguments.tokens,
         _orders(arguments),
-        (*(x.weak for x in program.inputs), *(getattr(x, "_weak", False) for x in sources)),
+        (
+            *(x.weak for x in program.inputs),
+            *(isinstance(x, Tensor) and is_weak(x) for x in sources),
+        ),
         tuple(entry.donated for entry in program.inputs),
         sources,
         tuple(isinstance(source, GradientPlace) for source in captures),
@@ -161,6 +165,10 @@ def plan_of(ready: Specialisation, arguments: TreeDef) -> Plan | None:
         program.detached,
     )
     return plan
+
+
+def _is_weak(source: Any) -> bool:
+    return isinstance(source, Tensor) and is_weak(source)
 
 
 def _source(place: Any) -> Any:

@@ -19,7 +19,7 @@ from nets.backend.process.callable import NativeFunction
 from nets.compiler.compile import Compilation, CompileOptions, Executable
 from nets.errors import GradientError
 from nets.frontend.tensor.autograd import PullBack, record_call
-from nets.frontend.tensor.scope import leaked
+from nets.frontend.tensor.inner import held_value, tensor_of, value_of
 from nets.frontend.tensor.state import GradientPlace, Place, at_call, consume, write_back
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Array, Variable
@@ -91,7 +91,7 @@ class Specialisation:
         self.options = options
         self.recompute = recompute
         self._result_types = [value.type for value in program.function.returned]
-        self._capture_forms = [_form(source._value.type) for source in program.captures]
+        self._capture_forms = [_form(value_of(source).type) for source in program.captures]
         self._lock = lock()
         self.plan: Plan | None = None
         """How repeated calls run it; made after the first one."""
@@ -117,10 +117,7 @@ class Specialisation:
             return None
         values = []
         for place, form in zip(self.program.captures, self._capture_forms, strict=True):
-            source = at_call(place, found)
-            value = source._value
-            if not isinstance(value, Variable):
-                raise leaked(source)
+            value = held_value(at_call(place, found))
             if (value.data.dtype, value.data.shape) != form:
                 return None
             values.append(value)
@@ -158,7 +155,7 @@ class Specialisation:
         switched = (
             []
             if found is None
-            else self._switched([at_call(place, found)._value for place in captures])
+            else self._switched([held_value(at_call(place, found)) for place in captures])
         )
         lines = [
             f"a captured {value.type} requires {'a' if value.requires_grad else 'no'} gradient now"
@@ -311,9 +308,9 @@ def finish(
     if program.updates:
         arrays = [x.data for x in results]
         changes.append(partial(write_back, program.updates, arrays, found))
-    leaves = [Tensor._of(x) for x in results[: program.tree.leaf_count]]
+    leaves = [tensor_of(x) for x in results[: program.tree.leaf_count]]
     if program.writes or any(program.objects):
-        fresh = [Tensor._of(x) for x in results[len(results) - program.fresh :]]
+        fresh = [tensor_of(x) for x in results[len(results) - program.fresh :]]
         parts = Parts(fresh, found)
         changes += [write.prepare(parts) for write in program.writes]
         for i, recipe in enumerate(program.objects):

@@ -22,6 +22,7 @@ from nets.frontend.calls.lowered import Lowered
 from nets.frontend.calls.plans import Planned, forget, plan_of, remember
 from nets.frontend.calls.specialisation import Captured, Specialisation
 from nets.frontend.pytree import TreeDef, flatten
+from nets.frontend.tensor.inner import eager_value
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Array, Variable, is_grad_enabled
@@ -383,8 +384,7 @@ def _recorded(leaves: Sequence[Any], captured: list[Variable]) -> list[Variable 
     """The variable of each argument if the call belongs on the tape, else None."""
     if not is_grad_enabled():
         return None
-    values = [leaf._value if isinstance(leaf, Tensor) else None for leaf in leaves]
-    variables = [x if isinstance(x, Variable) else None for x in values]
+    variables = [eager_value(leaf) if isinstance(leaf, Tensor) else None for leaf in leaves]
     variables += captured
     if any(x is not None and x.requires_grad for x in variables):
         return variables

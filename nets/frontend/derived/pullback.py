@@ -19,10 +19,11 @@ from nets.frontend.calls.staged import Staged, kept
 from nets.frontend.calls.trace import Traced, trace
 from nets.frontend.pytree import expression, flatten
 from nets.frontend.tensor.dispatch import as_tensor, cast, constant
+from nets.frontend.tensor.inner import eager_value, tensor_of, tensor_of_array
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.state import bound_value
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.variable import Variable, variable
+from nets.frontend.tensor.variable import variable
 from nets.frontend.tracing.binding import Call
 from nets.frontend.tracing.nested import carry_out, leaves_of, stage_nested
 from nets.frontend.tracing.program import Program
@@ -88,14 +89,14 @@ class Backward:
         scope = current_scope()
         if scope is not None:
             values = [scope.lift(x) for x in (*self.residuals, *cts)]
-            return [Tensor._of(x) for x in inline(scope.emitter.builder, self.function, values)]
+            return [tensor_of(x) for x in inline(scope.emitter.builder, self.function, values)]
         if self.compiled is None:
             raise TraceError(
                 "a pull-back made inside a trace was called after the trace had ended",
                 user_location(),
             )
-        arrays = [x._value.data for x in cts if isinstance(x._value, Variable)]
-        return [Tensor._of(variable(array)) for array in self.compiled(arrays)]
+        arrays = [held.data for x in cts if (held := eager_value(x)) is not None]
+        return [tensor_of_array(array) for array in self.compiled(arrays)]
 
 
 def _run_compiled(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Backward]:
@@ -105,7 +106,7 @@ def _run_compiled(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Ba
             arrays[i] = arrays[i].copy()
     wrt = _float_inputs(ready.program)
     outputs, pull = ready.forward(arrays, wrt)
-    residuals = [Tensor._of(variable(array)) for array in pull.residuals]
+    residuals = [tensor_of_array(array) for array in pull.residuals]
     leaves = ready.finish(list(map(variable, outputs)), captured.found)
     return ready.program, leaves, Backward(pull.function, residuals, wrt, pull)
 
@@ -125,7 +126,7 @@ def _run_nested(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Back
     bound = [*values, *(bound_value(scope, source) for source in program.captures)]
     outputs = inline(scope.emitter.builder, split.forward, bound)
     sources = {"argument": bound, "result": outputs}
-    residuals = [Tensor._of(sources[kind][i]) for kind, i in split.residuals]
+    residuals = [tensor_of(sources[kind][i]) for kind, i in split.residuals]
     own = outputs[: len(program.function.returned)]
     carry_out(program, own)
     return program, leaves_of(program, own), Backward(split.backward, residuals, wrt, None)

@@ -15,6 +15,7 @@ from typing import Any
 from nets.errors import ArgumentError, DTypeError, GradientError
 from nets.frontend.calls.staged import Staged, kept
 from nets.frontend.pytree import flatten
+from nets.frontend.tensor.inner import tensor_of, value_of
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tracing.binding import Binding
@@ -146,11 +147,11 @@ class Gradient(Staged):
             )
         if not carries_cotangent(leaf.type):
             raise DTypeError(
-                f"{self.name} differentiates by floating-point arguments; {leaf._value.hint} is "
+                f"{self.name} differentiates by floating-point arguments; {value_of(leaf).hint} is "
                 f"{short(leaf.type)}",
                 user_location(),
             )
-        return leaf._value
+        return value_of(leaf)
 
     def _scalar(self, result: Any) -> Value:
         """The value of the one scalar that is differentiated."""
@@ -215,4 +216,4 @@ def _pull_to(root: Value, wanted: Sequence[Value]) -> list[Tensor]:
     emitter.builder.location = user_location()
     cts = {root: emitter.one(root)}
     pull_back(emitter, list(scope.function.body), cts, wanted)
-    return [Tensor._of(cts[x] if x in cts else emitter.zero(x)) for x in wanted]
+    return [tensor_of(cts[x] if x in cts else emitter.zero(x)) for x in wanted]

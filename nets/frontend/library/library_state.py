@@ -16,6 +16,7 @@ from typing import Any
 from nets.backend.library.c_names import c_names
 from nets.errors import ArgumentError
 from nets.frontend.calls.lowered import Lowered
+from nets.frontend.tensor.inner import value_of
 from nets.frontend.tensor.state import GradientPlace, Slot, at_call
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Array, Variable
@@ -57,7 +58,7 @@ class LibraryState:
             unique.setdefault(_key(source), source)
         self._numbers = {key: number for number, key in enumerate(unique)}
         names = c_names(_names(list(unique.values()), all_ways), taken)
-        values = [current(source._value) for source in unique.values()]
+        values = [current(value_of(source)) for source in unique.values()]
         self.members = tuple(map(Member, names, values))
 
     def captures_of(self, lowered: Lowered) -> list[Any]:
@@ -89,7 +90,7 @@ class LibraryState:
         mapping: dict[Value, Value] = dict(zip(taken, function.arguments, strict=True))
         for argument, tensor in _arguments(lowered):
             if argument not in mapping:
-                value = current(tensor._value)
+                value = current(value_of(tensor))
                 mapping[argument] = builder.create(lookup("constant"), (), {"value": value}).result
         clone_into(builder, body_without_terminator(source), mapping)
         kept = lowered.out_tree.leaf_count

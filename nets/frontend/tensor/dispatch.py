@@ -153,9 +153,8 @@ def as_tensor(x: TensorLike) -> Tensor:
         return x
     if isinstance(x, np.ndarray):
         scope = current_scope()
-        source = None if scope is None or scope.world is None else scope.world.source(x)
-        if source is not None:
-            assert scope is not None
+        source = None if scope is None else scope.source(x)
+        if scope is not None and source is not None:
             return Tensor._of(scope.lift(source))
     return constant(array_of(x), weak=is_scalar(x))
 

@@ -11,14 +11,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from nets.errors import DonatedError, LeakedTracerError, NetsError
+from nets.frontend.tensor.variable import Array, Variable
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Value
 from nets.ir.location import user_location
 from nets.ir.types import TensorType, Type
 from nets.ops.definition.emitter import GraphEmitter
+
+if TYPE_CHECKING:
+    from nets.frontend.tensor.state import Gradients
+    from nets.frontend.tensor.tensor import Tensor
+    from nets.frontend.tensor.views import Memo, View
 
 
 class Consumed(Value):
@@ -48,10 +54,36 @@ class Consumed(Value):
 CONSUMED: Final = Consumed()
 
 
+class Outside:
+    """Something besides a tensor that a program reads from outside at each call."""
+
+    def now(self) -> Value:
+        """What it holds now."""
+        raise NotImplementedError
+
+    @property
+    def _value(self) -> Value:
+        return self.now()
+
+
+Source: TypeAlias = "Tensor | Outside"
+"""What a program may take from outside."""
+
+
+class Surroundings(Protocol):
+    """The world of an outermost trace, as far as single operations ask for it."""
+
+    def source(self, array: Array) -> Outside | None:
+        """What reads a NumPy array at each call; None for one that is made in the trace."""
+
+    def note(self, data: object) -> None:
+        """The elements of these arrays, or lists of arrays, are read now."""
+
+
 class Capture(NamedTuple):
     """Something from outside that a function uses."""
 
-    tensor: Any
+    tensor: Source
     """The Tensor, or the place of a gradient, that was used."""
     argument: Value
     """Its stand-in in the function."""
@@ -62,6 +94,11 @@ class Capture(NamedTuple):
     def is_derived(self) -> bool:
         """Is what was used read from another tensor, as gradients and views are?"""
         return isinstance(getattr(type(self.tensor), "_value", None), property)
+
+    def put_back(self) -> None:
+        """Let a tensor hold again what it held before the trace."""
+        if not self.is_derived:
+            self.tensor._value = self.value  # type: ignore[misc]
 
 
 class Scope:
@@ -76,15 +113,15 @@ class Scope:
         self.emitter = GraphEmitter(Builder(function.body))
         self.outer: Scope | None = None
         self.captures: dict[int, Capture] = {}
-        self.gradients: Any = None
+        self.gradients: Gradients | None = None
         """Gradients inside this trace, kept by ``nets.frontend.tensor.state``."""
-        self.world: Any = None
+        self.world: Surroundings | None = None
         """What the outermost trace meets outside, kept by ``nets.frontend.tracing.program``."""
         self.results: list[Any] = []
         """The leaves of the result, as the traced Python gave them."""
         self.bounds: dict[Value, tuple[int, int]] = {}
         """Where traced Python integers are sure to lie, of which it is known."""
-        self.views: dict[int, tuple[Any, Any]] = {}
+        self.views: dict[int, tuple[View, Memo]] = {}
         """Views that got a value of the scope, and what they remembered before."""
 
     def owns(self, value: Value) -> bool:
@@ -92,26 +129,29 @@ class Scope:
         owner = value.owner
         return (owner.block if isinstance(owner, Operation) else owner) is self.function.body
 
-    def lift(self, x: Any) -> Value:
-        """The value that stands for the Tensor ``x`` in this function.
+    def lift(self, x: Source) -> Value:
+        """The value that stands for the tensor ``x`` in this function.
 
         A Tensor of this scope is its own value, one from outside is captured; of a view, its root
         is. LeakedTracerError for a Tensor of a trace that has ended.
         """
         value = x._value
-        if not x.is_traced:
+        if isinstance(value, Variable):
             if hasattr(x, "staged"):
                 found: Value = x.staged()
                 return found
             return self._capture(x, TensorType(value.data.shape, value.type.dtype))
         if self.owns(value):
-            assert isinstance(value, Value)
             return value
         if not is_live(value):
             raise leaked(x)
         return self._capture(x, value.type)
 
-    def _capture(self, tensor: Any, type: TensorType) -> Value:
+    def source(self, array: Array) -> Outside | None:
+        """What reads a NumPy array at each call; None for one that becomes a constant."""
+        return None if self.world is None else self.world.source(array)
+
+    def _capture(self, tensor: Source, type: Type) -> Value:
         """One argument per tensor: an eager one is read at each call, one of an outer trace has
         its value there. Two of one value are two, for one of them may be changed."""
         found = self.captures.get(id(tensor))
@@ -124,8 +164,7 @@ class Scope:
     def restore(self) -> None:
         """Give tensors from outside the values back that they had before the trace."""
         for capture in self.captures.values():
-            if not capture.is_derived:
-                capture.tensor._value = capture.value
+            capture.put_back()
         for view, memo in self.views.values():
             view._memo = memo
 
@@ -134,23 +173,23 @@ class _Stack(threading.local):
     innermost: Scope | None = None
 
 
-_stack = _Stack()
+this_thread = _Stack()
 
 
 def current_scope() -> Scope | None:
     """The innermost scope of this thread, or None outside every trace."""
-    return _stack.innermost
+    return this_thread.innermost
 
 
 @contextmanager
 def enter(scope: Scope) -> Iterator[Scope]:
     """Make ``scope`` the innermost one of this thread for the length of the ``with`` block."""
-    scope.outer = _stack.innermost
-    _stack.innermost = scope
+    scope.outer = this_thread.innermost
+    this_thread.innermost = scope
     try:
         yield scope
     finally:
-        _stack.innermost = scope.outer
+        this_thread.innermost = scope.outer
 
 
 @contextmanager
@@ -160,16 +199,16 @@ def suspended() -> Iterator[None]:
     A tensor that is made in the block is an eager one. A trace treats it like a tensor that was
     there before the trace began: it captures the tensor, and may update it.
     """
-    saved, _stack.innermost = _stack.innermost, None
+    saved, this_thread.innermost = this_thread.innermost, None
     try:
         yield
     finally:
-        _stack.innermost = saved
+        this_thread.innermost = saved
 
 
 def is_live(value: Value) -> bool:
     """Does the value belong to a trace this thread is in?"""
-    scope = _stack.innermost
+    scope = this_thread.innermost
     while scope is not None:
         if scope.owns(value):
             return True
@@ -177,9 +216,9 @@ def is_live(value: Value) -> bool:
     return False
 
 
-def leaked(tensor: Any) -> NetsError:
+def leaked(tensor: Source) -> NetsError:
     """The error for a traced tensor used where its trace is over, or for one that was donated."""
-    value: Value = tensor._value
+    value = tensor._value
     if isinstance(value, Consumed):
         return value.error()
     made = value.operation.location if value.operation is not None else None

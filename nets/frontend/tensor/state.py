@@ -10,10 +10,10 @@ in, the same out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from nets.errors import GradientError, ShapeError
-from nets.frontend.tensor.scope import CONSUMED, Scope, current_scope
+from nets.frontend.tensor.scope import CONSUMED, Outside, Scope, current_scope
 from nets.frontend.tensor.variable import Array, Variable, is_grad_enabled, variable, zeros_for
 from nets.ir.core import Operation, Value
 from nets.ir.location import user_location
@@ -24,37 +24,36 @@ if TYPE_CHECKING:
     from nets.frontend.tensor.tensor import Tensor
 
 
-class GradientPlace:
+class GradientPlace(Outside):
     """The gradient of an eager tensor, read and written like the value of a tensor."""
-
-    is_traced = False
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
 
-    @property
-    def _value(self) -> Variable:
+    def at_call(self, found: Sequence[Tensor]) -> GradientPlace:
+        """That of the tensor which stands in the slot now, if the tensor is found by one."""
+        own: object = self.tensor
+        return GradientPlace(found[own.number]) if isinstance(own, Slot) else self
+
+    def now(self) -> Variable:
         own = origin(self.tensor)
         assert own is not None
         return variable(zeros_for(own) if own.gradient is None else own.gradient)
 
 
-class Slot:
+class Slot(Outside):
     """A captured tensor that is found in a place at each call, for each call leaves another."""
-
-    is_traced = False
 
     def __init__(self, number: int, tensor: Tensor) -> None:
         self.number = number
         self.tensor = tensor
         """The one that was there while the function was traced."""
 
-    @property
-    def _value(self) -> Value:
+    def now(self) -> Value:
         return self.tensor._value
 
 
-Place = Any
+Place: TypeAlias = "Tensor | Outside"
 """What holds an input from outside: a Tensor, a Slot, a GradientPlace of either, an array."""
 
 
@@ -62,10 +61,7 @@ def at_call(place: Place, found: Sequence[Tensor]) -> Place:
     """The place with the tensor of its slot, if it has one, of those that were found."""
     if isinstance(place, Slot):
         return found[place.number]
-    if isinstance(place, GradientPlace):
-        own: Any = place.tensor
-        return GradientPlace(found[own.number]) if isinstance(own, Slot) else place
-    return place
+    return place.at_call(found) if isinstance(place, GradientPlace) else place
 
 
 class Update(NamedTuple):
@@ -89,8 +85,7 @@ def gradients_of(scope: Scope) -> Gradients:
     """The gradients of a scope; made when first asked for."""
     if scope.gradients is None:
         scope.gradients = Gradients()
-    found: Gradients = scope.gradients
-    return found
+    return scope.gradients
 
 
 def origin(tensor: Tensor) -> Variable | None:
@@ -191,7 +186,7 @@ def backward(scope: Scope, tensor: Tensor, seed: Value) -> None:
 def refuse_history(scope: Scope, values: Iterable[Value]) -> None:
     """GradientError where a value that is kept until the next call depends on captured tensors that
     a gradient is taken by: outside a trace the next backward pass would go on through it."""
-    gradients: Gradients | None = scope.gradients
+    gradients = scope.gradients
     if gradients is None or not gradients.ran_backward:
         return
     leaves = dict(_captured_leaves(scope))
@@ -215,12 +210,15 @@ def refuse_history(scope: Scope, values: Iterable[Value]) -> None:
 
 def _captured_leaves(scope: Scope) -> Iterator[tuple[Value, Tensor]]:
     for capture in scope.captures.values():
-        held = None if isinstance(capture.tensor, GradientPlace) else origin(capture.tensor)
+        tensor = capture.tensor
+        if isinstance(tensor, Outside):
+            continue
+        held = origin(tensor)
         if held is not None and held.requires_grad and held.type.dtype.is_float:
-            yield capture.argument, capture.tensor
+            yield capture.argument, tensor
 
 
-def bound_value(scope: Scope, source: Tensor | GradientPlace) -> Value:
+def bound_value(scope: Scope, source: Place) -> Value:
     """What a tensor or gradient that a nested trace captured is in this scope, at this point."""
     if not isinstance(source, GradientPlace):
         return scope.lift(source)
@@ -236,7 +234,7 @@ def finish(scope: Scope, count: int) -> tuple[list[Value], list[Update]]:
     values: list[Value] = []
     updates: list[Update] = []
 
-    def update(place: Tensor | GradientPlace, value: Value | None) -> None:
+    def update(place: Place, value: Value | None) -> None:
         updates.append(Update(place, None if value is None else count + len(values)))
         if value is not None:
             values.append(value)
@@ -244,7 +242,7 @@ def finish(scope: Scope, count: int) -> tuple[list[Value], list[Update]]:
     for capture in scope.captures.values():
         if not capture.is_derived and capture.tensor._value is not capture.value:
             update(capture.tensor, scope.lift(capture.tensor))
-    gradients: Gradients = scope.gradients or Gradients()
+    gradients = scope.gradients or Gradients()
     for key, value in gradients.values.items():
         place = gradients.places[key]
         if value is None and scope.outer is not None:
@@ -256,11 +254,12 @@ def finish(scope: Scope, count: int) -> tuple[list[Value], list[Update]]:
     return values, updates
 
 
-def hand_over(scope: Scope, place: Tensor | GradientPlace, value: Value) -> None:
+def hand_over(scope: Scope, place: Place, value: Value) -> None:
     """Give a place what a nested trace left it with, which it has cut off itself where need be."""
     if isinstance(place, GradientPlace):
         write_gradient(scope, place.tensor, value)
         return
+    assert not isinstance(place, Outside)
     own = origin(place)
     if not is_grad_enabled() or (own is not None and own.requires_grad):
         assign(scope, place, value)
@@ -281,12 +280,13 @@ def write_back(
         if not isinstance(place, GradientPlace):
             assert number is not None
             tensor = at_call(place, found)
+            assert not isinstance(tensor, Outside)
             old = tensor._value
             assert isinstance(old, Variable)
             tensor._value = old.successor(results[number])
     for place, number in updates:
         if isinstance(place, GradientPlace):
-            own = at_call(place, found).tensor._value
+            own = place.at_call(found).tensor._value
             assert isinstance(own, Variable)
             own.gradient = None if number is None else results[number]
 

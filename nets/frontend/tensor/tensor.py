@@ -31,7 +31,7 @@ from nets.frontend.tensor.elements import Elements
 from nets.frontend.tensor.operators import Operators
 from nets.frontend.tensor.other_names import OtherNames
 from nets.frontend.tensor.printing import format_array, html_of_array
-from nets.frontend.tensor.scope import Consumed, current_scope, is_live, leaked
+from nets.frontend.tensor.scope import Consumed, Outside, current_scope, is_live, leaked
 from nets.frontend.tensor.state import assign, origin, read_gradient, write_gradient
 from nets.frontend.tensor.state import backward as traced_backward
 from nets.frontend.tensor.storing import raise_in, storing_frame
@@ -459,10 +459,10 @@ def _staged(data: npt.ArrayLike | Operators, dtype: DType | None) -> Value:
     assert scope is not None
     b = scope.emitter
     b.builder.location = user_location()
-    source = scope.world.source(data) if isinstance(data, np.ndarray) else None
-    if source is None and not isinstance(data, Tensor):
+    source = scope.source(data) if isinstance(data, np.ndarray) else data
+    if not isinstance(source, Tensor | Outside):
         return b.emit("constant", value=array_of(data, dtype))
-    value = b.emit("stop_gradient", scope.lift(data if source is None else source))
+    value = b.emit("stop_gradient", scope.lift(source))
     return value if dtype is None else b.cast(value, dtype)
 
 

@@ -137,7 +137,7 @@ def carries_gradient(operands: Sequence[Variable], result: Type, definition: OpD
     Floats continue every gradient; integers that of integers, where the op has a derivative;
     bools none.
     """
-    if not result.dtype.is_bool and _mode.records:
+    if not result.dtype.is_bool and this_thread.records:
         for operand in operands:
             if operand.requires_grad:
                 if result.dtype.is_float:
@@ -173,32 +173,32 @@ class _Mode(threading.local):
     records = True
 
 
-_mode = _Mode()
+this_thread = _Mode()
 
 
 def is_grad_enabled() -> bool:
     """Whether eager operations of this thread are recorded for ``backward``."""
-    return _mode.records
+    return this_thread.records
 
 
 @contextmanager
 def no_grad() -> Iterator[None]:
     """Operations in the ``with`` block (or decorated function) are not recorded."""
-    saved, _mode.records = _mode.records, False
+    saved, this_thread.records = this_thread.records, False
     try:
         yield
     finally:
-        _mode.records = saved
+        this_thread.records = saved
 
 
 @contextmanager
 def enable_grad() -> Iterator[None]:
     """Operations in the ``with`` block are recorded again, inside a ``no_grad``."""
-    saved, _mode.records = _mode.records, True
+    saved, this_thread.records = this_thread.records, True
     try:
         yield
     finally:
-        _mode.records = saved
+        this_thread.records = saved
 
 
 def zeros_for(value: Variable) -> Array:

@@ -24,6 +24,7 @@ from nets.frontend.tensor.dispatch import (
     renewed,
 )
 from nets.frontend.tensor.functions import arange, stack
+from nets.frontend.tensor.inner import is_weak, with_weakness
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tracing.program import Program, lift_results, stage
@@ -103,7 +104,7 @@ def fori_loop(lower: Any, upper: Any, body: Callable[[Any, C], C], init: C) -> C
         return found
     steps = arange(0, max(0, end - first))
     if isinstance(lower, int) and isinstance(upper, int):
-        steps = Tensor._of(steps._value, weak=True)
+        steps = with_weakness(steps, True)
 
     def step(carry: C, i: Tensor) -> tuple[C, None]:
         note_bounds(i, (0, max(0, end - first - 1)))
@@ -225,7 +226,7 @@ class _Carry:
         self.loop, self.root = loop, root
         leaves, self.tree = flatten(init)
         self.tensors = [renewed(as_tensor(leaf)) for leaf in leaves]
-        self.weak = [x._weak for x in self.tensors]
+        self.weak = [is_weak(x) for x in self.tensors]
         """Which of what the last step gave are Python numbers."""
 
     def nest(self) -> Any:
@@ -250,22 +251,22 @@ class _Carry:
             self._fitting(as_tensor(leaf), before, expression(self.root, path))
             for leaf, before, path in zip(leaves, self.tensors, paths, strict=True)
         ]
-        self.weak = [x._weak for x in found]
+        self.weak = [is_weak(x) for x in found]
         return found
 
     def like(self, results: Sequence[Tensor]) -> list[Tensor]:
         """The last carries: those that were Python numbers in each step are such."""
         rows = zip(results, self.tensors, self.weak, strict=True)
-        return [Tensor._of(x._value, before._weak and weak) for x, before, weak in rows]
+        return [with_weakness(x, is_weak(before) and weak) for x, before, weak in rows]
 
     def _fitting(self, leaf: Tensor, before: Tensor, path: str) -> Tensor:
         own = leaf.type
         if own == before.type:
             return leaf
         if own.shape == before.shape:
-            if leaf._weak and gives_way(own.dtype.kind, before.type.dtype.kind):
+            if is_weak(leaf) and gives_way(own.dtype.kind, before.type.dtype.kind):
                 return fitted(leaf, before.type.dtype)
-            if before._weak and gives_way(before.type.dtype.kind, own.dtype.kind):
+            if is_weak(before) and gives_way(before.type.dtype.kind, own.dtype.kind):
                 return leaf
         error = DTypeError if own.shape == before.shape else ShapeError
         raise error(
@@ -351,7 +352,7 @@ class _Staged:
         carry = self.carry
         inputs = _inputs(
             [
-                ("carry", carry.tree, [(x.type, x._weak) for x in carry.tensors]),
+                ("carry", carry.tree, [(x.type, is_weak(x)) for x in carry.tensors]),
                 ("x", tree, rows),
             ]
         )
@@ -367,7 +368,7 @@ class _Staged:
 
 
 def _row(x: Tensor) -> tuple[TensorType, bool]:
-    return x.type.with_shape(x.type.shape[1:]), x._weak
+    return x.type.with_shape(x.type.shape[1:]), is_weak(x)
 
 
 def _inputs(
@@ -393,7 +394,7 @@ def _settled(carry: _Carry, program: Callable[[], Program]) -> Program:
             return found
         # Each round settles a number for good, for what was cast gives way no more.
         carry.tensors = [
-            x if x.type == type else Tensor._of(fitted(x, type.dtype)._value)
+            x if x.type == type else with_weakness(fitted(x, type.dtype), False)
             for x, type in zip(carry.tensors, given, strict=True)
         ]
 
@@ -402,7 +403,7 @@ def _staged_while(condition: Callable[[C], Any], body: Callable[[C], C], init: C
     carry = _Carry("while_loop", "init", init)
 
     def program(run: Callable[[Any], list[Tensor]]) -> Program:
-        inputs = _inputs([("carry", carry.tree, [(x.type, x._weak) for x in carry.tensors])])
+        inputs = _inputs([("carry", carry.tree, [(x.type, is_weak(x)) for x in carry.tensors])])
         return stage(
             "while_loop",
             inputs,
@@ -438,7 +439,7 @@ def _staged_cond(
 ) -> Any:
     leaves, tree = flatten(list(operands))
     tensors = [as_tensor(leaf) for leaf in leaves]
-    inputs = _inputs([("operands", tree, [(x.type, x._weak) for x in tensors])])
+    inputs = _inputs([("operands", tree, [(x.type, is_weak(x)) for x in tensors])])
     found = [_Branch(branch, inputs, tree) for branch in branches]
     first, second = found
     if first.tree != second.tree:
@@ -451,7 +452,7 @@ def _staged_cond(
     programs = [branch.program() for branch in found]
     results = emit_control("cond", [predicate, *tensors], {}, programs, free=1)
     rows = zip(results, first.weak, second.weak, strict=True)
-    return first.tree.unflatten([Tensor._of(x._value, one and other) for x, one, other in rows])
+    return first.tree.unflatten([with_weakness(x, one and other) for x, one, other in rows])
 
 
 class _Branch:
@@ -471,7 +472,7 @@ class _Branch:
         leaves, self.tree = flatten(self.function(*self.operands.unflatten(tensors)))
         given = [as_tensor(leaf) for leaf in leaves]
         if self._staged is None:
-            self.types, self.weak = [x.type for x in given], [x._weak for x in given]
+            self.types, self.weak = [x.type for x in given], [is_weak(x) for x in given]
         given = [fitted(x, type.dtype) for x, type in zip(given, self.types, strict=True)]
         return lift_results(given)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from nets.errors import ArgumentError, NetsError
 from nets.frontend.tensor.dispatch import as_tensor
+from nets.frontend.tensor.inner import elements_of
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
@@ -48,7 +49,7 @@ def debug_print(format: str, /, *values: Any, **named: Any) -> None:
         ) from None
     scope = current_scope()
     if scope is None:
-        print(shown(text, [x._variable("debug_print").data for x in tensors]))
+        print(shown(text, [elements_of(x, "debug_print") for x in tensors]))
         return
     lifted = [scope.lift(x) for x in tensors]
     scope.emitter.builder.location = user_location()

@@ -11,6 +11,7 @@ from typing import Any
 
 from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
 from nets.frontend.tensor.dispatch import as_tensor
+from nets.frontend.tensor.inner import is_weak, put_value, tensor_of
 from nets.frontend.tensor.scope import Scope, current_scope
 from nets.frontend.tensor.state import gradients_of, hand_over
 from nets.frontend.tensor.tensor import Tensor
@@ -52,7 +53,7 @@ def _inputs(roots: Sequence[str], treedef: TreeDef, tensors: Sequence[Tensor]) -
     places = [(roots[first.key], rest) for first, *rest in treedef.paths()]
     names = unique([identifier(root, rest) for root, rest in places])
     return [
-        Input(name, expression(root, rest), tensor.type, tensor._weak)
+        Input(name, expression(root, rest), tensor.type, is_weak(tensor))
         for name, (root, rest), tensor in zip(names, places, tensors, strict=True)
     ]
 
@@ -66,7 +67,7 @@ def inlined(program: Program, arguments: Sequence[Value]) -> Any:
 
 def leaves_of(program: Program, values: Sequence[Value]) -> list[Tensor]:
     """The leaves of the result; ``values``: all results of the program, inlined."""
-    leaves = [Tensor._of(x) for x in values[: program.tree.leaf_count]]
+    leaves = [tensor_of(x) for x in values[: program.tree.leaf_count]]
     return [leaf if own is None else own for leaf, own in zip(leaves, program.own, strict=True)]
 
 
@@ -82,7 +83,7 @@ def carry_out(program: Program, values: Sequence[Value]) -> None:
         hand_over(scope, place, values[number])
     first = len(program.function.returned) - len(program.stored)
     for tensor, value in zip(program.stored, values[first:], strict=True):
-        tensor._value = value
+        put_value(tensor, value)
     adopt(scope, program)
 
 

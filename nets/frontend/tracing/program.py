@@ -22,6 +22,7 @@ from nets.errors import (
 from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
 from nets.frontend.tensor.conversion import is_scalar
 from nets.frontend.tensor.dispatch import as_tensor
+from nets.frontend.tensor.inner import tensor_of, value_of
 from nets.frontend.tensor.scope import Scope, current_scope, enter
 from nets.frontend.tensor.state import (
     GradientPlace,
@@ -158,19 +159,19 @@ def stage(
     """
     function = Function(name, [i.type for i in inputs], [i.name for i in inputs])
     scope, outer = Scope(function), current_scope()
-    scope.world = World(roots) if outer is None else outer.world
+    world = scope.world = World(roots) if outer is None else _world_of(outer)
     tensors = [
-        Tensor._of(argument, entry.weak)
+        tensor_of(argument, entry.weak)
         for argument, entry in zip(function.arguments, inputs, strict=True)
     ]
-    watched = scope.world.watched() if outer is None else nullcontext()
-    mark = None if once else scope.world.mark()
+    watched = world.watched() if outer is None else nullcontext()
+    mark = None if once else world.mark()
     with watched, enter(scope), enable_grad():
-        scope.world.scopes.append(scope)
+        world.scopes.append(scope)
         try:
             values, tree = body(tensors)
             if mark is not None:
-                scope.world.refuse_changes(mark, name)
+                world.refuse_changes(mark, name)
             extra, updates = finish(scope, len(values))
             _refuse_mutation(tensors, inputs, function)
             found = _effects(scope, guarded)
@@ -183,11 +184,16 @@ def stage(
             raise error.__cause__.with_traceback(error.__traceback__) from None
         finally:
             scope.restore()
-            scope.world.scopes.remove(scope)
+            world.scopes.remove(scope)
         scope.emitter.builder.location = None
         scope.emitter.builder.create(lookup("return"), [*values, *extra, *found.values])
     _name_captures(function, len(inputs))
     return _program(scope, inputs, tree, updates, found)
+
+
+def _world_of(scope: Scope) -> World:
+    assert isinstance(scope.world, World)
+    return scope.world
 
 
 def _too_deep(name: str) -> TraceError:
@@ -245,10 +251,10 @@ class _Effects:
 
 def _effects(scope: Scope, guarded: bool) -> _Effects:
     """The effects of a trace that has run to its end, but is still open."""
-    world: World = scope.world
+    world = _world_of(scope)
     if scope.outer is not None:
         stored = world.stored(scope)
-        return _Effects([tensor._value for tensor in stored], stored=tuple(stored))
+        return _Effects([value_of(tensor) for tensor in stored], stored=tuple(stored))
     if guarded:
         world.refuse_draws(scope.function.name)
     changes = world.changes(scope)
@@ -257,6 +263,7 @@ def _effects(scope: Scope, guarded: bool) -> _Effects:
         Slot(number, capture.tensor)
         for capture in scope.captures.values()
         if (number := changes.slot_of(capture.tensor)) is not None
+        and isinstance(capture.tensor, Tensor)
     )
     slots.others = frozenset(
         id(capture.tensor)
@@ -314,8 +321,9 @@ def _refuse_mutation(
 ) -> None:
     """MutatedArgumentError where an argument was assigned to."""
     for tensor, entry, argument in zip(tensors, inputs, function.arguments, strict=False):
-        if tensor._value is not argument:
-            made = tensor._value.operation
+        value = value_of(tensor)
+        if value is not argument:
+            made = value.operation
             raise MutatedArgumentError(
                 f"argument {entry.path} of {function.name} was changed in place; a traced "
                 "function leaves its arguments as they are. Change a copy of it: "

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from nets.errors import MutatedArgumentError, NetsError
 from nets.frontend.tensor.dispatch import apply
+from nets.frontend.tensor.inner import tensor_of, value_of
 from nets.frontend.tensor.scope import Scope, current_scope
-from nets.frontend.tensor.state import GradientPlace, bound_value, hand_over
+from nets.frontend.tensor.state import Place, bound_value, hand_over
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import is_grad_enabled
 from nets.frontend.tracing.nested import adopt
@@ -30,8 +31,6 @@ _REFUSAL: Final = (
     "the function of {} changed in place a tensor that was made outside, or its gradient; a branch "
     "that stays one cannot: return what is new instead"
 )
-
-Place = Tensor | GradientPlace
 
 
 def emit_control(
@@ -66,7 +65,7 @@ def emit_control(
         hand_over(scope, place, value)
     for program in programs:
         adopt(scope, program)
-    results = [Tensor._of(value) for value in (*op.results[:carries], *op.results[end:])]
+    results = [tensor_of(value) for value in (*op.results[:carries], *op.results[end:])]
     if not is_grad_enabled():
         results = [apply("stop_gradient", x) if x.type.dtype.is_float else x for x in results]
     return results
@@ -129,7 +128,7 @@ class _Body:
     def region(self, shared: Sequence[Value]) -> Region:
         """The region that takes what the inputs and everything in ``shared`` stand for."""
         block, inputs = self.block, self.inputs
-        state = [self.own.get(id(x)) or self._argument(x._value) for x in self.changed]
+        state = [self.own.get(id(x)) or self._argument(value_of(x)) for x in self.changed]
         rest = [self.shared.get(x) or self._argument(x) for x in shared]
         block.set_arguments([*inputs[: self.carries], *state, *inputs[self.carries :], *rest])
         self._end(state)

@@ -25,6 +25,7 @@ from nets.errors import (
 from nets.frontend.pytree import TreeDef, expression, identifier, unique
 from nets.frontend.tensor.conversion import array_of, is_scalar
 from nets.frontend.tensor.elements import Elements
+from nets.frontend.tensor.inner import is_weak, value_of
 from nets.frontend.tensor.scope import is_live, leaked
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Array, Variable
@@ -89,10 +90,10 @@ def read_leaves(leaves: Sequence[Any]) -> tuple[list[Array], tuple[LeafKey, ...]
         if kind is np.ndarray or kind is Elements:
             array, weak = leaf if leaf.dtype.isnative else _native(leaf), False
         elif isinstance(leaf, Tensor):
-            value = leaf._value
+            value = value_of(leaf)
             if not isinstance(value, Variable):
                 raise LeafError(len(arrays), _not_eager(leaf))
-            array, weak = value.data, leaf._weak
+            array, weak = value.data, is_weak(leaf)
         elif is_scalar(leaf):
             array, weak = _number(leaf, len(arrays)), True
         else:
@@ -117,7 +118,7 @@ def spec_keys(leaves: Sequence[Any]) -> tuple[LeafKey, ...]:
 
 
 def _not_eager(leaf: Tensor) -> NetsError:
-    if not is_live(leaf._value):
+    if not is_live(value_of(leaf)):
         return leaked(leaf)
     return TraceError(
         "compiled code takes arrays, not traced tensors; call the function it was made from"

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from nets.frontend.tensor.scope import Outside
 from nets.frontend.tensor.variable import Array, Variable, variable
 from nets.ir.types import from_numpy
 
@@ -22,16 +23,13 @@ _NOTED_AT_ONCE: Final = 1 << 20
 """Bytes of an array of another class, which cannot be watched, that are compared at each call."""
 
 
-class ArraySource:
+class ArraySource(Outside):
     """A NumPy array from outside that a program reads at each call."""
-
-    is_traced = False
 
     def __init__(self, array: Array) -> None:
         self.array = array.view(np.ndarray)
 
-    @property
-    def _value(self) -> Variable:
+    def now(self) -> Variable:
         array = self.array
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))

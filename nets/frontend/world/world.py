@@ -18,9 +18,10 @@ from typing import Any, Final, ParamSpec, TypeVar
 import numpy as np
 
 from nets.errors import MutatedArgumentError, NetsError, TraceError
+from nets.frontend.tensor.inner import value_of
 from nets.frontend.tensor.scope import Scope
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.variable import Array, Variable
+from nets.frontend.tensor.variable import Array
 from nets.frontend.world.arrays import Arrays, ArraySource, arrays_in
 from nets.frontend.world.guards import SKIP, Guard, Guards, guards_of
 from nets.frontend.world.holders import MISSING, Contents, Holder, Members, Sequence
@@ -140,7 +141,7 @@ class World:
         }
 
     def _is_traced(self, value: Any) -> bool:
-        return any(not isinstance(x._value, Variable) for x in self._tensors([value]))
+        return any(x.is_traced for x in self._tensors([value]))
 
     def _overwritten(self) -> list[tuple[Array, Array]]:
         """NumPy arrays that the trace has written to, and their elements before."""
@@ -191,11 +192,7 @@ class World:
             for key, value in holder.now().items()
             if holder.entry.get(key, SKIP) is not value
         )
-        return [
-            x
-            for x in self._tensors(new)
-            if not isinstance(x._value, Variable) and scope.owns(x._value)
-        ]
+        return [x for x in self._tensors(new) if x.is_traced and scope.owns(value_of(x))]
 
     def _tensors(self, values: Iterable[Any]) -> list[Tensor]:
         """The tensors in these values, but for those that were there before the trace."""

@@ -20,9 +20,9 @@ import numpy as np
 
 from nets.errors import LeakedTracerError
 from nets.frontend.pytree import flatten
+from nets.frontend.tensor.inner import tensor_of_array, value_of
 from nets.frontend.tensor.scope import Scope, leaked
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.variable import Variable, variable
 from nets.frontend.tensor.views import Step, View
 from nets.frontend.world import holders
 from nets.frontend.world.holders import MISSING, Attributes, Contents, Holder, same_keys
@@ -221,9 +221,9 @@ class Changes:
             return Same(tensor)
         if isinstance(tensor, View):
             return Shown(self._recipe(tensor.root), tuple(map(self._of_step, tensor.steps())))
-        if isinstance(tensor._value, Variable):
+        if not tensor.is_traced:
             return Same(tensor)
-        if not self._scope.owns(tensor._value):
+        if not self._scope.owns(value_of(tensor)):
             raise leaked(tensor)
         number = self._numbers.setdefault(id(tensor), len(self.fresh))
         if number == len(self.fresh):
@@ -235,9 +235,9 @@ class Changes:
 
     def _of_position(self, tensor: Tensor) -> Recipe:
         """Of an index, which is a constant of the trace most of the time."""
-        made = tensor._value.owner
+        made = value_of(tensor).owner
         if isinstance(made, Operation) and made.name == "constant":
-            return Same(Tensor._of(variable(made.attributes["value"])))
+            return Same(tensor_of_array(made.attributes["value"]))
         return self._of_tensor(tensor)
 
     def _of_new(self, value: Any) -> Recipe:
