@@ -161,7 +161,7 @@ def test_what_goes_wrong_inside_nets_keeps_its_frames(monkeypatch: pytest.Monkey
     code = compile("def call(*_): return [][1]", INSIDE + "/frontend/broken.py", "exec")
     space: dict[str, Any] = {}
     exec(code, space)
-    monkeypatch.setattr(type(inner.binding), "call", space["call"])
+    monkeypatch.setattr(type(inner.binding), "sorted", space["call"])
     assert any(name.startswith(INSIDE) for name in frames(inner, 1.0))
 
 

@@ -28,8 +28,11 @@ _DICTS: Final = (dict, OrderedDict, defaultdict)
 _CYCLE_CHECK: Final = 1 << 16
 """Number of tokens after which a nest is suspected to contain itself."""
 
-Token = Any
+Token = str | tuple[type, Any]
 """``LEAF``, or (container class, keys); keys are the size for a list or tuple."""
+
+Order = tuple[tuple[Any, ...], tuple[type, ...], Callable[[], Any] | None]
+"""Of a dict: its keys in the order they had, their classes, the default factory."""
 
 
 class Step(NamedTuple):
@@ -51,12 +54,12 @@ class TreeDef:
     __slots__ = ("_hash", "leaf_count", "orders", "tokens")
 
     def __init__(
-        self, tokens: tuple[Token, ...], leaf_count: int, orders: Sequence[Any] = ()
+        self, tokens: tuple[Token, ...], leaf_count: int, orders: Sequence[Order] = ()
     ) -> None:
         self.tokens = tokens
         self.leaf_count = leaf_count
         self.orders = tuple(orders)
-        """Per dict, first to last: (keys in the order they had, their classes, default factory)."""
+        """Per dict, first to last."""
         self._hash: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -87,7 +90,7 @@ class TreeDef:
         position = len(leaves)
         order = len(self.orders)
         for token in reversed(self.tokens):
-            if token is LEAF:
+            if isinstance(token, str):
                 position -= 1
                 built.append(leaves[position])
                 continue
@@ -110,7 +113,7 @@ class TreeDef:
         found = []
         for token in self.tokens:
             prefix = pending.pop()
-            if token is LEAF:
+            if isinstance(token, str):
                 found.append(_unlink(prefix))
                 continue
             container, keys = token
@@ -119,7 +122,7 @@ class TreeDef:
         return found
 
 
-def _unpickled(tokens: tuple[Token, ...], leaf_count: int, orders: Sequence[Any]) -> TreeDef:
+def _unpickled(tokens: tuple[Token, ...], leaf_count: int, orders: Sequence[Order]) -> TreeDef:
     return TreeDef(tuple(token or LEAF for token in tokens), leaf_count, orders)
 
 
@@ -134,7 +137,7 @@ def flatten(tree: Any) -> tuple[list[Any], TreeDef]:
     """The leaves of a nest and its structure; ArgumentError where it contains itself."""
     leaves: list[Any] = []
     tokens: list[Token] = []
-    orders: list[Any] = []
+    orders: list[Order] = []
     pending = [tree]
     while pending:
         x = pending.pop()
@@ -230,7 +233,7 @@ def _build(container: type, keys: Any, children: list[Any]) -> Any:
     return instance
 
 
-def _build_dict(container: type, keys: Any, children: list[Any], order: Any) -> Any:
+def _build_dict(container: type, keys: Any, children: list[Any], order: Order) -> Any:
     original_keys, _, factory = order
     values = dict(zip(keys, children, strict=True))
     items = [(key, values[key]) for key in original_keys]

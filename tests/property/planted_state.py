@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import pytest
 
-from nets.frontend.calls import specialisation, staged
+from nets.frontend.calls import specialisation
 from nets.frontend.calls.staged import Staged
 from nets.frontend.derived.transforms import Gradient
 from nets.frontend.tensor import state
 from nets.frontend.tensor.functions import assignment
+from nets.frontend.tracing import arguments
 from nets.frontend.world import arrays, guards, names, reach, recipes, world
 from nets.frontend.world.guards import SKIP, Guard
 from nets.frontend.world.holders import Holder
@@ -163,7 +164,7 @@ FAULTS: Final[dict[str, Plant]] = {
     "gradients are not written": _no_gradients_written,
     "the world is not put back": _replaced(world.World, "restore", lambda found: None),
     "static values are compared by equality": _replaced(
-        staged, "static_key", lambda call, name: call.static
+        arguments, "static_key", lambda static, name: static
     ),
     "transforms are frozen": _frozen_transforms,
     "views do not write through": _views_that_keep,

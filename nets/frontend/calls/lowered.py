@@ -12,22 +12,15 @@ from nets.backend.numpy.interpreter import evaluate as interpret
 from nets.compiler.compile import Compilation, CompileOptions, Executable, thread_option
 from nets.errors import ArgumentError, ParseError
 from nets.frontend.calls.specialisation import finish
-from nets.frontend.pytree import TreeDef, flatten
+from nets.frontend.pytree import TreeDef
 from nets.frontend.tensor.conversion import array_of, scalar_array
 from nets.frontend.tensor.inner import held_value, tensor_of_array
 from nets.frontend.tensor.state import Place, at_call
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Array, no_grad, variable
-from nets.frontend.tracing.binding import Binding
+from nets.frontend.tracing.arguments import BoundCall, Form
 from nets.frontend.tracing.program import Program
-from nets.frontend.tracing.signature import (
-    Input,
-    LeafError,
-    at_argument,
-    locate_leaves,
-    read_leaves,
-    static_key,
-)
+from nets.frontend.tracing.signature import Input
 from nets.frontend.tracing.spec import short
 from nets.ir.core import Function, Module
 from nets.ir.location import user_location
@@ -48,18 +41,15 @@ class Lowered:
     def __init__(
         self,
         program: Program,
-        binding: Binding,
-        treedef: TreeDef,
-        static: tuple[Any, ...],
+        form: Form,
         options: CompileOptions,
-        traced_function: Any = None,
+        traced_function: object = None,
     ) -> None:
         self.program = program
-        self.traced_function = traced_function
+        self.form = form
+        """Of the calls it takes."""
         self.options = options
-        self._binding = binding
-        self._treedef = treedef
-        self._static = static
+        self.traced_function = traced_function
 
     # ------------------------------------------------------------------ what it is
 
@@ -91,15 +81,12 @@ class Lowered:
     @property
     def in_tree(self) -> TreeDef:
         """The nest of ``(args, kwargs)``, static arguments left out."""
-        return self._treedef
+        return self.form.tree
 
     @property
     def parameter_names(self) -> list[str]:
         """Names of the positional arguments that are not static."""
-        args, _ = self._treedef.unflatten(range(self._treedef.leaf_count))
-        static = {entry[0] for entry in self._static if isinstance(entry[0], int)}
-        positions = [i for i in range(len(args) + len(static)) if i not in static]
-        return [self._binding.root(i) for i in positions]
+        return self.form.parameter_names
 
     @property
     def out_tree(self) -> TreeDef:
@@ -186,26 +173,19 @@ class Lowered:
 
         ArgumentError where structure, shape, dtype or a static value is not what was lowered.
         """
-        call = self._binding.call(args, kwargs)
-        self._binding.check(*call.merged(call.args, call.kwargs))
-        leaves, treedef = flatten((call.args, call.kwargs))
-        if treedef != self._treedef:
+        call = BoundCall(self.form.binding, args, kwargs)
+        call.check()
+        if call.tree != self.form.tree:
             raise ArgumentError(
-                f"{self.name} was lowered for arguments {_nest_text(self._treedef)}, not "
-                f"{_nest_text(treedef)}",
+                f"{self.name} was lowered for arguments {_nest_text(self.form.tree)}, not "
+                f"{_nest_text(call.tree)}",
                 user_location(),
             )
-        if static_key(call, self.name) != self._static:
+        if call.static_key() != self.form.static:
             raise ArgumentError(f"{self.name} was lowered for other static values", user_location())
-        try:
-            arrays, keys = read_leaves(leaves)
-        except LeafError as error:
-            places = locate_leaves(self._binding, call, treedef)
-            raise at_argument(error, places) from None
-        fitting = [
-            _fitting(array, weak, entry)
-            for array, (_, _, weak), entry in zip(arrays, keys, self.program.inputs, strict=True)
-        ]
+        call.read()
+        rows = zip(call.arrays, call.keys, self.program.inputs, strict=True)
+        fitting = [_fitting(array, weak, entry) for array, (_, _, weak), entry in rows]
         return fitting + [held_value(at_call(place, found)).data for place in self.captures]
 
 

@@ -20,6 +20,7 @@ from nets.errors import PickleError
 from nets.frontend.calls.lowered import Compiled, Lowered, parse_ir
 from nets.frontend.tensor.inner import tensor_of, value_of
 from nets.frontend.tensor.state import Update
+from nets.frontend.tracing.arguments import Form
 from nets.frontend.tracing.program import Program
 from nets.frontend.tracing.tensor_names import Ways, ways_of
 from nets.frontend.world.arrays import ArraySource
@@ -110,7 +111,7 @@ def reduce_lowered(lowered: Lowered) -> tuple[Any, ...]:
         program.tree,
         [(place, result) for place, (_, result) in zip(places, program.updates, strict=True)],
         (program.detached, program.required),
-        (lowered._binding, lowered._treedef, lowered._static, lowered.options),
+        (lowered.form, lowered.options),
     )
     return _lowered, parts
 
@@ -129,7 +130,7 @@ def _lowered(
     tree: Any,
     places: Sequence[tuple[Any, int | None]],
     flags: tuple[bool, tuple[bool, ...]],
-    call: tuple[Any, ...],
+    call: tuple[Form, CompileOptions],
 ) -> Lowered:
     (function,) = parse_ir(text).functions.values()
     for argument, hint in zip(function.arguments, hints, strict=True):
@@ -156,8 +157,8 @@ def _lowered(
             ways.names[key] = name
         if is_held:
             ways.held.add(key)
-    binding, treedef, static, options = call
-    return Lowered(program, binding, treedef, static, options, ways)
+    form, options = call
+    return Lowered(program, form, options, ways)
 
 
 def reduce_compiled(compiled: Compiled) -> tuple[Any, ...]:

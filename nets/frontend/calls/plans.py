@@ -183,7 +183,7 @@ def _orders(tree: TreeDef) -> tuple[tuple[int, ...], ...]:
 
     ``{"b": x, "a": y}`` gives ``(1, 0)``: the first key is number 1 of the sorted ones.
     """
-    tokens = [token for token in tree.tokens if token is not LEAF]
+    tokens = [token for token in tree.tokens if not isinstance(token, str)]
     sorted_keys = [keys for kind, keys in tokens if issubclass(kind, dict)]
     found = []
     for keys, (order, *_) in zip(sorted_keys, tree.orders, strict=True):

@@ -37,13 +37,18 @@ if TYPE_CHECKING:
     from nets.frontend.calls.plans import Plan
 
 
-class Captured(NamedTuple):
-    """What a program takes from outside at a call."""
+class Fitting(NamedTuple):
+    """A specialisation that holds now, and what it takes from outside at a call."""
 
+    ready: Specialisation
     values: list[Variable]
     """Those of the captured tensors."""
     found: list[Tensor]
     """The tensors in the slots."""
+
+    def arrays(self, own: Sequence[Array]) -> list[Array]:
+        """All that the program takes: ``own`` are those of the arguments."""
+        return [*own, *(x.data for x in self.values)]
 
 
 Positions = tuple[int, ...]
@@ -102,15 +107,15 @@ class Specialisation:
 
     # ------------------------------------------------------------------ captured tensors
 
-    def captured(self) -> Captured | None:
-        """What the captured tensors hold now; None where the function must be traced again.
+    def fitting(self) -> Fitting | None:
+        """With what the captured tensors hold now; None where the function must be traced again.
 
         That is where one has another shape or dtype, or the world is another one.
         """
         guards = self.program.guards
         return None if guards is not None and not guards.hold() else self.held()
 
-    def held(self) -> Captured | None:
+    def held(self) -> Fitting | None:
         """The same, whatever the guards say."""
         found = self.program.slots.find()
         if found is None:
@@ -121,9 +126,9 @@ class Specialisation:
             if (value.data.dtype, value.data.shape) != form:
                 return None
             values.append(value)
-        return None if self._switched(values) else Captured(values, found)
+        return None if self._switched(values) else Fitting(self, values, found)
 
-    def held_at_once(self) -> Captured:
+    def held_at_once(self) -> Fitting:
         """The same, of a program that has just been traced."""
         found = self.held()
         assert found is not None

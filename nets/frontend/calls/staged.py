@@ -17,30 +17,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from nets import config
 from nets.compiler.compile import CompileOptions
-from nets.errors import NetsError, RetraceWarning
+from nets.errors import RetraceWarning
 from nets.frontend.calls.lowered import Lowered
 from nets.frontend.calls.plans import Planned, forget, plan_of, remember
-from nets.frontend.calls.specialisation import Captured, Specialisation
+from nets.frontend.calls.specialisation import Fitting, Specialisation
 from nets.frontend.pytree import TreeDef, flatten
 from nets.frontend.tensor.inner import eager_value
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.variable import Array, Variable, is_grad_enabled
-from nets.frontend.tracing.binding import Binding, Call
+from nets.frontend.tensor.variable import Variable, is_grad_enabled
+from nets.frontend.tracing.arguments import BoundCall
+from nets.frontend.tracing.binding import Binding
 from nets.frontend.tracing.program import Program, lift_results, stage
-from nets.frontend.tracing.signature import (
-    LeafError,
-    LeafKey,
-    Signature,
-    at_argument,
-    describe_static,
-    explain,
-    inputs_of,
-    locate_leaves,
-    read_leaves,
-    spec_keys,
-    static_key,
-)
+from nets.frontend.tracing.signature import Signature, explain
 from nets.frontend.world.world import alone
 from nets.ir.core import Value
 from nets.ir.location import user_location
@@ -81,14 +70,10 @@ class Entry:
         """All specialisations, the latest first."""
         return [x for x in (self.specialisation, *self.kept) if x is not None]
 
-    def fitting(self) -> tuple[Specialisation, Captured] | None:
-        """A specialisation that holds now, and what its captured tensors hold; None where the entry
-        must be filled (again)."""
-        for ready in self.all():
-            captured = ready.captured()
-            if captured is not None:
-                return ready, captured
-        return None
+    def fitting(self) -> Fitting | None:
+        """A specialisation that holds now; None where the entry must be filled (again)."""
+        found = (ready.fitting() for ready in self.all())
+        return next((fitting for fitting in found if fitting is not None), None)
 
 
 @dataclass
@@ -164,10 +149,10 @@ class Staged(Planned):
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of a call from outside every trace."""
         self.entries.counts.python_calls += 1
-        call = self.binding.call(args, kwargs)
-        ready, leaves, arrays, captured = self.find(call)
-        program = ready.program
-        recorded = None if program.detached else _recorded(leaves, captured.values)
+        call = BoundCall(self.binding, args, kwargs)
+        fitting = self.find(call)
+        ready, program, arrays = fitting.ready, fitting.ready.program, fitting.arrays(call.arrays)
+        recorded = None if program.detached else _recorded(call.leaves, fitting.values)
         if recorded is None:
             results = ready.call(arrays)
             if not (call.kwargs or call.static or self.is_traced_anew):
@@ -176,57 +161,45 @@ class Staged(Planned):
             results = ready.call_recorded(arrays, recorded)
         else:
             return self.eagerly(args, kwargs)
-        given = zip(leaves, program.inputs, strict=True) if self.binding.donated else ()
+        given = zip(call.leaves, program.inputs, strict=True) if self.binding.donated else ()
         donated = [leaf for leaf, entry in given if entry.donated]
-        return program.tree.unflatten(ready.finish(results, captured.found, donated))
+        return program.tree.unflatten(ready.finish(results, fitting.found, donated))
 
-    def _plan(self, ready: Specialisation, call: Call) -> None:
+    def _plan(self, ready: Specialisation, call: BoundCall) -> None:
         """Let further calls with such arguments run without Python."""
         if not ready.is_planned:
             ready.is_planned = True
             ready.plan = plan_of(ready, flatten(call.args)[1])
         remember(self._plans, ready.plan)
 
-    def find(self, call: Call) -> tuple[Specialisation, list[Any], list[Array], Captured]:
-        """The specialisation for a call, its leaves, all arrays it takes, what was captured."""
-        leaves, treedef = flatten((call.args, call.kwargs))
-        try:
-            arrays, keys = read_leaves(leaves)
-        except LeafError as error:
-            raise self._located(error, call, treedef) from None
-        static = static_key(call, self.name) if call.static else ()
+    def find(self, call: BoundCall) -> Fitting:
+        """The specialisation for a call, whose arrays are read."""
+        call.read()
+        signature = call.signature
         if self.is_traced_anew:
-            ready = self._with_code(self.program(call, treedef, keys))
-            fitting = ready, ready.held_at_once()
-        else:
-            signature = (treedef.tokens, treedef.orders, keys, static)
-            entry = self.entries.get(signature)
-            found = None if entry is None else entry.fitting()
-            fitting = found or self._specialise(signature, call, treedef, keys)
-        ready, captured = fitting
-        arrays += [x.data for x in captured.values]
-        return ready, leaves, arrays, captured
+            return self._with_code(self.program(call)).held_at_once()
+        entry = self.entries.get(signature)
+        found = None if entry is None else entry.fitting()
+        return found or self._specialise(signature, call)
 
     @alone
-    def _specialise(
-        self, signature: Signature, call: Call, treedef: TreeDef, keys: Sequence[LeafKey]
-    ) -> tuple[Specialisation, Captured]:
+    def _specialise(self, signature: Signature, call: BoundCall) -> Fitting:
         """Fill the entry of a new signature, or of one whose captured tensors have changed."""
         entry = self.entries.setdefault(signature, Entry())
         found = entry.fitting()
         if found is None:
             try:
-                ready = self._fill(entry, self.program(call, treedef, keys), call)
+                ready = self._fill(entry, self.program(call), call)
             except BaseException:
                 self.entries.pop(signature, None)
                 raise
             self.entries[signature] = entry
-            found = ready, ready.held_at_once()
+            found = ready.held_at_once()
         return found
 
-    def _fill(self, entry: Entry, program: Program, call: Call) -> Specialisation:
+    def _fill(self, entry: Entry, program: Program, call: BoundCall) -> Specialisation:
         """Make the specialisation of a program the latest of its entry."""
-        described = program.describe() | describe_static(self.binding, call)
+        described = program.describe() | call.describe_static()
         self._narrate(entry, described)
         entry.described = described
         ready = self._with_code(program)
@@ -284,27 +257,19 @@ class Staged(Planned):
 
     # ------------------------------------------------------------------------- tracing
 
-    def program(self, call: Call, treedef: TreeDef, keys: Sequence[LeafKey]) -> Program:
-        """Trace for arguments of these types.
+    def program(self, call: BoundCall) -> Program:
+        """Trace for arguments of the types of a call.
 
         ArgumentError where the callable does not take them, DTypeError for dtypes nets does not
         have; what the traced Python raises passes through.
         """
-        self.binding.check(*call.merged(call.args, call.kwargs))
-        inputs = inputs_of(locate_leaves(self.binding, call, treedef), keys)
-        if self.binding.donated:
-            paths = treedef.paths()
-            inputs = [
-                entry._replace(donated=self.binding.is_donated(call, path[1].key))
-                for entry, path in zip(inputs, paths, strict=True)
-            ]
+        call.check()
 
         def body(tensors: list[Tensor]) -> tuple[list[Value], TreeDef]:
-            args, kwargs = call.merged(*treedef.unflatten(tensors))
-            return lift_results(self.result_of(args, kwargs))
+            return lift_results(self.result_of(*call.with_leaves(tensors)))
 
         roots = (self.__wrapped__, *(value for _, value in call.static))
-        return stage(self.name, inputs, body, roots, guarded=not self.is_traced_anew)
+        return stage(self.name, call.inputs(), body, roots, guarded=not self.is_traced_anew)
 
     def lower(self, /, *args: Any, pipeline: str = "default", **kwargs: Any) -> Lowered:
         """The program for arguments like these, to be looked into, compiled or exported.
@@ -313,17 +278,11 @@ class Staged(Planned):
         ``pipeline``: "default", "none" or names of passes with commas between them.
         ShapeError where a spec has a dimension without a size.
         """
-        call = self.binding.call(args, kwargs)
-        leaves, treedef = flatten((call.args, call.kwargs))
-        try:
-            keys = spec_keys(leaves)
-        except LeafError as error:
-            raise self._located(error, call, treedef) from None
-        static = static_key(call, self.name)
-        program = self.program(call, treedef, keys)
+        call = BoundCall(self.binding, args, kwargs)
+        call.read_specs()
+        form, program = call.form, self.program(call)
         options = CompileOptions(**self.options, pipeline=pipeline)
-        function = getattr(self, "__wrapped__", None)
-        return Lowered(program, self.binding, treedef, static, options, function)
+        return Lowered(program, form, options, getattr(self, "__wrapped__", None))
 
     def stats(self) -> dict[str, Any]:
         """What calls have done so far; compare two of these to see what happens in between.
@@ -353,11 +312,6 @@ class Staged(Planned):
             "workspace_bytes": sum(native.workspace_bytes for native in natives),
             "state_bytes": sum(ready.state_bytes for ready in found),
         }
-
-    def _located(self, error: LeafError, call: Call, treedef: TreeDef) -> NetsError:
-        """The error of a leaf with its path; that of a wrong call comes first."""
-        self.binding.check(*call.merged(call.args, call.kwargs))
-        return at_argument(error, locate_leaves(self.binding, call, treedef))
 
 
 StagedT = TypeVar("StagedT", bound=Staged)

@@ -24,7 +24,7 @@ from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.state import bound_value
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import variable
-from nets.frontend.tracing.binding import Call
+from nets.frontend.tracing.arguments import BoundCall, with_static
 from nets.frontend.tracing.nested import carry_out, leaves_of, stage_nested
 from nets.frontend.tracing.program import Program
 from nets.frontend.tracing.spec import short
@@ -46,7 +46,7 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     GradientError where an operation on the way has no derivative.
     """
     staged = function if isinstance(function, Staged) else _traced(function)
-    call = staged.binding.call(primals, {})
+    call = BoundCall(staged.binding, primals, {})
     run = _run_compiled if current_scope() is None else _run_nested
     program, results, backward = run(staged, call)
     result = program.tree.unflatten(results)
@@ -99,28 +99,25 @@ class Backward:
         return [tensor_of_array(array) for array in self.compiled(arrays)]
 
 
-def _run_compiled(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Backward]:
-    ready, leaves, arrays, captured = staged.find(call)
-    for i, leaf in enumerate(leaves):
+def _run_compiled(staged: Staged, call: BoundCall) -> tuple[Program, list[Tensor], Backward]:
+    fitting = staged.find(call)
+    ready, program = fitting.ready, fitting.ready.program
+    arrays = fitting.arrays(call.arrays)
+    for i, leaf in enumerate(call.leaves):
         if not isinstance(leaf, Tensor):  # the caller may change an array of his own
             arrays[i] = arrays[i].copy()
-    wrt = _float_inputs(ready.program)
+    wrt = _float_inputs(program)
     outputs, pull = ready.forward(arrays, wrt)
     residuals = [tensor_of_array(array) for array in pull.residuals]
-    leaves = ready.finish(list(map(variable, outputs)), captured.found)
-    return ready.program, leaves, Backward(pull.function, residuals, wrt, pull)
+    leaves = ready.finish(list(map(variable, outputs)), fitting.found)
+    return program, leaves, Backward(pull.function, residuals, wrt, pull)
 
 
-def _run_nested(staged: Staged, call: Call) -> tuple[Program, list[Tensor], Backward]:
+def _run_nested(staged: Staged, call: BoundCall) -> tuple[Program, list[Tensor], Backward]:
     scope = current_scope()
     assert scope is not None
-    args, kwargs = call.merged(call.args, call.kwargs)
-    staged.binding.check(args, kwargs)
-    static = {key for key, _ in call.static}
-    positions = [i for i in range(len(args)) if i not in static]
-    program, values = stage_nested(
-        staged.name, staged.binding, args, positions, lambda them: staged.result_of(them, {})
-    )
+    call.check()
+    program, values = stage_nested(staged.name, call, call.positions, staged.result_of)
     wrt = _float_inputs(program)
     split = split_vjp(program.function, wrt)
     bound = [*values, *(bound_value(scope, source) for source in program.captures)]
@@ -139,14 +136,13 @@ def _float_inputs(program: Program) -> tuple[int, ...]:
 class Pullback:
     """From cotangents in the nest of a result to cotangents in the nests of the primals."""
 
-    def __init__(self, program: Program, call: Call, backward: Backward, result: Any) -> None:
+    def __init__(self, program: Program, call: BoundCall, backward: Backward, result: Any) -> None:
         leaves, self._result_tree = flatten(result)
         types = [tensor_type(value) for value in program.function.returned]
         self._result_types = types[: len(leaves)]
         self._other_types = types[len(leaves) :]
         """Of what carries no cotangent: ``aux``, and what is written back."""
-        primals, self._primal_tree = flatten((call.args, call.kwargs))
-        self._primal_count = len(primals)
+        self._primal_tree = call.tree
         self._static = tuple((key, None) for key, _ in call.static)
         self._backward = backward
 
@@ -162,12 +158,11 @@ class Pullback:
         cts = list(map(_fitting, leaves, self._result_types, paths))
         zeros = [np.zeros(type.static_shape, type.dtype.numpy) for type in self._other_types]
         cts += map(constant, zeros)
-        found: list[Tensor | None] = [None] * self._primal_count
+        found: list[Tensor | None] = [None] * self._primal_tree.leaf_count
         for position, tensor in zip(self._backward.wrt, self._backward(cts), strict=True):
             found[position] = tensor
         args, _ = self._primal_tree.unflatten(found)
-        merged, _ = Call((), {}, self._static).merged(args, {})
-        return tuple(merged)
+        return tuple(with_static(self._static, args, {})[0])
 
 
 def _fitting(leaf: Any, type: TensorType, path: str) -> Tensor:

@@ -18,6 +18,7 @@ from nets.frontend.pytree import flatten
 from nets.frontend.tensor.inner import tensor_of, value_of
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tracing.arguments import BoundCall
 from nets.frontend.tracing.binding import Binding
 from nets.frontend.tracing.nested import inlined, stage_nested
 from nets.frontend.tracing.program import lift_results
@@ -93,16 +94,10 @@ class Gradient(Staged):
         self.is_traced_anew = not isinstance(function, Staged) or function.is_traced_anew
 
     def inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = self.binding.call(args, kwargs)
-        merged, named = call.merged(call.args, call.kwargs)
-        self.binding.check(merged, named)
-        program, values = stage_nested(
-            self.name,
-            self.binding,
-            merged,
-            self._positions(merged),
-            lambda replaced: self.result_of(replaced, named),
-        )
+        call = BoundCall(self.binding, args, kwargs)
+        call.check()
+        positions = self._positions(call.complete()[0])
+        program, values = stage_nested(self.name, call, positions, self.result_of)
         return inlined(program, values)
 
     def result_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

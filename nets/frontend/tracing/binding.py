@@ -2,7 +2,8 @@
 
 ``Binding`` is made once per traced function. It names the arguments, moves keyword arguments into
 their positions so that ``f(1, y=2)`` and ``f(1, 2)`` are one signature, sets static arguments
-apart, and says in Python's words what is missing or too many.
+apart, and says in Python's words what is missing or too many. ``arguments`` has what becomes of one
+call.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from nets.errors import ArgumentError, TraceError
@@ -22,26 +22,8 @@ Numbers = int | Iterable[int] | None
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """The arguments of one call, static ones set apart."""
-
-    args: tuple[Any, ...]
-    """Dynamic positional arguments."""
-    kwargs: dict[str, Any]
-    """Dynamic keyword arguments."""
-    static: tuple[tuple[int | str, Any], ...]
-    """(position or keyword, value) of the static arguments."""
-
-    def merged(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
-        """What to call the function with: these dynamic arguments and the static ones."""
-        positional, named = list(args), dict(kwargs)
-        for key, value in self.static:
-            if isinstance(key, str):
-                named[key] = value
-            else:
-                positional.insert(key, value)
-        return positional, named
+Static = tuple[tuple[int | str, Any], ...]
+"""(position or keyword, value) of the static arguments of a call."""
 
 
 class Binding:
@@ -70,7 +52,7 @@ class Binding:
         self._rest = next((p.name for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
         self._takes_any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         self._keyword_only = {p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
-        self.static = self._select("static", static_argnums, static_argnames)
+        self.static: frozenset[int | str] = self._select("static", static_argnums, static_argnames)
         self.donated = self._select("donate", donate_argnums, donate_argnames)
         if self.static & self.donated:
             both = ", ".join(map(str, sorted(self.static & self.donated, key=str)))
@@ -86,12 +68,14 @@ class Binding:
         """The binding of the function bound to its first argument."""
         return Binding(method, *_bound(self.static), *_bound(self.donated))
 
-    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        """The call with keywords moved into their positions and static arguments set apart."""
+    def sorted(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any], Static]:
+        """The dynamic arguments with keywords moved into their positions, and the static ones."""
         if kwargs:
             args, kwargs = self._positioned(args, kwargs)
         if not self.static:
-            return Call(args, kwargs, ())
+            return args, kwargs, ()
         static: list[tuple[int | str, Any]] = [
             (i, value) for i, value in enumerate(args) if i in self.static
         ]
@@ -101,7 +85,7 @@ class Binding:
         if named:
             static += [(key, kwargs[key]) for key in named]
             kwargs = {key: value for key, value in kwargs.items() if key not in self.static}
-        return Call(args, kwargs, tuple(static))
+        return args, kwargs, tuple(static)
 
     def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """ArgumentError, in Python's words, where the function does not take these arguments."""
@@ -111,20 +95,6 @@ class Binding:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise ArgumentError(f"{self.name}() {error}", user_location()) from None
-
-    def roots(self, call: Call) -> list[str]:
-        """Names of the dynamic positional arguments of a call."""
-        count = len(call.args) + sum(isinstance(key, int) for key, _ in call.static)
-        taken = {key for key, _ in call.static}
-        return [self.root(i) for i in range(count) if i not in taken]
-
-    def is_donated(self, call: Call, name_or_number: int | str) -> bool:
-        """Whether a dynamic argument of a call is donated: a keyword, or one of ``call.args``."""
-        if not self.donated or isinstance(name_or_number, str):
-            return name_or_number in self.donated
-        static = {key for key, _ in call.static}
-        count = len(call.args) + len(static)
-        return [i for i in range(count) if i not in static][name_or_number] in self.donated
 
     def root(self, position: int) -> str:
         """The name of the parameter at a position; ``args_0`` for the first beyond them."""

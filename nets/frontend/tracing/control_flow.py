@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nets.errors import ArgumentError, DTypeError, ShapeError
-from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
+from nets.frontend.pytree import TreeDef, expression, flatten
 from nets.frontend.tensor.dispatch import (
     as_tensor,
     cast,
@@ -29,7 +29,7 @@ from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tracing.program import Program, lift_results, stage
 from nets.frontend.tracing.regions import emit_control
-from nets.frontend.tracing.signature import Input
+from nets.frontend.tracing.signature import Input, declared
 from nets.frontend.tracing.spec import short
 from nets.ir.core import Value
 from nets.ir.location import user_location
@@ -376,12 +376,7 @@ def _inputs(
 ) -> list[Input]:
     """The arguments of a body, from the nests of its parameters."""
     places = [(root, path) for root, tree, _ in parts for path in tree.paths()]
-    names = unique([identifier(root, path) for root, path in places])
-    types = [entry for _, _, entries in parts for entry in entries]
-    return [
-        Input(name, expression(root, path), type, weak)
-        for name, (root, path), (type, weak) in zip(names, places, types, strict=True)
-    ]
+    return declared(places, [entry for _, _, entries in parts for entry in entries])
 
 
 def _settled(carry: _Carry, program: Callable[[], Program]) -> Program:

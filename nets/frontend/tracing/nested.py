@@ -9,53 +9,47 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nets.frontend.pytree import TreeDef, expression, flatten, identifier, unique
+from nets.frontend.pytree import TreeDef, flatten
 from nets.frontend.tensor.dispatch import as_tensor
 from nets.frontend.tensor.inner import is_weak, put_value, tensor_of
 from nets.frontend.tensor.scope import Scope, current_scope
 from nets.frontend.tensor.state import gradients_of, hand_over
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tracing.binding import Binding
+from nets.frontend.tracing.arguments import BoundCall
 from nets.frontend.tracing.program import Program, lift_results, stage
-from nets.frontend.tracing.signature import Input
+from nets.frontend.tracing.signature import declared
 from nets.ir.core import Value
 
 
 def stage_nested(
     name: str,
-    binding: Binding,
-    args: Sequence[Any],
+    call: BoundCall,
     positions: Sequence[int],
-    run: Callable[[Sequence[Any]], Any],
+    run: Callable[[Sequence[Any], dict[str, Any]], Any],
 ) -> tuple[Program, list[Value]]:
-    """The Program of ``run(args)`` as a function of the leaves at ``positions``.
+    """The Program of ``run(args, kwargs)`` as a function of the leaves at ``positions`` of the
+    arguments of a call.
 
-    Also gives the values of the outer trace for its arguments. The other ``args`` stay as they
+    Also gives the values of the outer trace for its arguments. The other arguments stay as they
     are.
     """
     scope = current_scope()
     assert scope is not None
+    args, kwargs = call.complete()
     leaves, treedef = flatten([args[position] for position in positions])
     tensors = [as_tensor(leaf) for leaf in leaves]
     values = [scope.lift(tensor) for tensor in tensors]
-    inputs = _inputs([binding.root(position) for position in positions], treedef, tensors)
+    roots = [call.binding.root(position) for position in positions]
+    places = [(roots[first.key], rest) for first, *rest in treedef.paths()]
+    inputs = declared(places, [(x.type, is_weak(x)) for x in tensors])
 
     def body(traced: list[Tensor]) -> tuple[list[Value], TreeDef]:
         replaced = list(args)
         for position, part in zip(positions, treedef.unflatten(traced), strict=True):
             replaced[position] = part
-        return lift_results(run(replaced))
+        return lift_results(run(replaced, kwargs))
 
     return stage(name, inputs, body), values
-
-
-def _inputs(roots: Sequence[str], treedef: TreeDef, tensors: Sequence[Tensor]) -> list[Input]:
-    places = [(roots[first.key], rest) for first, *rest in treedef.paths()]
-    names = unique([identifier(root, rest) for root, rest in places])
-    return [
-        Input(name, expression(root, rest), tensor.type, is_weak(tensor))
-        for name, (root, rest), tensor in zip(names, places, tensors, strict=True)
-    ]
 
 
 def inlined(program: Program, arguments: Sequence[Value]) -> Any:

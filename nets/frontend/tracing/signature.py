@@ -22,23 +22,27 @@ from nets.errors import (
     TraceError,
     UnsupportedObjectError,
 )
-from nets.frontend.pytree import TreeDef, expression, identifier, unique
+from nets.frontend.pytree import Order, Step, Token, expression, identifier, unique
 from nets.frontend.tensor.conversion import array_of, is_scalar
 from nets.frontend.tensor.elements import Elements
 from nets.frontend.tensor.inner import is_weak, value_of
 from nets.frontend.tensor.scope import is_live, leaked
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Array, Variable
-from nets.frontend.tracing.binding import Binding, Call
+from nets.frontend.tracing.binding import Static
 from nets.frontend.tracing.spec import TensorSpec, short
 from nets.ir.location import user_location
-from nets.ir.types import TensorType, from_numpy
+from nets.ir.types import Dim, TensorType, from_numpy
 
-LeafKey = tuple[Any, tuple[Any, ...], bool]
+LeafKey = tuple[np.dtype[Any], tuple[Dim, ...], bool]
 """(NumPy dtype, shape, is it a Python number?) of a leaf."""
 
-Signature = tuple[Any, ...]
-"""(tokens of the argument structure, leaf keys, static values): the key of a specialisation."""
+StaticKey = tuple[tuple[int | str, object, object], ...]
+"""(position or keyword, value, what tells it from equal ones) of the static values."""
+
+Signature = tuple[tuple[Token, ...], tuple[Order, ...], tuple[LeafKey, ...], StaticKey]
+"""(structure of the arguments, orders of dicts in it, leaf keys, static values): the key of a
+specialisation."""
 
 _NUMBERS: Final[Mapping[type, Any]] = {
     bool: np.dtype(np.bool_),
@@ -143,12 +147,12 @@ def _foreign(leaf: Any, position: int) -> Array:
     try:
         if isinstance(leaf, (str, bytes)):
             raise UnsupportedObjectError(
-                f"no tensor can be made of {_shown(leaf)}; a text is passed as a static argument "
+                f"no tensor can be made of {shown(leaf)}; a text is passed as a static argument "
                 "(static_argnames of nets.trace)"
             )
         if callable(leaf):
             raise UnsupportedObjectError(
-                f"no tensor can be made of {_shown(leaf)}; let the function use it by its name "
+                f"no tensor can be made of {shown(leaf)}; let the function use it by its name "
                 "(modules and functions are closed over), or pass it as a static argument "
                 "(static_argnames of nets.trace)"
             )
@@ -157,17 +161,18 @@ def _foreign(leaf: Any, position: int) -> Array:
         raise LeafError(position, error) from None
 
 
-def _shown(leaf: Any) -> str:
+def shown(leaf: object) -> str:
+    """A value as messages show it."""
     text = repr(leaf)
     return text if len(text) <= 40 else f"a {type(leaf).__name__}"
 
 
-def static_key(call: Call, name: str) -> tuple[Any, ...]:
+def static_key(static: Static, name: str) -> StaticKey:
     """The static values of a call, hashable; ArgumentError where one is not.
 
     Classes belong to the key, for 1 == 1.0 == True, and the sign of zero.
     """
-    key = tuple((where, value, _exactly(value)) for where, value in call.static)
+    key = tuple((where, value, _exactly(value)) for where, value in static)
     for where, value, _ in key:
         if isinstance(value, (Tensor, np.ndarray)):
             raise ArgumentError(
@@ -208,30 +213,24 @@ def _a(value: Any) -> str:
 # ------------------------------------------------------------------------ new signatures
 
 
-def locate_leaves(binding: Binding, call: Call, treedef: TreeDef) -> list[tuple[str, str]]:
-    """(name, path) of each leaf of ``(call.args, call.kwargs)``; names are unique."""
-    roots = binding.roots(call)
-    names, paths = [], []
-    for first, second, *rest in treedef.paths():
-        root = roots[second.key] if first.key == 0 else second.key
-        names.append(identifier(root, rest))
-        paths.append(expression(root, rest))
-    return list(zip(unique(names), paths, strict=True))
-
-
-def inputs_of(places: Sequence[tuple[str, str]], keys: Sequence[LeafKey]) -> list[Input]:
-    """The declared arguments of the function to be traced.
-
-    DTypeError for foreign dtypes, ShapeError for dimensions without a size.
-    """
+def declared(
+    places: Sequence[tuple[str, Sequence[Step]]], types: Sequence[tuple[TensorType, bool]]
+) -> list[Input]:
+    """The arguments of the function to be traced: at (parameter, path within it), of (type, is it
+    weak?); their names are unique."""
+    names = unique([identifier(root, path) for root, path in places])
     return [
-        Input(name, path, _type_of(path, dtype, shape), weak)
-        for (name, path), (dtype, shape, weak) in zip(places, keys, strict=True)
+        Input(name, expression(root, path), type, weak)
+        for name, (root, path), (type, weak) in zip(names, places, types, strict=True)
     ]
 
 
-def _type_of(path: str, dtype: Any, shape: tuple[Any, ...]) -> TensorType:
-    own = from_numpy(dtype)
+def type_of(
+    root: str, rest: Sequence[Step], dtype: np.dtype[Any], shape: tuple[Dim, ...]
+) -> TensorType:
+    """The type of the leaf at a place. DTypeError for foreign dtypes, ShapeError for dimensions
+    without a size."""
+    own, path = from_numpy(dtype), expression(root, rest)
     if own is not None:
         type = TensorType(shape, own)
         if type.is_static:
@@ -247,20 +246,10 @@ def _type_of(path: str, dtype: Any, shape: tuple[Any, ...]) -> TensorType:
     raise DTypeError(f"argument {path}: nets has no dtype for NumPy's {dtype}", user_location())
 
 
-def at_argument(error: LeafError, places: Sequence[tuple[str, str]]) -> NetsError:
+def at_argument(error: LeafError, root: str, rest: Sequence[Step]) -> NetsError:
     """The error of a leaf, saying which argument it is."""
-    inner = error.error
-    path = places[error.position][1]
+    inner, path = error.error, expression(root, rest)
     return type(inner)(f"argument {path}: {inner.message}", inner.location or user_location())
-
-
-def describe_static(binding: Binding, call: Call) -> dict[str, str]:
-    """The static values, by the name of their parameter."""
-    names = [binding.root(key) if isinstance(key, int) else key for key, _ in call.static]
-    return {
-        name: f"{_shown(value)} (static)"
-        for name, (_, value) in zip(names, call.static, strict=True)
-    }
 
 
 def explain(before: Sequence[dict[str, str]], now: dict[str, str]) -> list[str]:
