@@ -1,4 +1,7 @@
-"""The extension of runtime/python: repeated calls of traced functions."""
+"""The extension of runtime/python: repeated calls of traced functions.
+
+The keywords of Kernel, Plan and configure are those of the tables in C; a test compares them.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,23 +18,34 @@ class Kernel:
     fresh_bytes: int
     def __init__(
         self,
-        addresses: tuple[int, int, int, int, int],
+        *,
+        entry: int,
+        call: int,
+        call_watched: int,
+        arena_new: int,
+        arena_free: int,
         pool: int,
         workspace_bytes: int,
-        inputs: list[_Form],
-        outputs: list[_Form],
+        inputs: tuple[_Form, ...],
+        outputs: tuple[_Form, ...],
         keep: object,
         in_place: tuple[tuple[int, int], ...],
     ) -> None: ...
     def run(self, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | int | None: ...
 
+_Structure = tuple[tuple[str | tuple[type, object], ...], tuple[tuple[int, ...], ...]]
+_Input = tuple[object, bool, bool, bool, bool]
+
+TABLES: dict[str, tuple[str, ...]]
+"""The names that C and Python share, by what they are of."""
+
 class Guards:
     def __init__(
         self,
-        table: tuple[tuple[str, Any, Any, Any], ...],
+        table: tuple[tuple[str, object, object, object], ...],
         skip: object,
         missing: object,
-        same: Callable[[Any, Any], bool],
+        same: Callable[[object, object], bool],
         /,
     ) -> None: ...
     def hold(self) -> bool: ...
@@ -39,20 +53,15 @@ class Guards:
 class Plan:
     def __init__(
         self,
+        *,
         kernel: Kernel,
-        failure: Callable[[int], Exception],
-        arguments: tuple[Any, ...],
-        order: tuple[tuple[int, ...], ...],
-        weak: tuple[bool, ...],
-        donated: tuple[bool, ...],
-        captures: tuple[Any, ...],
-        gradients: tuple[bool, ...],
-        required: tuple[bool, ...],
-        cleared: tuple[Any, ...],
+        failure: Callable[[int], BaseException],
+        arguments: _Structure,
+        inputs: tuple[_Input, ...],
+        cleared: tuple[object, ...],
         guards: Guards,
-        results: tuple[Any, ...],
-        orders: tuple[tuple[int, ...], ...],
-        types: tuple[Any, ...],
+        results: _Structure,
+        types: tuple[object, ...],
         detached: bool,
     ) -> None: ...
 
@@ -67,15 +76,15 @@ def taken(holder: object, /) -> npt.NDArray[Any] | bool | None: ...
 def retype(array: npt.NDArray[Any], kind: type, /) -> None: ...
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any], /) -> npt.NDArray[Any]: ...
 def configure(
+    *,
     value: object,
     value_slots: tuple[str, ...],
     tensor: object,
     tensor_slots: tuple[str, ...],
-    function_class: type,
-    scopes: tuple[object, str],
-    modes: tuple[object, str],
-    gone: object,
     total: object,
-    elements_class: type,
-    /,
+    function: type,
+    elements: type,
+    consumed: object,
+    traces: object,
+    modes: object,
 ) -> None: ...

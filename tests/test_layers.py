@@ -18,7 +18,7 @@ ROOT = Path(nets.__file__).parent
 LAYERS = (
     ("errors", "version"),
     ("config",),
-    ("tracebacks", "files", "ieee", "locks"),
+    ("tracebacks", "files", "ieee", "locks", "extension"),
     ("ir",),
     ("machine",),
     ("ops.definition",),
@@ -67,6 +67,7 @@ FOREIGN = {
         "backend/arrays.py",
         "backend/process/callable.py",
         "frontend/calls/plans.py",
+        "extension.py",
         "ieee.py",
         "frontend/tensor/variable.py",
         "frontend/world/arrays.py",

@@ -129,9 +129,9 @@ static PyMethodDef functions[] = {
      "ieee_enter()\n\nLet the thread round to nearest and keep subnormals; its mode before."},
     {"ieee_leave", ieee_leave, METH_O,
      "ieee_leave(mode)\n\nGive the thread a mode back that ieee_enter gave."},
-    {"configure", record_configure, METH_VARARGS,
-     "configure(value, names, tensor, names, function_class, (scopes, name), (modes, name), gone)"
-     "\n\n"
+    {"configure", (PyCFunction)(void (*)(void))record_configure, METH_VARARGS | METH_KEYWORDS,
+     "configure(*, value, value_slots, tensor, tensor_slots, total, function, elements, consumed, "
+     "traces, modes)\n\n"
      "Tell the module the classes of tensors; see nets.frontend.calls.plans."},
     {"empty", empty, METH_VARARGS,
      "empty(shape, dtype)\n\nnumpy.empty, but that a large array begins at a cache line."},
@@ -151,6 +151,34 @@ static struct PyModuleDef definition = {
     .m_methods = functions,
 };
 
+int add_table(PyObject *tables, const char *key, const char *const *names) {
+    Py_ssize_t count = 0;
+    while (names[count] != NULL) {
+        count++;
+    }
+    PyObject *table = PyTuple_New(count);
+    for (Py_ssize_t i = 0; table != NULL && i < count; i++) {
+        PyObject *name = PyUnicode_FromString(names[i]);
+        if (name == NULL) {
+            Py_CLEAR(table);
+        } else {
+            PyTuple_SET_ITEM(table, i, name);
+        }
+    }
+    int failed = table == NULL || PyDict_SetItemString(tables, key, table) < 0;
+    Py_XDECREF(table);
+    return failed ? -1 : 0;
+}
+
+static PyObject *all_tables(void) {
+    PyObject *tables = PyDict_New();
+    if (tables != NULL && (kernel_tables(tables) < 0 || guards_tables(tables) < 0 ||
+                           record_tables(tables) < 0 || plan_tables(tables) < 0)) {
+        Py_CLEAR(tables);
+    }
+    return tables;
+}
+
 PyMODINIT_FUNC PyInit__dispatch(void) {
 #ifdef Py_GIL_DISABLED
     PyErr_SetString(PyExc_ImportError, "nets._dispatch relies on the GIL");
@@ -160,7 +188,8 @@ PyMODINIT_FUNC PyInit__dispatch(void) {
     PyObject *module = PyModule_Create(&definition);
     call_name = PyUnicode_InternFromString("call");
     if (module == NULL || call_name == NULL ||
-        PyModule_AddObject(module, "Watched", watched_new()) < 0 || PyType_Ready(&Block_Type) < 0 ||
+        PyModule_AddObject(module, "Watched", watched_new()) < 0 ||
+        PyModule_AddObject(module, "TABLES", all_tables()) < 0 || PyType_Ready(&Block_Type) < 0 ||
         PyModule_AddType(module, &Kernel_Type) < 0 ||
         PyModule_AddType(module, &Guards_Type) < 0 ||
         PyModule_AddType(module, &Plan_Type) < 0 || PyModule_AddType(module, &Dispatch_Type) < 0) {

@@ -36,6 +36,16 @@
 /* What an attempt comes to. */
 typedef enum { MISS, HIT, FAILED /* an exception is set */ } Outcome;
 
+/* ---- dispatch.c --------------------------------------------------------------------------- */
+
+/* Adds the names that C and Python share in one place, the last one null, to a dict of all of them,
+ * nets._dispatch.TABLES, which a test compares with Python's. Returns -1 with an exception. */
+int add_table(PyObject *tables, const char *key, const char *const *names);
+int kernel_tables(PyObject *tables);
+int guards_tables(PyObject *tables);
+int record_tables(PyObject *tables);
+int plan_tables(PyObject *tables);
+
 /* ---- kernel.c ----------------------------------------------------------------------------- */
 
 /* Type and shape of an array. */
@@ -115,9 +125,9 @@ typedef struct {
     Token *tokens;
 } Nest;
 
-/* From tokens of nets.frontend.pytree. `orders` has a tuple of positions per dict.
- * Returns -1 with an exception. */
-int nest_init(Nest *nest, PyObject *tokens, PyObject *orders);
+/* From a tuple (tokens, orders): the tokens of nets.frontend.pytree, and a tuple of positions per
+ * dict. `is_built`: is it put together, too? Returns -1 with an exception. */
+int nest_init(Nest *nest, PyObject *structure, int is_built);
 void nest_clear(Nest *nest);
 int nest_visit(Nest *nest, visitproc visit, void *arg);
 
@@ -130,10 +140,13 @@ PyObject *nest_build(const Nest *nest, PyObject **leaves, PyObject **stack);
 /* ---- record.c ----------------------------------------------------------------------------- */
 
 /* Tells this module the classes of tensors and their values; see nets.frontend.calls.plans. */
-PyObject *record_configure(PyObject *module, PyObject *args);
+PyObject *record_configure(PyObject *module, PyObject *args, PyObject *kwargs);
 
 /* Is there what a trace needs to know, and is this thread outside every trace? */
 int outside_traces(void);
+
+/* Is it a type that values have? */
+int is_tensor_type(PyObject *x);
 
 /* Does this thread record operations? -1 with an exception. */
 int is_recording(void);

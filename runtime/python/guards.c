@@ -214,11 +214,16 @@ int guards_hold(PyObject *guards) {
 
 /* ---- making and ending --------------------------------------------------------------------- */
 
+static const char *const kind_names[] = {"item",  "cell",     "dict",  "list", "call",
+                                         "array", "function", "class", NULL};
+
+int guards_tables(PyObject *tables) {
+    return add_table(tables, "guard", kind_names);
+}
+
 static int kind_named(const char *name) {
-    static const char *const names[] = {"item", "cell",  "dict",     "list",
-                                        "call", "array", "function", "class"};
     for (int kind = ITEM; kind <= CLASS; kind++) {
-        if (strcmp(names[kind], name) == 0) {
+        if (strcmp(kind_names[kind], name) == 0) {
             return kind;
         }
     }

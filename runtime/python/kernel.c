@@ -145,7 +145,13 @@ static PyObject *kernel_run(Kernel *kernel, PyObject *sequence) {
 
 static int form_init(Form *form, PyObject *shape, PyObject *dtype) {
     PyArray_Dims dims = {NULL, 0};
-    if (!PyArray_DescrCheck(dtype) || !PyArray_IntpConverter(shape, &dims)) {
+    int is_read = PyArray_DescrCheck(dtype) && !PyDataType_REFCHK((PyArray_Descr *)dtype) &&
+                  PyArray_IntpConverter(shape, &dims);
+    for (int i = 0; is_read && i < dims.len; i++) {
+        is_read = dims.ptr[i] >= 0;
+    }
+    if (!is_read) {
+        PyDimMem_FREE(dims.ptr);
         PyErr_SetString(PyExc_TypeError, "a form is a pair (shape, dtype)");
         return -1;
     }
@@ -163,12 +169,25 @@ static int form_init(Form *form, PyObject *shape, PyObject *dtype) {
     return 0;
 }
 
-static int forms_init(Form *forms, PyObject *list) {
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
-        PyObject *shape, *dtype;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "OO", &shape, &dtype) ||
-            form_init(&forms[i], shape, dtype) < 0) {
+static int forms_init(Form *forms, PyObject *tuple) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) {
+        PyObject *pair = PyTuple_GET_ITEM(tuple, i);
+        if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
+            PyErr_SetString(PyExc_TypeError, "a form is a pair (shape, dtype)");
             return -1;
+        }
+        if (form_init(&forms[i], PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1)) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Is an input the place of an output already? */
+static int is_taken(const Kernel *kernel, Py_ssize_t input) {
+    for (Py_ssize_t i = 0; i < kernel->outputs; i++) {
+        if (kernel->places[i] == input) {
+            return 1;
         }
     }
     return 0;
@@ -200,6 +219,10 @@ static int places_init(Kernel *kernel, PyObject *in_place) {
             PyErr_SetString(PyExc_ValueError, "an output in place of an input of another form");
             return -1;
         }
+        if (kernel->places[output] >= 0 || is_taken(kernel, input)) {
+            PyErr_SetString(PyExc_ValueError, "an output in place of two inputs, or two of one");
+            return -1;
+        }
         kernel->places[output] = input;
     }
     Py_ssize_t next = kernel->inputs;
@@ -211,9 +234,16 @@ static int places_init(Kernel *kernel, PyObject *in_place) {
     return 0;
 }
 
+/* The keywords of Kernel(…), in the order in which kernel_init parses them. */
+static char *kernel_names[] = {"entry",           "call",   "call_watched", "arena_new",
+                               "arena_free",      "pool",   "workspace_bytes",
+                               "inputs",          "outputs", "keep",        "in_place",  NULL};
+
+int kernel_tables(PyObject *tables) {
+    return add_table(tables, "kernel", (const char *const *)kernel_names);
+}
+
 static int kernel_init(Kernel *kernel, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"addresses", "pool", "workspace_bytes", "inputs",
-                            "outputs",   "keep", "in_place", NULL};
     unsigned long long entry, call, call_watched, arena_new, arena_free, pool;
     Py_ssize_t bytes;
     PyObject *inputs, *outputs, *keep, *in_place;
@@ -221,10 +251,14 @@ static int kernel_init(Kernel *kernel, PyObject *args, PyObject *kwargs) {
         PyErr_SetString(PyExc_TypeError, "a Kernel is made once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "(KKKKK)KnO!O!OO!", names, &entry, &call,
-                                     &call_watched, &arena_new, &arena_free, &pool, &bytes, &PyList_Type,
-                                     &inputs, &PyList_Type, &outputs, &keep, &PyTuple_Type,
-                                     &in_place)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$KKKKKKnO!O!OO!", kernel_names, &entry, &call,
+                                     &call_watched, &arena_new, &arena_free, &pool, &bytes,
+                                     &PyTuple_Type, &inputs, &PyTuple_Type, &outputs, &keep,
+                                     &PyTuple_Type, &in_place)) {
+        return -1;
+    }
+    if (!entry || !call || !call_watched || !arena_new || !arena_free || bytes < 0) {
+        PyErr_SetString(PyExc_ValueError, "a Kernel has addresses, and a workspace of some size");
         return -1;
     }
     kernel->entry = (nets_entry)(uintptr_t)entry;
@@ -235,8 +269,8 @@ static int kernel_init(Kernel *kernel, PyObject *args, PyObject *kwargs) {
     kernel->arena_free = (void (*)(void *, size_t))(uintptr_t)arena_free;
     kernel->pool = (nets_pool *)(uintptr_t)pool;
     kernel->workspace_bytes = (size_t)bytes;
-    kernel->inputs = PyList_GET_SIZE(inputs);
-    kernel->outputs = PyList_GET_SIZE(outputs);
+    kernel->inputs = PyTuple_GET_SIZE(inputs);
+    kernel->outputs = PyTuple_GET_SIZE(outputs);
     kernel->keep = Py_NewRef(keep);
     size_t count = (size_t)(kernel->inputs + kernel->outputs);
     kernel->forms = PyMem_Calloc(count + 1, sizeof(Form));
@@ -285,8 +319,8 @@ static PyMemberDef members[] = {
 
 PyTypeObject Kernel_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Kernel",
-    .tp_doc = "Kernel(addresses, pool, workspace_bytes, inputs, outputs, keep, in_place)\n\n"
-              "Native code that takes and gives arrays.",
+    .tp_doc = "Kernel(*, entry, call, call_watched, arena_new, arena_free, pool, workspace_bytes, "
+              "inputs, outputs, keep, in_place)\n\nNative code that takes and gives arrays.",
     .tp_basicsize = sizeof(Kernel),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,

@@ -196,41 +196,64 @@ PyObject *nest_build(const Nest *nest, PyObject **leaves, PyObject **stack) {
 
 /* ---- structures ---------------------------------------------------------------------------- */
 
-static TokenKind kind_of(PyTypeObject *type, PyObject *keys) {
-    if (type == Py_TYPE(Py_None)) {
-        return NONE;
-    }
-    if (PyLong_Check(keys)) {
-        return type == &PyTuple_Type ? TUPLE : LIST;
-    }
-    if (PyType_IsSubtype(type, &PyDict_Type)) {
-        return DICT;
-    }
-    return PyType_IsSubtype(type, &PyTuple_Type) ? NAMED_TUPLE : FIELDS;
+/* A container of a known size: a list, a tuple, or nothing. */
+static int sized_init(Token *token, PyTypeObject *type, PyObject *size) {
+    token->size = PyLong_AsSsize_t(size);
+    token->kind = type == &PyTuple_Type ? TUPLE : type == &PyList_Type ? LIST : NONE;
+    int is_known = token->kind != NONE || (type == Py_TYPE(Py_None) && token->size == 0);
+    return token->size < 0 || !is_known ? -1 : 0;
 }
 
-static int token_init(Token *token, PyObject *from) {
-    PyObject *type, *keys;
-    if (!PyTuple_Check(from)) { /* the mark of a leaf */
+/* Would object.__new__ make an instance? It refuses to where a class written in C has a way of its
+ * own, as exceptions have. */
+static int is_plain_class(PyTypeObject *type) {
+    while (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+        type = type->tp_base;
+    }
+    return type->tp_new == PyBaseObject_Type.tp_new;
+}
+
+static int are_names(PyObject *keys) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keys); i++) {
+        if (!PyUnicode_Check(PyTuple_GET_ITEM(keys, i))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* A container with keys or names; one that is to be built is of a class that this file can make. */
+static int keyed_init(Token *token, PyTypeObject *type, PyObject *keys, int is_built) {
+    token->size = PyTuple_GET_SIZE(keys);
+    token->keys = Py_NewRef(keys);
+    if (PyType_IsSubtype(type, &PyDict_Type)) {
+        token->kind = DICT;
+        return is_built && type != &PyDict_Type ? -1 : 0;
+    }
+    token->kind = PyType_IsSubtype(type, &PyTuple_Type) ? NAMED_TUPLE : FIELDS;
+    int is_known = token->kind == FIELDS ? !is_built || is_plain_class(type) : type != &PyTuple_Type;
+    return is_known && are_names(keys) ? 0 : -1;
+}
+
+static int token_init(Token *token, PyObject *from, int is_built) {
+    if (PyUnicode_Check(from)) { /* the mark of a leaf */
         token->kind = LEAF;
         return 0;
     }
-    if (!PyArg_ParseTuple(from, "O!O", &PyType_Type, &type, &keys)) {
+    PyObject *type, *keys;
+    if (!PyTuple_Check(from) || !PyArg_ParseTuple(from, "O!O", &PyType_Type, &type, &keys)) {
+        PyErr_SetString(PyExc_TypeError, "a token is the mark of a leaf, or a class and its keys");
         return -1;
     }
-    if (PyTuple_Check(keys)) {
-        token->size = PyTuple_GET_SIZE(keys);
-        token->keys = Py_NewRef(keys);
-    } else {
-        token->size = PyLong_AsSsize_t(keys);
-        if (token->size < 0) {
-            PyErr_SetString(PyExc_ValueError, "a container has a size or keys");
-            return -1;
-        }
-    }
     token->type = (PyTypeObject *)Py_NewRef(type);
-    token->kind = kind_of(token->type, keys);
-    return 0;
+    int failed = PyTuple_Check(keys) ? keyed_init(token, token->type, keys, is_built)
+                 : PyLong_Check(keys) ? sized_init(token, token->type, keys)
+                                      : -1;
+    if (failed < 0) {
+        PyErr_Format(PyExc_ValueError, "no container of class %s and these keys can be in a plan",
+                     token->type->tp_name);
+    }
+    return failed;
 }
 
 /* How high the stack of a walk may be: first children on top apart, or put together. */
@@ -260,6 +283,24 @@ static int is_whole(const Nest *nest) {
     return pending == 0;
 }
 
+/* Does a tuple hold each number below its size once? */
+static int is_permutation(PyObject *order) {
+    Py_ssize_t size = PyTuple_GET_SIZE(order);
+    char *seen = PyMem_Calloc((size_t)size + 1, 1);
+    int found = seen != NULL;
+    for (Py_ssize_t i = 0; found && i < size; i++) {
+        PyObject *item = PyTuple_GET_ITEM(order, i);
+        Py_ssize_t position = PyLong_CheckExact(item) ? PyLong_AsSsize_t(item) : -1;
+        found = position >= 0 && position < size && !seen[position];
+        if (found) {
+            seen[position] = 1;
+        }
+    }
+    PyMem_Free(seen);
+    PyErr_Clear();
+    return found;
+}
+
 static int take_orders(Nest *nest, PyObject *orders) {
     Py_ssize_t next = 0;
     for (Py_ssize_t i = 0; i < nest->count; i++) {
@@ -268,24 +309,26 @@ static int take_orders(Nest *nest, PyObject *orders) {
             continue;
         }
         PyObject *order = next < PyTuple_GET_SIZE(orders) ? PyTuple_GET_ITEM(orders, next) : NULL;
-        if (order == NULL || !PyTuple_Check(order) || PyTuple_GET_SIZE(order) != token->size) {
+        if (order == NULL || !PyTuple_Check(order) || PyTuple_GET_SIZE(order) != token->size ||
+            !is_permutation(order)) {
             PyErr_SetString(PyExc_ValueError, "each dict has an order of its keys");
             return -1;
-        }
-        for (Py_ssize_t k = 0; k < token->size; k++) {
-            Py_ssize_t position = PyLong_AsSsize_t(PyTuple_GET_ITEM(order, k));
-            if (position < 0 || position >= token->size) {
-                PyErr_SetString(PyExc_ValueError, "an order lists positions of keys");
-                return -1;
-            }
         }
         token->order = Py_NewRef(order);
         next++;
     }
+    if (next != PyTuple_GET_SIZE(orders)) {
+        PyErr_SetString(PyExc_ValueError, "more orders of keys than dicts");
+        return -1;
+    }
     return 0;
 }
 
-int nest_init(Nest *nest, PyObject *tokens, PyObject *orders) {
+int nest_init(Nest *nest, PyObject *structure, int is_built) {
+    PyObject *tokens, *orders;
+    if (!PyArg_ParseTuple(structure, "O!O!", &PyTuple_Type, &tokens, &PyTuple_Type, &orders)) {
+        return -1;
+    }
     nest->count = PyTuple_GET_SIZE(tokens);
     nest->tokens = PyMem_Calloc((size_t)nest->count + 1, sizeof(Token));
     if (nest->tokens == NULL) {
@@ -293,7 +336,7 @@ int nest_init(Nest *nest, PyObject *tokens, PyObject *orders) {
         return -1;
     }
     for (Py_ssize_t i = 0; i < nest->count; i++) {
-        if (token_init(&nest->tokens[i], PyTuple_GET_ITEM(tokens, i)) < 0) {
+        if (token_init(&nest->tokens[i], PyTuple_GET_ITEM(tokens, i), is_built) < 0) {
             return -1;
         }
         nest->leaves += nest->tokens[i].kind == LEAF;

@@ -8,18 +8,24 @@
 
 #include <unistd.h>
 
+/* What stands where an input of the code comes from: see PlanInput in nets.frontend.calls.plans. */
+typedef enum { IS_WEAK, IS_DONATED, IS_GRADIENT, IS_REQUIRED, FLAGS } Flag;
+
+static const char *const input_names[] = {"source", "weak", "donated", "gradient", "required", NULL};
+
+typedef struct {
+    PyObject *source; /* the captured tensor or NumPy array; null for a leaf of the arguments */
+    char flags[FLAGS];
+    Py_ssize_t update; /* the output in its place, or -1 */
+} Input;
+
 typedef struct {
     PyObject_HEAD
     Kernel *kernel;
     PyObject *failure;  /* gives the exception for a status */
     Nest arguments;     /* the structure of the tuple of arguments */
-    PyObject *weak;     /* a bool per leaf: does it stand for a Python number? */
-    PyObject *captures; /* the captured tensors and NumPy arrays, which follow the leaves */
-    PyObject *gradients; /* a bool per captured tensor: is it its gradient that is meant? */
-    PyObject *required; /* a bool per captured tensor: did it require a gradient? */
-    PyObject *donated;  /* a bool per leaf: is a tensor there given away? */
+    Input *inputs;      /* the leaves of the arguments, then what is captured */
     PyObject *cleared;  /* tensors whose gradient is cleared by a call */
-    Py_ssize_t *updates; /* the output in place of each input, or -1 */
     PyObject *guards;
     Nest results;
     PyObject *types;    /* the type of each result */
@@ -92,10 +98,6 @@ static int read_number(PyObject *x, const Form *form, int weak, void *to) {
     return 1;
 }
 
-static int is_donated(const Plan *plan, Py_ssize_t i) {
-    return i < plan->arguments.leaves && PyTuple_GET_ITEM(plan->donated, i) == Py_True;
-}
-
 /* Input number i, whose place holds a tensor: the gradient of that, zeros if it has none yet. */
 static int read_gradient(const Plan *plan, Frame *frame, Py_ssize_t i) {
     const Form *form = &plan->kernel->forms[i];
@@ -122,9 +124,9 @@ static int read_gradient(const Plan *plan, Frame *frame, Py_ssize_t i) {
 static int read_leaf(const Plan *plan, Frame *frame, Py_ssize_t i, int *requires_grad) {
     PyObject *x = frame->inputs[i];
     const Form *form = &plan->kernel->forms[i];
-    int weak = PyTuple_GET_ITEM(plan->weak, i) == Py_True;
+    int weak = plan->inputs[i].flags[IS_WEAK];
     if (is_tensor(x)) {
-        if (is_donated(plan, i) && is_view(x)) {
+        if (plan->inputs[i].flags[IS_DONATED] && is_view(x)) {
             return 0; /* Python knows what a view has to give away */
         }
         PyObject *array = tensor_array(x, weak, requires_grad);
@@ -132,7 +134,7 @@ static int read_leaf(const Plan *plan, Frame *frame, Py_ssize_t i, int *requires
             return 0;
         }
         frame->inputs[i] = array;
-        if (is_donated(plan, i)) {
+        if (plan->inputs[i].flags[IS_DONATED]) {
             frame->donors[i] = x;
         } else {
             Py_DECREF(x);
@@ -150,23 +152,19 @@ static int read_leaf(const Plan *plan, Frame *frame, Py_ssize_t i, int *requires
 
 /* Which part of its tensor an input is. */
 static Part part_of(const Plan *plan, Py_ssize_t i) {
-    Py_ssize_t capture = i - plan->arguments.leaves;
-    return capture >= 0 && PyTuple_GET_ITEM(plan->gradients, capture) == Py_True ? GRADIENT
-                                                                                 : ELEMENTS;
+    return plan->inputs[i].flags[IS_GRADIENT] ? GRADIENT : ELEMENTS;
 }
 
 static PyObject *tensor_of(const Plan *plan, const Frame *frame, Py_ssize_t i) {
-    Py_ssize_t capture = i - plan->arguments.leaves;
-    return capture < 0 ? frame->donors[i] : PyTuple_GET_ITEM(plan->captures, capture);
+    PyObject *source = plan->inputs[i].source;
+    return source == NULL ? frame->donors[i] : source;
 }
 
 /* A function that differentiates itself was traced for the tensors that required a gradient. */
 static int is_required_as_before(const Plan *plan, Py_ssize_t i, int requires) {
-    Py_ssize_t capture = i - plan->arguments.leaves;
-    if (!plan->detached || capture < 0 || part_of(plan, i) == GRADIENT) {
-        return 1;
-    }
-    return requires == (PyTuple_GET_ITEM(plan->required, capture) == Py_True);
+    const Input *input = &plan->inputs[i];
+    return !plan->detached || input->source == NULL || input->flags[IS_GRADIENT] ||
+           requires == input->flags[IS_REQUIRED];
 }
 
 /* All inputs: the leaves of the arguments, and the captured tensors. */
@@ -177,8 +175,7 @@ static Outcome read_inputs(const Plan *plan, Frame *frame, PyObject *args) {
         return MISS;
     }
     for (Py_ssize_t i = plan->arguments.leaves; i < plan->kernel->inputs; i++) {
-        PyObject *tensor = PyTuple_GET_ITEM(plan->captures, i - plan->arguments.leaves);
-        frame->inputs[i] = Py_NewRef(tensor);
+        frame->inputs[i] = Py_NewRef(plan->inputs[i].source);
     }
     for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
         int requires = 0;
@@ -211,7 +208,7 @@ static void set_failure(const Plan *plan, int32_t status) {
  * Nothing here runs Python code, so that no other thread comes between the test and the taking. */
 static void take_updated(const Plan *plan, Frame *frame) {
     for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
-        Py_ssize_t output = plan->updates[i];
+        Py_ssize_t output = plan->inputs[i].update;
         PyObject *tensor = output < 0 ? NULL : tensor_of(plan, frame, i);
         PyObject *value = tensor == NULL ? NULL : tensor_value(tensor);
         if (value == NULL) {
@@ -227,8 +224,8 @@ static void take_updated(const Plan *plan, Frame *frame) {
     }
     /* References change only now, when all have been counted. */
     for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
-        if (plan->updates[i] >= 0) {
-            Py_XINCREF(frame->outputs[plan->updates[i]]);
+        if (plan->inputs[i].update >= 0) {
+            Py_XINCREF(frame->outputs[plan->inputs[i].update]);
         }
         if (frame->holders[i] != NULL) {
             Py_INCREF(frame->holders[i]);
@@ -291,10 +288,10 @@ static void put_back(const Plan *plan, Frame *frame, int is_done) {
 /* Gives the other updated tensors, or their gradients, the arrays that were made for them. */
 static int assign_part(const Plan *plan, Frame *frame, Part part) {
     for (Py_ssize_t i = plan->arguments.leaves; i < plan->kernel->inputs; i++) {
-        if (plan->updates[i] < 0 || frame->holders[i] != NULL || part_of(plan, i) != part) {
+        if (plan->inputs[i].update < 0 || frame->holders[i] != NULL || part_of(plan, i) != part) {
             continue;
         }
-        PyObject *array = frame->outputs[plan->updates[i]];
+        PyObject *array = frame->outputs[plan->inputs[i].update];
         PyObject *tensor = tensor_of(plan, frame, i);
         if (part == ELEMENTS) {
             if (tensor_assign(tensor, Py_NewRef(array)) < 0) {
@@ -412,88 +409,121 @@ Outcome plan_run(PyObject *self, PyObject *args, PyObject **result) {
 
 /* ---- making and ending --------------------------------------------------------------------- */
 
-static int updates_init(Plan *plan) {
+/* An input from the record of its five fields, whose reference to a source it takes. */
+static int input_init(Input *input, PyObject *from) {
+    input->update = -1;
+    if (!PyTuple_Check(from) || PyTuple_GET_SIZE(from) != 1 + FLAGS) {
+        PyErr_SetString(PyExc_TypeError, "an input is a record of five fields");
+        return -1;
+    }
+    for (int flag = 0; flag < FLAGS; flag++) {
+        PyObject *given = PyTuple_GET_ITEM(from, 1 + flag);
+        if (!PyBool_Check(given)) {
+            PyErr_Format(PyExc_TypeError, "%s of an input is a bool", input_names[1 + flag]);
+            return -1;
+        }
+        input->flags[flag] = given == Py_True;
+    }
+    PyObject *source = PyTuple_GET_ITEM(from, 0);
+    input->source = source == Py_None ? NULL : Py_NewRef(source);
+    return 0;
+}
+
+static int inputs_init(Plan *plan, PyObject *inputs) {
     const Kernel *kernel = plan->kernel;
-    plan->updates = PyMem_Calloc((size_t)kernel->inputs + 1, sizeof *plan->updates);
-    if (plan->updates == NULL) {
+    if (!kernel->is_ready || PyTuple_GET_SIZE(inputs) != kernel->inputs) {
+        PyErr_SetString(PyExc_ValueError, "a plan has the inputs of its kernel");
+        return -1;
+    }
+    plan->inputs = PyMem_Calloc((size_t)kernel->inputs + 1, sizeof *plan->inputs);
+    if (plan->inputs == NULL) {
         PyErr_NoMemory();
         return -1;
     }
     for (Py_ssize_t i = 0; i < kernel->inputs; i++) {
-        plan->updates[i] = -1;
+        if (input_init(&plan->inputs[i], PyTuple_GET_ITEM(inputs, i)) < 0) {
+            return -1;
+        }
     }
     for (Py_ssize_t i = 0; i < kernel->outputs; i++) {
         if (kernel->places[i] < kernel->inputs) {
-            plan->updates[kernel->places[i]] = i;
+            plan->inputs[kernel->places[i]].update = i;
         }
     }
     return 0;
 }
 
-/* Do the parts fit together, so that no call reads beyond one of them? */
-static int is_consistent(const Plan *plan) {
-    const Kernel *kernel = plan->kernel;
-    Py_ssize_t updated = 0; /* outputs that are no results but state */
-    for (Py_ssize_t i = plan->arguments.leaves; i < kernel->inputs; i++) {
-        updated += plan->updates[i] >= 0;
-    }
-    if (plan->arguments.leaves + PyTuple_GET_SIZE(plan->captures) != kernel->inputs) {
+/* A leaf of the arguments: what takes its place is a result. */
+static int is_leaf(const Plan *plan, const Input *input) {
+    return input->source == NULL && !input->flags[IS_GRADIENT] && !input->flags[IS_REQUIRED] &&
+           input->update < plan->results.leaves;
+}
+
+/* Something captured, and what takes its place is no result. Only tensors have gradients, and can
+ * take other elements. */
+static int is_capture(const Plan *plan, const Input *input) {
+    if (input->source == NULL || input->flags[IS_DONATED] ||
+        (input->update >= 0 && input->update < plan->results.leaves)) {
         return 0;
     }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(plan->captures); i++) {
-        PyObject *source = PyTuple_GET_ITEM(plan->captures, i);
-        int is_updated = plan->updates[plan->arguments.leaves + i] >= 0;
-        if (!is_tensor(source) && (is_updated || !PyArray_Check(source))) {
+    return is_tensor(input->source) || (PyArray_Check(input->source) && input->update < 0 &&
+                                        !input->flags[IS_GRADIENT] && !input->flags[IS_WEAK]);
+}
+
+/* Do the parts fit together, so that no call reads beyond one of them? */
+static int is_consistent(const Plan *plan, PyObject *types) {
+    const Kernel *kernel = plan->kernel;
+    Py_ssize_t updated = 0; /* outputs that are no results but state */
+    for (Py_ssize_t i = 0; i < kernel->inputs; i++) {
+        const Input *input = &plan->inputs[i];
+        if (i < plan->arguments.leaves ? !is_leaf(plan, input) : !is_capture(plan, input)) {
             return 0;
         }
+        updated += input->source != NULL && input->update >= 0;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(plan->cleared); i++) {
         if (!is_tensor(PyTuple_GET_ITEM(plan->cleared, i))) {
             return 0;
         }
     }
-    return kernel->is_ready && plan->arguments.tokens[0].kind == TUPLE &&
-           PyTuple_GET_SIZE(plan->weak) == kernel->inputs &&
-           PyTuple_GET_SIZE(plan->gradients) == PyTuple_GET_SIZE(plan->captures) &&
-           PyTuple_GET_SIZE(plan->required) == PyTuple_GET_SIZE(plan->captures) &&
-           PyTuple_GET_SIZE(plan->donated) == plan->arguments.leaves &&
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(types); i++) {
+        if (!is_tensor_type(PyTuple_GET_ITEM(types, i))) {
+            return 0;
+        }
+    }
+    return plan->arguments.tokens[0].kind == TUPLE && plan->arguments.leaves <= kernel->inputs &&
            plan->results.leaves + updated == kernel->outputs &&
-           PyTuple_GET_SIZE(plan->types) == kernel->outputs;
+           PyTuple_GET_SIZE(types) == kernel->outputs && PyCallable_Check(plan->failure);
 }
 
+/* The keywords of Plan(…), in the order in which plan_init parses them. */
+static char *plan_names[] = {"kernel",  "failure", "arguments", "inputs",   "cleared",
+                             "guards",  "results", "types",     "detached", NULL};
+
 static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"kernel", "failure", "arguments", "order", "weak", "donated",
-                            "captures", "gradients", "required", "cleared", "guards",
-                            "results", "orders", "types", "detached", NULL};
-    PyObject *kernel, *failure, *arguments, *weak, *captures, *guards, *results, *orders, *types;
-    PyObject *donated, *gradients, *required, *cleared, *order;
+    PyObject *kernel, *failure, *arguments, *inputs, *cleared, *guards, *results, *types;
+    int detached;
     if (plan->kernel != NULL || !outside_traces()) {
         PyErr_SetString(PyExc_TypeError, "a Plan is made once, after configure");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!OO!O!O!O!O!O!O!O!O!O!O!O!p", names, &Kernel_Type, &kernel, &failure,
-            &PyTuple_Type, &arguments, &PyTuple_Type, &order, &PyTuple_Type, &weak, &PyTuple_Type, &donated,
-            &PyTuple_Type, &captures, &PyTuple_Type, &gradients, &PyTuple_Type, &required,
-            &PyTuple_Type, &cleared, &Guards_Type, &guards, &PyTuple_Type, &results,
-            &PyTuple_Type, &orders, &PyTuple_Type, &types, &plan->detached)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!OO!O!O!O!O!O!p", plan_names, &Kernel_Type,
+                                     &kernel, &failure, &PyTuple_Type, &arguments, &PyTuple_Type,
+                                     &inputs, &PyTuple_Type, &cleared, &Guards_Type, &guards,
+                                     &PyTuple_Type, &results, &PyTuple_Type, &types, &detached)) {
         return -1;
     }
     plan->kernel = (Kernel *)Py_NewRef(kernel);
     plan->failure = Py_NewRef(failure);
-    plan->weak = Py_NewRef(weak);
-    plan->captures = Py_NewRef(captures);
-    plan->types = Py_NewRef(types);
-    plan->donated = Py_NewRef(donated);
-    plan->gradients = Py_NewRef(gradients);
-    plan->required = Py_NewRef(required);
     plan->cleared = Py_NewRef(cleared);
     plan->guards = Py_NewRef(guards);
-    if (updates_init(plan) < 0 || nest_init(&plan->arguments, arguments, order) < 0 ||
-        nest_init(&plan->results, results, orders) < 0) {
+    plan->types = Py_NewRef(types);
+    plan->detached = detached;
+    if (inputs_init(plan, inputs) < 0 || nest_init(&plan->arguments, arguments, 0) < 0 ||
+        nest_init(&plan->results, results, 1) < 0) {
         return -1;
     }
-    if (!is_consistent(plan)) {
+    if (!is_consistent(plan, types)) {
         PyErr_SetString(PyExc_ValueError, "the parts of the plan do not fit together");
         return -1;
     }
@@ -501,15 +531,24 @@ static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
     depth = plan->results.depth > depth ? plan->results.depth : depth;
     plan->changes = PyTuple_GET_SIZE(plan->cleared) > 0;
     for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
-        plan->changes |= plan->updates[i] >= 0 || is_donated(plan, i);
+        plan->changes |= plan->inputs[i].update >= 0 || plan->inputs[i].flags[IS_DONATED];
     }
     plan->words = 5 * plan->kernel->inputs + 2 * plan->kernel->outputs + depth;
     return 0;
 }
 
+int plan_tables(PyObject *tables) {
+    return add_table(tables, "plan", (const char *const *)plan_names) < 0 ||
+                   add_table(tables, "input", input_names) < 0
+               ? -1
+               : 0;
+}
+
 static int plan_traverse(Plan *plan, visitproc visit, void *arg) {
     Py_VISIT(plan->failure);
-    Py_VISIT(plan->captures);
+    for (Py_ssize_t i = 0; plan->inputs != NULL && i < plan->kernel->inputs; i++) {
+        Py_VISIT(plan->inputs[i].source);
+    }
     Py_VISIT(plan->types);
     Py_VISIT(plan->cleared);
     Py_VISIT(plan->guards);
@@ -521,26 +560,24 @@ static int plan_traverse(Plan *plan, visitproc visit, void *arg) {
  * through the list of plans of a function, or through its dictionary, which can be cleared. */
 static void plan_dealloc(Plan *plan) {
     PyObject_GC_UnTrack(plan);
-    Py_XDECREF(plan->guards);
+    for (Py_ssize_t i = 0; plan->inputs != NULL && i < plan->kernel->inputs; i++) {
+        Py_XDECREF(plan->inputs[i].source);
+    }
+    PyMem_Free(plan->inputs);
     nest_clear(&plan->arguments);
     nest_clear(&plan->results);
     Py_XDECREF(plan->kernel);
     Py_XDECREF(plan->failure);
-    Py_XDECREF(plan->weak);
-    Py_XDECREF(plan->captures);
-    Py_XDECREF(plan->types);
-    Py_XDECREF(plan->donated);
-    Py_XDECREF(plan->gradients);
-    Py_XDECREF(plan->required);
     Py_XDECREF(plan->cleared);
-    PyMem_Free(plan->updates);
+    Py_XDECREF(plan->guards);
+    Py_XDECREF(plan->types);
     Py_TYPE(plan)->tp_free((PyObject *)plan);
 }
 
 PyTypeObject Plan_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Plan",
-    .tp_doc = "Plan(kernel, failure, arguments, order, weak, donated, captures, gradients, required, "
-              "cleared, guards, results, orders, types, detached)\n\nOne signature of a traced function.",
+    .tp_doc = "Plan(*, kernel, failure, arguments, inputs, cleared, guards, results, types, "
+              "detached)\n\nOne signature of a traced function; see nets.frontend.calls.plans.",
     .tp_basicsize = sizeof(Plan),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = PyType_GenericNew,

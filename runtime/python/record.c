@@ -22,14 +22,37 @@ typedef struct {
 } Record;
 
 static Record value_record, tensor_record;
-static PyTypeObject *total_type;
-static Py_ssize_t data_at, total_at, gradient_at, type_at, requires_grad_at, value_at, weak_at, plans_at;
+static PyTypeObject *total_type, *type_class, *function_type;
 static PyObject *traces, *modes, *innermost, *records; /* two thread-local objects and names */
-static PyTypeObject *function_type;
 static PyObject *value_name; /* "_value", which views give by a property */
 static PyObject *gone; /* the value of a tensor that has been given away */
 static PyTypeObject *elements_type; /* of the arrays that tensors give for their elements */
 static int is_configured;
+
+/* The slots that are known here by name: of which class, where they are, and what a new instance
+ * has there if not what all have. */
+typedef enum { OF_VALUE, OF_TENSOR, OF_TOTAL, OF_FUNCTION, OWNERS } Owner;
+
+static Py_ssize_t data_at, total_at, gradient_at, type_at, requires_grad_at, value_at, weak_at;
+static Py_ssize_t plans_at;
+
+static const struct {
+    Owner owner;
+    const char *name;
+    Filling filling;
+    Py_ssize_t *offset;
+} known[] = {
+    {OF_VALUE, "data", ARRAY, &data_at},
+    {OF_VALUE, "type", TYPE, &type_at},
+    {OF_VALUE, "requires_grad", SHARED, &requires_grad_at},
+    {OF_VALUE, "total", SHARED, &total_at},
+    {OF_TENSOR, "_value", VALUE, &value_at},
+    {OF_TENSOR, "_weak", SHARED, &weak_at},
+    {OF_TOTAL, "array", SHARED, &gradient_at},
+    {OF_FUNCTION, "_plans", SHARED, &plans_at},
+};
+
+enum { KNOWN = sizeof known / sizeof *known };
 
 static PyObject **slot(PyObject *x, Py_ssize_t offset) {
     return (PyObject **)((char *)x + offset);
@@ -61,6 +84,10 @@ int is_recording(void) {
 
 int is_tensor(PyObject *x) {
     return PyObject_TypeCheck(x, tensor_record.type);
+}
+
+int is_tensor_type(PyObject *x) {
+    return Py_IS_TYPE(x, type_class);
 }
 
 int is_plain_array(PyObject *x) {
@@ -218,14 +245,10 @@ static Py_ssize_t offset_of(PyTypeObject *type, const char *name) {
 }
 
 static Filling filling_of(const char *name) {
-    if (strcmp(name, "data") == 0) {
-        return ARRAY;
-    }
-    if (strcmp(name, "type") == 0) {
-        return TYPE;
-    }
-    if (strcmp(name, "_value") == 0) {
-        return VALUE;
+    for (int i = 0; i < KNOWN; i++) {
+        if (strcmp(known[i].name, name) == 0) {
+            return known[i].filling;
+        }
     }
     return SHARED;
 }
@@ -254,46 +277,88 @@ static int learn(Record *record, PyObject *instance, PyObject *names) {
     return 0;
 }
 
-PyObject *record_configure(PyObject *module, PyObject *args) {
-    (void)module;
-    PyObject *value, *value_names, *tensor, *tensor_names, *function;
-    PyObject *scopes, *recording, *consumed, *total, *elements;
+/* Finds the slots that are known by name in their classes. */
+static int find_known(PyTypeObject *const *owners) {
+    for (int i = 0; i < KNOWN; i++) {
+        *known[i].offset = offset_of(owners[known[i].owner], known[i].name);
+        if (*known[i].offset < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The object and the name of an attribute that each thread has of its own. */
+static int find_local(PyObject *object, const char *name, PyObject **to, PyObject **name_to) {
+    PyObject *found = PyObject_GetAttrString(object, name);
+    if (found == NULL) {
+        PyErr_Format(PyExc_TypeError, "no %s of this thread", name);
+        return -1;
+    }
+    Py_DECREF(found);
+    *to = Py_NewRef(object);
+    *name_to = PyUnicode_InternFromString(name);
+    return *name_to == NULL ? -1 : 0;
+}
+
+/* The keywords of configure(…), in the order in which they are parsed. */
+static char *configure_names[] = {"value",    "value_slots", "tensor",   "tensor_slots",
+                                  "total",    "function",    "elements", "consumed",
+                                  "traces",   "modes",       NULL};
+
+PyObject *record_configure(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs) {
+    PyObject *value, *value_slots, *tensor, *tensor_slots, *total, *function, *elements;
+    PyObject *consumed, *scopes, *recording;
     if (is_configured) {
         PyErr_SetString(PyExc_RuntimeError, "configured before");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "OO!OO!O!(OU)(OU)OOO!", &value, &PyTuple_Type, &value_names, &tensor,
-                          &PyTuple_Type, &tensor_names, &PyType_Type, &function, &scopes,
-                          &innermost, &recording, &records, &consumed, &total, &PyType_Type,
-                          &elements) ||
-        learn(&value_record, value, value_names) < 0 ||
-        learn(&tensor_record, tensor, tensor_names) < 0) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$OO!OO!OO!O!OOO", configure_names, &value,
+                                     &PyTuple_Type, &value_slots, &tensor, &PyTuple_Type,
+                                     &tensor_slots, &total, &PyType_Type, &function, &PyType_Type,
+                                     &elements, &consumed, &scopes, &recording)) {
         return NULL;
     }
+    PyTypeObject *owners[OWNERS] = {
+        [OF_VALUE] = Py_TYPE(value),
+        [OF_TENSOR] = Py_TYPE(tensor),
+        [OF_TOTAL] = Py_TYPE(total),
+        [OF_FUNCTION] = (PyTypeObject *)function,
+    };
+    value_name = PyUnicode_InternFromString("_value");
+    if (value_name == NULL || find_known(owners) < 0 ||
+        learn(&value_record, value, value_slots) < 0 ||
+        learn(&tensor_record, tensor, tensor_slots) < 0 ||
+        find_local(scopes, "innermost", &traces, &innermost) < 0 ||
+        find_local(recording, "records", &modes, &records) < 0) {
+        return NULL;
+    }
+    if (*slot(value, type_at) == NULL) {
+        PyErr_SetString(PyExc_TypeError, "a value has no type");
+        return NULL;
+    }
+    type_class = (PyTypeObject *)Py_NewRef(Py_TYPE(*slot(value, type_at)));
     function_type = (PyTypeObject *)Py_NewRef(function);
     total_type = (PyTypeObject *)Py_NewRef(Py_TYPE(total));
     elements_type = (PyTypeObject *)Py_NewRef(elements);
-    value_name = PyUnicode_InternFromString("_value");
-    if (value_name == NULL) {
-        return NULL;
-    }
-    if ((data_at = offset_of(value_record.type, "data")) < 0 ||
-        (total_at = offset_of(value_record.type, "total")) < 0 ||
-        (gradient_at = offset_of(total_type, "array")) < 0 ||
-        (type_at = offset_of(value_record.type, "type")) < 0 ||
-        (requires_grad_at = offset_of(value_record.type, "requires_grad")) < 0 ||
-        (value_at = offset_of(tensor_record.type, "_value")) < 0 ||
-        (weak_at = offset_of(tensor_record.type, "_weak")) < 0 ||
-        (plans_at = offset_of(function_type, "_plans")) < 0) {
-        return NULL;
-    }
     gone = Py_NewRef(consumed);
-    traces = Py_NewRef(scopes);
-    modes = Py_NewRef(recording);
-    Py_INCREF(innermost);
-    Py_INCREF(records);
-    PyUnicode_InternInPlace(&innermost);
-    PyUnicode_InternInPlace(&records);
     is_configured = 1;
     Py_RETURN_NONE;
+}
+
+int record_tables(PyObject *tables) {
+    static const char *const owner_names[] = {"value", "tensor", "total", "function"};
+    for (int owner = 0; owner < OWNERS; owner++) {
+        const char *names[KNOWN + 1] = {NULL};
+        int count = 0;
+        for (int i = 0; i < KNOWN; i++) {
+            if (known[i].owner == (Owner)owner) {
+                names[count++] = known[i].name;
+            }
+        }
+        if (add_table(tables, owner_names[owner], names) < 0) {
+            return -1;
+        }
+    }
+    return add_table(tables, "configure", (const char *const *)configure_names);
 }

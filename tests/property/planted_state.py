@@ -124,7 +124,7 @@ def _frozen_transforms(patch: pytest.MonkeyPatch) -> None:
 
 def _loose_equality(patch: pytest.MonkeyPatch) -> None:
     """0.0 is −0.0, and 1 is True."""
-    patch.setattr(guards, "_table", guards._Table)
+    patch.setattr(guards, "_table", guards.Table)
     patch.setattr(guards, "same_plain", lambda now, expected: bool(now == expected))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from nets.backend.arrays import Array, empty
 from nets.backend.printing import is_pending, keep, raise_pending, show, take_pending
 from nets.errors import REFUSALS, ArgumentError, CompileError, IndexOutOfBoundsError
+from nets.extension import in_use
 from nets.ir.location import Location
 from nets.ir.types import TensorType
 
@@ -206,24 +207,29 @@ class NativeFunction:
         return outputs
 
     def _kernel(self) -> Kernel | None:
-        try:
-            from nets._dispatch import Kernel
-        except ImportError:
+        if not in_use():
             return None
-        functions = ("nets_call", "nets_call_watched", "nets_arena_new", "nets_arena_free")
-        places = [self._ffi.addressof(self._lib, name) for name in functions]
-        entry, call, watched, new, free = (
-            int(self._ffi.cast("uintptr_t", place)) for place in (self._entry, *places)
-        )
+        from nets._dispatch import Kernel
+
         return Kernel(
-            (entry, call, watched, new, free),
-            int(self._ffi.cast("uintptr_t", self._pool)),
-            self._signature.workspace_bytes,
-            self._forms,
-            self._results,
-            (self._handle, self._pool),
-            self._signature.in_place,
+            entry=self._address(self._entry),
+            call=self._address_of("nets_call"),
+            call_watched=self._address_of("nets_call_watched"),
+            arena_new=self._address_of("nets_arena_new"),
+            arena_free=self._address_of("nets_arena_free"),
+            pool=self._address(self._pool),
+            workspace_bytes=self._signature.workspace_bytes,
+            inputs=tuple(self._forms),
+            outputs=tuple(self._results),
+            keep=(self._handle, self._pool),
+            in_place=self._signature.in_place,
         )
+
+    def _address(self, pointer: Any) -> int:
+        return int(self._ffi.cast("uintptr_t", pointer))
+
+    def _address_of(self, function: str) -> int:
+        return self._address(self._ffi.addressof(self._lib, function))
 
     @property
     def workspace_bytes(self) -> int:

@@ -9,27 +9,25 @@ takes the Python road; the results are the same.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from nets.backend.process.callable import NativeFunction
 from nets.compiler.cost import cost
-from nets.frontend.pytree import LEAF, TreeDef
+from nets.extension import in_use
+from nets.frontend.pytree import Token, TreeDef
 from nets.frontend.tensor import scope, variable
 from nets.frontend.tensor.elements import Elements
 from nets.frontend.tensor.inner import is_weak, tensor_of
-from nets.frontend.tensor.state import GradientPlace
+from nets.frontend.tensor.state import GradientPlace, Place, Update
 from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tracing.signature import Input
 from nets.frontend.world.arrays import ArraySource
+from nets.frontend.world.guards import Table
 from nets.ir.core import Function
-
-try:
-    from nets import _dispatch as _found
-except ImportError:
-    _found = None  # type: ignore[assignment]
-_dispatch: Any = _found
 
 if TYPE_CHECKING:
     from nets._dispatch import Plan as Plan
@@ -45,8 +43,28 @@ To give the GIL away and take it back costs a tenth of a microsecond where nobod
 many times that where somebody does.
 """
 
-_NOT_BUILT: Final = (OrderedDict, defaultdict)
-"""Containers that a plan takes apart but cannot make."""
+
+class Structure(NamedTuple):
+    """A nest as the extension takes it apart and puts it together."""
+
+    tokens: tuple[Token, ...]
+    orders: tuple[tuple[int, ...], ...]
+    """Of each dict: the order of its keys, as positions among the sorted ones."""
+
+
+class PlanInput(NamedTuple):
+    """Where an input of the code comes from: a leaf of the arguments, or something captured."""
+
+    source: Tensor | variable.Array | None = None
+    """What is captured; None for a leaf."""
+    weak: bool = False
+    """Does it stand for a Python number?"""
+    donated: bool = False
+    """Is a tensor there given away?"""
+    gradient: bool = False
+    """Is it the gradient of the captured tensor that is meant?"""
+    required: bool = False
+    """Did the captured tensor require a gradient?"""
 
 
 class _PythonRoad:
@@ -62,10 +80,12 @@ class _PythonRoad:
         raise NotImplementedError
 
 
-if TYPE_CHECKING or _dispatch is None:
+if TYPE_CHECKING:
     _Dispatch = _PythonRoad
+elif in_use():
+    from nets._dispatch import Dispatch as _Dispatch
 else:
-    _Dispatch = _dispatch.Dispatch
+    _Dispatch = _PythonRoad
 
 
 class Planned(_Dispatch):
@@ -86,21 +106,23 @@ def _configure() -> bool:
 
     False where the extension is missing, or tensors are not what it expects.
     """
-    if _dispatch is None:
+    if not in_use():
         return False
+    from nets._dispatch import configure
+
     value = variable.variable(np.zeros(()))
     try:
-        _dispatch.configure(
-            value,
-            _slots(variable.Variable),
-            tensor_of(value),
-            _slots(Tensor),
-            Planned,
-            (scope.this_thread, "innermost"),
-            (variable.this_thread, "records"),
-            scope.CONSUMED,
-            variable.Total(),
-            Elements,
+        configure(
+            value=value,
+            value_slots=_slots(variable.Variable),
+            tensor=tensor_of(value),
+            tensor_slots=_slots(Tensor),
+            total=variable.Total(),
+            function=Planned,
+            elements=Elements,
+            consumed=scope.CONSUMED,
+            traces=scope.this_thread,
+            modes=variable.this_thread,
         )
     except TypeError:
         return False
@@ -132,50 +154,72 @@ def plan_of(ready: Specialisation, arguments: TreeDef) -> Plan | None:
     """
     program = ready.program
     native = ready.executable
-    if not _is_configured or not isinstance(native, NativeFunction) or native.kernel is None:
+    if not in_use() or not _is_configured:
         return None
-    if program.writes or any(program.objects) or program.guards is None:
+    if not isinstance(native, NativeFunction) or native.kernel is None:
         return None
-    results = program.tree.tokens
-    if any(token is not LEAF and token[0] in _NOT_BUILT for token in results):
+    guards = program.guards
+    if program.writes or any(program.objects) or guards is None or isinstance(guards.table, Table):
         return None
-    if any(token is not LEAF and token[0] is OrderedDict for token in arguments.tokens):
+    if not all(map(_is_built, program.tree.tokens)) or not all(map(_is_taken, arguments.tokens)):
         return None
-    captures = program.captures
-    sources = tuple(_source(place) for place in captures)
     native.kernel.brief = _is_brief(program.function)
-    plan: Plan = _dispatch.Plan(
-        native.kernel,
-        native.failure,
-        arguments.tokens,
-        _orders(arguments),
-        (
-            *(x.weak for x in program.inputs),
-            *(isinstance(x, Tensor) and is_weak(x) for x in sources),
-        ),
-        tuple(entry.donated for entry in program.inputs),
-        sources,
-        tuple(isinstance(source, GradientPlace) for source in captures),
-        program.required,
-        tuple(getattr(place, "tensor", None) for place, r in program.updates if r is None),
-        program.guards.table,
-        results,
-        _orders(program.tree),
-        tuple(value.type for value in program.function.returned),
-        program.detached,
+    captured = map(_captured, program.captures, program.required)
+    from nets._dispatch import Plan
+
+    return Plan(
+        kernel=native.kernel,
+        failure=native.failure,
+        arguments=Structure(arguments.tokens, _orders(arguments)),
+        inputs=(*map(_argument, program.inputs), *captured),
+        cleared=tuple(_cleared(program.updates)),
+        guards=guards.table,
+        results=Structure(program.tree.tokens, _orders(program.tree)),
+        types=tuple(value.type for value in program.function.returned),
+        detached=program.detached,
     )
-    return plan
 
 
-def _is_weak(source: Any) -> bool:
-    return isinstance(source, Tensor) and is_weak(source)
+def _argument(entry: Input) -> PlanInput:
+    return PlanInput(weak=entry.weak, donated=entry.donated)
 
 
-def _source(place: Any) -> Any:
-    """Where the extension finds a captured input: a tensor (or its gradient), or an array."""
+def _captured(place: Place, required: bool) -> PlanInput:
+    if isinstance(place, ArraySource):
+        return PlanInput(place.array, required=required)
     if isinstance(place, GradientPlace):
-        return place.tensor
-    return place.array if isinstance(place, ArraySource) else place
+        return PlanInput(place.tensor, is_weak(place.tensor), gradient=True, required=required)
+    assert isinstance(place, Tensor)
+    return PlanInput(place, is_weak(place), required=required)
+
+
+def _cleared(updates: Sequence[Update]) -> Iterator[Tensor]:
+    """The tensors whose gradients a call clears."""
+    for place, number in updates:
+        if number is None and isinstance(place, GradientPlace):
+            yield place.tensor
+
+
+def _is_taken(token: Token) -> bool:
+    """Can the extension take such a container apart?"""
+    return isinstance(token, str) or token[0] is not OrderedDict
+
+
+def _is_built(token: Token) -> bool:
+    """Can the extension make such a container? Dicts but of the plain class it cannot, nor what
+    ``object.__new__`` refuses to make, as instances of exceptions."""
+    if isinstance(token, str):
+        return True
+    kind, keys = token
+    if issubclass(kind, dict):
+        return kind is dict
+    if isinstance(keys, int) or issubclass(kind, tuple):
+        return True
+    try:
+        object.__new__(kind)
+    except TypeError:
+        return False
+    return True
 
 
 def _orders(tree: TreeDef) -> tuple[tuple[int, ...], ...]:

@@ -56,31 +56,27 @@ class BoundCall:
     ``(args, kwargs)``, once ``read`` has looked at them.
     """
 
-    __slots__ = ("_leaves", "_tree", "args", "arrays", "binding", "keys", "kwargs", "static")
+    __slots__ = ("args", "arrays", "binding", "keys", "kwargs", "leaves", "static", "tree")
+
+    leaves: list[Any]
+    """The leaves of ``(args, kwargs)``."""
+    tree: TreeDef
+    """The nest of ``(args, kwargs)``."""
 
     def __init__(self, binding: Binding, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.binding = binding
         self.args, self.kwargs, self.static = binding.sorted(args, kwargs)
         self.arrays: list[Array] = []
         self.keys: tuple[LeafKey, ...] = ()
-        self._leaves: list[Any] | None = None
-        self._tree: TreeDef | None = None
 
     # ------------------------------------------------------------------------ the nests
 
-    @property
-    def leaves(self) -> list[Any]:
-        """The leaves of ``(args, kwargs)``."""
-        if self._leaves is None:
-            self._leaves, self._tree = flatten((self.args, self.kwargs))
-        return self._leaves
-
-    @property
-    def tree(self) -> TreeDef:
-        """The nest of ``(args, kwargs)``. ArgumentError where one contains itself."""
-        if self._tree is None:
-            self._leaves, self._tree = flatten((self.args, self.kwargs))
-        return self._tree
+    def __getattr__(self, name: str) -> object:
+        """Leaves and tree, when somebody first asks. ArgumentError where a nest contains itself."""
+        if name not in ("leaves", "tree"):
+            raise AttributeError(name)
+        self.leaves, self.tree = flatten((self.args, self.kwargs))
+        return self.leaves if name == "leaves" else self.tree
 
     def complete(self) -> tuple[list[Any], dict[str, Any]]:
         """What to call the function with, as it was given."""

@@ -11,14 +11,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from nets.extension import in_use
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.world import holders
 from nets.frontend.world.holders import MISSING, Holder, same_keys
 from nets.frontend.world.reach import PLAIN, Reach, code_of, whose
 from nets.frontend.world.slots import same_plain
 from nets.frontend.world.writes import Changes
+
+if TYPE_CHECKING:
+    from nets._dispatch import Guards as InC
 
 
 class _Skip:
@@ -31,6 +35,9 @@ class _Skip:
 SKIP: Final = _Skip()
 
 
+Kind = Literal["item", "cell", "dict", "list", "call", "array", "function", "class"]
+
+
 class Guard(NamedTuple):
     """``kind`` of comparison of what ``target`` holds (at ``key``) with ``expected``.
 
@@ -39,7 +46,7 @@ class Guard(NamedTuple):
     "class": that of the object a weak reference leads to.
     """
 
-    kind: str
+    kind: Kind
     target: Any
     key: Any
     expected: Any
@@ -55,8 +62,7 @@ class Guards:
 
     def hold(self) -> bool:
         """Does every place still hold what it did?"""
-        held: bool = self.table.hold()
-        return held
+        return self.table.hold()
 
     def changes(self) -> list[str]:
         """A line for each place that holds something else now."""
@@ -71,7 +77,7 @@ class Guards:
         )
 
 
-class _Table:
+class Table:
     """The comparisons without the extension."""
 
     def __init__(self, guards: Sequence[Guard]) -> None:
@@ -81,11 +87,11 @@ class _Table:
         return not any(True for guard in self._guards for _ in _pairs(guard))
 
 
-def _table(guards: Sequence[Guard]) -> Any:
-    try:
-        from nets import _dispatch
-    except ImportError:
-        return _Table(guards)
+def _table(guards: Sequence[Guard]) -> Table | InC:
+    if not in_use():
+        return Table(guards)
+    from nets import _dispatch
+
     return _dispatch.Guards(tuple(guard[:4] for guard in guards), SKIP, MISSING, same_plain)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nets.frontend.world.guards import SKIP, Guard, Guards, _Table
+from nets.frontend.world.guards import SKIP, Guard, Guards, Table
 from nets.frontend.world.holders import MISSING, Attributes, Cell, Items, Sequence
 from nets.frontend.world.reach import code_of
 from nets.frontend.world.slots import same_plain
@@ -27,7 +27,7 @@ class Other(Thing):
 
 def holds(*guards: Guard) -> bool:
     found = Guards(guards)
-    assert found.hold() == _Table(guards).hold()
+    assert found.hold() == Table(guards).hold()
     return found.hold()
 
 
