@@ -46,9 +46,9 @@ class Fitting(NamedTuple):
     found: list[Tensor]
     """The tensors in the slots."""
 
-    def arrays(self, own: Sequence[Array]) -> list[Array]:
+    def arrays(self, own: list[Array]) -> list[Array]:
         """All that the program takes: ``own`` are those of the arguments."""
-        return [*own, *(x.data for x in self.values)]
+        return own + [x.data for x in self.values]
 
 
 Positions = tuple[int, ...]

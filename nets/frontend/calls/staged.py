@@ -72,8 +72,11 @@ class Entry:
 
     def fitting(self) -> Fitting | None:
         """A specialisation that holds now; None where the entry must be filled (again)."""
-        found = (ready.fitting() for ready in self.all())
-        return next((fitting for fitting in found if fitting is not None), None)
+        for ready in self.all():
+            found = ready.fitting()
+            if found is not None:
+                return found
+        return None
 
 
 @dataclass

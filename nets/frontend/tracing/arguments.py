@@ -62,12 +62,12 @@ class BoundCall:
     """The leaves of ``(args, kwargs)``."""
     tree: TreeDef
     """The nest of ``(args, kwargs)``."""
+    arrays: list[Array]
+    keys: tuple[LeafKey, ...]
 
     def __init__(self, binding: Binding, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.binding = binding
         self.args, self.kwargs, self.static = binding.sorted(args, kwargs)
-        self.arrays: list[Array] = []
-        self.keys: tuple[LeafKey, ...] = ()
 
     # ------------------------------------------------------------------------ the nests
 
@@ -97,6 +97,7 @@ class BoundCall:
 
     def read(self) -> None:
         """Read the leaves; the error of one that cannot be an argument says which it is."""
+        self.leaves, self.tree = flatten((self.args, self.kwargs))
         try:
             self.arrays, self.keys = read_leaves(self.leaves)
         except LeafError as error:
@@ -111,13 +112,13 @@ class BoundCall:
 
     def static_key(self) -> StaticKey:
         """The static values as a key; ArgumentError where one is not hashable."""
-        return static_key(self.static, self.binding.name) if self.static else ()
+        return static_key(self.static, self.binding.name)
 
     @property
     def signature(self) -> Signature:
         """What decides which specialisation fits."""
         tree = self.tree
-        return tree.tokens, tree.orders, self.keys, self.static_key()
+        return tree.tokens, tree.orders, self.keys, self.static_key() if self.static else ()
 
     @property
     def form(self) -> Form:
