@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -21,19 +21,20 @@ def of_width(vector_bytes: int) -> Machine:
 
 @dataclass
 class _Always:
-    """What every machine says, whatever it was made with."""
+    """What every machine says, whatever it was made with; which it says again afterwards."""
 
     value: object
+    slot: Any
 
     def __get__(self, machine: object, owner: object = None) -> object:
         return self.value
 
     def __set__(self, machine: object, value: object) -> None:
-        pass
+        self.slot.__set__(machine, value)
 
 
 def let_every_machine_have(monkeypatch: pytest.MonkeyPatch, **numbers: object) -> None:
     """Let every machine, the CPU of the tests too, have these numbers."""
     for name, value in numbers.items():
         assert name in Machine.__dataclass_fields__
-        monkeypatch.setattr(Machine, name, _Always(value))
+        monkeypatch.setattr(Machine, name, _Always(value, Machine.__dict__[name]))
