@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from nets.backend.containment import contained, try_to_load
@@ -124,9 +125,7 @@ def object_code(text: str, machine: Machine) -> bytes:
 
     CompileError where LLVM refuses it, MemoryError where there is not enough for LLVM.
     """
-    return contained(
-        lambda: _emit(_module(text, machine, _llvm().create_context()), machine), len(text)
-    )
+    return contained(lambda: _emitted(text, machine), len(text))
 
 
 def linked_object_code(texts: Sequence[str], public: Sequence[str], machine: Machine) -> bytes:
@@ -139,15 +138,14 @@ def linked_object_code(texts: Sequence[str], public: Sequence[str], machine: Mac
 
 
 def _linked(texts: Sequence[str], public: Sequence[str], machine: Machine) -> bytes:
-    context = _llvm().create_context()
-    first, *rest = [_module(text, machine, context) for text in texts]
-    for module in rest:
-        first.link_in(module)
-    for function in first.functions:
-        if not function.is_declaration and function.name not in public:
-            function.linkage = "internal"
-    _merge_constants(first, machine)
-    return _emit(first, machine)
+    with _modules(texts, machine) as (first, *rest):
+        for module in rest:
+            first.link_in(module)
+        for function in first.functions:
+            if not function.is_declaration and function.name not in public:
+                function.linkage = "internal"
+        _merge_constants(first, machine)
+        return _emit(first, machine)
 
 
 def _merge_constants(module: Any, machine: Machine) -> None:
@@ -159,11 +157,13 @@ def _merge_constants(module: Any, machine: Machine) -> None:
 
 def assembly(text: str, machine: Machine) -> str:
     """The module as the machine's assembly, to read."""
-    code = contained(
-        lambda: _emit(_module(text, machine, _llvm().create_context()), machine, as_text=True),
-        len(text),
-    )
-    return code.decode()
+    return contained(lambda: _emitted(text, machine, as_text=True), len(text)).decode()
+
+
+def _emitted(text: str, machine: Machine, *, as_text: bool = False) -> bytes:
+    """The object file, or the assembly, of a module in LLVM IR text."""
+    with _modules([text], machine) as (module,):
+        return _emit(module, machine, as_text=as_text)
 
 
 _idle_generators: Final[dict[Machine, list[Any]]] = {}
@@ -200,20 +200,30 @@ def _generated(generator: Any, module: Any, as_text: bool) -> bytes:
         ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
-def _module(text: str, machine: Machine, context: Any) -> Any:
-    """The parsed module with the ``alwaysinline`` functions inlined.
+@contextmanager
+def _modules(texts: Sequence[str], machine: Machine) -> Iterator[list[Any]]:
+    """The parsed modules, in a context of their own, with the ``alwaysinline`` functions inlined.
 
     No other pass runs: the text comes in the form the code generator is to see, and the passes
     would take longer than the code generation without making the loops better.
+
+    The modules are closed before their context, whatever happens. The garbage collector, which
+    would close what an exception keeps, does so in any order; LLVM then reads memory it gave back.
     """
-    llvm = _llvm()
+    with ExitStack() as open_ones:
+        context = open_ones.enter_context(_llvm().create_context())
+        modules = [open_ones.enter_context(_parsed(text, context)) for text in texts]
+        for module, text in zip(modules, texts, strict=True):
+            module.triple = _generator(machine).triple
+            if " alwaysinline" in text:
+                passes = _llvm().create_new_module_pass_manager()
+                passes.add_always_inliner_pass()
+                passes.run(module, _pass_builder(machine))
+        yield modules
+
+
+def _parsed(text: str, context: Any) -> Any:
     try:
-        module = llvm.parse_assembly(text, context)
+        return _llvm().parse_assembly(text, context)
     except RuntimeError as error:
         raise CompileError(f"LLVM does not accept the module: {error}") from None
-    module.triple = _generator(machine).triple
-    if " alwaysinline" in text:
-        passes = llvm.create_new_module_pass_manager()
-        passes.add_always_inliner_pass()
-        passes.run(module, _pass_builder(machine))
-    return module
