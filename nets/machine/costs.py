@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from nets.ir.core import Operation, Trait
+from nets.ir.core import Operation, Trait, Value
+from nets.ir.types import DType, ScalarType, Type, VectorType, index
 from nets.machine.machine import Machine
 
 # ------------------------------------------------------------------------- threads
-
-FORK_INSTRUCTIONS: Final = 8000
-"""Instructions that take as long as handing a loop to other threads and waiting for them (2 µs)."""
-
-LINE_INSTRUCTIONS: Final = 60
-"""The same for getting a cache line that another CPU has written (15 ns)."""
 
 FORK_WORK = 1 << 17
 """Work from which a loop is worth a fork and join.
@@ -32,16 +28,108 @@ LONE_KERNEL_FORK_FLOPS: Final = 450_000
 
 # ------------------------------------------------------------------------- operations
 
-_FLOPS_PER_INSTRUCTION: Final = 16
-"""Of kernels, which work on vectors."""
+_PLAIN: Final = 0.5
+"""Cycles of an instruction on a register, and of a load: two of them start in each."""
 
-_INSTRUCTIONS: Final = {
-    "loop.math": 24,
-    "loop.div": 8,
-    "loop.rem": 8,
-    "loop.const": 0,
-    "loop.view": 0,
+_STORE: Final = 1.0
+
+_BY_CONSTANT: Final = "divide by a constant"
+_MULTIPLIED: Final = 2.0
+"""Cycles of an integer that is divided by a constant: LLVM multiplies and shifts."""
+
+_FREE: Final = frozenset(
+    {"const", "yield", "view", "slice", "return", "alloc", "scratch", "global"}
+)
+"""Operations of the loop dialect that take no time, or hardly any."""
+
+_FUNCTIONS: Final[Mapping[str, tuple[float, float]]] = {
+    "exp": (9, 13),
+    "expm1": (14, 17),
+    "sigmoid": (12, 17),
+    "tanh": (15, 23),
+    "erf": (15, 44),
+    "log": (11, 20),
+    "log1p": (18, 26),
+    "sin": (14, 19),
+    "cos": (13, 19),
+    "rsqrt": (8, 13),
+    "fmod": (13, 14),
+    "pow": (87, 100),
 }
+"""Cycles of a function of the math library on a vector of float32, and of float64.
+
+Measured on Zen 3, on numbers around 1. They are counts of instructions first of all, and vectors of
+AVX-512 take about as many cycles as those of AVX2.
+"""
+
+
+def cycles(machine: Machine, word: str, dtype: DType, lanes: int = 1) -> float:
+    """Cycles of an operation on so many lanes: a whole vector of them takes as long as one.
+
+    ``word`` is a function of the math library, or an operation of the loop dialect without the name
+    of that.
+    """
+    if word in _FREE:
+        return 0
+    if word in ("div", "rem") and not dtype.is_float:
+        return machine.integer_division * lanes  # there is none of vectors
+    if word == _BY_CONSTANT:
+        return _MULTIPLIED * lanes
+    registers = -(-lanes * dtype.itemsize // max(machine.vector_bytes, dtype.itemsize))
+    return registers * _of_a_register(machine, word, is_long=dtype.itemsize == 8)
+
+
+def _of_a_register(machine: Machine, word: str, is_long: bool) -> float:
+    if word in _FUNCTIONS:
+        return _FUNCTIONS[word][is_long]
+    match word:
+        case "rem":
+            return _FUNCTIONS["fmod"][is_long]
+        case "div":
+            return machine.division[is_long]
+        case "sqrt":
+            return machine.root[is_long]
+        case "store" | "masked_store":
+            return _STORE
+        case _:
+            return _PLAIN
+
+
+def word_of(op: Operation) -> str:
+    """What an operation of the loop dialect is called in the table."""
+    if op.name == "loop.math":
+        return str(op.attributes["function"])
+    if op.name in ("loop.div", "loop.rem") and _is_integer_constant(op.operands[1]):
+        return _BY_CONSTANT
+    return op.name.removeprefix("loop.")
+
+
+def _is_integer_constant(value: Value) -> bool:
+    op = value.operation
+    if op is not None and op.name == "loop.splat":
+        op = op.operands[0].operation
+    return op is not None and op.name == "loop.const" and not op.attributes["dtype"].is_float
+
+
+def cycles_of(machine: Machine, op: Operation) -> float:
+    """Cycles of an operation of the loop dialect, without what stands in its regions."""
+    type = next((x.type for x in (*op.results, *op.operands) if _is_register(x.type)), _NUMBER)
+    lanes = type.lanes if isinstance(type, VectorType) else 1
+    return cycles(machine, word_of(op), type.dtype, lanes)
+
+
+_NUMBER: Final[Type] = ScalarType(index)
+
+
+def _is_register(type: Type) -> bool:
+    return isinstance(type, ScalarType | VectorType)
+
+
+def kernel_cycles(machine: Machine, flops: int, dtype: DType) -> float:
+    """Cycles of a kernel that makes so many multiplications and additions."""
+    return flops / (2 * max(machine.lanes(dtype), 1) * machine.fmas_per_cycle)
+
+
 _OF_A_BODY: Final = {
     "loop.math": 16,
     "loop.div": 6,
@@ -55,11 +143,6 @@ COPY_WORK: Final = 2
 
 _COSTLY_WORK: Final = 10
 """Work of a COSTLY operation, in units of an addition."""
-
-
-def instructions(op: Operation, flops: int) -> int:
-    """Instructions of one operation; ``flops`` are those of a kernel."""
-    return flops // _FLOPS_PER_INSTRUCTION if flops else _INSTRUCTIONS.get(op.name, 1)
 
 
 def body_instructions(op: Operation) -> int:

@@ -45,6 +45,12 @@ class Machine:
     fma_latency: int = 4
     fmas_per_cycle: int = 2
     loads_per_cycle: int = 2
+    division: tuple[float, float] = (5, 8)
+    root: tuple[float, float] = (6, 12)
+    """Cycles between the begins of two divisions, or roots, of vectors of float32, and of float64;
+    ``costs`` has the rest."""
+    integer_division: float = 7
+    """Cycles of the division of two integers."""
     overlap_bytes: int = 64
     """How much of the vectors of a math function is to be under way, for it is a long chain of
     instructions and the processor looks ahead no further than into the next one."""
@@ -66,6 +72,13 @@ class Machine:
     """Steps of a matrix kernel between asking memory for a row and using it."""
     streams: int = 4
     """Places of memory that are read at once faster than one after the other."""
+
+    # Threads.
+    fork_cycles: int = 10_000
+    """Cycles of work from which a loop is faster on two threads than on one: half of them go by
+    while the loop is handed over, and while one thread waits for the other."""
+    line_cycles: int = 30
+    """What a cache line costs that another CPU has written, where many are read in a row."""
 
     @property
     def has_many_registers(self) -> bool:

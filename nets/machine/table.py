@@ -32,12 +32,14 @@ V4: Final = replace(
     vector_registers=32,
     masks_are_free=True,
     joined_sizes=(4, 8),
+    division=(10, 16),
+    root=(12, 24),
     distant_bytes=2 << 20,
 )
 """Any processor with AVX-512 with all of F, BW, DQ and VL."""
 
-ZEN_3: Final = replace(V3, family="Zen 3", cpu="znver3")
-ZEN_4: Final = replace(V4, family="Zen 4, Zen 5", cpu="znver4")
+ZEN_3: Final = replace(V3, family="Zen 3", cpu="znver3", division=(3.5, 5.5), root=(5.5, 9.5))
+ZEN_4: Final = replace(V4, family="Zen 4, Zen 5", cpu="znver4", division=(7, 10), root=(10, 17))
 SKYLAKE_X: Final = replace(V4, family="Skylake-X, Ice Lake", cpu="skylake-avx512")
 SAPPHIRE_RAPIDS: Final = replace(V4, family="Sapphire Rapids", cpu="sapphirerapids")
 

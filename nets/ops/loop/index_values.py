@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from nets.ir.affine import Affine
 from nets.ir.core import Block, Operation, Value
 from nets.ir.types import ScalarType
 
 _UNKNOWN_TRIPS = 16
-"""Iterations assumed of a loop whose bounds are computed."""
+"""Iterations assumed of a loop whose bounds tell nothing."""
+
+_NESTED_BOUNDS = 4
+"""Bounds inside of bounds that are looked into."""
 
 _TERMS = 64
 """Steps after which an expression is taken as it is."""
@@ -68,14 +72,39 @@ def distance(lo: Value, hi: Value) -> int | None:
 
 
 def trips(op: Operation) -> int:
-    """About how many iterations a loop has; 1 for a branch, and for what is no loop."""
+    """About how many iterations a loop has; 1 for a branch, and for what is no loop.
+
+    A block that may be the last one, and shorter, counts as whole; so does what is left of it when
+    it is cut to whole vectors.
+    """
     if len(op.operands) < 2:
         return 1
-    span = distance(*op.operands[:2])
+    lo, hi = op.operands[:2]
+    span = _about(expression(hi) - expression(lo), _NESTED_BOUNDS)
     if span is None:
         return _UNKNOWN_TRIPS
     step: int = op.attributes.get("step", 1)
     return max(0, -(-span // step))
+
+
+def _about(difference: Affine, depth: int) -> int | None:
+    """The difference, with any bound in it taken as what it is a bound of."""
+    if difference.is_constant:
+        return difference.constant
+    for value, factor in difference.terms if depth else ():
+        rest = difference - Affine.of(value) * factor
+        for bound in _bounded(value.operation):
+            found = _about(rest + expression(bound) * factor, depth - 1)
+            if found is not None:
+                return found
+    return None
+
+
+def _bounded(op: Operation | None) -> Sequence[Value]:
+    """What ``min``, ``max`` and the mask of whole vectors are bounds of."""
+    if op is None or op.name not in ("loop.min", "loop.max", "loop.and"):
+        return ()
+    return op.operands[:1] if op.name == "loop.and" else op.operands
 
 
 def counting_loop(value: Value) -> Operation | None:

@@ -30,23 +30,18 @@ def parallelize(function: Function, options: Options) -> Function:
 
 def _worth_a_fork(function: Function, machine: Machine) -> set[Operation]:
     """The loops to share: they are enough work for a fork, and for what it moves between CPUs."""
+    fork, line = machine.fork_cycles, machine.line_cycles
     shared: set[Operation] = set()
     # Outer loops come first; inside one that is not worth a fork, another one may be.
     for op in function.walk():
-        if (
-            op.name == "loop.parallel"
-            and not _stands_in(op, shared)
-            and _has_work(op, costs.FORK_INSTRUCTIONS)
-        ):
+        is_outermost = op.name == "loop.parallel" and not _stands_in(op, shared)
+        if is_outermost and _has_work(op, fork, machine):
             shared.add(op)
     handovers = Handovers(function, machine) if shared else None
     while handovers is not None:
         # A loop that turns serial is one more that its neighbours exchange lines with.
-        prices = {
-            op: costs.FORK_INSTRUCTIONS + costs.LINE_INSTRUCTIONS * handovers.lines(op, shared)
-            for op in shared
-        }
-        serial = {op for op, price in prices.items() if not _has_work(op, price)}
+        prices = {op: fork + line * handovers.lines(op, shared) for op in shared}
+        serial = {op for op, price in prices.items() if not _has_work(op, price, machine)}
         if not serial:
             break
         shared -= serial
@@ -65,21 +60,28 @@ def _stands_in(op: Operation, loops: set[Operation]) -> bool:
     return False
 
 
-def _has_work(op: Operation, price: int) -> bool:
-    """Whether the loop has several iterations, and executes about so many instructions."""
+def _has_work(op: Operation, price: int, machine: Machine) -> bool:
+    """Whether the loop has several iterations, and takes about so many cycles."""
     count = distance(*op.operands)
     if count is not None and count < 2:
         return False
-    total = 0
+    total = 0.0
     pending = [(op, 1)]
     while pending and total < price:
         loop, times = pending.pop()
         times *= trips(loop)
         for inner in loop.regions[0].block:
-            total += times * costs.instructions(inner, kernel_flops(inner))
+            total += times * _cycles_of(machine, inner)
             if inner.regions:
                 pending.append((inner, times))
     return total >= price
+
+
+def _cycles_of(machine: Machine, op: Operation) -> float:
+    flops = kernel_flops(op)
+    if flops:
+        return costs.kernel_cycles(machine, flops, op.operands[0].type.dtype)
+    return costs.cycles_of(machine, op)
 
 
 def _make_serial(op: Operation) -> None:

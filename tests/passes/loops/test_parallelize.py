@@ -2,6 +2,7 @@
 
 import pytest
 
+from nets.ir.affine import Affine
 from nets.ir.core import Function, Value
 from nets.ir.types import f32
 from nets.ir.verifier import verify_function
@@ -58,6 +59,33 @@ def test_an_inner_loop_may_be_worth_it() -> None:
 
 def test_only_the_outermost_is_parallel() -> None:
     assert loops(rows(100, 1000, name="parallel"), threads=2) == ["parallel", "for"]
+
+
+def blocks(count: int, length: int, end: int, *, whole: bool) -> Function:
+    """A parallel loop over blocks of a function of elements, the last of which may be shorter."""
+    function, s = loop_function([buffer(f32, end)], [buffer(f32, end)])
+    x, out = function.arguments
+
+    def block(s: LoopBuilder, i: Value) -> None:
+        lo = s.index(Affine.of(i) * length)
+        hi = s.binary("min", s.index(Affine.of(lo) + length), s.index(end))
+        if not whole:
+            span = s.binary("and", s.sub(hi, lo), s.index(-8))
+            hi = s.add(lo, s.binary("max", span, s.index(0)))
+        with s.inside(s.for_(lo, hi)) as body:
+            (at_j,) = body.arguments
+            s.store(s.math("exp", s.load(x, at(at_j))), out, at(at_j))
+            s.yield_()
+
+    loop(s, "parallel", 0, count, block)
+    s.emit("return")
+    return function
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_blocks_that_may_be_shorter_count_as_whole_ones(whole: bool) -> None:
+    assert loops(blocks(4, 1000, 3995, whole=whole), threads=2) == ["parallel", "for"]
+    assert loops(blocks(4, 100, 395, whole=whole), threads=2) == ["for", "for"]
 
 
 def chain(*copies: tuple[str, int, int]) -> list[str]:
