@@ -111,10 +111,14 @@ def _is_integer_constant(value: Value) -> bool:
     return op is not None and op.name == "loop.const" and not op.attributes["dtype"].is_float
 
 
-def cycles_of(machine: Machine, op: Operation) -> float:
-    """Cycles of an operation of the loop dialect, without what stands in its regions."""
+def cycles_of(machine: Machine, op: Operation, lanes: int | None = None) -> float:
+    """Cycles of an operation of the loop dialect, without what stands in its regions.
+
+    With ``lanes``, of the vectors that are to come in the place of the operation's numbers.
+    """
     type = next((x.type for x in (*op.results, *op.operands) if _is_register(x.type)), _NUMBER)
-    lanes = type.lanes if isinstance(type, VectorType) else 1
+    if lanes is None:
+        lanes = type.lanes if isinstance(type, VectorType) else 1
     return cycles(machine, word_of(op), type.dtype, lanes)
 
 
@@ -130,24 +134,11 @@ def kernel_cycles(machine: Machine, flops: int, dtype: DType) -> float:
     return flops / (2 * max(machine.lanes(dtype), 1) * machine.fmas_per_cycle)
 
 
-_OF_A_BODY: Final = {
-    "loop.math": 16,
-    "loop.div": 6,
-    "loop.rem": 6,
-    "loop.const": 0,
-    "loop.yield": 0,
-}
-
 COPY_WORK: Final = 2
 """Work of a load and a store."""
 
 _COSTLY_WORK: Final = 10
 """Work of a COSTLY operation, in units of an addition."""
-
-
-def body_instructions(op: Operation) -> int:
-    """Instructions of one operation on a vector."""
-    return _OF_A_BODY.get(op.name, 1)
 
 
 def work(op: Operation) -> int:

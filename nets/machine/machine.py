@@ -55,6 +55,10 @@ class Machine:
     """How much of the vectors of a math function is to be under way, for it is a long chain of
     instructions and the processor looks ahead no further than into the next one."""
 
+    light_cycles: float = 5
+    """What an iteration of a loop may take so that two of them in one are faster: the processor
+    overlaps iterations by itself, but each has its end to find."""
+
     # Memory.
     line_bytes: int = 64
     page_bytes: int = 4096

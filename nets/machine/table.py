@@ -34,6 +34,7 @@ V4: Final = replace(
     joined_sizes=(4, 8),
     division=(10, 16),
     root=(12, 24),
+    light_cycles=20,
     distant_bytes=2 << 20,
 )
 """Any processor with AVX-512 with all of F, BW, DQ and VL."""

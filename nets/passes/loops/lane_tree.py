@@ -21,8 +21,8 @@ from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes.loops.totals import Slot, Total, make_total
 from nets.passes.loops.widen import Body, Copy, Widener, is_better_in_pairs
 
-_REGISTER_COST = 96
-"""Cost of a row of the tree up to which the running results stay in registers."""
+_REGISTER_CYCLES = 48
+"""What a row of the tree, or all that there is, may take so that the results stay in registers."""
 
 
 def lower_reduce(op: Operation, machine: Machine) -> None:
@@ -52,10 +52,12 @@ def lower_reduce(op: Operation, machine: Machine) -> None:
 
 
 def _suits_registers(body: Body, lanes: int, totals: Sequence[Total], hi: Value) -> bool:
-    if body.cost * (_row(totals) // lanes) > _REGISTER_COST:
+    count = constant_of(hi)
+    elements = _row(totals) if count is None else min(_row(totals), count)
+    if body.cycles * -(-elements // lanes) > _REGISTER_CYCLES:
         return False
     # Whole vectors of the last row may have no element left, and then repeat the last one.
-    return constant_of(hi) is not None or body.is_maskable() or body.may_repeat()
+    return count is not None or body.is_maskable() or body.may_repeat()
 
 
 def _row(totals: Sequence[Total]) -> int:

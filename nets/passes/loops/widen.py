@@ -51,9 +51,10 @@ class Body:
         return not self.varying.isdisjoint(op.operands)
 
     @property
-    def cost(self) -> int:
-        """Roughly the instructions of one vector of iterations."""
-        return sum(costs.body_instructions(op) for op in self.operations if self.is_varying(op))
+    def cycles(self) -> float:
+        """What one vector of iterations takes."""
+        varying = filter(self.is_varying, self.operations)
+        return sum(costs.cycles_of(self.machine, op, self.lanes) for op in varying)
 
     @property
     def lanes(self) -> int:
@@ -177,8 +178,7 @@ def is_better_in_pairs(body: Body) -> bool:
 
 def vectors_at_once(body: Body) -> int:
     """Vectors per iteration. Processors overlap iterations by themselves: two are plenty."""
-    machine = body.machine
-    is_light = body.cost <= (32 if machine.vector_bytes >= machine.overlap_bytes else 8)
+    is_light = body.cycles <= body.machine.light_cycles
     return 2 if is_light or is_better_in_pairs(body) else 1
 
 
