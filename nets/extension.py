@@ -1,7 +1,7 @@
 """Extension: are calls made by ``nets._dispatch``, the extension in C, or by the Python road?
 
-The extension is optional, and results are the same without it. Whoever makes something for it (a
-plan, a kernel, guards) asks here first, so that a process can do without it for a while.
+The extension is optional, and results are the same without it. Who makes something that it calls
+(a plan, a kernel, guards) asks here first, so that a process can do without it for a while.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def in_use() -> bool:
 @contextmanager
 def set_aside() -> Iterator[None]:
     """What is traced and compiled in the ``with`` block, by whatever thread, is called by the
-    Python road for good, as if the extension was not there."""
+    Python road for good, as it is where the extension is not there."""
     global _is_aside
     saved, _is_aside = _is_aside, True
     try:

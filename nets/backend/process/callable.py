@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -132,6 +132,19 @@ class Signature:
     prints: bool = False
 
 
+class Counts(NamedTuple):
+    """Calls of native code, the arrays made for them, and the bytes that had not been used before:
+    arrays and workspaces."""
+
+    calls: int = 0
+    arrays: int = 0
+    fresh_bytes: int = 0
+
+    def plus(self, other: Counts) -> Counts:
+        """Both together."""
+        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
 def load_object(code: bytes, symbol: str) -> tuple[Any, Any]:
     """Object code in executable memory: a handle that keeps it there, and an entry point.
 
@@ -172,6 +185,8 @@ class NativeFunction:
         self.kernel = None if signature.prints else self._kernel()
         """The same code for the extension ``nets._dispatch``; None without it, and where the code
         prints, for the extension may keep the GIL and looks for no error of Python."""
+        self._calls, self._arrays, self._fresh_bytes = 0, 0, 0
+        """Of the calls that went by cffi; the kernel counts its own."""
         if signature.prints:
             _print_in_python()
         _look_at_signals()
@@ -198,6 +213,9 @@ class NativeFunction:
         views = [self._ffi.from_buffer(array) for array in (*inputs, *fresh)]
         arena = self._take_arena()
         buffers = self._ffi.new(self._pointers, views)
+        self._calls += 1
+        self._arrays += len(outputs)
+        self._fresh_bytes += sum(array.nbytes for array in outputs)
         status = self._lib.nets_call_watched(self._entry, buffers, arena, self._pool)
         self._arenas.append(arena)
         if self._signature.prints:
@@ -232,6 +250,15 @@ class NativeFunction:
         return self._address(self._ffi.addressof(self._lib, function))
 
     @property
+    def counts(self) -> Counts:
+        """What its calls have taken so far, by either road."""
+        own = Counts(self._calls, self._arrays, self._fresh_bytes)
+        if self.kernel is None:
+            return own
+        kernel = self.kernel
+        return own.plus(Counts(kernel.calls, kernel.arrays, kernel.fresh_bytes))
+
+    @property
     def workspace_bytes(self) -> int:
         """Size of the workspace of a call; there are as many as calls at one time."""
         return self._signature.workspace_bytes
@@ -258,6 +285,7 @@ class NativeFunction:
         arena = self._lib.nets_arena_new(size)
         if arena == self._ffi.NULL:
             raise MemoryError(f"no memory for a workspace of {size} bytes")
+        self._fresh_bytes += size
         lib = self._lib
         return self._ffi.gc(arena, lambda pointer: lib.nets_arena_free(pointer, size), size)
 

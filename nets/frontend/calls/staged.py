@@ -303,15 +303,15 @@ class Staged(Planned):
         every = [ready for entry in entries for ready in entry.all()]
         every += self.entries.codes.values()
         natives = list({id(x): x for ready in every for x in ready.natives()}.values())
-        kernels = [native.kernel for native in natives if native.kernel is not None]
+        taken = [native.counts for native in natives]
         return {
-            "native_calls": sum(kernel.calls for kernel in kernels),
+            "native_calls": sum(x.calls for x in taken),
             "python_calls": counts.python_calls,
             "traces": counts.traces,
             "reasons": list(counts.reasons),
             "compilations": len(natives),
-            "arrays": sum(kernel.arrays for kernel in kernels),
-            "fresh_bytes": sum(kernel.fresh_bytes for kernel in kernels),
+            "arrays": sum(x.arrays for x in taken),
+            "fresh_bytes": sum(x.fresh_bytes for x in taken),
             "workspace_bytes": sum(native.workspace_bytes for native in natives),
             "state_bytes": sum(ready.state_bytes for ready in found),
         }

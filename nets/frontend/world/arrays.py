@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from nets.extension import in_use
 from nets.frontend.tensor.scope import Outside
 from nets.frontend.tensor.variable import Array, Variable, variable
 from nets.ir.types import from_numpy
@@ -75,7 +74,7 @@ class Arrays:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Note what NumPy reads meanwhile."""
-        watched = _watched() if in_use() else None
+        watched = _watched()
         if watched is None:
             for array in self._arrays.values():
                 self.note(array)

@@ -86,6 +86,7 @@ def test_the_bits_are_those_of_fresh_memory(monkeypatch: pytest.MonkeyPatch) -> 
     assert same(fast.weights(), held.weights())
 
 
+@pytest.mark.both_roads
 def test_who_holds_elements_keeps_them() -> None:
     w = nets.Tensor(np.ones(4), requires_grad=True)
 
@@ -187,6 +188,7 @@ def test_gradients_are_added_up_in_place() -> None:
     assert w._value.gradient.ctypes.data == place  # type: ignore[attr-defined]
 
 
+@pytest.mark.both_roads
 def test_a_refused_call_leaves_state_as_it_was() -> None:
     training = Training()
     for _ in range(2):
@@ -228,6 +230,7 @@ def test_a_thread_that_reads_meanwhile_sees_whole_updates() -> None:
     assert w.numpy().max() == 201
 
 
+@pytest.mark.both_roads
 def test_steps_from_several_threads_are_whole() -> None:
     w = nets.Tensor(np.zeros(100_000))
 
@@ -276,6 +279,7 @@ def test_results_take_the_memory_of_donated_arguments(options: Any) -> None:
     assert state["n"].item() == 4
 
 
+@pytest.mark.both_roads
 def test_donated_arguments_that_others_hold_are_copied() -> None:
     step = nets.trace(donate_argnums=0)(update)
     x = np.ones(6)
@@ -295,6 +299,7 @@ def test_donated_arguments_that_others_hold_are_copied() -> None:
         twice.sum()
 
 
+@pytest.mark.both_roads
 def test_a_refused_call_gives_donated_arguments_back() -> None:
     @nets.trace(donate_argnums=0)
     def put(x: Any, i: Any) -> Any:
@@ -308,6 +313,7 @@ def test_a_refused_call_gives_donated_arguments_back() -> None:
     assert put(x, 0).tolist() == [4.0] * 4
 
 
+@pytest.mark.both_roads
 def test_donation_with_keywords_statics_and_gradients() -> None:
     @nets.trace(static_argnums=0, donate_argnames="b")
     def f(kind: str, a: Any, b: Any) -> Any:

@@ -237,6 +237,7 @@ def test_a_signal_among_the_changes_after_a_call_comes_before_or_after_all() -> 
         assert done == {"a": 0, "b": 1, "c": 2, "d": 3}
 
 
+@pytest.mark.both_roads
 def test_donated_arguments_are_still_there() -> None:
     traced = nets.trace(lambda times, x: repeat(times, lambda x: x * 0.5, x), donate_argnums=(1,))
     np.testing.assert_array_equal(traced(1, nets.Tensor(LARGE)), LARGE * 0.5)

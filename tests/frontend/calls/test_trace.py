@@ -24,6 +24,8 @@ from nets.frontend.derived.transforms import grad
 from nets.frontend.tensor.variable import no_grad
 from nets.ir.types import TENSOR_DTYPES
 
+pytestmark = pytest.mark.both_roads
+
 Point = namedtuple("Point", "x y")
 
 
@@ -527,7 +529,9 @@ def test_a_name_bound_to_another_tensor_retraces(
 shared = nets.Tensor(1.0)
 
 
-def test_a_global_or_attribute_bound_to_another_tensor_retraces() -> None:
+def test_a_global_or_attribute_bound_to_another_tensor_retraces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Model:
         def __init__(self) -> None:
             self.inner = [self]
@@ -537,12 +541,11 @@ def test_a_global_or_attribute_bound_to_another_tensor_retraces() -> None:
         def predict(self, x: Any) -> Any:
             return self.w * x * shared
 
-    global shared
     model = Model()
     assert model.predict(1.0).item() == 2
     model.w = model.w + 1
     assert model.predict(1.0).item() == 3
-    shared = nets.Tensor(2.0)
+    monkeypatch.setitem(globals(), "shared", nets.Tensor(2.0))
     assert model.predict(1.0).item() == 6
     gradient = grad(lambda x: model.predict(x))
     assert gradient(1.0).item() == 6
@@ -707,6 +710,7 @@ def test_threads_trace_independently() -> None:
     assert results == {i: 1 + sum(range(i + 20)) for i in range(6)}
 
 
+@pytest.mark.one_road
 def test_ten_thousand_operations() -> None:
     def chain(x: Any) -> Any:
         for _ in range(1_700):

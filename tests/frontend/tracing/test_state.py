@@ -11,6 +11,8 @@ import pytest
 import nets
 from nets.errors import GradientError, ShapeError
 
+pytestmark = pytest.mark.both_roads
+
 rng = np.random.default_rng(0)
 X = rng.normal(size=(32, 8)).astype("float32")
 Y = rng.normal(size=(32, 3)).astype("float32")

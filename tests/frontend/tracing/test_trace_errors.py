@@ -29,6 +29,8 @@ from nets.frontend.derived.transforms import grad
 from nets.frontend.tensor.scope import current_scope
 from nets.ir.location import user_location
 
+pytestmark = pytest.mark.both_roads
+
 
 def f32(*shape: int) -> np.ndarray:
     return np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
