@@ -156,7 +156,7 @@ class made_once(Generic[R]):
             return self
         return self._kept(instance)
 
-    def _kept(self, instance: Any) -> R:
+    def _kept(self, instance: object) -> R:
         found: R = vars(instance).setdefault(self._name, self._compute(instance))
         return found
 

@@ -128,7 +128,7 @@ def install() -> None:
         return
     of_main, of_threads = sys.excepthook, threading.excepthook
 
-    def shown(kind: type[BaseException], error: BaseException, first: Any) -> Any:
+    def shown(kind: type[BaseException], error: BaseException, first: object) -> Any:
         return of_main(kind, error, _hidden(error, first))
 
     def shown_of_thread(given: Any) -> Any:

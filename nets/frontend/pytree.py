@@ -82,7 +82,7 @@ class TreeDef:
         """Stand-ins for the leaves that print as ``*``."""
         return [_Star()] * self.leaf_count
 
-    def unflatten(self, leaves: Sequence[Any]) -> Any:
+    def unflatten(self, leaves: Sequence[object]) -> Any:
         """The nest with these leaves in place."""
         if len(self.tokens) == 1 and self.tokens[0] is LEAF:
             return leaves[0]
@@ -163,12 +163,12 @@ def flatten(tree: Any) -> tuple[list[Any], TreeDef]:
     return leaves, TreeDef(tuple(tokens), len(leaves), orders)
 
 
-def is_container(kind: Any) -> bool:
+def is_container(kind: object) -> bool:
     """Is an object of this class a container whose leaves are flattened?"""
     return kind in (tuple, list, NoneType, *_DICTS) or _attribute_names(kind) is not None
 
 
-def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
+def map_leaves(function: Callable[[Any], Any], tree: object) -> Any:
     """The same nest with ``function`` of each leaf in its place."""
     leaves, treedef = flatten(tree)
     return treedef.unflatten([function(leaf) for leaf in leaves])
@@ -258,7 +258,7 @@ def _children(x: Any) -> Iterator[Any]:
     return iter([getattr(x, name) for name in names])
 
 
-def _refuse_cycles(tree: Any) -> None:
+def _refuse_cycles(tree: object) -> None:
     """ArgumentError where a container is its own descendant."""
     above = {id(tree)}
     done: set[int] = set()

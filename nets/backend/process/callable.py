@@ -65,7 +65,7 @@ def _print_in_python() -> None:
     ffi, lib = _runtime()
 
     @ffi.def_extern(name="nets_python_printer")  # type: ignore[untyped-decorator]
-    def printer(site: int, text: Any, count: int, values: Any) -> None:
+    def printer(site: int, text: object, count: int, values: object) -> None:
         show(ffi, text, count, values)
 
     lib.nets_set_printer(lib.nets_python_printer)

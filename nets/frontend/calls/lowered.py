@@ -167,7 +167,7 @@ class Lowered:
         return found
 
     def arrays(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], found: Sequence[Tensor]
+        self, args: tuple[object, ...], kwargs: dict[str, object], found: Sequence[Tensor]
     ) -> list[Array]:
         """The arrays of a call, captured tensors last.
 
@@ -221,7 +221,7 @@ def _nest_text(arguments: TreeDef) -> str:
     return f"({', '.join([*map(repr, args), *named])})"
 
 
-def _nest(lowered: Lowered, arrays: Sequence[Array]) -> Any:
+def _nest(lowered: Lowered, arrays: Sequence[Array]) -> object:
     kept = arrays[: lowered.out_tree.leaf_count]
     return lowered.out_tree.unflatten([tensor_of_array(array) for array in kept])
 
@@ -253,7 +253,7 @@ def parse_ir(text: str) -> Module:
     return parse_module(text, lookup)
 
 
-def evaluate(program: Lowered | Module | Function | str, *arrays: Any) -> Any:
+def evaluate(program: Lowered | Module | Function | str, *arrays: object) -> Any:
     """Run the reference interpreter.
 
     A ``Lowered`` takes and gives what its function does. IR (a function, a module with one, or

@@ -130,26 +130,26 @@ class Staged(Planned):
     """Whether Python runs at each call, so that there is nothing to guard: of transforms of plain
     functions."""
 
-    def result_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def result_of(self, args: Sequence[object], kwargs: dict[str, object]) -> Any:
         """What the callable gives for traced arguments, in the current scope."""
         raise NotImplementedError
 
-    def inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def inline(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """The result of a call from inside a trace: plain Python in that trace."""
         return self.result_of(args, kwargs)
 
-    def eagerly(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def eagerly(self, args: Sequence[object], kwargs: dict[str, object]) -> Any:
         """The result of a call with integers that require gradients, which IR has none of."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------------- calling
 
-    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         if current_scope() is not None:
             return self.inline(args, kwargs)
         return self.run(args, kwargs)
 
-    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def run(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """The result of a call from outside every trace."""
         self.entries.counts.python_calls += 1
         call = BoundCall(self.binding, args, kwargs)
@@ -337,7 +337,7 @@ def kept(function: Callable[..., Any], key: Hashable, make: Callable[[], StagedT
     return found
 
 
-def _recorded(leaves: Sequence[Any], captured: list[Variable]) -> list[Variable | None] | None:
+def _recorded(leaves: Sequence[object], captured: list[Variable]) -> list[Variable | None] | None:
     """The variable of each argument if the call belongs on the tape, else None."""
     if not is_grad_enabled():
         return None

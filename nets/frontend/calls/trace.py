@@ -68,7 +68,7 @@ class Traced(Staged, Generic[P, R]):
             return types.MethodType(self, instance)
         return TracedMethod(self, instance)
 
-    def entries_of(self, instance: Any) -> Entries:
+    def entries_of(self, instance: object) -> Entries:
         """The specialisations for one instance, dropped with it."""
         key = id(instance)
         found = self._instances.get(key)
@@ -100,7 +100,7 @@ class Traced(Staged, Generic[P, R]):
     def __copy__(self) -> Traced[P, R]:
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Traced[P, R]:
+    def __deepcopy__(self, memo: dict[int, object]) -> Traced[P, R]:
         """Itself, as for functions; of a bound method or an object that is called, of its copy."""
         if isinstance(self.__wrapped__, types.FunctionType):
             return self
@@ -115,9 +115,9 @@ def _retraced(
     function: Callable[..., Any],
     static: Collection[int | str],
     donated: Collection[int | str],
-    options: dict[str, Any],
+    options: dict[str, object],
     numerics: str,
-) -> Traced[..., Any]:
+) -> Traced[..., object]:
     """What an unpickled function is traced to, with the options it had."""
     binding = Binding(function, *_both(static), *_both(donated))
     return Traced(function, binding, options, numerics)
@@ -129,7 +129,7 @@ def _both(selected: Collection[int | str]) -> tuple[list[int], list[str]]:
     return numbers, [key for key in selected if isinstance(key, str)]
 
 
-def _reference(instance: Any, on_end: Callable[[Any], Any]) -> Any:
+def _reference(instance: object, on_end: Callable[[Any], Any]) -> object:
     """A weak reference; the instance itself where its class has none."""
     try:
         return weakref.ref(instance, on_end)
@@ -149,10 +149,10 @@ class TracedMethod(Staged):
         self.__name__ = function.name
         self.__self__ = instance
 
-    def result_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def result_of(self, args: Sequence[object], kwargs: dict[str, object]) -> Any:
         return self.__wrapped__(*args, **kwargs)
 
-    def eagerly(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def eagerly(self, args: Sequence[object], kwargs: dict[str, object]) -> Any:
         return self.__wrapped__(*args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -162,7 +162,7 @@ class TracedMethod(Staged):
     def __copy__(self) -> TracedMethod:
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+    def __deepcopy__(self, memo: dict[int, object]) -> Any:
         return getattr(copy.deepcopy(self.__self__, memo), self.__wrapped__.__name__)
 
     def __repr__(self) -> str:
@@ -229,7 +229,7 @@ def trace(
     return decorate if function is None else decorate(function)
 
 
-def _options(threads: int | None, numerics: str) -> dict[str, Any]:
+def _options(threads: int | None, numerics: str) -> dict[str, object]:
     if numerics not in ("strict", "fast"):
         raise ArgumentError(f'numerics is "strict" or "fast", not {numerics!r}', user_location())
     if threads is None:

@@ -93,14 +93,14 @@ class Gradient(Staged):
         self.with_value = with_value
         self.is_traced_anew = not isinstance(function, Staged) or function.is_traced_anew
 
-    def inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def inline(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         call = BoundCall(self.binding, args, kwargs)
         call.check()
         positions = self._positions(call.complete()[0])
         program, values = stage_nested(self.name, call, positions, self.result_of)
         return inlined(program, values)
 
-    def result_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def result_of(self, args: Sequence[object], kwargs: dict[str, object]) -> Any:
         """Run the function on traced arguments and pull its result back to them.
 
         The leaves at ``argnums`` are arguments of the function being traced.
@@ -116,14 +116,14 @@ class Gradient(Staged):
             return (result, gradients) if self.with_value else gradients
         return ((result, aux), gradients) if self.with_value else (gradients, aux)
 
-    def eagerly(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def eagerly(self, args: Sequence[object], kwargs: dict[str, object]) -> Any:
         raise GradientError(
             f"{self.name} was called with integer tensors that require gradients; only "
             "floating-point tensors have second derivatives",
             user_location(),
         )
 
-    def _positions(self, args: Sequence[Any]) -> list[int]:
+    def _positions(self, args: Sequence[object]) -> list[int]:
         numbers = self.argnums if isinstance(self.argnums, tuple) else (self.argnums,)
         for number in numbers:
             if not -len(args) <= number < len(args):
@@ -134,7 +134,7 @@ class Gradient(Staged):
                 )
         return [number % len(args) for number in numbers]
 
-    def _target(self, leaf: Any) -> Value:
+    def _target(self, leaf: object) -> Value:
         """The value of a leaf to differentiate by."""
         if not isinstance(leaf, Tensor):
             raise ArgumentError(
@@ -148,7 +148,7 @@ class Gradient(Staged):
             )
         return value_of(leaf)
 
-    def _scalar(self, result: Any) -> Value:
+    def _scalar(self, result: object) -> Value:
         """The value of the one scalar that is differentiated."""
         leaves, tree = flatten(result)
         if len(leaves) != 1 or len(tree.tokens) != 1:
@@ -182,7 +182,7 @@ class Gradient(Staged):
     def __copy__(self) -> Gradient:
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Gradient:
+    def __deepcopy__(self, memo: dict[int, object]) -> Gradient:
         """Itself, as for functions; of a bound method or an object that is called, of its copy."""
         inner = copy.deepcopy(self.__wrapped__, memo)
         if inner is self.__wrapped__:
@@ -193,7 +193,7 @@ class Gradient(Staged):
         return f"<function {self.name}>"
 
 
-def _pair(result: Any) -> tuple[Any, Any]:
+def _pair(result: object) -> tuple[object, object]:
     if not isinstance(result, tuple) or len(result) != 2:
         raise ArgumentError(
             "with has_aux=True the function returns a pair (result, aux), not a "

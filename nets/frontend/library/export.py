@@ -91,7 +91,7 @@ def export(
     return Exported(name, tuple(paths))
 
 
-def _base(path: Any, others: Sequence[Any]) -> Path:
+def _base(path: object, others: Sequence[object]) -> Path:
     """The path of the library, without a suffix."""
     if not isinstance(path, (str, os.PathLike)) or others:
         given = ", ".join(type(x).__name__ for x in (path, *others))
@@ -117,13 +117,13 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-def _cpu_name(cpu: Any) -> str:
+def _cpu_name(cpu: object) -> str:
     if cpu is not None and not isinstance(cpu, str):
         raise _refused(f"cpu is a name such as x86-64-v3, not {type(cpu).__name__}")
     return str(config.CPU.get()) if cpu is None else cpu
 
 
-def _suffixes(formats: Any) -> tuple[str, ...]:
+def _suffixes(formats: object) -> tuple[str, ...]:
     from nets.backend.library.aot import FORMATS
 
     wanted = (formats,) if isinstance(formats, str) else formats
@@ -222,7 +222,7 @@ def _shape(name: str, value: Value) -> tuple[int, ...]:
     return type.static_shape
 
 
-def _tree_of(treedef: TreeDef) -> Any:
+def _tree_of(treedef: TreeDef) -> object:
     return _tree(treedef.unflatten(range(treedef.leaf_count)))
 
 
@@ -234,7 +234,7 @@ def _check_parameters(lowered: Lowered) -> None:
             raise _refused(f"{lowered.name} has two arguments {word}, which a library cannot")
 
 
-def _tree(nest: Any, level: int = 0) -> Any:
+def _tree(nest: object, level: int = 0) -> object:
     """A nest of leaf numbers in the form of the manifest."""
     from nets.backend.library.manifest import MOST_LEVELS
 

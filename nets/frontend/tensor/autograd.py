@@ -8,7 +8,7 @@ rules see floating-point values only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class EagerEmitter(Emitter):
     """Evaluates each operation at once; the results are not recorded."""
 
-    def emit_all(self, name: str, *operands: Value, **attributes: Any) -> tuple[Value, ...]:
+    def emit_all(self, name: str, *operands: Value, **attributes: object) -> tuple[Value, ...]:
         arrays = lookup(name).evaluate([_array(x) for x in operands], attributes)
         return tuple(map(variable, arrays))
 
@@ -175,7 +175,7 @@ def _gradient_operands(op: Recorded) -> Iterator[Variable]:
             yield operand
 
 
-def _stand_in(attribute: Any) -> Any:
+def _stand_in(attribute: object) -> object:
     """An attribute in the eyes of the derivative rules: float64 for an integer dtype."""
     is_integer = isinstance(attribute, DType) and attribute.is_integer
     return f64 if is_integer else attribute

@@ -7,7 +7,7 @@ arrays of numbers, DTypeError for elements nets does not have.
 from __future__ import annotations
 
 import sys
-from typing import Any, Final, TypeGuard
+from typing import Final, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ def is_scalar(x: object) -> TypeGuard[Scalar]:
 
 
 @in_ieee_mode
-def array_of(data: Any, dtype: DType | None = None) -> Array:
+def array_of(data: object, dtype: DType | None = None) -> Array:
     """A private, contiguous array in native byte order with the elements of ``data``.
 
     ``dtype`` converts as ``nets.astype`` does. UnsupportedObjectError for object arrays, ragged
@@ -65,7 +65,7 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     return private_copy(array)
 
 
-def _refuse_foreign(data: Any) -> None:
+def _refuse_foreign(data: object) -> None:
     if _is_masked(data):
         raise UnsupportedObjectError(
             "a masked array has no tensor form; fill it first: array.filled(value)",
@@ -81,7 +81,7 @@ def _refuse_foreign(data: Any) -> None:
         )
 
 
-def _is_masked(data: Any) -> bool:
+def _is_masked(data: object) -> bool:
     # numpy.ma takes longer to import than most programs to trace; who made one has imported it.
     masked = sys.modules.get("numpy.ma")
     return masked is not None and isinstance(data, masked.MaskedArray)
@@ -125,7 +125,7 @@ def dtype_of(spec: npt.DTypeLike | DType | None) -> DType:
     return dtype
 
 
-def integer_of(x: Any, what: str) -> int:
+def integer_of(x: object, what: str) -> int:
     """A Python int of anything that counts as one; DTypeError else."""
     if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
         return int(x)

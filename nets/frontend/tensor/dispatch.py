@@ -39,7 +39,7 @@ TensorLike = npt.ArrayLike | Operators
 Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 
-def apply(name: str, *operands: Tensor, **attributes: Any) -> Tensor:
+def apply(name: str, *operands: Tensor, **attributes: object) -> Tensor:
     """The op ``name`` on these tensors, whose types its rule must accept as they are.
 
     Inside a trace the operation is staged. Outside it is evaluated by its NumPy reference and,
@@ -64,7 +64,7 @@ def _eager(x: Tensor) -> Variable:
     return x._value
 
 
-def _evaluate(name: str, operands: list[Variable], attributes: dict[str, Any]) -> Variable:
+def _evaluate(name: str, operands: list[Variable], attributes: dict[str, object]) -> Variable:
     definition = lookup(name)
     try:
         type = _result_type(definition, operands, attributes)
@@ -102,7 +102,7 @@ def renewing(function: Function) -> Function:
     """The function of x, which then gives another Tensor where it finds nothing to do."""
 
     @wraps(function)
-    def renews(x: TensorLike, *arguments: Any, **options: Any) -> Tensor:
+    def renews(x: TensorLike, *arguments: object, **options: object) -> Tensor:
         result = function(x, *arguments, **options)
         return renewed(result) if result is x else result
 
@@ -117,7 +117,9 @@ _known_types: dict[Any, Type] = {}
 same few questions over and over."""
 
 
-def _result_type(definition: OpDef, operands: list[Variable], attributes: dict[str, Any]) -> Type:
+def _result_type(
+    definition: OpDef, operands: list[Variable], attributes: dict[str, object]
+) -> Type:
     key = (
         definition.name,
         *((x.data.shape, x.data.dtype) for x in operands),
@@ -288,7 +290,7 @@ def _promoted(*stand_ins: Any) -> DType:
 _WEAK_STAND_INS = {"b": False, "i": 0, "u": 0, "f": 0.0}
 
 
-def _stand_in(x: Tensor | Scalar) -> Any:
+def _stand_in(x: Tensor | Scalar) -> object:
     if isinstance(x, Tensor):
         dtype = x._value.type.dtype
         return _WEAK_STAND_INS[dtype.kind] if x._weak else dtype.numpy

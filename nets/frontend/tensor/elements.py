@@ -23,7 +23,7 @@ class Elements(np.ndarray[Any, np.dtype[Any]]):
     def __reduce__(self) -> Any:
         return np.asarray(self).__reduce__()
 
-    def __deepcopy__(self, memo: Any) -> Any:
+    def __deepcopy__(self, memo: object) -> Any:
         return np.array(self)
 
     def copy(self, order: Any = "C") -> Any:
@@ -33,7 +33,7 @@ class Elements(np.ndarray[Any, np.dtype[Any]]):
         self._refuse("p.data[i] = x", "p[i] = x under nets.no_grad()")
         super().__setitem__(key, value)
 
-    def fill(self, value: Any) -> None:
+    def fill(self, value: object) -> None:
         self._refuse("p.data.fill(x)", "p.data = np.full(p.shape, x)")
         super().fill(value)
 
@@ -58,7 +58,7 @@ Elements.__name__ = "array"
 def _in_place(name: str, sign: str) -> Callable[[Elements, Any], Any]:
     plain = getattr(np.ndarray, name)
 
-    def writes(self: Elements, other: Any) -> Any:
+    def writes(self: Elements, other: object) -> Any:
         self._refuse(
             f"p.data {sign}= x", f"p.data = p.data {sign} x, or p {sign}= x under nets.no_grad()"
         )

@@ -55,7 +55,7 @@ class _WatchingEmitter(EagerEmitter):
     def derive(self, name: str, location: Location | None) -> None:
         self._location = None if location is None else GradientLocation(location, name)
 
-    def emit_all(self, name: str, *operands: Value, **attributes: Any) -> tuple[Value, ...]:
+    def emit_all(self, name: str, *operands: Value, **attributes: object) -> tuple[Value, ...]:
         results = super().emit_all(name, *operands, **attributes)
         arrays = [_array(x) for x in operands]
         if not any(map(has_nan, arrays)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from opcode import opmap
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 from nets.errors import NetsError
 
@@ -32,7 +32,7 @@ def raise_in(frame: FrameType, error: NetsError) -> None:
     if sys.gettrace() is not None:
         raise error
 
-    def raises(*_: Any) -> None:
+    def raises(*_: object) -> None:
         sys.settrace(None)
         frame.f_trace_opcodes = False
         raise error

@@ -82,7 +82,7 @@ class BoundCall:
         """What to call the function with, as it was given."""
         return with_static(self.static, self.args, self.kwargs)
 
-    def with_leaves(self, leaves: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+    def with_leaves(self, leaves: Sequence[object]) -> tuple[list[Any], dict[str, Any]]:
         """The same with other leaves in their places."""
         return with_static(self.static, *self.tree.unflatten(leaves))
 
@@ -175,7 +175,7 @@ class BoundCall:
 
 
 def with_static(
-    static: Static, args: Sequence[Any], kwargs: Mapping[str, Any]
+    static: Static, args: Sequence[object], kwargs: Mapping[str, object]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Dynamic arguments, with static ones put in where they belong."""
     positional, named = list(args), dict(kwargs)

@@ -69,7 +69,7 @@ class Binding:
         return Binding(method, *_bound(self.static), *_bound(self.donated))
 
     def sorted(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> tuple[tuple[Any, ...], dict[str, Any], Static]:
         """The dynamic arguments with keywords moved into their positions, and the static ones."""
         if kwargs:
@@ -87,7 +87,7 @@ class Binding:
             kwargs = {key: value for key, value in kwargs.items() if key not in self.static}
         return args, kwargs, tuple(static)
 
-    def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    def check(self, args: Sequence[object], kwargs: dict[str, object]) -> None:
         """ArgumentError, in Python's words, where the function does not take these arguments."""
         if self.signature is None:
             return
@@ -103,8 +103,8 @@ class Binding:
         return f"{self._rest or 'args'}_{position - len(self.positional)}"
 
     def _positioned(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> tuple[tuple[object, ...], dict[str, object]]:
         moved = []
         for name in self.positional[len(args) :]:
             if name not in kwargs or name not in self._movable:

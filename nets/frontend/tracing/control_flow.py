@@ -86,7 +86,7 @@ def map(f: Callable[[Any], Any], xs: Nest) -> Any:
     return scan(lambda _, x: (None, f(x)), None, xs)[1]
 
 
-def fori_loop(lower: Any, upper: Any, body: Callable[[Any, C], C], init: C) -> C:
+def fori_loop(lower: object, upper: object, body: Callable[[Any, C], C], init: C) -> C:
     """``body(i, …body(lower + 1, body(lower, init)))`` for i from ``lower`` below ``upper``.
 
     Differentiable in reverse where the bounds are numbers. Where one is a traced tensor it is a
@@ -157,7 +157,7 @@ def cond(
 # ------------------------------------------------------------------------- what they take
 
 
-def _known_integer(bound: Any, what: str = "a bound of fori_loop") -> int | None:
+def _known_integer(bound: object, what: str = "a bound of fori_loop") -> int | None:
     """The number a bound is; None for a tensor in a trace. DTypeError for what is no integer."""
     if isinstance(bound, Tensor) and current_scope() is not None:
         number = None
@@ -195,7 +195,7 @@ def _length(slices: Sequence[Tensor], tree: TreeDef, length: int | None) -> int:
     return found
 
 
-def _pair(given: Any) -> tuple[Any, Any]:
+def _pair(given: object) -> tuple[object, object]:
     if not isinstance(given, tuple) or len(given) != 2:
         raise ArgumentError(
             f"the function of scan returns a pair (carry, y), not a {type(given).__name__}",
@@ -286,13 +286,13 @@ def _staged_scan(
     tree: TreeDef,
     length: int,
     reverse: bool,
-) -> tuple[Any, Any]:
+) -> tuple[object, object]:
     return _Staged("scan", f, init).scan(slices, tree, length, reverse)
 
 
 def _empty_scan(
     f: Callable[[Any, Any], tuple[Any, Any]], init: Nest, slices: Sequence[Tensor], tree: TreeDef
-) -> tuple[Any, Any]:
+) -> tuple[object, object]:
     """A scan of no steps, whose function is traced to learn what it would give."""
     staged = _Staged("scan", f, init)
     carry = staged.carry.tensors
@@ -416,10 +416,12 @@ def _staged_while(condition: Callable[[C], Any], body: Callable[[C], C], init: C
     return found
 
 
-def _flagged_while(condition: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
+def _flagged_while(
+    condition: Callable[[Any], Any], body: Callable[[Any], Any], init: object
+) -> Any:
     """A while_loop whose condition changes something: it is computed at the end of each step."""
 
-    def test(value: Any) -> Tensor:
+    def test(value: object) -> Tensor:
         return _predicate("the condition of while_loop", condition(value))
 
     def step(state: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
@@ -430,8 +432,8 @@ def _flagged_while(condition: Callable[[Any], Any], body: Callable[[Any], Any], 
 
 
 def _staged_cond(
-    predicate: Tensor, branches: Sequence[Callable[..., Any]], operands: Sequence[Any]
-) -> Any:
+    predicate: Tensor, branches: Sequence[Callable[..., Any]], operands: Sequence[object]
+) -> object:
     leaves, tree = flatten(list(operands))
     tensors = [as_tensor(leaf) for leaf in leaves]
     inputs = _inputs([("operands", tree, [(x.type, is_weak(x)) for x in tensors])])

@@ -143,7 +143,7 @@ def stage(
     name: str,
     inputs: Sequence[Input],
     body: Body,
-    roots: Sequence[Any] = (),
+    roots: Sequence[object] = (),
     once: bool = True,
     guarded: bool = True,
 ) -> Program:
@@ -231,7 +231,7 @@ def _program(
     )
 
 
-def _own(leaf: Any, stored: Sequence[Tensor]) -> Tensor | None:
+def _own(leaf: object, stored: Sequence[Tensor]) -> Tensor | None:
     return next((tensor for tensor in stored if tensor is leaf), None)
 
 
@@ -291,7 +291,7 @@ def _requires(value: Value) -> bool:
     return isinstance(value, Variable) and value.requires_grad
 
 
-def lift_results(result: Any) -> tuple[list[Value], TreeDef]:
+def lift_results(result: object) -> tuple[list[Value], TreeDef]:
     """The values of the leaves of a result, and its nest.
 
     UnsupportedObjectError for a leaf that is neither a tensor, an array nor a number.

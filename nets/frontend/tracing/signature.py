@@ -107,7 +107,7 @@ def read_leaves(leaves: Sequence[Any]) -> tuple[list[Array], tuple[LeafKey, ...]
     return arrays, tuple(keys)
 
 
-def spec_keys(leaves: Sequence[Any]) -> tuple[LeafKey, ...]:
+def spec_keys(leaves: Sequence[object]) -> tuple[LeafKey, ...]:
     """The keys of the arguments of ``lower``: specs, or what a call takes."""
     keys: list[LeafKey] = []
     for leaf in leaves:
@@ -143,7 +143,7 @@ def _number(leaf: float, position: int) -> Array:
         raise LeafError(position, error) from None
 
 
-def _foreign(leaf: Any, position: int) -> Array:
+def _foreign(leaf: object, position: int) -> Array:
     try:
         if isinstance(leaf, (str, bytes)):
             raise UnsupportedObjectError(
@@ -189,7 +189,7 @@ def static_key(static: Static, name: str) -> StaticKey:
     return key
 
 
-def _exactly(value: Any) -> Any:
+def _exactly(value: object) -> object:
     """What tells a value from others that are equal to it: classes and signs of zero, also in
     tuples, frozen sets and dataclasses."""
     if isinstance(value, float):
@@ -206,7 +206,7 @@ def _exactly(value: Any) -> Any:
     return type(value)
 
 
-def _a(value: Any) -> str:
+def _a(value: object) -> str:
     return "a Tensor" if isinstance(value, Tensor) else "a NumPy array"
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from typing import Final
 
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.world.reach import is_of_layers, whose
@@ -35,7 +35,7 @@ class Ways:
     """The buffers of layers."""
 
 
-def ways_of(function: Any) -> Ways:
+def ways_of(function: object) -> Ways:
     """The tensors that a function can reach; of one that was pickled, those it could.
 
     A way that ends with a name is better than one that ends with a number, then a shorter one.
@@ -47,7 +47,7 @@ def ways_of(function: Any) -> Ways:
     return found
 
 
-def _library_roots() -> list[tuple[Any, tuple[str, ...]]]:
+def _library_roots() -> list[tuple[object, tuple[str, ...]]]:
     """The objects with a state that stand in the modules of nets themselves."""
     modules = [module for name, module in sorted(sys.modules.items()) if whose(name) == "layers"]
     return [
@@ -58,7 +58,7 @@ def _library_roots() -> list[tuple[Any, tuple[str, ...]]]:
     ]
 
 
-def _walk(roots: list[tuple[Any, tuple[str, ...]]]) -> Ways:
+def _walk(roots: list[tuple[object, tuple[str, ...]]]) -> Ways:
     ways, found = Ways(), dict[int, tuple[bool, int, str]]()
     seen = {id(node) for node, _ in roots}
     pending = list(roots)
@@ -82,7 +82,7 @@ def _walk(roots: list[tuple[Any, tuple[str, ...]]]) -> Ways:
     return ways
 
 
-def _children(node: Any) -> Iterator[tuple[str, Any]]:
+def _children(node: object) -> Iterator[tuple[str, object]]:
     """(word, child) pairs of what an object leads to."""
     if isinstance(node, FunctionType):
         yield from _of_function(node)
@@ -106,7 +106,7 @@ def _children(node: Any) -> Iterator[tuple[str, Any]]:
         yield from _attributes(node)
 
 
-def _attributes(node: Any) -> Iterator[tuple[str, Any]]:
+def _attributes(node: object) -> Iterator[tuple[str, object]]:
     """What stands in an object, its slots, and the classes of users that it is of."""
     yield from list(getattr(node, "__dict__", {}).items())
     for base in type(node).__mro__:
@@ -119,7 +119,7 @@ def _attributes(node: Any) -> Iterator[tuple[str, Any]]:
         yield from ((k, v) for k, v in vars(base).items() if not callable(v) and k[:2] != "__")
 
 
-def _of_function(node: FunctionType) -> Iterator[tuple[str, Any]]:
+def _of_function(node: FunctionType) -> Iterator[tuple[str, object]]:
     for name, cell in zip(node.__code__.co_freevars, node.__closure__ or (), strict=True):
         try:
             yield name, cell.cell_contents
@@ -141,8 +141,8 @@ def _defaulted(node: FunctionType) -> tuple[str, ...]:
 
 
 def _of_global(
-    name: str, value: Any, said: tuple[str, ...], deep: int
-) -> Iterator[tuple[str, Any]]:
+    name: str, value: object, said: tuple[str, ...], deep: int
+) -> Iterator[tuple[str, object]]:
     """What a global leads to; of a module of the user's, what the code may say it has."""
     if not isinstance(value, ModuleType):
         yield name, value

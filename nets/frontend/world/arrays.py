@@ -65,7 +65,7 @@ class Arrays:
         _, before = self.read.get(id(array), (None, None))
         return before is not None and array.tobytes() != before.tobytes()
 
-    def note(self, array: Any) -> None:
+    def note(self, array: object) -> None:
         """The elements of an array are read, or about to be written, by NumPy."""
         owner = self._owner(array)
         if owner is not None and id(owner) not in self.read:
@@ -104,7 +104,7 @@ _watching: list[Arrays] = []
 """Those of the traces under way, all in one thread: see ``alone``."""
 
 
-def _is_watched(x: Any) -> bool:
+def _is_watched(x: object) -> bool:
     return isinstance(x, np.ndarray) and type(x) is getattr(_watched(), "Watched", None)
 
 
@@ -192,10 +192,10 @@ _BY_UFUNCS: Final = frozenset(
 """Operators, which tell of themselves by ``__array_ufunc__``."""
 
 
-def _watch(name: str) -> Any:
+def _watch(name: str) -> object:
     own = getattr(np.ndarray, name)
 
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(self: object, *args: object, **kwargs: object) -> Any:
         _note(self, *arrays_in(args))
         return own(self, *args, **kwargs)
 

@@ -54,11 +54,11 @@ class Holder:
         """What the holder holds."""
         raise NotImplementedError
 
-    def put(self, key: Any, value: Any) -> None:
+    def put(self, key: object, value: object) -> None:
         """Let a place hold another value."""
         raise NotImplementedError
 
-    def remove(self, key: Any) -> None:
+    def remove(self, key: object) -> None:
         """Let a place hold nothing."""
         raise NotImplementedError
 

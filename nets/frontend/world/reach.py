@@ -138,7 +138,7 @@ class Reach:
         said = (self._attributes, self._methods, self._set)
         return len(self._kept) + sum(map(len, said)) + self.is_dynamic
 
-    def _see(self, x: Any, name: str = "") -> None:
+    def _see(self, x: object, name: str = "") -> None:
         """Let the walk come to an object, which was found by a name."""
         if type(x) in _PLAIN_TYPES:
             return
@@ -150,23 +150,23 @@ class Reach:
         self._kept.append(x)
         self._pending.append(x)
 
-    def _see_all(self, found: Iterable[Any]) -> None:
+    def _see_all(self, found: Iterable[object]) -> None:
         for x in found:
             self._see(x)
 
-    def names_of(self, container: Any) -> set[str]:
+    def names_of(self, container: object) -> set[str]:
         """The names a list is found by; none where it is found otherwise as well."""
         names = self._names.get(id(container), set())
         return set() if "" in names else names
 
-    def _see_for_good(self, found: Iterable[Any], holder: int = 0) -> None:
+    def _see_for_good(self, found: Iterable[object], holder: int = 0) -> None:
         """Come to objects whose places nobody can give to others."""
         for x in found:
             if isinstance(x, Tensor):
                 self.within.setdefault(id(x), []).append(holder)
             self._see(x)
 
-    def _visit_nothing(self, x: Any) -> None:
+    def _visit_nothing(self, x: object) -> None:
         pass
 
     def _visit_method(self, x: MethodType) -> None:
@@ -179,26 +179,26 @@ class Reach:
         if isinstance(x.__self__, (list, dict, set, deque)):  # seen = history.append
             self._see(x.__self__)
 
-    def _visit_parts(self, x: Iterable[Any]) -> None:
+    def _visit_parts(self, x: Iterable[object]) -> None:
         self._see_for_good(x, id(x))
         self._visit_object(x)
 
-    def _visit_dict(self, x: dict[Any, Any]) -> None:
+    def _visit_dict(self, x: dict[object, object]) -> None:
         self._hold(Items(x))
         self._see_for_good(k for k in dict.__iter__(x) if type(k) not in _PLAIN_TYPES)
         self._visit_object(x)
 
-    def _visit_sequence(self, x: Any) -> None:
+    def _visit_sequence(self, x: object) -> None:
         self._hold(Sequence(x, True))
         self._visit_object(x)
 
-    def _visit_set(self, x: set[Any]) -> None:
+    def _visit_set(self, x: set[object]) -> None:
         self._hold(Members(x, True))
 
     def _visit_array(self, x: np.ndarray[Any, Any]) -> None:
         self.arrays[id(x)] = x
 
-    def _visit_partial(self, x: functools.partial[Any]) -> None:
+    def _visit_partial(self, x: functools.partial[object]) -> None:
         self._see_for_good((x.func, *x.args, *x.keywords.values()))
 
     def _visit_descriptor(self, x: Any) -> None:
@@ -255,7 +255,7 @@ class Reach:
             self._add_object(Attributes(function.__dict__, type(function)), is_all=False)
         self._include(code, function.__globals__)
 
-    def _include(self, code: CodeType, names: dict[str, Any]) -> None:
+    def _include(self, code: CodeType, names: dict[str, object]) -> None:
         """The code may run with these globals."""
         if id(code) in self.codes:
             return
@@ -275,7 +275,7 @@ class Reach:
                 self._see(space.add(name), name)
         self._see_all(sys.modules[name] for name in said.modules if name in sys.modules)
 
-    def _space(self, names: dict[str, Any]) -> Namespace:
+    def _space(self, names: dict[str, object]) -> Namespace:
         found = self._spaces.get(id(names))
         if found is None:
             found = self._spaces[id(names)] = Namespace(names)
@@ -288,7 +288,7 @@ class Reach:
 
     # -------------------------------------------------------------- objects and classes
 
-    def _visit_object(self, x: Any) -> None:
+    def _visit_object(self, x: object) -> None:
         kind: Any = type(x)
         module = getattr(kind, "__module__", "")
         owner = "user" if self._is_walked(module) else whose(module)
@@ -357,7 +357,7 @@ class Reach:
             for name in (names & space.target.keys() | self._set) - space.read:
                 self._see(space.add(name), name)
 
-    def owner(self, array: Any) -> Any:
+    def owner(self, array: object) -> Any:
         """The array of the world whose memory this one is; None for another."""
         while isinstance(array, np.ndarray):
             if id(array) in self.arrays:
@@ -421,7 +421,7 @@ def is_of_layers(kind: type) -> bool:
 
 
 @lru_cache(maxsize=2048)
-def _slots_of(kind: type) -> dict[str, Any]:
+def _slots_of(kind: type) -> dict[str, object]:
     """The slots of a class and its bases, by name."""
     return {
         name: member

@@ -120,7 +120,7 @@ class Write(NamedTuple):
             self.holder.remove(self.key)
 
 
-def _shows_the_same(held: Any, view: View) -> bool:
+def _shows_the_same(held: object, view: View) -> bool:
     """Is a view there already that nobody can tell from the new one?"""
     return isinstance(held, View) and held.root is view.root and held.path.leads_as(view.path)
 

@@ -15,7 +15,7 @@ from types import GeneratorType
 from typing import Any
 
 
-def is_source(x: Any) -> bool:
+def is_source(x: object) -> bool:
     """Is it a random generator or an iterator?"""
     if isinstance(x, random.Random):
         return True
@@ -44,7 +44,7 @@ class Sources:
         return None
 
 
-def _called(source: Any) -> str:
+def _called(source: object) -> str:
     if isinstance(source, random.Random):
         return "Python's random numbers"
     if type(source).__module__.startswith("numpy.random"):
@@ -52,7 +52,7 @@ def _called(source: Any) -> str:
     return f"an iterator ({type(source).__name__})"
 
 
-def _state(source: Any) -> Any:
+def _state(source: object) -> object:
     if isinstance(source, random.Random):
         return source.getstate()
     if isinstance(source, GeneratorType):

@@ -81,7 +81,7 @@ class World:
         """What reads a NumPy array at each call; None for one that is made in the trace."""
         return self.arrays.source(array)
 
-    def note(self, data: Any) -> None:
+    def note(self, data: object) -> None:
         """The elements of these arrays, or lists of arrays, are read now."""
         for array in arrays_in(data):
             self.arrays.note(array)
@@ -140,7 +140,7 @@ class World:
             if key in holder.entry or not self._is_traced(value)
         }
 
-    def _is_traced(self, value: Any) -> bool:
+    def _is_traced(self, value: object) -> bool:
         return any(x.is_traced for x in self._tensors([value]))
 
     def _overwritten(self) -> list[tuple[Array, Array]]:
@@ -194,7 +194,7 @@ class World:
         )
         return [x for x in self._tensors(new) if x.is_traced and scope.owns(value_of(x))]
 
-    def _tensors(self, values: Iterable[Any]) -> list[Tensor]:
+    def _tensors(self, values: Iterable[object]) -> list[Tensor]:
         """The tensors in these values, but for those that were there before the trace."""
         found: list[Tensor] = []
         seen: set[int] = set()
@@ -211,7 +211,7 @@ class World:
         return found
 
 
-def _parts(x: Any) -> list[Any]:
+def _parts(x: object) -> list[object]:
     if isinstance(x, dict):
         return list(x.values())
     if isinstance(x, (list, tuple, deque, set, frozenset)):

@@ -70,7 +70,7 @@ class Changes:
 
     # ---------------------------------------------------------------------- the slots
 
-    def _slots(self) -> dict[int, tuple[Holder, list[Any]]]:
+    def _slots(self) -> dict[int, tuple[Holder, list[object]]]:
         """The places whose tensors every call finds and replaces: holders by identity, keys."""
         slotted: dict[int, tuple[Holder, list[Any]]] = {}
         grown = True
@@ -84,7 +84,7 @@ class Changes:
                         grown |= self._take(holder.entry.get(key, MISSING))
         return {key: entry for key, entry in slotted.items() if entry[1]}
 
-    def _renewed(self, holder: Holder, now: Contents) -> list[Any]:
+    def _renewed(self, holder: Holder, now: Contents) -> list[object]:
         """Places of the entry whose tensors are others after each call."""
         if _is_refilled(holder, now):
             if self._grows_unread(holder, now):
@@ -99,7 +99,7 @@ class Changes:
             and self._is_new(value)
         ]
 
-    def _is_open(self, entry: Any) -> bool:
+    def _is_open(self, entry: object) -> bool:
         """Does a value of the entry hold tensors, and hold them alone but for other places?"""
         if entry is MISSING:
             return False
@@ -110,12 +110,12 @@ class Changes:
         within = (self._reach.within.get(id(tensor), ()) for tensor in tensors)
         return bool(tensors) and all(parts.issuperset(holders) for holders in within)
 
-    def _is_new(self, value: Any) -> bool:
+    def _is_new(self, value: object) -> bool:
         """Does a value hold what another call makes anew?"""
         recipe = self._recipe(value)
         return not isinstance(recipe, Same)
 
-    def _take(self, entry: Any) -> bool:
+    def _take(self, entry: object) -> bool:
         """Give the tensors in a value of the entry slots; whether there was one."""
         taken = False
         for leaf in flatten(entry)[0]:
@@ -135,11 +135,11 @@ class Changes:
                 found.append(Pattern(holder, key, tree, tuple(ids), slots))
         return found
 
-    def slot_of(self, tensor: Any) -> int | None:
+    def slot_of(self, tensor: object) -> int | None:
         """The number of the slot that a tensor stood in."""
         return self._found.get(id(tensor))
 
-    def object_of(self, leaf: Any) -> Recipe | None:
+    def object_of(self, leaf: object) -> Recipe | None:
         """How a call gets at a leaf of the result that is a tensor of the world."""
         if not isinstance(leaf, Tensor):
             return None
@@ -199,7 +199,7 @@ class Changes:
 
     # -------------------------------------------------------------------- the recipes
 
-    def _recipe(self, value: Any) -> Recipe:
+    def _recipe(self, value: object) -> Recipe:
         if isinstance(value, Tensor):
             return self._of_tensor(value)
         if isinstance(value, PLAIN) or id(value) in self._reach.known:
@@ -230,7 +230,7 @@ class Changes:
             self.fresh.append(tensor)
         return Fresh(number)
 
-    def _of_step(self, step: Step) -> tuple[str, dict[str, Any], tuple[Recipe, ...]]:
+    def _of_step(self, step: Step) -> tuple[str, dict[str, object], tuple[Recipe, ...]]:
         return step.name, step.attributes, tuple(map(self._of_position, step.operands))
 
     def _of_position(self, tensor: Tensor) -> Recipe:
@@ -258,7 +258,7 @@ class Changes:
             return self._of_object(value)
         return Made(tree.unflatten, tuple(map(self._recipe, leaves)))
 
-    def _of_object(self, value: Any) -> Recipe:
+    def _of_object(self, value: object) -> Recipe:
         held = getattr(value, "__dict__", None)
         if not isinstance(held, dict) or callable(value):
             return Same(value)
@@ -278,7 +278,7 @@ _NAMED: Final = (
 
 
 def _maker(kind: type, names: tuple[str, ...]) -> Callable[[list[Any]], Any]:
-    def make(values: list[Any]) -> Any:
+    def make(values: list[object]) -> Any:
         made: Any = object.__new__(kind)
         vars(made).update(zip(names, values, strict=True))
         return made
@@ -306,7 +306,7 @@ def _is_refilled(holder: Holder, now: Contents) -> bool:
     return isinstance(holder, holders.Members) or not same_keys(entry, now)
 
 
-def _containers(nest: Any) -> Iterator[int]:
+def _containers(nest: object) -> Iterator[int]:
     """Identities of the tuples that a nest is made of."""
     pending = [nest]
     while pending:
