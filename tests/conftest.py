@@ -1,5 +1,6 @@
 """Makes ``tests`` a package that every test can import from, wherever pytest is started."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -18,6 +19,16 @@ settings.register_profile(
     "nets", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("nets")
+
+# The tests themselves are some hundred thousand objects, which live to the end: to look through
+# them for garbage again and again would take a tenth of the time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.set_threshold(30_000, 20, 50)
+    gc.enable()
 
 
 ROADS = ("c", "python")
