@@ -16,7 +16,7 @@ import numpy as np
 import nets
 from nets import data, datasets, nn, optim
 
-EPOCHS, BATCH, HIDDEN = 24, 64, 64
+EPOCHS, BATCH, HIDDEN = 15, 64, 64
 
 
 class Reader(nn.Module):
@@ -58,7 +58,7 @@ def main(folder):
         for x, y in loader:
             losses.append(train_step(x, y).item())
             schedule.step()
-        if epoch % 6 == 5:
+        if epoch % 5 == 4:
             print(f"epoch {epoch + 1}: loss {np.mean(losses):.4f}")
 
     images, labels = held_out.batch(np.arange(len(held_out)))

@@ -16,7 +16,7 @@ import numpy as np
 import nets
 from nets import data, datasets, nn, optim
 
-EPOCHS, BATCH = 20, 64
+EPOCHS, BATCH = 10, 64
 
 
 def main(folder):

@@ -18,7 +18,7 @@ import numpy as np
 import nets
 from nets import nn, optim
 
-CONTEXT, WIDTH, HEADS, BATCH, STEPS = 32, 64, 4, 32, 300
+CONTEXT, WIDTH, HEADS, BATCH, STEPS = 16, 64, 4, 32, 300
 TEXT = (Path(__file__).parent / "data" / "walrus.txt").read_text(encoding="utf-8")
 
 
@@ -55,8 +55,8 @@ def main(folder):
     print(f"{len(TEXT)} characters, {len(alphabet)} symbols")
     print(repr(model).splitlines()[0])
     criterion = nn.CrossEntropyLoss()
-    optimizer = optim.AdamW(model.parameters(), lr=5e-3)
-    schedule = optim.OneCycleLR(optimizer, 5e-3, STEPS + 1)
+    optimizer = optim.AdamW(model.parameters(), lr=1e-2)
+    schedule = optim.OneCycleLR(optimizer, 1e-2, STEPS + 1)
 
     @nets.trace
     def train_step(x, y):

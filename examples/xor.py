@@ -15,7 +15,7 @@ import numpy as np
 import nets
 from nets import nn, optim
 
-STEPS, EVERY = 150, 10
+STEPS, EVERY = 150, 15
 POINTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32")
 CLASSES = np.array([[0], [1], [1], [0]], "float32")
 SIDE = np.linspace(-0.5, 1.5, 81, dtype="float32")

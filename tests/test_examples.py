@@ -26,7 +26,7 @@ PROMISED = {
     "spirals": "% of 600 points are on their arm",
     "three_hump_camel": "ends at (-0.000, +0.000)",
     "train_digits": "the exported library gives the same digits",
-    "transformer": "characters are foretold by the 32 before them",
+    "transformer": "characters are foretold by the 16 before them",
     "xor": "1 xor 1 = 0.00",
 }
 """Part of what each prints when it did its work."""
