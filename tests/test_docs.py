@@ -52,12 +52,20 @@ def anchors(path: Path) -> set[str]:
 
 def test_a_wrong_output_is_noticed(tmp_path: Path) -> None:
     page = ROOT / "docs" / "environment.md"
-    copy = tmp_path / "page.md"
-    copy.write_text(page.read_text(encoding="utf-8").replace("size of the", "length of the"))
-    assert build("--check", str(copy)).returncode == 1
+    texts = [page.read_text(encoding="utf-8").replace("size of the", "length of the")]
     for block, output in (("1 + 1", "2"), ("print(2)", "3"), (FAILING, "ShapeError")):
-        copy.write_text(f"```python\n{block}\n```\n\n```text\n{output}\n```\n")
-        assert build("--check", str(copy)).returncode == 1, block
+        texts.append(f"```python\n{block}\n```\n\n```text\n{output}\n```\n")
+    wrong = [tmp_path / f"{number}.md" for number in range(len(texts))]
+    for path, text in zip(wrong, texts, strict=True):
+        path.write_text(text)
+    done = build("--check", *map(str, wrong))
+    assert done.returncode == 1
+    assert all(f"+++ {path.name}, built now" in done.stdout for path in wrong)
+    assert [path.read_text() for path in wrong] == texts
+
+
+def test_an_output_is_written(tmp_path: Path) -> None:
+    copy = tmp_path / "page.md"
     copy.write_text(f"```python\nprint(2)\n{FAILING}\n```\n")
     assert build(str(copy)).returncode == 0
     assert "```text\n2\nShapeError: nothing fits\n```\n" in copy.read_text()

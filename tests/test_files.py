@@ -165,7 +165,7 @@ def test_a_state_is_the_old_one_or_the_new_one(
     old, new = {"a": X}, {"a": X + 1, "b": [X, X]}
     save(path, old)
     seen = set()
-    for _ in steps(lambda: save(path, new), 11 if suffix == ".npz" else 5):
+    for _ in steps(lambda: save(path, new), 23 if suffix == ".npz" else 9):
         found = load(path)
         seen.add(len(found))
         np.testing.assert_array_equal(found["a"], X if len(found) == 1 else X + 1)
@@ -199,7 +199,7 @@ def test_a_cache_entry_is_there_or_not(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("NETS_CACHE_DIR", str(tmp_path))
     key = "0" * 64  # of those that have the folder cleaned
     entry = tmp_path / f"{key}{cache.SUFFIX}"
-    for _ in steps(lambda: cache.store(key, {"level": 3}, b"code" * 1000), 3):
+    for _ in steps(lambda: cache.store(key, {"level": 3}, b"code" * 1000), 5):
         if entry.exists():
             assert cache.load(key) == ({"level": 3}, b"code" * 1000)
             entry.unlink()
@@ -217,7 +217,7 @@ def test_a_library_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
 
     write(old)
     seen = set()
-    for _ in steps(lambda: write(new), 7):
+    for _ in steps(lambda: write(new), 11):
         assert all(path.read_bytes() in (old, new) for path in paths)
         seen |= {path.read_bytes() for path in paths}
         write(old)

@@ -5,6 +5,7 @@ folder, a file and a function may be."""
 from __future__ import annotations
 
 import ast
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,9 +101,14 @@ def files() -> list[Path]:
     return sorted(ROOT.rglob("*.py"))
 
 
+@functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports(path: Path) -> Iterator[tuple[str, int]]:
     """(module, line) of every import of a file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, node.lineno
@@ -120,6 +126,7 @@ def folder(place: Path) -> str:
     return JOINED.get(name, name)
 
 
+@functools.cache
 def room(name: str) -> str:
     """The room of a module, or of what is imported from one, of the package."""
     path = ROOT.joinpath(*name.split(".")[1:])
@@ -273,7 +280,7 @@ def test_no_file_is_long() -> None:
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
     """(place, lines) of every function of a file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
             yield f"{path}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import nets
+from nets.ops.definition.registry import Array
 
 _dispatch = pytest.importorskip("nets._dispatch")
 
@@ -73,21 +75,28 @@ def mode(request: pytest.FixtureRequest) -> int:
     return found
 
 
+@functools.cache
+def in_ieee_mode(name: str) -> list[tuple[Array, list[bytes]]]:
+    """Each argument, and what comes of it eagerly, traced, and on the reference."""
+    f, found = UNARY[name], []
+    for x in (*TINY.values(), *MIXED.values()):
+        traced = nets.trace(lambda x: f(x))
+        reference = bits(nets.evaluate(traced.lower(x), x))
+        found.append((x, [bits(f(nets.Tensor(x))), bits(traced(x)), reference]))
+    return found
+
+
 @pytest.mark.parametrize("name", UNARY)
 def test_operations(name: str, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_CACHE", "0")
     f = UNARY[name]
-    for values in (TINY, MIXED):
-        for x in values.values():
-            eager, traced = bits(f(nets.Tensor(x))), bits(nets.trace(lambda x: f(x))(x))
-            reference = nets.evaluate(nets.trace(lambda x: f(x)).lower(x), x)
-            with mode_of_thread(mode):
-                assert bits(f(nets.Tensor(x))) == eager
-                # Traced, folded, compiled and run in that mode.
-                assert bits(nets.trace(lambda x: f(x))(x)) == traced
-                lowered = nets.trace(lambda x: f(x)).lower(x)
-                found = bits(nets.evaluate(lowered, x))
-            assert found == bits(reference)
+    for x, (eager, native, reference) in in_ieee_mode(name):
+        with mode_of_thread(mode):
+            assert bits(f(nets.Tensor(x))) == eager
+            # Traced, folded, compiled and run in that mode.
+            traced = nets.trace(lambda x: f(x))
+            assert bits(traced(x)) == native
+            assert bits(nets.evaluate(traced.lower(x), x)) == reference
 
 
 def test_gradients(mode: int) -> None:

@@ -33,8 +33,7 @@ print(f"{value.item():.10f} {gradient['w'].numpy().std():.10f} {t.grad.numpy().s
 PRINTED = "IndexOutOfBoundsError\nControlFlowError\n"
 
 MODES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
-    "-O": (("-O",), {}),
-    "-OO": (("-OO",), {}),
+    "-OO": (("-OO",), {}),  # what -O does, and more
     "-X dev": (("-X", "dev"), {}),
     "C locale": ((), {"LC_ALL": "C", "PYTHONUTF8": "0"}),
     "verify": ((), {"NETS_VERIFY": "2"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -84,16 +85,21 @@ class Interrupted(Exception):
 INTERRUPTIONS = [("_train_step", 2), ("_train_step", 5), ("_train_step", 7), ("evaluate", 2)]
 
 
+def shuffled(loader: data.DataLoader) -> data.DataLoader:
+    """The order of the evaluation counts in the last bits of its means."""
+    return data.DataLoader(loader.dataset, 7, shuffle=True, seed=2)
+
+
+@functools.cache
+def whole_run() -> tuple[Any, Any]:
+    """History and weights of a run that nobody interrupts."""
+    solver, loader = problem()
+    return solver.run(3, loader, shuffled(loader), verbose=False), solver.model.state_dict()
+
+
 @pytest.mark.parametrize(("name", "time"), INTERRUPTIONS)
 def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path: Path, name: str, time: int) -> None:
-    def shuffled() -> data.DataLoader:
-        """The order of the evaluation counts in the last bits of its means."""
-        return data.DataLoader(loader.dataset, 7, shuffle=True, seed=2)
-
-    solver, loader = problem()
-    expected = solver.run(3, loader, shuffled(), verbose=False)
-    weights = solver.model.state_dict()
-
+    expected, weights = whole_run()
     path = tmp_path / f"run.{'npz' if time % 2 else 'safetensors'}"
     solver, loader = problem()
     step, calls = getattr(solver, name), []
@@ -107,11 +113,11 @@ def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path: Path, name: str, 
     setattr(solver, name, interrupted)
     options: dict[str, Any] = {"verbose": False, "checkpoint": path, "checkpoint_every": 1}
     with pytest.raises(Interrupted):
-        solver.run(3, loader, shuffled(), **options)
+        solver.run(3, loader, shuffled(loader), **options)
 
     solver, loader = problem(lr=0.5)
     nets.manual_seed(99)
-    found = solver.run(3, loader, shuffled(), **options)
+    found = solver.run(3, loader, shuffled(loader), **options)
     assert found == expected
     np.testing.assert_equal(solver.model.state_dict(), weights)
 
