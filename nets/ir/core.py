@@ -65,7 +65,7 @@ class Trait(Flag):
     """The native result equals the reference bit for bit (numerics.md, 2)."""
     CHECKED = auto()
     """May fail at run time on the values of its operands, as an index out of bounds does."""
-    BLOCKED = auto()
+    BY_ENTRY = auto()
     """Its region runs once for each entry of the leading axes, one entry after the other."""
     STOPS_GRADIENT = auto()
     """Its results are constants to every derivative."""

@@ -10,7 +10,7 @@ SIMPLIFY: Final = ("reroll", "simplify_control", "canonicalize", "cse", "simplif
 FUSE: Final = ("split_reductions", "share_windows", "dce", "fuse")
 """Tensor IR → fused tensor IR. The first two let more of it be fused."""
 
-OPTIMIZE: Final = (*SIMPLIFY, *FUSE, "block")
+OPTIMIZE: Final = (*SIMPLIFY, *FUSE, "outline_entries")
 """What a program goes through unless ``pipeline=`` says otherwise."""
 
 LOWER: Final = ("inline_unfit_fusions", "split_reductions", "sink_updates", "lower_to_loops")

@@ -14,7 +14,7 @@ MODULES: Final = {
     "split_reductions": "spaces.split_reductions",
     "share_windows": "fusion.share_windows",
     "fuse": "fusion.fuse",
-    "block": "fusion.block",
+    "outline_entries": "fusion.outline_entries",
     "inline_unfit_fusions": "fusion.inline_unfit_fusions",
     "sink_updates": "lowering.sink_updates",
     "lower_to_loops": "lowering.lower_to_loops",

@@ -36,7 +36,7 @@ BUILDING = {"b": "", "emitter": "", "inside": "", "outside": "", "s": "loop."}
 LOOP_ONLY = {"binary", "unary"}
 """Methods that only what builds the loop dialect has."""
 
-ELSEWHERE = "backend/llvm/math/"
+ELSEWHERE = ("backend/llvm/math/", "machine/")
 """There ``b`` builds LLVM IR, and the functions of ``loop.math`` have names like those of ops."""
 
 WORD = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)?")

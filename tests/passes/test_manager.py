@@ -84,7 +84,7 @@ def test_pipelines_name_passes() -> None:
 def test_unknown_pass() -> None:
     for name in ("optimise", "manager", "vjp", "../dce", ""):
         with pytest.raises(
-            PassError, match=r"there is no pass named .*; there are block, canonicalize"
+            PassError, match=r"there is no pass named .*; there are canonicalize, cse"
         ):
             find_pass(name)
 

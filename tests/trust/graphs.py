@@ -34,8 +34,8 @@ Apply = Callable[..., Any]
 INTERPRETED: Final = (
     "canonicalize",
     "cse,dce",
-    "simplify_control,fuse,block",
-    "fuse,block",
+    "simplify_control,fuse,outline_entries",
+    "fuse,outline_entries",
     "reroll,simplify_control,canonicalize,cse,dce",
     "canonicalize,cse,canonicalize,dce,fuse",
 )

@@ -1,4 +1,4 @@
-"""Operations that hold tensor programs together: return, yield, fusion, blocks."""
+"""Operations that hold tensor programs together: return, yield, fusion, entries."""
 # Op classes are namespaces: their functions take no self.
 # mypy: disable-error-code="misc"
 
@@ -50,8 +50,10 @@ class Fusion:
         return (yield 0, arrays)
 
 
-@structural("blocks", Trait.PURE | Trait.ISOLATED | Trait.BLOCKED, attributes=("axes",), regions=1)
-class Blocks:
+@structural(
+    "entries", Trait.PURE | Trait.ISOLATED | Trait.BY_ENTRY, attributes=("axes",), regions=1
+)
+class Entries:
     """Tensor operations that run entry by entry over their first ``axes`` axes.
 
     All operations inside have these axes, of the same sizes, and compute an entry of their results
@@ -65,9 +67,9 @@ class Blocks:
     kinds = {"axes": Integer()}
 
     def infer(*inputs: Type, axes: int, regions: Sequence[Region]) -> tuple[Type, ...]:
-        found = _yielded("blocks", inputs, regions[0])
+        found = _yielded("entries", inputs, regions[0])
         if axes < 1 or any(not isinstance(t, TensorType) or t.rank < axes for t in found):
-            raise VerifyError(f"blocks over {axes} axes cannot give ({_list(found)})")
+            raise VerifyError(f"entries over {axes} axes cannot give ({_list(found)})")
         return found
 
     def run(op: Operation, arrays: Sequence[Array]) -> Run:

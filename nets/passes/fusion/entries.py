@@ -55,7 +55,7 @@ def are_entries(block: Block, axes: int) -> bool:
         return False
     sizes, inside = tensor_type(yielded[0]).static_shape[:axes], set[Value]()
     for op in ops:
-        if op.has(Trait.BLOCKED) or not goes_by_entry(op, sizes, inside):
+        if op.has(Trait.BY_ENTRY) or not goes_by_entry(op, sizes, inside):
             return False
         inside.update(op.results)
     return all(v in inside and not _is_view(v) for v in yielded) and 0 not in sizes

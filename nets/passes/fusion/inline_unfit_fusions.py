@@ -30,12 +30,12 @@ FITTING: Final = Form("FITTING", "fusions whose operations share loops", _fits)
 def inline_unfit_fusions(function: Function, options: Options) -> Function:
     """Put the operations of fusions that have no common loops into the block around them.
 
-    So are those of ``blocks`` that do not go by entry.
+    So are those of ``entries`` that do not go by entry.
 
     Requires: the tensor dialect with static shapes.
     Ensures: the operations of each fusion have common loops.
     """
-    for op in [op for block in function.programs() for op in block if op.has(Trait.BLOCKED)]:
+    for op in [op for block in function.programs() for op in block if op.has(Trait.BY_ENTRY)]:
         if not _has_entries(op):
             _inline(op)
     for block in function.programs():
@@ -47,15 +47,15 @@ def inline_unfit_fusions(function: Function, options: Options) -> Function:
 
 def is_fusion(op: Operation) -> bool:
     """Whether the region of the operation is one set of loops."""
-    return op.has(Trait.ISOLATED) and not op.has(Trait.CONTROL | Trait.BLOCKED)
+    return op.has(Trait.ISOLATED) and not op.has(Trait.CONTROL | Trait.BY_ENTRY)
 
 
-def _has_entries(blocks: Operation) -> bool:
-    """Whether all that is inside of a ``blocks`` can run entry by entry."""
-    block = blocks.regions[0].block
+def _has_entries(entries: Operation) -> bool:
+    """Whether all that is inside of ``entries`` can run entry by entry."""
+    block = entries.regions[0].block
     fusions = (op for op in block if op.regions)
     return all(is_fusion(op) and has_loops(op.regions[0].block) for op in fusions) and are_entries(
-        block, blocks.attributes["axes"]
+        block, entries.attributes["axes"]
     )
 
 

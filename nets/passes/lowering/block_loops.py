@@ -174,7 +174,7 @@ class BlockLowering:
     def _lower_to_buffers(self, op: Operation) -> Sequence[Value]:
         """Emit the operation. Gives, for each result, the value that is stored for it: the result
         itself, or of a fusion the value inside it that becomes the result."""
-        if op.has(Trait.CONTROL | Trait.BLOCKED):
+        if op.has(Trait.CONTROL | Trait.BY_ENTRY):
             self.control(self, op)
             return op.results
         if op.has(Trait.CONSTANT):

@@ -62,7 +62,7 @@ class ElementBuilder(Lowering):
     """Emits the elements of one function's tensors.
 
     ``buffers`` maps the tensors that are in memory; ``checks`` gains an entry per check emitted.
-    Inside of ``blocks``, ``entry`` holds the positions along the leading axes, and the buffers in
+    Inside of ``entries``, ``entry`` holds the positions along the leading axes, and the buffers in
     ``locals`` hold one entry of their tensors.
     """
 
@@ -115,7 +115,7 @@ class ElementBuilder(Lowering):
         return found
 
     def alloc(self, type: BufferType) -> Value:
-        """A buffer of the function; private to the entry inside of ``blocks``."""
+        """A buffer of the function; private to the entry inside of ``entries``."""
         return self.scratch(type) if self.entry else super().alloc(type)
 
     def extent(self, sizes: Sequence[int]) -> Extent:

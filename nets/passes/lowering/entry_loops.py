@@ -1,4 +1,4 @@
-"""Loops of ``blocks``: all its operations for one entry of the leading axes, then for the next.
+"""Loops of ``entries``: all its operations for one entry of the leading axes, then for the next.
 
 What is computed for an entry alone lies in scratch memory, which is used again for what comes
 later; the results are whole tensors. Kernels see slices of whole tensors, one entry each; loops
@@ -23,7 +23,7 @@ from nets.passes.spaces.loop_nests import add_counter, parallel_over
 
 
 def lower_entries(low: BlockLowering, op: Operation) -> None:
-    """Lower a ``blocks``, whose operations go by entry."""
+    """Lower ``entries``, whose operations go by entry."""
     made = [low.make_buffer(result) for result in op.results]
     block = op.regions[0].block
     for argument, value in zip(block.arguments, op.operands, strict=True):
@@ -33,7 +33,7 @@ def lower_entries(low: BlockLowering, op: Operation) -> None:
 
 
 class _EntryLowering(BlockLowering):
-    """Lowers the operations of a ``blocks`` for one entry."""
+    """Lowers the operations of ``entries`` for one entry."""
 
     def __init__(self, low: BlockLowering, op: Operation) -> None:
         super().__init__(low.s, op.regions[0].block, low.control)

@@ -47,7 +47,7 @@ def lower_to_loops(function: Function, options: Options) -> Function:
 def _lower_regions(low: BlockLowering, op: Operation) -> None:
     """Lower an operation with programs of its own."""
     before = low.s.builder.block.last
-    (lower_entries if op.has(Trait.BLOCKED) else lower_control)(low, op)
+    (lower_entries if op.has(Trait.BY_ENTRY) else lower_control)(low, op)
     if isinstance(low, _FunctionLowering) and may_last(op):
         low.updates.note_lasting(low._emitted_since(before))
 

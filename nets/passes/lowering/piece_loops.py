@@ -33,7 +33,7 @@ def pieces_stored_in_place(op: Operation) -> list[Value]:
 def _is_made_for(user: Operation, value: Value) -> bool:
     """Whether a group computes the value, with an element per element of its loops, for one use."""
     op = value.operation
-    if op is None or op.has(Trait.BLOCKED) or len(value.uses) != 1 or tensor_type(value).size == 0:
+    if op is None or op.has(Trait.BY_ENTRY) or len(value.uses) != 1 or tensor_type(value).size == 0:
         return False
     if op.has(Trait.CONTROL):
         return False

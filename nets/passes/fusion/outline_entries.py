@@ -1,4 +1,4 @@
-"""block: chains of operations run entry by entry, so that what is between them stays in the cache.
+"""Chains of operations run entry by entry, so that what is between them stays in the cache.
 
 In attention each head of each sample is a matter of its own: scores, softmax and the product with
 the values of one need nothing of the others, nor do their gradients. One loop over the heads, with
@@ -26,15 +26,15 @@ from nets.passes.spaces.kernel_operands import is_for_kernels
 from nets.passes.spaces.loop_nests import PARALLEL_TRIPS
 
 
-@register_pass("block", requires=(TENSOR, STATIC))
-def block(function: Function, options: Options) -> Function:
+@register_pass("outline_entries", requires=(TENSOR, STATIC))
+def outline_entries(function: Function, options: Options) -> Function:
     """Let chains of operations around products of stacks run entry by entry.
 
     Requires: the tensor dialect with static shapes, after fuse.
     Ensures: the same results, bit for bit; operations may stand in another order. A function that
-    has ``blocks`` is left alone.
+    has ``entries`` is left alone.
     """
-    if any(op.has(Trait.BLOCKED) for op in function.body):
+    if any(op.has(Trait.BY_ENTRY) for op in function.body):
         return function
     stacks = _stacks(function, options.threads)
     if stacks:
@@ -67,7 +67,7 @@ class _Chain:
         """Let the operation become part of the chain, if it can."""
         if not self.late.isdisjoint(op.operands):
             return False
-        is_apart = op.has(Trait.CONSTANT | Trait.CONTROL | Trait.BLOCKED)
+        is_apart = op.has(Trait.CONSTANT | Trait.CONTROL | Trait.BY_ENTRY)
         if is_apart or not has_entries(op, self.sizes):
             return False
         if op.regions and not has_loops(op.regions[0].block):
@@ -162,7 +162,7 @@ class _Scan:
             chain.take_moves()
         if chain is None or not _is_worth_it(chain.operations, self.kept_bytes):
             return
-        outline_blocks(self.body, before, chain.operations, len(chain.sizes))
+        _outline(self.body, before, chain.operations, len(chain.sizes))
         for op in late:
             self.body.remove(op)
             self.body.insert(op, before)
@@ -188,8 +188,8 @@ def _is_used_outside(value: Value, members: set[Operation]) -> bool:
     return any(user not in members for user in value.users)
 
 
-def outline_blocks(body: Block, before: Operation, ops: Sequence[Operation], axes: int) -> None:
-    """Put a ``blocks`` of operations of ``body`` before another one of it.
+def _outline(body: Block, before: Operation, ops: Sequence[Operation], axes: int) -> None:
+    """Put ``entries`` of operations of ``body`` before another one of it.
 
     Views that are used outside are made there once more.
     """
@@ -205,7 +205,7 @@ def outline_blocks(body: Block, before: Operation, ops: Sequence[Operation], axe
     inner, types = Block(), [value.type for value in results]
     operands = _arguments(ops, inner)
     made = Operation(
-        lookup("blocks"), operands, types, {"axes": axes}, (Region(inner),), ops[0].location
+        lookup("entries"), operands, types, {"axes": axes}, (Region(inner),), ops[0].location
     )
     for old, new in zip(results, made.results, strict=True):
         _redirect(old, new, members)

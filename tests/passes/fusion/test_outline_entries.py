@@ -1,4 +1,4 @@
-"""block: chains that run entry by entry keep their bits, and programs that must not be cut do."""
+"""Chains run entry by entry keep their bits, and programs that must not be cut do."""
 
 import numpy as np
 import pytest
@@ -58,15 +58,15 @@ def attention(shape: tuple[int, int, int, int], dtype: DType = f32) -> Function:
     return p.done(p.b.reshape(rows, (batch * length, heads * width)))
 
 
-def check_native(function: Function, arrays: list[Array], blocks: int) -> None:
-    """With and without blocks the same bits, for any number of threads."""
+def check_native(function: Function, arrays: list[Array], chains: int) -> None:
+    """By entry and not, the same bits, for any number of threads."""
     plain = Way(OPTIMIZE).compile(function)(arrays)
     assert_native(function, arrays, plain)
     for threads in (1, 2, 3):
-        way = Way(f"{OPTIMIZE},block", threads, vector_bytes=(32, 64, 16)[threads - 1])
+        way = Way(f"{OPTIMIZE},outline_entries", threads, vector_bytes=(32, 64, 16)[threads - 1])
         if threads == 1:
-            found = operations(way.compilation(function).optimized, "blocks")
-            assert len(found) == blocks
+            found = operations(way.compilation(function).optimized, "entries")
+            assert len(found) == chains
         assert_same(plain, way.compile(function)(arrays), function)
 
 
@@ -93,7 +93,7 @@ def test_the_loops_are_those_of_the_reference(shape: tuple[int, int, int, int]) 
     function = vjp(attention(shape), [0])
     arrays = draw(function)
     expected = evaluate(function, arrays)
-    loops = run_passes(function, *OPTIMIZE.split(","), "block", *LOWER)
+    loops = run_passes(function, *OPTIMIZE.split(","), "outline_entries", *LOWER)
     assert operations(loops, "loop.slice")
     for later in ((), ("vectorize", "hoist", "plan_memory")):
         lowered = run_passes(loops, *later)
@@ -106,34 +106,36 @@ def test_the_loops_are_those_of_the_reference(shape: tuple[int, int, int, int]) 
 def test_random_programs_keep_their_bits(seed: int) -> None:
     function = random_program(seed, 20)
     fused = run_passes(function, *FUSE)
-    run_passes(fused, "block", *LOWER, "vectorize", "hoist", "plan_memory")
-    assert {op.name for op in run_passes(fused, "block").walk()} - {"blocks", "yield"} <= {
-        op.name for op in fused.walk()
-    }
+    run_passes(fused, "outline_entries", *LOWER, "vectorize", "hoist", "plan_memory")
+    assert {op.name for op in run_passes(fused, "outline_entries").walk()} - {
+        "entries",
+        "yield",
+    } <= {op.name for op in fused.walk()}
 
 
 def test_scores_of_one_entry_take_the_memory() -> None:
     function = attention((8, 4, 64, 8))
-    plain, blocked = (
-        Way(pipeline).compilation(function) for pipeline in (OPTIMIZE, f"{OPTIMIZE},block")
+    plain, by_entry = (
+        Way(pipeline).compilation(function)
+        for pipeline in (OPTIMIZE, f"{OPTIMIZE},outline_entries")
     )
     scores = 8 * 4 * 64 * 64 * 4
     assert plain.workspace_bytes > scores
-    assert blocked.workspace_bytes < scores / 2
+    assert by_entry.workspace_bytes < scores / 2
 
 
 def test_too_few_entries_for_the_threads_stay_apart() -> None:
     function = run_passes(attention((1, 3, 7, 5)), *FUSE)
-    for threads, blocks in ((1, 1), (2, 0)):
-        result = find_pass("block")(run_passes(function), Options(threads=threads))
-        assert len(operations(result, "blocks")) == blocks
+    for threads, chains in ((1, 1), (2, 0)):
+        result = find_pass("outline_entries")(run_passes(function), Options(threads=threads))
+        assert len(operations(result, "entries")) == chains
 
 
-def test_blocks_that_do_not_go_by_entry_are_dissolved() -> None:
+def test_entries_that_do_not_go_by_entry_are_dissolved() -> None:
     """Nothing the compiler makes, but IR may be written by hand."""
     text = """
     func @f(%x: tensor<3x4x4xf32>) -> tensor<3x4x4xf32> {
-      %0 = blocks %x {axes = 1} (%a: tensor<3x4x4xf32>) {
+      %0 = entries %x {axes = 1} (%a: tensor<3x4x4xf32>) {
         %1 = matmul %a, %a : tensor<3x4x4xf32>
         %2 = flip %1 {axes = [0]} : tensor<3x4x4xf32>
         yield %2 : tensor<3x4x4xf32>
