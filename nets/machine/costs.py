@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from nets.ir.core import Operation, Trait, Value
+from nets.ir.core import Operation, Value
 from nets.ir.types import DType, ScalarType, Type, VectorType, index
 from nets.machine.machine import Machine
 
 # ------------------------------------------------------------------------- threads
-
-FORK_WORK = 1 << 17
-"""Work from which a loop is worth a fork and join.
-
-A unit takes about 0.03 ns in vector code, so this is some 4 µs: twice the 2 µs that section 7 of
-the performance notes asks of a region; a sum of two arrays goes parallel at 32 k elements."""
 
 KERNEL_FORK_FLOPS: Final = 3_000_000
 """Multiplications and additions from which a kernel is faster on several threads than on one.
@@ -28,10 +22,16 @@ LONE_KERNEL_FORK_FLOPS: Final = 450_000
 
 # ------------------------------------------------------------------------- operations
 
-_PLAIN: Final = 0.5
-"""Cycles of an instruction on a register, and of a load: two of them start in each."""
+PLAIN: Final = 0.5
+"""Cycles of an instruction on a register: two of them start in each."""
 
-_STORE: Final = 1.0
+LOAD: Final = 0.5
+STORE: Final = 1.0
+"""Cycles of a register that comes from the L1 cache, or goes there."""
+
+FAR: Final = 2
+"""How many times as much these are where the L2 cache takes part, as it does in all that is worth
+several threads."""
 
 _BY_CONSTANT: Final = "divide by a constant"
 _MULTIPLIED: Final = 2.0
@@ -90,9 +90,11 @@ def _of_a_register(machine: Machine, word: str, is_long: bool) -> float:
         case "sqrt":
             return machine.root[is_long]
         case "store" | "masked_store":
-            return _STORE
+            return STORE
+        case "load" | "masked_load":
+            return LOAD
         case _:
-            return _PLAIN
+            return PLAIN
 
 
 def word_of(op: Operation) -> str:
@@ -129,21 +131,38 @@ def _is_register(type: Type) -> bool:
     return isinstance(type, ScalarType | VectorType)
 
 
+def far_cycles_of(machine: Machine, op: Operation) -> float:
+    """The same where memory is further away than the L1 cache."""
+    is_access = word_of(op) in ("load", "masked_load", "store", "masked_store")
+    return cycles_of(machine, op) * (FAR if is_access else 1)
+
+
 def kernel_cycles(machine: Machine, flops: int, dtype: DType) -> float:
     """Cycles of a kernel that makes so many multiplications and additions."""
-    return flops / (2 * max(machine.lanes(dtype), 1) * machine.fmas_per_cycle)
+    return flops / (2 * _lanes(machine, dtype) * machine.fmas_per_cycle)
 
 
-COPY_WORK: Final = 2
-"""Work of a load and a store."""
+def tensor_cycles(machine: Machine, op: Operation, dtype: DType) -> float:
+    """Cycles of a vector of elements of an operation on tensors, which have that dtype."""
+    word = _WORDS_OF_TENSORS.get(op.name, op.name)
+    return cycles(machine, word, dtype, _lanes(machine, dtype))
 
-_COSTLY_WORK: Final = 10
-"""Work of a COSTLY operation, in units of an addition."""
+
+_WORDS_OF_TENSORS: Final = {
+    "divide": "div",
+    "floor_divide": "rem",
+    "remainder": "rem",
+    "power": "pow",
+}
 
 
-def work(op: Operation) -> int:
-    """The arithmetic of one element of an operation on tensors, in units of an addition."""
-    return _COSTLY_WORK if op.has(Trait.COSTLY) else 1
+def copy_work(machine: Machine, dtype: DType) -> float:
+    """Cycles of an element that is loaded and stored."""
+    return FAR * (LOAD + STORE) / _lanes(machine, dtype)
+
+
+def _lanes(machine: Machine, dtype: DType) -> int:
+    return max(1, machine.lanes(dtype))
 
 
 # ------------------------------------------------------------------------- tiles of kernels

@@ -78,10 +78,10 @@ class Machine:
     """Places of memory that are read at once faster than one after the other."""
 
     # Threads.
-    fork_cycles: int = 10_000
+    fork_cycles: int = 16_000
     """Cycles of work from which a loop is faster on two threads than on one: half of them go by
     while the loop is handed over, and while one thread waits for the other."""
-    line_cycles: int = 30
+    line_cycles: int = 40
     """What a cache line costs that another CPU has written, where many are read in a row."""
 
     @property

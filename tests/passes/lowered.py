@@ -13,7 +13,6 @@ from nets.ir.clone import clone_function
 from nets.ir.core import Function, Operation, Value
 from nets.ir.types import DType, TensorType, f32
 from nets.ir.verifier import verify_function
-from nets.machine import costs
 from nets.ops.definition.emitter import GraphEmitter
 from nets.ops.definition.registry import Array, lookup
 from nets.passes.lowering import map_loops
@@ -83,9 +82,8 @@ def parallelize_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 
     And let every array be worth reading in several places at once.
     """
-    monkeypatch.setattr(costs, "FORK_WORK", 1)
-    monkeypatch.setattr(map_loops, "_chunk", lambda work: 16)
-    let_every_machine_have(monkeypatch, kept_bytes=1, last_cache_bytes=1)
+    monkeypatch.setattr(map_loops, "_chunk", lambda work, machine: 16)
+    let_every_machine_have(monkeypatch, fork_cycles=1, kept_bytes=1, last_cache_bytes=1)
 
 
 def cross_short_rows(monkeypatch: pytest.MonkeyPatch) -> None:

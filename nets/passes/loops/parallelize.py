@@ -81,7 +81,7 @@ def _cycles_of(machine: Machine, op: Operation) -> float:
     flops = kernel_flops(op)
     if flops:
         return costs.kernel_cycles(machine, flops, op.operands[0].type.dtype)
-    return costs.cycles_of(machine, op)
+    return costs.far_cycles_of(machine, op)
 
 
 def _make_serial(op: Operation) -> None:

@@ -272,7 +272,7 @@ class BlockLowering:
         group = Group(ops, outputs)
         match group.space.kind:
             case Kind.MAP:
-                lower_map(self.s, outputs, group.work)
+                lower_map(self.s, outputs, group.work(self.s.machine))
             case Kind.ROW:
                 lower_rows(self.s, group)
             case Kind.COLUMN:

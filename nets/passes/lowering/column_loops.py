@@ -14,7 +14,7 @@ from functools import partial
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Block, Operation, Value
 from nets.ir.types import BufferType
-from nets.machine import costs
+from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.lowering.combiners import ROWS, combiner_of, empty_result, first_total
 from nets.passes.lowering.element_builder import ElementBuilder, Index
@@ -28,12 +28,8 @@ from nets.passes.spaces.loop_nests import (
     parallel_over,
 )
 
-ROWS_AT_ONCE = 8
-"""Rows a loop body takes of many. Rows are often a multiple of 4 KB apart, so that the same columns
-of all of them compete for one set of the first cache, which has 8 ways or a few more."""
-
-BODY_WORK = 64
-"""Work a loop body may hold; it bounds how many rows one body handles."""
+BODY_CYCLES = 48
+"""What a loop body may take; it bounds how many rows one body handles."""
 
 
 def lower_columns(s: ElementBuilder, group: Group) -> None:
@@ -42,13 +38,13 @@ def lower_columns(s: ElementBuilder, group: Group) -> None:
     if space.count(space.kept) == 0:
         return
     rows = space.count(space.reduced)
-    if rows <= _rows_at_once(group, ROWS):
+    if rows <= _rows_at_once(group, ROWS, s.machine):
         _lower_few_rows(s, group)
         return
-    batch = s.extent(space.sizes(space.outer)).count
-    is_big = batch * rows * space.count(space.columns) * group.work >= costs.FORK_WORK
+    batch, work = s.extent(space.sizes(space.outer)).count, group.work(s.machine)
+    is_big = batch * rows * space.count(space.columns) * work >= s.machine.fork_cycles
     shares_batch = is_big and batch >= PARALLEL_TRIPS
-    emission = _Columns(s, group, work=group.work if is_big and not shares_batch else 0)
+    emission = _Columns(s, group, work=work if is_big and not shares_batch else 0)
     if not shares_batch:
         emission.make_partials(s.alloc)
     if batch == 1:
@@ -67,14 +63,17 @@ def lower_columns(s: ElementBuilder, group: Group) -> None:
         loop_over(s, body, 0, batch)
 
 
-def _rows_at_once(group: Group, most: int) -> int:
+def _rows_at_once(group: Group, most: int, machine: Machine) -> int:
     """A power of two of rows that fit a loop body, ``most`` where the work is light.
+
+    Rows are often a multiple of a page apart, so that the same columns of all of them compete for
+    one set of the first cache.
 
     Just one where rows are also stored: several stores to one buffer would keep the body from
     being vectorized.
     """
-    rows = 1 if group.full_outputs else most
-    while rows > 1 and rows * group.work > BODY_WORK:
+    rows, cycles = 1 if group.full_outputs else most, group.cycles(machine)
+    while rows > 1 and rows * cycles > BODY_CYCLES:
         rows //= 2
     return rows
 
@@ -89,7 +88,7 @@ def _lower_few_rows(s: ElementBuilder, group: Group) -> None:
     """All rows in one loop body: no partial results, and what follows is in the same body."""
     space = group.space
     kept = s.extent(space.sizes(space.kept))
-    work = group.work * space.count(space.reduced)
+    work = group.work(s.machine) * space.count(space.reduced)
     with s.group():
         emit_nest(s, kept, work, lambda: _emit_few_rows(s, group, kept.index))
 
@@ -120,14 +119,14 @@ class _Columns:
     ``work`` is the work per element if loops inside may be split among threads, else 0.
     """
 
-    def __init__(self, s: ElementBuilder, group: Group, work: int) -> None:
+    def __init__(self, s: ElementBuilder, group: Group, work: float) -> None:
         self.s = s
         self.group = group
         self.space = group.space
         self.work = work
         self.rows = self.space.count(self.space.reduced)
         self.blocks = -(-self.rows // ROWS)
-        self.at_once = _rows_at_once(group, ROWS_AT_ONCE)
+        self.at_once = _rows_at_once(group, s.machine.l1_ways, s.machine)
         self.outer = s.extent(self.space.sizes(self.space.outer))
         self.partials: dict[Operation, Value] = {}
 
@@ -154,7 +153,7 @@ class _Columns:
         self._combine_blocks()
         self._emit_results()
 
-    def _emit_block(self, block: Affine, rows: int, work: int) -> None:
+    def _emit_block(self, block: Affine, rows: int, work: float) -> None:
         first = min(self.at_once, rows)
         start = block * ROWS
         self._emit_rows(block, [start + i for i in range(first)], work, is_first=True)
@@ -170,7 +169,7 @@ class _Columns:
             self._emit_rows(block, [at + i for i in range(rest)], work)
 
     def _emit_rows(
-        self, block: Affine, rows: Sequence[Affine], work: int, is_first: bool = False
+        self, block: Affine, rows: Sequence[Affine], work: float, is_first: bool = False
     ) -> None:
         """A loop along these rows that combines them into the partial results of the block."""
         s, space = self.s, self.space

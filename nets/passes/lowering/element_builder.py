@@ -20,6 +20,7 @@ from nets.ir.affine import Affine, linear
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import BufferType, DType
+from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import definition_of
 from nets.ops.loop.lowering import Lowering
@@ -66,8 +67,11 @@ class ElementBuilder(Lowering):
     ``locals`` hold one entry of their tensors.
     """
 
-    def __init__(self, builder: Builder, buffers: dict[Value, Value], checks: Checks) -> None:
+    def __init__(
+        self, builder: Builder, buffers: dict[Value, Value], checks: Checks, machine: Machine
+    ) -> None:
         super().__init__(builder)
+        self.machine = machine
         self.buffers = buffers
         self.checks = checks
         self.places: dict[Value, tuple[tuple[int, ...], tuple[int, ...]]] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ir.types import BufferType, TensorType
+from nets.machine.machine import Machine
 from nets.passes.forms import LOOPS, STATIC, TENSOR
 from nets.passes.fusion.inline_unfit_fusions import FITTING
 from nets.passes.lowering.block_loops import BlockLowering, buffer_type
@@ -41,7 +42,7 @@ def lower_to_loops(function: Function, options: Options) -> Function:
     """
     if any(isinstance(argument.type, BufferType) for argument in function.arguments):
         return function
-    return _FunctionLowering(function).function_of_loops()
+    return _FunctionLowering(function, options.machine).function_of_loops()
 
 
 def _lower_regions(low: BlockLowering, op: Operation) -> None:
@@ -55,7 +56,7 @@ def _lower_regions(low: BlockLowering, op: Operation) -> None:
 class _FunctionLowering(BlockLowering):
     """Lowers the body of a function, with updates in place where that is right."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, machine: Machine) -> None:
         self.function = function
         pairs = update_pairs(function)
         inputs = function.arguments
@@ -66,7 +67,7 @@ class _FunctionLowering(BlockLowering):
             [*(value.hint for value in inputs), *("out" for _ in outputs)],
         )
         self.checks: Checks = []
-        s = ElementBuilder(Builder(self.loops.body), {}, self.checks)
+        s = ElementBuilder(Builder(self.loops.body), {}, self.checks, machine)
         s.buffers.update(zip(inputs, self.loops.arguments, strict=False))
         fresh = iter(self.loops.arguments[len(inputs) :])
         places = {s.alloc(buffer_type(inputs[i])): self.loops.arguments[i] for i in pairs.values()}

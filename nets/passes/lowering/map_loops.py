@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 
 from nets.ir.affine import Affine
 from nets.ir.core import Block, Operation, Value
-from nets.machine import costs
+from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.loop.accesses import address, is_access
 from nets.ops.loop.loop_builder import LoopBuilder
@@ -35,10 +35,10 @@ Output = tuple[Value, Value]
 """A tensor and the buffer that is to hold it."""
 
 
-def lower_map(s: ElementBuilder, outputs: Sequence[Output], work: int) -> None:
+def lower_map(s: ElementBuilder, outputs: Sequence[Output], work: float) -> None:
     """Loops that store every element of the outputs, which have one shape.
 
-    ``work`` is the work per element (``costs.FORK_WORK`` says in what unit).
+    ``work`` is the work per element, in cycles.
     """
     extent = s.extent(tensor_type(outputs[0][0]).static_shape)
     with s.group():
@@ -52,7 +52,7 @@ def store_elements(s: ElementBuilder, outputs: Sequence[Output], index: Index) -
         s.store_element(scalar, value, buffer, index)
 
 
-def emit_nest(s: ElementBuilder, extent: Extent, work: int, emit: Callable[[], None]) -> None:
+def emit_nest(s: ElementBuilder, extent: Extent, work: float, emit: Callable[[], None]) -> None:
     """Loops over an extent around what ``emit`` emits, at ``extent.index``.
 
     ``work`` is the work per element; 0 where the loops must not be split among threads.
@@ -68,16 +68,16 @@ def emit_nest(s: ElementBuilder, extent: Extent, work: int, emit: Callable[[], N
     _build_nest(s, extent, body, work)
 
 
-def _build_nest(s: LoopBuilder, extent: Extent, body: Block, work: int) -> None:
+def _build_nest(s: ElementBuilder, extent: Extent, body: Block, work: float) -> None:
     *outer, inner = extent.runs()
-    is_parallel = extent.count * work >= costs.FORK_WORK
+    is_parallel = extent.count * work >= s.machine.fork_cycles
     across = _run_across(body, outer, inner)
     levels = [_Level(run.count, run.resolve) for run in outer if run is not across]
     tiles: list[_Tile] = []
     if across is not None:
         tiles = [_Tile(across, TILE), _Tile(inner, TILE)]
     elif is_parallel and _trips(levels) < PARALLEL_TRIPS:
-        tiles = [_Tile(inner, _chunk(work))]
+        tiles = [_Tile(inner, _chunk(work, s.machine))]
     levels += [_Level(tile.count, tile.start) for tile in tiles]
     with ExitStack() as nest:
         _enter_levels(s, nest, levels, is_parallel)
@@ -126,9 +126,9 @@ def _trips(levels: Sequence[_Level]) -> int:
     return trips
 
 
-def _chunk(work: int) -> int:
+def _chunk(work: float, machine: Machine) -> int:
     """Elements per chunk: fewer where each takes long, always whole vectors of any width."""
-    return min(CHUNK, max(256, costs.FORK_WORK // (4 * work) // 64 * 64))
+    return min(CHUNK, max(256, int(machine.fork_cycles / (4 * work)) // 64 * 64))
 
 
 def _enter_levels(

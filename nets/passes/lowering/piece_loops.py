@@ -97,6 +97,6 @@ def _store_all(
         emit_nest(
             s,
             extent,
-            costs.COPY_WORK,
+            costs.copy_work(s.machine, tensor_type(source).dtype),
             lambda: s.store(s.read(source, place), buffer, s.offset(target, shape)),
         )

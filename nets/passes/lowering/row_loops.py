@@ -17,7 +17,7 @@ from functools import partial
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import BufferType, index
-from nets.machine import costs
+from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.loop.reduction_tree import ARG_COMBINERS, reduce_block, reduce_lanes
 from nets.passes.lowering.block_totals import BlockTotals
@@ -44,8 +44,8 @@ from nets.passes.spaces.loop_nests import (
 SHORT_ROW = 7
 """Elements of a row that a straight-line body may hold; longer rows fill vectors of their own."""
 
-SHORT_ROW_WORK = 96
-"""Work that such a body may hold, for the sake of compile time."""
+SHORT_ROW_CYCLES = 80
+"""What such a body may take, for the sake of compile time."""
 
 
 def lower_rows(s: ElementBuilder, group: Group) -> None:
@@ -58,12 +58,12 @@ def lower_rows(s: ElementBuilder, group: Group) -> None:
     if group.across:
         _lower_row_blocks(s, group)
         return
-    if _are_short(group):
+    if _are_short(group, s.machine):
         emission = _Rows(s, group, splits_rows=False, is_private=True)
         with s.group():
-            emit_nest(s, emission.outer, length * group.work, emission.emit)
+            emit_nest(s, emission.outer, length * group.work(s.machine), emission.emit)
         return
-    is_big = rows * length * group.work >= costs.FORK_WORK
+    is_big = rows * length * group.work(s.machine) >= s.machine.fork_cycles
     shares_rows = is_big and rows >= PARALLEL_TRIPS
     emission = _Rows(s, group, splits_rows=is_big and not shares_rows, is_private=shares_rows)
     if rows == 1:
@@ -86,7 +86,7 @@ def _lower_row_blocks(s: ElementBuilder, group: Group) -> None:
     The blocks are those of the reduction tree across rows, so its bits are those of a COLUMN group.
     """
     rows, elements = group.space.count(group.space.outer), math.prod(group.space.shape)
-    is_big = elements * group.work >= costs.FORK_WORK
+    is_big = elements * group.work(s.machine) >= s.machine.fork_cycles
     emission = _Rows(s, group, splits_rows=False, is_private=is_big)
     with s.group():
         across = BlockTotals(s, group)
@@ -106,7 +106,7 @@ def _lower_row_blocks(s: ElementBuilder, group: Group) -> None:
         across.finish()
 
 
-def _are_short(group: Group) -> bool:
+def _are_short(group: Group, machine: Machine) -> bool:
     """Whether all elements of a row fit one straight-line body, which then runs on many rows.
 
     Rows that are stored do not: the stores to one buffer would keep that from being vectorized.
@@ -114,7 +114,7 @@ def _are_short(group: Group) -> bool:
     length = group.space.count(group.space.reduced)
     return (
         1 < length <= SHORT_ROW
-        and length * group.work <= SHORT_ROW_WORK
+        and length * group.cycles(machine) <= SHORT_ROW_CYCLES
         and not group.full_outputs
         and all(combiner_of(op) not in ARG_COMBINERS for op in group.reductions)
     )
@@ -181,7 +181,7 @@ class _Rows:
                 self._emit_stores(phase.stores, add_across if phase.across else None)
             elif self.length <= 1:
                 self._reduce_directly(phase)
-            elif _are_short(self.group):
+            elif _are_short(self.group, self.s.machine):
                 self._reduce_straight(phase.reductions)
             else:
                 stores: Sequence[Value] = phase.stores
@@ -303,7 +303,7 @@ class _Rows:
         self, stores: Sequence[Value], add_across: Callable[[Extent, Index], None] | None
     ) -> None:
         inner = self._inner()
-        work = self.group.work if self.splits_rows else 0
+        work = self.group.work(self.s.machine) if self.splits_rows else 0
 
         def emit() -> None:
             place = self._index(inner)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 from nets.ir.affine import Affine
 from nets.ir.core import Operation, Trait, Value
+from nets.ir.types import DType
 from nets.locks import made_once
 from nets.machine import costs
+from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.spaces.iteration import Space, common_space, map_space, reduction_space
 
@@ -80,17 +82,31 @@ class Group:
         apart = {op.result for op in self.across}
         return [output for output in self.outputs if output[0] in apart]
 
-    @made_once
-    def work(self) -> int:
-        """Estimated work per element of the space: arithmetic, and loads and stores around it."""
-        full = [op for op in self.ops if self._is_per_element(op)]
-        arithmetic = sum(map(costs.work, full))
-        inputs = {v for op in full for v in op.operands if v not in self.results}
-        return 1 + arithmetic + len(inputs) + len(self.full_outputs)
+    def work(self, machine: Machine) -> float:
+        """Cycles for each element of the space, on vectors of them."""
+        parts = self._parts(machine, costs.FAR)
+        return sum(found / max(1, machine.lanes(dtype)) for found, dtype in parts)
 
-    def _is_per_element(self, op: Operation) -> bool:
-        leading = op.operands[0] if op.has(Trait.REDUCTION) else op.results[0]
-        return tensor_type(leading).shape == self.space.shape
+    def cycles(self, machine: Machine) -> float:
+        """Cycles for a vector of elements of the space: how much a loop body does."""
+        return sum(found for found, _ in self._parts(machine, 1))
+
+    def _parts(self, machine: Machine, distance: float) -> Iterator[tuple[float, DType]]:
+        """What arithmetic takes, the loads and stores around it, and the loop, by dtype."""
+        full = [op for op in self.ops if tensor_type(_leading(op)).shape == self.space.shape]
+        for op in full:
+            dtype = tensor_type(_leading(op)).dtype
+            yield costs.tensor_cycles(machine, op, dtype), dtype
+        for value in {v: None for op in full for v in op.operands if v not in self.results}:
+            yield distance * costs.LOAD, tensor_type(value).dtype
+        for value, _ in self.full_outputs:
+            yield distance * costs.STORE, tensor_type(value).dtype
+        yield costs.PLAIN, tensor_type(self.outputs[0][0]).dtype
+
+
+def _leading(op: Operation) -> Value:
+    """What has an element for each one that the operation computes, or takes together."""
+    return op.operands[0] if op.has(Trait.REDUCTION) else op.results[0]
 
 
 def arranged(space: Space, parts: Sequence[tuple[tuple[int, ...], Index]]) -> Index:
