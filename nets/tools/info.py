@@ -59,7 +59,7 @@ def _machine() -> Iterator[tuple[str, str]]:
         yield "CPU", f"nets cannot compile here: {error}"
         return
     vectors = f"{machine.vector_registers} registers of {machine.vector_bytes} bytes"
-    yield "CPU", f"{machine.cpu}, {vectors}, {_cpus()} CPUs"
+    yield "CPU", f"{machine.cpu}, {vectors}, tuned as {machine.family}, {_cpus()} CPUs"
 
 
 def _cache() -> str:
