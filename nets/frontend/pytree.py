@@ -168,7 +168,7 @@ def is_container(kind: object) -> bool:
     return kind in (tuple, list, NoneType, *_DICTS) or _attribute_names(kind) is not None
 
 
-def map_leaves(function: Callable[[Any], Any], tree: object) -> Any:
+def map_leaves(function: Callable[[Any], object], tree: object) -> Any:
     """The same nest with ``function`` of each leaf in its place."""
     leaves, treedef = flatten(tree)
     return treedef.unflatten([function(leaf) for leaf in leaves])
@@ -209,7 +209,7 @@ def _attribute_names(kind: Any) -> tuple[str, ...] | None:
     return None
 
 
-def _sorted_keys(x: dict[Any, Any]) -> tuple[Any, ...]:
+def _sorted_keys(x: dict[object, object]) -> tuple[Any, ...]:
     """The keys sorted, or as they stand where they have no order."""
     try:
         return tuple(sorted(x))

@@ -180,7 +180,7 @@ class NativeFunction:
         self._in_place = dict(signature.in_place)
         count = len(self._forms) + len(self._results) - len(self._in_place)
         self._pointers = self._ffi.typeof(f"void *[{count}]")
-        self._arenas: list[Any] = []
+        self._arenas: list[object] = []
         """Workspaces that no call is using."""
         self.kernel = None if signature.prints else self._kernel()
         """The same code for the extension ``nets._dispatch``; None without it, and where the code

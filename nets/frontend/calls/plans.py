@@ -75,7 +75,7 @@ class _PythonRoad:
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self.call(args, kwargs)
 
-    def call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+    def call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         """The result of a call, by the Python road."""
         raise NotImplementedError
 

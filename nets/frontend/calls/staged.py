@@ -320,7 +320,7 @@ class Staged(Planned):
 StagedT = TypeVar("StagedT", bound=Staged)
 
 
-def kept(function: Callable[..., Any], key: Hashable, make: Callable[[], StagedT]) -> StagedT:
+def kept(function: Callable[..., object], key: Hashable, make: Callable[[], StagedT]) -> StagedT:
     """What was staged of a function before, kept in the function's own dictionary.
 
     The owner is compared, for decorators copy the dictionary of the function they wrap.

@@ -41,7 +41,7 @@ class Traced(Staged, Generic[P, R]):
         taken = () if isinstance(function, Staged) else functools.WRAPPER_UPDATES
         functools.update_wrapper(self, function, updated=taken)
         self.numerics = numerics
-        self._instances: dict[int, tuple[Any, Entries]] = {}
+        self._instances: dict[int, tuple[object, Entries]] = {}
         self._method_binding: Binding | None = None
 
     if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Traced(Staged, Generic[P, R]):
 
 
 def _retraced(
-    function: Callable[..., Any],
+    function: Callable[..., object],
     static: Collection[int | str],
     donated: Collection[int | str],
     options: dict[str, object],
@@ -129,7 +129,7 @@ def _both(selected: Collection[int | str]) -> tuple[list[int], list[str]]:
     return numbers, [key for key in selected if isinstance(key, str)]
 
 
-def _reference(instance: object, on_end: Callable[[Any], Any]) -> object:
+def _reference(instance: object, on_end: Callable[[Any], object]) -> object:
     """A weak reference; the instance itself where its class has none."""
     try:
         return weakref.ref(instance, on_end)

@@ -36,7 +36,7 @@ from nets.ops.definition.emitter import tensor_type
 from nets.passes.derivatives.vjp import carries_cotangent, split_vjp
 
 
-def vjp(function: Callable[..., Any], *primals: object, has_aux: bool = False) -> Any:
+def vjp(function: Callable[..., object], *primals: object, has_aux: bool = False) -> Any:
     """The result of a function, and the pull-back of its cotangents.
 
     Gives ``(result, pull)``, with ``has_aux`` ``(result, pull, aux)``. ``pull(ct)`` takes a nest
@@ -61,7 +61,7 @@ def vjp(function: Callable[..., Any], *primals: object, has_aux: bool = False) -
     return result[0], Pullback(program, call, backward, result[0]), result[1]
 
 
-def _traced(function: Callable[..., Any]) -> Traced[..., object]:
+def _traced(function: Callable[..., object]) -> Traced[..., object]:
     """The function, traced at each call, for it sees Python as it is then."""
 
     def make() -> Traced[..., Any]:

@@ -31,7 +31,7 @@ from nets.passes.derivatives.vjp import carries_cotangent, pull_back
 Argnums = int | Sequence[int]
 
 
-def grad(function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Gradient:
+def grad(function: Callable[..., object], argnums: Argnums = 0, has_aux: bool = False) -> Gradient:
     """The gradient of a function whose result is a scalar.
 
     The new function takes the same arguments and gives d(result)/d(argument ``argnums``) in the
@@ -45,7 +45,7 @@ def grad(function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = Fal
 
 
 def value_and_grad(
-    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+    function: Callable[..., object], argnums: Argnums = 0, has_aux: bool = False
 ) -> Gradient:
     """The result of a function and its gradient, computed together; see ``grad``.
 
@@ -55,7 +55,7 @@ def value_and_grad(
 
 
 def _gradient(
-    function: Callable[..., Any], argnums: Argnums, has_aux: bool, with_value: bool
+    function: Callable[..., object], argnums: Argnums, has_aux: bool, with_value: bool
 ) -> Gradient:
     """The transform of a function, the same object each time where the function can keep it."""
     argnums = tuple(argnums) if isinstance(argnums, list) else argnums

@@ -112,7 +112,7 @@ def renewing(function: Function) -> Function:
     return typed(Function, renews)
 
 
-_known_types: dict[Any, Type] = {}
+_known_types: dict[object, Type] = {}
 """Results of type rules by op, operand shapes and dtypes, and attributes: eager programs ask the
 same few questions over and over."""
 

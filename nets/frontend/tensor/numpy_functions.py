@@ -52,7 +52,7 @@ def call(
     return _on_arrays(function, name, arguments, options)
 
 
-def _name(function: Callable[..., Any]) -> str:
+def _name(function: Callable[..., object]) -> str:
     """What stands behind ``np.``."""
     return f"{function.__module__}.{function.__name__}".removeprefix("numpy.")
 
@@ -97,18 +97,18 @@ def _require_elements(x: Tensor, name: str) -> None:
         )
 
 
-def _elements(x: Tensor) -> Any:
+def _elements(x: Tensor) -> object:
     return x.data
 
 
-def _stand_in(x: Tensor) -> Any:
+def _stand_in(x: Tensor) -> object:
     """Something of the shape and dtype of x."""
     if x._weak and not x.ndim:
         return x.dtype.type(0).item()
     return np.broadcast_to(np.empty((), x.dtype), x.shape)
 
 
-def _tensors(nest: Any) -> Iterator[Tensor]:
+def _tensors(nest: object) -> Iterator[Tensor]:
     if isinstance(nest, Tensor):
         yield nest
     elif isinstance(nest, (list, tuple)):
@@ -142,10 +142,10 @@ class _Own(NamedTuple):
 
     def call(
         self,
-        function: Callable[..., Any],
+        function: Callable[..., object],
         name: str,
-        arguments: tuple[Any, ...],
-        options: Mapping[str, Any],
+        arguments: tuple[object, ...],
+        options: Mapping[str, object],
     ) -> Any:
         """The result, after refusing options that nets lacks; NotImplemented where NumPy's own
         function is meant."""
@@ -159,7 +159,9 @@ class _Own(NamedTuple):
         taken = {called.get(key, ""): value for key, value in given.items() if value is not _ABSENT}
         return self.function(**{key: value for key, value in taken.items() if key not in ("", "~")})
 
-    def _refuse(self, function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> None:
+    def _refuse(
+        self, function: Callable[..., object], name: str, options: Mapping[str, object]
+    ) -> None:
         for key, value in options.items():
             if _is_chosen(function, key, value):
                 raise UnsupportedObjectError(
@@ -169,11 +171,11 @@ class _Own(NamedTuple):
                 )
 
 
-_ABSENT: Any = getattr(np, "_NoValue", None)
+_ABSENT: object = getattr(np, "_NoValue", None)
 """What NumPy's functions take for options nobody chose, beside None."""
 
 
-def _is_chosen(function: Callable[..., Any], parameter: str, value: Any) -> bool:
+def _is_chosen(function: Callable[..., object], parameter: str, value: object) -> bool:
     """Is the value another than NumPy's default?"""
     if value is None or value is _ABSENT:
         return False
@@ -181,20 +183,20 @@ def _is_chosen(function: Callable[..., Any], parameter: str, value: Any) -> bool
 
 
 @lru_cache(maxsize=256)
-def _default(function: Callable[..., Any], parameter: str) -> Any:
+def _default(function: Callable[..., object], parameter: str) -> object:
     try:
         return inspect.signature(function).parameters[parameter].default
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _own(function: Callable[..., Any], parameters: str = "") -> _Own:
+def _own(function: Callable[..., object], parameters: str = "") -> _Own:
     """``parameters``: NumPy's, as "axis", "a:x" for another name, "out:" or "order:~"."""
     pairs = [word.partition(":") for word in parameters.split()]
     return _Own(function, [(numpy, ours if colon else numpy) for numpy, colon, ours in pairs])
 
 
-def _of_shape(function: Callable[..., Any]) -> Callable[..., Any]:
+def _of_shape(function: Callable[..., object]) -> Callable[..., Any]:
     """NumPy's own, of something else of the shape and dtype of x."""
     return lambda x, **options: function(_stand_in(as_tensor(x)), **options)
 

@@ -27,7 +27,7 @@ _UFUNC_NAMES = {
 """Functions that NumPy's ufuncs call by another name than nets."""
 
 
-def _chosen(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _chosen(name: str, options: Mapping[str, object]) -> dict[str, Any]:
     """PyTorch's words among the options; NumPy's functions pass None for options nobody chose.
 
     UnsupportedObjectError for what nets has no use for.
@@ -297,7 +297,7 @@ class Operators(OtherNames):
     def mT(self, value: TensorLike) -> None:
         F.matrix_transpose(self)[...] = value
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *shape: object) -> Tensor:
         """The elements under another shape; one size may be −1."""
         return F.reshape(self, shape[0] if len(shape) == 1 else shape)
 
@@ -315,7 +315,7 @@ class Operators(OtherNames):
         """Two axes swapped."""
         return F.swapaxes(self, axis1, axis2)
 
-    def squeeze(self, axis: Axis = None, **absent: Any) -> Tensor:
+    def squeeze(self, axis: Axis = None, **absent: object) -> Tensor:
         """Without the axes of size 1."""
         return F.squeeze(self, axis, **_chosen("squeeze", absent))
 
@@ -327,7 +327,7 @@ class Operators(OtherNames):
         """Each element several times."""
         return F.repeat(self, repeats, axis)
 
-    def take(self, indices: TensorLike, axis: int | None = None, **absent: Any) -> Tensor:
+    def take(self, indices: TensorLike, axis: int | None = None, **absent: object) -> Tensor:
         """The slices at the indices along the axis."""
         return F.take(self, indices, axis, **_chosen("take", absent))
 
@@ -338,7 +338,7 @@ class Operators(OtherNames):
         axis: Axis = None,
         keepdims: bool = False,
         dtype: npt.DTypeLike | DType | None = None,
-        **absent: Any,
+        **absent: object,
     ) -> Tensor:
         """Sum of the elements over the axes."""
         return F.sum(self, axis, keepdims, dtype, **_chosen("sum", absent))
@@ -348,17 +348,17 @@ class Operators(OtherNames):
         axis: Axis = None,
         keepdims: bool = False,
         dtype: npt.DTypeLike | DType | None = None,
-        **absent: Any,
+        **absent: object,
     ) -> Tensor:
         """Product of the elements over the axes."""
         return F.prod(self, axis, keepdims, dtype, **_chosen("prod", absent))
 
-    def mean(self, axis: Axis = None, keepdims: bool = False, **absent: Any) -> Tensor:
+    def mean(self, axis: Axis = None, keepdims: bool = False, **absent: object) -> Tensor:
         """Arithmetic mean over the axes."""
         return F.mean(self, axis, keepdims, **_chosen("mean", absent))
 
     def var(
-        self, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **absent: Any
+        self, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **absent: object
     ) -> Tensor:
         """Variance over the axes; the divisor is the count minus ``ddof``."""
         return F.var(self, axis, ddof, keepdims, **_chosen("var", absent))
@@ -369,23 +369,23 @@ class Operators(OtherNames):
         """Standard deviation over the axes."""
         return F.std(self, axis, ddof, keepdims, **_chosen("std", absent))
 
-    def max(self, axis: Axis = None, keepdims: bool = False, **absent: Any) -> Tensor:
+    def max(self, axis: Axis = None, keepdims: bool = False, **absent: object) -> Tensor:
         """Largest element over the axes."""
         return F.max(self, axis, keepdims, **_chosen("max", absent))
 
-    def min(self, axis: Axis = None, keepdims: bool = False, **absent: Any) -> Tensor:
+    def min(self, axis: Axis = None, keepdims: bool = False, **absent: object) -> Tensor:
         """Smallest element over the axes."""
         return F.min(self, axis, keepdims, **_chosen("min", absent))
 
-    def argmax(self, axis: int | None = None, keepdims: bool = False, **absent: Any) -> Tensor:
+    def argmax(self, axis: int | None = None, keepdims: bool = False, **absent: object) -> Tensor:
         """Position of the first largest element."""
         return F.argmax(self, axis, keepdims, **_chosen("argmax", absent))
 
-    def argmin(self, axis: int | None = None, keepdims: bool = False, **absent: Any) -> Tensor:
+    def argmin(self, axis: int | None = None, keepdims: bool = False, **absent: object) -> Tensor:
         """Position of the first smallest element."""
         return F.argmin(self, axis, keepdims, **_chosen("argmin", absent))
 
-    def any(self, axis: Axis = None, keepdims: bool = False, **absent: Any) -> Tensor:
+    def any(self, axis: Axis = None, keepdims: bool = False, **absent: object) -> Tensor:
         """Whether an element over the axes is not zero."""
         return F.any(self, axis, keepdims, **_chosen("any", absent))
 
@@ -394,7 +394,7 @@ class Operators(OtherNames):
         return F.all(self, axis, keepdims, **_chosen("all", absent))
 
     def cumsum(
-        self, axis: int | None = None, dtype: npt.DTypeLike | DType | None = None, **absent: Any
+        self, axis: int | None = None, dtype: npt.DTypeLike | DType | None = None, **absent: object
     ) -> Tensor:
         """Sums of the elements up to each one."""
         return F.cumsum(self, axis, dtype, **_chosen("cumsum", absent))
@@ -429,7 +429,7 @@ class Operators(OtherNames):
         """Each element where it is positive, else 0."""
         return F.relu(self)
 
-    def softmax(self, axis: int = -1, **absent: Any) -> Tensor:
+    def softmax(self, axis: int = -1, **absent: object) -> Tensor:
         """Exponentials along the axis that add up to 1."""
         return F.softmax(self, axis, **_chosen("softmax", absent))
 

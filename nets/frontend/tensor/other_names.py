@@ -169,7 +169,7 @@ METHODS: Final = {
 """What to write instead of an attribute that somebody looks for on a tensor."""
 
 
-def missing(name: str, known: Iterable[str], rooms: Iterable[tuple[str, Any]]) -> NoReturn:
+def missing(name: str, known: Iterable[str], rooms: Iterable[tuple[str, object]]) -> NoReturn:
     """MissingNameError for a name that ``nets`` does not have.
 
     ``known``: the names that it has; ``rooms``: modules below it where the name may stand.
@@ -181,7 +181,7 @@ def _location(name: str) -> Any:
     return None if name.startswith("_") else user_location()
 
 
-def _advice(name: str, known: Iterable[str], rooms: Iterable[tuple[str, Any]]) -> str:
+def _advice(name: str, known: Iterable[str], rooms: Iterable[tuple[str, object]]) -> str:
     if name.startswith("_"):
         return ""
     if name in FUNCTIONS:

@@ -246,10 +246,10 @@ class View(Tensor):
         scope = current_scope()
         return Tensor._of(self._value if scope is None else scope.lift(self), self._weak)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+    def __deepcopy__(self, memo: dict[int, object]) -> Tensor:
         return copy.deepcopy(copy.copy(self), memo)
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: object) -> Any:
         return copy.deepcopy(self).__reduce_ex__(protocol)
 
 

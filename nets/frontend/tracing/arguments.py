@@ -78,11 +78,11 @@ class BoundCall:
         self.leaves, self.tree = flatten((self.args, self.kwargs))
         return self.leaves if name == "leaves" else self.tree
 
-    def complete(self) -> tuple[list[Any], dict[str, Any]]:
+    def complete(self) -> tuple[list[object], dict[str, object]]:
         """What to call the function with, as it was given."""
         return with_static(self.static, self.args, self.kwargs)
 
-    def with_leaves(self, leaves: Sequence[object]) -> tuple[list[Any], dict[str, Any]]:
+    def with_leaves(self, leaves: Sequence[object]) -> tuple[list[object], dict[str, object]]:
         """The same with other leaves in their places."""
         return with_static(self.static, *self.tree.unflatten(leaves))
 
@@ -176,7 +176,7 @@ class BoundCall:
 
 def with_static(
     static: Static, args: Sequence[object], kwargs: Mapping[str, object]
-) -> tuple[list[Any], dict[str, Any]]:
+) -> tuple[list[object], dict[str, object]]:
     """Dynamic arguments, with static ones put in where they belong."""
     positional, named = list(args), dict(kwargs)
     for key, value in static:

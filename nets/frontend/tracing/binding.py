@@ -64,7 +64,7 @@ class Binding:
         """Without annotations and defaults, which may be anything and bind no argument."""
         return vars(self) | {"signature": self.signature and _bare(self.signature)}
 
-    def of_method(self, method: Callable[..., Any]) -> Binding:
+    def of_method(self, method: Callable[..., object]) -> Binding:
         """The binding of the function bound to its first argument."""
         return Binding(method, *_bound(self.static), *_bound(self.donated))
 
@@ -76,7 +76,7 @@ class Binding:
             args, kwargs = self._positioned(args, kwargs)
         if not self.static:
             return args, kwargs, ()
-        static: list[tuple[int | str, Any]] = [
+        static: list[tuple[int | str, object]] = [
             (i, value) for i, value in enumerate(args) if i in self.static
         ]
         if static:
@@ -161,21 +161,21 @@ def _bound(selected: frozenset[int | str]) -> tuple[list[int], list[str]]:
     return numbers, []
 
 
-def function_name(function: Callable[..., Any]) -> str:
+def function_name(function: Callable[..., object]) -> str:
     """The function's own name, that of its class for a callable object, as an identifier."""
     inner = getattr(function, "func", function)  # functools.partial
     name = str(getattr(inner, "__name__", type(inner).__name__)).strip("<>")
     return re.sub(r"\W", "_", name, flags=re.ASCII)
 
 
-def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+def _signature_of(function: Callable[..., object]) -> inspect.Signature | None:
     try:
         return inspect.signature(function)
     except (ValueError, TypeError):  # built-in functions may hide theirs
         return None
 
 
-def _refuse_untraceable(function: Callable[..., Any], name: str) -> None:
+def _refuse_untraceable(function: Callable[..., object], name: str) -> None:
     if not callable(function):
         raise ArgumentError(
             f"tracing takes a function, not {type(function).__name__}", user_location()

@@ -43,7 +43,7 @@ C = TypeVar("C")
 
 
 def scan(
-    f: Callable[[Any, Any], tuple[Any, Any]],
+    f: Callable[[Any, Any], tuple[object, object]],
     init: Nest,
     xs: Nest = None,
     length: int | None = None,
@@ -280,7 +280,7 @@ class _Carry:
 
 
 def _staged_scan(
-    f: Callable[[Any, Any], tuple[Any, Any]],
+    f: Callable[[Any, Any], tuple[object, object]],
     init: Nest,
     slices: Sequence[Tensor],
     tree: TreeDef,
@@ -291,7 +291,10 @@ def _staged_scan(
 
 
 def _empty_scan(
-    f: Callable[[Any, Any], tuple[Any, Any]], init: Nest, slices: Sequence[Tensor], tree: TreeDef
+    f: Callable[[Any, Any], tuple[object, object]],
+    init: Nest,
+    slices: Sequence[Tensor],
+    tree: TreeDef,
 ) -> tuple[object, object]:
     """A scan of no steps, whose function is traced to learn what it would give."""
     staged = _Staged("scan", f, init)
@@ -394,7 +397,7 @@ def _settled(carry: _Carry, program: Callable[[], Program]) -> Program:
         ]
 
 
-def _staged_while(condition: Callable[[C], Any], body: Callable[[C], C], init: C) -> C:
+def _staged_while(condition: Callable[[C], object], body: Callable[[C], C], init: C) -> C:
     carry = _Carry("while_loop", "init", init)
 
     def program(run: Callable[[Any], list[Tensor]]) -> Program:
@@ -417,7 +420,7 @@ def _staged_while(condition: Callable[[C], Any], body: Callable[[C], C], init: C
 
 
 def _flagged_while(
-    condition: Callable[[Any], Any], body: Callable[[Any], Any], init: object
+    condition: Callable[[Any], object], body: Callable[[Any], object], init: object
 ) -> Any:
     """A while_loop whose condition changes something: it is computed at the end of each step."""
 
@@ -432,7 +435,7 @@ def _flagged_while(
 
 
 def _staged_cond(
-    predicate: Tensor, branches: Sequence[Callable[..., Any]], operands: Sequence[object]
+    predicate: Tensor, branches: Sequence[Callable[..., object]], operands: Sequence[object]
 ) -> object:
     leaves, tree = flatten(list(operands))
     tensors = [as_tensor(leaf) for leaf in leaves]

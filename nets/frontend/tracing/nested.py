@@ -52,7 +52,7 @@ def stage_nested(
     return stage(name, inputs, body), values
 
 
-def inlined(program: Program, arguments: Sequence[Value]) -> Any:
+def inlined(program: Program, arguments: Sequence[Value]) -> object:
     """The result of the program inserted into the current trace, in its nest."""
     values = program.inline(arguments)
     carry_out(program, values)

@@ -108,7 +108,7 @@ def _is_watched(x: object) -> bool:
     return isinstance(x, np.ndarray) and type(x) is getattr(_watched(), "Watched", None)
 
 
-def _note(*arrays: Any) -> None:
+def _note(*arrays: object) -> None:
     for array in arrays:
         if _is_watched(array):
             for arrays_of_trace in _watching:
@@ -157,7 +157,7 @@ def _derived(self: Any, source: Any) -> None:
         _note(source)  # a copy
 
 
-def arrays_in(nest: Any) -> Iterator[Any]:
+def arrays_in(nest: object) -> Iterator[Any]:
     """The arrays in lists and tuples."""
     pending = [nest]
     while pending:
@@ -195,7 +195,7 @@ _BY_UFUNCS: Final = frozenset(
 def _watch(name: str) -> object:
     own = getattr(np.ndarray, name)
 
-    def method(self: object, *args: object, **kwargs: object) -> Any:
+    def method(self: object, *args: object, **kwargs: object) -> object:
         _note(self, *arrays_in(args))
         return own(self, *args, **kwargs)
 

@@ -163,7 +163,9 @@ def _called(guard: Guard) -> str:
 # ------------------------------------------------------------------------------ of a trace
 
 
-def guards_of(reach: Reach, changes: Changes, arrays: Iterable[tuple[Any, Any]]) -> Iterator[Guard]:
+def guards_of(
+    reach: Reach, changes: Changes, arrays: Iterable[tuple[object, object]]
+) -> Iterator[Guard]:
     """What the function may have read.
 
     ``arrays``: NumPy arrays whose elements the trace computed with, and those.
@@ -240,6 +242,6 @@ def _matters(reach: Reach, holder: Holder, key: Any) -> bool:
     return not isinstance(value, PLAIN) or reach.may_read(key)
 
 
-def _is_constant(value: Any) -> bool:
+def _is_constant(value: object) -> bool:
     """Is it a module of a library, whose name nobody binds again?"""
     return isinstance(value, ModuleType) and whose(value.__name__) != "user"

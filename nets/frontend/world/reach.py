@@ -108,8 +108,8 @@ class Reach:
         self._methods: set[str] = set()
         self.is_dynamic = False
         """Whether the code may look up attributes whose names it does not say."""
-        self._kept: list[Any] = []  # so that identities stay theirs
-        self._pending: list[Any] = []
+        self._kept: list[object] = []  # so that identities stay theirs
+        self._pending: list[object] = []
         self._objects: list[Attributes | Slots] = []
         self._classes: dict[type, ClassAttributes] = {}
         self._called: set[type] = set()
@@ -357,7 +357,7 @@ class Reach:
             for name in (names & space.target.keys() | self._set) - space.read:
                 self._see(space.add(name), name)
 
-    def owner(self, array: object) -> Any:
+    def owner(self, array: object) -> object:
         """The array of the world whose memory this one is; None for another."""
         while isinstance(array, np.ndarray):
             if id(array) in self.arrays:

@@ -86,7 +86,7 @@ class Shown(NamedTuple):
 class Made(NamedTuple):
     """A container that each call makes anew."""
 
-    make: Callable[[list[Any]], Any]
+    make: Callable[[list[object]], object]
     recipes: tuple[Recipe, ...]
 
     def build(self, parts: Parts) -> Any:

@@ -62,5 +62,5 @@ def _state(source: object) -> object:
     state = getattr(bits, "state", None)
     if isinstance(state, dict):  # with an array of words in it
         return pickle.dumps(state)
-    length: Callable[[], Any] = getattr(source, "__length_hint__", lambda: None)
+    length: Callable[[], object] = getattr(source, "__length_hint__", lambda: None)
     return repr(source), length()

@@ -72,7 +72,7 @@ class Changes:
 
     def _slots(self) -> dict[int, tuple[Holder, list[object]]]:
         """The places whose tensors every call finds and replaces: holders by identity, keys."""
-        slotted: dict[int, tuple[Holder, list[Any]]] = {}
+        slotted: dict[int, tuple[Holder, list[object]]] = {}
         grown = True
         while grown:
             grown = False
@@ -278,7 +278,7 @@ _NAMED: Final = (
 
 
 def _maker(kind: type, names: tuple[str, ...]) -> Callable[[list[Any]], Any]:
-    def make(values: list[object]) -> Any:
+    def make(values: list[object]) -> object:
         made: Any = object.__new__(kind)
         vars(made).update(zip(names, values, strict=True))
         return made

@@ -28,7 +28,7 @@ def takes_dim(function: Function) -> Function:
     """The function, which takes an axis under PyTorch's names, too."""
 
     @functools.wraps(function)
-    def taking(*args: Any, **options: Any) -> Any:
+    def taking(*args: object, **options: object) -> Any:
         if not options or WORDS.keys().isdisjoint(options):
             return function(*args, **options)
         return function(**_renamed(function, args, options))
@@ -37,8 +37,8 @@ def takes_dim(function: Function) -> Function:
 
 
 def _renamed(
-    function: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any]
-) -> dict[str, Any]:
+    function: Callable[..., object], args: Sequence[object], options: Mapping[str, object]
+) -> dict[str, object]:
     """The arguments by their own names; ArgumentError where one is given under two names."""
     name, signature = function.__name__, inspect.signature(function)
     chosen = {key: value for key, value in options.items() if key not in WORDS}

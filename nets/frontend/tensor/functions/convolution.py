@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.tensor.conversion import integer_of
@@ -118,7 +117,7 @@ def max_pool(
 
 def _attributes(
     x: Tensor, w: Tensor, stride: Sizes, padding: Margins, dilation: Sizes, groups: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     rank = x.ndim - 2
     if rank not in (1, 2) or w.ndim != x.ndim:
         raise ShapeError(

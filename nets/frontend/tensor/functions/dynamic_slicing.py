@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from nets.ir.location import user_location
 from nets.ir.types import i64, u64
 
 
-def dynamic_slice(x: TensorLike, start_indices: Any, slice_sizes: Any) -> Tensor:
+def dynamic_slice(x: TensorLike, start_indices: object, slice_sizes: object) -> Tensor:
     """The window of x of shape ``slice_sizes`` that begins at the start indices, as in JAX.
 
     ``start_indices`` has an integer per axis of x: numbers and 0-d tensors, or one 1-d tensor; a
@@ -34,7 +33,7 @@ def dynamic_slice(x: TensorLike, start_indices: Any, slice_sizes: Any) -> Tensor
     return apply("dynamic_slice", tensor, *_starts(tensor, start_indices, sizes), shape=sizes)
 
 
-def dynamic_update_slice(x: TensorLike, update: TensorLike, start_indices: Any) -> Tensor:
+def dynamic_update_slice(x: TensorLike, update: TensorLike, start_indices: object) -> Tensor:
     """x with ``update``, of the same rank, in the window that begins at the start indices.
 
     The starts are those of ``dynamic_slice``. x itself stays as it is; a compiled loop that carries
@@ -66,7 +65,7 @@ def _check_window(name: str, x: Tensor, sizes: Sequence[int]) -> None:
         )
 
 
-def _starts(x: Tensor, given: Any, sizes: Sequence[int]) -> list[Tensor]:
+def _starts(x: Tensor, given: object, sizes: Sequence[int]) -> list[Tensor]:
     """The start of each axis as a 0-d i64 tensor."""
     found = _listed(given)
     if len(found) != x.ndim:
@@ -78,7 +77,7 @@ def _starts(x: Tensor, given: Any, sizes: Sequence[int]) -> list[Tensor]:
     return [_start(*each) for each in zip(found, x.shape, sizes, strict=True)]
 
 
-def _listed(given: Any) -> list[Any]:
+def _listed(given: object) -> list[object]:
     """The start indices, one by one."""
     if isinstance(given, (list, tuple)):
         return list(given)
@@ -95,7 +94,7 @@ def _listed(given: Any) -> list[Any]:
     return [getitem(given, i) if isinstance(given, Tensor) else given[i] for i in range(len(given))]
 
 
-def _start(given: Any, dim: int, size: int) -> Tensor:
+def _start(given: object, dim: int, size: int) -> Tensor:
     if not isinstance(given, Tensor):
         return constant(np.array(_clamped(_integer(given), dim, size)))
     if not given.type.dtype.is_integer or given.ndim:
@@ -105,7 +104,7 @@ def _start(given: Any, dim: int, size: int) -> Tensor:
     return cast(given, i64)
 
 
-def _integer(given: Any) -> int:
+def _integer(given: object) -> int:
     if isinstance(given, np.ndarray) and not given.ndim and given.dtype.kind in "iu":
         return int(given)
     return integer_of(given, "a start index")

@@ -95,7 +95,7 @@ Entry = NewAxis | Whole | Range | Picks
 
 
 def normal_key(
-    key: Any, shape: tuple[int, ...], instead: str = "nets.dynamic_slice(x, i, (2,))"
+    key: object, shape: tuple[int, ...], instead: str = "nets.dynamic_slice(x, i, (2,))"
 ) -> list[Entry]:
     """The key with one entry per axis and new axis.
 
@@ -119,7 +119,7 @@ def normal_key(
     return [NewAxis() if e is None else _entry(e, *next(sizes)) for e in entries]
 
 
-def _refuse_traced_bounds(key: Any, instead: str) -> None:
+def _refuse_traced_bounds(key: object, instead: str) -> None:
     if current_scope() is None:
         return
     slices = [item for item in _items(key) if isinstance(item, slice)]
@@ -132,7 +132,7 @@ def _refuse_traced_bounds(key: Any, instead: str) -> None:
             )
 
 
-def _items(key: Any) -> Sequence[Any]:
+def _items(key: object) -> Sequence[object]:
     return key if isinstance(key, tuple) else (key,)
 
 
@@ -159,7 +159,7 @@ def _expanded(item: Any) -> list[Any]:
     return [_picks(array)]
 
 
-def _known(item: Any) -> Array | None:
+def _known(item: object) -> Array | None:
     """The elements of an index, None where a trace will know them only when it is run."""
     if not isinstance(item, Tensor):
         return array_of(item)
@@ -187,7 +187,7 @@ def _picks_of_traced(x: Tensor) -> Picks:
     return Picks(stop_gradient(cast(x, i64)), None)
 
 
-def _entry(item: Any, axis: int, size: int) -> Entry:
+def _entry(item: object, axis: int, size: int) -> Entry:
     if isinstance(item, slice):
         return _range(item, size)
     if isinstance(item, int):
@@ -228,7 +228,7 @@ def _range(item: slice, size: int) -> Range:
 # ---------------------------------------------------------------------------- reading
 
 
-def getitem(x: TensorLike, key: Any) -> Tensor:
+def getitem(x: TensorLike, key: object) -> Tensor:
     """x[key]: whole numbers, slices, None, ``...``, integer arrays, and (eagerly) masks.
 
     As in NumPy the result is a view of x, but a copy where arrays or masks pick the elements, and
@@ -262,7 +262,7 @@ def _single_bool(key: Any) -> Array | None:
     return _known(key) if is_bool and not np.ndim(key) else None
 
 
-def slice_(x: TensorLike, key: Any) -> Tensor:
+def slice_(x: TensorLike, key: object) -> Tensor:
     """x[key], as a function."""
     return getitem(x, key)
 
@@ -279,7 +279,7 @@ def _as_picks(entry: Entry) -> Entry:
     return Picks(entry.tensor, None) if _is_number(entry) else entry
 
 
-def view_moves(x: Tensor, key: Any) -> list[Move] | None:
+def view_moves(x: Tensor, key: object) -> list[Move] | None:
     """The operations that make the view x[key]; None where it is no view."""
     entries = normal_key(key, x.shape)
     return _moves(x.shape, entries) if _is_basic(entries) else None
@@ -324,7 +324,7 @@ def _is_number(entry: Entry) -> TypeGuard[Picks]:
     return isinstance(entry, Picks) and entry.is_number
 
 
-def _slice(cuts: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
+def _slice(cuts: Sequence[tuple[int, int, int]]) -> dict[str, object]:
     """The attributes of a slice that takes, by axis, so many positions from a start by a step.
 
     By a negative step, it takes the same positions in ascending order.

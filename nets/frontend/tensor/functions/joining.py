@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -68,7 +67,7 @@ def append(x: TensorLike, values: TensorLike, axis: int | None = None) -> Tensor
     return concatenate([x, values], axis)
 
 
-def split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+def split(x: TensorLike, indices_or_sections: object, axis: int = 0) -> list[Tensor]:
     """x in equal parts along the axis, or cut at the given positions: views of x."""
     tensor = as_tensor(x)
     at = normal_axis(axis, tensor.ndim)
@@ -85,7 +84,7 @@ def split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor
 
 
 def pad(
-    x: TensorLike, pad_width: Any, constant_values: TensorLike = 0, *, mode: str = "constant"
+    x: TensorLike, pad_width: object, constant_values: TensorLike = 0, *, mode: str = "constant"
 ) -> Tensor:
     """x with constant elements, in its dtype, before and after it on each axis.
 
@@ -102,7 +101,7 @@ def pad(
     return apply("pad", tensor, value, low=low, high=high)
 
 
-def _widths(pad_width: Any, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _widths(pad_width: object, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Widths before and after each axis, by NumPy's broadcasting of ``pad_width``."""
     try:
         pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
@@ -124,7 +123,7 @@ def flip(x: TensorLike, axis: int | tuple[int, ...] | None = None) -> Tensor:
     return view(tensor, ("flip", {"axes": axes}, ()))
 
 
-def roll(x: TensorLike, shift: Any, axis: Any = None) -> Tensor:
+def roll(x: TensorLike, shift: object, axis: object = None) -> Tensor:
     """The elements moved along the axes, those at the end coming back at the start."""
     tensor = as_tensor(x)
     if axis is None:
@@ -143,7 +142,7 @@ def roll(x: TensorLike, shift: Any, axis: Any = None) -> Tensor:
     return tensor
 
 
-def tile(x: TensorLike, repetitions: Any) -> Tensor:
+def tile(x: TensorLike, repetitions: object) -> Tensor:
     """x repeated as a whole along each axis."""
     tensor, counts = as_tensor(x), new_shape(repetitions)
     rank = max(tensor.ndim, len(counts))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from nets.errors import ShapeError
 from nets.frontend.tensor.dispatch import (
@@ -67,7 +66,7 @@ def outer(x: TensorLike, y: TensorLike) -> Tensor:
     return multiply(reshape(a, (a.size, 1)), reshape(b, (1, b.size)))
 
 
-def tensordot(x: TensorLike, y: TensorLike, axes: int | Sequence[Any] = 2) -> Tensor:
+def tensordot(x: TensorLike, y: TensorLike, axes: int | Sequence[object] = 2) -> Tensor:
     """Sum of products over pairs of axes: the last ``axes`` of x with the first of y, or the two
     lists of axes in ``axes``."""
     a, b = promote(x, y)
@@ -88,7 +87,7 @@ def tensordot(x: TensorLike, y: TensorLike, axes: int | Sequence[Any] = 2) -> Te
     return reshape(apply("matmul", left, right), (*rows, *columns))
 
 
-def _pairs(axes: int | Sequence[Any], a: Tensor, b: Tensor) -> tuple[list[int], list[int]]:
+def _pairs(axes: int | Sequence[object], a: Tensor, b: Tensor) -> tuple[list[int], list[int]]:
     if isinstance(axes, int):
         if not 0 <= axes <= min(a.ndim, b.ndim):
             raise ShapeError(f"tensordot: there are no {axes} axes to share", user_location())

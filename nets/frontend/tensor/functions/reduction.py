@@ -9,7 +9,6 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +39,7 @@ Axis = int | tuple[int, ...] | None
 DTypeSpec = npt.DTypeLike | DType | None
 
 
-def normal_axes(axis: Any, rank: int) -> tuple[int, ...]:
+def normal_axes(axis: object, rank: int) -> tuple[int, ...]:
     """The axes, ascending and counted from the start; ShapeError for one twice or out of range."""
     return tuple(range(rank)) if axis is None else tuple(sorted(different_axes(axis, rank)))
 

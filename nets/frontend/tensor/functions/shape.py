@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from nets.errors import ShapeError
 from nets.frontend.tensor.conversion import integer_of
@@ -29,7 +29,7 @@ MOST_AXES: Final = 64
 """NumPy's limit."""
 
 
-def normal_axis(axis: Any, rank: int) -> int:
+def normal_axis(axis: object, rank: int) -> int:
     """The axis counted from the start; ShapeError where there is none."""
     number = integer_of(axis, "an axis")
     if not -rank <= number < rank:
@@ -39,7 +39,7 @@ def normal_axis(axis: Any, rank: int) -> int:
     return number % rank
 
 
-def different_axes(axes: Any, rank: int) -> list[int]:
+def different_axes(axes: object, rank: int) -> list[int]:
     """Axes counted from the start, in the order given; ShapeError for one twice or out of range."""
     listed = axes if isinstance(axes, (tuple, list)) else (axes,)
     found = [normal_axis(axis, rank) for axis in listed]
@@ -48,7 +48,7 @@ def different_axes(axes: Any, rank: int) -> list[int]:
     return found
 
 
-def shape_of(shape: Any) -> tuple[int, ...]:
+def shape_of(shape: object) -> tuple[int, ...]:
     """A shape given as one size or a sequence of them; DTypeError for other things."""
     if not isinstance(shape, (tuple, list)):
         return (integer_of(shape, "a size"),)
@@ -57,7 +57,7 @@ def shape_of(shape: Any) -> tuple[int, ...]:
     return tuple(integer_of(n, "a size") for n in shape)
 
 
-def new_shape(shape: Any) -> tuple[int, ...]:
+def new_shape(shape: object) -> tuple[int, ...]:
     """A shape whose sizes must not be negative, nor too large to count the bytes."""
     sizes = shape_of(shape)
     if any(n < 0 for n in sizes):
@@ -67,7 +67,7 @@ def new_shape(shape: Any) -> tuple[int, ...]:
     return sizes
 
 
-def reshape(x: TensorLike, shape: Any) -> Tensor:
+def reshape(x: TensorLike, shape: object) -> Tensor:
     """The elements in the same order under another shape; one size may be −1, for the rest.
 
     A view, unless the order is not that of the memory, as after a transpose.
@@ -131,7 +131,7 @@ def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
     return permute_dims(tensor, order)
 
 
-def moveaxis(x: TensorLike, source: Any, destination: Any) -> Tensor:
+def moveaxis(x: TensorLike, source: object, destination: object) -> Tensor:
     """Axes moved to other positions, the rest keeping their order.
 
     ShapeError where there are more of one than of the other, or one is twice among either.
@@ -173,7 +173,7 @@ def squeeze(x: TensorLike, axis: int | tuple[int, ...] | None = None) -> Tensor:
     return reshape(tensor, tuple(n for i, n in enumerate(tensor.shape) if i not in axes))
 
 
-def broadcast_to(x: TensorLike, shape: Any) -> Tensor:
+def broadcast_to(x: TensorLike, shape: object) -> Tensor:
     """x repeated to that shape by NumPy's broadcasting rule: a view that cannot be written to."""
     tensor, sizes = as_tensor(x), new_shape(shape)
     return _repeated(tensor, repeated(tensor, sizes))
