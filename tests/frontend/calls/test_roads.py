@@ -176,14 +176,20 @@ def training() -> Any:
 
 @case
 def clearing() -> Any:
-    w = nets.Tensor(F, requires_grad=True)
-    (w * 2).sum().backward()
+    v, w = nets.Tensor(F, requires_grad=True), nets.Tensor(F, requires_grad=True)
 
     def clear(x: Any) -> Any:
+        (v * x).sum().backward()
         w.grad = None
         return x + 1
 
-    return nets.trace(clear), [(F,)] * 3, [w]
+    traced = nets.trace(clear)
+
+    def call(x: Any) -> Any:
+        (w * 2).sum().backward()
+        return traced(x)
+
+    return call, [(F,)] * 4, [v, w]
 
 
 @case
@@ -199,7 +205,7 @@ def refusing() -> Any:
 
     def take(x: Any, i: Any) -> Any:
         state.data = state + x[i]
-        return state
+        return state * 1
 
     return nets.trace(take), [(F, 0), (F, 1), (F, 5), (F, 1), (F, -7), (F, 0)], [state]
 
@@ -239,6 +245,31 @@ def switching() -> Any:
             return traced(x)
 
     return call, [(F, True), (F, True), (F, False), (F, False), (F, True)], [w]
+
+
+@case
+def retraining() -> Any:
+    v, w = nets.Tensor(F, requires_grad=True), nets.Tensor(F, requires_grad=True)
+
+    def step(x: Any) -> Any:
+        loss = (v * w * x).sum()
+        loss.backward()
+        return loss
+
+    traced = nets.trace(step)
+
+    def call(x: Any, requires: bool) -> Any:
+        w.requires_grad = requires
+        return traced(x)
+
+    return call, [(F, True), (F, True), (F, False), (F, False), (F, True)], [v, w]
+
+
+@case
+def weakly() -> Any:
+    weak, strong = nets.add(2.0, 1.0), nets.Tensor(3.0)
+    calls = [(weak,), (weak,), (strong,), (strong,), (weak,), (3.0,), (strong,)]
+    return nets.trace(lambda x: F + x), calls, []
 
 
 @case
