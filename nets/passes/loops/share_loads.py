@@ -16,7 +16,7 @@ from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType, ScalarType, VectorType
 from nets.machine.machine import Machine
-from nets.ops.loop.accesses import Terms, buffer_of, is_access, memory_of, place_of
+from nets.ops.loop.accesses import Terms, address, buffer_of, is_access, memory_of, place_of
 from nets.ops.loop.index_values import constant_of, counting_loop, expression
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes.forms import LOOPS, VECTORIZED
@@ -97,7 +97,7 @@ def _load_lines(place: Place, loads: Loads, machine: Machine) -> None:
     assert block is not None
     first = next(op for op in block if op in replaced)
     s = LoopBuilder(Builder(block, first, first.location))
-    position = Affine(tuple(terms))
+    position = Affine(address(first).terms)  # in its order: ``terms`` has none
     vectors = {line: _load(s, root, position + line, lanes) for line in lines}
     for offset in across:
         (op,) = loads[offset]
