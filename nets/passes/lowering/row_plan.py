@@ -53,9 +53,12 @@ def plan_rows(group: Group) -> list[Phase]:
 def _last_without_reductions(
     phases: list[Phase], levels: dict[Value, int], across: list[Operation]
 ) -> Phase:
-    """The last phase if it feeds no reduction and comes late enough; else a new one after it."""
+    """The last phase if it feeds no reduction; else a new one after it.
+
+    Late enough it is: what they wait for is a reduction of an earlier phase.
+    """
     level = max(levels.get(op.operands[0], 0) for op in across)
-    if not phases or phases[-1].reductions or phases[-1].level < level:
+    if not phases or phases[-1].reductions:
         phases.append(Phase(max(level, phases[-1].level + 1 if phases else 0)))
     return phases[-1]
 
