@@ -8,6 +8,13 @@ import numpy as np
 import pytest
 
 import nets
+from nets.ir.core import Function, Value
+from nets.ir.types import f32
+from nets.ops.loop.loop_builder import LoopBuilder
+from nets.passes.loops.jam import jam
+from nets.passes.manager import Options
+from tests.backend.loops import at, buffer, interpret, loop, loop_function
+from tests.property.results import assert_same
 
 
 def diffused(module: Any, field: Any) -> Any:
@@ -31,3 +38,41 @@ def test_stencils_have_the_bits_of_numpy(
     for threads in (1, 2):
         step = nets.trace(lambda x: diffused(nets, x), threads=threads)
         np.testing.assert_array_equal(step(field).numpy(), expected)
+
+
+# ---------------------------------------------------------------------------- which rows
+
+
+def rows(stride: int, store_at: int) -> Function:
+    """In each row two vectors of x, one of the row below, and a number that is stored."""
+    function, s = loop_function([buffer(f32, 200)], [buffer(f32, 200)])
+    x, out = function.arguments
+
+    def row(s: LoopBuilder, i: Value) -> None:
+        def columns(s: LoopBuilder, j: Value) -> None:
+            vectors = [
+                s.emit("load", x, i, j, lanes=8, offset=shift, strides=(16, 8)).result
+                for shift in (0, 16)
+            ]
+            s.emit("store", s.add(*vectors), out, i, j, offset=0, strides=(stride, 8))
+
+        loop(s, "for", 0, 2, columns)
+        s.store(s.const(-1, f32), out, at((i, stride), store_at))
+
+    loop(s, "for", 0, 6, row)
+    s.emit("return")
+    return function
+
+
+@pytest.mark.parametrize(
+    ("stride", "store_at", "is_jammed"),
+    [(17, 16, True), (17, 17, False), (16, 15, True), (16, 16, False), (24, 20, True)],
+)
+def test_rows_that_touch_stay_in_order(stride: int, store_at: int, is_jammed: bool) -> None:
+    function = rows(stride, store_at)
+    x = np.arange(200, dtype=np.float32)
+    expected = interpret(function, [x])
+    result = jam(function, Options(vector_bytes=32))
+    steps = [op.attributes["step"] for op in result.body if op.name == "loop.for"]
+    assert steps == ([2] if is_jammed else [1])
+    assert_same(expected[1], interpret(result, [x])[1], result)

@@ -88,6 +88,21 @@ def test_blocks_that_may_be_shorter_count_as_whole_ones(whole: bool) -> None:
     assert loops(blocks(4, 100, 395, whole=whole), threads=2) == ["for", "for"]
 
 
+def test_nor_is_what_stands_in_a_loop_of_a_parallel_one() -> None:
+    function, s = loop_function([buffer(f32, 100)], [buffer(f32, 100)])
+    x, out = function.arguments
+
+    def innermost(s: LoopBuilder, k: Value) -> None:
+        loop(s, "for", 0, 1000, lambda s, j: s.store(s.load(x, at(k)), out, at(k)))
+
+    def outermost(s: LoopBuilder, i: Value) -> None:
+        loop(s, "for", 0, 100, lambda s, j: loop(s, "parallel", 0, 100, innermost))
+
+    loop(s, "parallel", 0, 100, outermost)
+    s.emit("return")
+    assert loops(function, threads=2) == ["parallel", "for", "for", "for"]
+
+
 def chain(*copies: tuple[str, int, int]) -> list[str]:
     """What becomes of loops that copy from a buffer to another one, in this order."""
     function, s = loop_function([buffer(f32, 16, 1000)] * 2, [buffer(f32, 16, 1000)] * 2)

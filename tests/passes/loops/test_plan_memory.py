@@ -11,9 +11,12 @@ from nets.ir.builder import Builder
 from nets.ir.core import Function
 from nets.ir.types import BufferType, f32, index
 from nets.machine.machine import ALIGNMENT
+from nets.ops.loop.accesses import memory_of
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes.loops.plan_memory import Lifetime, lifetimes_of
 from tests.passes.lowered import Program, operations, run_loops, run_passes, tensor
+
+BOTH = ("lower_to_loops", "plan_memory")
 
 
 def random_function(seed: int, count: int) -> Function:
@@ -69,6 +72,18 @@ def test_a_chain_of_kernels_needs_two_buffers() -> None:
     loops = run_passes(p.done(value), "lower_to_loops", "plan_memory")
     assert loops.attributes["workspace_bytes"] == 2 * 16 * 16 * 4
     assert {op.attributes["offset"] for op in operations(loops, "loop.alloc")} == {0, 1024}
+
+
+def test_what_an_operation_writes_does_not_lie_where_it_reads() -> None:
+    for shape in ((16, 16), (3, 16, 16)):
+        p = Program(tensor(*shape))
+        (x,) = p.arguments
+        first = p.b.emit("matmul", x, x)
+        loops = run_passes(p.done(p.b.emit("matmul", p.b.emit("matmul", first, x), x)), *BOTH)
+        for op in operations(loops, "loop.gemm"):
+            *read, written = (memory_of(operand).operation for operand in op.operands)
+            offsets = {buffer.attributes["offset"] for buffer in read if buffer is not None}
+            assert written is None or written.attributes["offset"] not in offsets
 
 
 def test_programs_run_in_the_planned_arena() -> None:

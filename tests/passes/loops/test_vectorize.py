@@ -250,6 +250,12 @@ def stores_that_meet(s: LoopBuilder, i: Value, x: Value, y: Value, out: Value) -
         s.store(s.load(x, at(i, place)), out, at((i, 2), place))
 
 
+def stores_that_meet_in_the_end(s: LoopBuilder, i: Value, x: Value, y: Value, out: Value) -> None:
+    """Where the first one of 23 iterations stores as its second value, the last one stores too."""
+    s.store(s.load(x, at(i)), out, at(i))
+    s.store(s.load(y, at(i)), out, at(i, 22))
+
+
 def constant(s: LoopBuilder, i: Value, x: Value, y: Value, out: Value) -> None:
     s.store(s.sub(s.load(x, at(1)), s.const(1, f32)), out, at(i))
 
@@ -271,7 +277,7 @@ def several_costs(s: LoopBuilder, i: Value, x: Value, y: Value, out: Value) -> N
 BODIES = [
     *(stride_two, reversed_, counter_as_number, divided_counter, looked_up, scattered, added_up),
     *(in_place, in_place_through_views, running_sum, last_one_wins, overlapping_stores, constant),
-    *(mixed_dtypes, several_costs, stores_apart, stores_that_meet),
+    *(mixed_dtypes, several_costs, stores_apart, stores_that_meet, stores_that_meet_in_the_end),
 ]
 
 
@@ -296,7 +302,11 @@ def test_bodies(body: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [added_up, running_sum, last_one_wins, overlapping_stores, stores_that_meet]
+    "body",
+    [
+        *(added_up, running_sum, last_one_wins, overlapping_stores, stores_that_meet),
+        stores_that_meet_in_the_end,
+    ],
 )
 def test_loops_that_must_stay_in_order(body: Callable[..., None]) -> None:
     function = widened(body_function(body, 23), 32)
@@ -450,6 +460,26 @@ def test_reductions_natively(dtype: DType, extra: str) -> None:
     x = values_of(dtype, n, 1)
     expected = interpret(function, [x])[1]
     assert_same(expected, Native(widened(function, 32)).run(x)[1])
+
+
+@pytest.mark.parametrize("dtype", [i8, i16, f32], ids=str)
+@pytest.mark.parametrize("n", [1, 7, 33, 130])
+def test_reductions_that_change_what_they_read(n: int, dtype: DType) -> None:
+    """Where no mask leaves elements out, the last iterations would run again and change them twice;
+    of so many that only run time knows."""
+    function, s = loop_function([buffer(dtype, n)], [buffer(dtype), buffer(dtype, n)])
+    x, out, kept = function.arguments
+    loop(s, "for", 0, n, lambda s, i: s.store(s.load(x, at(i)), kept, at(i)))
+
+    def element(s: LoopBuilder, i: Value) -> list[Value]:
+        value = s.load(kept, at(i))
+        s.store(s.add(value, value), kept, at(i))
+        return [value]
+
+    (total,) = reduce(s, hidden(s, n), ("max",), element)
+    s.store(total, out, at())
+    s.emit("return")
+    check(function, (np.arange(n) % 50).astype(dtype.numpy))
 
 
 def test_no_sum_is_minus_zero() -> None:

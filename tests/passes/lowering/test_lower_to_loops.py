@@ -303,3 +303,18 @@ def test_fusions_without_common_loops_are_dissolved() -> None:
       return %0, %1, %2 : tensor<4x3xf32>, tensor<4xf32>, tensor<3xf32>
     }"""
     check(parse_function(text, lookup))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_fusion_that_finds_positions_along_another_axis_is_dissolved(axis: int) -> None:
+    size = (4, 3)[axis]
+    text = f"""
+    func @f(%x: tensor<3x4xf32>) -> (tensor<3x4xf32>, tensor<{size}xi64>) {{
+      %0, %1 = fusion %x (%x: tensor<3x4xf32>) {{
+        %2 = negative %x : tensor<3x4xf32>
+        %3 = argmax %2 {{axis = {axis}}} : tensor<{size}xi64>
+        yield %2, %3 : tensor<3x4xf32>, tensor<{size}xi64>
+      }} : tensor<3x4xf32>, tensor<{size}xi64>
+      return %0, %1 : tensor<3x4xf32>, tensor<{size}xi64>
+    }}"""
+    check(parse_function(text, lookup))

@@ -11,9 +11,11 @@ import pytest
 
 from nets.backend.numpy import loop_interpreter
 from nets.errors import VerifyError
-from nets.ir.core import Function, Value
+from nets.ir.core import Function, Operation, Value
+from nets.ir.parser import parse_function
 from nets.ir.types import i64
-from nets.ops.definition.registry import Array
+from nets.ops.definition.registry import Array, lookup
+from nets.ops.loop.accesses import buffer_of, is_access, memory_of
 from nets.passes.lowering.sink_updates import update_pairs
 from nets.passes.pipelines import LOOPS, OPTIMIZE
 from tests.backend.native import Native
@@ -136,6 +138,39 @@ def test_a_call_that_is_refused_changes_nothing(is_early: bool) -> None:
         status, _, inputs = call(loops, [table, np.array([0, 5, 2]), total], native)
         assert status == 1
         assert np.array_equal(inputs[2], total)
+
+
+LOOP = """
+func @f(%x: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) attributes {in_place = [[0, 0]]} {
+  %0 = negative %x : tensor<4xf32>
+  %1 = scan %0 {carries = 1, xs = 0, length = 3, reverse = false} (%c: tensor<4xf32>) {
+    %2 = exp %c : tensor<4xf32>
+    yield %2 : tensor<4xf32>
+  } : tensor<4xf32>
+  return %0, %1 : tensor<4xf32>, tensor<4xf32>
+}
+"""
+
+
+def test_an_update_that_a_loop_of_the_program_needs_waits_for_its_end() -> None:
+    """A call that is interrupted in the loop leaves its arguments as they are."""
+    function = parse_function(LOOP, lookup)
+    loops = check(function, [np.arange(4, dtype="f")])
+    x = loops.arguments[0]
+    order = list(loops.body)
+    stores = [
+        place
+        for place, outer in enumerate(order)
+        for op in (outer, *outer.walk_regions())
+        if is_access(op) and not op.results and memory_of(buffer_of(op)) is x
+    ]
+    repeated = [place for place, op in enumerate(order) if operations_of(op, "loop.math")]
+    assert stores
+    assert min(stores) > max(repeated)
+
+
+def operations_of(op: Operation, name: str) -> list[Operation]:
+    return [inner for inner in (op, *op.walk_regions()) if inner.name == name]
 
 
 def test_random_programs() -> None:
