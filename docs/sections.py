@@ -106,9 +106,13 @@ def _folded(place: Path) -> list[str]:
 
 
 def planted_faults() -> str:
-    """The kinds of faults that ``tests/trust/planted.py`` plants, from its text."""
-    text = (PACKAGE.parent / "tests/trust/planted.py").read_text(encoding="utf-8")
-    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    """The kinds of faults that ``tests/trust/planted.py`` plants, from the text of their lists."""
+    texts = [
+        (PACKAGE.parent / "tests/trust" / name).read_text(encoding="utf-8")
+        for name in ("planted.py", "compiler_faults.py")
+    ]
+    nodes = [node for text in texts for node in ast.walk(ast.parse(text))]
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
     kinds: dict[str, list[str]] = {}
     for call in calls:
         if isinstance(call.func, ast.Name) and call.func.id == "Fault":

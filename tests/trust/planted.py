@@ -18,27 +18,17 @@ import sysconfig
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from tests.trust.compiler_faults import COMPILER_FAULTS
+from tests.trust.fault import Fault
 
 ROOT: Final = Path(__file__).parents[2]
 LEFT_OUT: Final = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache")
 MISSED_AT_MOST: Final = 1
 LONGEST: Final = 1800
 """Seconds that a run of tests may take; one that hangs has found the fault, too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """``right``, which stands once in ``file``, becomes ``wrong``; ``tests`` are likely to see."""
-
-    kind: str
-    name: str
-    file: str
-    right: str
-    wrong: str
-    tests: tuple[str, ...]
 
 
 FAULTS: Final = (
@@ -455,6 +445,7 @@ FAULTS: Final = (
         "return nets.Tensor([0, number & _WORD]",
         ("tests/nn/test_random.py",),
     ),
+    *COMPILER_FAULTS,
 )
 
 
