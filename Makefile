@@ -10,7 +10,9 @@ RUNTIME := $(wildcard runtime/*.c runtime/*.h runtime/build.py runtime/python/*)
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py build/demo
 
-test: lint types unit
+# mypy works on one core beside the first tests.
+test: $(VENV)/.test
+	$(MAKE) --no-print-directory -j 3 lint types unit
 
 # PyTorch, which the tests of nn and optim compare with where it is installed; CI installs it.
 torch: $(VENV)/.torch
@@ -23,7 +25,7 @@ types: $(VENV)/.test
 	$(BIN)/mypy
 
 unit: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The suite, and the long checks that docs/trust.md tells of, which it rewrites.
 trust: $(VENV)/.trust
