@@ -14,6 +14,10 @@ ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "docs" / "build.py"
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 ALL = [*DOCUMENTS, ROOT / "CHANGELOG.md"]
+LONG = ("add-a-pass.md", "add-an-op.md", "training.md", "export.md")
+"""Those that take seconds. The others are built by one process, as all are without arguments."""
+TOGETHER = [path for path in DOCUMENTS if path.name not in LONG]
+PARTS = [*([path] for path in DOCUMENTS if path.name in LONG), TOGETHER]
 FAILING = "import nets; raise nets.errors.ShapeError('nothing fits')"
 
 
@@ -23,11 +27,12 @@ def build(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_document_is_true(path: Path) -> None:
-    if "\n$ cc " in path.read_text(encoding="utf-8") and shutil.which("cc") is None:
+@pytest.mark.parametrize("paths", PARTS, ids=lambda paths: paths[0].name)
+def test_documents_are_true(paths: list[Path]) -> None:
+    texts = [path.read_text(encoding="utf-8") for path in paths]
+    if any("\n$ cc " in text for text in texts) and shutil.which("cc") is None:
         pytest.skip("there is no C compiler")
-    done = build("--check", str(path))
+    done = build("--check", *map(str, paths))
     assert done.returncode == 0, f"run python docs/build.py\n{done.stdout}{done.stderr}"
 
 
