@@ -1,5 +1,7 @@
 """Random programs on the reference interpreter, and the tools that compare results."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,12 @@ from tests.property.results import assert_matches, assert_same, inexact_results,
 FIXED = settings(derandomize=True, deadline=None, max_examples=80)
 SEEDS = range(300)
 FEWER = range(100)
+
+
+@functools.cache
+def program(seed: int) -> Function:
+    """What nobody here changes."""
+    return random_program(seed)
 
 
 def describe(function: Function) -> list[object]:
@@ -63,13 +71,13 @@ def test_a_seed_is_one_program() -> None:
 
 
 def test_every_tensor_op_takes_part() -> None:
-    seen = {op.name for seed in SEEDS for op in random_program(seed).body}
+    seen = {op.name for seed in SEEDS for op in program(seed).body}
     tensor_ops = {name for name, d in REGISTRY.items() if d.rules.evaluate}
     assert tensor_ops - seen == set()
 
 
 def test_programs_are_of_every_kind() -> None:
-    functions = [random_program(seed) for seed in SEEDS]
+    functions = [program(seed) for seed in SEEDS]
     exact = [not any(inexact_results(function)) for function in functions]
     assert 0.2 < np.mean(exact) < 0.8
     values = [value for function in functions for value in function.returned]
@@ -81,7 +89,7 @@ def test_programs_are_of_every_kind() -> None:
 def test_values_off_by_rounding_never_reach_a_jump() -> None:
     for seed in SEEDS:
         inexact: set[Value] = set()
-        for op in random_program(seed).body:
+        for op in program(seed).body:
             reached = not inexact.isdisjoint(op.operands)
             assert not (reached and op.name in JUMPS)
             if reached or not is_exact(op):
@@ -99,7 +107,7 @@ def test_smooth_programs_are_float64_throughout() -> None:
 def test_comparison_catches_one_wrong_bit_of_an_exact_program() -> None:
     caught = 0
     for seed in SEEDS:
-        function = random_program(seed)
+        function = program(seed)
         arrays = arguments(function, np.random.default_rng(seed))
         results = evaluate(function, arrays)
         if any(inexact_results(function)) or results[0].size == 0:
@@ -122,7 +130,7 @@ def _one_bit_off(array: Array) -> Array:
 def test_comparison_catches_a_wrong_function_of_an_inexact_program() -> None:
     caught = total = 0
     for seed in FEWER:
-        function = random_program(seed)
+        function = program(seed)
         arrays = arguments(function, np.random.default_rng(seed), special=False)
         if not any(inexact_results(function)):
             continue
@@ -141,6 +149,6 @@ def test_comparison_catches_a_wrong_function_of_an_inexact_program() -> None:
 
 def test_comparison_accepts_the_reference_itself() -> None:
     for seed in FEWER:
-        function = random_program(seed)
+        function = program(seed)
         arrays = arguments(function, np.random.default_rng(seed))
         assert_matches(function, arrays, evaluate(function, arrays))
