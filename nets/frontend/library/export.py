@@ -36,7 +36,7 @@ class Exported:
 def export(
     path: str | os.PathLike[str] | None = None,
     /,
-    *others: Any,
+    *others: object,
     cpu: str | None = None,
     formats: str | Iterable[str] = ("so", "a", "o", "h"),
     **functions: Lowered,
@@ -99,7 +99,7 @@ def _base(path: object, others: Sequence[object]) -> Path:
             "export takes the path of the library and functions by name, as in "
             f'export("build/digits", predict=predict.lower(x)), not ({given})'
         )
-    text: Any = os.fspath(path)
+    text: object = os.fspath(path)
     if not isinstance(text, str):
         raise _refused(f"the path of a library is text, not {type(text).__name__}")
     if "\0" in text or not _is_encodable(text):

@@ -115,11 +115,13 @@ def _note(*arrays: object) -> None:
                 arrays_of_trace.note(array)
 
 
-def _plain(x: Any) -> Any:
+def _plain(x: Any) -> object:
     return x.view(np.ndarray) if _is_watched(x) else x
 
 
-def _by_ufunc(self: Any, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
+def _by_ufunc(
+    self: object, ufunc: object, method: str, *operands: object, **options: Any
+) -> object:
     others = [x for x in operands if not isinstance(x, np.ndarray)]
     if any(getattr(type(x), "__array_ufunc__", None) not in _PLAIN_PROTOCOLS for x in others):
         return NotImplemented
@@ -131,14 +133,14 @@ def _by_ufunc(self: Any, ufunc: Any, method: str, *operands: Any, **options: Any
     return out[0] if len(out) == 1 else result
 
 
-def _by_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+def _by_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> object:
     if not all(issubclass(kind, np.ndarray) for kind in types):
         return NotImplemented
     _note(*arrays_in(args), *arrays_in(tuple(kwargs.values())))
     return np.ndarray.__array_function__(self, function, types, args, kwargs)
 
 
-def _item(self: Any, key: Any) -> Any:
+def _item(self: Any, key: Any) -> object:
     found = np.ndarray.__getitem__(self, key)
     if not _is_watched(found) or found.base is None:
         _note(self)
@@ -146,18 +148,18 @@ def _item(self: Any, key: Any) -> Any:
     return found
 
 
-def _each(self: Any) -> Any:
+def _each(self: Any) -> object:
     if self.ndim <= 1:
         _note(self)
     return np.ndarray.__iter__(self)
 
 
-def _derived(self: Any, source: Any) -> None:
+def _derived(self: Any, source: object) -> None:
     if _is_watched(source) and self.base is None:
         _note(source)  # a copy
 
 
-def arrays_in(nest: object) -> Iterator[Any]:
+def arrays_in(nest: object) -> Iterator[object]:
     """The arrays in lists and tuples."""
     pending = [nest]
     while pending:

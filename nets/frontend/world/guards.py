@@ -95,12 +95,12 @@ def _table(guards: Sequence[Guard]) -> Table | InC:
     return _dispatch.Guards(tuple(guard[:4] for guard in guards), SKIP, MISSING, same_plain)
 
 
-def same(now: Any, expected: Any) -> bool:
+def same(now: object, expected: object) -> bool:
     """Is it the same object, or the same plain value?"""
     return now is expected or expected is SKIP or same_plain(now, expected)
 
 
-def _pairs(guard: Guard) -> Iterator[tuple[Any, Any, Any]]:
+def _pairs(guard: Guard) -> Iterator[tuple[object, object, object]]:
     """(key, now, expected) of every place that differs."""
     now = _now(guard)
     if guard.kind == "array":
@@ -183,7 +183,7 @@ def guards_of(
         yield Guard("class", reference, None, kind)
 
 
-def _of_holder(reach: Reach, holder: Holder, open_keys: set[Any]) -> Iterator[Guard]:
+def _of_holder(reach: Reach, holder: Holder, open_keys: set[object]) -> Iterator[Guard]:
     target, entry = holder.target, holder.entry
     if isinstance(holder, holders.Namespace):
         if whose(str(target.get("__name__", ""))) in ("layers", "opaque"):
@@ -213,7 +213,7 @@ def _of_holder(reach: Reach, holder: Holder, open_keys: set[Any]) -> Iterator[Gu
         yield from _of_collection(holder, open_keys)
 
 
-def _of_collection(holder: Holder, open_keys: set[Any]) -> Iterator[Guard]:
+def _of_collection(holder: Holder, open_keys: set[object]) -> Iterator[Guard]:
     """Of a deque or a set, which are compared in Python."""
     if isinstance(holder, holders.Members):
         expected = tuple(holder.entry.values())
@@ -225,7 +225,7 @@ def _of_collection(holder: Holder, open_keys: set[Any]) -> Iterator[Guard]:
             yield Guard("call", lambda key: holder.now().get(key), key, value, holder)
 
 
-def _members(holder: Holder, expected: tuple[Any, ...]) -> tuple[Any, ...]:
+def _members(holder: Holder, expected: tuple[object, ...]) -> tuple[object, ...]:
     """The members, as they were where they are equal."""
     now = holder.target
     return expected if len(now) == len(expected) and now.issuperset(expected) else tuple(now)

@@ -29,7 +29,7 @@ Contents = dict[Any, Any]
 """Values by key; the key of a list is a position, of a cell "cell_contents"."""
 
 
-def same_keys(one: Collection[Any], other: Collection[Any]) -> bool:
+def same_keys(one: Collection[object], other: Collection[object]) -> bool:
     """Are these the same keys in the same order? Tensors are compared by identity."""
     if len(one) != len(other):
         return False
@@ -71,7 +71,7 @@ class Holder:
             if now.get(key, MISSING) is not value:
                 self.put(key, value)
 
-    def place(self, key: Any) -> str:
+    def place(self, key: object) -> str:
         """A place as a user would write it, for messages."""
         return f"[{key!r}]"
 
@@ -81,7 +81,7 @@ class Items(Holder):
 
     __slots__ = ("kind",)
 
-    def __init__(self, target: dict[Any, Any]) -> None:
+    def __init__(self, target: dict[Any, object]) -> None:
         # Not the methods of a class of the user's; an OrderedDict keeps an order of its own.
         self.kind = OrderedDict if isinstance(target, OrderedDict) else dict
         super().__init__(target, True)
@@ -92,10 +92,10 @@ class Items(Holder):
             return dict(target)
         return {key: kind.__getitem__(target, key) for key in kind.__iter__(target)}
 
-    def put(self, key: Any, value: Any) -> None:
+    def put(self, key: object, value: object) -> None:
         self.kind.__setitem__(self.target, key, value)
 
-    def remove(self, key: Any) -> None:
+    def remove(self, key: object) -> None:
         self.kind.__delitem__(self.target, key)
 
     def refill(self, contents: Contents) -> None:
@@ -111,11 +111,11 @@ class Attributes(Items):
 
     __slots__ = ("owner",)
 
-    def __init__(self, target: dict[str, Any], owner: type) -> None:
+    def __init__(self, target: dict[str, object], owner: type) -> None:
         self.owner = owner
         super().__init__(target)
 
-    def place(self, key: Any) -> str:
+    def place(self, key: object) -> str:
         return f"{self.owner.__name__}.{key}"
 
 
@@ -124,27 +124,27 @@ class Namespace(Holder):
 
     __slots__ = ()
 
-    def __init__(self, target: dict[str, Any]) -> None:
+    def __init__(self, target: dict[str, object]) -> None:
         super().__init__(target, False)
 
     def now(self) -> Contents:
         return {key: self.target.get(key, MISSING) for key in self.read}
 
-    def add(self, name: str) -> Any:
+    def add(self, name: str) -> object:
         """The value of a name that is read from now on."""
         self.read.add(name)
         return self.entry.setdefault(name, self.target.get(name, MISSING))
 
-    def put(self, key: Any, value: Any) -> None:
+    def put(self, key: object, value: object) -> None:
         if value is MISSING:
             self.target.pop(key, None)
         else:
             self.target[key] = value
 
-    def remove(self, key: Any) -> None:
+    def remove(self, key: object) -> None:
         del self.target[key]
 
-    def place(self, key: Any) -> str:
+    def place(self, key: object) -> str:
         return str(key)
 
 
@@ -156,7 +156,7 @@ class Sequence(Holder):
     def now(self) -> Contents:
         return dict(enumerate(self.target))
 
-    def put(self, key: Any, value: Any) -> None:
+    def put(self, key: object, value: object) -> None:
         if key == len(self.target):
             self.target.append(value)
         else:
@@ -200,16 +200,16 @@ class Cell(Holder):
         except ValueError:  # not bound yet
             return {"cell_contents": MISSING}
 
-    def put(self, key: Any, value: Any) -> None:
+    def put(self, key: object, value: object) -> None:
         if value is MISSING:
             del self.target.cell_contents
         else:
             self.target.cell_contents = value
 
-    def remove(self, key: Any) -> None:
+    def remove(self, key: object) -> None:
         del self.target.cell_contents
 
-    def place(self, key: Any) -> str:
+    def place(self, key: object) -> str:
         return self.name
 
 
@@ -218,21 +218,21 @@ class Slots(Holder):
 
     __slots__ = ("members",)
 
-    def __init__(self, target: Any, members: Mapping[str, Any]) -> None:
+    def __init__(self, target: object, members: Mapping[str, Any]) -> None:
         self.members = members
         super().__init__(target, False)
 
     def now(self) -> Contents:
         return {name: self.get(name) for name in self.members}
 
-    def get(self, key: str) -> Any:
+    def get(self, key: str) -> object:
         """The value of a slot."""
         try:
             return self.members[key].__get__(self.target)
         except AttributeError:
             return MISSING
 
-    def put(self, key: Any, value: Any) -> None:
+    def put(self, key: Any, value: object) -> None:
         if value is MISSING:
             self.members[key].__delete__(self.target)
         else:
@@ -241,7 +241,7 @@ class Slots(Holder):
     def remove(self, key: Any) -> None:
         self.members[key].__delete__(self.target)
 
-    def place(self, key: Any) -> str:
+    def place(self, key: object) -> str:
         return f"{type(self.target).__name__}.{key}"
 
 
@@ -256,16 +256,16 @@ class ClassAttributes(Holder):
     def now(self) -> Contents:
         return {key: self.get(key) for key in self.read}
 
-    def get(self, key: str) -> Any:
+    def get(self, key: str) -> object:
         """The value of an attribute of the class itself."""
         return vars(self.target).get(key, MISSING)
 
-    def add(self, name: str) -> Any:
+    def add(self, name: str) -> object:
         """The value of an attribute that is read from now on."""
         self.read.add(name)
         return self.entry.setdefault(name, self.get(name))
 
-    def put(self, key: Any, value: Any) -> None:
+    def put(self, key: Any, value: object) -> None:
         if value is MISSING:
             type.__delattr__(self.target, key)
         else:
@@ -274,5 +274,5 @@ class ClassAttributes(Holder):
     def remove(self, key: Any) -> None:
         type.__delattr__(self.target, key)
 
-    def place(self, key: Any) -> str:
+    def place(self, key: object) -> str:
         return f"{self.target.__name__}.{key}"

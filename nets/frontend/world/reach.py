@@ -87,14 +87,14 @@ def whose(module: str) -> str:
 class Reach:
     """All that a function can get at: holders, NumPy arrays, code."""
 
-    def __init__(self, roots: Iterable[Any]) -> None:
+    def __init__(self, roots: Iterable[object]) -> None:
         self.holders: list[Holder] = []
         self.arrays: dict[int, Any] = {}
         """NumPy arrays by identity."""
         self.codes: dict[int, CodeType] = {}
-        self.functions: list[tuple[FunctionType, Any]] = []
+        self.functions: list[tuple[FunctionType, object]] = []
         """The user's functions, and what they are made of."""
-        self.sources: list[Any] = []
+        self.sources: list[object] = []
         """Random generators and iterators."""
         self.instances: list[tuple[weakref.ref[Any], type]] = []
         """Objects of the user's classes, and those."""
@@ -129,7 +129,7 @@ class Reach:
         while size != (size := self._size()):
             while self._pending:
                 x = self._pending.pop()
-                kind: Any = type(x)
+                kind: object = type(x)  # which mypy does not take for hashable by itself
                 _visitor(kind)(self, x)
             self._read_attributes()
 
@@ -374,7 +374,7 @@ class Reach:
         return self.is_dynamic or name in self._attributes
 
 
-def code_of(function: FunctionType) -> tuple[Any, Any, Any]:
+def code_of(function: FunctionType) -> tuple[object, object, object]:
     """What a function is made of, besides names."""
     return function.__code__, function.__defaults__, function.__kwdefaults__
 

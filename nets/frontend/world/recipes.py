@@ -48,7 +48,7 @@ class Found(NamedTuple):
 class Same(NamedTuple):
     """Something that was there before the trace, or that has no identity."""
 
-    value: Any
+    value: object
 
     def build(self, parts: Parts) -> Any:
         return self.value
@@ -58,7 +58,7 @@ class Count(NamedTuple):
     """A number that the function adds to and does not read otherwise."""
 
     holder: Holder
-    key: Any
+    key: object
     step: int
 
     def build(self, parts: Parts) -> Any:
@@ -69,7 +69,7 @@ class Shown(NamedTuple):
     """A view of a tensor."""
 
     root: Recipe
-    steps: tuple[tuple[str, dict[str, Any], tuple[Recipe, ...]], ...]
+    steps: tuple[tuple[str, dict[str, object], tuple[Recipe, ...]], ...]
 
     def build(self, parts: Parts) -> Any:
         root = self.root.build(parts)
@@ -103,7 +103,7 @@ class Write(NamedTuple):
     """One change of a holder after a call: ``key`` holds what the recipe makes, or nothing."""
 
     holder: Holder
-    key: Any
+    key: object
     recipe: Recipe | None
 
     def prepare(self, parts: Parts) -> Callable[[], None]:
@@ -149,7 +149,7 @@ class Refill(NamedTuple):
     """A holder that holds just these things after a call."""
 
     holder: Holder
-    keys: tuple[Any, ...]
+    keys: tuple[object, ...]
     recipes: tuple[Recipe, ...]
 
     def prepare(self, parts: Parts) -> Callable[[], None]:

@@ -30,9 +30,9 @@ class Pattern(NamedTuple):
     """A place and the nest of tensors it must hold at each call."""
 
     holder: Holder
-    key: Any
+    key: object
     tree: TreeDef
-    leaves: tuple[Any, ...]
+    leaves: tuple[object, ...]
     """Numbers of slots, or what must stand there itself."""
     slots: tuple[bool, ...]
     """Whether a leaf is the number of a slot."""
@@ -48,7 +48,7 @@ class Pattern(NamedTuple):
         return all(map(self._fits, leaves, self.leaves, self.slots, (found,) * len(leaves)))
 
     @staticmethod
-    def _fits(now: Any, expected: Any, is_slot: bool, found: list[Tensor | None]) -> bool:
+    def _fits(now: object, expected: Any, is_slot: bool, found: list[Tensor | None]) -> bool:
         if not is_slot:
             return now is expected or same_plain(now, expected)
         is_other = found[expected] is not None and found[expected] is not now
@@ -64,7 +64,7 @@ class Slots:
     def __init__(self, patterns: Sequence[Pattern], count: int) -> None:
         self.patterns = patterns
         self.count = count
-        self.aliases: list[tuple[Holder, Any, int]] = []
+        self.aliases: list[tuple[Holder, object, int]] = []
         """Further places that hold the tensor of a slot."""
         self.others: frozenset[int] = frozenset()
         """Identities of captured tensors that are in no slot."""
@@ -132,7 +132,7 @@ def moved(
                 )
 
 
-def _singly(change: Change) -> Iterator[tuple[Any, Any, Recipe | None]]:
+def _singly(change: Change) -> Iterator[tuple[Any, object, Recipe | None]]:
     """(holder, key, recipe) of the places that a change concerns and a later call may read."""
     if isinstance(change, Write):
         yield change

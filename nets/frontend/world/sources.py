@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from types import GeneratorType
-from typing import Any
 
 
 def is_source(x: object) -> bool:
@@ -28,7 +27,7 @@ def is_source(x: object) -> bool:
 class Sources:
     """The sources that a function reaches, and the two that are everywhere."""
 
-    def __init__(self, found: Iterable[Any], says_random: bool) -> None:
+    def __init__(self, found: Iterable[object], says_random: bool) -> None:
         if says_random:
             import_module("numpy.random")  # NumPy loads it at the first use: that of the trace
         mtrand = sys.modules.get("numpy.random.mtrand")

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def alone(trace: Callable[P, R]) -> Callable[P, R]:
 class World:
     """The world of one outermost trace."""
 
-    def __init__(self, roots: Iterable[Any]) -> None:
+    def __init__(self, roots: Iterable[object]) -> None:
         self.scopes: list[Scope] = []
         """Those that are open, the innermost last."""
         self.reach = Reach(roots)

@@ -55,7 +55,7 @@ class Changes:
         """Tensors of the trace whose values the writes need, in the order of their numbers."""
         self.unread: set[int] = set()
         """Holders that the function only appends to."""
-        self.counted: dict[int, set[Any]] = {}
+        self.counted: dict[int, set[object]] = {}
         """Places of holders that the function only counts in."""
         self._numbers: dict[int, int] = {}
         self._found: dict[int, int] = {}
@@ -180,7 +180,7 @@ class Changes:
             else:
                 yield Write(holder, key, None if value is MISSING else self._recipe(value))
 
-    def _is_counted(self, holder: Holder, key: Any, before: Any, now: Any) -> bool:
+    def _is_counted(self, holder: Holder, key: Any, before: object, now: object) -> bool:
         """Is a place a counter that the function does not look at?"""
         if type(before) is not int or type(now) is not int or not isinstance(holder, _NAMED):
             return False
@@ -277,9 +277,9 @@ _NAMED: Final = (
 )
 
 
-def _maker(kind: type, names: tuple[str, ...]) -> Callable[[list[Any]], Any]:
+def _maker(kind: type, names: tuple[str, ...]) -> Callable[[list[Any]], object]:
     def make(values: list[object]) -> object:
-        made: Any = object.__new__(kind)
+        made: object = object.__new__(kind)
         vars(made).update(zip(names, values, strict=True))
         return made
 
