@@ -10,6 +10,7 @@ import pytest
 import nets
 from nets.ir.core import Function, Value
 from nets.ir.types import f32
+from nets.machine.table import V3
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes.loops.jam import jam
 from nets.passes.manager import Options
@@ -72,7 +73,7 @@ def test_rows_that_touch_stay_in_order(stride: int, store_at: int, is_jammed: bo
     function = rows(stride, store_at)
     x = np.arange(200, dtype=np.float32)
     expected = interpret(function, [x])
-    result = jam(function, Options(vector_bytes=32))
+    result = jam(function, Options(machine=V3))
     steps = [op.attributes["step"] for op in result.body if op.name == "loop.for"]
     assert steps == ([2] if is_jammed else [1])
     assert_same(expected[1], interpret(result, [x])[1], result)
