@@ -1,6 +1,6 @@
 """The extension of runtime/python: repeated calls of traced functions.
 
-The keywords of Kernel, Plan and configure are those of the tables in C; a test compares them.
+The keywords of NativeCode, Plan and configure are those of the tables in C; a test compares them.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 _Form = tuple[tuple[int, ...], np.dtype[Any]]
 
-class Kernel:
+class NativeCode:
     brief: bool
     calls: int
     arrays: int
@@ -54,7 +54,7 @@ class Plan:
     def __init__(
         self,
         *,
-        kernel: Kernel,
+        code: NativeCode,
         failure: Callable[[int], BaseException],
         arguments: _Structure,
         inputs: tuple[_Input, ...],

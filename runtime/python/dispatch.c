@@ -172,7 +172,7 @@ int add_table(PyObject *tables, const char *key, const char *const *names) {
 
 static PyObject *all_tables(void) {
     PyObject *tables = PyDict_New();
-    if (tables != NULL && (kernel_tables(tables) < 0 || guards_tables(tables) < 0 ||
+    if (tables != NULL && (native_tables(tables) < 0 || guards_tables(tables) < 0 ||
                            record_tables(tables) < 0 || plan_tables(tables) < 0)) {
         Py_CLEAR(tables);
     }
@@ -189,8 +189,8 @@ PyMODINIT_FUNC PyInit__dispatch(void) {
     call_name = PyUnicode_InternFromString("call");
     if (module == NULL || call_name == NULL ||
         PyModule_AddObject(module, "Watched", watched_new()) < 0 ||
-        PyModule_AddObject(module, "TABLES", all_tables()) < 0 || PyType_Ready(&Block_Type) < 0 ||
-        PyModule_AddType(module, &Kernel_Type) < 0 ||
+        PyModule_AddObject(module, "TABLES", all_tables()) < 0 || PyType_Ready(&Backing_Type) < 0 ||
+        PyModule_AddType(module, &NativeCode_Type) < 0 ||
         PyModule_AddType(module, &Guards_Type) < 0 ||
         PyModule_AddType(module, &Plan_Type) < 0 || PyModule_AddType(module, &Dispatch_Type) < 0) {
         Py_XDECREF(module);

@@ -1,7 +1,7 @@
 /* The extension nets._dispatch: what a repeated call of a traced function needs, without Python.
  *
- *   block.c     Block: the memory of large arrays, used again
- *   kernel.c    Kernel: native code that takes and gives arrays
+ *   arrays.c    Backing: the memory of large arrays, used again
+ *   native.c    NativeCode: native code that takes and gives arrays
  *   nest.c      containers taken apart into leaves and put together again
  *   guards.c    Guards: what a traced function found in the world, compared at each call
  *   record.c    reads and makes tensors and their values
@@ -41,12 +41,12 @@ typedef enum { MISS, HIT, FAILED /* an exception is set */ } Outcome;
 /* Adds the names that C and Python share in one place, the last one null, to a dict of all of them,
  * nets._dispatch.TABLES, which a test compares with Python's. Returns -1 with an exception. */
 int add_table(PyObject *tables, const char *key, const char *const *names);
-int kernel_tables(PyObject *tables);
+int native_tables(PyObject *tables);
 int guards_tables(PyObject *tables);
 int record_tables(PyObject *tables);
 int plan_tables(PyObject *tables);
 
-/* ---- kernel.c ----------------------------------------------------------------------------- */
+/* ---- native.c ----------------------------------------------------------------------------- */
 
 /* Type and shape of an array. */
 typedef struct {
@@ -76,24 +76,24 @@ typedef struct {
     int arena_count;
     Py_ssize_t calls, arrays; /* so far: calls of the code, arrays made for them */
     size_t fresh_bytes;       /* and memory that had not been used before */
-} Kernel;
+} NativeCode;
 
-extern PyTypeObject Kernel_Type;
+extern PyTypeObject NativeCode_Type;
 
 /* Can native code read the array in place, as an array of that form? */
 int form_fits(const Form *form, PyArrayObject *array);
 
 /* Makes the output arrays and notes where their elements are. An output in place that is there
  * already is the array of its input; else it is a copy of that. Returns -1 with an exception. */
-int kernel_outputs(Kernel *kernel, PyObject **outputs, void **buffers);
+int native_outputs(NativeCode *code, PyObject **outputs, void **buffers);
 
 
 /* Calls the code. Returns -1 with an exception, else 0 and the status. */
-int kernel_call(Kernel *kernel, void **buffers, int32_t *status);
+int native_call(NativeCode *code, void **buffers, int32_t *status);
 
-/* ---- block.c ------------------------------------------------------------------------------ */
+/* ---- arrays.c ------------------------------------------------------------------------------ */
 
-extern PyTypeObject Block_Type;
+extern PyTypeObject Backing_Type;
 
 /* An array without elements stored yet; a large one in memory that was used before, if there is
  * some, else `*fresh` grows. Null with an exception. */

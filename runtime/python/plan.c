@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    Kernel *kernel;
+    NativeCode *code;
     PyObject *failure;  /* gives the exception for a status */
     Nest arguments;     /* the structure of the tuple of arguments */
     Input *inputs;      /* the leaves of the arguments, then what is captured */
@@ -100,7 +100,7 @@ static int read_number(PyObject *x, const Form *form, int weak, void *to) {
 
 /* Input number i, whose place holds a tensor: the gradient of that, zeros if it has none yet. */
 static int read_gradient(const Plan *plan, Frame *frame, Py_ssize_t i) {
-    const Form *form = &plan->kernel->forms[i];
+    const Form *form = &plan->code->forms[i];
     PyObject *value = tensor_value(frame->inputs[i]);
     PyObject *array = value == NULL ? NULL : Py_XNewRef(part_get(value, GRADIENT));
     if (array == Py_None) {
@@ -123,7 +123,7 @@ static int read_gradient(const Plan *plan, Frame *frame, Py_ssize_t i) {
 /* Input number i for the object in its place, which is replaced by what keeps the elements. */
 static int read_leaf(const Plan *plan, Frame *frame, Py_ssize_t i, int *requires_grad) {
     PyObject *x = frame->inputs[i];
-    const Form *form = &plan->kernel->forms[i];
+    const Form *form = &plan->code->forms[i];
     int weak = plan->inputs[i].flags[IS_WEAK];
     if (is_tensor(x)) {
         if (plan->inputs[i].flags[IS_DONATED] && is_view(x)) {
@@ -174,10 +174,10 @@ static Outcome read_inputs(const Plan *plan, Frame *frame, PyObject *args) {
         nest_flatten(&plan->arguments, args, frame->inputs, frame->stack) != HIT) {
         return MISS;
     }
-    for (Py_ssize_t i = plan->arguments.leaves; i < plan->kernel->inputs; i++) {
+    for (Py_ssize_t i = plan->arguments.leaves; i < plan->code->inputs; i++) {
         frame->inputs[i] = Py_NewRef(plan->inputs[i].source);
     }
-    for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
+    for (Py_ssize_t i = 0; i < plan->code->inputs; i++) {
         int requires = 0;
         int is_read = part_of(plan, i) == GRADIENT ? read_gradient(plan, frame, i)
                                                    : read_leaf(plan, frame, i, &requires);
@@ -207,7 +207,7 @@ static void set_failure(const Plan *plan, int32_t status) {
  * where nobody else does. While they are gone, who wants to read them waits (Variable.__getattr__).
  * Nothing here runs Python code, so that no other thread comes between the test and the taking. */
 static void take_updated(const Plan *plan, Frame *frame) {
-    for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
+    for (Py_ssize_t i = 0; i < plan->code->inputs; i++) {
         Py_ssize_t output = plan->inputs[i].update;
         PyObject *tensor = output < 0 ? NULL : tensor_of(plan, frame, i);
         PyObject *value = tensor == NULL ? NULL : tensor_value(tensor);
@@ -223,7 +223,7 @@ static void take_updated(const Plan *plan, Frame *frame) {
         }
     }
     /* References change only now, when all have been counted. */
-    for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
+    for (Py_ssize_t i = 0; i < plan->code->inputs; i++) {
         if (plan->inputs[i].update >= 0) {
             Py_XINCREF(frame->outputs[plan->inputs[i].update]);
         }
@@ -251,7 +251,7 @@ static void call_end(const Call *call) {
  * code has not written to the array yet, or no handler would run (nets_commit). In a forked child
  * there is nobody to wait for. */
 static PyObject *taken_from(const Call *call, PyObject *holder) {
-    for (Py_ssize_t i = 0; i < call->plan->kernel->inputs; i++) {
+    for (Py_ssize_t i = 0; i < call->plan->code->inputs; i++) {
         PyObject *value = call->frame->holders[i];
         if (value == NULL || part_owner(value, part_of(call->plan, i)) != holder) {
             continue;
@@ -276,7 +276,7 @@ PyObject *plan_taken(PyObject *Py_UNUSED(module), PyObject *holder) {
 
 /* Puts back the arrays that were taken; those of tensors that have been given away are gone. */
 static void put_back(const Plan *plan, Frame *frame, int is_done) {
-    for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
+    for (Py_ssize_t i = 0; i < plan->code->inputs; i++) {
         if (frame->holders[i] != NULL) {
             int is_gone = is_done && i < plan->arguments.leaves;
             part_put(frame->holders[i], part_of(plan, i),
@@ -287,7 +287,7 @@ static void put_back(const Plan *plan, Frame *frame, int is_done) {
 
 /* Gives the other updated tensors, or their gradients, the arrays that were made for them. */
 static int assign_part(const Plan *plan, Frame *frame, Part part) {
-    for (Py_ssize_t i = plan->arguments.leaves; i < plan->kernel->inputs; i++) {
+    for (Py_ssize_t i = plan->arguments.leaves; i < plan->code->inputs; i++) {
         if (plan->inputs[i].update < 0 || frame->holders[i] != NULL || part_of(plan, i) != part) {
             continue;
         }
@@ -341,8 +341,8 @@ static Outcome run(const Plan *plan, Frame *frame, PyObject *args, PyObject **re
         take_updated(plan, frame);
         call_begin(&call, plan, frame);
     }
-    int failed = kernel_outputs(plan->kernel, frame->outputs, frame->buffers) < 0 ||
-                 kernel_call(plan->kernel, frame->buffers, &status) < 0;
+    int failed = native_outputs(plan->code, frame->outputs, frame->buffers) < 0 ||
+                 native_call(plan->code, frame->buffers, &status) < 0;
     if (plan->changes) {
         call_end(&call);
     }
@@ -370,7 +370,7 @@ static Outcome run(const Plan *plan, Frame *frame, PyObject *args, PyObject **re
 
 static Frame frame_in(const Plan *plan, void **memory) {
     Frame frame;
-    Py_ssize_t in = plan->kernel->inputs, out = plan->kernel->outputs;
+    Py_ssize_t in = plan->code->inputs, out = plan->code->outputs;
     frame.inputs = (PyObject **)memory;
     frame.holders = frame.inputs + in;
     frame.donors = frame.holders + in;
@@ -398,7 +398,7 @@ Outcome plan_run(PyObject *self, PyObject *args, PyObject **result) {
     memset(memory, 0, (size_t)plan->words * sizeof *memory);
     Frame frame = frame_in(plan, memory);
     Outcome outcome = run(plan, &frame, args, result);
-    for (Py_ssize_t i = 0; i < 3 * plan->kernel->inputs + plan->kernel->outputs; i++) {
+    for (Py_ssize_t i = 0; i < 3 * plan->code->inputs + plan->code->outputs; i++) {
         Py_XDECREF(frame.inputs[i]); /* holders, donors and outputs follow the inputs */
     }
     if (memory != on_stack) {
@@ -430,24 +430,24 @@ static int input_init(Input *input, PyObject *from) {
 }
 
 static int inputs_init(Plan *plan, PyObject *inputs) {
-    const Kernel *kernel = plan->kernel;
-    if (!kernel->is_ready || PyTuple_GET_SIZE(inputs) != kernel->inputs) {
-        PyErr_SetString(PyExc_ValueError, "a plan has the inputs of its kernel");
+    const NativeCode *code = plan->code;
+    if (!code->is_ready || PyTuple_GET_SIZE(inputs) != code->inputs) {
+        PyErr_SetString(PyExc_ValueError, "a plan has the inputs of its code");
         return -1;
     }
-    plan->inputs = PyMem_Calloc((size_t)kernel->inputs + 1, sizeof *plan->inputs);
+    plan->inputs = PyMem_Calloc((size_t)code->inputs + 1, sizeof *plan->inputs);
     if (plan->inputs == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    for (Py_ssize_t i = 0; i < kernel->inputs; i++) {
+    for (Py_ssize_t i = 0; i < code->inputs; i++) {
         if (input_init(&plan->inputs[i], PyTuple_GET_ITEM(inputs, i)) < 0) {
             return -1;
         }
     }
-    for (Py_ssize_t i = 0; i < kernel->outputs; i++) {
-        if (kernel->places[i] < kernel->inputs) {
-            plan->inputs[kernel->places[i]].update = i;
+    for (Py_ssize_t i = 0; i < code->outputs; i++) {
+        if (code->places[i] < code->inputs) {
+            plan->inputs[code->places[i]].update = i;
         }
     }
     return 0;
@@ -472,9 +472,9 @@ static int is_capture(const Plan *plan, const Input *input) {
 
 /* Do the parts fit together, so that no call reads beyond one of them? */
 static int is_consistent(const Plan *plan, PyObject *types) {
-    const Kernel *kernel = plan->kernel;
+    const NativeCode *code = plan->code;
     Py_ssize_t updated = 0; /* outputs that are no results but state */
-    for (Py_ssize_t i = 0; i < kernel->inputs; i++) {
+    for (Py_ssize_t i = 0; i < code->inputs; i++) {
         const Input *input = &plan->inputs[i];
         if (i < plan->arguments.leaves ? !is_leaf(plan, input) : !is_capture(plan, input)) {
             return 0;
@@ -491,29 +491,29 @@ static int is_consistent(const Plan *plan, PyObject *types) {
             return 0;
         }
     }
-    return plan->arguments.tokens[0].kind == TUPLE && plan->arguments.leaves <= kernel->inputs &&
-           plan->results.leaves + updated == kernel->outputs &&
-           PyTuple_GET_SIZE(types) == kernel->outputs && PyCallable_Check(plan->failure);
+    return plan->arguments.tokens[0].kind == TUPLE && plan->arguments.leaves <= code->inputs &&
+           plan->results.leaves + updated == code->outputs &&
+           PyTuple_GET_SIZE(types) == code->outputs && PyCallable_Check(plan->failure);
 }
 
 /* The keywords of Plan(…), in the order in which plan_init parses them. */
-static char *plan_names[] = {"kernel",  "failure", "arguments", "inputs",   "cleared",
+static char *plan_names[] = {"code",  "failure", "arguments", "inputs",   "cleared",
                              "guards",  "results", "types",     "detached", NULL};
 
 static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
-    PyObject *kernel, *failure, *arguments, *inputs, *cleared, *guards, *results, *types;
+    PyObject *code, *failure, *arguments, *inputs, *cleared, *guards, *results, *types;
     int detached;
-    if (plan->kernel != NULL || !outside_traces()) {
+    if (plan->code != NULL || !outside_traces()) {
         PyErr_SetString(PyExc_TypeError, "a Plan is made once, after configure");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!OO!O!O!O!O!O!p", plan_names, &Kernel_Type,
-                                     &kernel, &failure, &PyTuple_Type, &arguments, &PyTuple_Type,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!OO!O!O!O!O!O!p", plan_names, &NativeCode_Type,
+                                     &code, &failure, &PyTuple_Type, &arguments, &PyTuple_Type,
                                      &inputs, &PyTuple_Type, &cleared, &Guards_Type, &guards,
                                      &PyTuple_Type, &results, &PyTuple_Type, &types, &detached)) {
         return -1;
     }
-    plan->kernel = (Kernel *)Py_NewRef(kernel);
+    plan->code = (NativeCode *)Py_NewRef(code);
     plan->failure = Py_NewRef(failure);
     plan->cleared = Py_NewRef(cleared);
     plan->guards = Py_NewRef(guards);
@@ -530,10 +530,10 @@ static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
     Py_ssize_t depth = plan->arguments.depth;
     depth = plan->results.depth > depth ? plan->results.depth : depth;
     plan->changes = PyTuple_GET_SIZE(plan->cleared) > 0;
-    for (Py_ssize_t i = 0; i < plan->kernel->inputs; i++) {
+    for (Py_ssize_t i = 0; i < plan->code->inputs; i++) {
         plan->changes |= plan->inputs[i].update >= 0 || plan->inputs[i].flags[IS_DONATED];
     }
-    plan->words = 5 * plan->kernel->inputs + 2 * plan->kernel->outputs + depth;
+    plan->words = 5 * plan->code->inputs + 2 * plan->code->outputs + depth;
     return 0;
 }
 
@@ -546,7 +546,7 @@ int plan_tables(PyObject *tables) {
 
 static int plan_traverse(Plan *plan, visitproc visit, void *arg) {
     Py_VISIT(plan->failure);
-    for (Py_ssize_t i = 0; plan->inputs != NULL && i < plan->kernel->inputs; i++) {
+    for (Py_ssize_t i = 0; plan->inputs != NULL && i < plan->code->inputs; i++) {
         Py_VISIT(plan->inputs[i].source);
     }
     Py_VISIT(plan->types);
@@ -560,13 +560,13 @@ static int plan_traverse(Plan *plan, visitproc visit, void *arg) {
  * through the list of plans of a function, or through its dictionary, which can be cleared. */
 static void plan_dealloc(Plan *plan) {
     PyObject_GC_UnTrack(plan);
-    for (Py_ssize_t i = 0; plan->inputs != NULL && i < plan->kernel->inputs; i++) {
+    for (Py_ssize_t i = 0; plan->inputs != NULL && i < plan->code->inputs; i++) {
         Py_XDECREF(plan->inputs[i].source);
     }
     PyMem_Free(plan->inputs);
     nest_clear(&plan->arguments);
     nest_clear(&plan->results);
-    Py_XDECREF(plan->kernel);
+    Py_XDECREF(plan->code);
     Py_XDECREF(plan->failure);
     Py_XDECREF(plan->cleared);
     Py_XDECREF(plan->guards);
@@ -576,7 +576,7 @@ static void plan_dealloc(Plan *plan) {
 
 PyTypeObject Plan_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Plan",
-    .tp_doc = "Plan(*, kernel, failure, arguments, inputs, cleared, guards, results, types, "
+    .tp_doc = "Plan(*, code, failure, arguments, inputs, cleared, guards, results, types, "
               "detached)\n\nOne signature of a traced function; see nets.frontend.calls.plans.",
     .tp_basicsize = sizeof(Plan),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,

@@ -501,35 +501,35 @@ def test_long_calls_release_the_lock() -> None:
     small, large = nets.trace(lambda x: x + 1), nets.trace(lambda x: nets.exp(x).sum())
     warm(small, A)
     warm(large, np.zeros(1 << 16, np.float32))
-    kernels = [
-        entry.specialisation.executable.kernel.brief
+    briefs = [
+        place.specialisation.executable.code.brief
         for f in (small, large)
-        for entry in f.entries.values()
+        for place in f.specialisations.values()
     ]
-    assert kernels == [True, False]
+    assert briefs == [True, False]
 
 
 # --------------------------------------------------------------------------- the parts alone
 
 
-def kernel_of(function: Any) -> Any:
-    (entry,) = function.entries.values()
-    return entry.specialisation.executable.kernel
+def code_of(function: Any) -> Any:
+    (place,) = function.specialisations.values()
+    return place.specialisation.executable.code
 
 
-def test_kernel() -> None:
+def test_native_code() -> None:
     f = nets.trace(lambda x, i: x[i])
     f(A, np.array([1, 2]))
-    kernel = kernel_of(f)
-    (found,) = kernel.run((A, np.array([3, 0])))
+    code = code_of(f)
+    (found,) = code.run((A, np.array([3, 0])))
     assert found.tolist() == [A[3], A[0]]
-    assert isinstance(kernel.run([A, np.array([0, 9])]), int)
+    assert isinstance(code.run([A, np.array([0, 9])]), int)
     for wrong in [[A], [A, B], [A, None], [A[::2], np.array([0, 1])], []]:
-        assert kernel.run(wrong) is None
+        assert code.run(wrong) is None
     with pytest.raises(TypeError):
-        kernel.run(5)
+        code.run(5)
     with pytest.raises(TypeError):
-        kernel.__init__(**KERNEL)
+        code.__init__(**CODE)
 
 
 def nothing(*_: Any) -> Any:
@@ -537,7 +537,7 @@ def nothing(*_: Any) -> Any:
 
 
 ONE, TWO = ((1,), np.dtype("f4")), ((2,), np.dtype("f4"))
-KERNEL = {
+CODE = {
     **dict.fromkeys(("entry", "call", "call_watched", "arena_new", "arena_free"), 1),
     "pool": 0,
     "workspace_bytes": 0,
@@ -546,7 +546,7 @@ KERNEL = {
     "outputs": (TWO,),
     "in_place": (),
 }
-"""A kernel that can be made, and not called."""
+"""A code that can be made, and not called."""
 
 
 @pytest.mark.parametrize(
@@ -568,17 +568,17 @@ KERNEL = {
         {"inputs": (ONE, ONE), "outputs": (ONE,), "in_place": ((0, 0), (0, 1))},
     ],
 )
-def test_kernels_of_parts_that_do_not_fit_are_refused(change: dict[str, Any]) -> None:
-    _dispatch.Kernel(**KERNEL)
+def test_code_of_parts_that_do_not_fit_are_refused(change: dict[str, Any]) -> None:
+    _dispatch.NativeCode(**CODE)
     with pytest.raises((ValueError, TypeError)):
-        _dispatch.Kernel(**(KERNEL | change))
+        _dispatch.NativeCode(**(CODE | change))
 
 
 def test_what_is_made_of_parts_takes_them_by_keyword() -> None:
     with pytest.raises(TypeError):
-        _dispatch.Kernel(*KERNEL.values())
+        _dispatch.NativeCode(*CODE.values())
     with pytest.raises(TypeError):
-        _dispatch.Kernel(**KERNEL, more=1)
+        _dispatch.NativeCode(**CODE, more=1)
     f, good = plan_parts()
     with pytest.raises(TypeError):
         _dispatch.Plan(*good.values())
@@ -602,7 +602,7 @@ def plan_parts() -> tuple[Any, dict[str, Any]]:
     f = nets.trace(add)
     made = f(A)["y"].type
     return f, {
-        "kernel": kernel_of(f),
+        "code": code_of(f),
         "failure": nothing,
         "arguments": plans.Structure(((tuple, 1), "leaf"), ()),
         "inputs": (plans.PlanInput(), plans.PlanInput(STATE)),
@@ -669,8 +669,8 @@ MALFORMED: list[dict[str, Any]] = [
         (None, plans.PlanInput(STATE)),
         [plans.PlanInput(), plans.PlanInput(STATE)],
     ]),
-    {"kernel": _dispatch.Kernel.__new__(_dispatch.Kernel)},
-    {"kernel": None},
+    {"code": _dispatch.NativeCode.__new__(_dispatch.NativeCode)},
+    {"code": None},
     {"failure": 3},
     {"cleared": (A,)},
     {"cleared": None},
@@ -715,20 +715,24 @@ def test_the_names_that_c_and_python_share() -> None:
             for argument in node.args.kwonlyargs
         )
         for inner in stub.body
-        if getattr(inner, "name", "") in ("Kernel", "Plan", "configure")
+        if getattr(inner, "name", "") in ("NativeCode", "Plan", "configure")
     }
-    assert declared == {"Kernel": tables["kernel"], "Plan": tables["plan"], "": tables["configure"]}
+    assert declared == {
+        "NativeCode": tables["native"],
+        "Plan": tables["plan"],
+        "": tables["configure"],
+    }
     classes = {"value": Variable, "tensor": nets.Tensor, "total": Total, "function": plans.Planned}
     for name, kind in classes.items():
         slots = {slot for base in kind.__mro__ for slot in base.__dict__.get("__slots__", ())}
         assert set(tables[name]) <= slots
-    assert set(tables) == {*classes, "input", "guard", "kernel", "plan", "configure"}
+    assert set(tables) == {*classes, "input", "guard", "native", "plan", "configure"}
     assert plans._is_configured
 
 
 def test_parts_that_were_never_made() -> None:
     with pytest.raises(TypeError):
-        _dispatch.Kernel.__new__(_dispatch.Kernel).run([])
+        _dispatch.NativeCode.__new__(_dispatch.NativeCode).run([])
     f = nets.trace(lambda x: x + 1)
     f(A)
     f._plans.insert(0, _dispatch.Plan.__new__(_dispatch.Plan))

@@ -23,7 +23,7 @@ from nets.ir.location import Location
 from nets.ir.types import TensorType
 
 if TYPE_CHECKING:
-    from nets._dispatch import Kernel
+    from nets._dispatch import NativeCode
 
 
 @functools.cache
@@ -182,11 +182,11 @@ class NativeFunction:
         self._pointers = self._ffi.typeof(f"void *[{count}]")
         self._arenas: list[object] = []
         """Workspaces that no call is using."""
-        self.kernel = None if signature.prints else self._kernel()
+        self.code = None if signature.prints else self._native_code()
         """The same code for the extension ``nets._dispatch``; None without it, and where the code
         prints, for the extension may keep the GIL and looks for no error of Python."""
         self._calls, self._arrays, self._fresh_bytes = 0, 0, 0
-        """Of the calls that went by cffi; the kernel counts its own."""
+        """Of the calls that went by cffi; the code counts its own."""
         if signature.prints:
             _print_in_python()
         _look_at_signals()
@@ -197,8 +197,8 @@ class NativeFunction:
         Inputs may be strided, unaligned, read-only or of the other byte order; they are copied
         where native code could not read them in place.
         """
-        if self.kernel is not None:
-            found = self.kernel.run(arrays)
+        if self.code is not None:
+            found = self.code.run(arrays)
             if isinstance(found, list):
                 return found
             if found is not None:
@@ -224,12 +224,12 @@ class NativeFunction:
             raise self.failure(status)
         return outputs
 
-    def _kernel(self) -> Kernel | None:
+    def _native_code(self) -> NativeCode | None:
         if not in_use():
             return None
-        from nets._dispatch import Kernel
+        from nets._dispatch import NativeCode
 
-        return Kernel(
+        return NativeCode(
             entry=self._address(self._entry),
             call=self._address_of("nets_call"),
             call_watched=self._address_of("nets_call_watched"),
@@ -253,10 +253,10 @@ class NativeFunction:
     def counts(self) -> Counts:
         """What its calls have taken so far, by either road."""
         own = Counts(self._calls, self._arrays, self._fresh_bytes)
-        if self.kernel is None:
+        if self.code is None:
             return own
-        kernel = self.kernel
-        return own.plus(Counts(kernel.calls, kernel.arrays, kernel.fresh_bytes))
+        code = self.code
+        return own.plus(Counts(code.calls, code.arrays, code.fresh_bytes))
 
     @property
     def workspace_bytes(self) -> int:

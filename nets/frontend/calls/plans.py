@@ -156,19 +156,19 @@ def plan_of(ready: Specialisation, arguments: TreeDef) -> Plan | None:
     native = ready.executable
     if not in_use() or not _is_configured:
         return None
-    if not isinstance(native, NativeFunction) or native.kernel is None:
+    if not isinstance(native, NativeFunction) or native.code is None:
         return None
     guards = program.guards
     if program.writes or any(program.objects) or guards is None or isinstance(guards.table, Table):
         return None
     if not all(map(_is_built, program.tree.tokens)) or not all(map(_is_taken, arguments.tokens)):
         return None
-    native.kernel.brief = _is_brief(program.function)
+    native.code.brief = _is_brief(program.function)
     captured = map(_captured, program.captures, program.required)
     from nets._dispatch import Plan
 
     return Plan(
-        kernel=native.kernel,
+        code=native.code,
         failure=native.failure,
         arguments=Structure(arguments.tokens, _orders(arguments)),
         inputs=(*map(_argument, program.inputs), *captured),

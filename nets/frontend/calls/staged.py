@@ -52,7 +52,7 @@ REASONS_KEPT: Final = 32
 """Reasons for new traces that ``stats`` tells, the latest."""
 
 
-class Entry:
+class OfSignature:
     """The place of one signature: filled by the first call, with the lock of traces."""
 
     __slots__ = ("described", "kept", "retraced", "specialisation")
@@ -71,7 +71,7 @@ class Entry:
         return [x for x in (self.specialisation, *self.kept) if x is not None]
 
     def fitting(self) -> Fitting | None:
-        """A specialisation that holds now; None where the entry must be filled (again)."""
+        """A specialisation that holds now; None where the place must be filled (again)."""
         for ready in self.all():
             found = ready.fitting()
             if found is not None:
@@ -88,7 +88,7 @@ class Counts:
     python_calls: int = 0
 
 
-class Entries(dict[Signature, Entry]):
+class Specialisations(dict[Signature, OfSignature]):
     """What is kept of a callable: its signatures, and plans of the latest."""
 
     def __init__(self) -> None:
@@ -113,13 +113,13 @@ class Staged(Planned):
         binding: Binding,
         name: str,
         options: dict[str, Any],
-        entries: Entries | None = None,
+        specialisations: Specialisations | None = None,
     ) -> None:
         self.binding = binding
         self.name = name
         self.options = options
-        self.entries = Entries() if entries is None else entries
-        self._plans = self.entries.plans
+        self.specialisations = Specialisations() if specialisations is None else specialisations
+        self._plans = self.specialisations.plans
 
     # What the kinds of staged callables differ in.
 
@@ -151,7 +151,7 @@ class Staged(Planned):
 
     def run(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """The result of a call from outside every trace."""
-        self.entries.counts.python_calls += 1
+        self.specialisations.counts.python_calls += 1
         call = BoundCall(self.binding, args, kwargs)
         fitting = self.find(call)
         ready, program, arrays = fitting.ready, fitting.ready.program, fitting.arrays(call.arrays)
@@ -165,7 +165,7 @@ class Staged(Planned):
         else:
             return self.eagerly(args, kwargs)
         given = zip(call.leaves, program.inputs, strict=True) if self.binding.donated else ()
-        donated = [leaf for leaf, entry in given if entry.donated]
+        donated = [leaf for leaf, x in given if x.donated]
         return program.tree.unflatten(ready.finish(results, fitting.found, donated))
 
     def _plan(self, ready: Specialisation, call: BoundCall) -> None:
@@ -181,43 +181,43 @@ class Staged(Planned):
         signature = call.signature
         if self.is_traced_anew:
             return self._with_code(self.program(call)).held_at_once()
-        entry = self.entries.get(signature)
-        found = None if entry is None else entry.fitting()
+        place = self.specialisations.get(signature)
+        found = None if place is None else place.fitting()
         return found or self._specialise(signature, call)
 
     @alone
     def _specialise(self, signature: Signature, call: BoundCall) -> Fitting:
-        """Fill the entry of a new signature, or of one whose captured tensors have changed."""
-        entry = self.entries.setdefault(signature, Entry())
-        found = entry.fitting()
+        """Fill the place of a new signature, or of one whose captured tensors have changed."""
+        place = self.specialisations.setdefault(signature, OfSignature())
+        found = place.fitting()
         if found is None:
             try:
-                ready = self._fill(entry, self.program(call), call)
+                ready = self._fill(place, self.program(call), call)
             except BaseException:
-                self.entries.pop(signature, None)
+                self.specialisations.pop(signature, None)
                 raise
-            self.entries[signature] = entry
+            self.specialisations[signature] = place
             found = ready.held_at_once()
         return found
 
-    def _fill(self, entry: Entry, program: Program, call: BoundCall) -> Specialisation:
-        """Make the specialisation of a program the latest of its entry."""
+    def _fill(self, place: OfSignature, program: Program, call: BoundCall) -> Specialisation:
+        """Make the specialisation of a program the latest of its place."""
         described = program.describe() | call.describe_static()
-        self._narrate(entry, described)
-        entry.described = described
+        self._narrate(place, described)
+        place.described = described
         ready = self._with_code(program)
-        old = entry.all()
-        entry.kept = tuple(x for x in old if x.may_return())[:_STATES_KEPT]
+        old = place.all()
+        place.kept = tuple(x for x in old if x.may_return())[:_STATES_KEPT]
         for dropped in old:
-            if dropped not in entry.kept:
+            if dropped not in place.kept:
                 forget(self._plans, dropped.plan)
-        entry.specialisation = ready
+        place.specialisation = ready
         return ready
 
     def _with_code(self, program: Program) -> Specialisation:
         """The specialisation of a program, with the code of an earlier one if that is the same."""
         ready = Specialisation(program, CompileOptions(**self.options), self.recompute)
-        codes, key = self.entries.codes, ready.key
+        codes, key = self.specialisations.codes, ready.key
         same = codes.get(key)
         if same is not None:
             ready.take_over(same)
@@ -227,23 +227,25 @@ class Staged(Planned):
             codes.popitem(last=False)
         return ready
 
-    def _narrate(self, entry: Entry, now: dict[str, str]) -> None:
-        log, counts = config.LOG.get(), self.entries.counts
+    def _narrate(self, place: OfSignature, now: dict[str, str]) -> None:
+        log, counts = config.LOG.get(), self.specialisations.counts
         counts.traces += 1
         if "trace" in log:
             listed = ", ".join(f"{path}: {text}" for path, text in now.items())
             print(f"nets trace: {self.name}({listed})", file=sys.stderr)
-        before = [other.described for other in list(self.entries.values()) if other.described]
+        before = [
+            other.described for other in list(self.specialisations.values()) if other.described
+        ]
         if not before:
             return
-        old = entry.specialisation
+        old = place.specialisation
         replaced = [] if old is None else old.changes()
         lines = replaced or explain(before, now)
         counts.reasons = [*counts.reasons, *lines][-REASONS_KEPT:]
         for line in lines if "retrace" in log else ():
             print(f"nets retrace: {self.name}: {line}", file=sys.stderr)
-        entry.retraced += old is not None
-        if entry.retraced == _MANY:
+        place.retraced += old is not None
+        if place.retraced == _MANY:
             self._warn(lines)
 
     def _warn(self, lines: Sequence[str]) -> None:
@@ -297,11 +299,11 @@ class Staged(Planned):
         ``workspace_bytes`` and ``state_bytes`` are sums over signatures: of the arenas, and of the
         captured tensors.
         """
-        counts = self.entries.counts
-        entries = list(self.entries.values())
-        found = [e.specialisation for e in entries if e.specialisation is not None]
-        every = [ready for entry in entries for ready in entry.all()]
-        every += self.entries.codes.values()
+        counts = self.specialisations.counts
+        places = list(self.specialisations.values())
+        found = [e.specialisation for e in places if e.specialisation is not None]
+        every = [ready for place in places for ready in place.all()]
+        every += self.specialisations.codes.values()
         natives = list({id(x): x for ready in every for x in ready.natives()}.values())
         taken = [native.counts for native in natives]
         return {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from nets.compiler.compile import thread_option
 from nets.errors import ArgumentError
-from nets.frontend.calls.staged import Entries, Staged
+from nets.frontend.calls.staged import Specialisations, Staged
 from nets.frontend.pytree import is_container
 from nets.frontend.tracing.binding import Binding, Names, Numbers
 from nets.ir.location import user_location
@@ -41,7 +41,7 @@ class Traced(Staged, Generic[P, R]):
         taken = () if isinstance(function, Staged) else functools.WRAPPER_UPDATES
         functools.update_wrapper(self, function, updated=taken)
         self.numerics = numerics
-        self._instances: dict[int, tuple[object, Entries]] = {}
+        self._instances: dict[int, tuple[object, Specialisations]] = {}
         self._method_binding: Binding | None = None
 
     if TYPE_CHECKING:
@@ -68,13 +68,13 @@ class Traced(Staged, Generic[P, R]):
             return types.MethodType(self, instance)
         return TracedMethod(self, instance)
 
-    def entries_of(self, instance: object) -> Entries:
+    def specialisations_of(self, instance: object) -> Specialisations:
         """The specialisations for one instance, dropped with it."""
         key = id(instance)
         found = self._instances.get(key)
         if found is None:
             owner = _reference(instance, lambda _: self._instances.pop(key, None))
-            found = self._instances.setdefault(key, (owner, Entries()))
+            found = self._instances.setdefault(key, (owner, Specialisations()))
         return found[1]
 
     def binding_of(self, method: types.MethodType) -> Binding:
@@ -145,7 +145,9 @@ class TracedMethod(Staged):
     def __init__(self, function: Traced[..., Any], instance: Any) -> None:
         self.__wrapped__ = types.MethodType(function.__wrapped__, instance)
         binding = function.binding_of(self.__wrapped__)
-        super().__init__(binding, function.name, function.options, function.entries_of(instance))
+        super().__init__(
+            binding, function.name, function.options, function.specialisations_of(instance)
+        )
         self.__name__ = function.name
         self.__self__ = instance
 

@@ -46,7 +46,7 @@ class Arrays:
         self._kept: list[Array] = []
         self._changed: list[Array] = []
         self.read: dict[int, tuple[Array, Array]] = {}
-        """(array, its elements at the entry) of those that NumPy computed with."""
+        """(array, its elements before the trace) of those that NumPy computed with."""
 
     def source(self, array: Array) -> ArraySource | None:
         """The source that an array, or a view of one, is read by; None for another array."""

@@ -184,30 +184,30 @@ def guards_of(
 
 
 def _of_holder(reach: Reach, holder: Holder, open_keys: set[object]) -> Iterator[Guard]:
-    target, entry = holder.target, holder.entry
+    target, before = holder.target, holder.before
     if isinstance(holder, holders.Namespace):
         if whose(str(target.get("__name__", ""))) in ("layers", "opaque"):
             return
         for key in holder.read - open_keys:
-            if not _is_constant(entry[key]):
-                yield Guard("item", target, key, entry[key], holder)
+            if not _is_constant(before[key]):
+                yield Guard("item", target, key, before[key], holder)
     elif isinstance(holder, holders.Cell):
-        if not open_keys and not _is_constant(entry["cell_contents"]):
-            yield Guard("cell", target, "cell_contents", entry["cell_contents"], holder)
+        if not open_keys and not _is_constant(before["cell_contents"]):
+            yield Guard("cell", target, "cell_contents", before["cell_contents"], holder)
     elif isinstance(holder, (holders.Slots, holders.ClassAttributes)):
         if isinstance(holder, holders.ClassAttributes) and whose(target.__module__) == "layers":
             return
         for key in holder.read - open_keys:
             if _matters(reach, holder, key):
-                yield Guard("call", holder.get, key, entry[key], holder)
+                yield Guard("call", holder.get, key, before[key], holder)
     elif isinstance(holder, holders.Items):
         values = tuple(
             SKIP if key in open_keys or not _matters(reach, holder, key) else value
-            for key, value in entry.items()
+            for key, value in before.items()
         )
-        yield Guard("dict", target, tuple(entry), values, holder)
+        yield Guard("dict", target, tuple(before), values, holder)
     elif isinstance(target, list):
-        values = tuple(SKIP if key in open_keys else value for key, value in entry.items())
+        values = tuple(SKIP if key in open_keys else value for key, value in before.items())
         yield Guard("list", target, None, values, holder)
     else:
         yield from _of_collection(holder, open_keys)
@@ -216,11 +216,11 @@ def _of_holder(reach: Reach, holder: Holder, open_keys: set[object]) -> Iterator
 def _of_collection(holder: Holder, open_keys: set[object]) -> Iterator[Guard]:
     """Of a deque or a set, which are compared in Python."""
     if isinstance(holder, holders.Members):
-        expected = tuple(holder.entry.values())
+        expected = tuple(holder.before.values())
         yield Guard("call", lambda _: _members(holder, expected), None, expected, holder)
         return
-    yield Guard("call", lambda _: len(holder.target), None, len(holder.entry), holder)
-    for key, value in holder.entry.items():
+    yield Guard("call", lambda _: len(holder.target), None, len(holder.before), holder)
+    for key, value in holder.before.items():
         if key not in open_keys:
             yield Guard("call", lambda key: holder.now().get(key), key, value, holder)
 
@@ -237,7 +237,7 @@ def _matters(reach: Reach, holder: Holder, key: Any) -> bool:
         return True
     if key not in holder.read:
         return False
-    value = holder.entry.get(key, MISSING)
+    value = holder.before.get(key, MISSING)
     # A number is never called; it is read only where its name stands for a value.
     return not isinstance(value, PLAIN) or reach.may_read(key)
 

@@ -1,7 +1,7 @@
 """Holders: the mutable objects that hold what a function reaches, each read and written one way.
 
 A holder of the world is a dict, a list, a cell, the slots of an object, … with what it held when
-it was first looked at (``entry``): values by key. ``now`` reads it again, ``put`` and ``remove``
+it was first looked at (``before``): values by key. ``now`` reads it again, ``put`` and ``remove``
 change single places, ``refill`` everything at once.
 """
 
@@ -40,7 +40,7 @@ def same_keys(one: Collection[object], other: Collection[object]) -> bool:
 class Holder:
     """One mutable object, of which some places, or all, may be read by the function."""
 
-    __slots__ = ("entry", "is_whole", "read", "target")
+    __slots__ = ("before", "is_whole", "read", "target")
 
     def __init__(self, target: Any, is_whole: bool) -> None:
         self.target = target
@@ -48,7 +48,7 @@ class Holder:
         """Whether the function may see which keys there are, and in which order."""
         self.read: set[Any] = set()
         """Keys whose values the function may read."""
-        self.entry = self.now()
+        self.before = self.now()
 
     def now(self) -> Contents:
         """What the holder holds."""
@@ -133,7 +133,7 @@ class Namespace(Holder):
     def add(self, name: str) -> object:
         """The value of a name that is read from now on."""
         self.read.add(name)
-        return self.entry.setdefault(name, self.target.get(name, MISSING))
+        return self.before.setdefault(name, self.target.get(name, MISSING))
 
     def put(self, key: object, value: object) -> None:
         if value is MISSING:
@@ -263,7 +263,7 @@ class ClassAttributes(Holder):
     def add(self, name: str) -> object:
         """The value of an attribute that is read from now on."""
         self.read.add(name)
-        return self.entry.setdefault(name, self.get(name))
+        return self.before.setdefault(name, self.get(name))
 
     def put(self, key: Any, value: object) -> None:
         if value is MISSING:

@@ -221,9 +221,9 @@ class Reach:
 
     def _hold(self, holder: Holder) -> None:
         """Take a holder in of which everything may be read."""
-        holder.read.update(holder.entry)
+        holder.read.update(holder.before)
         self.holders.append(holder)
-        self._see_all(x for x in holder.entry.values() if type(x) not in _PLAIN_TYPES)
+        self._see_all(x for x in holder.before.values() if type(x) not in _PLAIN_TYPES)
 
     # --------------------------------------------------------------- functions and modules
 
@@ -245,7 +245,7 @@ class Reach:
                 self._kept.append(cell)
                 holder = Cell(cell, name)
                 self.holders.append(holder)
-                self._see(holder.entry["cell_contents"], name)
+                self._see(holder.before["cell_contents"], name)
         if whose(function.__module__ or "") != "layers":
             self.functions.append((function, code_of(function)))
         self._see_for_good(function.__defaults__ or ())
@@ -302,7 +302,7 @@ class Reach:
             holder = Attributes(held, kind)
             self._add_object(holder, is_all=owner == "foreign")
             if _has_parts(kind):
-                parts = (k for k, v in holder.entry.items() if _has_parts(v.__class__))
+                parts = (k for k, v in holder.before.items() if _has_parts(v.__class__))
                 self._hold_values(holder, parts)
         slots = _slots_of(kind)
         if slots:
@@ -317,7 +317,7 @@ class Reach:
         self.holders.append(holder)
         self._kept.append(holder)
         if is_all:
-            self._hold_values(holder, holder.entry)
+            self._hold_values(holder, holder.before)
         else:
             self._objects.append(holder)
 
@@ -325,7 +325,7 @@ class Reach:
         for name in names:
             if name not in holder.read:
                 holder.read.add(name)
-                self._see(holder.entry.get(name), name)
+                self._see(holder.before.get(name), name)
 
     def _visit_class(self, kind: type, is_called: bool) -> None:
         for base in kind.__mro__:
@@ -343,7 +343,7 @@ class Reach:
         """Take in what the names said so far lead to."""
         names = self._attributes | self._methods
         for holder in self._objects:
-            read = holder.entry if self.is_dynamic else names & holder.entry.keys()
+            read = holder.before if self.is_dynamic else names & holder.before.keys()
             self._hold_values(holder, read)
         for kind, attributes in list(self._classes.items()):
             for name in [name for name in vars(kind) if name not in attributes.read]:

@@ -142,7 +142,7 @@ def _singly(change: Change) -> Iterator[tuple[Any, object, Recipe | None]]:
     elif isinstance(change, Overwrite):
         yield _ARRAY, "the elements of a NumPy array", Same(None)
     elif not change.is_unread:
-        yield change.holder, len(change.holder.entry), change.recipes[0]
+        yield change.holder, len(change.holder.before), change.recipes[0]
 
 
 _ARRAY: Final = holders.Namespace({})

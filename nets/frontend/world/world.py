@@ -127,17 +127,17 @@ class World:
         Python has ended by an exception and would have left it so."""
         for holder in self.reach.holders:
             now = holder.now()
-            if differs(holder.entry, now):
-                holder.refill(self._kept(holder, now) if keep else holder.entry)
+            if differs(holder.before, now):
+                holder.refill(self._kept(holder, now) if keep else holder.before)
         for array, elements in self._overwritten():
             np.copyto(array, elements)
 
     def _kept(self, holder: Holder, now: Contents) -> Contents:
         """What a holder holds now, with what it held before in place of traced tensors."""
         return {
-            key: holder.entry.get(key, MISSING) if self._is_traced(value) else value
+            key: holder.before.get(key, MISSING) if self._is_traced(value) else value
             for key, value in now.items()
-            if key in holder.entry or not self._is_traced(value)
+            if key in holder.before or not self._is_traced(value)
         }
 
     def _is_traced(self, value: object) -> bool:
@@ -190,7 +190,7 @@ class World:
             value
             for holder in self.reach.holders
             for key, value in holder.now().items()
-            if holder.entry.get(key, SKIP) is not value
+            if holder.before.get(key, SKIP) is not value
         )
         return [x for x in self._tensors(new) if x.is_traced and scope.owns(value_of(x))]
 

@@ -61,7 +61,7 @@ class Changes:
         self._found: dict[int, int] = {}
         self._open: set[int] = set()
         self._differing = [
-            (holder, now) for holder in reach.holders if differs(holder.entry, now := holder.now())
+            (holder, now) for holder in reach.holders if differs(holder.before, now := holder.now())
         ]
         self.slotted = self._slots()
         self.writes: list[Change] = [
@@ -81,32 +81,32 @@ class Changes:
                 for key in self._renewed(holder, now):
                     if key not in keys:
                         keys.append(key)
-                        grown |= self._take(holder.entry.get(key, MISSING))
-        return {key: entry for key, entry in slotted.items() if entry[1]}
+                        grown |= self._take(holder.before.get(key, MISSING))
+        return {key: slots for key, slots in slotted.items() if slots[1]}
 
     def _renewed(self, holder: Holder, now: Contents) -> list[object]:
-        """Places of the entry whose tensors are others after each call."""
+        """Places of what was there before whose tensors are others after each call."""
         if _is_refilled(holder, now):
             if self._grows_unread(holder, now):
                 return []
             is_new = any(self._is_new(value) for value in now.values())
-            return [key for key, x in holder.entry.items() if is_new and self._is_open(x)]
+            return [key for key, x in holder.before.items() if is_new and self._is_open(x)]
         return [
             key
             for key, value in now.items()
-            if holder.entry.get(key, MISSING) is not value
-            and self._is_open(holder.entry.get(key, MISSING))
+            if holder.before.get(key, MISSING) is not value
+            and self._is_open(holder.before.get(key, MISSING))
             and self._is_new(value)
         ]
 
-    def _is_open(self, entry: object) -> bool:
-        """Does a value of the entry hold tensors, and hold them alone but for other places?"""
-        if entry is MISSING:
+    def _is_open(self, value: object) -> bool:
+        """Does what was there before hold tensors, and hold them alone but for other places?"""
+        if value is MISSING:
             return False
-        tensors = [leaf for leaf in flatten(entry)[0] if isinstance(leaf, Tensor)]
+        tensors = [leaf for leaf in flatten(value)[0] if isinstance(leaf, Tensor)]
         if any(isinstance(tensor, View) for tensor in tensors):
             return False  # the root is read, wherever the view stands
-        parts = set(_containers(entry))
+        parts = set(_containers(value))
         within = (self._reach.within.get(id(tensor), ()) for tensor in tensors)
         return bool(tensors) and all(parts.issuperset(holders) for holders in within)
 
@@ -115,10 +115,10 @@ class Changes:
         recipe = self._recipe(value)
         return not isinstance(recipe, Same)
 
-    def _take(self, entry: object) -> bool:
-        """Give the tensors in a value of the entry slots; whether there was one."""
+    def _take(self, value: object) -> bool:
+        """Give the tensors in a value that was there before slots; whether there was one."""
         taken = False
-        for leaf in flatten(entry)[0]:
+        for leaf in flatten(value)[0]:
             if isinstance(leaf, Tensor) and id(leaf) not in self._found:
                 self._found[id(leaf)] = len(self._found)
                 taken = True
@@ -129,7 +129,7 @@ class Changes:
         found = []
         for holder, keys in self.slotted.values():
             for key in keys:
-                leaves, tree = flatten(holder.entry[key])
+                leaves, tree = flatten(holder.before[key])
                 slots = tuple(isinstance(leaf, Tensor) for leaf in leaves)
                 ids = [self._found.get(id(leaf), leaf) for leaf in leaves]
                 found.append(Pattern(holder, key, tree, tuple(ids), slots))
@@ -157,10 +157,10 @@ class Changes:
     # --------------------------------------------------------------------- the writes
 
     def _of_holder(self, holder: Holder, now: Contents) -> Iterator[Change]:
-        entry = holder.entry
+        before = holder.before
         if _is_refilled(holder, now):
-            if _is_prefix(entry, now) and isinstance(holder, holders.Sequence):
-                new = list(now.values())[len(entry) :]
+            if _is_prefix(before, now) and isinstance(holder, holders.Sequence):
+                new = list(now.values())[len(before) :]
                 is_unread = self._grows_unread(holder, now)
                 if is_unread:
                     self.unread.add(id(holder))
@@ -168,15 +168,15 @@ class Changes:
             else:
                 yield Refill(holder, tuple(now), tuple(map(self._recipe, now.values())))
             return
-        for key in entry.keys() - now.keys():
+        for key in before.keys() - now.keys():
             yield Write(holder, key, None)
         for key, value in now.items():
-            before = entry.get(key, MISSING)
-            if before is value:
+            old = before.get(key, MISSING)
+            if old is value:
                 continue
-            if self._is_counted(holder, key, before, value):
+            if self._is_counted(holder, key, old, value):
                 self.counted.setdefault(id(holder), set()).add(key)
-                yield Write(holder, key, Count(holder, key, value - before))
+                yield Write(holder, key, Count(holder, key, value - old))
             else:
                 yield Write(holder, key, None if value is MISSING else self._recipe(value))
 
@@ -191,7 +191,7 @@ class Changes:
 
     def _grows_unread(self, holder: Holder, now: Contents) -> bool:
         """Is a list only appended to, so that it does not matter what it holds?"""
-        if not isinstance(holder, holders.Sequence) or not _is_prefix(holder.entry, now):
+        if not isinstance(holder, holders.Sequence) or not _is_prefix(holder.before, now):
             return False
         names = self._reach.names_of(holder.target)
         codes = self._reach.codes.values()
@@ -286,24 +286,24 @@ def _maker(kind: type, names: tuple[str, ...]) -> Callable[[list[Any]], object]:
     return make
 
 
-def differs(entry: Contents, now: Contents) -> bool:
-    if len(entry) != len(now) or not all(map(is_, entry.values(), now.values())):
+def differs(before: Contents, now: Contents) -> bool:
+    if len(before) != len(now) or not all(map(is_, before.values(), now.values())):
         return True
-    return not same_keys(entry, now)
+    return not same_keys(before, now)
 
 
-def _is_prefix(entry: Contents, now: Contents) -> bool:
-    return len(entry) <= len(now) and all(map(is_, entry.values(), now.values()))
+def _is_prefix(before: Contents, now: Contents) -> bool:
+    return len(before) <= len(now) and all(map(is_, before.values(), now.values()))
 
 
 def _is_refilled(holder: Holder, now: Contents) -> bool:
     """Has a container other keys than before, or in another order?"""
     if isinstance(holder, Attributes) or not holder.is_whole:
         return False
-    entry = holder.entry
-    if isinstance(holder, holders.Items) and len(entry) <= len(now):
-        return not same_keys(entry, list(now)[: len(entry)])
-    return isinstance(holder, holders.Members) or not same_keys(entry, now)
+    before = holder.before
+    if isinstance(holder, holders.Items) and len(before) <= len(now):
+        return not same_keys(before, list(now)[: len(before)])
+    return isinstance(holder, holders.Members) or not same_keys(before, now)
 
 
 def _containers(nest: object) -> Iterator[int]:

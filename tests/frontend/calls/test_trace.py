@@ -412,7 +412,7 @@ def test_methods_of_containers_take_them_as_argument() -> None:
             return self.w * x
 
     assert [Linear(float(i)).apply(2.0).item() for i in range(3)] == [0, 2, 4]
-    assert len(Linear.apply.entries) == 1
+    assert len(Linear.apply.specialisations) == 1
 
 
 def test_pickled_and_copied_by_name() -> None:
@@ -450,7 +450,7 @@ def test_a_traced_function_inside_another_is_inlined() -> None:
         return inner(x) + inner(x, 3)
 
     assert outer(f32(3)).tolist() == pytest.approx((f32(3) * 5).tolist())
-    assert not inner.traced.entries
+    assert not inner.traced.specialisations
     assert outer.lower(f32(3)).ir("traced").count("multiply") == 2
 
 
@@ -557,12 +557,12 @@ def test_the_code_of_the_same_program_is_used_again() -> None:
     w = nets.Tensor(1.0)
     f = trace(lambda x: x * w)
     f(1.0)
-    (entry,) = f.entries.values()
-    before = entry.specialisation
+    (place,) = f.specialisations.values()
+    before = place.specialisation
     w = nets.Tensor(5.0)
     assert f(1.0).item() == 5
-    assert entry.specialisation is not before
-    assert entry.specialisation._executable is before._executable
+    assert place.specialisation is not before
+    assert place.specialisation._executable is before._executable
 
 
 def test_a_captured_tensor_is_one_argument() -> None:

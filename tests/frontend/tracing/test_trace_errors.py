@@ -43,7 +43,7 @@ def refused(error: type[NetsError], function: Callable[..., Any], *args: Any) ->
         traced(*args)
     assert type(caught.value) is error
     assert current_scope() is None
-    assert not traced.entries
+    assert not traced.specialisations
     return str(caught.value)
 
 

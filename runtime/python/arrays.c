@@ -1,9 +1,9 @@
-/* Blocks: the memory of large arrays, used again when the last array on it is gone.
+/* Backings: the memory of large arrays, used again when the last array on it is gone.
  *
  * Fresh pages cost more than most programs: the system clears each of them when it is touched
- * first. And a Block begins at a cache line, which NumPy's memory seldom does: each second access,
- * with AVX-512 each of them, would cross from one line into the next. An array of a Block has it
- * as its base, so views and everything else that can still reach the elements keep it alive, and
+ * first. And a Backing begins at a cache line, which NumPy's memory seldom does: each second
+ * access, with AVX-512 each of them, would cross from one line into the next. An array of a Backing
+ * has it as its base, so views and everything else that can still reach the elements keep it alive, and
  * it is used again for certain only when nobody can. What waits in the pool is bounded; the pool
  * is guarded by the GIL.
  */
@@ -13,11 +13,11 @@ typedef struct {
     PyObject_HEAD
     void *memory;
     size_t bytes;
-} Block;
+} Backing;
 
 enum { MOST_WAITING = 128 };
 
-/* From this size on the way of the elements to the processor takes longer than finding a Block. */
+/* From this size on the way of the elements to the processor takes longer than finding memory. */
 static const size_t POOLED_FROM = (size_t)1 << 14;
 static const size_t MOST_BYTES = (size_t)256 << 20;
 
@@ -60,47 +60,47 @@ static void *find_memory(size_t bytes, int *is_new) {
     return memory;
 }
 
-static void block_dealloc(Block *block) {
-    if (block->memory != NULL && block->bytes > MOST_BYTES) {
-        nets_arena_free(block->memory, block->bytes);
-    } else if (block->memory != NULL) {
-        while (waiting_count == MOST_WAITING || waiting_bytes + block->bytes > MOST_BYTES) {
+static void backing_dealloc(Backing *backing) {
+    if (backing->memory != NULL && backing->bytes > MOST_BYTES) {
+        nets_arena_free(backing->memory, backing->bytes);
+    } else if (backing->memory != NULL) {
+        while (waiting_count == MOST_WAITING || waiting_bytes + backing->bytes > MOST_BYTES) {
             drop_oldest();
         }
-        waiting[waiting_count++] = (Waiting){block->memory, block->bytes};
-        waiting_bytes += block->bytes;
+        waiting[waiting_count++] = (Waiting){backing->memory, backing->bytes};
+        waiting_bytes += backing->bytes;
     }
-    Py_TYPE(block)->tp_free((PyObject *)block);
+    Py_TYPE(backing)->tp_free((PyObject *)backing);
 }
 
-PyTypeObject Block_Type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Block",
+PyTypeObject Backing_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Backing",
     .tp_doc = "The memory of a large array; used again when the last array on it is gone.",
-    .tp_basicsize = sizeof(Block),
+    .tp_basicsize = sizeof(Backing),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .tp_dealloc = (destructor)block_dealloc,
+    .tp_dealloc = (destructor)backing_dealloc,
 };
 
-static PyObject *array_in_block(const Form *form, size_t bytes, size_t *fresh) {
-    Block *block = PyObject_New(Block, &Block_Type);
-    if (block == NULL) {
+static PyObject *array_in_backing(const Form *form, size_t bytes, size_t *fresh) {
+    Backing *backing = PyObject_New(Backing, &Backing_Type);
+    if (backing == NULL) {
         return NULL;
     }
     int is_new = 0;
-    block->bytes = bytes;
-    block->memory = find_memory(bytes, &is_new);
-    if (block->memory == NULL) {
-        Py_DECREF(block);
+    backing->bytes = bytes;
+    backing->memory = find_memory(bytes, &is_new);
+    if (backing->memory == NULL) {
+        Py_DECREF(backing);
         PyErr_Format(PyExc_MemoryError, "no memory for a result of %zu bytes", bytes);
         return NULL;
     }
     *fresh += is_new ? bytes : 0;
     Py_INCREF(form->descr); /* taken by the new array */
     PyObject *array = PyArray_NewFromDescr(&PyArray_Type, form->descr, form->ndim, form->dims,
-                                           NULL, block->memory, NPY_ARRAY_CARRAY, NULL);
-    if (array == NULL || PyArray_SetBaseObject((PyArrayObject *)array, (PyObject *)block) < 0) {
+                                           NULL, backing->memory, NPY_ARRAY_CARRAY, NULL);
+    if (array == NULL || PyArray_SetBaseObject((PyArrayObject *)array, (PyObject *)backing) < 0) {
         if (array == NULL) {
-            Py_DECREF(block);
+            Py_DECREF(backing);
         }
         Py_XDECREF(array);
         return NULL;
@@ -112,7 +112,7 @@ PyObject *array_new(const Form *form, size_t *fresh) {
     size_t bytes = (size_t)PyArray_MultiplyList(form->dims, form->ndim) *
                    (size_t)PyDataType_ELSIZE(form->descr);
     if (bytes >= POOLED_FROM) {
-        return array_in_block(form, bytes, fresh);
+        return array_in_backing(form, bytes, fresh);
     }
     *fresh += bytes;
     Py_INCREF(form->descr); /* taken by the new array */
@@ -150,5 +150,5 @@ int array_is_alone(PyObject *array, Py_ssize_t references) {
         return 1;
     }
     PyObject *base = PyArray_BASE((PyArrayObject *)array);
-    return base != NULL && Py_TYPE(base) == &Block_Type && Py_REFCNT(base) == 1;
+    return base != NULL && Py_TYPE(base) == &Backing_Type && Py_REFCNT(base) == 1;
 }

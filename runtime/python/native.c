@@ -1,4 +1,4 @@
-/* Kernel: native code that takes and gives arrays. */
+/* NativeCode: native code that takes and gives arrays. */
 #include "dispatch.h"
 
 int form_fits(const Form *form, PyArrayObject *array) {
@@ -13,20 +13,20 @@ int form_fits(const Form *form, PyArrayObject *array) {
            PyArray_CompareLists(PyArray_DIMS(array), form->dims, form->ndim);
 }
 
-int kernel_outputs(Kernel *kernel, PyObject **outputs, void **buffers) {
-    for (Py_ssize_t i = 0; i < kernel->outputs; i++) {
+int native_outputs(NativeCode *code, PyObject **outputs, void **buffers) {
+    for (Py_ssize_t i = 0; i < code->outputs; i++) {
         if (outputs[i] != NULL) {
             continue;
         }
-        const Form *form = &kernel->forms[kernel->inputs + i];
-        outputs[i] = array_new(form, &kernel->fresh_bytes);
+        const Form *form = &code->forms[code->inputs + i];
+        outputs[i] = array_new(form, &code->fresh_bytes);
         if (outputs[i] == NULL) {
             return -1;
         }
-        kernel->arrays++;
+        code->arrays++;
         PyArrayObject *made = (PyArrayObject *)outputs[i];
-        void **buffer = &buffers[kernel->places[i]];
-        if (kernel->places[i] < kernel->inputs && PyArray_NBYTES(made) > 0) {
+        void **buffer = &buffers[code->places[i]];
+        if (code->places[i] < code->inputs && PyArray_NBYTES(made) > 0) {
             memcpy(PyArray_DATA(made), *buffer, (size_t)PyArray_NBYTES(made));
         }
         *buffer = PyArray_DATA(made);
@@ -34,63 +34,63 @@ int kernel_outputs(Kernel *kernel, PyObject **outputs, void **buffers) {
     return 0;
 }
 
-static int take_arena(Kernel *kernel, void **arena) {
+static int take_arena(NativeCode *code, void **arena) {
     *arena = NULL;
-    if (kernel->workspace_bytes == 0) {
+    if (code->workspace_bytes == 0) {
         return 0;
     }
-    if (kernel->arena_count > 0) {
-        *arena = kernel->arenas[--kernel->arena_count];
+    if (code->arena_count > 0) {
+        *arena = code->arenas[--code->arena_count];
         return 0;
     }
-    *arena = kernel->arena_new(kernel->workspace_bytes);
+    *arena = code->arena_new(code->workspace_bytes);
     if (*arena == NULL) {
         PyErr_Format(PyExc_MemoryError, "no memory for a workspace of %zu bytes",
-                     kernel->workspace_bytes);
+                     code->workspace_bytes);
         return -1;
     }
-    kernel->fresh_bytes += kernel->workspace_bytes;
+    code->fresh_bytes += code->workspace_bytes;
     return 0;
 }
 
-static void give_arena(Kernel *kernel, void *arena) {
+static void give_arena(NativeCode *code, void *arena) {
     if (arena == NULL) {
         return;
     }
-    if (kernel->arena_count < KEPT_ARENAS) {
-        kernel->arenas[kernel->arena_count++] = arena;
+    if (code->arena_count < KEPT_ARENAS) {
+        code->arenas[code->arena_count++] = arena;
     } else {
-        kernel->arena_free(arena, kernel->workspace_bytes);
+        code->arena_free(arena, code->workspace_bytes);
     }
 }
 
-int kernel_call(Kernel *kernel, void **buffers, int32_t *status) {
+int native_call(NativeCode *code, void **buffers, int32_t *status) {
     void *arena;
-    if (take_arena(kernel, &arena) < 0) {
+    if (take_arena(code, &arena) < 0) {
         return -1;
     }
-    kernel->calls++;
-    if (kernel->brief) {
-        *status = kernel->call(kernel->entry, buffers, arena, kernel->pool);
+    code->calls++;
+    if (code->brief) {
+        *status = code->call(code->entry, buffers, arena, code->pool);
     } else {
         Py_BEGIN_ALLOW_THREADS
-        *status = kernel->call_watched(kernel->entry, buffers, arena, kernel->pool);
+        *status = code->call_watched(code->entry, buffers, arena, code->pool);
         Py_END_ALLOW_THREADS
     }
-    give_arena(kernel, arena);
+    give_arena(code, arena);
     return 0;
 }
 
 /* ---- from Python --------------------------------------------------------------------------- */
 
 /* Notes where the elements of the inputs are, if native code can read all of them in place. */
-static int read_inputs(Kernel *kernel, PyObject *arrays, void **buffers) {
-    if (PyTuple_GET_SIZE(arrays) != kernel->inputs) {
+static int read_inputs(NativeCode *code, PyObject *arrays, void **buffers) {
+    if (PyTuple_GET_SIZE(arrays) != code->inputs) {
         return 0;
     }
-    for (Py_ssize_t i = 0; i < kernel->inputs; i++) {
+    for (Py_ssize_t i = 0; i < code->inputs; i++) {
         PyObject *array = PyTuple_GET_ITEM(arrays, i);
-        if (!PyArray_Check(array) || !form_fits(&kernel->forms[i], (PyArrayObject *)array)) {
+        if (!PyArray_Check(array) || !form_fits(&code->forms[i], (PyArrayObject *)array)) {
             return 0;
         }
         buffers[i] = PyArray_DATA((PyArrayObject *)array);
@@ -99,14 +99,14 @@ static int read_inputs(Kernel *kernel, PyObject *arrays, void **buffers) {
 }
 
 /* The outputs as a list, the status where it is not 0, or null with an exception. */
-static PyObject *run_to_list(Kernel *kernel, void **buffers) {
-    PyObject *outputs = PyList_New(kernel->outputs);
+static PyObject *run_to_list(NativeCode *code, void **buffers) {
+    PyObject *outputs = PyList_New(code->outputs);
     int32_t status = 0;
     if (outputs == NULL) {
         return NULL;
     }
     PyObject **items = ((PyListObject *)outputs)->ob_item;
-    if (kernel_outputs(kernel, items, buffers) < 0 || kernel_call(kernel, buffers, &status) < 0) {
+    if (native_outputs(code, items, buffers) < 0 || native_call(code, buffers, &status) < 0) {
         Py_DECREF(outputs);
         return NULL;
     }
@@ -117,22 +117,22 @@ static PyObject *run_to_list(Kernel *kernel, void **buffers) {
     return outputs;
 }
 
-static PyObject *kernel_run(Kernel *kernel, PyObject *sequence) {
-    if (!kernel->is_ready) {
-        PyErr_SetString(PyExc_TypeError, "the Kernel was not made");
+static PyObject *native_run(NativeCode *code, PyObject *sequence) {
+    if (!code->is_ready) {
+        PyErr_SetString(PyExc_TypeError, "the NativeCode was not made");
         return NULL;
     }
     PyObject *arrays = PySequence_Tuple(sequence); /* owns the arrays during the call */
     if (arrays == NULL) {
         return NULL;
     }
-    size_t count = (size_t)(kernel->inputs + kernel->outputs);
+    size_t count = (size_t)(code->inputs + code->outputs);
     void **buffers = PyMem_Calloc(count + 1, sizeof *buffers);
     PyObject *result = NULL;
     if (buffers == NULL) {
         PyErr_NoMemory();
-    } else if (read_inputs(kernel, arrays, buffers)) {
-        result = run_to_list(kernel, buffers);
+    } else if (read_inputs(code, arrays, buffers)) {
+        result = run_to_list(code, buffers);
     } else {
         result = Py_NewRef(Py_None);
     }
@@ -184,9 +184,9 @@ static int forms_init(Form *forms, PyObject *tuple) {
 }
 
 /* Is an input the place of an output already? */
-static int is_taken(const Kernel *kernel, Py_ssize_t input) {
-    for (Py_ssize_t i = 0; i < kernel->outputs; i++) {
-        if (kernel->places[i] == input) {
+static int is_taken(const NativeCode *code, Py_ssize_t input) {
+    for (Py_ssize_t i = 0; i < code->outputs; i++) {
+        if (code->places[i] == input) {
             return 1;
         }
     }
@@ -194,14 +194,14 @@ static int is_taken(const Kernel *kernel, Py_ssize_t input) {
 }
 
 /* Where the outputs are: `in_place` holds (output, input) pairs, the others come in their order. */
-static int places_init(Kernel *kernel, PyObject *in_place) {
-    kernel->places = PyMem_Calloc((size_t)kernel->outputs + 1, sizeof *kernel->places);
-    if (kernel->places == NULL) {
+static int places_init(NativeCode *code, PyObject *in_place) {
+    code->places = PyMem_Calloc((size_t)code->outputs + 1, sizeof *code->places);
+    if (code->places == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    for (Py_ssize_t i = 0; i < kernel->outputs; i++) {
-        kernel->places[i] = -1;
+    for (Py_ssize_t i = 0; i < code->outputs; i++) {
+        code->places[i] = -1;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(in_place); i++) {
         PyObject *pair = PyTuple_GET_ITEM(in_place, i);
@@ -209,123 +209,123 @@ static int places_init(Kernel *kernel, PyObject *in_place) {
         if (PyTuple_Check(pair) && !PyArg_ParseTuple(pair, "nn", &output, &input)) {
             return -1;
         }
-        if (output < 0 || output >= kernel->outputs || input < 0 || input >= kernel->inputs) {
+        if (output < 0 || output >= code->outputs || input < 0 || input >= code->inputs) {
             PyErr_SetString(PyExc_ValueError, "an output in place of no input");
             return -1;
         }
-        const Form *to = &kernel->forms[input], *from = &kernel->forms[kernel->inputs + output];
+        const Form *to = &code->forms[input], *from = &code->forms[code->inputs + output];
         if (to->descr != from->descr || to->ndim != from->ndim ||
             !PyArray_CompareLists(to->dims, from->dims, to->ndim)) {
             PyErr_SetString(PyExc_ValueError, "an output in place of an input of another form");
             return -1;
         }
-        if (kernel->places[output] >= 0 || is_taken(kernel, input)) {
+        if (code->places[output] >= 0 || is_taken(code, input)) {
             PyErr_SetString(PyExc_ValueError, "an output in place of two inputs, or two of one");
             return -1;
         }
-        kernel->places[output] = input;
+        code->places[output] = input;
     }
-    Py_ssize_t next = kernel->inputs;
-    for (Py_ssize_t i = 0; i < kernel->outputs; i++) {
-        if (kernel->places[i] < 0) {
-            kernel->places[i] = next++;
+    Py_ssize_t next = code->inputs;
+    for (Py_ssize_t i = 0; i < code->outputs; i++) {
+        if (code->places[i] < 0) {
+            code->places[i] = next++;
         }
     }
     return 0;
 }
 
-/* The keywords of Kernel(…), in the order in which kernel_init parses them. */
-static char *kernel_names[] = {"entry",           "call",   "call_watched", "arena_new",
+/* The keywords of NativeCode(…), in the order in which native_init parses them. */
+static char *native_names[] = {"entry",           "call",   "call_watched", "arena_new",
                                "arena_free",      "pool",   "workspace_bytes",
                                "inputs",          "outputs", "keep",        "in_place",  NULL};
 
-int kernel_tables(PyObject *tables) {
-    return add_table(tables, "kernel", (const char *const *)kernel_names);
+int native_tables(PyObject *tables) {
+    return add_table(tables, "native", (const char *const *)native_names);
 }
 
-static int kernel_init(Kernel *kernel, PyObject *args, PyObject *kwargs) {
+static int native_init(NativeCode *code, PyObject *args, PyObject *kwargs) {
     unsigned long long entry, call, call_watched, arena_new, arena_free, pool;
     Py_ssize_t bytes;
     PyObject *inputs, *outputs, *keep, *in_place;
-    if (kernel->forms != NULL) {
-        PyErr_SetString(PyExc_TypeError, "a Kernel is made once");
+    if (code->forms != NULL) {
+        PyErr_SetString(PyExc_TypeError, "NativeCode is made once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$KKKKKKnO!O!OO!", kernel_names, &entry, &call,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$KKKKKKnO!O!OO!", native_names, &entry, &call,
                                      &call_watched, &arena_new, &arena_free, &pool, &bytes,
                                      &PyTuple_Type, &inputs, &PyTuple_Type, &outputs, &keep,
                                      &PyTuple_Type, &in_place)) {
         return -1;
     }
     if (!entry || !call || !call_watched || !arena_new || !arena_free || bytes < 0) {
-        PyErr_SetString(PyExc_ValueError, "a Kernel has addresses, and a workspace of some size");
+        PyErr_SetString(PyExc_ValueError, "NativeCode has addresses, and a workspace of some size");
         return -1;
     }
-    kernel->entry = (nets_entry)(uintptr_t)entry;
-    kernel->call = (int32_t(*)(nets_entry, void *const *, void *, nets_pool *))(uintptr_t)call;
-    kernel->call_watched =
+    code->entry = (nets_entry)(uintptr_t)entry;
+    code->call = (int32_t(*)(nets_entry, void *const *, void *, nets_pool *))(uintptr_t)call;
+    code->call_watched =
         (int32_t(*)(nets_entry, void *const *, void *, nets_pool *))(uintptr_t)call_watched;
-    kernel->arena_new = (void *(*)(size_t))(uintptr_t)arena_new;
-    kernel->arena_free = (void (*)(void *, size_t))(uintptr_t)arena_free;
-    kernel->pool = (nets_pool *)(uintptr_t)pool;
-    kernel->workspace_bytes = (size_t)bytes;
-    kernel->inputs = PyTuple_GET_SIZE(inputs);
-    kernel->outputs = PyTuple_GET_SIZE(outputs);
-    kernel->keep = Py_NewRef(keep);
-    size_t count = (size_t)(kernel->inputs + kernel->outputs);
-    kernel->forms = PyMem_Calloc(count + 1, sizeof(Form));
-    if (kernel->forms == NULL) {
+    code->arena_new = (void *(*)(size_t))(uintptr_t)arena_new;
+    code->arena_free = (void (*)(void *, size_t))(uintptr_t)arena_free;
+    code->pool = (nets_pool *)(uintptr_t)pool;
+    code->workspace_bytes = (size_t)bytes;
+    code->inputs = PyTuple_GET_SIZE(inputs);
+    code->outputs = PyTuple_GET_SIZE(outputs);
+    code->keep = Py_NewRef(keep);
+    size_t count = (size_t)(code->inputs + code->outputs);
+    code->forms = PyMem_Calloc(count + 1, sizeof(Form));
+    if (code->forms == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    if (forms_init(kernel->forms, inputs) < 0 ||
-        forms_init(kernel->forms + kernel->inputs, outputs) < 0 ||
-        places_init(kernel, in_place) < 0) {
+    if (forms_init(code->forms, inputs) < 0 ||
+        forms_init(code->forms + code->inputs, outputs) < 0 ||
+        places_init(code, in_place) < 0) {
         return -1;
     }
-    kernel->is_ready = 1;
+    code->is_ready = 1;
     return 0;
 }
 
-static void kernel_dealloc(Kernel *kernel) {
-    while (kernel->arena_count > 0) {
-        kernel->arena_free(kernel->arenas[--kernel->arena_count], kernel->workspace_bytes);
+static void native_dealloc(NativeCode *code) {
+    while (code->arena_count > 0) {
+        code->arena_free(code->arenas[--code->arena_count], code->workspace_bytes);
     }
-    for (Py_ssize_t i = 0; kernel->forms != NULL && i < kernel->inputs + kernel->outputs; i++) {
-        Py_XDECREF(kernel->forms[i].descr);
-        PyMem_Free(kernel->forms[i].dims);
+    for (Py_ssize_t i = 0; code->forms != NULL && i < code->inputs + code->outputs; i++) {
+        Py_XDECREF(code->forms[i].descr);
+        PyMem_Free(code->forms[i].dims);
     }
-    PyMem_Free(kernel->forms);
-    PyMem_Free(kernel->places);
-    Py_XDECREF(kernel->keep);
-    Py_TYPE(kernel)->tp_free((PyObject *)kernel);
+    PyMem_Free(code->forms);
+    PyMem_Free(code->places);
+    Py_XDECREF(code->keep);
+    Py_TYPE(code)->tp_free((PyObject *)code);
 }
 
 static PyMethodDef methods[] = {
-    {"run", (PyCFunction)kernel_run, METH_O,
+    {"run", (PyCFunction)native_run, METH_O,
      "run(arrays)\n\nThe outputs for these inputs in fresh arrays; the status of the call where a "
      "run-time check failed;\nNone where an input is no array that native code can read in place."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMemberDef members[] = {
-    {"brief", T_BOOL, offsetof(Kernel, brief), 0, "Is a call so short that it keeps the GIL?"},
-    {"calls", T_PYSSIZET, offsetof(Kernel, calls), READONLY, "Calls of the code so far."},
-    {"arrays", T_PYSSIZET, offsetof(Kernel, arrays), READONLY, "Arrays made for them."},
-    {"fresh_bytes", T_PYSSIZET, offsetof(Kernel, fresh_bytes), READONLY,
+    {"brief", T_BOOL, offsetof(NativeCode, brief), 0, "Is a call so short that it keeps the GIL?"},
+    {"calls", T_PYSSIZET, offsetof(NativeCode, calls), READONLY, "Calls of the code so far."},
+    {"arrays", T_PYSSIZET, offsetof(NativeCode, arrays), READONLY, "Arrays made for them."},
+    {"fresh_bytes", T_PYSSIZET, offsetof(NativeCode, fresh_bytes), READONLY,
      "Memory taken from the system for them: arrays and workspaces, unless used before."},
     {NULL, 0, 0, 0, NULL},
 };
 
-PyTypeObject Kernel_Type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.Kernel",
-    .tp_doc = "Kernel(*, entry, call, call_watched, arena_new, arena_free, pool, workspace_bytes, "
-              "inputs, outputs, keep, in_place)\n\nNative code that takes and gives arrays.",
-    .tp_basicsize = sizeof(Kernel),
+PyTypeObject NativeCode_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.NativeCode",
+    .tp_doc = "NativeCode(*, entry, call, call_watched, arena_new, arena_free, pool, "
+              "workspace_bytes, inputs, outputs, keep, in_place)\n\nNative code that takes and gives arrays.",
+    .tp_basicsize = sizeof(NativeCode),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,
-    .tp_init = (initproc)kernel_init,
-    .tp_dealloc = (destructor)kernel_dealloc,
+    .tp_init = (initproc)native_init,
+    .tp_dealloc = (destructor)native_dealloc,
     .tp_methods = methods,
     .tp_members = members,
 };
