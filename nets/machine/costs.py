@@ -11,14 +11,9 @@ from nets.machine.machine import Machine
 
 # ------------------------------------------------------------------------- threads
 
-KERNEL_FORK_FLOPS: Final = 3_000_000
-"""Multiplications and additions from which a kernel is faster on several threads than on one.
-
-Its operands come from the CPUs that wrote them, and its result goes to those that read it.
-"""
-
-LONE_KERNEL_FORK_FLOPS: Final = 450_000
-"""The same where nothing else in the program touches what the kernel does."""
+EXCHANGE: Final = 6
+"""How many times the price of a fork a kernel must take that is not alone with its operands: they
+come from the CPUs that wrote them, and its result goes to those that read it."""
 
 # ------------------------------------------------------------------------- operations
 

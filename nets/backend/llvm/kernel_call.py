@@ -21,9 +21,9 @@ def kernel_plan(op: Operation, machine: Machine) -> KernelPlan:
     return KERNELS[op.name](op, machine)
 
 
-def is_worth_a_fork(op: Operation, plan: KernelPlan) -> bool:
+def is_worth_a_fork(op: Operation, plan: KernelPlan, machine: Machine) -> bool:
     """Whether to share the panels among threads."""
-    return plan.panels > 1 and is_work_for_threads(op)
+    return plan.panels > 1 and is_work_for_threads(op, machine)
 
 
 def _gemm_plan(op: Operation, machine: Machine) -> KernelPlan:

@@ -339,7 +339,7 @@ class FunctionEmitter:
     def kernel(self, op: Operation) -> None:
         """A kernel over all its panels, shared among threads if that is worth it."""
         plan = kernel_plan(op, self.module.machine)
-        if not self.parallel and is_worth_a_fork(op, plan):
+        if not self.parallel and is_worth_a_fork(op, plan, self.module.machine):
             self.dispatch(op, str(plan.panels))
         elif plan.panels:
             self.call_kernel(op, plan, "0", str(plan.panels))

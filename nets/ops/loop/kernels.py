@@ -11,6 +11,7 @@ from nets.errors import VerifyError
 from nets.ir.core import Operation, Value
 from nets.ir.types import BufferType, Type
 from nets.machine import costs
+from nets.machine.machine import Machine
 from nets.ops.definition.registry import structural
 from nets.ops.loop.reduction_tree import COMBINERS
 from nets.ops.loop.register_types import listed
@@ -118,13 +119,17 @@ def kernel_flops(op: Operation) -> int:
     return 0
 
 
-def is_work_for_threads(op: Operation) -> bool:
+def is_work_for_threads(op: Operation, machine: Machine) -> bool:
     """Whether the operation is a kernel with enough work to share its panels among threads."""
     flops = kernel_flops(op)
-    if flops < costs.LONE_KERNEL_FORK_FLOPS:
+    if not flops:
+        return False
+    cycles = costs.kernel_cycles(machine, flops, op.operands[0].type.dtype)
+    if cycles < machine.fork_cycles:
         return False
     buffers = [value for value in op.operands if isinstance(value.type, BufferType)]
-    return flops >= costs.KERNEL_FORK_FLOPS or all(_is_from_outside(buffer) for buffer in buffers)
+    is_alone = all(_is_from_outside(buffer) for buffer in buffers)
+    return is_alone or cycles >= costs.EXCHANGE * machine.fork_cycles
 
 
 def _is_from_outside(buffer: Value) -> bool:

@@ -52,7 +52,7 @@ class Handovers:
         buffers = [value for value in op.operands if isinstance(value.type, BufferType)]
         if any(isinstance(result.type, BufferType) for result in op.results):
             return
-        by_kernel = is_work_for_threads(op)
+        by_kernel = is_work_for_threads(op, self._machine)
         for buffer in buffers:
             # What gives no result stores: into its last buffer.
             writes = not op.results and buffer is buffers[-1]

@@ -6,6 +6,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Function, Value
 from nets.ir.types import f32
 from nets.ir.verifier import verify_function
+from nets.machine.table import V3
 from nets.ops.loop.kernels import is_work_for_threads
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes.loops.parallelize import parallelize
@@ -152,6 +153,6 @@ def test_kernels_pay_for_what_they_exchange(size: int, alone: bool, another: boo
     operands = (s.view(s.view(x, flat), square), y, out)
     s.emit("gemm", *operands, transpose_x=False, transpose_y=False)
     kernel = next(op for op in function.walk() if op.name == "loop.gemm")
-    assert is_work_for_threads(kernel) == alone
+    assert is_work_for_threads(kernel, V3) == alone
     s.store(s.const(0, f32), x, at(0))
-    assert is_work_for_threads(kernel) == another
+    assert is_work_for_threads(kernel, V3) == another
