@@ -49,7 +49,7 @@ APART = {("passes", "backend"), ("backend", "passes")}
 
 JOINED = {
     "frontend.tensor.functions": "frontend.tensor",
-    **{f"backend.llvm.{name}": "backend.llvm" for name in ("conv", "gemm", "math")},
+    **{f"backend.llvm.{name}": "backend.llvm" for name in ("conv", "gemm", "isa", "math")},
     "nn.functional": "nn",
 }
 """Folders that are of the room above. In ``frontend.tensor`` tensors, their operators and the

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from nets.backend.llvm.isa import x86
 from nets.ir.core import Operation
 from nets.ir.types import DType, from_numpy
 from nets.locks import imports
@@ -74,7 +75,7 @@ class ModuleText:
         wanted = [(function, dtype, lanes)]
         found = ""
         while wanted:
-            wide = self.machine.instruction_set == "avx512"
+            wide = x86.is_wide(self.machine)
             symbol, text, requires = definition(*wanted.pop(), wide)
             found = found or symbol
             if symbol not in self._definitions:

@@ -8,6 +8,7 @@ from typing import Final
 
 from nets.backend.llvm.arithmetic import all_lanes, emit_arithmetic
 from nets.backend.llvm.code import Code, Sink
+from nets.backend.llvm.isa import x86
 from nets.backend.llvm.kernel_call import KERNELS, is_worth_a_fork, kernel_plan
 from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.layout import Layout
@@ -98,7 +99,7 @@ class FunctionEmitter:
         if self.stack_bytes:
             self.code.entry.insert(0, f"%stack = alloca [{self.stack_bytes} x i8], align 64")
         if self.code.streams:
-            self.code.line("call void @llvm.x86.sse.sfence()")
+            self.code.line(x86.FENCE)
         return self.code.text()
 
     def _write(self, outermost: _Open) -> None:

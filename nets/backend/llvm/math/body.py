@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from nets.backend.llvm.math.formats import F32, F64, Format
+from nets.backend.llvm.isa import x86
+from nets.backend.llvm.math.formats import F64, Format
 from nets.ir.types import DType
 
 
@@ -319,19 +320,15 @@ class Body:
     @property
     def has_wide_forms(self) -> bool:
         """Whether the lanes fill a register of AVX-512, on a processor that has it."""
-        return self.wide and self.lanes * self.form.width == 512
+        return self.wide and self.lanes * self.form.width == x86.WIDE_BITS
 
     def wide_form(self, name: str, *operands: Operand | str) -> Lanes:
         """The AVX-512 instruction of that name, in all lanes and the usual rounding mode."""
         type = self.type("float")
-        letter = "ps" if self.form is F32 else "pd"
         arguments = ", ".join(
             x if isinstance(x, str) else f"{type} {self.operand(x, 'float')}" for x in operands
         )
-        rest = f"{type} zeroinitializer, i{self.lanes} -1, i32 4"
-        return self.emit(
-            "float", f"call {type} @llvm.x86.avx512.mask.{name}.{letter}.512({arguments}, {rest})"
-        )
+        return self.emit("float", x86.wide_form(name, type, self.lanes, arguments))
 
     # f32 computed in double.
     def widened(self) -> Body:
@@ -352,7 +349,7 @@ class Body:
         """The i1 that says whether the condition holds in some lane."""
         if self.lanes == 1:
             return condition.text
-        register = self.sibling(self.form, (512 if self.wide else 256) // self.form.width)
+        register = self.sibling(self.form, x86.register_bits(self.wide) // self.form.width)
         if self.lanes > register.lanes:
             type = self.type("integer")
             signs = self.emit("integer", f"sext {self.type('bool')} {condition.text} to {type}")

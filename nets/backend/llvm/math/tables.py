@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from nets.backend.llvm.isa import x86
 from nets.backend.llvm.math.body import SELF, Body, Lanes
 from nets.backend.llvm.math.formats import F32, F64
 
@@ -33,15 +34,9 @@ def lookup(body: Body, table: Sequence[float], place: Lanes) -> Lanes:
 
 def _permuted(body: Body, table: Sequence[float], place: Lanes) -> Lanes:
     """``table[place mod 16]``: one instruction of AVX-512."""
-    type, scalar = body.type("float"), body.scalar("float")
-    numbers = [f"{scalar} {body.form.constant(number)}" for number in table]
+    numbers = [f"{body.scalar('float')} {body.form.constant(number)}" for number in table]
     where = f"{body.type('integer')} {place.text}"
-    if body.form is F32:
-        name, arguments = "permvar.sf", f"{type} <{', '.join(numbers)}>, {where}"
-    else:
-        low, high = (f"{type} <{', '.join(half)}>" for half in (numbers[:8], numbers[8:]))
-        name, arguments = "vpermi2var.pd", f"{low}, {where}, {high}"
-    return body.emit("float", f"call {type} @llvm.x86.avx512.{name}.512({arguments})")
+    return body.emit("float", x86.numbers_at(body.type("float"), numbers, where))
 
 
 def _words(body: Body, table: Sequence[int], place: Lanes) -> Lanes:
@@ -50,12 +45,7 @@ def _words(body: Body, table: Sequence[int], place: Lanes) -> Lanes:
         return Lanes(body, "integer", "zeroinitializer")
     type = body.type("integer")
     low, *high = (
-        body.emit(
-            "integer",
-            f"call {type} @llvm.x86.avx2.permd("
-            f"{type} <{', '.join(f'i32 {number}' for number in table[i : i + 8])}>, "
-            f"{type} {place.text})",
-        )
+        body.emit("integer", x86.words_at(type, table[i : i + 8], place.text))
         for i in range(0, len(table), 8)
     )
     # A negative number chooses in one instruction.

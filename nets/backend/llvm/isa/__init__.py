@@ -1,0 +1,1 @@
+"""What is one instruction set's own; all else is LLVM IR that any target takes."""
