@@ -20,6 +20,14 @@ def of_width(vector_bytes: int) -> Machine:
     return replace(V4 if vector_bytes == V4.vector_bytes else V3, vector_bytes=vector_bytes)
 
 
+def on_this_cpu(machine: Machine) -> Machine:
+    """The machine with its numbers and this CPU's instructions: LLVM splits vectors."""
+    here = host()
+    if here.level < machine.level:
+        machine = replace(machine, instruction_set=here.instruction_set)
+    return replace(machine, cpu=here.cpu, features=here.features)
+
+
 @dataclass
 class _Always:
     """What every machine says, whatever stands in its slot."""

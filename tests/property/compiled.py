@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from nets.backend.llvm.target import host
 from nets.backend.process.callable import Check, NativeFunction, Signature
 from nets.compiler.compile import ENTRY, Compilation, CompileOptions, Executable
 from nets.ir.core import Function
 from nets.ir.types import TensorType
 from nets.machine.machine import Machine
-from tests.machines import of_width
+from tests.machines import of_width, on_this_cpu
 
 __all__ = ["Executable", "Way", "signature_of"]
 
@@ -26,10 +25,7 @@ class Way:
 
     @property
     def machine(self) -> Machine:
-        here, machine = host(), of_width(self.vector_bytes)
-        if here.level < machine.level:
-            machine = replace(machine, instruction_set=here.instruction_set)
-        return replace(machine, cpu=here.cpu, features=here.features)
+        return on_this_cpu(of_width(self.vector_bytes))
 
     def compilation(self, function: Function) -> Compilation:
         options = CompileOptions(threads=self.threads, pipeline=self.pipeline, cpu="")

@@ -18,8 +18,11 @@ from nets.backend.llvm.emit import workspace_bytes
 from nets.backend.process.callable import NativeFunction
 from nets.compiler.compile import ENTRY, Compilation
 from nets.ir.core import Function
+from nets.machine.machine import Machine
+from nets.machine.table import ROWS
 from nets.ops.definition.registry import Array
 from tests.backend.corpus import CORPUS
+from tests.machines import on_this_cpu
 from tests.property.compiled import Executable, Way, signature_of
 from tests.property.hunt import sharing
 from tests.property.results import assert_native, assert_same
@@ -83,6 +86,16 @@ def test_narrow_vectors_and_every_loop_shared(name: str) -> None:
 def test_wide_vectors_and_no_passes(name: str) -> None:
     other = Way("none", vector_bytes=64).compile(program(name))
     assert_same(expected(name), other(arrays(name)), name)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_rows_of_the_table_of_machines(row: Machine) -> None:
+    """Each row decides otherwise, and none otherwise on a bit."""
+    name = NAMES[3 * ROWS.index(row) % len(NAMES)]
+    compilation = Way(threads=2).compilation(program(name))
+    compilation.machine = on_this_cpu(row)
+    other = NativeFunction(compilation.object_code(ENTRY), ENTRY, signature_of(compilation))
+    assert_same(expected(name), other(arrays(name)), (name, row.family))
 
 
 @pytest.mark.parametrize("name", NAMES)
