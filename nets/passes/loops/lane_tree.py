@@ -21,7 +21,7 @@ from nets.ops.loop.loop_builder import LoopBuilder
 from nets.passes.loops.totals import Slot, Total, make_total
 from nets.passes.loops.widen import Body, Copy, Widener, is_better_in_pairs
 
-_REGISTER_CYCLES = 48
+_REGISTER_CYCLES = 64
 """What a row of the tree, or all that there is, may take so that the results stay in registers."""
 
 

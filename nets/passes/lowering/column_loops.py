@@ -28,7 +28,7 @@ from nets.passes.spaces.loop_nests import (
     parallel_over,
 )
 
-BODY_CYCLES = 48
+BODY_CYCLES = 60
 """What a loop body may take; it bounds how many rows one body handles."""
 
 
