@@ -98,7 +98,8 @@ class Group:
             dtype = tensor_type(_leading(op)).dtype
             yield costs.tensor_cycles(machine, op, dtype), dtype
         for value in {v: None for op in full for v in op.operands if v not in self.results}:
-            yield distance * costs.LOAD, tensor_type(value).dtype
+            if tensor_type(value).size != 1:  # a number is in a register
+                yield distance * costs.LOAD, tensor_type(value).dtype
         for value, _ in self.full_outputs:
             yield distance * costs.STORE, tensor_type(value).dtype
         yield costs.PLAIN, tensor_type(self.outputs[0][0]).dtype
