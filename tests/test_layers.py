@@ -7,7 +7,6 @@ from __future__ import annotations
 import ast
 import functools
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -101,23 +100,25 @@ def files() -> list[Path]:
     return sorted(ROOT.rglob("*.py"))
 
 
+Found = list[tuple[str, int]]
+
+
 @functools.cache
-def nodes(path: Path) -> list[ast.AST]:
-    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-
-
-def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """(module, line) of every import of a file."""
-    for node in nodes(path):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node.lineno
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
-            assert node.module is not None
-            for alias in node.names:
+def contents(path: Path) -> tuple[Found, Found]:
+    """(module, line) of every import of a file, and (place, lines) of every function."""
+    imports: Found = []
+    functions: Found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                imports += [(alias.name, node.lineno) for alias in names]
+            case ast.ImportFrom(module=module, names=names):
+                assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
                 # from nets import config, and from nets.ir import types
-                yield f"{node.module}.{alias.name}", node.lineno
+                imports += [(f"{module}.{alias.name}", node.lineno) for alias in names]
+            case ast.FunctionDef(end_lineno=int(end)) | ast.AsyncFunctionDef(end_lineno=int(end)):
+                functions.append((f"{path}:{node.lineno} {node.name}", end - node.lineno + 1))
+    return imports, functions
 
 
 def folder(place: Path) -> str:
@@ -163,7 +164,7 @@ def violations() -> list[str]:
     return [
         f"{place}:{line} imports {name}"
         for path, place in places
-        for name, line in imports(path)
+        for name, line in contents(path)[0]
         if not is_allowed(place, name)
     ]
 
@@ -278,15 +279,7 @@ def test_no_file_is_long() -> None:
     assert {str(path): n for path, n in lengths.items() if n > MOST_LINES} == {}
 
 
-def functions(path: Path) -> Iterator[tuple[str, int]]:
-    """(place, lines) of every function of a file."""
-    for node in nodes(path):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert node.end_lineno is not None
-            yield f"{path}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1
-
-
 def test_functions_are_short() -> None:
-    lengths = [found for path in files() for found in functions(path)]
+    lengths = [found for path in files() for found in contents(path)[1]]
     assert {place: n for place, n in lengths if n > LONGEST} == {}
     assert 10 * sum(n <= SHORT for _, n in lengths) >= 9 * len(lengths)

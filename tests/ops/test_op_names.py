@@ -95,9 +95,14 @@ def named_in_table(table: ast.Dict) -> Found:
             break
 
 
+NAMED_IN = (ast.Call, ast.Compare, ast.Dict, ast.Match, ast.Constant)
+
+
 def named(tree: ast.AST) -> Found:
     """The strings of a file that name an op, with their lines."""
     for node in ast.walk(tree):
+        if not isinstance(node, NAMED_IN):  # as most
+            continue
         match node:
             case ast.Call():
                 yield from named_in_call(node)
