@@ -61,7 +61,8 @@ def test_the_bits_are_those_of_one_place(
     expected = Way().compile(function)([x])
     assert_native(function, [x], expected)
     parallelize_everything(monkeypatch)
-    for way in (Way(), Way(threads=2, vector_bytes=64)):
+    ways = (Way(), Way(threads=2, vector_bytes=64))
+    for way in ways if dtype is np.float32 else ways[1:]:
         assert_same(expected, way.compile(function)([x]), function)
     if x.size <= 8000:  # which takes the strict interpreter long enough
         # No access outside a buffer, nothing read that was not stored.
