@@ -15,7 +15,7 @@ import numpy as np
 import nets
 from nets import data, datasets, nn, optim
 
-EPOCHS, BATCH = 10, 64
+EPOCHS, BATCH = 6, 64
 
 
 def main(folder):
@@ -37,13 +37,13 @@ def main(folder):
     )
     print(model)
     loader = data.DataLoader(training, BATCH, shuffle=True, drop_last=True)
-    optimizer = optim.AdamW(model.parameters(), lr=5e-3)
+    optimizer = optim.AdamW(model.parameters(), lr=1e-2)
     solver = nets.Solver(
         model,
         nn.CrossEntropyLoss(label_smoothing=0.05),
         optimizer,
         metrics=["accuracy"],
-        scheduler=optim.OneCycleLR(optimizer, 5e-3, EPOCHS * len(loader) + 1),
+        scheduler=optim.OneCycleLR(optimizer, 1e-2, EPOCHS * len(loader) + 1),
         schedule="batch",
     )
     solver.run(EPOCHS, loader, data.DataLoader(held_out, BATCH))
