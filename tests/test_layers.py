@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import nets
+from nets.backend.process import cache
 
 ROOT = Path(nets.__file__).parent
 
@@ -262,6 +263,13 @@ def test_what_reaches_into_a_tensor_is_seen(code: str) -> None:
 def test_every_room_has_a_layer() -> None:
     rooms = {folder(path.relative_to(ROOT)) for path in files()} - FACE
     assert sorted(rooms) == sorted(name for names in LAYERS for name in names)
+
+
+def test_the_object_cache_asks_every_folder_that_decides_what_code_comes_out() -> None:
+    """All that is below the frontend: who changes the compiler must not run code from before."""
+    below = LAYERS[: LAYERS.index(("frontend",))]
+    folders = {name.split(".")[0] for names in below for name in names}
+    assert {name for name in folders if (ROOT / name).is_dir()} == set(cache._COMPILER)
 
 
 def test_no_room_is_crowded() -> None:

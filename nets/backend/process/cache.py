@@ -34,7 +34,7 @@ _MOST_BYTES: Final = 1 << 30
 """Entries larger than this are not ours."""
 
 _PACKAGE: Final = Path(config.__file__).parent
-_COMPILER: Final = ("ir", "machine", "ops", "passes", "backend")
+_COMPILER: Final = ("ir", "machine", "ops", "passes", "backend", "compiler")
 """The packages that decide what code a traced program becomes."""
 
 Entry = tuple[Any, bytes]
