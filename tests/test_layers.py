@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
