@@ -331,8 +331,8 @@ COMPILER_FAULTS: Final = (
         "emitters",
         "the gradient of a kernel meets one row of the image too few at the end",
         "nets/backend/llvm/conv/weight.py",
-        "high = nest.most(low, nest.least(nest.subtract(self.source[0], top), self._lines))",
-        "high = nest.most(low, nest.least(nest.subtract(self.source[0] - 1, top), self._lines))",
+        "high = body.most(low, body.least(body.subtract(self.source[0], top), self._lines))",
+        "high = body.most(low, body.least(body.subtract(self.source[0] - 1, top), self._lines))",
         ("tests/backend/llvm/test_conv.py",),
     ),
     Fault(

@@ -124,7 +124,7 @@ FAULTS: Final = (
     ),
     Fault(
         "code generation",
-        "a thread's slice of the workspace is what the last nest of loops needs",
+        "a thread's slice of the workspace is what the last loop nest needs",
         "nets/backend/llvm/layout.py",
         "slice_end = max(slice_end, end)",
         "slice_end = end",
@@ -150,9 +150,9 @@ FAULTS: Final = (
         "kernels",
         "the last block of a long row times a matrix replaces the sum",
         "nets/backend/llvm/gemm/row.py",
-        "            self._strips(nest, sums, columns, whole, self.k % block)\n"
-        '            nest.call(adder, f"ptr {out}, ptr %workspace, i64 {columns}")',
-        "            self._strips(nest, places, columns, whole, self.k % block)",
+        "            self._strips(body, sums, columns, whole, self.k % block)\n"
+        '            body.call(adder, f"ptr {out}, ptr %workspace, i64 {columns}")',
+        "            self._strips(body, places, columns, whole, self.k % block)",
         ("tests/backend/llvm/test_gemm.py",),
     ),
     Fault(

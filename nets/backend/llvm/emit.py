@@ -18,7 +18,7 @@ from typing import Final
 from nets.backend.llvm.code import Code
 from nets.backend.llvm.layout import Layout, workspace_bytes
 from nets.backend.llvm.module import ATTRIBUTES, ModuleText
-from nets.backend.llvm.nests import Nest, size_of
+from nets.backend.llvm.outlined import OutlinedLoops, size_of
 from nets.backend.llvm.spelling import register
 from nets.backend.llvm.structure import NEST_SIZE, FunctionEmitter
 from nets.ir.core import Function
@@ -69,42 +69,44 @@ def emit_module(function: Function, symbol: str, machine: Machine, first_site: i
     prints = [op for op in function.walk() if op.name == "loop.print"]
     module.sites.update((op, number) for number, op in enumerate(prints, first_site))
     layout = Layout.of(function, machine)
-    nests: list[Nest] = []
+    outlined: list[OutlinedLoops] = []
     splits = sum(map(size_of, function.body)) > NEST_SIZE
-    entry = FunctionEmitter(module, layout, nests, splits=splits)
+    entry = FunctionEmitter(module, layout, outlined, splits=splits)
     entry.block(function.body)
     body = entry.text()
     module.add(symbol, _ENTRY.format(symbol=symbol, attributes=ATTRIBUTES, body=body))
-    while nests:
-        nest = nests.pop()
-        module.add(nest.symbol, _nest_text(nest, module, layout, nests))
+    while outlined:
+        loops = outlined.pop()
+        module.add(loops.symbol, _outlined_text(loops, module, layout, outlined))
     return module.text()
 
 
-def _nest_text(nest: Nest, module: ModuleText, layout: Layout, nests: list[Nest]) -> str:
-    """The function of a nest."""
-    ranged = nest.ranged
-    emitter = FunctionEmitter(module, layout, nests, ranged, "%thread64" if ranged else "0")
+def _outlined_text(
+    loops: OutlinedLoops, module: ModuleText, layout: Layout, outlined: list[OutlinedLoops]
+) -> str:
+    """The function of outlined loops."""
+    ranged = loops.ranged
+    emitter = FunctionEmitter(module, layout, outlined, ranged, "%thread64" if ranged else "0")
     code = emitter.code
-    for value, constant in nest.constants.items():
+    for value, constant in loops.constants.items():
         code.bind(value, constant, 0)
     if ranged:
         code.entry.append("%thread64 = zext i32 %thread to i64")
-    _receive(code, nest)
-    emitter.nest(nest)
+    _receive(code, loops)
+    emitter.outlined_loops(loops)
     return _NEST.format(
-        symbol=nest.symbol,
-        argument="values" if nest.passed else "context",
+        symbol=loops.symbol,
+        argument="values" if loops.passed else "context",
         range=", i64 %begin, i64 %end, i32 %thread" if ranged else "",
         attributes=ATTRIBUTES,
-        context="  %context = load ptr, ptr %values\n" if nest.passed else "",
+        context="  %context = load ptr, ptr %values\n" if loops.passed else "",
         body=emitter.text(),
     )
 
 
-def _receive(code: Code, nest: Nest) -> None:
-    """Load the values that came in the nest's structure."""
-    for number, value in enumerate(nest.passed, 1):
-        place = f"getelementptr {nest.structure}, ptr %values, i64 0, i32 {number}"
+def _receive(code: Code, loops: OutlinedLoops) -> None:
+    """Load the values that came in the structure of the loops."""
+    for number, value in enumerate(loops.passed, 1):
+        place = f"getelementptr {loops.structure}, ptr %values, i64 0, i32 {number}"
         slot = code.value(place, code.entry)
         code.bind(value, code.value(f"load {register(value.type)}, ptr {slot}", code.entry), 0)

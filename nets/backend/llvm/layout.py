@@ -18,7 +18,7 @@ from nets.ir.types import BufferType
 from nets.machine.machine import ALIGNMENT, Machine
 
 STACK_BYTES: Final = 16 * 1024
-"""Scratch memory that one nest may take from the stack."""
+"""Scratch memory that one loop nest may take from the stack."""
 
 
 def aligned(size: int) -> int:
@@ -72,16 +72,16 @@ def _scratch_places(function: Function) -> tuple[dict[Value, int], frozenset[Val
     """Places of the scratch buffers, which ones are on the stack, and where the slice ends."""
     places: dict[Value, int] = {}
     stacked: set[Value] = set()
-    # What is made at the top lives as long as the call; each nest begins behind that.
+    # What is made at the top lives as long as the call; each loop nest begins behind that.
     starts = {True: 0, False: 0}
     top = [op for op in function.body if op.name == "loop.scratch"]
     is_small, end = _place(places, stacked, top, starts)
     starts[is_small] = end
     slice_end = starts[False]
-    for nest in function.body:
-        if not nest.regions:
+    for loop in function.body:
+        if not loop.regions:
             continue
-        inner = [op for op in nest.walk_regions() if op.name == "loop.scratch"]
+        inner = [op for op in loop.walk_regions() if op.name == "loop.scratch"]
         is_small, end = _place(places, stacked, inner, starts)
         if not is_small:
             slice_end = max(slice_end, end)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from nets.backend.llvm.code import Code
-from nets.backend.llvm.nests import view_root
+from nets.backend.llvm.outlined import view_root
 from nets.backend.llvm.spelling import (
     constant,
     lanes_of,

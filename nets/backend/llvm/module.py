@@ -52,7 +52,7 @@ class ModuleText:
         """The number of each print."""
         self._definitions: dict[str, str] = {}
         self._calls: Counter[str] = Counter()
-        self._nests = 0
+        self._outlined = 0
         self._globals: dict[tuple[bytes, int], str] = {}
 
     def define(self, symbol: str, text: Callable[[], str]) -> str:
@@ -84,10 +84,10 @@ class ModuleText:
         self._calls[found] += 1
         return found
 
-    def nest_symbol(self) -> str:
-        """A new symbol for a loop nest."""
-        self._nests += 1
-        return f"{self.symbol}.n{self._nests}"
+    def outlined_symbol(self) -> str:
+        """A new symbol for outlined loops."""
+        self._outlined += 1
+        return f"{self.symbol}.n{self._outlined}"
 
     def dispatch(self) -> str:
         """The symbol of the function that runs a range serially or through the pool."""

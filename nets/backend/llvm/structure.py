@@ -1,4 +1,4 @@
-"""Control flow: loops, branches, checks, and calls of nests, as basic blocks of one function."""
+"""Control flow as basic blocks: loops, branches, checks, calls of kernels and of outlined loops."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nets.backend.llvm.kernel_plan import KernelPlan
 from nets.backend.llvm.layout import Layout
 from nets.backend.llvm.memory import MEMORY, buffer_base
 from nets.backend.llvm.module import ModuleText
-from nets.backend.llvm.nests import Nest, outer_values, size_of
+from nets.backend.llvm.outlined import OutlinedLoops, outer_values, size_of
 from nets.backend.llvm.printing import emit_print
 from nets.backend.llvm.reduce import call_tree_combine
 from nets.backend.llvm.spelling import register
@@ -60,14 +60,14 @@ class _Loop:
 class FunctionEmitter:
     """Writes the operations of one LLVM function into ``code``.
 
-    Nests to be written as functions of their own are appended to ``nests``. ``parallel`` tells
+    Loops to be written as functions of their own are appended to ``outlined``. ``parallel`` tells
     whether this is the body of a parallel loop already, whose inner parallel loops are serial.
     ``splits`` tells whether loops become functions: neighbouring ones together, up to a size.
     """
 
     module: ModuleText
     layout: Layout
-    nests: list[Nest]
+    outlined: list[OutlinedLoops]
     parallel: bool = False
     thread: str = "0"
     splits: bool = False
@@ -82,12 +82,12 @@ class FunctionEmitter:
         """Write a block and all nested ones."""
         self._write(_Open(iter(block), lambda end: self.call_waiting()))
 
-    def nest(self, nest: Nest) -> None:
-        """Write the loops of a nest, or the range of a kernel or parallel loop it is called for."""
-        if not nest.ranged:
-            self._write(_Open(iter((*nest.ops, _END)), lambda end: None))
+    def outlined_loops(self, loops: OutlinedLoops) -> None:
+        """Write outlined loops, or the range of a kernel or parallel loop they are called for."""
+        if not loops.ranged:
+            self._write(_Open(iter((*loops.ops, _END)), lambda end: None))
             return
-        (op,) = nest.ops
+        (op,) = loops.ops
         if op.regions:
             lo = self.code.name(op.operands[0])
             self._write(self.open_loop(op, "%begin", "%end", 1, lo))
@@ -306,35 +306,36 @@ class FunctionEmitter:
     def call_waiting(self) -> None:
         """Call a function of the loops that wait."""
         if self.waiting:
-            nest = self.outline(self.waiting, ranged=False)
-            self.code.line(f"call void @{nest.symbol}(ptr {self.argument(nest)})")
+            loops = self.outline(self.waiting, ranged=False)
+            self.code.line(f"call void @{loops.symbol}(ptr {self.argument(loops)})")
             self.waiting = []
 
-    def outline(self, ops: Sequence[Operation], *, ranged: bool) -> Nest:
+    def outline(self, ops: Sequence[Operation], *, ranged: bool) -> OutlinedLoops:
         """Note that the operations are to be written as a function."""
         names = {value: self.code.name(value) for value in outer_values(ops)}
         constants = {value: name for value, name in names.items() if not name.startswith("%")}
         passed = tuple(value for value in names if value not in constants)
-        nest = Nest(tuple(ops), self.module.nest_symbol(), passed, constants, ranged)
-        self.nests.append(nest)
-        return nest
+        symbol = self.module.outlined_symbol()
+        loops = OutlinedLoops(tuple(ops), symbol, passed, constants, ranged)
+        self.outlined.append(loops)
+        return loops
 
-    def argument(self, nest: Nest) -> str:
-        """The address of the nest's structure, filled; of the context, if that is all of it."""
-        if not nest.passed:
+    def argument(self, loops: OutlinedLoops) -> str:
+        """The address of their structure, filled; of the context, if that is all of it."""
+        if not loops.passed:
             return "%context"
-        code, type = self.code, nest.structure
+        code, type = self.code, loops.structure
         place = code.value(f"alloca {type}", code.entry)
         code.line(f"store ptr %context, ptr {place}")
-        for number, value in enumerate(nest.passed, 1):
+        for number, value in enumerate(loops.passed, 1):
             slot = code.value(f"getelementptr {type}, ptr {place}, i64 0, i32 {number}")
             code.line(f"store {code.typed(value)}, ptr {slot}")
         return place
 
     def dispatch(self, op: Operation, count: str) -> None:
         """Run a function of a range over 0 … count: by the pool, if there is one."""
-        nest = self.outline([op], ranged=True)
-        arguments = f"ptr %pool, ptr @{nest.symbol}, ptr {self.argument(nest)}, i64 {count}"
+        loops = self.outline([op], ranged=True)
+        arguments = f"ptr %pool, ptr @{loops.symbol}, ptr {self.argument(loops)}, i64 {count}"
         self.code.line(f"call void @{self.module.dispatch()}({arguments})")
 
     def kernel(self, op: Operation) -> None:

@@ -25,7 +25,7 @@ from nets.backend.llvm.conv.kernel import TileKernel
 from nets.backend.llvm.conv.rings import Places, between_taps, places_from
 from nets.backend.llvm.conv.rows import RowCopier
 from nets.backend.llvm.conv.writer import Walk
-from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.backend.llvm.gemm.pack import offset
 from nets.locks import made_once
 
@@ -43,71 +43,71 @@ class Correlation(CorrelationShape):
 
     def write(self, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
-        nest = Nest()
-        with nest.loop("%begin", "%end", 1) as panel:
-            entry, band = self._divided(nest, panel, self.bands)
-            _, g = self._divided(nest, entry, self.groups)
-            first = nest.multiply(band, self.band)
+        body = KernelText()
+        with body.loop("%begin", "%end", 1) as panel:
+            entry, band = self._divided(body, panel, self.bands)
+            _, g = self._divided(body, entry, self.groups)
+            first = body.multiply(band, self.band)
             if self.blocks == 1:
-                self._pack(nest, entry, 0, self.channels, first)
+                self._pack(body, entry, 0, self.channels, first)
             if self.is_walked:
-                self._walked_phases(nest, entry, g, first)
+                self._walked_phases(body, entry, g, first)
             else:
                 for phases in itertools.product(*(axis.phases for axis in self.axes)):
                     places = [Places(x.first, x.step, x.count, x.taps) for x in phases]
-                    self._phase(nest, entry, g, first, places)
-        return nest.functions(self.symbol, parameters)
+                    self._phase(body, entry, g, first, places)
+        return body.functions(self.symbol, parameters)
 
-    def _walked_phases(self, nest: Nest, entry: Count, g: Count, first: Count) -> None:
+    def _walked_phases(self, body: KernelText, entry: Count, g: Count, first: Count) -> None:
         down, across = self.axes
-        with nest.loop(0, len(down.phases), 1) as i:
-            rows = places_from(nest, down, self._rings[0], self.out[0], i)
-            with nest.loop(0, len(across.phases), 1) as j:
-                columns = places_from(nest, across, self._rings[1], self.out[1], j)
-                self._phase(nest, entry, g, first, (rows, columns))
+        with body.loop(0, len(down.phases), 1) as i:
+            rows = places_from(body, down, self._rings[0], self.out[0], i)
+            with body.loop(0, len(across.phases), 1) as j:
+                columns = places_from(body, across, self._rings[1], self.out[1], j)
+                self._phase(body, entry, g, first, (rows, columns))
 
-    def _divided(self, nest: Nest, x: Count, by: int) -> tuple[Count, Count]:
-        quotient = nest.divide(x, by)
-        return quotient, 0 if by == 1 else nest.subtract(x, nest.multiply(quotient, by))
+    def _divided(self, body: KernelText, x: Count, by: int) -> tuple[Count, Count]:
+        quotient = body.divide(x, by)
+        return quotient, 0 if by == 1 else body.subtract(x, body.multiply(quotient, by))
 
-    def _pack(self, nest: Nest, entry: Count, c0: Count, count: Count, first: Count) -> None:
+    def _pack(self, body: KernelText, entry: Count, c0: Count, count: Count, first: Count) -> None:
         """The planes of ``count`` channels from c0 on, for the band that begins at that row."""
         copier, (height, width) = RowCopier(self.dtype, self.lanes), self.source
         lines = self._lines(self.band)
-        channel = nest.add(nest.multiply(entry, self.channels), c0)
+        channel = body.add(body.multiply(entry, self.channels), c0)
         split = self.axes[0].split
-        with nest.loop(0, count, 1) as c:
-            image = nest.multiply(nest.add(channel, c), height * width)
-            source = offset(nest, "%x", image, self.dtype)
-            for number, row, column in self._each_plane(nest):
-                at = nest.add(nest.multiply(c, self._plane_count), number)
-                plane = nest.offset("%workspace", nest.multiply(at, self._plane(self.band)), "i8")
+        with body.loop(0, count, 1) as c:
+            image = body.multiply(body.add(channel, c), height * width)
+            source = offset(body, "%x", image, self.dtype)
+            for number, row, column in self._each_plane(body):
+                at = body.add(body.multiply(c, self._plane_count), number)
+                plane = body.offset("%workspace", body.multiply(at, self._plane(self.band)), "i8")
                 # Line y of the plane is row ``row + split · (first + reach + y)`` of the image.
-                top = nest.add(first, self._met_along(0)[0])
-                low = nest.most(nest.subtract(self._up(nest, 0, row), top), 0)
-                low = nest.least(low, lines)
-                high = nest.subtract(self._up(nest, height, row), top)
-                high = nest.most(low, nest.least(high, lines))
+                top = body.add(first, self._met_along(0)[0])
+                low = body.most(body.subtract(self._up(body, 0, row), top), 0)
+                low = body.least(low, lines)
+                high = body.subtract(self._up(body, height, row), top)
+                high = body.most(low, body.least(high, lines))
                 for begin, end in ((0, low), (high, lines)):
-                    with nest.loop(begin, end, 1) as y:
-                        line = offset(nest, plane, nest.multiply(y, self.pitch), self.dtype)
-                        copier.zeros(nest, line, 0, self.pitch)
+                    with body.loop(begin, end, 1) as y:
+                        line = offset(body, plane, body.multiply(y, self.pitch), self.dtype)
+                        copier.zeros(body, line, 0, self.pitch)
                     if begin == 0:
-                        with nest.loop(low, high, 1) as y:
-                            line = offset(nest, plane, nest.multiply(y, self.pitch), self.dtype)
-                            place = nest.add(nest.multiply(nest.add(top, y), split), row)
-                            read = offset(nest, source, nest.multiply(place, width), self.dtype)
+                        with body.loop(low, high, 1) as y:
+                            line = offset(body, plane, body.multiply(y, self.pitch), self.dtype)
+                            place = body.add(body.multiply(body.add(top, y), split), row)
+                            read = offset(body, source, body.multiply(place, width), self.dtype)
                             step = self.axes[1].split
-                            copier.padded(nest, read, line, width, column, step, self.pitch)
+                            copier.padded(body, read, line, width, column, step, self.pitch)
 
-    def _up(self, nest: Nest, end: int, row: Count) -> Count:
+    def _up(self, body: KernelText, end: int, row: Count) -> Count:
         """How many rows, a step apart from that one on, lie before the end, at least 0 of them."""
         split = self.axes[0].split
         if isinstance(row, int):
             return -((row - end) // split)
-        return nest.subtract(0, nest.floor(nest.subtract(row, end), split))
+        return body.subtract(0, body.floor(body.subtract(row, end), split))
 
-    def _each_plane(self, nest: Nest) -> Iterator[tuple[Count, Count, Count]]:
+    def _each_plane(self, body: KernelText) -> Iterator[tuple[Count, Count, Count]]:
         """The number of each plane, and the first row and column of the image in it."""
         if not self.is_walked:
             split = self.axes[1].split
@@ -115,11 +115,11 @@ class Correlation(CorrelationShape):
                 yield number, remainder, column + split * distance
             return
         down, across = self._rings
-        with nest.loop(0, down.planes, 1) as i, nest.loop(0, across.planes, 1) as j:
-            row = nest.add(nest.multiply(i, down.stride), down.origin)
-            place = nest.add(nest.multiply(j, across.stride), across.origin)
-            first = nest.add(place, self.axes[1].split * self._line_start)
-            yield nest.add(nest.multiply(i, across.planes), j), row, first
+        with body.loop(0, down.planes, 1) as i, body.loop(0, across.planes, 1) as j:
+            row = body.add(body.multiply(i, down.stride), down.origin)
+            place = body.add(body.multiply(j, across.stride), across.origin)
+            first = body.add(place, self.axes[1].split * self._line_start)
+            yield body.add(body.multiply(i, across.planes), j), row, first
 
     @property
     def _line_start(self) -> int:
@@ -127,48 +127,48 @@ class Correlation(CorrelationShape):
         return 0 if self.edges is not None else self._met_along(1)[0]
 
     def _phase(
-        self, nest: Nest, entry: Count, g: Count, first: Count, phases: Sequence[Places]
+        self, body: KernelText, entry: Count, g: Count, first: Count, phases: Sequence[Places]
     ) -> None:
         """The places of one phase along each axis: their sums, and these to the result."""
-        lines = nest.most(nest.least(nest.subtract(phases[0].count, first), self.band), 0)
+        lines = body.most(body.least(body.subtract(phases[0].count, first), self.band), 0)
         if self.blocks == 1:
-            for r, height in self._tiles(nest):
+            for r, height in self._tiles(body):
                 if self.lines is None:
-                    at = nest.offset("%workspace", self._sums_at, "i8")
-                    self._sums(nest, g, at, (0, self.channels), (r, height), lines, phases)
-                    self._unpack(nest, entry, r, height, first, lines, phases)
+                    at = body.offset("%workspace", self._sums_at, "i8")
+                    self._sums(body, g, at, (0, self.channels), (r, height), lines, phases)
+                    self._unpack(body, entry, r, height, first, lines, phases)
                 else:
-                    at = self._place(nest, entry, r, first)
-                    self._sums(nest, g, at, (0, self.channels), (r, height), lines, phases)
+                    at = self._place(body, entry, r, first)
+                    self._sums(body, g, at, (0, self.channels), (r, height), lines, phases)
             return
-        with nest.loop(0, self.channels, self.block) as c0:
-            count = nest.least(nest.subtract(self.channels, c0), self.block)
-            self._pack(nest, entry, c0, count, first)
-            add = nest.value(f"icmp ne i64 {c0}, 0")
-            for r, height in self._tiles(nest):
-                at = nest.offset("%workspace", self._sums_at, "i8")
-                at = nest.offset(at, nest.multiply(r, self._sums_pitch), "i8")
-                self._sums(nest, g, at, (c0, count), (r, height), lines, phases, add)
-        self._unpack(nest, entry, 0, self.rows, first, lines, phases)
+        with body.loop(0, self.channels, self.block) as c0:
+            count = body.least(body.subtract(self.channels, c0), self.block)
+            self._pack(body, entry, c0, count, first)
+            add = body.value(f"icmp ne i64 {c0}, 0")
+            for r, height in self._tiles(body):
+                at = body.offset("%workspace", self._sums_at, "i8")
+                at = body.offset(at, body.multiply(r, self._sums_pitch), "i8")
+                self._sums(body, g, at, (c0, count), (r, height), lines, phases, add)
+        self._unpack(body, entry, 0, self.rows, first, lines, phases)
 
-    def _tiles(self, nest: Nest) -> Iterator[tuple[Count, int]]:
+    def _tiles(self, body: KernelText) -> Iterator[tuple[Count, int]]:
         """Loops over the whole tiles of rows, and then over the last, smaller one."""
         unit = self.tile[0]
         whole = self.rows - self.rows % unit
-        with nest.loop(0, whole, unit) as r:
+        with body.loop(0, whole, unit) as r:
             yield r, unit
         if whole < self.rows:
             yield whole, self.rows - whole
 
-    def _place(self, nest: Nest, entry: Count, r: Count, first: Count) -> str:
+    def _place(self, body: KernelText, entry: Count, r: Count, first: Count) -> str:
         """Where line ``first`` of row r of the result begins."""
-        image = nest.add(nest.multiply(entry, self.rows), r)
-        line = nest.add(nest.multiply(image, self.out[0]), first)
-        return offset(nest, "%out", nest.multiply(line, self.out[1]), self.dtype)
+        image = body.add(body.multiply(entry, self.rows), r)
+        line = body.add(body.multiply(image, self.out[0]), first)
+        return offset(body, "%out", body.multiply(line, self.out[1]), self.dtype)
 
     def _sums(
         self,
-        nest: Nest,
+        body: KernelText,
         g: Count,
         c: str,
         channels: tuple[Count, Count],
@@ -180,46 +180,46 @@ class Correlation(CorrelationShape):
         """The tiles of some rows to c, for so many channels from the first on."""
         (c0, count), (r, height) = channels, rows
         of_g, of_r, of_c = self.strides
-        begin = nest.add(nest.multiply(g, of_g), nest.multiply(r, of_r))
-        begin = nest.add(begin, nest.multiply(c0, of_c))
+        begin = body.add(body.multiply(g, of_g), body.multiply(r, of_r))
+        begin = body.add(begin, body.multiply(c0, of_c))
         down, across = phases
-        begin = nest.add(begin, nest.add(nest.multiply(down.tap, self.kernel[1]), across.tap))
-        planes = self._first_met(nest, down, across)
+        begin = body.add(begin, body.add(body.multiply(down.tap, self.kernel[1]), across.tap))
+        planes = self._first_met(body, down, across)
         for axis, met in enumerate((down.met, across.met)):
             if self._is_lone(axis):  # Each place meets this tap, or none.
-                count = nest.multiply(count, met)
+                count = body.multiply(count, met)
         walked = f"i64 {down.met}, i64 {across.met}, i64 {across.offset}"
         if self.edges is not None:
-            nest.include(self.edges.symbol, self.edges.text())
-        a = offset(nest, "%y", begin, self.dtype)
+            body.include(self.edges.symbol, self.edges.text())
+        a = offset(body, "%y", begin, self.dtype)
         # Up to the last place of the last line.
-        between = nest.subtract(self.pitch, phases[1].count)
-        places = nest.most(nest.subtract(nest.multiply(lines, self.pitch), between), 0)
-        for low, high, vectors, lanes in self._widths(nest, places):
+        between = body.subtract(self.pitch, phases[1].count)
+        places = body.most(body.subtract(body.multiply(lines, self.pitch), between), 0)
+        for low, high, vectors, lanes in self._widths(body, places):
             kernel = self._kernel(height, vectors, lanes, phases)
-            with nest.loop(low, high, vectors * lanes) as q:
-                b = offset(nest, planes, q, self.dtype)
-                to = offset(nest, c, q, self.dtype) if self.lines is None else c
+            with body.loop(low, high, vectors * lanes) as q:
+                b = offset(body, planes, q, self.dtype)
+                to = offset(body, c, q, self.dtype) if self.lines is None else c
                 where = f"i64 {count}, i64 {q}, i64 {lines}, i1 {add}, {walked}"
-                nest.call(kernel, f"ptr {a}, ptr {b}, ptr {to}, {where}")
+                body.call(kernel, f"ptr {a}, ptr {b}, ptr {to}, {where}")
 
-    def _first_met(self, nest: Nest, down: Places, across: Places) -> str:
+    def _first_met(self, body: KernelText, down: Places, across: Places) -> str:
         """What the first place meets at the first tap that is walked along."""
         if not self.is_walked:
             return "%workspace"
         rows, columns = self._rings
-        line = nest.subtract(down.offset, self._met_along(0)[0])
-        place = nest.subtract(across.offset, self._line_start)
-        place = nest.add(nest.multiply(line, self.pitch), place)
+        line = body.subtract(down.offset, self._met_along(0)[0])
+        place = body.subtract(across.offset, self._line_start)
+        place = body.add(body.multiply(line, self.pitch), place)
         number = rows.start * columns.planes + columns.start
-        plane = nest.offset("%workspace", number * self._plane(self.band), "i8")
-        return offset(nest, plane, place, self.dtype)
+        plane = body.offset("%workspace", number * self._plane(self.band), "i8")
+        return offset(body, plane, place, self.dtype)
 
-    def _widths(self, nest: Nest, places: Count) -> Iterator[tuple[Count, Count, int, int]]:
+    def _widths(self, body: KernelText, places: Count) -> Iterator[tuple[Count, Count, int, int]]:
         """Begin, end, vectors and their lanes of the tiles: wide ones, then one for the rest, and a
         half vector, which some processors compute in half the time; or single vectors."""
         unit, half = self.tile[1] * self.lanes, self.lanes // 2
-        whole = nest.multiply(nest.divide(places, unit), unit)
+        whole = body.multiply(body.divide(places, unit), unit)
         yield 0, whole, self.tile[1], self.lanes
         if isinstance(places, str) or isinstance(whole, str):
             yield whole, places, 1, self.lanes
@@ -313,7 +313,7 @@ class Correlation(CorrelationShape):
 
     def _unpack(
         self,
-        nest: Nest,
+        body: KernelText,
         entry: Count,
         r0: Count,
         rows: int,
@@ -324,15 +324,15 @@ class Correlation(CorrelationShape):
         """The sums of some rows of channels, to their places in the result."""
         copier, (height, width) = RowCopier(self.dtype, self.lanes), self.out
         down, across = phases
-        channel = nest.add(nest.multiply(entry, self.rows), r0)
-        with nest.loop(0, rows, 1) as r:
-            at = nest.add(nest.multiply(r, self._sums_pitch), self._sums_at)
-            source = nest.offset("%workspace", at, "i8")
-            image = nest.multiply(nest.add(channel, r), height * width)
-            target = offset(nest, "%out", image, self.dtype)
-            with nest.loop(0, lines, 1) as y:
-                row = nest.add(nest.multiply(nest.add(first, y), down.step), down.first)
-                place = nest.add(nest.multiply(row, width), across.first)
-                write = offset(nest, target, place, self.dtype)
-                read = offset(nest, source, nest.multiply(y, self.pitch), self.dtype)
-                copier.spread(nest, read, write, across.count, across.step)
+        channel = body.add(body.multiply(entry, self.rows), r0)
+        with body.loop(0, rows, 1) as r:
+            at = body.add(body.multiply(r, self._sums_pitch), self._sums_at)
+            source = body.offset("%workspace", at, "i8")
+            image = body.multiply(body.add(channel, r), height * width)
+            target = offset(body, "%out", image, self.dtype)
+            with body.loop(0, lines, 1) as y:
+                row = body.add(body.multiply(body.add(first, y), down.step), down.first)
+                place = body.add(body.multiply(row, width), across.first)
+                write = offset(body, target, place, self.dtype)
+                read = offset(body, source, body.multiply(y, self.pitch), self.dtype)
+                copier.spread(body, read, write, across.count, across.step)

@@ -15,7 +15,7 @@ from typing import Final
 from nets.backend.llvm.conv.correlation_shape import odd_lines
 from nets.backend.llvm.conv.kernel import UNROLLED_KERNEL, LaneKernel
 from nets.backend.llvm.conv.weight import WeightSums
-from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.backend.llvm.gemm.pack import PackTransposed, offset, pack, scalar_name
 
 _MOST_ROWS: Final = 4
@@ -77,80 +77,82 @@ class DepthwiseSums(WeightSums):
     # Text.
     def write(self, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
-        nest = Nest()
+        body = KernelText()
         if self._is_walked:
             steps = self._tap_distances(self._vector)
-            self._measure(nest, self._distances_at, self.kernel, steps)
-        with nest.loop("%begin", "%end", 1) as panel:
-            g = nest.multiply(panel, self.lanes)
-            lanes = nest.least(nest.subtract(self.groups, g), self.lanes)
-            with nest.loop(0, self.n * self._bands, 1) as number:
-                n = nest.divide(number, self._bands)
-                entry = nest.add(nest.multiply(n, self.groups), g)
-                line, lines = self._rows_of(nest, number)
-                self._turn_x(nest, entry, lanes, line)
-                self._turn_y(nest, entry, lanes, line, lines)
-                add = "false" if number == 0 else nest.value(f"icmp ne i64 {number}, 0")
-                self._products(nest, lines, add)
-            self._put(nest, g, lanes)
-        return nest.functions(self.symbol, parameters)
+            self._measure(body, self._distances_at, self.kernel, steps)
+        with body.loop("%begin", "%end", 1) as panel:
+            g = body.multiply(panel, self.lanes)
+            lanes = body.least(body.subtract(self.groups, g), self.lanes)
+            with body.loop(0, self.n * self._bands, 1) as number:
+                n = body.divide(number, self._bands)
+                entry = body.add(body.multiply(n, self.groups), g)
+                line, lines = self._rows_of(body, number)
+                self._turn_x(body, entry, lanes, line)
+                self._turn_y(body, entry, lanes, line, lines)
+                add = "false" if number == 0 else body.value(f"icmp ne i64 {number}, 0")
+                self._products(body, lines, add)
+            self._put(body, g, lanes)
+        return body.functions(self.symbol, parameters)
 
     @property
     def _turner(self) -> PackTransposed:
         """Makes vectors out of the elements of so many groups."""
         return PackTransposed(self.dtype, self.lanes, self.machine)
 
-    def _turn_x(self, nest: Nest, entry: Count, lanes: Count, line: Count) -> None:
+    def _turn_x(self, body: KernelText, entry: Count, lanes: Count, line: Count) -> None:
         height, width = self.source
         first = -self.low[1]
         begin = min(max(0, -first), self.pitch)
         end = max(begin, min(self.pitch, width - first))
-        top, low, high = self._lines_met(nest, line)
-        image = offset(nest, "%x", nest.multiply(entry, height * width), self.dtype)
+        top, low, high = self._lines_met(body, line)
+        image = offset(body, "%x", body.multiply(entry, height * width), self.dtype)
 
         def at(y: Count) -> str:
-            return nest.offset("%workspace", nest.multiply(y, self.pitch * self._vector), "i8")
+            return body.offset("%workspace", body.multiply(y, self.pitch * self._vector), "i8")
 
         for start, stop in ((0, low), (high, self._lines)):
-            with nest.loop(start, stop, 1) as y:
-                self._zeros(nest, at(y), 0, self.pitch)
-        with nest.loop(low, high, 1) as y:
+            with body.loop(start, stop, 1) as y:
+                self._zeros(body, at(y), 0, self.pitch)
+        with body.loop(low, high, 1) as y:
             target = at(y)
-            self._zeros(nest, target, 0, begin)
-            self._zeros(nest, target, end, self.pitch)
+            self._zeros(body, target, 0, begin)
+            self._zeros(body, target, end, self.pitch)
             if begin < end:
-                row = nest.multiply(nest.add(top, y), width)
-                read = offset(nest, image, nest.add(row, first + begin), self.dtype)
-                write = nest.offset(target, begin * self._vector, "i8")
+                row = body.multiply(body.add(top, y), width)
+                read = offset(body, image, body.add(row, first + begin), self.dtype)
+                write = body.offset(target, begin * self._vector, "i8")
                 distances = height * width, self.lanes
-                pack(nest, self._turner, read, write, (lanes, end - begin), distances)
+                pack(body, self._turner, read, write, (lanes, end - begin), distances)
 
-    def _zeros(self, nest: Nest, line: str, begin: int, end: int) -> None:
+    def _zeros(self, body: KernelText, line: str, begin: int, end: int) -> None:
         if begin < end:
-            with nest.loop(begin, end, 1) as place:
-                at = nest.offset(line, nest.multiply(place, self._vector), "i8")
+            with body.loop(begin, end, 1) as place:
+                at = body.offset(line, body.multiply(place, self._vector), "i8")
                 type = f"<{self.lanes} x {scalar_name(self.dtype)}>"
-                nest.line(f"store {type} zeroinitializer, ptr {at}, align {self.dtype.itemsize}")
+                body.line(f"store {type} zeroinitializer, ptr {at}, align {self.dtype.itemsize}")
 
-    def _turn_y(self, nest: Nest, entry: Count, lanes: Count, line: Count, lines: Count) -> None:
+    def _turn_y(
+        self, body: KernelText, entry: Count, lanes: Count, line: Count, lines: Count
+    ) -> None:
         height, width = self.places
         for r in range(self.rows):
-            image = nest.add(nest.multiply(entry, self.rows), r)
-            place = nest.add(nest.multiply(image, height * width), nest.multiply(line, width))
-            source = offset(nest, "%y", place, self.dtype)
-            target = nest.offset("%workspace", self._turned_at + r * self._vector, "i8")
+            image = body.add(body.multiply(entry, self.rows), r)
+            place = body.add(body.multiply(image, height * width), body.multiply(line, width))
+            source = offset(body, "%y", place, self.dtype)
+            target = body.offset("%workspace", self._turned_at + r * self._vector, "i8")
             strides = self.rows * height * width, self.rows * self.lanes
-            sizes = lanes, nest.multiply(lines, width)
-            pack(nest, self._turner, source, target, sizes, strides)
+            sizes = lanes, body.multiply(lines, width)
+            pack(body, self._turner, source, target, sizes, strides)
 
-    def _products(self, nest: Nest, lines: Count, add: str) -> None:
-        for start, width in self._row_blocks(nest):
-            also = self._adds(nest, add, start)
-            place = nest.multiply(start, self.steps[1] * self._vector)
-            x = nest.offset("%workspace", place, "i8")
-            place = nest.multiply(start, self.rows * self._vector)
-            y = nest.offset("%workspace", nest.add(place, self._turned_at), "i8")
-            for first, count in self._taps_at_once(nest):
+    def _products(self, body: KernelText, lines: Count, add: str) -> None:
+        for start, width in self._row_blocks(body):
+            also = self._adds(body, add, start)
+            place = body.multiply(start, self.steps[1] * self._vector)
+            x = body.offset("%workspace", place, "i8")
+            place = body.multiply(start, self.rows * self._vector)
+            y = body.offset("%workspace", body.add(place, self._turned_at), "i8")
+            for first, count in self._taps_at_once(body):
                 kernel = LaneKernel(
                     self.dtype,
                     self.lanes,
@@ -162,12 +164,12 @@ class DepthwiseSums(WeightSums):
                     x_line=self.steps[0] * self.pitch * self._vector,
                     c_row=self.rows * self._vector,
                 )
-                at = nest.add(nest.multiply(first, self.rows * self._vector), self._sums_at)
-                c = nest.offset("%workspace", at, "i8")
-                at = nest.add(nest.multiply(first, _DISTANCE), self._distances_at)
-                distances = nest.offset("%workspace", at, "i8") if self._is_walked else "null"
+                at = body.add(body.multiply(first, self.rows * self._vector), self._sums_at)
+                c = body.offset("%workspace", at, "i8")
+                at = body.add(body.multiply(first, _DISTANCE), self._distances_at)
+                distances = body.offset("%workspace", at, "i8") if self._is_walked else "null"
                 operands = f"ptr {x}, ptr {distances}, ptr {y}, ptr {c}, i64 {lines}, i1 {also}"
-                nest.call(kernel, operands)
+                body.call(kernel, operands)
 
     def _known_distances(self, first: Count, count: int) -> tuple[int, ...]:
         """The distances of some taps, where the code holds them."""
@@ -177,7 +179,7 @@ class DepthwiseSums(WeightSums):
         taps = itertools.product(*map(range, self.kernel))
         return tuple(i * down + j * across for i, j in taps)[first : first + count]
 
-    def _taps_at_once(self, nest: Nest) -> Iterator[tuple[Count, int]]:
+    def _taps_at_once(self, body: KernelText) -> Iterator[tuple[Count, int]]:
         """First taps and their number of the tiles that fit into the registers."""
         most = max(1, (self.registers - self.rows - 2) // self.rows)
         if not self._is_walked:
@@ -186,21 +188,21 @@ class DepthwiseSums(WeightSums):
             return
         most = min(most, _MOST_POINTERS)
         whole = self.taps // most * most
-        with nest.loop(0, whole, most) as tap:
+        with body.loop(0, whole, most) as tap:
             yield tap, most
         if whole < self.taps:
             yield whole, self.taps - whole
 
-    def _put(self, nest: Nest, g: Count, lanes: Count) -> None:
+    def _put(self, body: KernelText, g: Count, lanes: Count) -> None:
         """The sums to their places in the result."""
         scalar, size = scalar_name(self.dtype), self.dtype.itemsize
-        with nest.loop(0, lanes, 1) as lane, nest.loop(0, self.taps, 1) as tap:
+        with body.loop(0, lanes, 1) as lane, body.loop(0, self.taps, 1) as tap:
             for r in range(self.rows):
-                at = nest.add(nest.multiply(tap, self.rows * self.lanes), r * self.lanes)
-                sums = nest.offset("%workspace", self._sums_at, "i8")
-                read = offset(nest, offset(nest, sums, at, self.dtype), lane, self.dtype)
-                value = nest.value(f"load {scalar}, ptr {read}, align {size}")
-                row = nest.add(nest.multiply(nest.add(g, lane), self.rows), r)
-                write = offset(nest, "%out", nest.multiply(row, self.taps), self.dtype)
-                write = offset(nest, write, tap, self.dtype)
-                nest.line(f"store {scalar} {value}, ptr {write}, align {size}")
+                at = body.add(body.multiply(tap, self.rows * self.lanes), r * self.lanes)
+                sums = body.offset("%workspace", self._sums_at, "i8")
+                read = offset(body, offset(body, sums, at, self.dtype), lane, self.dtype)
+                value = body.value(f"load {scalar}, ptr {read}, align {size}")
+                row = body.add(body.multiply(body.add(g, lane), self.rows), r)
+                write = offset(body, "%out", body.multiply(row, self.taps), self.dtype)
+                write = offset(body, write, tap, self.dtype)
+                body.line(f"store {scalar} {value}, ptr {write}, align {size}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.ops.tensor.convolution import Axis, Tap
 
 
@@ -75,7 +75,7 @@ def between_taps(axis: Axis) -> int:
     return axis.step // math.gcd(axis.dilation, axis.step) if axis.is_back else 1
 
 
-def places_from(nest: Nest, axis: Axis, ring: Ring, size: int, first: Count) -> Places:
+def places_from(body: KernelText, axis: Axis, ring: Ring, size: int, first: Count) -> Places:
     """The places of the phase with that first one."""
     if not axis.is_back:
         (phase,) = axis.phases
@@ -83,11 +83,11 @@ def places_from(nest: Nest, axis: Axis, ring: Ring, size: int, first: Count) -> 
     # Tap k is met where first + low − k · dilation is a multiple of the step.
     common = math.gcd(axis.dilation, axis.step)
     apart = axis.step // common
-    at = nest.add(first, axis.low)
-    number = nest.multiply(nest.divide(at, common), pow(axis.dilation // common, -1, apart))
-    tap = nest.remainder(number, apart)
-    met = nest.divide(nest.subtract(axis.kernel + apart - 1, tap), apart)
-    met = nest.select(nest.compare("eq", nest.remainder(at, common), 0), met, 0)
-    offset = nest.floor(nest.subtract(at, nest.multiply(tap, axis.dilation)), axis.step)
-    count = nest.divide(nest.subtract(size + axis.step - 1, first), axis.step)
+    at = body.add(first, axis.low)
+    number = body.multiply(body.divide(at, common), pow(axis.dilation // common, -1, apart))
+    tap = body.remainder(number, apart)
+    met = body.divide(body.subtract(axis.kernel + apart - 1, tap), apart)
+    met = body.select(body.compare("eq", body.remainder(at, common), 0), met, 0)
+    offset = body.floor(body.subtract(at, body.multiply(tap, axis.dilation)), axis.step)
+    count = body.divide(body.subtract(size + axis.step - 1, first), axis.step)
     return Places(first, axis.step, count, (), tap, met, 0 if ring.is_apart else offset)

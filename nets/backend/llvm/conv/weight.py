@@ -19,7 +19,7 @@ from nets.backend.llvm.conv.correlation_shape import odd_lines
 from nets.backend.llvm.conv.kernel import PlaceKernel
 from nets.backend.llvm.conv.rows import RowCopier
 from nets.backend.llvm.conv.tiles import tile_of
-from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.backend.llvm.gemm.pack import PackTransposed, offset, pack, scalar_name
 from nets.ir.types import DType
 from nets.locks import made_once
@@ -139,138 +139,144 @@ class WeightSums:
     # Text.
     def write(self, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
-        nest, unit = Nest(), self.tile[0]
+        body, unit = KernelText(), self.tile[0]
         steps = [self._plane, *self._tap_distances(self.dtype.itemsize)]
-        self._measure(nest, self._distances_at, (self.channels, *self.kernel), steps)
-        with nest.entries(self.groups, self.tiles) as (g, low, high):
-            first = nest.multiply(low, unit)
-            last = nest.least(nest.multiply(high, unit), self.pairs)
+        self._measure(body, self._distances_at, (self.channels, *self.kernel), steps)
+        with body.entries(self.groups, self.tiles) as (g, low, high):
+            first = body.multiply(low, unit)
+            last = body.least(body.multiply(high, unit), self.pairs)
             blocks = self.n * self._bands
-            with nest.loop(0, blocks, self.group) as begin:
-                count = nest.least(nest.subtract(blocks, begin), self.group)
-                with nest.loop(0, 1 if self.group == 1 else count, 1) as slot:
-                    self._pack(nest, g, (first, last), nest.add(begin, slot), slot)
-                self._sums(nest, first, last, begin, 1 if self.group == 1 else count)
-            self._unpack(nest, g, first, last)
-        return nest.functions(self.symbol, parameters)
+            with body.loop(0, blocks, self.group) as begin:
+                count = body.least(body.subtract(blocks, begin), self.group)
+                with body.loop(0, 1 if self.group == 1 else count, 1) as slot:
+                    self._pack(body, g, (first, last), body.add(begin, slot), slot)
+                self._sums(body, first, last, begin, 1 if self.group == 1 else count)
+            self._unpack(body, g, first, last)
+        return body.functions(self.symbol, parameters)
 
     def _tap_distances(self, element: int) -> tuple[int, int]:
         """Bytes between the places that two neighbouring taps meet, along each axis."""
         return self.dilation[0] * self.pitch * element, self.dilation[1] * element
 
-    def _measure(self, nest: Nest, at: int, counts: Sequence[int], steps: Sequence[int]) -> None:
+    def _measure(
+        self, body: KernelText, at: int, counts: Sequence[int], steps: Sequence[int]
+    ) -> None:
         """Put a table into the workspace: of all sums of so many steps along each axis."""
-        table = nest.offset("%workspace", at, "i8")
+        table = body.offset("%workspace", at, "i8")
         with ExitStack() as loops:
             row: Count = 0
             distance: Count = 0
             for count, step in zip(counts, steps, strict=True):
-                i = loops.enter_context(nest.loop(0, count, 1))
-                row = nest.add(nest.multiply(row, count), i)
-                distance = nest.add(distance, nest.multiply(i, step))
-            entry = nest.offset(table, row, "i64")
-            nest.line(f"store i64 {distance}, ptr {entry}, align 8")
+                i = loops.enter_context(body.loop(0, count, 1))
+                row = body.add(body.multiply(row, count), i)
+                distance = body.add(distance, body.multiply(i, step))
+            entry = body.offset(table, row, "i64")
+            body.line(f"store i64 {distance}, ptr {entry}, align 8")
 
     def _pack(
-        self, nest: Nest, g: Count, pairs: tuple[Count, Count], number: Count, slot: Count
+        self, body: KernelText, g: Count, pairs: tuple[Count, Count], number: Count, slot: Count
     ) -> None:
         """The block with a number, to its place among those that are copied at once."""
-        n = nest.divide(number, self._bands)
-        line, lines = self._rows_of(nest, number)
-        entry = nest.add(nest.multiply(n, self.groups), g)
-        block = self._block(nest, slot)
-        self._pack_x(nest, block, entry, *pairs, line)
-        self._pack_y(nest, block, entry, line, lines)
+        n = body.divide(number, self._bands)
+        line, lines = self._rows_of(body, number)
+        entry = body.add(body.multiply(n, self.groups), g)
+        block = self._block(body, slot)
+        self._pack_x(body, block, entry, *pairs, line)
+        self._pack_y(body, block, entry, line, lines)
 
-    def _rows_of(self, nest: Nest, number: Count) -> tuple[Count, Count]:
+    def _rows_of(self, body: KernelText, number: Count) -> tuple[Count, Count]:
         """The first row of a block, and how many it has."""
         if self._bands == 1:
             return 0, self.places[0]
-        before = nest.multiply(nest.divide(number, self._bands), self._bands)
-        line = nest.multiply(nest.subtract(number, before), self.band)
-        return line, nest.least(nest.subtract(self.places[0], line), self.band)
+        before = body.multiply(body.divide(number, self._bands), self._bands)
+        line = body.multiply(body.subtract(number, before), self.band)
+        return line, body.least(body.subtract(self.places[0], line), self.band)
 
-    def _block(self, nest: Nest, slot: Count) -> str:
-        return nest.offset("%workspace", nest.multiply(slot, self._block_bytes), "i8")
+    def _block(self, body: KernelText, slot: Count) -> str:
+        return body.offset("%workspace", body.multiply(slot, self._block_bytes), "i8")
 
     def _pack_x(
-        self, nest: Nest, block: str, entry: Count, first: Count, last: Count, line: Count
+        self, body: KernelText, block: str, entry: Count, first: Count, last: Count, line: Count
     ) -> None:
         """The planes of the channels that the pairs from ``first`` below ``last`` have."""
         copier, (height, width) = RowCopier(self.dtype, self.lanes), self.source
-        begin = nest.divide(first, self.taps)
-        end = nest.divide(nest.add(last, self.taps - 1), self.taps)
-        top, low, high = self._lines_met(nest, line)
-        with nest.loop(begin, end, 1) as c:
-            image = nest.add(nest.multiply(entry, self.channels), c)
-            source = offset(nest, "%x", nest.multiply(image, height * width), self.dtype)
-            plane = nest.offset(block, nest.multiply(c, self._plane), "i8")
+        begin = body.divide(first, self.taps)
+        end = body.divide(body.add(last, self.taps - 1), self.taps)
+        top, low, high = self._lines_met(body, line)
+        with body.loop(begin, end, 1) as c:
+            image = body.add(body.multiply(entry, self.channels), c)
+            source = offset(body, "%x", body.multiply(image, height * width), self.dtype)
+            plane = body.offset(block, body.multiply(c, self._plane), "i8")
 
             def at(y: Count, plane: str = plane) -> str:
-                return offset(nest, plane, nest.multiply(y, self.pitch), self.dtype)
+                return offset(body, plane, body.multiply(y, self.pitch), self.dtype)
 
-            with nest.loop(0, low, 1) as y:
-                copier.zeros(nest, at(y), 0, self.pitch)
-            with nest.loop(low, high, 1) as y:
-                row = nest.multiply(nest.add(top, y), width)
-                read = offset(nest, source, row, self.dtype)
-                copier.padded(nest, read, at(y), width, -self.low[1], 1, self.pitch)
-            with nest.loop(high, self._lines, 1) as y:
-                copier.zeros(nest, at(y), 0, self.pitch)
+            with body.loop(0, low, 1) as y:
+                copier.zeros(body, at(y), 0, self.pitch)
+            with body.loop(low, high, 1) as y:
+                row = body.multiply(body.add(top, y), width)
+                read = offset(body, source, row, self.dtype)
+                copier.padded(body, read, at(y), width, -self.low[1], 1, self.pitch)
+            with body.loop(high, self._lines, 1) as y:
+                copier.zeros(body, at(y), 0, self.pitch)
 
-    def _lines_met(self, nest: Nest, line: Count) -> tuple[Count, Count, Count]:
+    def _lines_met(self, body: KernelText, line: Count) -> tuple[Count, Count, Count]:
         """What row of x the first line of the planes is, for a block that begins at that row of
         places; and from which to which line they are rows of x."""
-        top = nest.subtract(nest.multiply(line, self.steps[0]), self.low[0])
-        low = nest.least(nest.most(nest.subtract(0, top), 0), self._lines)
-        high = nest.most(low, nest.least(nest.subtract(self.source[0], top), self._lines))
+        top = body.subtract(body.multiply(line, self.steps[0]), self.low[0])
+        low = body.least(body.most(body.subtract(0, top), 0), self._lines)
+        high = body.most(low, body.least(body.subtract(self.source[0], top), self._lines))
         return top, low, high
 
-    def _columns_of_tiles(self, nest: Nest) -> Iterator[tuple[Count, int]]:
+    def _columns_of_tiles(self, body: KernelText) -> Iterator[tuple[Count, int]]:
         """First column and vectors of each tile: loops over those that are full, then the last."""
         unit, vectors = self.tile[1], self._columns // self.lanes
         whole = self.rows // self.lanes // unit * unit
-        with nest.loop(0, whole * self.lanes, unit * self.lanes) as column:
+        with body.loop(0, whole * self.lanes, unit * self.lanes) as column:
             yield column, unit
         if whole < vectors:
             yield whole * self.lanes, vectors - whole
 
-    def _y_at(self, nest: Nest, block: str, column: Count) -> str:
+    def _y_at(self, body: KernelText, block: str, column: Count) -> str:
         """Where the places of a tile's columns lie: tile after tile, place after place."""
         of_column = self.band * self.places[1] * self.dtype.itemsize
-        at = nest.add(nest.multiply(column, of_column), self._places_at)
-        return nest.offset(block, at, "i8")
+        at = body.add(body.multiply(column, of_column), self._places_at)
+        return body.offset(block, at, "i8")
 
-    def _pack_y(self, nest: Nest, block: str, entry: Count, line: Count, lines: Count) -> None:
+    def _pack_y(
+        self, body: KernelText, block: str, entry: Count, line: Count, lines: Count
+    ) -> None:
         height, width = self.places
-        count = nest.multiply(lines, width)
-        for column, vectors in self._columns_of_tiles(nest):
-            target = self._y_at(nest, block, column)
+        count = body.multiply(lines, width)
+        for column, vectors in self._columns_of_tiles(body):
+            target = self._y_at(body, block, column)
             part = PackTransposed(self.dtype, self.lanes, self.machine)
             for vector in range(vectors):
-                row = nest.add(column, vector * self.lanes)
-                image = nest.add(nest.multiply(entry, self.rows), row)
-                place = nest.add(nest.multiply(image, height * width), nest.multiply(line, width))
-                source = offset(nest, "%y", place, self.dtype)
-                to = offset(nest, target, vector * self.lanes, self.dtype)
+                row = body.add(column, vector * self.lanes)
+                image = body.add(body.multiply(entry, self.rows), row)
+                place = body.add(body.multiply(image, height * width), body.multiply(line, width))
+                source = offset(body, "%y", place, self.dtype)
+                to = offset(body, target, vector * self.lanes, self.dtype)
                 rows = self.lanes if isinstance(row, str) else min(self.lanes, self.rows - row)
                 distances = height * width, vectors * self.lanes
-                pack(nest, part, source, to, (rows, count), distances)
+                pack(body, part, source, to, (rows, count), distances)
 
-    def _sums(self, nest: Nest, first: Count, last: Count, begin: Count, count: Count) -> None:
+    def _sums(
+        self, body: KernelText, first: Count, last: Count, begin: Count, count: Count
+    ) -> None:
         """All tiles, for so many blocks from ``begin`` on."""
         unit = self.tile[0]
         whole = self.pairs - self.pairs % unit
-        pieces = [(first, nest.least(last, whole), unit)]
+        pieces = [(first, body.least(last, whole), unit)]
         if whole < self.pairs:
-            pieces.append((nest.most(first, whole), last, self.pairs - whole))
-        for column, vectors in self._columns_of_tiles(nest):
+            pieces.append((body.most(first, whole), last, self.pairs - whole))
+        for column, vectors in self._columns_of_tiles(body):
             for low, high, height in pieces:
-                self._tiles(nest, (low, high, height), (column, vectors), begin, count)
+                self._tiles(body, (low, high, height), (column, vectors), begin, count)
 
     def _tiles(
         self,
-        nest: Nest,
+        body: KernelText,
         pairs: tuple[Count, Count, int],
         columns: tuple[Count, int],
         begin: Count,
@@ -278,45 +284,45 @@ class WeightSums:
     ) -> None:
         """The tiles of some pairs, of one height, and some columns."""
         (low, high, height), (column, vectors) = pairs, columns
-        with nest.loop(low, high, self.tile[0]) as pair:
-            at = nest.add(nest.multiply(pair, self._columns), column)
-            c = offset(nest, nest.offset("%workspace", self._sums_at, "i8"), at, self.dtype)
-            table = nest.offset("%workspace", self._distances_at, "i8")
-            distances = nest.offset(table, pair, "i64")
-            with nest.loop(0, count, 1) as slot:
-                number, block = nest.add(begin, slot), self._block(nest, slot)
-                _, lines = self._rows_of(nest, number)
-                add = "false" if number == 0 else nest.value(f"icmp ne i64 {number}, 0")
-                for start, width in self._row_blocks(nest):
+        with body.loop(low, high, self.tile[0]) as pair:
+            at = body.add(body.multiply(pair, self._columns), column)
+            c = offset(body, body.offset("%workspace", self._sums_at, "i8"), at, self.dtype)
+            table = body.offset("%workspace", self._distances_at, "i8")
+            distances = body.offset(table, pair, "i64")
+            with body.loop(0, count, 1) as slot:
+                number, block = body.add(begin, slot), self._block(body, slot)
+                _, lines = self._rows_of(body, number)
+                add = "false" if number == 0 else body.value(f"icmp ne i64 {number}, 0")
+                for start, width in self._row_blocks(body):
                     kernel = self._kernel(height, vectors, width)
-                    x, y = self._first_place(nest, block, start, column, vectors)
-                    also = self._adds(nest, add, start)
+                    x, y = self._first_place(body, block, start, column, vectors)
+                    also = self._adds(body, add, start)
                     operands = f"ptr {x}, ptr {distances}, ptr {y}, ptr {c}"
-                    nest.call(kernel, f"{operands}, i64 {lines}, i1 {also}")
+                    body.call(kernel, f"{operands}, i64 {lines}, i1 {also}")
 
-    def _row_blocks(self, nest: Nest) -> Iterator[tuple[Count, int]]:
+    def _row_blocks(self, body: KernelText) -> Iterator[tuple[Count, int]]:
         """First place and width of the parts of a row that are summed one after the other."""
         width, part = self.places[1], place_block(self.places[1])
-        with nest.loop(0, width // part * part, part) as start:
+        with body.loop(0, width // part * part, part) as start:
             yield start, part
         if width % part:
             yield width // part * part, width % part
 
-    def _adds(self, nest: Nest, add: str, start: Count) -> str:
+    def _adds(self, body: KernelText, add: str, start: Count) -> str:
         """Whether a part of a row adds to what there is, as all but the first do."""
         if start == 0:
             return add
         if isinstance(start, int):
             return "true"
-        return nest.value(f"or i1 {add}, {nest.value(f'icmp ne i64 {start}, 0')}")
+        return body.value(f"or i1 {add}, {body.value(f'icmp ne i64 {start}, 0')}")
 
     def _first_place(
-        self, nest: Nest, block: str, start: Count, column: Count, vectors: int
+        self, body: KernelText, block: str, start: Count, column: Count, vectors: int
     ) -> tuple[str, str]:
         """Where a part of a row begins: what it meets in the planes, and the places of a tile."""
-        x = offset(nest, block, nest.multiply(start, self.steps[1]), self.dtype)
-        place = nest.multiply(start, vectors * self.lanes)
-        return x, offset(nest, self._y_at(nest, block, column), place, self.dtype)
+        x = offset(body, block, body.multiply(start, self.steps[1]), self.dtype)
+        place = body.multiply(start, vectors * self.lanes)
+        return x, offset(body, self._y_at(body, block, column), place, self.dtype)
 
     def _kernel(self, rows: int, vectors: int, width: int) -> PlaceKernel:
         size = self.dtype.itemsize
@@ -331,24 +337,24 @@ class WeightSums:
             c_row=self._columns * size,
         )
 
-    def _unpack(self, nest: Nest, g: Count, first: Count, last: Count) -> None:
+    def _unpack(self, body: KernelText, g: Count, first: Count, last: Count) -> None:
         """The sums, turned, to their places in the result."""
         scalar, size = scalar_name(self.dtype), self.dtype.itemsize
-        sums = nest.offset("%workspace", self._sums_at, "i8")
-        out = offset(nest, "%out", nest.multiply(g, self.rows * self.pairs), self.dtype)
+        sums = body.offset("%workspace", self._sums_at, "i8")
+        out = offset(body, "%out", body.multiply(g, self.rows * self.pairs), self.dtype)
         part = PackTransposed(self.dtype, self.lanes, self.machine)
-        whole = nest.multiply(nest.divide(nest.subtract(last, first), self.lanes), self.lanes)
-        whole = nest.add(first, whole)
-        with nest.loop(first, whole, self.lanes) as pair:
-            read = offset(nest, sums, nest.multiply(pair, self._columns), self.dtype)
-            write = offset(nest, out, pair, self.dtype)
+        whole = body.multiply(body.divide(body.subtract(last, first), self.lanes), self.lanes)
+        whole = body.add(first, whole)
+        with body.loop(first, whole, self.lanes) as pair:
+            read = offset(body, sums, body.multiply(pair, self._columns), self.dtype)
+            write = offset(body, out, pair, self.dtype)
             sizes, distances = (self.lanes, self.rows), (self._columns, self.pairs)
-            pack(nest, part, read, write, sizes, distances)
-        with nest.loop(whole, last, 1) as pair, nest.loop(0, self.rows, 1) as r:
-            read = offset(nest, sums, nest.multiply(pair, self._columns), self.dtype)
-            value = nest.value(
-                f"load {scalar}, ptr {offset(nest, read, r, self.dtype)}, align {size}"
+            pack(body, part, read, write, sizes, distances)
+        with body.loop(whole, last, 1) as pair, body.loop(0, self.rows, 1) as r:
+            read = offset(body, sums, body.multiply(pair, self._columns), self.dtype)
+            value = body.value(
+                f"load {scalar}, ptr {offset(body, read, r, self.dtype)}, align {size}"
             )
-            write = offset(nest, out, nest.multiply(r, self.pairs), self.dtype)
-            write = offset(nest, write, pair, self.dtype)
-            nest.line(f"store {scalar} {value}, ptr {write}, align {size}")
+            write = offset(body, out, body.multiply(r, self.pairs), self.dtype)
+            write = offset(body, write, pair, self.dtype)
+            body.line(f"store {scalar} {value}, ptr {write}, align {size}")

@@ -19,7 +19,7 @@ from nets.backend.llvm.gemm import dot, few
 from nets.backend.llvm.gemm.blocking import K_BLOCK, choose
 from nets.backend.llvm.gemm.dot import DotProduct
 from nets.backend.llvm.gemm.few import FewRows
-from nets.backend.llvm.gemm.nest import Nest
+from nets.backend.llvm.gemm.kernel_text import KernelText
 from nets.backend.llvm.gemm.product import Product
 from nets.backend.llvm.gemm.row import RowProduct
 from nets.backend.llvm.kernel_plan import KernelPlan
@@ -76,9 +76,9 @@ def plan(
 def _zeros(dtype: DType, size: int, parameters: str) -> KernelPlan:
     """The sum over an empty axis: zeros in all elements, as one panel."""
     symbol = f"nets_gemm_{dtype}_zeros_{size}"
-    nest = Nest()
-    with nest.loop("%begin", "%end", 1):
-        nest.line(
+    body = KernelText()
+    with body.loop("%begin", "%end", 1):
+        body.line(
             f"call void @llvm.memset.p0.i64(ptr %out, i8 0, i64 {size * dtype.itemsize}, i1 false)"
         )
-    return KernelPlan(symbol, {symbol: nest.function(symbol, parameters)}, 0, min(size, 1))
+    return KernelPlan(symbol, {symbol: body.function(symbol, parameters)}, 0, min(size, 1))

@@ -14,7 +14,7 @@ from itertools import product
 from typing import Final
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK
-from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.backend.llvm.gemm.pack import (
     ask,
     loaded_square,
@@ -85,22 +85,22 @@ class DotProduct:
 
     def write(self, symbol: str, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
-        nest, unit = Nest(), self.panel_rows
-        with nest.entries(self.batch, -(-self.n // unit)) as (entry, low, high):
-            x, y, out = operands(nest, entry, (self.m, self.n, self.k), self.dtype)
-            first, end = nest.multiply(low, unit), nest.multiply(high, unit)
+        body, unit = KernelText(), self.panel_rows
+        with body.entries(self.batch, -(-self.n // unit)) as (entry, low, high):
+            x, y, out = operands(body, entry, (self.m, self.n, self.k), self.dtype)
+            first, end = body.multiply(low, unit), body.multiply(high, unit)
             block = K_BLOCK[self.dtype]
-            with nest.loop(0, self.k, block) as p:
+            with body.loop(0, self.k, block) as p:
                 step = self.m if self.transpose_x else 1
-                first_x = offset(nest, x, nest.multiply(p, step), self.dtype)
-                places = (first_x, offset(nest, y, p, self.dtype), out)
-                depth = nest.least(nest.subtract(self.k, p), block)
-                self._rows(nest, places, (first, end), p, depth)
-        return nest.functions(symbol, parameters)
+                first_x = offset(body, x, body.multiply(p, step), self.dtype)
+                places = (first_x, offset(body, y, p, self.dtype), out)
+                depth = body.least(body.subtract(self.k, p), block)
+                self._rows(body, places, (first, end), p, depth)
+        return body.functions(symbol, parameters)
 
     def _rows(
         self,
-        nest: Nest,
+        body: KernelText,
         places: tuple[str, str, str],
         span: tuple[Count, Count],
         p: Count,
@@ -108,20 +108,20 @@ class DotProduct:
     ) -> None:
         """One block of k of a span of rows: many at a time, then what is left."""
         x, y, out = places
-        add = nest.value(f"icmp ne i64 {p}, 0") if self.k > K_BLOCK[self.dtype] else "false"
+        add = body.value(f"icmp ne i64 {p}, 0") if self.k > K_BLOCK[self.dtype] else "false"
         unit = self.panel_rows
         whole = self.n - self.n % unit
-        pieces = [(span[0], nest.least(span[1], whole), _GROUPS)] if whole else []
+        pieces = [(span[0], body.least(span[1], whole), _GROUPS)] if whole else []
         if self.n > whole:
-            pieces.append((nest.most(span[0], whole), nest.least(span[1], self.n), 1))
+            pieces.append((body.most(span[0], whole), body.least(span[1], self.n), 1))
         for low, high, groups in pieces:
             part = _Rows(self.dtype, self.machine, groups, self.m, self.n, self.k, self.transpose_x)
-            with nest.loop(low, high, groups * self.lanes) as j:
-                first = offset(nest, y, nest.multiply(j, self.k), self.dtype)
-                target = offset(nest, out, j, self.dtype)
-                rows = nest.least(nest.subtract(self.n, j), groups * self.lanes)
+            with body.loop(low, high, groups * self.lanes) as j:
+                first = offset(body, y, body.multiply(j, self.k), self.dtype)
+                target = offset(body, out, j, self.dtype)
+                rows = body.least(body.subtract(self.n, j), groups * self.lanes)
                 where = f"ptr {x}, ptr {first}, ptr {target}"
-                nest.call(part, f"{where}, i64 {rows}, i64 {depth}, i1 {add}")
+                body.call(part, f"{where}, i64 {rows}, i64 {depth}, i1 {add}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,33 +161,33 @@ class _Rows:
 
     def text(self) -> str:
         """``void (ptr x, ptr y, ptr out, i64 rows, i64 k, i1 add)``."""
-        nest, count = Nest(), self.groups * self.m
-        sums = nest.value(f"alloca [{count} x {self.type}], align 64")
+        body, count = KernelText(), self.groups * self.m
+        sums = body.value(f"alloca [{count} x {self.type}], align 64")
         for number in range(count):
-            at = nest.offset(sums, number, self.type)
-            nest.line(f"store {self.type} zeroinitializer, ptr {at}")
-        rows = self._addresses(nest)
+            at = body.offset(sums, number, self.type)
+            body.line(f"store {self.type} zeroinitializer, ptr {at}")
+        rows = self._addresses(body)
         # Blocks of k are multiples of the steps, so that only the last one has a tail.
-        whole, tail = nest.value(f"and i64 %k, {-self.steps}"), self.depth % self.steps
-        with nest.loop(0, whole, self.steps) as k, nest.loop(0, self.groups, 1) as g:
-            self._visit(nest, rows, sums, g, k, self.steps)
+        whole, tail = body.value(f"and i64 %k, {-self.steps}"), self.depth % self.steps
+        with body.loop(0, whole, self.steps) as k, body.loop(0, self.groups, 1) as g:
+            self._visit(body, rows, sums, g, k, self.steps)
         if tail:
-            with nest.loop(whole, "%k", tail) as k, nest.loop(0, self.groups, 1) as g:
-                self._visit(nest, rows, sums, g, k, tail)
-        self._store(nest, sums)
+            with body.loop(whole, "%k", tail) as k, body.loop(0, self.groups, 1) as g:
+                self._visit(body, rows, sums, g, k, tail)
+        self._store(body, sums)
         parameters = "ptr %x, ptr %y, ptr %out, i64 %rows, i64 %k, i1 %add"
-        return nest.function(self.symbol, parameters)
+        return body.function(self.symbol, parameters)
 
-    def _addresses(self, nest: Nest) -> list[Count]:
+    def _addresses(self, body: KernelText) -> list[Count]:
         """Where each row of a group starts, in elements."""
         if self.groups > 1:
             return [r * self.depth for r in range(self.lanes)]
-        last = nest.subtract("%rows", 1)
-        return [nest.multiply(nest.least(r, last), self.depth) for r in range(self.lanes)]
+        last = body.subtract("%rows", 1)
+        return [body.multiply(body.least(r, last), self.depth) for r in range(self.lanes)]
 
     def _visit(
         self,
-        nest: Nest,
+        body: KernelText,
         rows: list[Count],
         sums: str,
         g: Count,
@@ -195,77 +195,77 @@ class _Rows:
         steps: int,
     ) -> None:
         """Adds so many steps from k on to the sums of group g."""
-        start = nest.add(nest.multiply(g, self.lanes * self.depth), k)
-        first = offset(nest, "%y", start, self.dtype)
-        addresses = [offset(nest, first, row, self.dtype) for row in rows]
-        held = nest.offset(sums, nest.multiply(g, self.m), self.type)
-        places = [nest.offset(held, i, self.type) for i in range(self.m)]
-        totals = [nest.value(f"load {self.type}, ptr {place}") for place in places]
-        for step, column in enumerate(self._columns(nest, addresses, steps)):
+        start = body.add(body.multiply(g, self.lanes * self.depth), k)
+        first = offset(body, "%y", start, self.dtype)
+        addresses = [offset(body, first, row, self.dtype) for row in rows]
+        held = body.offset(sums, body.multiply(g, self.m), self.type)
+        places = [body.offset(held, i, self.type) for i in range(self.m)]
+        totals = [body.value(f"load {self.type}, ptr {place}") for place in places]
+        for step, column in enumerate(self._columns(body, addresses, steps)):
             for i, total in enumerate(totals):
-                factor = self._factor(nest, nest.add(k, step), i)
-                totals[i] = nest.value(
+                factor = self._factor(body, body.add(k, step), i)
+                totals[i] = body.value(
                     f"call {self.type} @llvm.fma.v{self.lanes}{self.dtype}({self.type} {factor}, "
                     f"{self.type} {column}, {self.type} {total})"
                 )
         for place, total in zip(places, totals, strict=True):
-            nest.line(f"store {self.type} {total}, ptr {place}")
+            body.line(f"store {self.type} {total}, ptr {place}")
 
-    def _factor(self, nest: Nest, k: Count, i: int) -> str:
+    def _factor(self, body: KernelText, k: Count, i: int) -> str:
         """x[i, k] in every lane."""
         scalar = scalar_name(self.dtype)
-        at = nest.multiply(k, self.m if self.transpose_x else 1)
-        pointer = offset(nest, "%x", at, self.dtype)
-        pointer = offset(nest, pointer, i if self.transpose_x else i * self.depth, self.dtype)
-        x = nest.value(f"load {scalar}, ptr {pointer}, align {self.dtype.itemsize}")
-        return nest.splat(x, scalar, self.lanes)
+        at = body.multiply(k, self.m if self.transpose_x else 1)
+        pointer = offset(body, "%x", at, self.dtype)
+        pointer = offset(body, pointer, i if self.transpose_x else i * self.depth, self.dtype)
+        x = body.value(f"load {scalar}, ptr {pointer}, align {self.dtype.itemsize}")
+        return body.splat(x, scalar, self.lanes)
 
-    def _columns(self, nest: Nest, addresses: list[str], steps: int) -> Iterator[str]:
+    def _columns(self, body: KernelText, addresses: list[str], steps: int) -> Iterator[str]:
         """The first columns of what starts at these addresses, square by square."""
         if self.machine.vector_bytes >= self.machine.line_bytes:
             for address in addresses:
-                ask(nest, address, 2 * self.machine.ahead_bytes)
+                ask(body, address, 2 * self.machine.ahead_bytes)
         for start in range(0, steps, self.lanes):
             count = min(self.lanes, steps - start)
-            places = [offset(nest, address, start, self.dtype) for address in addresses]
+            places = [offset(body, address, start, self.dtype) for address in addresses]
             if count == self.lanes:
-                square = loaded_square(nest, places, self.lanes, self.dtype)
-                yield from square_columns(nest, square, self.dtype)
+                square = loaded_square(body, places, self.lanes, self.dtype)
+                yield from square_columns(body, square, self.dtype)
             else:
-                loaded = [self._load(nest, place, count) for place in places]
-                yield from transposed(nest, loaded, self.dtype)[:count]
+                loaded = [self._load(body, place, count) for place in places]
+                yield from transposed(body, loaded, self.dtype)[:count]
 
-    def _load(self, nest: Nest, pointer: str, count: int) -> str:
+    def _load(self, body: KernelText, pointer: str, count: int) -> str:
         """A vector of which so many elements are there."""
         size = self.dtype.itemsize
         bits = ", ".join(f"i1 {int(lane < count)}" for lane in range(self.lanes))
-        return nest.value(
+        return body.value(
             f"call {self.type} @llvm.masked.load.v{self.lanes}{self.dtype}.p0(ptr {pointer}, "
             f"i32 {size}, <{self.lanes} x i1> <{bits}>, {self.type} zeroinitializer)"
         )
 
-    def _store(self, nest: Nest, sums: str) -> None:
+    def _store(self, body: KernelText, sums: str) -> None:
         """The sums of the rows that are there, added to what is there before on ``add``."""
         lanes, type, size = self.lanes, self.type, self.dtype.itemsize
         suffix = f"v{lanes}{self.dtype}.p0"
         numbers = ", ".join(f"i64 {lane}" for lane in range(lanes))
-        counts = nest.splat("%rows", "i64", lanes)
+        counts = body.splat("%rows", "i64", lanes)
         for g, i in product(range(self.groups), range(self.m)):
-            held = nest.offset(sums, g * self.m + i, type)
-            total = nest.value(f"load {type}, ptr {held}")
-            at = offset(nest, "%out", i * self.n + g * lanes, self.dtype)
+            held = body.offset(sums, g * self.m + i, type)
+            total = body.value(f"load {type}, ptr {held}")
+            at = offset(body, "%out", i * self.n + g * lanes, self.dtype)
             mask = "splat (i1 true)"
             if self.groups == 1:
-                mask = nest.value(f"icmp ult <{lanes} x i64> <{numbers}>, {counts}")
-            guard = nest.splat("%add", "i1", lanes)
-            reads = nest.value(f"and <{lanes} x i1> {guard}, {mask}")
-            old = nest.value(
+                mask = body.value(f"icmp ult <{lanes} x i64> <{numbers}>, {counts}")
+            guard = body.splat("%add", "i1", lanes)
+            reads = body.value(f"and <{lanes} x i1> {guard}, {mask}")
+            old = body.value(
                 f"call {type} @llvm.masked.load.{suffix}(ptr {at}, i32 {size}, "
                 f"<{lanes} x i1> {reads}, {type} zeroinitializer)"
             )
-            both = nest.value(f"fadd {type} {old}, {total}")
-            new = nest.value(f"select i1 %add, {type} {both}, {type} {total}")
-            nest.line(
+            both = body.value(f"fadd {type} {old}, {total}")
+            new = body.value(f"select i1 %add, {type} {both}, {type} {total}")
+            body.line(
                 f"call void @llvm.masked.store.{suffix}({type} {new}, ptr {at}, i32 {size}, "
                 f"<{lanes} x i1> {mask})"
             )

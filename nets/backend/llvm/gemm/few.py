@@ -14,7 +14,7 @@ from itertools import product
 from typing import Final
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK
-from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.backend.llvm.gemm.pack import offset, operands, scalar_name
 from nets.ir.types import DType
 from nets.machine.machine import Machine
@@ -77,41 +77,41 @@ class FewRows:
 
     def write(self, symbol: str, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
-        nest, unit = Nest(), self._strip(self.strip).columns
-        with nest.entries(self.batch, -(-self.n // unit)) as (entry, low, high):
-            places = operands(nest, entry, (self.m, self.n, self.k), self.dtype)
-            span = nest.multiply(low, unit), nest.multiply(high, unit)
+        body, unit = KernelText(), self._strip(self.strip).columns
+        with body.entries(self.batch, -(-self.n // unit)) as (entry, low, high):
+            places = operands(body, entry, (self.m, self.n, self.k), self.dtype)
+            span = body.multiply(low, unit), body.multiply(high, unit)
             block = K_BLOCK[self.dtype]
             whole = self.k - self.k % block
             if whole:
-                with nest.loop(0, whole, block) as p:
-                    self._block(nest, places, span, p, block)
+                with body.loop(0, whole, block) as p:
+                    self._block(body, places, span, p, block)
             if self.k % block:
-                self._block(nest, places, span, whole, self.k % block)
-        return nest.functions(symbol, parameters)
+                self._block(body, places, span, whole, self.k % block)
+        return body.functions(symbol, parameters)
 
     def _block(
-        self, nest: Nest, places: list[str], span: tuple[Count, Count], p: Count, depth: int
+        self, body: KernelText, places: list[str], span: tuple[Count, Count], p: Count, depth: int
     ) -> None:
         """One block of k from p on, strip by strip; the last one moves the sums to C."""
         row = self.m * self.dtype.itemsize
-        start = nest.offset("%workspace", nest.multiply(span[0], row), "i8")
-        count = nest.multiply(nest.subtract(span[1], span[0]), row)
-        nest.line(f"call void @llvm.memset.p0.i64(ptr {start}, i8 0, i64 {count}, i1 false)")
-        add = nest.value(f"icmp ne i64 {p}, 0") if self.k > K_BLOCK[self.dtype] else "false"
+        start = body.offset("%workspace", body.multiply(span[0], row), "i8")
+        count = body.multiply(body.subtract(span[1], span[0]), row)
+        body.line(f"call void @llvm.memset.p0.i64(ptr {start}, i8 0, i64 {count}, i1 false)")
+        add = body.value(f"icmp ne i64 {p}, 0") if self.k > K_BLOCK[self.dtype] else "false"
         whole = depth - depth % self.strip
         if whole:
-            with nest.loop(0, whole, self.strip) as s:
-                ends = nest.value(f"icmp eq i64 {s}, {depth - self.strip}")
+            with body.loop(0, whole, self.strip) as s:
+                ends = body.value(f"icmp eq i64 {s}, {depth - self.strip}")
                 strip = self._strip(self.strip)
-                self._call(nest, strip, places, span, nest.add(p, s), f"i1 {ends}, i1 {add}")
+                self._call(body, strip, places, span, body.add(p, s), f"i1 {ends}, i1 {add}")
         if depth > whole:
             strip = self._strip(depth - whole)
-            self._call(nest, strip, places, span, nest.add(p, whole), f"i1 true, i1 {add}")
+            self._call(body, strip, places, span, body.add(p, whole), f"i1 true, i1 {add}")
 
     def _call(
         self,
-        nest: Nest,
+        body: KernelText,
         strip: _Strip,
         places: list[str],
         span: tuple[Count, Count],
@@ -119,10 +119,10 @@ class FewRows:
         flags: str,
     ) -> None:
         x, y, out = places
-        a = offset(nest, x, nest.multiply(k, strip.a_step), self.dtype)
-        b = offset(nest, y, nest.multiply(k, self.n), self.dtype)
+        a = offset(body, x, body.multiply(k, strip.a_step), self.dtype)
+        b = offset(body, y, body.multiply(k, self.n), self.dtype)
         where = f"ptr {a}, ptr {b}, ptr %workspace, ptr {out}, i64 {span[0]}, i64 {span[1]}"
-        nest.call(strip, f"{where}, {flags}")
+        body.call(strip, f"{where}, {flags}")
 
     def _strip(self, rows: int) -> _Strip:
         a_row, a_step = (1, self.m) if self.transpose_x else (self.k, 1)
@@ -173,83 +173,88 @@ class _Strip:
         For the tiles from column ``low`` on below ``high``. The sums move to C where this ``ends``
         a block of k, and are added to it on ``add``.
         """
-        nest = Nest()
+        body = KernelText()
         whole = self.n - self.n % self.columns
         if whole:
-            with nest.loop("%low", nest.least("%high", whole), self.columns) as j:
-                self._piece(nest, j, self.columns)
+            with body.loop("%low", body.least("%high", whole), self.columns) as j:
+                self._piece(body, j, self.columns)
         if self.n > whole:
-            with nest.loop(nest.most("%low", whole), "%high", self.columns) as j:
-                self._piece(nest, j, self.n - whole)
+            with body.loop(body.most("%low", whole), "%high", self.columns) as j:
+                self._piece(body, j, self.n - whole)
         parameters = "ptr %a, ptr %b, ptr %sums, ptr %c, i64 %low, i64 %high"
         parameters += ", i1 %ends, i1 %add"
-        return nest.function(self.symbol, parameters)
+        return body.function(self.symbol, parameters)
 
-    def _piece(self, nest: Nest, j: Count, columns: int) -> None:
+    def _piece(self, body: KernelText, j: Count, columns: int) -> None:
         """All rows of x times some columns of B, tile by tile."""
         whole = self.m - self.m % self.group
-        with nest.loop(0, whole, self.group) as i:
-            self._tile(nest, (i, j), self.group, columns)
+        with body.loop(0, whole, self.group) as i:
+            self._tile(body, (i, j), self.group, columns)
         if self.m > whole:
-            self._tile(nest, (whole, j), self.m - whole, columns)
+            self._tile(body, (whole, j), self.m - whole, columns)
 
-    def _tile(self, nest: Nest, at: tuple[Count, Count], rows: int, columns: int) -> None:
+    def _tile(self, body: KernelText, at: tuple[Count, Count], rows: int, columns: int) -> None:
         (i, j), vectors = at, -(-columns // self.lanes)
         masks = [self._mask(columns, v) for v in range(vectors)]
-        first = nest.add(nest.multiply(j, self.m), nest.multiply(i, vectors * self.lanes))
-        sums = offset(nest, "%sums", first, self.dtype)
-        held = [offset(nest, sums, v * self.lanes, self.dtype) for v in range(rows * vectors)]
-        totals = [nest.value(f"load {self.type}, ptr {pointer}") for pointer in held]
-        a = offset(nest, "%a", nest.multiply(i, self.a_row), self.dtype)
-        b = offset(nest, "%b", j, self.dtype)
+        first = body.add(body.multiply(j, self.m), body.multiply(i, vectors * self.lanes))
+        sums = offset(body, "%sums", first, self.dtype)
+        held = [offset(body, sums, v * self.lanes, self.dtype) for v in range(rows * vectors)]
+        totals = [body.value(f"load {self.type}, ptr {pointer}") for pointer in held]
+        a = offset(body, "%a", body.multiply(i, self.a_row), self.dtype)
+        b = offset(body, "%b", j, self.dtype)
         for step in range(self.rows):
-            self._step(nest, (a, b), step, totals, masks)
-        with nest.when(nest.value("xor i1 %ends, true")):
+            self._step(body, (a, b), step, totals, masks)
+        with body.when(body.value("xor i1 %ends, true")):
             for total, pointer in zip(totals, held, strict=True):
-                nest.line(f"store {self.type} {total}, ptr {pointer}")
-        with nest.when("%ends"):
-            c = offset(nest, "%c", nest.add(nest.multiply(i, self.n), j), self.dtype)
-            self._finish(nest, c, totals, masks)
+                body.line(f"store {self.type} {total}, ptr {pointer}")
+        with body.when("%ends"):
+            c = offset(body, "%c", body.add(body.multiply(i, self.n), j), self.dtype)
+            self._finish(body, c, totals, masks)
 
     def _step(
-        self, nest: Nest, places: tuple[str, str], step: int, totals: list[str], masks: list[str]
+        self,
+        body: KernelText,
+        places: tuple[str, str],
+        step: int,
+        totals: list[str],
+        masks: list[str],
     ) -> None:
         """One row of B for a tile, whose totals lie row by row."""
         a, b = places
-        row = offset(nest, b, step * self.n, self.dtype)
+        row = offset(body, b, step * self.n, self.dtype)
         vectors = [
-            self._load(nest, offset(nest, row, v * self.lanes, self.dtype), mask)
+            self._load(body, offset(body, row, v * self.lanes, self.dtype), mask)
             for v, mask in enumerate(masks)
         ]
         for r in range(len(totals) // len(masks)):
-            factor = self._factor(nest, a, r * self.a_row + step * self.a_step)
+            factor = self._factor(body, a, r * self.a_row + step * self.a_step)
             for v, vector in enumerate(vectors, start=r * len(masks)):
-                totals[v] = nest.value(
+                totals[v] = body.value(
                     f"call {self.type} @llvm.fma.v{self.lanes}{self.dtype}({self.type} {factor}, "
                     f"{self.type} {vector}, {self.type} {totals[v]})"
                 )
 
-    def _finish(self, nest: Nest, c: str, totals: list[str], masks: list[str]) -> None:
+    def _finish(self, body: KernelText, c: str, totals: list[str], masks: list[str]) -> None:
         """The totals of a tile to C, or added to it."""
         rows, vectors = range(len(totals) // len(masks)), range(len(masks))
         goals = [
-            (offset(nest, c, r * self.n + v * self.lanes, self.dtype), masks[v])
+            (offset(body, c, r * self.n + v * self.lanes, self.dtype), masks[v])
             for r, v in product(rows, vectors)
         ]
         # Not chosen by a select, for LLVM would load the whole strip before the first addition.
-        with nest.when("%add"):
+        with body.when("%add"):
             for total, goal in zip(totals, goals, strict=True):
-                old = self._load(nest, *goal)
-                self._store(nest, nest.value(f"fadd {self.type} {old}, {total}"), *goal)
-        with nest.when(nest.value("xor i1 %add, true")):
+                old = self._load(body, *goal)
+                self._store(body, body.value(f"fadd {self.type} {old}, {total}"), *goal)
+        with body.when(body.value("xor i1 %add, true")):
             for total, goal in zip(totals, goals, strict=True):
-                self._store(nest, total, *goal)
+                self._store(body, total, *goal)
 
-    def _factor(self, nest: Nest, a: str, at: int) -> str:
+    def _factor(self, body: KernelText, a: str, at: int) -> str:
         """An element of x in every lane."""
-        scalar, pointer = scalar_name(self.dtype), offset(nest, a, at, self.dtype)
-        x = nest.value(f"load {scalar}, ptr {pointer}, align {self.dtype.itemsize}")
-        return nest.splat(x, scalar, self.lanes)
+        scalar, pointer = scalar_name(self.dtype), offset(body, a, at, self.dtype)
+        x = body.value(f"load {scalar}, ptr {pointer}, align {self.dtype.itemsize}")
+        return body.splat(x, scalar, self.lanes)
 
     def _mask(self, columns: int, v: int) -> str:
         """Which lanes of vector v are there, or nothing where all are."""
@@ -257,21 +262,21 @@ class _Strip:
         bits = ", ".join(f"i1 {int(lane < count)}" for lane in range(self.lanes))
         return f"<{self.lanes} x i1> <{bits}>" if count < self.lanes else ""
 
-    def _load(self, nest: Nest, pointer: str, mask: str) -> str:
+    def _load(self, body: KernelText, pointer: str, mask: str) -> str:
         size = self.dtype.itemsize
         if not mask:
-            return nest.value(f"load {self.type}, ptr {pointer}, align {size}")
-        return nest.value(
+            return body.value(f"load {self.type}, ptr {pointer}, align {size}")
+        return body.value(
             f"call {self.type} @llvm.masked.load.v{self.lanes}{self.dtype}.p0(ptr {pointer}, "
             f"i32 {size}, {mask}, {self.type} zeroinitializer)"
         )
 
-    def _store(self, nest: Nest, value: str, pointer: str, mask: str) -> None:
+    def _store(self, body: KernelText, value: str, pointer: str, mask: str) -> None:
         size = self.dtype.itemsize
         if not mask:
-            nest.line(f"store {self.type} {value}, ptr {pointer}, align {size}")
+            body.line(f"store {self.type} {value}, ptr {pointer}, align {size}")
             return
-        nest.line(
+        body.line(
             f"call void @llvm.masked.store.v{self.lanes}{self.dtype}.p0({self.type} {value}, "
             f"ptr {pointer}, i32 {size}, {mask})"
         )

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.ir.types import DType
 from nets.machine.machine import Machine
 
@@ -30,40 +30,42 @@ def scalar_name(dtype: DType) -> str:
     return "float" if dtype.itemsize == 4 else "double"
 
 
-def offset(nest: Nest, pointer: str, elements: Count, dtype: DType) -> str:
+def offset(body: KernelText, pointer: str, elements: Count, dtype: DType) -> str:
     """The address of an element."""
-    return nest.offset(pointer, elements, scalar_name(dtype))
+    return body.offset(pointer, elements, scalar_name(dtype))
 
 
-def operands(nest: Nest, entry: Count, sizes: tuple[int, int, int], dtype: DType) -> list[str]:
+def operands(
+    body: KernelText, entry: Count, sizes: tuple[int, int, int], dtype: DType
+) -> list[str]:
     """Where x, y and out of an entry of the batch start, by the sizes m, n and k of the product."""
     m, n, k = sizes
     elements = {"%x": m * k, "%y": k * n, "%out": m * n}
     return [
-        offset(nest, name, nest.multiply(entry, size), dtype) for name, size in elements.items()
+        offset(body, name, body.multiply(entry, size), dtype) for name, size in elements.items()
     ]
 
 
-def transposed(nest: Nest, rows: list[str], dtype: DType) -> list[str]:
+def transposed(body: KernelText, rows: list[str], dtype: DType) -> list[str]:
     """The columns of a square of vectors: first inside 16-byte chunks, then chunk by chunk.
 
     Each of the log2(lanes) rounds is one two-operand shuffle per vector that CPUs do in one go.
     """
     lanes = len(rows)
-    rows, half = _transposed_chunks(nest, rows, dtype), min(_CHUNK // dtype.itemsize, lanes)
+    rows, half = _transposed_chunks(body, rows, dtype), min(_CHUNK // dtype.itemsize, lanes)
     while half < lanes:
         for i in (i for i in range(lanes) if not i & half):
             x, y = rows[i], rows[i + half]
             order = [j + (lanes - half if j & half else 0) for j in range(lanes)]
-            rows[i] = _shuffle(nest, x, y, order, dtype)
+            rows[i] = _shuffle(body, x, y, order, dtype)
             order = [j + (lanes if j & half else half) for j in range(lanes)]
-            rows[i + half] = _shuffle(nest, x, y, order, dtype)
+            rows[i + half] = _shuffle(body, x, y, order, dtype)
         half *= 2
     return rows
 
 
 def loaded_square(
-    nest: Nest, places: Iterable[str], lanes: int, dtype: DType, ahead: int = 0
+    body: KernelText, places: Iterable[str], lanes: int, dtype: DType, ahead: int = 0
 ) -> list[str]:
     """A square of memory whose rows start at these places, to be turned by `square_columns`.
 
@@ -74,37 +76,37 @@ def loaded_square(
     half, rows = _CHUNK // dtype.itemsize, []
     if lanes != 2 * half:
         for place in places:
-            rows.append(_loaded(nest, place, lanes, dtype))
+            rows.append(_loaded(body, place, lanes, dtype))
             if ahead:
-                ask(nest, place, ahead)
+                ask(body, place, ahead)
         return rows
     places = list(places)
     for start in (0, half):
-        starts = [offset(nest, place, start, dtype) for place in places]
-        chunks = [_loaded(nest, at, half, dtype) for at in starts]
+        starts = [offset(body, place, start, dtype) for place in places]
+        chunks = [_loaded(body, at, half, dtype) for at in starts]
         for low, high in zip(chunks[:half], chunks[half:], strict=True):
-            rows.append(_shuffle(nest, low, high, list(range(lanes)), dtype, half))
+            rows.append(_shuffle(body, low, high, list(range(lanes)), dtype, half))
     return rows
 
 
-def square_columns(nest: Nest, square: list[str], dtype: DType) -> list[str]:
+def square_columns(body: KernelText, square: list[str], dtype: DType) -> list[str]:
     """The columns of a square that `loaded_square` loaded."""
     turned = _transposed_chunks if len(square) == 2 * _CHUNK // dtype.itemsize else transposed
-    return turned(nest, square, dtype)
+    return turned(body, square, dtype)
 
 
-def ask(nest: Nest, place: str, ahead: int) -> None:
+def ask(body: KernelText, place: str, ahead: int) -> None:
     """Asks for what lies so many bytes behind a place, into the L2 cache."""
-    later = nest.offset(place, ahead, "i8")
-    nest.line(f"call void @llvm.prefetch.p0(ptr {later}, i32 0, i32 2, i32 1)")
+    later = body.offset(place, ahead, "i8")
+    body.line(f"call void @llvm.prefetch.p0(ptr {later}, i32 0, i32 2, i32 1)")
 
 
-def _loaded(nest: Nest, place: str, lanes: int, dtype: DType) -> str:
+def _loaded(body: KernelText, place: str, lanes: int, dtype: DType) -> str:
     type = f"<{lanes} x {scalar_name(dtype)}>"
-    return nest.value(f"load {type}, ptr {place}, align {dtype.itemsize}")
+    return body.value(f"load {type}, ptr {place}, align {dtype.itemsize}")
 
 
-def _transposed_chunks(nest: Nest, rows: list[str], dtype: DType) -> list[str]:
+def _transposed_chunks(body: KernelText, rows: list[str], dtype: DType) -> list[str]:
     """The squares that the 16-byte chunks of vectors make up, each transposed for itself."""
     lanes = len(rows)
     chunk = min(_CHUNK // dtype.itemsize, lanes)
@@ -116,7 +118,7 @@ def _transposed_chunks(nest: Nest, rows: list[str], dtype: DType) -> list[str]:
             start, at = lane - lane % chunk, lane % chunk
             source = start + high * chunk // 2 + at // (2 * unit) * unit + at % unit
             order.append(source + lanes * (at // unit % 2))
-        return _shuffle(nest, x, y, order, dtype)
+        return _shuffle(body, x, y, order, dtype)
 
     unit = 1
     while unit < chunk:
@@ -132,12 +134,12 @@ def _transposed_chunks(nest: Nest, rows: list[str], dtype: DType) -> list[str]:
 
 
 def _shuffle(
-    nest: Nest, x: str, y: str, order: list[int], dtype: DType, lanes: int | None = None
+    body: KernelText, x: str, y: str, order: list[int], dtype: DType, lanes: int | None = None
 ) -> str:
     """The lanes of x and y, numbered in a row, that ``order`` lists."""
     type = f"<{lanes or len(order)} x {scalar_name(dtype)}>"
     mask = ", ".join(f"i32 {lane}" for lane in order)
-    return nest.value(f"shufflevector {type} {x}, {type} {y}, <{len(order)} x i32> <{mask}>")
+    return body.value(f"shufflevector {type} {x}, {type} {y}, <{len(order)} x i32> <{mask}>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +157,16 @@ class PackRows:
 
     def text(self) -> str:
         """The function."""
-        nest = Nest()
-        count = nest.multiply("%k", self.dtype.itemsize)
-        with nest.loop(0, "%count", 1) as i:
-            source = offset(nest, "%from", nest.multiply(i, "%row"), self.dtype)
-            target = offset(nest, "%to", nest.multiply(i, "%step"), self.dtype)
-            nest.line(
+        body = KernelText()
+        count = body.multiply("%k", self.dtype.itemsize)
+        with body.loop(0, "%count", 1) as i:
+            source = offset(body, "%from", body.multiply(i, "%row"), self.dtype)
+            target = offset(body, "%to", body.multiply(i, "%step"), self.dtype)
+            body.line(
                 f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {count}, "
                 "i1 false)"
             )
-        return nest.function(self.symbol, _PARAMETERS)
+        return body.function(self.symbol, _PARAMETERS)
 
 
 _ROWS: Final = 8
@@ -189,26 +191,26 @@ class PackColumns:
 
     def text(self) -> str:
         """The function."""
-        nest, size, width = Nest(), self.dtype.itemsize, self.width
+        body, size, width = KernelText(), self.dtype.itemsize, self.width
         scalar = scalar_name(self.dtype)
         type = f"<{width} x {scalar}>"
-        with nest.loop(0, "%k", _ROWS) as low, nest.loop(0, "%count", 1) as panel:
-            source = offset(nest, "%from", nest.multiply(panel, width), self.dtype)
-            target = offset(nest, "%to", nest.multiply(panel, "%step"), self.dtype)
-            with nest.loop(low, nest.least(nest.add(low, _ROWS), "%k"), 1) as k:
-                read = offset(nest, source, nest.multiply(k, "%row"), self.dtype)
-                write = offset(nest, target, nest.multiply(k, self.pitch), self.dtype)
-                value = nest.value(f"load {type}, ptr {read}, align {size}")
+        with body.loop(0, "%k", _ROWS) as low, body.loop(0, "%count", 1) as panel:
+            source = offset(body, "%from", body.multiply(panel, width), self.dtype)
+            target = offset(body, "%to", body.multiply(panel, "%step"), self.dtype)
+            with body.loop(low, body.least(body.add(low, _ROWS), "%k"), 1) as k:
+                read = offset(body, source, body.multiply(k, "%row"), self.dtype)
+                write = offset(body, target, body.multiply(k, self.pitch), self.dtype)
+                value = body.value(f"load {type}, ptr {read}, align {size}")
                 padded = type
                 if self.pitch > width:
                     lanes = ", ".join(f"i32 {min(i, width)}" for i in range(self.pitch))
-                    value = nest.value(
+                    value = body.value(
                         f"shufflevector {type} {value}, {type} zeroinitializer, "
                         f"<{self.pitch} x i32> <{lanes}>"
                     )
                     padded = f"<{self.pitch} x {scalar}>"
-                nest.line(f"store {padded} {value}, ptr {write}, align {size}")
-        return nest.function(self.symbol, _PARAMETERS)
+                body.line(f"store {padded} {value}, ptr {write}, align {size}")
+        return body.function(self.symbol, _PARAMETERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,52 +231,52 @@ class PackTransposed:
 
     def text(self) -> str:
         """The function."""
-        nest = Nest()
-        whole = nest.value(f"and i64 %k, {-self.lanes}")
-        all_rows = nest.value(f"icmp eq i64 %count, {self.lanes}")
-        done = nest.value(f"select i1 {all_rows}, i64 {whole}, i64 0")
-        with nest.loop(0, done, self.lanes) as k:
-            self._square(nest, k)
-        with nest.loop(done, "%k", 1) as k:
-            target = offset(nest, "%to", nest.multiply(k, "%step"), self.dtype)
-            source = offset(nest, "%from", k, self.dtype)
-            self._edge(nest, source, target)
-        return nest.function(self.symbol, _PARAMETERS)
+        body = KernelText()
+        whole = body.value(f"and i64 %k, {-self.lanes}")
+        all_rows = body.value(f"icmp eq i64 %count, {self.lanes}")
+        done = body.value(f"select i1 {all_rows}, i64 {whole}, i64 0")
+        with body.loop(0, done, self.lanes) as k:
+            self._square(body, k)
+        with body.loop(done, "%k", 1) as k:
+            target = offset(body, "%to", body.multiply(k, "%step"), self.dtype)
+            source = offset(body, "%from", k, self.dtype)
+            self._edge(body, source, target)
+        return body.function(self.symbol, _PARAMETERS)
 
-    def _edge(self, nest: Nest, source: str, target: str) -> None:
+    def _edge(self, body: KernelText, source: str, target: str) -> None:
         scalar, size = scalar_name(self.dtype), self.dtype.itemsize
-        with nest.loop(0, "%count", 1) as row:
-            read = offset(nest, source, nest.multiply(row, "%row"), self.dtype)
-            write = offset(nest, target, row, self.dtype)
-            value = nest.value(f"load {scalar}, ptr {read}, align {size}")
-            nest.line(f"store {scalar} {value}, ptr {write}, align {size}")
-        with nest.loop("%count", self.lanes, 1) as row:
-            write = offset(nest, target, row, self.dtype)
-            nest.line(f"store {scalar} {0.0}, ptr {write}, align {size}")
+        with body.loop(0, "%count", 1) as row:
+            read = offset(body, source, body.multiply(row, "%row"), self.dtype)
+            write = offset(body, target, row, self.dtype)
+            value = body.value(f"load {scalar}, ptr {read}, align {size}")
+            body.line(f"store {scalar} {value}, ptr {write}, align {size}")
+        with body.loop("%count", self.lanes, 1) as row:
+            write = offset(body, target, row, self.dtype)
+            body.line(f"store {scalar} {0.0}, ptr {write}, align {size}")
 
-    def _rows(self, nest: Nest, k: Count) -> Iterator[str]:
-        place = offset(nest, "%from", k, self.dtype)
+    def _rows(self, body: KernelText, k: Count) -> Iterator[str]:
+        place = offset(body, "%from", k, self.dtype)
         for i in range(self.lanes):
             if i:
-                place = offset(nest, place, "%row", self.dtype)
+                place = offset(body, place, "%row", self.dtype)
             yield place
 
-    def _square(self, nest: Nest, k: Count) -> None:
+    def _square(self, body: KernelText, k: Count) -> None:
         """``lanes`` rows of ``lanes`` elements, exchanged in log2(lanes) rounds of shuffles."""
         lanes, size = self.lanes, self.dtype.itemsize
         type = f"<{lanes} x {scalar_name(self.dtype)}>"
         # Squares that are narrower would ask for each line several times.
         ahead = self.machine.ahead_bytes if lanes * size >= self.machine.line_bytes else 0
-        square = loaded_square(nest, self._rows(nest, k), lanes, self.dtype, ahead)
-        write = offset(nest, "%to", nest.multiply(k, "%step"), self.dtype)
-        for i, value in enumerate(square_columns(nest, square, self.dtype)):
+        square = loaded_square(body, self._rows(body, k), lanes, self.dtype, ahead)
+        write = offset(body, "%to", body.multiply(k, "%step"), self.dtype)
+        for i, value in enumerate(square_columns(body, square, self.dtype)):
             if i:
-                write = offset(nest, write, "%step", self.dtype)
-            nest.line(f"store {type} {value}, ptr {write}, align {size}")
+                write = offset(body, write, "%step", self.dtype)
+            body.line(f"store {type} {value}, ptr {write}, align {size}")
 
 
 def pack(
-    nest: Nest,
+    body: KernelText,
     packer: PackRows | PackColumns | PackTransposed,
     source: str,
     target: str,
@@ -283,4 +285,4 @@ def pack(
 ) -> None:
     """A call of a packer: ``count`` and ``k``, and the distances ``row`` and ``step``."""
     (count, k), (row, step) = sizes, distances
-    nest.call(packer, f"ptr {source}, ptr {target}, i64 {count}, i64 {k}, i64 {row}, i64 {step}")
+    body.call(packer, f"ptr {source}, ptr {target}, i64 {count}, i64 {k}, i64 {row}, i64 {step}")

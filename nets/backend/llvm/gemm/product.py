@@ -8,7 +8,7 @@ from typing import Final
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK, Blocking
 from nets.backend.llvm.gemm.kernel import UNROLL, Kernel
-from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.backend.llvm.gemm.pack import (
     PackColumns,
     PackRows,
@@ -125,58 +125,58 @@ class Product:
 
     def write(self, symbol: str, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
-        nest = Nest()
-        with nest.entries(self.batch, self.panels_per_entry) as (b, low, high):
+        body = KernelText()
+        with body.entries(self.batch, self.panels_per_entry) as (b, low, high):
             rows: tuple[Count, Count] = (0, self.m)
             columns: tuple[Count, Count] = (0, self.n)
             if self.panels_per_entry > 1:
                 if self.by_columns:
-                    columns = self._range(nest, low, high, self.blocking.columns, self.n)
+                    columns = self._range(body, low, high, self.blocking.columns, self.n)
                 else:
-                    rows = self._range(nest, low, high, self.blocking.rows, self.m)
-            x, y, out = operands(nest, b, (self.m, self.n, self.k), self.dtype)
-            self._blocks(nest, (x, y, out), rows, columns)
-        return nest.functions(symbol, parameters)
+                    rows = self._range(body, low, high, self.blocking.rows, self.m)
+            x, y, out = operands(body, b, (self.m, self.n, self.k), self.dtype)
+            self._blocks(body, (x, y, out), rows, columns)
+        return body.functions(symbol, parameters)
 
     def _range(
-        self, nest: Nest, low: Count, high: Count, unit: int, size: int
+        self, body: KernelText, low: Count, high: Count, unit: int, size: int
     ) -> tuple[Count, Count]:
-        return nest.multiply(low, unit), nest.least(nest.multiply(high, unit), size)
+        return body.multiply(low, unit), body.least(body.multiply(high, unit), size)
 
     def _blocks(
         self,
-        nest: Nest,
+        body: KernelText,
         places: tuple[str, str, str],
         rows: tuple[Count, Count],
         columns: tuple[Count, Count],
     ) -> None:
         """The loops over blocks of k, of columns and of rows."""
         blocking, block = self.blocking, K_BLOCK[self.dtype]
-        panels = nest.offset("%workspace", self.a_bytes, "i8")
-        with nest.loop(0, self.k, block) as p:
-            depth = nest.least(nest.subtract(self.k, p), block)
-            add = nest.value(f"icmp ne i64 {p}, 0") if self.k > block else "false"
+        panels = body.offset("%workspace", self.a_bytes, "i8")
+        with body.loop(0, self.k, block) as p:
+            depth = body.least(body.subtract(self.k, p), block)
+            add = body.value(f"icmp ne i64 {p}, 0") if self.k > block else "false"
             part = _KBlock(*places, panels, p, depth, add)
             if blocking.pack_a and blocking.by_panels:
-                self._pack_a(nest, part, *rows)
-            with nest.loop(*columns, blocking.block_columns) as j0:
-                j1 = nest.least(nest.add(j0, blocking.block_columns), columns[1])
+                self._pack_a(body, part, *rows)
+            with body.loop(*columns, blocking.block_columns) as j0:
+                j1 = body.least(body.add(j0, blocking.block_columns), columns[1])
                 below = rows
                 if blocking.packs_on_the_way:
-                    below = (nest.least(nest.add(rows[0], self._first_rows), rows[1]), rows[1])
-                    self._tiles(nest, part, (rows[0], below[0]), (j0, j1), rows[0], packs=True)
+                    below = (body.least(body.add(rows[0], self._first_rows), rows[1]), rows[1])
+                    self._tiles(body, part, (rows[0], below[0]), (j0, j1), rows[0], packs=True)
                 elif blocking.pack_b:
-                    self._pack_b(nest, part, j0, j1)
-                with nest.loop(*below, blocking.block_rows) as i0:
-                    i1 = nest.least(nest.add(i0, blocking.block_rows), rows[1])
+                    self._pack_b(body, part, j0, j1)
+                with body.loop(*below, blocking.block_rows) as i0:
+                    i1 = body.least(body.add(i0, blocking.block_rows), rows[1])
                     if blocking.pack_a and not blocking.by_panels:
-                        self._pack_a(nest, part, i0, i1)
+                        self._pack_a(body, part, i0, i1)
                     first = rows[0] if blocking.by_panels else i0
-                    self._tiles(nest, part, (i0, i1), (j0, j1), first)
+                    self._tiles(body, part, (i0, i1), (j0, j1), first)
 
     def _tiles(
         self,
-        nest: Nest,
+        body: KernelText,
         part: _KBlock,
         rows: tuple[Count, Count],
         columns: tuple[Count, Count],
@@ -189,22 +189,22 @@ class Product:
         """
         blocking, row = self.blocking, self.n * self.dtype.itemsize
         packed_a = blocking.pack_a and (blocking.by_panels or not packs)
-        for j, width in self._pieces(nest, *columns, self.n, blocking.columns):
-            panel = self._panel(nest, part, columns[0], j) if blocking.pack_b else ""
-            b = panel if blocking.pack_b and not packs else self._y(nest, part, j)
-            for i, height in self._pieces(nest, *rows, self.m, blocking.rows, self._last_rows):
-                a = self._packed_a(nest, first, i) if packed_a else self._x(nest, part, i)
-                at = nest.add(nest.multiply(i, self.n), j)
-                c = offset(nest, part.out, at, self.dtype)
+        for j, width in self._pieces(body, *columns, self.n, blocking.columns):
+            panel = self._panel(body, part, columns[0], j) if blocking.pack_b else ""
+            b = panel if blocking.pack_b and not packs else self._y(body, part, j)
+            for i, height in self._pieces(body, *rows, self.m, blocking.rows, self._last_rows):
+                a = self._packed_a(body, first, i) if packed_a else self._x(body, part, i)
+                at = body.add(body.multiply(i, self.n), j)
+                c = offset(body, part.out, at, self.dtype)
                 matrices = f"ptr {a}, i64 {self._a_stride(packed_a)}, ptr {b}, i64 {row}, ptr {c}"
                 goal = f", ptr {panel}" if packs else ""
-                nest.call(
+                body.call(
                     self._kernel(height, width, packs),
                     f"{matrices}, i64 {row}, i64 {part.depth}, i1 {part.add}{goal}",
                 )
 
     def _pieces(
-        self, nest: Nest, low: Count, high: Count, size: int, unit: int, last: int = 0
+        self, body: KernelText, low: Count, high: Count, size: int, unit: int, last: int = 0
     ) -> Iterator[tuple[Count, int]]:
         """Loops over the whole tiles from low to high, and then over the last, smaller one.
 
@@ -214,10 +214,10 @@ class Product:
         rest = size % unit
         whole = size - (2 * last or rest)
         if whole:
-            with nest.loop(low, nest.least(high, whole), unit) as at:
+            with body.loop(low, body.least(high, whole), unit) as at:
                 yield at, unit
         if rest and not (isinstance(high, int) and high <= whole):
-            with nest.loop(nest.most(low, whole), high, last or unit) as at:
+            with body.loop(body.most(low, whole), high, last or unit) as at:
                 yield at, last or rest
 
     def _kernel(self, rows: int, columns: int, packs: bool) -> Kernel:
@@ -242,57 +242,57 @@ class Product:
         return (packed if is_packed else loose) * self.dtype.itemsize
 
     # Where the operands are, and how they get there. Panels are `depth` · width elements long.
-    def _packed_a(self, nest: Nest, first: Count, i: Count) -> str:
-        at = nest.multiply(nest.subtract(i, first), self.depth)
-        return offset(nest, "%workspace", at, self.dtype)
+    def _packed_a(self, body: KernelText, first: Count, i: Count) -> str:
+        at = body.multiply(body.subtract(i, first), self.depth)
+        return offset(body, "%workspace", at, self.dtype)
 
-    def _x(self, nest: Nest, part: _KBlock, i: Count) -> str:
+    def _x(self, body: KernelText, part: _KBlock, i: Count) -> str:
         if self.transpose_x:
-            at = nest.add(nest.multiply(part.start, self.m), i)
+            at = body.add(body.multiply(part.start, self.m), i)
         else:
-            at = nest.add(nest.multiply(i, self.k), part.start)
-        return offset(nest, part.x, at, self.dtype)
+            at = body.add(body.multiply(i, self.k), part.start)
+        return offset(body, part.x, at, self.dtype)
 
-    def _panel(self, nest: Nest, part: _KBlock, j0: Count, j: Count) -> str:
-        at = nest.multiply(nest.subtract(j, j0), self.depth)
-        return offset(nest, part.panels, at, self.dtype)
+    def _panel(self, body: KernelText, part: _KBlock, j0: Count, j: Count) -> str:
+        at = body.multiply(body.subtract(j, j0), self.depth)
+        return offset(body, part.panels, at, self.dtype)
 
-    def _y(self, nest: Nest, part: _KBlock, j: Count) -> str:
+    def _y(self, body: KernelText, part: _KBlock, j: Count) -> str:
         if self.transpose_y:
-            at = nest.add(nest.multiply(j, self.k), part.start)
+            at = body.add(body.multiply(j, self.k), part.start)
         else:
-            at = nest.add(nest.multiply(part.start, self.n), j)
-        return offset(nest, part.y, at, self.dtype)
+            at = body.add(body.multiply(part.start, self.n), j)
+        return offset(body, part.y, at, self.dtype)
 
-    def _pack_a(self, nest: Nest, part: _KBlock, i0: Count, i1: Count) -> None:
+    def _pack_a(self, body: KernelText, part: _KBlock, i0: Count, i1: Count) -> None:
         packed = "%workspace"
         if self.transpose_x:
-            source, unit = self._x(nest, part, i0), self.blocking.rows
-            self._pack_panels(nest, source, packed, part.depth, (i0, i1, self.m), unit, unit)
+            source, unit = self._x(body, part, i0), self.blocking.rows
+            self._pack_panels(body, source, packed, part.depth, (i0, i1, self.m), unit, unit)
             return
-        rows, distances = nest.subtract(i1, i0), (self.k, self.depth)
-        source = self._x(nest, part, i0)
-        pack(nest, PackRows(self.dtype), source, packed, (rows, part.depth), distances)
+        rows, distances = body.subtract(i1, i0), (self.k, self.depth)
+        source = self._x(body, part, i0)
+        pack(body, PackRows(self.dtype), source, packed, (rows, part.depth), distances)
 
-    def _pack_b(self, nest: Nest, part: _KBlock, j0: Count, j1: Count) -> None:
+    def _pack_b(self, body: KernelText, part: _KBlock, j0: Count, j1: Count) -> None:
         lanes, unit = self.blocking.lanes, self.blocking.columns
         if not self.transpose_y:
-            source, span = self._y(nest, part, j0), (j0, j1, self.n)
-            self._pack_panels(nest, source, part.panels, part.depth, span, unit, lanes)
+            source, span = self._y(body, part, j0), (j0, j1, self.n)
+            self._pack_panels(body, source, part.panels, part.depth, span, unit, lanes)
             return
-        for j, width in self._pieces(nest, j0, j1, self.n, unit):
-            panel = self._panel(nest, part, j0, j)
+        for j, width in self._pieces(body, j0, j1, self.n, unit):
+            panel = self._panel(body, part, j0, j)
             pitch = -(-width // lanes) * lanes
             for first in range(0, width, lanes):
                 packer, distances = PackTransposed(self.dtype, lanes, self.machine), (self.k, pitch)
-                source = self._y(nest, part, nest.add(j, first))
-                target = offset(nest, panel, first, self.dtype)
+                source = self._y(body, part, body.add(j, first))
+                target = offset(body, panel, first, self.dtype)
                 count = min(lanes, width - first)
-                pack(nest, packer, source, target, (count, part.depth), distances)
+                pack(body, packer, source, target, (count, part.depth), distances)
 
     def _pack_panels(
         self,
-        nest: Nest,
+        body: KernelText,
         source: str,
         packed: str,
         depth: Count,
@@ -309,16 +309,16 @@ class Product:
         distances = (size, self.depth * unit)
         if end:
             part = PackColumns(self.dtype, unit, unit)
-            count = nest.divide(nest.most(nest.subtract(nest.least(high, end), low), 0), unit)
-            pack(nest, part, source, packed, (count, depth), distances)
+            count = body.divide(body.most(body.subtract(body.least(high, end), low), 0), unit)
+            pack(body, part, source, packed, (count, depth), distances)
         if size % unit:
             pitch = -(-(size % unit) // whole) * whole
             part = PackColumns(self.dtype, size % unit, pitch)
-            with nest.loop(nest.most(low, end), high, unit) as at:
-                done = nest.subtract(at, low)
-                last = offset(nest, source, done, self.dtype)
-                target = offset(nest, packed, nest.multiply(done, self.depth), self.dtype)
-                pack(nest, part, last, target, (1, depth), distances)
+            with body.loop(body.most(low, end), high, unit) as at:
+                done = body.subtract(at, low)
+                last = offset(body, source, done, self.dtype)
+                target = offset(body, packed, body.multiply(done, self.depth), self.dtype)
+                pack(body, part, last, target, (1, depth), distances)
 
 
 def _evenness(panels: int) -> float:

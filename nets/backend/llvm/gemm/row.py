@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK
-from nets.backend.llvm.gemm.nest import Count, Nest
+from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.backend.llvm.gemm.pack import offset, operands, scalar_name
 from nets.ir.types import DType
 from nets.machine.machine import Machine
@@ -66,37 +66,37 @@ class RowProduct:
 
     def write(self, symbol: str, parameters: str) -> dict[str, str]:
         """The function and all it calls, by symbol."""
-        nest = Nest()
+        body = KernelText()
         panels = -(-self.n // self.panel_columns)
-        with nest.entries(self.batch, panels) as (entry, low, high):
-            left = nest.multiply(low, self.panel_columns)
-            right = nest.least(nest.multiply(high, self.panel_columns), self.n)
-            x, y, out = operands(nest, entry, (1, self.n, self.k), self.dtype)
-            y, out = (offset(nest, pointer, left, self.dtype) for pointer in (y, out))
-            columns = nest.most(nest.subtract(right, left), 0)
-            self._blocks(nest, (x, y, out), columns)
-        return nest.functions(symbol, parameters)
+        with body.entries(self.batch, panels) as (entry, low, high):
+            left = body.multiply(low, self.panel_columns)
+            right = body.least(body.multiply(high, self.panel_columns), self.n)
+            x, y, out = operands(body, entry, (1, self.n, self.k), self.dtype)
+            y, out = (offset(body, pointer, left, self.dtype) for pointer in (y, out))
+            columns = body.most(body.subtract(right, left), 0)
+            self._blocks(body, (x, y, out), columns)
+        return body.functions(symbol, parameters)
 
-    def _blocks(self, nest: Nest, places: tuple[str, str, str], columns: Count) -> None:
+    def _blocks(self, body: KernelText, places: tuple[str, str, str], columns: Count) -> None:
         """The blocks of k: the first straight into C, the others into the workspace, then added."""
         block = K_BLOCK[self.dtype]
         out = places[2]
-        self._strips(nest, places, columns, 0, min(self.k, block))
+        self._strips(body, places, columns, 0, min(self.k, block))
         if self.k <= block:
             return
         adder = _AddRow(self.dtype, self.lanes)
         whole = self.k - self.k % block
         sums = (*places[:2], "%workspace")
-        with nest.loop(block, whole, block) as p:
-            self._strips(nest, sums, columns, p, block)
-            nest.call(adder, f"ptr {out}, ptr %workspace, i64 {columns}")
+        with body.loop(block, whole, block) as p:
+            self._strips(body, sums, columns, p, block)
+            body.call(adder, f"ptr {out}, ptr %workspace, i64 {columns}")
         if self.k % block:
-            self._strips(nest, sums, columns, whole, self.k % block)
-            nest.call(adder, f"ptr {out}, ptr %workspace, i64 {columns}")
+            self._strips(body, sums, columns, whole, self.k % block)
+            body.call(adder, f"ptr {out}, ptr %workspace, i64 {columns}")
 
     def _strips(
         self,
-        nest: Nest,
+        body: KernelText,
         places: tuple[str, str, str],
         columns: Count,
         p: Count,
@@ -110,12 +110,12 @@ class RowProduct:
             pieces.append((whole, depth, depth % strip))
         for low, high, rows in pieces:
             part = _Strip(self.dtype, self.lanes, rows, self.n, 2 * strip * self.distant)
-            with nest.loop(low, high, rows) as s:
-                k = nest.add(p, s)
-                a = offset(nest, places[0], k, self.dtype)
-                b = offset(nest, places[1], nest.multiply(k, self.n), self.dtype)
-                first = nest.value(f"icmp eq i64 {s}, 0")
-                nest.call(part, f"ptr {a}, ptr {b}, ptr {places[2]}, i64 {columns}, i1 {first}")
+            with body.loop(low, high, rows) as s:
+                k = body.add(p, s)
+                a = offset(body, places[0], k, self.dtype)
+                b = offset(body, places[1], body.multiply(k, self.n), self.dtype)
+                first = body.value(f"icmp eq i64 {s}, 0")
+                body.call(part, f"ptr {a}, ptr {b}, ptr {places[2]}, i64 {columns}, i1 {first}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,40 +136,40 @@ class _Strip:
 
     def text(self) -> str:
         """``void (ptr a, ptr b, ptr c, i64 columns, i1 first)``."""
-        nest, size, scalar = Nest(), self.dtype.itemsize, scalar_name(self.dtype)
+        body, size, scalar = KernelText(), self.dtype.itemsize, scalar_name(self.dtype)
         factors = []
         for r in range(self.rows):
-            at = offset(nest, "%a", r, self.dtype)
-            factors.append(nest.value(f"load {scalar}, ptr {at}, align {size}"))
-        splats = [nest.splat(factor, scalar, self.lanes) for factor in factors]
-        whole = nest.value(f"and i64 %columns, {-self.lanes}")
-        with nest.loop(0, whole, self.lanes) as j:
-            self._chain(nest, j, splats, f"<{self.lanes} x {scalar}>", f"v{self.lanes}")
+            at = offset(body, "%a", r, self.dtype)
+            factors.append(body.value(f"load {scalar}, ptr {at}, align {size}"))
+        splats = [body.splat(factor, scalar, self.lanes) for factor in factors]
+        whole = body.value(f"and i64 %columns, {-self.lanes}")
+        with body.loop(0, whole, self.lanes) as j:
+            self._chain(body, j, splats, f"<{self.lanes} x {scalar}>", f"v{self.lanes}")
             if self.ahead:
-                self._ask(nest, j)
-        with nest.loop(whole, "%columns", 1) as j:
-            self._chain(nest, j, factors, scalar, "")
-        return nest.function(self.symbol, "ptr %a, ptr %b, ptr %c, i64 %columns, i1 %first")
+                self._ask(body, j)
+        with body.loop(whole, "%columns", 1) as j:
+            self._chain(body, j, factors, scalar, "")
+        return body.function(self.symbol, "ptr %a, ptr %b, ptr %c, i64 %columns, i1 %first")
 
-    def _ask(self, nest: Nest, j: Count) -> None:
+    def _ask(self, body: KernelText, j: Count) -> None:
         """The strip after the next, into the L2 cache."""
         for r in range(self.ahead, self.ahead + self.rows):
-            at = offset(nest, "%b", nest.add(j, r * self.row), self.dtype)
-            nest.line(f"call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 2, i32 1)")
+            at = offset(body, "%b", body.add(j, r * self.row), self.dtype)
+            body.line(f"call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 2, i32 1)")
 
-    def _chain(self, nest: Nest, j: Count, factors: list[str], type: str, lanes: str) -> None:
+    def _chain(self, body: KernelText, j: Count, factors: list[str], type: str, lanes: str) -> None:
         size = self.dtype.itemsize
-        c = offset(nest, "%c", j, self.dtype)
-        old = nest.value(f"load {type}, ptr {c}, align {size}")
-        total = nest.value(f"select i1 %first, {type} zeroinitializer, {type} {old}")
+        c = offset(body, "%c", j, self.dtype)
+        old = body.value(f"load {type}, ptr {c}, align {size}")
+        total = body.value(f"select i1 %first, {type} zeroinitializer, {type} {old}")
         for r, factor in enumerate(factors):
-            at = offset(nest, "%b", nest.add(j, r * self.row), self.dtype)
-            b = nest.value(f"load {type}, ptr {at}, align {size}")
-            total = nest.value(
+            at = offset(body, "%b", body.add(j, r * self.row), self.dtype)
+            b = body.value(f"load {type}, ptr {at}, align {size}")
+            total = body.value(
                 f"call {type} @llvm.fma.{lanes}{self.dtype}({type} {factor}, {type} {b}, "
                 f"{type} {total})"
             )
-        nest.line(f"store {type} {total}, ptr {c}, align {size}")
+        body.line(f"store {type} {total}, ptr {c}, align {size}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,18 +185,18 @@ class _AddRow:
 
     def text(self) -> str:
         """``void (ptr c, ptr s, i64 columns)``."""
-        nest, scalar = Nest(), scalar_name(self.dtype)
-        whole = nest.value(f"and i64 %columns, {-self.lanes}")
-        with nest.loop(0, whole, self.lanes) as j:
-            self._add(nest, j, f"<{self.lanes} x {scalar}>")
-        with nest.loop(whole, "%columns", 1) as j:
-            self._add(nest, j, scalar)
-        return nest.function(self.symbol, "ptr %c, ptr %s, i64 %columns")
+        body, scalar = KernelText(), scalar_name(self.dtype)
+        whole = body.value(f"and i64 %columns, {-self.lanes}")
+        with body.loop(0, whole, self.lanes) as j:
+            self._add(body, j, f"<{self.lanes} x {scalar}>")
+        with body.loop(whole, "%columns", 1) as j:
+            self._add(body, j, scalar)
+        return body.function(self.symbol, "ptr %c, ptr %s, i64 %columns")
 
-    def _add(self, nest: Nest, j: Count, type: str) -> None:
+    def _add(self, body: KernelText, j: Count, type: str) -> None:
         size = self.dtype.itemsize
-        c, s = (offset(nest, pointer, j, self.dtype) for pointer in ("%c", "%s"))
-        x = nest.value(f"load {type}, ptr {c}, align {size}")
-        y = nest.value(f"load {type}, ptr {s}, align {size}")
-        total = nest.value(f"fadd {type} {x}, {y}")
-        nest.line(f"store {type} {total}, ptr {c}, align {size}")
+        c, s = (offset(body, pointer, j, self.dtype) for pointer in ("%c", "%s"))
+        x = body.value(f"load {type}, ptr {c}, align {size}")
+        y = body.value(f"load {type}, ptr {s}, align {size}")
+        total = body.value(f"fadd {type} {x}, {y}")
+        body.line(f"store {type} {total}, ptr {c}, align {size}")

@@ -1,4 +1,4 @@
-"""Loop nests as LLVM IR text: counters, loops and conditions, with constants folded away."""
+"""The text of a kernel in LLVM IR: counters, loops and conditions, with constants folded away."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Part(Protocol):
     def text(self) -> str: ...
 
 
-class Nest:
+class KernelText:
     """The body of a void function, written from the outside in.
 
     Loops whose bounds are known and that run once leave no loop behind.

@@ -1,4 +1,4 @@
-"""Nests: loops that become functions of their own, and what they need from their surroundings."""
+"""Outlined loops, which become functions of their own, and what these need from around them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nets.ir.types import BufferType
 
 
 @dataclass(frozen=True, slots=True)
-class Nest:
+class OutlinedLoops:
     """Loops, or a kernel, that are written as a function called ``symbol``.
 
     Of the values from outside, ``passed`` come in the structure the function's argument points
