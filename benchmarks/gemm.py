@@ -39,12 +39,12 @@ def measure(dtype: DType, m: int, n: int, k: int, layout: str) -> None:
     x = generator.standard_normal((k, m) if transpose_x else (m, k)).astype(dtype.numpy)
     y = generator.standard_normal((n, k) if transpose_y else (k, n)).astype(dtype.numpy)
     ours, theirs = (np.empty((m, n), dtype.numpy) for _ in range(2))
-    plan = gemm.plan(dtype, 1, m, n, k, transpose_x, transpose_y, host())
-    kernel = GemmKernel(plan)
+    code = gemm.product_code(dtype, 1, m, n, k, transpose_x, transpose_y, host())
+    kernel = GemmKernel(code)
     addresses = x.ctypes.data, y.ctypes.data, ours.ctypes.data
     xs, ys = (x.T if transpose_x else x), (y.T if transpose_y else y)
     found = compare(
-        lambda: kernel.run(*addresses, 0, plan.panels), lambda: np.matmul(xs, ys, out=theirs)
+        lambda: kernel.run(*addresses, 0, code.panels), lambda: np.matmul(xs, ys, out=theirs)
     )
     flops = 2e-9 * m * n * k
     print(

@@ -9,7 +9,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from nets.backend.llvm import math
-from nets.backend.llvm.kernel_plan import KernelPlan
+from nets.backend.llvm.kernel_code import KernelCode
 from nets.backend.llvm.target import host, object_code
 from nets.ir.types import DType
 from nets.ops.definition.registry import Array
@@ -105,16 +105,16 @@ end:
 
 
 class GemmKernel:
-    """A matrix product by its plan."""
+    """A matrix product by its code."""
 
-    def __init__(self, plan: KernelPlan) -> None:
-        self.plan = plan
+    def __init__(self, code: KernelCode) -> None:
+        self.code = code
         parameters = "ptr %x, ptr %y, ptr %out, ptr %workspace, i64 %begin, i64 %end"
         self._run = compiled(
-            plan.text
+            code.text
             + f"""
 define void @run({parameters}) {{
-  call void @{plan.symbol}({parameters})
+  call void @{code.symbol}({parameters})
   ret void
 }}
 """,
@@ -124,7 +124,7 @@ define void @run({parameters}) {{
             _COUNT,
             libc=True,
         )
-        self._memory = np.empty(plan.workspace_bytes + 64, np.uint8)
+        self._memory = np.empty(code.workspace_bytes + 64, np.uint8)
         self.workspace = -(-self._memory.ctypes.data // 64) * 64
 
     def run(self, x: int, y: int, out: int, begin: int, end: int) -> None:
@@ -132,5 +132,5 @@ define void @run({parameters}) {{
         self._run(x, y, out, self.workspace, begin, end)
 
     def __call__(self, x: Array, y: Array, out: Array) -> Array:
-        self.run(x.ctypes.data, y.ctypes.data, out.ctypes.data, 0, self.plan.panels)
+        self.run(x.ctypes.data, y.ctypes.data, out.ctypes.data, 0, self.code.panels)
         return out

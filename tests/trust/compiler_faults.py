@@ -192,10 +192,10 @@ COMPILER_FAULTS: Final = (
     Fault(
         "lowering",
         "rows are added to the totals of columns before what makes them is complete",
-        "nets/passes/lowering/row_plan.py",
+        "nets/passes/lowering/row_phases.py",
         "if not phases or phases[-1].reductions:",
         "if not phases:",
-        ("tests/passes/lowering/test_row_plan.py",),
+        ("tests/passes/lowering/test_row_phases.py",),
     ),
     Fault(
         "lowering",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from nets.backend.llvm.kernel_plan import KernelPlan
+from nets.backend.llvm.kernel_code import KernelCode
 from nets.ir.core import Operation
 from nets.locks import imports
 from nets.machine.machine import Machine
@@ -16,17 +16,17 @@ from nets.ops.loop.kernels import conv_shapes, is_work_for_threads, shapes_of
 from nets.ops.tensor.convolution import Geometry
 
 
-def kernel_plan(op: Operation, machine: Machine) -> KernelPlan:
-    """The plan of a kernel."""
+def kernel_code(op: Operation, machine: Machine) -> KernelCode:
+    """The code of a kernel."""
     return KERNELS[op.name](op, machine)
 
 
-def is_worth_a_fork(op: Operation, plan: KernelPlan, machine: Machine) -> bool:
+def is_worth_a_fork(op: Operation, kernel: KernelCode, machine: Machine) -> bool:
     """Whether to share the panels among threads."""
-    return plan.panels > 1 and is_work_for_threads(op, machine)
+    return kernel.panels > 1 and is_work_for_threads(op, machine)
 
 
-def _gemm_plan(op: Operation, machine: Machine) -> KernelPlan:
+def _gemm_code(op: Operation, machine: Machine) -> KernelCode:
     with imports.inside():
         from nets.backend.llvm import gemm
 
@@ -34,21 +34,23 @@ def _gemm_plan(op: Operation, machine: Machine) -> KernelPlan:
     transpose_x, transpose_y = op.attributes["transpose_x"], op.attributes["transpose_y"]
     k = x[1 if transpose_x else 2]
     dtype = op.operands[0].type.dtype
-    return gemm.plan(dtype, batch, m, n, k, transpose_x, transpose_y, machine)
+    return gemm.product_code(dtype, batch, m, n, k, transpose_x, transpose_y, machine)
 
 
-def _conv_plan(op: Operation, machine: Machine) -> KernelPlan:
+def _conv_code(op: Operation, machine: Machine) -> KernelCode:
     with imports.inside():
         from nets.backend.llvm import conv
 
     x, w, y = conv_shapes(op)
     attributes = dict(op.attributes)
     role = attributes.pop("role")
-    return conv.plan(role, op.operands[0].type.dtype, x, w, y, Geometry(**attributes), machine)
+    return conv.convolution_code(
+        role, op.operands[0].type.dtype, x, w, y, Geometry(**attributes), machine
+    )
 
 
-KERNELS: Final[dict[str, Callable[[Operation, Machine], KernelPlan]]] = {
-    "loop.gemm": _gemm_plan,
-    "loop.conv": _conv_plan,
+KERNELS: Final[dict[str, Callable[[Operation, Machine], KernelCode]]] = {
+    "loop.gemm": _gemm_code,
+    "loop.conv": _conv_code,
 }
 """The ops of the loop dialect that are calls of a kernel."""

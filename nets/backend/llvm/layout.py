@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nets.backend.llvm.kernel_call import KERNELS, kernel_plan
+from nets.backend.llvm.kernel_call import KERNELS, kernel_code
 from nets.errors import CompileError
 from nets.ir.core import Function, Operation, Value
 from nets.ir.types import BufferType
@@ -46,7 +46,7 @@ class Layout:
         scratch, stacked, end = _scratch_places(function)
         kernels = [op for op in function.walk() if op.name in KERNELS]
         panels = max(
-            (aligned(kernel_plan(op, machine).workspace_bytes) for op in kernels), default=0
+            (aligned(kernel_code(op, machine).workspace_bytes) for op in kernels), default=0
         )
         return Layout(_arena_bytes(function), end + panels, scratch, stacked, end)
 

@@ -9,8 +9,8 @@ from typing import Final
 from nets.backend.llvm.arithmetic import all_lanes, emit_arithmetic
 from nets.backend.llvm.code import Code, Sink
 from nets.backend.llvm.isa import x86
-from nets.backend.llvm.kernel_call import KERNELS, is_worth_a_fork, kernel_plan
-from nets.backend.llvm.kernel_plan import KernelPlan
+from nets.backend.llvm.kernel_call import KERNELS, is_worth_a_fork, kernel_code
+from nets.backend.llvm.kernel_code import KernelCode
 from nets.backend.llvm.layout import Layout
 from nets.backend.llvm.memory import MEMORY, buffer_base
 from nets.backend.llvm.module import ModuleText
@@ -92,7 +92,7 @@ class FunctionEmitter:
             lo = self.code.name(op.operands[0])
             self._write(self.open_loop(op, "%begin", "%end", 1, lo))
         else:
-            self.call_kernel(op, kernel_plan(op, self.module.machine), "%begin", "%end")
+            self.call_kernel(op, kernel_code(op, self.module.machine), "%begin", "%end")
 
     def text(self) -> str:
         """The body of the function."""
@@ -340,20 +340,20 @@ class FunctionEmitter:
 
     def kernel(self, op: Operation) -> None:
         """A kernel over all its panels, shared among threads if that is worth it."""
-        plan = kernel_plan(op, self.module.machine)
-        if not self.parallel and is_worth_a_fork(op, plan, self.module.machine):
-            self.dispatch(op, str(plan.panels))
-        elif plan.panels:
-            self.call_kernel(op, plan, "0", str(plan.panels))
+        kernel = kernel_code(op, self.module.machine)
+        if not self.parallel and is_worth_a_fork(op, kernel, self.module.machine):
+            self.dispatch(op, str(kernel.panels))
+        elif kernel.panels:
+            self.call_kernel(op, kernel, "0", str(kernel.panels))
 
-    def call_kernel(self, op: Operation, plan: KernelPlan, begin: str, end: str) -> None:
+    def call_kernel(self, op: Operation, kernel: KernelCode, begin: str, end: str) -> None:
         """Call the kernel for some of its panels."""
-        for symbol, text in plan.texts.items():
+        for symbol, text in kernel.texts.items():
             self.module.add(symbol, text)
         buffers = [f"ptr {buffer_base(self.code, buffer)}" for buffer in op.operands]
         place = self.slice_address(self.layout.panels)
         arguments = ", ".join([*buffers, f"ptr {place}", f"i64 {begin}", f"i64 {end}"])
-        self.code.line(f"call void @{plan.symbol}({arguments})")
+        self.code.line(f"call void @{kernel.symbol}({arguments})")
 
     def nothing(self, op: Operation) -> None:
         """Buffers get their address where they are used."""

@@ -25,7 +25,7 @@ Place = tuple[list[Value], int]
 
 
 @dataclass(frozen=True, slots=True)
-class StridedGroup:
+class StridedRun:
     """Accesses of one kind, in program order, that move on by ``step`` elements per iteration.
 
     The access ``ops[i]`` goes ``phases[i]`` elements behind the first of them in memory, which is
@@ -38,13 +38,13 @@ class StridedGroup:
     step: int
 
 
-def strided_groups(
+def strided_runs(
     accesses: Sequence[Operation], step_of: Callable[[Operation], int | None], machine: Machine
-) -> Iterator[StridedGroup]:
-    """The groups among the loads and stores of a body; no load moves over a store."""
-    for _, run in itertools.groupby(accesses, lambda op: op.name):
+) -> Iterator[StridedRun]:
+    """The runs among the loads and stores of a body; no load moves over a store."""
+    for _, alike in itertools.groupby(accesses, lambda op: op.name):
         by_address: dict[tuple[int, Value, object], list[Operation]] = {}
-        for op in run:
+        for op in alike:
             step, buffer = step_of(op), buffer_of(op)
             can_mask = buffer.type.dtype.itemsize in machine.masked_sizes
             if can_mask and step is not None and 2 <= step <= _MOST_STEPS:
@@ -53,8 +53,8 @@ def strided_groups(
             yield from _near_each_other(ops, step)
 
 
-def _near_each_other(ops: Sequence[Operation], step: int) -> Iterator[StridedGroup]:
-    """The groups among accesses that differ in their offsets alone."""
+def _near_each_other(ops: Sequence[Operation], step: int) -> Iterator[StridedRun]:
+    """The runs among accesses that differ in their offsets alone."""
     pending = sorted(ops, key=lambda op: op.attributes["offset"])
     while pending:
         first = pending[0]
@@ -63,7 +63,7 @@ def _near_each_other(ops: Sequence[Operation], step: int) -> Iterator[StridedGro
         found = tuple(op for op in ops if op in near)
         phases = tuple(op.attributes["offset"] - start for op in found)
         if first.name == "loop.load" or sorted(phases) == list(range(step)):
-            yield StridedGroup(found, phases, first, step)
+            yield StridedRun(found, phases, first, step)
         pending = [op for op in pending if op not in near]
 
 
@@ -71,27 +71,27 @@ def _near_each_other(ops: Sequence[Operation], step: int) -> Iterator[StridedGro
 
 
 class StridedVectors:
-    """Emits the accesses of a group for ``lanes`` iterations, of which ``count`` (None: all) are
+    """Emits the accesses of a run for ``lanes`` iterations, of which ``count`` (None: all) are
     there; ``place`` is that of the first access in memory, in the first iteration."""
 
     def __init__(
-        self, s: LoopBuilder, group: StridedGroup, lanes: int, place: Place, count: Value | None
+        self, s: LoopBuilder, run: StridedRun, lanes: int, place: Place, count: Value | None
     ) -> None:
-        self.s, self.group, self.lanes = s, group, lanes
+        self.s, self.run, self.lanes = s, run, lanes
         self.indices, self.offset = place
-        first = group.first
+        first = run.first
         self.strides = first.attributes["strides"]
         self.buffer = buffer_of(first)
         self.masks = None if count is None else [self._mask(count, part) for part in self._parts]
 
     @property
     def _parts(self) -> range:
-        return range(self.group.step)
+        return range(self.run.step)
 
     def _mask(self, count: Value, part: int) -> Value:
         """The lanes of a part that hold elements of the first ``count`` iterations."""
-        s, step = self.s, self.group.step
-        beyond = max(self.group.phases) + 1 - step - part * self.lanes
+        s, step = self.s, self.run.step
+        beyond = max(self.run.phases) + 1 - step - part * self.lanes
         elements = s.add(s.mul(count, s.const(step, index)), s.const(beyond, index))
         return s.emit("tail_mask", elements, lanes=self.lanes).result
 
@@ -100,13 +100,13 @@ class StridedVectors:
         start = part * self.lanes
         if self.masks is not None:
             return start
-        last = (self.lanes - 1) * self.group.step + max(self.group.phases)
+        last = (self.lanes - 1) * self.run.step + max(self.run.phases)
         return min(start, last + 1 - self.lanes)
 
     def loaded(self) -> list[Value]:
-        """What each load of the group gives."""
+        """What each load of the run gives."""
         parts = [self._load(part) for part in self._parts]
-        return [self._every(parts, phase) for phase in self.group.phases]
+        return [self._every(parts, phase) for phase in self.run.phases]
 
     def _load(self, part: int) -> Value:
         attributes = {"lanes": self.lanes, "strides": self.strides}
@@ -119,15 +119,15 @@ class StridedVectors:
     def _every(self, parts: Sequence[Value], phase: int) -> Value:
         order = []
         for lane in range(self.lanes):
-            element = phase + lane * self.group.step
+            element = phase + lane * self.run.step
             part = min(element // self.lanes, len(parts) - 1)
             order.append((part, element - self._start(part)))
         return self._picked(parts, order)
 
     def store(self, values: Sequence[Value]) -> None:
-        """Store the values of the group, in its order."""
-        step = self.group.step
-        by_phase = [values[self.group.phases.index(phase)] for phase in self._parts]
+        """Store the values of the run, in its order."""
+        step = self.run.step
+        by_phase = [values[self.run.phases.index(phase)] for phase in self._parts]
         for part in self._parts:
             elements = range(part * self.lanes, (part + 1) * self.lanes)
             value = self._picked(by_phase, [(e % step, e // step) for e in elements])

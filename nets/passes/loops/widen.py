@@ -22,7 +22,7 @@ from nets.machine import costs
 from nets.machine.machine import Machine
 from nets.ops.loop.accesses import Terms, access_terms, buffer_of, is_access, place_of, root_of
 from nets.ops.loop.loop_builder import LoopBuilder
-from nets.passes.loops.strided import StridedGroup, StridedVectors, strided_groups
+from nets.passes.loops.strided import StridedRun, StridedVectors, strided_runs
 
 
 class Body:
@@ -114,10 +114,10 @@ class Body:
         return step
 
     @made_once
-    def strided(self) -> dict[Operation, StridedGroup]:
-        """The groups of strided accesses, by their members."""
-        groups = strided_groups(self.accesses, self.step_of, self.machine)
-        return {op: group for group in groups for op in group.ops}
+    def strided(self) -> dict[Operation, StridedRun]:
+        """The runs of strided accesses, by their members."""
+        runs = strided_runs(self.accesses, self.step_of, self.machine)
+        return {op: run for run in runs for op in run.ops}
 
     # Whether the last iterations can run under a mask.
     def is_maskable(self) -> bool:
@@ -287,19 +287,19 @@ class Widener:
         made = self.s.emit(name, *operands, **attributes)
         copy.values.update(zip(op.results, made.results, strict=True))
 
-    def _emit_strided(self, op: Operation, group: StridedGroup, copy: Copy) -> None:
-        """All loads of a group with its first one, all stores with its last."""
+    def _emit_strided(self, op: Operation, run: StridedRun, copy: Copy) -> None:
+        """All loads of a run with its first one, all stores with its last."""
         is_load = op.name == "loop.load"
-        if op is not group.ops[0 if is_load else -1]:
+        if op is not run.ops[0 if is_load else -1]:
             return
         count = None if copy.mask is None else _count_of(copy.mask)
-        place = self._first_place(group.first, copy)
-        vectors = StridedVectors(self.s, group, self.lanes, place, count)
+        place = self._first_place(run.first, copy)
+        vectors = StridedVectors(self.s, run, self.lanes, place, count)
         if is_load:
-            results = [op.result for op in group.ops]
+            results = [op.result for op in run.ops]
             copy.values.update(zip(results, vectors.loaded(), strict=True))
         else:
-            vectors.store([self.vector(op.operands[0], copy) for op in group.ops])
+            vectors.store([self.vector(op.operands[0], copy) for op in run.ops])
 
     def _first_place(self, op: Operation, copy: Copy) -> tuple[list[Value], int]:
         """Indices and offset of the access in lane 0, where it moves on by constant steps."""

@@ -30,7 +30,7 @@ from nets.passes.lowering.combiners import (
 )
 from nets.passes.lowering.element_builder import ElementBuilder, Index
 from nets.passes.lowering.map_loops import emit_nest
-from nets.passes.lowering.row_plan import Phase, levels_of, plan_rows
+from nets.passes.lowering.row_phases import Phase, levels_of, phases_of
 from nets.passes.spaces.group import Group, arranged, is_reduced, positions_in, reduced_index
 from nets.passes.spaces.loop_nests import (
     PARALLEL_TRIPS,
@@ -144,7 +144,7 @@ class _Rows:
         self.outer = s.extent(self.space.sizes(self.space.outer))
         self.splits_rows = splits_rows
         self.is_private = is_private
-        self.phases = plan_rows(group)
+        self.phases = phases_of(group)
         self.levels = levels_of(group)
         self.outputs = dict(group.outputs)
         self.memory: dict[object, Value] = {}

@@ -84,7 +84,9 @@ def operands(name: str, case: Case, dtype: DType) -> tuple[list[Array], Shape]:
 def kernel(name: str, case: Case, dtype: DType, target: Machine) -> GemmKernel:
     role = {"conv": "output", "conv_input": "input", "conv_weight": "weight"}[name]
     geometry = Geometry(case.steps, case.low, case.dilation, case.groups)
-    return GemmKernel(conv.plan(role, dtype, case.x, case.w, case.y(dtype), geometry, target))
+    return GemmKernel(
+        conv.convolution_code(role, dtype, case.x, case.w, case.y(dtype), geometry, target)
+    )
 
 
 def targets(number: int) -> tuple[Machine, Machine]:
@@ -113,10 +115,10 @@ def between_guards(sums: GemmKernel, arrays: list[Array], out: Array, at_end: bo
     """The output of a call in pieces, the last one first; a touch outside ends the process."""
     buffers = [Guarded(array, at_end=at_end).read_only() for array in arrays]
     written = Guarded(out, at_end=at_end)
-    size = -(-sums.plan.workspace_bytes // 64) * 64  # as the layout of a workspace has it
+    size = -(-sums.code.workspace_bytes // 64) * 64  # as the layout of a workspace has it
     workspace = Guarded(np.full(size, 0xFF, np.uint8), at_end=at_end)
     sums.workspace = workspace.address
-    panels = sums.plan.panels
+    panels = sums.code.panels
     cuts = [0, panels // 3, panels // 3, panels // 2, panels] if at_end else [0, panels]
     for begin, end in reversed(list(pairwise(cuts))):
         sums.run(*(buffer.address for buffer in (*buffers, written)), begin, end)

@@ -10,7 +10,7 @@ import pytest
 
 from nets.backend.llvm import gemm
 from nets.backend.llvm.gemm import blocking
-from nets.backend.llvm.kernel_plan import KernelPlan
+from nets.backend.llvm.kernel_code import KernelCode
 from nets.backend.llvm.target import assembly, host, machine_of
 from nets.errors import CompileError
 from nets.ir.types import DType, f32, f64, i32
@@ -67,15 +67,15 @@ def operands(shape: Shape, dtype: DType) -> tuple[Array, Array]:
 
 @functools.cache
 def plain_product(shape: Shape, dtype: DType) -> Array:
-    """Of the operands as they are, by a kernel that no test has changed the plan of."""
-    plan = gemm.plan.__wrapped__(dtype, *shape, False, False, AVX2)
-    return GemmKernel(plan)(*operands(shape, dtype), empty(shape, dtype))
+    """Of the operands as they are, by a kernel that no test has changed the code of."""
+    code = gemm.product_code.__wrapped__(dtype, *shape, False, False, AVX2)
+    return GemmKernel(code)(*operands(shape, dtype), empty(shape, dtype))
 
 
 def kernel(
     shape: Shape, dtype: DType, transpose_x: bool, transpose_y: bool, target: Machine
 ) -> GemmKernel:
-    return GemmKernel(gemm.plan(dtype, *shape, transpose_x, transpose_y, target))
+    return GemmKernel(gemm.product_code(dtype, *shape, transpose_x, transpose_y, target))
 
 
 def empty(shape: Shape, dtype: DType) -> Array:
@@ -130,7 +130,7 @@ def test_every_layout_cpu_and_split_gives_the_same_bits(shape: Shape, dtype: DTy
         xs = np.ascontiguousarray(x.swapaxes(1, 2)) if transpose_x else x
         ys = np.ascontiguousarray(y.swapaxes(1, 2)) if transpose_y else y
         product_of = kernel(shape, dtype, transpose_x, transpose_y, target)
-        out, panels = empty(shape, dtype), product_of.plan.panels
+        out, panels = empty(shape, dtype), product_of.code.panels
         cuts = [0, panels // 3, panels // 3, panels // 2, panels]
         addresses = xs.ctypes.data, ys.ctypes.data, out.ctypes.data
         for begin, end in reversed(list(pairwise(cuts))):
@@ -143,21 +143,21 @@ def check_between_guards(
     dtype: DType,
     transpose_x: bool,
     transpose_y: bool,
-    plan: KernelPlan,
+    code: KernelCode,
     expected: Array,
 ) -> None:
     """The product is as expected, and nothing outside the buffers touched."""
     x, y = operands(shape, dtype)
     xs = np.ascontiguousarray(x.swapaxes(1, 2)) if transpose_x else x
     ys = np.ascontiguousarray(y.swapaxes(1, 2)) if transpose_y else y
-    product_of = GemmKernel(plan)
+    product_of = GemmKernel(code)
     for at_end in (False, True):
         buffers = [Guarded(array, at_end=at_end).read_only() for array in (xs, ys)]
         out = Guarded(empty(shape, dtype), at_end=at_end)
-        guarded = Guarded(np.zeros(plan.workspace_bytes, np.uint8), at_end=at_end)
+        guarded = Guarded(np.zeros(code.workspace_bytes, np.uint8), at_end=at_end)
         product_of.workspace = guarded.address
         addresses = (*(buffer.address for buffer in buffers), out.address)
-        for begin, end in pairwise([0, plan.panels // 3, plan.panels]):
+        for begin, end in pairwise([0, code.panels // 3, code.panels]):
             product_of.run(*addresses, begin, end)
         np.testing.assert_array_equal(out.array, expected)
 
@@ -174,9 +174,9 @@ def test_nothing_outside_the_buffers_is_touched(number: int, dtype: DType) -> No
         (2, 3, 37, 41),
         (1, 40, 270, 300),
     ):
-        plan = gemm.plan(dtype, *shape, transpose_x, transpose_y, target)
+        code = gemm.product_code(dtype, *shape, transpose_x, transpose_y, target)
         expected = plain_product(shape, dtype)
-        check_between_guards(shape, dtype, transpose_x, transpose_y, plan, expected)
+        check_between_guards(shape, dtype, transpose_x, transpose_y, code, expected)
 
 
 @pytest.mark.parametrize("dtype", [f32, f64])
@@ -193,8 +193,8 @@ def test_every_way_of_blocking_gives_the_same_bits(
         else:
             let_every_machine_have(monkeypatch, **{name: value})
     for transpose_x, transpose_y in ((False, False), (True, False), (False, True)):
-        plan = gemm.plan.__wrapped__(dtype, *shape, transpose_x, transpose_y, target)
-        check_between_guards(shape, dtype, transpose_x, transpose_y, plan, expected)
+        code = gemm.product_code.__wrapped__(dtype, *shape, transpose_x, transpose_y, target)
+        check_between_guards(shape, dtype, transpose_x, transpose_y, code, expected)
 
 
 @pytest.mark.parametrize("dtype", [f32, f64])
@@ -204,9 +204,9 @@ def test_rows_from_far_away_have_the_same_bits(
     shape = (2, 1, 75, gemm.K_BLOCK[dtype] + 31)
     expected = plain_product(shape, dtype)
     let_every_machine_have(monkeypatch, last_cache_bytes=0)
-    plan = gemm.plan.__wrapped__(dtype, *shape, False, False, AVX512)
-    assert "llvm.prefetch" in plan.text
-    check_between_guards(shape, dtype, False, False, plan, expected)
+    code = gemm.product_code.__wrapped__(dtype, *shape, False, False, AVX512)
+    assert "llvm.prefetch" in code.text
+    check_between_guards(shape, dtype, False, False, code, expected)
 
 
 @pytest.mark.parametrize("dtype", [f32, f64])
@@ -221,9 +221,9 @@ def test_strips_for_a_few_rows_give_the_same_bits(
     let_every_machine_have(monkeypatch, distant_bytes=0)
     for (batch, n, k), expected in zip(shapes, products, strict=True):
         shape = (batch, m, n, k)
-        plan = gemm.plan.__wrapped__(dtype, *shape, transpose_x, False, AVX2)
-        assert "few" in plan.symbol
-        check_between_guards(shape, dtype, transpose_x, False, plan, expected)
+        code = gemm.product_code.__wrapped__(dtype, *shape, transpose_x, False, AVX2)
+        assert "few" in code.symbol
+        check_between_guards(shape, dtype, transpose_x, False, code, expected)
 
 
 @pytest.mark.parametrize("cpu", ["x86-64-v3", "x86-64-v4"])
@@ -233,9 +233,9 @@ def test_sums_stay_in_registers(cpu: str) -> None:
     target = machine_of(cpu)
     for shape in ((600, 600, 512), (64, 64, 64), (8, 1024, 1024), (2, 1024, 1024), (40, 10, 50)):
         for transpose_x in (False, True) if cpu == "x86-64-v3" else (False,):
-            plan = gemm.plan(f32, 1, *shape, transpose_x, False, target)
-            code = assembly(plan.text.replace("define internal", "define"), target)
-            assert not re.search(r"vmov.*%[xyz]mm.*\(%rsp\)", code), shape
+            code = gemm.product_code(f32, 1, *shape, transpose_x, False, target)
+            listing = assembly(code.text.replace("define internal", "define"), target)
+            assert not re.search(r"vmov.*%[xyz]mm.*\(%rsp\)", listing), shape
 
 
 @pytest.mark.parametrize("dtype", [f32, f64])
@@ -260,7 +260,7 @@ def test_sums_over_nothing_are_zero(shape: Shape) -> None:
 
 @pytest.mark.parametrize("shape", [(0, 3, 4, 5), (1, 0, 4, 5), (1, 3, 0, 5), (0, 0, 0, 0)])
 def test_empty_products_have_nothing_to_do(shape: Shape) -> None:
-    assert gemm.plan(f64, *shape, False, False, AVX2).panels == 0
+    assert gemm.product_code(f64, *shape, False, False, AVX2).panels == 0
 
 
 def test_infinities_and_nan_spread_as_they_should() -> None:
@@ -275,19 +275,19 @@ def test_infinities_and_nan_spread_as_they_should() -> None:
 
 
 def test_products_share_their_microkernels() -> None:
-    first = gemm.plan(f32, 1, 60, 800, 400, False, False, AVX2)
-    second = gemm.plan(f32, 1, 66, 640, 400, False, False, AVX2)
+    first = gemm.product_code(f32, 1, 60, 800, 400, False, False, AVX2)
+    second = gemm.product_code(f32, 1, 66, 640, 400, False, False, AVX2)
     shared = first.texts.keys() & second.texts.keys()
     assert shared
     assert all(first.texts[symbol] == second.texts[symbol] for symbol in shared)
 
 
 def test_kernels_stay_small() -> None:
-    plan = gemm.plan(f32, 1, 512, 512, 512, False, False, host())
-    assert len(plan.text) < 80_000
-    assert plan.workspace_bytes < 4 << 20
+    code = gemm.product_code(f32, 1, 512, 512, 512, False, False, host())
+    assert len(code.text) < 80_000
+    assert code.workspace_bytes < 4 << 20
 
 
 def test_integers_have_no_matrix_kernel() -> None:
     with pytest.raises(CompileError):
-        gemm.plan(i32, 1, 2, 3, 4, False, False, AVX2)
+        gemm.product_code(i32, 1, 2, 3, 4, False, False, AVX2)

@@ -17,12 +17,12 @@ from typing import TypeVar
 from nets.backend.llvm.conv.correlation import Correlation
 from nets.backend.llvm.conv.depthwise import DepthwiseSums
 from nets.backend.llvm.conv.weight import WeightSums
-from nets.backend.llvm.kernel_plan import KernelPlan
+from nets.backend.llvm.kernel_code import KernelCode
 from nets.ir.types import DType
 from nets.machine.machine import Machine
 from nets.ops.tensor.convolution import Geometry
 
-__all__ = ["plan"]
+__all__ = ["convolution_code"]
 
 Shape = tuple[int, ...]
 T = TypeVar("T")
@@ -31,10 +31,10 @@ _PARAMETERS = "ptr %x, ptr %y, ptr %out, ptr %workspace, i64 %begin, i64 %end"
 
 
 @lru_cache(maxsize=256)
-def plan(
+def convolution_code(
     role: str, dtype: DType, x: Shape, w: Shape, y: Shape, geometry: Geometry, machine: Machine
-) -> KernelPlan:
-    """The plan of one convolution over two axes, with all sizes positive, for f32 or f64.
+) -> KernelCode:
+    """The code of one convolution over two axes, with all sizes positive, for f32 or f64.
 
     As that of a matrix product; its operands are those of ``loop.conv``.
     """
@@ -61,7 +61,7 @@ def plan(
         sums = DepthwiseSums(*common, inputs, outputs, *map(_two, spaces))
         if not sums.is_worth_it:
             sums = WeightSums(*common, inputs, outputs, *map(_two, spaces))
-    return KernelPlan(sums.symbol, sums.write(_PARAMETERS), sums.workspace_bytes, sums.panels)
+    return KernelCode(sums.symbol, sums.write(_PARAMETERS), sums.workspace_bytes, sums.panels)
 
 
 def _without_idle_steps(geometry: Geometry, places: Sequence[int]) -> Geometry:

@@ -21,7 +21,7 @@ from hashlib import sha256
 from typing import Final
 
 from nets.backend.llvm.conv.correlation_shape import CorrelationShape
-from nets.backend.llvm.conv.kernel import TileKernel
+from nets.backend.llvm.conv.microkernels import TileMicrokernel
 from nets.backend.llvm.conv.rings import Places, between_taps, places_from
 from nets.backend.llvm.conv.rows import RowCopier
 from nets.backend.llvm.conv.writer import Walk
@@ -233,11 +233,13 @@ class Correlation(CorrelationShape):
         if beyond:
             yield middle, places, 1, half
 
-    def _kernel(self, rows: int, vectors: int, lanes: int, phases: Sequence[Places]) -> TileKernel:
+    def _kernel(
+        self, rows: int, vectors: int, lanes: int, phases: Sequence[Places]
+    ) -> TileMicrokernel:
         size, plane = self.dtype.itemsize, self._plane(self.band)
         down, across = self._walk(0), self._walk(1)
         taps = self._walked_taps() if self.is_walked else self._taps(phases)
-        return TileKernel(
+        return TileMicrokernel(
             self.dtype,
             lanes,
             rows,

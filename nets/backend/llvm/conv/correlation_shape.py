@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
-from nets.backend.llvm.conv.kernel import UNROLLED_KERNEL, UNROLLED_ROW, Edges
+from nets.backend.llvm.conv.microkernels import UNROLLED_KERNEL, UNROLLED_ROW, Edges
 from nets.backend.llvm.conv.rings import Ring, ring_of
 from nets.backend.llvm.conv.tiles import tile_of
 from nets.backend.llvm.conv.writer import Lines

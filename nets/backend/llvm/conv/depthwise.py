@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from nets.backend.llvm.conv.correlation_shape import odd_lines
-from nets.backend.llvm.conv.kernel import UNROLLED_KERNEL, LaneKernel
+from nets.backend.llvm.conv.microkernels import UNROLLED_KERNEL, LaneMicrokernel
 from nets.backend.llvm.conv.weight import WeightSums
 from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.backend.llvm.gemm.pack import PackTransposed, offset, pack, scalar_name
@@ -153,7 +153,7 @@ class DepthwiseSums(WeightSums):
             place = body.multiply(start, self.rows * self._vector)
             y = body.offset("%workspace", body.add(place, self._turned_at), "i8")
             for first, count in self._taps_at_once(body):
-                kernel = LaneKernel(
+                kernel = LaneMicrokernel(
                     self.dtype,
                     self.lanes,
                     count,

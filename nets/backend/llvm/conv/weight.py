@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Final
 
 from nets.backend.llvm.conv.correlation_shape import odd_lines
-from nets.backend.llvm.conv.kernel import PlaceKernel
+from nets.backend.llvm.conv.microkernels import PlaceMicrokernel
 from nets.backend.llvm.conv.rows import RowCopier
 from nets.backend.llvm.conv.tiles import tile_of
 from nets.backend.llvm.gemm.kernel_text import Count, KernelText
@@ -118,7 +118,7 @@ class WeightSums:
         return self._places_at + self._in_odd_lines(count)
 
     @made_once
-    def group(self) -> int:
+    def blocks_at_once(self) -> int:
         """Blocks that are copied at once: what a tile reads of y in all stays in the L2 cache."""
         read = self.band * self.places[1] * self.tile[1] * self.lanes * self.dtype.itemsize
         most = min(self.machine.kept_bytes // read, _GROUP_BYTES // self._block_bytes)
@@ -126,7 +126,7 @@ class WeightSums:
 
     @property
     def _sums_at(self) -> int:
-        return self.group * self._block_bytes
+        return self.blocks_at_once * self._block_bytes
 
     @property
     def _distances_at(self) -> int:
@@ -146,11 +146,11 @@ class WeightSums:
             first = body.multiply(low, unit)
             last = body.least(body.multiply(high, unit), self.pairs)
             blocks = self.n * self._bands
-            with body.loop(0, blocks, self.group) as begin:
-                count = body.least(body.subtract(blocks, begin), self.group)
-                with body.loop(0, 1 if self.group == 1 else count, 1) as slot:
+            with body.loop(0, blocks, self.blocks_at_once) as begin:
+                count = body.least(body.subtract(blocks, begin), self.blocks_at_once)
+                with body.loop(0, 1 if self.blocks_at_once == 1 else count, 1) as slot:
                     self._pack(body, g, (first, last), body.add(begin, slot), slot)
-                self._sums(body, first, last, begin, 1 if self.group == 1 else count)
+                self._sums(body, first, last, begin, 1 if self.blocks_at_once == 1 else count)
             self._unpack(body, g, first, last)
         return body.functions(self.symbol, parameters)
 
@@ -324,9 +324,9 @@ class WeightSums:
         place = body.multiply(start, vectors * self.lanes)
         return x, offset(body, self._y_at(body, block, column), place, self.dtype)
 
-    def _kernel(self, rows: int, vectors: int, width: int) -> PlaceKernel:
+    def _kernel(self, rows: int, vectors: int, width: int) -> PlaceMicrokernel:
         size = self.dtype.itemsize
-        return PlaceKernel(
+        return PlaceMicrokernel(
             self.dtype,
             self.lanes,
             rows,

@@ -22,16 +22,16 @@ from nets.backend.llvm.gemm.few import FewRows
 from nets.backend.llvm.gemm.kernel_text import KernelText
 from nets.backend.llvm.gemm.product import Product
 from nets.backend.llvm.gemm.row import RowProduct
-from nets.backend.llvm.kernel_plan import KernelPlan
+from nets.backend.llvm.kernel_code import KernelCode
 from nets.errors import CompileError
 from nets.ir.types import DType
 from nets.machine.machine import Machine
 
-__all__ = ["K_BLOCK", "plan"]
+__all__ = ["K_BLOCK", "product_code"]
 
 
 @lru_cache(maxsize=256)
-def plan(
+def product_code(
     dtype: DType,
     batch: int,
     m: int,
@@ -40,8 +40,8 @@ def plan(
     transpose_x: bool,
     transpose_y: bool,
     machine: Machine,
-) -> KernelPlan:
-    """The plan of ``out[b, i, j] = Σ_k x[b, i, k] · y[b, k, j]`` for f32 or f64.
+) -> KernelCode:
+    """The code of ``out[b, i, j] = Σ_k x[b, i, k] · y[b, k, j]`` for f32 or f64.
 
     The operands are contiguous and row-major: x is batch × m × k (batch × k × m with
     ``transpose_x``), y is batch × k × n (batch × n × k with ``transpose_y``), out is
@@ -70,10 +70,10 @@ def plan(
         product = Product(dtype, batch, m, n, k, transpose_x, transpose_y, blocking, machine)
     symbol = product.name + suffix
     texts = product.write(symbol, parameters)
-    return KernelPlan(symbol, texts, product.workspace_bytes, product.panels)
+    return KernelCode(symbol, texts, product.workspace_bytes, product.panels)
 
 
-def _zeros(dtype: DType, size: int, parameters: str) -> KernelPlan:
+def _zeros(dtype: DType, size: int, parameters: str) -> KernelCode:
     """The sum over an empty axis: zeros in all elements, as one panel."""
     symbol = f"nets_gemm_{dtype}_zeros_{size}"
     body = KernelText()
@@ -81,4 +81,4 @@ def _zeros(dtype: DType, size: int, parameters: str) -> KernelPlan:
         body.line(
             f"call void @llvm.memset.p0.i64(ptr %out, i8 0, i64 {size * dtype.itemsize}, i1 false)"
         )
-    return KernelPlan(symbol, {symbol: body.function(symbol, parameters)}, 0, min(size, 1))
+    return KernelCode(symbol, {symbol: body.function(symbol, parameters)}, 0, min(size, 1))

@@ -154,14 +154,14 @@ class _Strip:
         return f"nets_gemm_few_{self.dtype}x{self.lanes}_{shape}"
 
     @property
-    def group(self) -> int:
+    def rows_at_once(self) -> int:
         """Rows of x in a tile: as many as registers hold, or fewer that share them out evenly."""
         return -(-self.m // -(-self.m // _ROWS))
 
     @property
     def columns(self) -> int:
         """Columns of a tile: enough vectors for the sums that must be under way."""
-        return -(-self.machine.sums_under_way // self.group) * self.lanes
+        return -(-self.machine.sums_under_way // self.rows_at_once) * self.lanes
 
     @property
     def type(self) -> str:
@@ -187,9 +187,9 @@ class _Strip:
 
     def _piece(self, body: KernelText, j: Count, columns: int) -> None:
         """All rows of x times some columns of B, tile by tile."""
-        whole = self.m - self.m % self.group
-        with body.loop(0, whole, self.group) as i:
-            self._tile(body, (i, j), self.group, columns)
+        whole = self.m - self.m % self.rows_at_once
+        with body.loop(0, whole, self.rows_at_once) as i:
+            self._tile(body, (i, j), self.rows_at_once, columns)
         if self.m > whole:
             self._tile(body, (whole, j), self.m - whole, columns)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from nets.backend.llvm.gemm.blocking import K_BLOCK, Blocking
-from nets.backend.llvm.gemm.kernel import UNROLL, Kernel
 from nets.backend.llvm.gemm.kernel_text import Count, KernelText
+from nets.backend.llvm.gemm.microkernel import UNROLL, Microkernel
 from nets.backend.llvm.gemm.pack import (
     PackColumns,
     PackRows,
@@ -199,7 +199,7 @@ class Product:
                 matrices = f"ptr {a}, i64 {self._a_stride(packed_a)}, ptr {b}, i64 {row}, ptr {c}"
                 goal = f", ptr {panel}" if packs else ""
                 body.call(
-                    self._kernel(height, width, packs),
+                    self._microkernel(height, width, packs),
                     f"{matrices}, i64 {row}, i64 {part.depth}, i1 {part.add}{goal}",
                 )
 
@@ -220,8 +220,8 @@ class Product:
             with body.loop(body.most(low, whole), high, last or unit) as at:
                 yield at, last or rest
 
-    def _kernel(self, rows: int, columns: int, packs: bool) -> Kernel:
-        return Kernel(
+    def _microkernel(self, rows: int, columns: int, packs: bool) -> Microkernel:
+        return Microkernel(
             self.dtype,
             self.machine,
             self.blocking.lanes,

@@ -23,7 +23,7 @@ _PARAMETERS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
+class Microkernel:
     """One microkernel: C[rows, columns] (+)= Σ_k A[r, k] · B[k, c].
 
     A lies ``a_by_rows`` (its rows contiguous, ``a_stride`` bytes apart) or by columns (its steps
@@ -79,7 +79,7 @@ class _Cursor:
 
 
 class _Writer:
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Microkernel) -> None:
         self.k = kernel
         self.size = kernel.dtype.itemsize
         self.scalar = "float" if kernel.dtype.itemsize == 4 else "double"

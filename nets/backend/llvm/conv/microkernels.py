@@ -53,7 +53,7 @@ class Edges:
 
 
 @dataclass(frozen=True, slots=True)
-class TileKernel:
+class TileMicrokernel:
     """C[rows, places] (+)= Σ over channels and taps of A[row, channel, tap] · B[place].
 
     All distances are in bytes: ``a_row`` is that from one row of A to the next, ``a_channel`` from
@@ -150,7 +150,7 @@ class TileKernel:
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceKernel:
+class PlaceMicrokernel:
     """C[rows, columns] (+)= Σ over places of X[row, place] · G[place, columns].
 
     Row r of X begins at the r-th of the distances given with the call; its places are ``x_place``
@@ -190,7 +190,7 @@ class PlaceKernel:
 
 
 @dataclass(frozen=True, slots=True)
-class LaneKernel:
+class LaneMicrokernel:
     """C[tap, columns] (+)= Σ over places of X[place + distance of the tap] · Y[place, columns],
     each lane for itself.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nets.ir.core import Value
-from nets.passes.lowering.row_plan import levels_of, plan_rows
+from nets.passes.lowering.row_phases import levels_of, phases_of
 from nets.passes.spaces.group import Group
 from tests.passes.lowered import Program, cross_short_rows, tensor
 
@@ -30,7 +30,7 @@ def test_a_softmax_has_three_phases() -> None:
     total = p.b.sum(e, (1,))
     out = p.b.div(e, spread(p, total))
     found = group(p, out)
-    phases = plan_rows(found)
+    phases = phases_of(found)
     assert [[op.result for op in phase.reductions] for phase in phases] == [[largest], [total], []]
     # The exponentials are kept; they are wanted again, and computed at a price.
     assert [phase.stores for phase in phases] == [[], [e], [out]]
@@ -46,7 +46,7 @@ def test_cheap_elements_are_computed_again() -> None:
     centred = p.b.sub(x, spread(p, mean))
     variance = p.b.sum(p.b.mul(centred, centred), (1,))
     out = p.b.mul(centred, spread(p, variance))
-    phases = plan_rows(group(p, out))
+    phases = phases_of(group(p, out))
     assert [phase.stores for phase in phases] == [[], [], [out]]
 
 
@@ -55,7 +55,7 @@ def test_reductions_that_wait_for_nothing_share_a_phase() -> None:
     (x,) = p.arguments
     one, other = p.b.sum(x, (1,)), p.b.emit("reduce_max", p.b.neg(x), axes=(1,))
     early = p.b.neg(x)
-    phases = plan_rows(group(p, one, other, early))
+    phases = phases_of(group(p, one, other, early))
     assert [[op.result for op in phase.reductions] for phase in phases] == [[one, other]]
     assert phases[0].stores == [early]
 
@@ -67,7 +67,7 @@ def test_totals_across_rows_wait_for_what_they_add_up(monkeypatch: pytest.Monkey
     total = p.b.sum(x, (1,))
     share = p.b.div(x, spread(p, total))
     across, plain = p.b.sum(share, (0,)), p.b.sum(x, (0,))
-    phases = plan_rows(group(p, total, across, plain))
+    phases = phases_of(group(p, total, across, plain))
     assert [phase.level for phase in phases] == [0, 1]
     assert [[op.result for op in phase.across] for phase in phases] == [[], [across, plain]]
 
@@ -82,7 +82,7 @@ def test_totals_of_what_comes_before_the_last_phase(
     (x,) = p.arguments
     total, across = p.b.sum(x, (1,)), p.b.sum(x, (0,))
     stored = [p.b.div(x, spread(p, total))] if is_stored else []
-    phases = plan_rows(group(p, total, across, *stored))
+    phases = phases_of(group(p, total, across, *stored))
     assert len(phases) == 2
     assert [op.result for op in phases[1].across] == [across]
     assert phases[1].stores == stored
@@ -95,6 +95,6 @@ def test_totals_that_wait_longer_than_any_store(monkeypatch: pytest.MonkeyPatch)
     total = p.b.sum(x, (1,))
     across = p.b.sum(p.b.div(x, spread(p, total)), (0,))
     early = p.b.neg(x)
-    phases = plan_rows(group(p, early, across, total))
+    phases = phases_of(group(p, early, across, total))
     assert phases[0].stores == [early]
     assert [phase.level for phase in phases if phase.across] == [1]

@@ -28,7 +28,7 @@ class Phase:
     across: list[Operation] = field(default_factory=list)
 
 
-def plan_rows(group: Group) -> list[Phase]:
+def phases_of(group: Group) -> list[Phase]:
     """The phases of a row in order.
 
     Every full output is stored by the first phase that can; so is an element that took a COSTLY
