@@ -101,6 +101,23 @@ def test_what_is_read_shifted_is_stored() -> None:
     assert [op.name for op in result.body] == ["exp", "fusion", "return"]
 
 
+@pytest.mark.parametrize("moves", [1, 2])
+def test_what_a_kernel_reads_through_changes_of_index_is_stored(moves: int) -> None:
+    p = Program(tensor(6, 6))
+    (x,) = p.arguments
+    powers = p.b.emit("exp", x)
+    read = p.b.emit("flip", powers, axes=(0,))
+    if moves == 2:
+        read = p.b.transpose(read, (1, 0))
+    function = p.done(p.b.mul(p.b.neg(powers), x), p.b.emit("matmul", read, read))
+    result, _ = fused(function)
+    (e,) = operations(result, "exp")
+    (of_exp,) = (op for op in operations(result, "fusion") if e in op.walk_regions())
+    assert len(of_exp.results) == 2
+    arrays = [np.random.default_rng(0).random((6, 6), np.float32)]
+    assert_same(evaluate(function, arrays), evaluate(result, arrays), result)
+
+
 def test_no_cycle_through_a_kernel() -> None:
     p = Program(tensor(4, 4))
     (x,) = p.arguments

@@ -9,6 +9,7 @@ from nets.ir.core import Function
 from nets.ir.parser import parse_function
 from nets.ir.types import bool_, f32, f64, i64
 from nets.ops.definition.registry import Array, lookup
+from nets.passes.lowering.piece_loops import _margins
 from nets.passes.pipelines import FUSE, LOWER
 from tests.passes.lowered import (
     Program,
@@ -246,6 +247,19 @@ def test_whole_operands_are_copied_without_tests_per_element() -> None:
     loops = check(p.done(joined, padded, zeros), "fuse")
     assert not operations(loops, "loop.select")
     assert not operations(loops, "loop.compare")
+
+
+@pytest.mark.parametrize("low", [(0, 0), (1, 0), (0, 2), (2, 1)])
+@pytest.mark.parametrize("high", [(0, 0), (1, 0), (0, 3), (1, 1)])
+def test_margins_are_all_that_lies_around(low: tuple[int, int], high: tuple[int, int]) -> None:
+    inner = (2, 3)
+    shape = tuple(map(sum, zip(inner, low, high, strict=True)))
+    written = np.zeros(shape, int)
+    for sizes, first in _margins(shape, low, inner):
+        written[tuple(slice(at, at + n) for at, n in zip(first, sizes, strict=True))] += 1
+    around = np.ones(shape, int)
+    around[tuple(slice(at, at + n) for at, n in zip(low, inner, strict=True))] = 0
+    np.testing.assert_array_equal(written, around)
 
 
 def test_a_result_takes_the_place_of_an_operand_that_dies() -> None:
