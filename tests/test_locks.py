@@ -235,7 +235,7 @@ def test_code_of_two_functions_is_generated_side_by_side(monkeypatch: pytest.Mon
 PLACES: list[tuple[Any, str]] = [
     (compilation.Compilation, "_run"),
     (compilation.Compilation, "object_code"),
-    (target, "_module"),
+    (target, "_parsed"),
 ]
 
 
@@ -355,7 +355,7 @@ def test_a_trace_may_call_what_another_thread_is_about_to_trace() -> None:
     for thread in threads:
         thread.join(LIMIT)
     assert len(found) == 2
-    assert "lock" not in staged.Entry.__slots__
+    assert "lock" not in staged.OfSignature.__slots__
 
 
 # -------------------------------------------------------------------------------------- data

@@ -54,7 +54,7 @@ COMPILER_FAULTS: Final = (
         "nets/passes/simplify/sources.py",
         "        if reached == found:\n            return found\n        found = reached",
         "        return reached",
-        ("tests/passes/simplify/test_sources.py",),
+        ("tests/passes/simplify/test_value_sources.py",),
     ),
     Fault(
         "simplify",
@@ -179,7 +179,7 @@ COMPILER_FAULTS: Final = (
         "nets/passes/lowering/in_place.py",
         "return root if last.get(root) is op and roots.count(root) == 1 else None",
         "return root if last.get(root) is op else None",
-        ("tests/passes/lowering/test_in_place.py",),
+        ("tests/passes/lowering/test_in_place_loops.py",),
     ),
     Fault(
         "lowering",
@@ -187,7 +187,7 @@ COMPILER_FAULTS: Final = (
         "nets/passes/lowering/in_place.py",
         "is_earlier = body < first and accesses.places.get(body) == index",
         "is_earlier = body < first",
-        ("tests/passes/lowering/test_in_place.py",),
+        ("tests/passes/lowering/test_in_place_loops.py",),
     ),
     Fault(
         "lowering",
