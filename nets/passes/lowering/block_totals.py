@@ -15,7 +15,7 @@ from nets.ir.types import BufferType
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.lowering.combiners import ROWS, combiner_of, empty_result
 from nets.passes.lowering.element_builder import ElementBuilder, Index
-from nets.passes.lowering.map_loops import emit_nest
+from nets.passes.lowering.map_loops import emit_loop_nest
 from nets.passes.spaces.group import Group
 from nets.passes.spaces.iteration import Space
 from nets.passes.spaces.loop_nests import Extent
@@ -44,7 +44,7 @@ class BlockTotals:
             for op, buffer in self.totals.items():
                 self.s.store(empty_result(self.s, op), buffer, self._home(block, inner.index))
 
-        emit_nest(self.s, inner, 0, emit)
+        emit_loop_nest(self.s, inner, 0, emit)
 
     def add(self, block: Affine, inner: Extent, place: Index) -> None:
         """Add the elements at ``place``, which is ``inner`` in its row."""
@@ -61,7 +61,7 @@ class BlockTotals:
                 self.s.emit("tree_combine", buffer, combiner=combiner_of(op))
             self.s.keep(op.result, partial(self._combined, op, buffer))
         inner = Extent(self.sizes)
-        emit_nest(self.s, inner, 0, lambda: self._store_results(inner))
+        emit_loop_nest(self.s, inner, 0, lambda: self._store_results(inner))
 
     def _combined(self, op: Operation, buffer: Value, index: Index) -> tuple[Value, Affine]:
         """Where a result is: in the first block."""

@@ -18,7 +18,7 @@ from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.lowering.combiners import ROWS, combiner_of, empty_result, first_total
 from nets.passes.lowering.element_builder import ElementBuilder, Index
-from nets.passes.lowering.map_loops import emit_nest, store_elements
+from nets.passes.lowering.map_loops import emit_loop_nest, store_elements
 from nets.passes.spaces.group import Group, arranged, positions_in, reduced_index
 from nets.passes.spaces.loop_nests import (
     PARALLEL_TRIPS,
@@ -90,7 +90,7 @@ def _lower_few_rows(s: ElementBuilder, group: Group) -> None:
     kept = s.extent(space.sizes(space.kept))
     work = group.work(s.machine) * space.count(space.reduced)
     with s.group():
-        emit_nest(s, kept, work, lambda: _emit_few_rows(s, group, kept.index))
+        emit_loop_nest(s, kept, work, lambda: _emit_few_rows(s, group, kept.index))
 
 
 def _emit_few_rows(s: ElementBuilder, group: Group, kept: Index) -> None:
@@ -187,7 +187,7 @@ class _Columns:
             for op, total in totals.items():
                 s.store(total, self.partials[op], home)
 
-        emit_nest(s, columns, work * len(rows), emit)
+        emit_loop_nest(s, columns, work * len(rows), emit)
 
     def _add_row(self, columns: Index, row: Index, totals: dict[Operation, Value]) -> None:
         s, space = self.s, self.space
@@ -214,4 +214,4 @@ class _Columns:
             return
         s, columns = self.s, Extent(self.space.sizes(self.space.columns))
         place = (*self.outer.index, *columns.index)
-        emit_nest(s, columns, self.work, lambda: _store_reduced(s, self.group, place))
+        emit_loop_nest(s, columns, self.work, lambda: _store_reduced(s, self.group, place))

@@ -42,7 +42,7 @@ def lower_map(s: ElementBuilder, outputs: Sequence[Output], work: float) -> None
     """
     extent = s.extent(tensor_type(outputs[0][0]).static_shape)
     with s.group():
-        emit_nest(s, extent, work, lambda: store_elements(s, outputs, extent.index))
+        emit_loop_nest(s, extent, work, lambda: store_elements(s, outputs, extent.index))
 
 
 def store_elements(s: ElementBuilder, outputs: Sequence[Output], index: Index) -> None:
@@ -52,7 +52,9 @@ def store_elements(s: ElementBuilder, outputs: Sequence[Output], index: Index) -
         s.store_element(scalar, value, buffer, index)
 
 
-def emit_nest(s: ElementBuilder, extent: Extent, work: float, emit: Callable[[], None]) -> None:
+def emit_loop_nest(
+    s: ElementBuilder, extent: Extent, work: float, emit: Callable[[], None]
+) -> None:
     """Loops over an extent around what ``emit`` emits, at ``extent.index``.
 
     ``work`` is the work per element; 0 where the loops must not be split among threads.
@@ -65,10 +67,10 @@ def emit_nest(s: ElementBuilder, extent: Extent, work: float, emit: Callable[[],
     with s.body(Block()) as body:
         emit()
         s.yield_()
-    _build_nest(s, extent, body, work)
+    _build_loop_nest(s, extent, body, work)
 
 
-def _build_nest(s: ElementBuilder, extent: Extent, body: Block, work: float) -> None:
+def _build_loop_nest(s: ElementBuilder, extent: Extent, body: Block, work: float) -> None:
     *outer, inner = extent.runs()
     is_parallel = extent.count * work >= s.machine.fork_cycles
     across = _run_across(body, outer, inner)

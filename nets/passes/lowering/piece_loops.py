@@ -11,7 +11,7 @@ from nets.ir.core import Operation, Trait, Value
 from nets.machine import costs
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.lowering.element_builder import ElementBuilder
-from nets.passes.lowering.map_loops import emit_nest
+from nets.passes.lowering.map_loops import emit_loop_nest
 from nets.passes.spaces.group import Group
 from nets.passes.spaces.loop_nests import Extent
 from nets.passes.spaces.pieces import has_pieces, pieces_of
@@ -94,7 +94,7 @@ def _store_all(
     place = extent.index if tensor_type(source).shape else ()
     target = tuple(at + first for at, first in zip(extent.index, start, strict=True))
     with s.group():
-        emit_nest(
+        emit_loop_nest(
             s,
             extent,
             costs.copy_work(s.machine, tensor_type(source).dtype),

@@ -29,7 +29,7 @@ from nets.passes.lowering.combiners import (
     first_total,
 )
 from nets.passes.lowering.element_builder import ElementBuilder, Index
-from nets.passes.lowering.map_loops import emit_nest
+from nets.passes.lowering.map_loops import emit_loop_nest
 from nets.passes.lowering.row_phases import Phase, levels_of, phases_of
 from nets.passes.spaces.group import Group, arranged, is_reduced, positions_in, reduced_index
 from nets.passes.spaces.loop_nests import (
@@ -61,7 +61,7 @@ def lower_rows(s: ElementBuilder, group: Group) -> None:
     if _are_short(group, s.machine):
         emission = _Rows(s, group, splits_rows=False, is_private=True)
         with s.group():
-            emit_nest(s, emission.outer, length * group.work(s.machine), emission.emit)
+            emit_loop_nest(s, emission.outer, length * group.work(s.machine), emission.emit)
         return
     is_big = rows * length * group.work(s.machine) >= s.machine.fork_cycles
     shares_rows = is_big and rows >= PARALLEL_TRIPS
@@ -312,7 +312,7 @@ class _Rows:
                 add_across(inner, place)
             self._store(stores, place)
 
-        emit_nest(self.s, inner, work, emit)
+        emit_loop_nest(self.s, inner, work, emit)
 
     def _store(self, stores: Sequence[Value], place: Index) -> None:
         scalars = [self.s.read(value, place) for value in stores]
