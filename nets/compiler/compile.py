@@ -32,6 +32,7 @@ from nets.ops.definition.emitter import tensor_type
 from nets.version import __version__
 
 if TYPE_CHECKING:
+    from nets.backend.llvm.large_data import LargeData
     from nets.backend.process.callable import NativeFunction
     from nets.machine.machine import Machine
 
@@ -110,7 +111,8 @@ class Compilation:
         from nets.passes.manager import dump
         from nets.passes.pipelines import pipeline_of
 
-        dump(f"{self.function.name}-traced.nets", print_function(self.function))
+        if config.DUMP_DIR.get():
+            dump(f"{self.function.name}-traced.nets", print_function(self.function))
         found = self._run(self.function, pipeline_of(self.options.pipeline))
         self._narrate("fuse", f"{_size(self.function)} operations became {_size(found)}")
         return found
@@ -132,11 +134,14 @@ class Compilation:
         return machine_of(self.options.cpu)
 
     @in_ieee_mode
-    def module(self, symbol: str, first_site: int = 0) -> str:
-        """The LLVM IR with an entry point of that name; prints are numbered from there on."""
+    def module(self, symbol: str, first_site: int = 0, large: LargeData | None = None) -> str:
+        """The LLVM IR with an entry point of that name; prints are numbered from there on.
+
+        Large constants get stand-ins in ``large``, where that is given.
+        """
         from nets.backend.llvm.emit import emit_module
 
-        return emit_module(self.loops, symbol, self.machine, first_site)
+        return emit_module(self.loops, symbol, self.machine, first_site, large)
 
     def object_code(self, symbol: str) -> bytes:
         """The object file with an entry point of that name."""

@@ -21,6 +21,7 @@ from nets.backend.library.c_header import header
 from nets.backend.library.c_names import symbols
 from nets.backend.library.library_file import embedded, sealed
 from nets.backend.library.manifest import ABI_VERSION, MARK, Argument, Library, LibraryFunction
+from nets.backend.llvm.large_data import LEAST_BYTES, LargeData
 from nets.backend.llvm.structure import COMMIT_HOOK
 from nets.backend.llvm.target import linked_object_code
 from nets.backend.printing import HOOK
@@ -50,18 +51,20 @@ def write_library(
     base: Path,
     library: Library,
     modules: Sequence[str],
+    large: LargeData,
     machine: Machine,
     formats: Sequence[str],
     state: bytes = b"",
 ) -> list[Path]:
     """Write ``base.so``, ``.a``, ``.o``, ``.h`` as asked; gives their paths.
 
-    ``modules`` are the LLVM IR of the functions, with the entry points of ``entry_symbol``;
+    ``modules`` are the LLVM IR of the functions, with the entry points of ``entry_symbol``, and
+    ``large`` what has stand-ins there;
     ``state`` is the initial state, as it lies in memory.
     ExportError where a file cannot be written or there is no C compiler to link with.
     """
-    interface = _interface(library, state)
-    code = linked_object_code([*modules, interface], global_symbols(library), machine)
+    interface = _interface(library, state, large)
+    code = linked_object_code([*modules, interface], global_symbols(library), large, machine)
     contents: dict[str, bytes] = {"o": code, "h": header(library).encode()}
     if "a" in formats:
         contents["a"] = archive(f"{library.name}.o", code, global_symbols(library))
@@ -184,7 +187,7 @@ def _shown(compiler: Sequence[str]) -> str:
 # ------------------------------------------------------------------------------ interface
 
 
-def _interface(library: Library, state: bytes) -> str:
+def _interface(library: Library, state: bytes, large: LargeData) -> str:
     """LLVM IR of the public functions."""
     parts = [
         _text("manifest", embedded(library.to_json().encode())),
@@ -195,7 +198,7 @@ def _interface(library: Library, state: bytes) -> str:
         _CHECK_POINTERS,
     ]
     if library.state:
-        parts += [_state_functions(library, state)]
+        parts += [_state_functions(library, state, large)]
     if library.prints:
         parts += [_printer_functions(library)]
     if any(function.updates for function in library.functions):
@@ -207,8 +210,8 @@ def _interface(library: Library, state: bytes) -> str:
 
 
 def _text(name: str, data: bytes) -> str:
-    escaped = "".join(f"\\{byte:02x}" for byte in data)
-    return f'@{name} = internal unnamed_addr constant [{len(data)} x i8] c"{escaped}", align 16'
+    escaped = data.hex("\\")
+    return f'@{name} = internal unnamed_addr constant [{len(data)} x i8] c"\\{escaped}", align 16'
 
 
 def _status_message(library: Library) -> str:
@@ -234,16 +237,20 @@ def _status_message(library: Library) -> str:
     )
 
 
-def _state_functions(library: Library, state: bytes) -> str:
+def _state_functions(library: Library, state: bytes, large: LargeData) -> str:
     """init_state, save_state, load_state: copies of all bytes, where the pointers are good."""
     name, size = library.name, library.state_bytes
+    if size >= LEAST_BYTES:
+        initial, definition = large.stand_in(state)
+    else:
+        initial, definition = "state.initial", _text("state.initial", state)
     copies = {
-        "init_state": ("ptr %state", "%state", "@state.initial"),
+        "init_state": ("ptr %state", "%state", f"@{initial}"),
         "save_state": ("ptr %state, ptr %bytes", "%bytes", "%state"),
         "load_state": ("ptr %state, ptr %bytes", "%state", "%bytes"),
     }
     parts = [
-        _text("state.initial", state),
+        definition,
         "declare ptr @memcpy(ptr, ptr, i64)",
         f"define i64 @{name}_state_bytes() nounwind {{ ret i64 {size} }}",
     ]

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from nets.backend.llvm.code import Code
+from nets.backend.llvm.large_data import LargeData
 from nets.backend.llvm.layout import Layout, workspace_bytes
 from nets.backend.llvm.module import ATTRIBUTES, ModuleText
 from nets.backend.llvm.outlined import OutlinedLoops, size_of
@@ -59,13 +60,20 @@ entry:
 }}"""
 
 
-def emit_module(function: Function, symbol: str, machine: Machine, first_site: int = 0) -> str:
+def emit_module(
+    function: Function,
+    symbol: str,
+    machine: Machine,
+    first_site: int = 0,
+    large: LargeData | None = None,
+) -> str:
     """The module of a loop function, with the entry point ``symbol``.
 
-    Its prints are numbered in order from ``first_site`` on. CompileError where vectorize or
+    Its prints are numbered in order from ``first_site`` on. Large constants get stand-ins in
+    ``large``, where that is given, for ``linked_object_code``. CompileError where vectorize or
     plan_memory has not prepared the function.
     """
-    module = ModuleText(symbol, machine)
+    module = ModuleText(symbol, machine, large)
     prints = [op for op in function.walk() if op.name == "loop.print"]
     module.sites.update((op, number) for number, op in enumerate(prints, first_site))
     layout = Layout.of(function, machine)

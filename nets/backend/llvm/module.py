@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.backend.llvm.isa import x86
+from nets.backend.llvm.large_data import LEAST_BYTES, LargeData
 from nets.ir.core import Operation
 from nets.ir.types import DType, from_numpy
 from nets.locks import imports
@@ -45,8 +46,9 @@ shared:
 class ModuleText:
     """Collects definitions, each symbol once, in the order of first use."""
 
-    def __init__(self, symbol: str, machine: Machine) -> None:
+    def __init__(self, symbol: str, machine: Machine, large: LargeData | None = None) -> None:
         self.symbol = symbol
+        self._large = large
         self.machine = machine
         self.sites: dict[Operation, int] = {}
         """The number of each print."""
@@ -101,10 +103,17 @@ class ModuleText:
         data = np.ascontiguousarray(value, dtype=dtype.numpy).tobytes()
         key = (data, len(data))
         if key not in self._globals:
-            name = f"{self.symbol}.c{len(self._globals)}"
+            name, text = self._constant(data)
             self._globals[key] = name
-            self._definitions[name] = _global_text(name, data)
+            self._definitions[name] = text
         return self._globals[key]
+
+    def _constant(self, data: bytes) -> tuple[str, str]:
+        """The symbol of a constant, and its definition."""
+        if self._large is not None and len(data) >= LEAST_BYTES and any(data):
+            return self._large.stand_in(data)
+        name = f"{self.symbol}.c{len(self._globals)}"
+        return name, _global_text(name, data)
 
     def text(self) -> str:
         """The whole module."""

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from nets.backend.containment import contained, try_to_load
+from nets.backend.llvm.large_data import PREFIX, LargeData
 from nets.errors import CompileError
 from nets.locks import Gate, at_fork, lock, made_alone
 from nets.machine.machine import Machine
@@ -128,13 +129,17 @@ def object_code(text: str, machine: Machine) -> bytes:
     return contained(lambda: _emitted(text, machine), len(text))
 
 
-def linked_object_code(texts: Sequence[str], public: Sequence[str], machine: Machine) -> bytes:
+def linked_object_code(
+    texts: Sequence[str], public: Sequence[str], large: LargeData, machine: Machine
+) -> bytes:
     """One object file of several modules that may call each other.
 
-    ``public`` names the functions that are seen from outside; all others become internal.
+    ``public`` names the functions that are seen from outside; all others become internal, and
+    ``large`` holds the constants that have stand-ins in the modules.
     CompileError where LLVM refuses the modules, MemoryError where there is not enough for it.
     """
-    return contained(lambda: _linked(texts, public, machine), sum(map(len, texts)))
+    code = contained(lambda: _linked(texts, public, machine), sum(map(len, texts)) + 2 * len(large))
+    return large.filled(code)
 
 
 def _linked(texts: Sequence[str], public: Sequence[str], machine: Machine) -> bytes:
@@ -144,6 +149,9 @@ def _linked(texts: Sequence[str], public: Sequence[str], machine: Machine) -> by
         for function in first.functions:
             if not function.is_declaration and function.name not in public:
                 function.linkage = "internal"
+        for constant in first.global_variables:
+            if constant.name.startswith(PREFIX):
+                constant.linkage = "internal"
         _merge_constants(first, machine)
         return _emit(first, machine)
 

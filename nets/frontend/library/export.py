@@ -9,7 +9,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from nets import config
 from nets.compiler.compile import Compilation
@@ -23,6 +23,9 @@ from nets.ir.location import user_location
 from nets.ir.printer import print_function
 from nets.ops.definition.emitter import tensor_type
 from nets.version import __version__
+
+if TYPE_CHECKING:
+    from nets.backend.llvm.large_data import LargeData
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ def export(
     from nets.backend.library.aot import write_library
     from nets.backend.library.c_names import declared
     from nets.backend.library.manifest import Argument, Library, laid_out
+    from nets.backend.llvm.large_data import LargeData
     from nets.backend.llvm.target import machine_of
 
     if path is None:
@@ -79,15 +83,15 @@ def export(
     library = Library(
         name, __version__, machine.cpu, machine.level, "strict", described, members, size
     )
-    modules, site = [], 0
+    modules, site, large = [], 0, LargeData()
     for part in parts:
-        modules.append(part.module(site))
+        modules.append(part.module(site, large))
         site += len(part.prints)
     initial = bytearray(size)
     for place, member in zip(members, state.members, strict=True):
         data = member.value.tobytes()
         initial[place.offset : place.offset + len(data)] = data
-    paths = write_library(base, library, modules, machine, suffixes, bytes(initial))
+    paths = write_library(base, library, modules, large, machine, suffixes, bytes(initial))
     return Exported(name, tuple(paths))
 
 
@@ -169,11 +173,12 @@ class _Part:
         options = dataclasses.replace(lowered.options, backend="llvm", threads=1, cpu=cpu)
         self.compilation = Compilation(self.function, options)
 
-    def module(self, first_site: int) -> str:
+    def module(self, first_site: int, large: LargeData) -> str:
         """The LLVM IR of the function, whose prints are numbered from there on."""
         from nets.backend.library.aot import entry_symbol
 
-        return self.compilation.module(entry_symbol(self.library, self.name), first_site)
+        symbol = entry_symbol(self.library, self.name)
+        return self.compilation.module(symbol, first_site, large)
 
     @property
     def prints(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nets.backend.llvm import target
+from nets.backend.llvm.large_data import LargeData
 from nets.errors import CompileError
 
 TEXT = "define i32 @f() { ret i32 1 }"
@@ -33,4 +34,4 @@ def test_modules_are_closed_before_their_context(monkeypatch: pytest.MonkeyPatch
 
 def test_text_that_is_no_module() -> None:
     with pytest.raises(CompileError, match="LLVM does not accept the module"):
-        target.linked_object_code([TEXT, "define"], ["f"], target.host())
+        target.linked_object_code([TEXT, "define"], ["f"], LargeData(), target.host())

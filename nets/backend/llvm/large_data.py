@@ -1,0 +1,56 @@
+"""Large constants of libraries, which LLVM is only told the size of.
+
+A megabyte of constants is two or more of text, which LLVM reads byte by byte. So a module has in
+their place a *stand-in* of as many bytes: the hash of the constant, then zeros. When the object is
+there, each hash says which bytes belong where it stands. Code that LLVM could make of the elements
+is ruled out: to it a stand-in is initialized by somebody else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+LEAST_BYTES: Final = 1 << 12
+"""From this size on a constant has a stand-in; it must have room for the hash."""
+
+PREFIX: Final = "nets.data."
+"""Of the symbols of stand-ins: that of equal constants is the same in all modules of a library."""
+
+
+class LargeData:
+    """The constants that have stand-ins, by their hashes."""
+
+    def __init__(self) -> None:
+        self._constants: dict[bytes, bytes] = {}
+
+    def __len__(self) -> int:
+        """Bytes of all of them."""
+        return sum(map(len, self._constants.values()))
+
+    def stand_in(self, data: bytes) -> tuple[str, str]:
+        """The symbol of a constant's stand-in, and its definition."""
+        digest = hashlib.sha256(data).digest()
+        self._constants[digest] = data
+        symbol, zeros = f"{PREFIX}{digest.hex()[:32]}", len(data) - len(digest)
+        content = 'c"\\' + digest.hex("\\") + '"'
+        type = f"<{{ [{len(digest)} x i8], [{zeros} x i8] }}>"
+        return symbol, (
+            f"@{symbol} = linkonce_odr hidden externally_initialized constant {type} "
+            f"<{{ [{len(digest)} x i8] {content}, [{zeros} x i8] zeroinitializer }}>, align 64"
+        )
+
+    def filled(self, code: bytes) -> bytes:
+        """The object file with the constants in the places of their stand-ins."""
+        return _filled(code, self._constants) if self._constants else code
+
+
+def _filled(code: bytes, constants: Mapping[bytes, bytes]) -> bytes:
+    result = bytearray(code)
+    for digest, data in constants.items():
+        place = code.find(digest)
+        while place >= 0:
+            result[place : place + len(data)] = data
+            place = code.find(digest, place + len(data))
+    return bytes(result)
