@@ -12,6 +12,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
+from nets.errors import CompileError
+
 LEAST_BYTES: Final = 1 << 12
 """From this size on a constant has a stand-in; it must have room for the hash."""
 
@@ -42,7 +44,10 @@ class LargeData:
         )
 
     def filled(self, code: bytes) -> bytes:
-        """The object file with the constants in the places of their stand-ins."""
+        """The object file with the constants in the places of their stand-ins.
+
+        CompileError where one of them is not there.
+        """
         return _filled(code, self._constants) if self._constants else code
 
 
@@ -50,6 +55,8 @@ def _filled(code: bytes, constants: Mapping[bytes, bytes]) -> bytes:
     result = bytearray(code)
     for digest, data in constants.items():
         place = code.find(digest)
+        if place < 0:
+            raise CompileError(f"LLVM has dropped a constant of {len(data)} bytes")
         while place >= 0:
             result[place : place + len(data)] = data
             place = code.find(digest, place + len(data))

@@ -10,6 +10,7 @@ import pytest
 import nets
 from nets.backend.llvm.large_data import LEAST_BYTES, LargeData
 from nets.backend.llvm.target import host, linked_object_code
+from nets.errors import CompileError
 
 RANDOM = np.random.default_rng(0)
 
@@ -61,3 +62,10 @@ def test_weights_of_libraries_are_those_of_python(size: int, tmp_path: Path) -> 
         assert library.step(x).tobytes() == step(x).numpy().tobytes()
     code = (tmp_path / "weights.o").read_bytes()
     assert code.count(frozen.numpy().tobytes()) == 1
+
+
+def test_a_stand_in_that_is_gone() -> None:
+    large = LargeData()
+    large.stand_in(RANDOM.bytes(LEAST_BYTES))
+    with pytest.raises(CompileError, match="dropped a constant of 4096 bytes"):
+        large.filled(b"code")
