@@ -68,6 +68,10 @@ CASES = [
     Case((1, 2, 9, 50), (2, 2, 1, 9), (1, 4), (0, 3), (0, 2), (1, 3)),
     Case((2, 3, 16, 24), (5, 3, 8, 8), (8, 8)),
     Case((1, 70, 12, 13), (3, 70, 6, 6), (3, 3), ONES, ONES),
+    # Tiles of sums of weights that end one tap into a channel, or two; lone taps.
+    Case((1, 9, 1, 5), (2, 9, 1, 3)),
+    Case((2, 18, 2, 5), (4, 9, 1, 3), low=(0, 1), groups=2),
+    Case((2, 15, 5, 6), (3, 15, 1, 1), (2, 2)),
 ]
 NAMES = ("conv", "conv_input", "conv_weight")
 
@@ -112,7 +116,10 @@ def test_every_cpu_and_split_has_the_bits_of_the_order(name: str, number: int) -
 
 
 def between_guards(sums: GemmKernel, arrays: list[Array], out: Array, at_end: bool) -> Array:
-    """The output of a call in pieces, the last one first; a touch outside ends the process."""
+    """The output of a call in pieces, the last one first; a touch outside ends the process.
+
+    Each piece may run in a thread of its own, and finds nothing in the workspace.
+    """
     buffers = [Guarded(array, at_end=at_end).read_only() for array in arrays]
     written = Guarded(out, at_end=at_end)
     size = -(-sums.code.workspace_bytes // 64) * 64  # as the layout of a workspace has it
@@ -121,5 +128,6 @@ def between_guards(sums: GemmKernel, arrays: list[Array], out: Array, at_end: bo
     panels = sums.code.panels
     cuts = [0, panels // 3, panels // 3, panels // 2, panels] if at_end else [0, panels]
     for begin, end in reversed(list(pairwise(cuts))):
+        workspace.array[:] = 0xFF
         sums.run(*(buffer.address for buffer in (*buffers, written)), begin, end)
     return written.array.copy()

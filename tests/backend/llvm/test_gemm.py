@@ -158,6 +158,7 @@ def check_between_guards(
         product_of.workspace = guarded.address
         addresses = (*(buffer.address for buffer in buffers), out.address)
         for begin, end in pairwise([0, code.panels // 3, code.panels]):
+            guarded.array[:] = 0xFF  # each piece may run in a thread of its own
             product_of.run(*addresses, begin, end)
         np.testing.assert_array_equal(out.array, expected)
 
