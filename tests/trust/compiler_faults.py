@@ -72,6 +72,22 @@ COMPILER_FAULTS: Final = (
         "    operands.sort()",
         ("tests/passes/test_filetests.py",),
     ),
+    Fault(
+        "simplify",
+        "what is the same in all steps of a loop may be made in the first one",
+        "nets/passes/simplify/repetition.py",
+        "first = max(first, place // period + 1)",
+        "first = max(first, place // period)",
+        ("tests/passes/simplify/test_repetition.py",),
+    ),
+    Fault(
+        "simplify",
+        "what a loop that runs backwards has stacked is read from the other end",
+        "nets/passes/simplify/reroll.py",
+        "row = len(self.steps) - 1 - step if self.reverse else step",
+        "row = step",
+        ("tests/passes/simplify/test_reroll.py",),
+    ),
     # --------------------------------------------------------------------------- derivatives
     Fault(
         "derivatives",
@@ -146,6 +162,22 @@ COMPILER_FAULTS: Final = (
         "return self.readers_left[value] == 1 and",
         "return self.readers_left[value] >= 1 and",
         ("tests/passes/fusion/test_memory_order.py",),
+    ),
+    Fault(
+        "fusion",
+        "of a group others see only what its last operation gives",
+        "nets/passes/fusion/outline_fusions.py",
+        "for op in node.ops\n        for value in op.results",
+        "for op in list(node.ops)[-1:]\n        for value in op.results",
+        ("tests/passes/fusion/test_fuse.py",),
+    ),
+    Fault(
+        "fusion",
+        "what reads a value from after a chain is taken into the chain",
+        "nets/passes/fusion/outline_entries.py",
+        "        self.late.update(op.results)\n",
+        "",
+        ("tests/passes/fusion/test_outline_entries.py",),
     ),
     # ------------------------------------------------------------------------------ lowering
     Fault(
