@@ -32,7 +32,7 @@ from nets.ops.definition.emitter import tensor_type
 from nets.version import __version__
 
 if TYPE_CHECKING:
-    from nets.backend.llvm.large_data import LargeData
+    from nets.backend.llvm.constants import LargeData
     from nets.backend.process.callable import NativeFunction
     from nets.machine.machine import Machine
 

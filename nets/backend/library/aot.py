@@ -21,7 +21,7 @@ from nets.backend.library.c_header import header
 from nets.backend.library.c_names import symbols
 from nets.backend.library.library_file import embedded, sealed
 from nets.backend.library.manifest import ABI_VERSION, MARK, Argument, Library, LibraryFunction
-from nets.backend.llvm.large_data import LEAST_BYTES, LargeData
+from nets.backend.llvm.constants import LargeData, constant
 from nets.backend.llvm.structure import COMMIT_HOOK
 from nets.backend.llvm.target import linked_object_code
 from nets.backend.printing import HOOK
@@ -210,8 +210,7 @@ def _interface(library: Library, state: bytes, large: LargeData) -> str:
 
 
 def _text(name: str, data: bytes) -> str:
-    escaped = data.hex("\\")
-    return f'@{name} = internal unnamed_addr constant [{len(data)} x i8] c"\\{escaped}", align 16'
+    return constant(name, data, align=16)[1]
 
 
 def _status_message(library: Library) -> str:
@@ -240,10 +239,7 @@ def _status_message(library: Library) -> str:
 def _state_functions(library: Library, state: bytes, large: LargeData) -> str:
     """init_state, save_state, load_state: copies of all bytes, where the pointers are good."""
     name, size = library.name, library.state_bytes
-    if size >= LEAST_BYTES:
-        initial, definition = large.stand_in(state)
-    else:
-        initial, definition = "state.initial", _text("state.initial", state)
+    initial, definition = constant("state.initial", state, large, align=16)
     copies = {
         "init_state": ("ptr %state", "%state", f"@{initial}"),
         "save_state": ("ptr %state, ptr %bytes", "%bytes", "%state"),

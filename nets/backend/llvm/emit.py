@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from nets.backend.llvm.code import Code
-from nets.backend.llvm.large_data import LargeData
+from nets.backend.llvm.constants import LargeData
 from nets.backend.llvm.layout import Layout, workspace_bytes
 from nets.backend.llvm.module import ATTRIBUTES, ModuleText
 from nets.backend.llvm.outlined import OutlinedLoops, size_of

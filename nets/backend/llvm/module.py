@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from nets.backend.llvm.constants import LargeData, constant
 from nets.backend.llvm.isa import x86
-from nets.backend.llvm.large_data import LEAST_BYTES, LargeData
 from nets.ir.core import Operation
 from nets.ir.types import DType, from_numpy
 from nets.locks import imports
@@ -103,17 +103,10 @@ class ModuleText:
         data = np.ascontiguousarray(value, dtype=dtype.numpy).tobytes()
         key = (data, len(data))
         if key not in self._globals:
-            name, text = self._constant(data)
+            name, text = constant(f"{self.symbol}.c{len(self._globals)}", data, self._large)
             self._globals[key] = name
             self._definitions[name] = text
         return self._globals[key]
-
-    def _constant(self, data: bytes) -> tuple[str, str]:
-        """The symbol of a constant, and its definition."""
-        if self._large is not None and len(data) >= LEAST_BYTES and any(data):
-            return self._large.stand_in(data)
-        name = f"{self.symbol}.c{len(self._globals)}"
-        return name, _global_text(name, data)
 
     def text(self) -> str:
         """The whole module."""
@@ -131,11 +124,3 @@ class ModuleText:
         if self._calls[symbol] <= INLINED_CALLS:
             return text
         return text.replace(") alwaysinline nounwind {", f") noinline {ATTRIBUTES} {{", 1)
-
-
-def _global_text(name: str, data: bytes) -> str:
-    if any(data):
-        content = 'c"\\' + data.hex("\\") + '"'
-    else:
-        content = "zeroinitializer"
-    return f"@{name} = internal unnamed_addr constant [{len(data)} x i8] {content}, align 64"

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from nets.backend.containment import contained, try_to_load
-from nets.backend.llvm.large_data import PREFIX, LargeData
+from nets.backend.llvm.constants import PREFIX, LargeData
 from nets.errors import CompileError
 from nets.locks import Gate, at_fork, lock, made_alone
 from nets.machine.machine import Machine

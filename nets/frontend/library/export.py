@@ -25,7 +25,7 @@ from nets.ops.definition.emitter import tensor_type
 from nets.version import __version__
 
 if TYPE_CHECKING:
-    from nets.backend.llvm.large_data import LargeData
+    from nets.backend.llvm.constants import LargeData
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def export(
     from nets.backend.library.aot import write_library
     from nets.backend.library.c_names import declared
     from nets.backend.library.manifest import Argument, Library, laid_out
-    from nets.backend.llvm.large_data import LargeData
+    from nets.backend.llvm.constants import LargeData
     from nets.backend.llvm.target import machine_of
 
     if path is None:

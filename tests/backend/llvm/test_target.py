@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nets.backend.llvm import target
-from nets.backend.llvm.large_data import LargeData
+from nets.backend.llvm.constants import LargeData
 from nets.errors import CompileError
 
 TEXT = "define i32 @f() { ret i32 1 }"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nets
-from nets.backend.llvm.large_data import LEAST_BYTES, LargeData
+from nets.backend.llvm.constants import LEAST_BYTES, LargeData
 from nets.backend.llvm.target import host, linked_object_code
 from nets.errors import CompileError
 

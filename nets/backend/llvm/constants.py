@@ -1,4 +1,4 @@
-"""Large constants of libraries, which LLVM is only told the size of.
+"""Constants in memory, as bytes; of the large ones of libraries LLVM is only told the size.
 
 A megabyte of constants is two or more of text, which LLVM reads byte by byte. So a module has in
 their place a *stand-in* of as many bytes: the hash of the constant, then zeros. When the object is
@@ -21,6 +21,22 @@ PREFIX: Final = "nets.data."
 """Of the symbols of stand-ins: that of equal constants is the same in all modules of a library."""
 
 
+def constant(
+    name: str, data: bytes, large: LargeData | None = None, align: int = 64
+) -> tuple[str, str]:
+    """The symbol of a constant, and its definition: under that name, or a stand-in in ``large``."""
+    if large is not None and len(data) >= LEAST_BYTES and any(data):
+        return large.stand_in(data)
+    content = _spelled(data) if any(data) else "zeroinitializer"
+    return name, (
+        f"@{name} = internal unnamed_addr constant [{len(data)} x i8] {content}, align {align}"
+    )
+
+
+def _spelled(data: bytes) -> str:
+    return 'c"\\' + data.hex("\\") + '"'
+
+
 class LargeData:
     """The constants that have stand-ins, by their hashes."""
 
@@ -36,11 +52,10 @@ class LargeData:
         digest = hashlib.sha256(data).digest()
         self._constants[digest] = data
         symbol, zeros = f"{PREFIX}{digest.hex()[:32]}", len(data) - len(digest)
-        content = 'c"\\' + digest.hex("\\") + '"'
         type = f"<{{ [{len(digest)} x i8], [{zeros} x i8] }}>"
         return symbol, (
-            f"@{symbol} = linkonce_odr hidden externally_initialized constant {type} "
-            f"<{{ [{len(digest)} x i8] {content}, [{zeros} x i8] zeroinitializer }}>, align 64"
+            f"@{symbol} = linkonce_odr hidden externally_initialized constant {type} <{{ "
+            f"[{len(digest)} x i8] {_spelled(digest)}, [{zeros} x i8] zeroinitializer }}>, align 64"
         )
 
     def filled(self, code: bytes) -> bytes:
