@@ -162,6 +162,11 @@ def verify_text(function: Function) -> None:
         raise VerifyError(f"printed:     {first[0]}\nread back as {first[1]}")
 
 
+def _contract_of(name: str) -> Contract:
+    """What a pass says of the forms of IR; nothing, where it was entered into PASSES alone."""
+    return CONTRACTS.get(name, Contract())
+
+
 class KnownForms:
     """The forms that a function had before, or the passes so far ensure, and none has ended."""
 
@@ -170,7 +175,7 @@ class KnownForms:
 
     def check_before(self, name: str, function: Function) -> None:
         """PassError where the function has not the forms the pass requires, as far as not known."""
-        contract = CONTRACTS.get(name, Contract())
+        contract = _contract_of(name)
         for form in contract.requires:
             if form not in self._known:
                 form.check(function, f"{name} requires")
@@ -179,8 +184,9 @@ class KnownForms:
 
     def check_kept(self, name: str, function: Function) -> None:
         """PassError where the pass has not ensured what it says, or lost what held before."""
+        ensured = _contract_of(name).ensures
         for form in self._known:
-            verb = "ensures" if form in CONTRACTS[name].ensures else "is to keep"
+            verb = "ensures" if form in ensured else "is to keep"
             form.check(function, f"{name} {verb}")
 
 

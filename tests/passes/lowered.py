@@ -42,14 +42,14 @@ def tensor(*shape: int, dtype: DType = f32) -> TensorType:
 
 
 def run_passes(function: Function, *passes: str) -> Function:
-    """A copy of the function after the passes, verified; with its forms at each step."""
+    """A copy of the function after the passes, verified after each, with its forms."""
     result, forms = clone_function(function), KnownForms()
     for name in passes:
         run = find_pass(name)
         forms.check_before(name, result)
         result = run(result, Options())
         forms.check_kept(name, result)
-    verify_function(result)
+        verify_function(result)
     return result
 
 

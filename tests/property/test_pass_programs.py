@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 
 from nets.backend.numpy.interpreter import evaluate
-from nets.ir.clone import clone_function
 from nets.ir.core import Function
 from nets.ir.printer import print_function
-from nets.ir.verifier import verify_function
-from nets.passes.manager import KnownForms, Options, find_pass
 from nets.passes.pipelines import OPTIMIZE
+from tests.passes.lowered import run_passes
 from tests.property.hunt import gradient, random_pipeline
 from tests.property.programs import arguments, random_program
 from tests.property.results import Reference
@@ -21,18 +19,6 @@ PASSES = tuple(dict.fromkeys((*OPTIMIZE, "fold")))
 STEPWISE = {"share_windows"}
 """Passes that may find more to do on what they have done: a pad goes behind one function a run."""
 PROGRAMS = 40
-
-
-def after(function: Function, *passes: str) -> Function:
-    """A copy of the function after the passes, verified after each, with its forms."""
-    result, forms = clone_function(function), KnownForms()
-    for name in passes:
-        run = find_pass(name)
-        forms.check_before(name, result)
-        result = run(result, Options())
-        forms.check_kept(name, result)
-        verify_function(result)
-    return result
 
 
 def sample(seed: int) -> Function:
@@ -66,18 +52,18 @@ def test_passes_in_any_order_keep_the_values() -> None:
 def keeps_the_values(wanted: Reference, *passes: str) -> None:
     function = wanted.function
     before = print_function(function)
-    wanted.assert_matches(evaluate(after(function, *passes), wanted.arrays))
+    wanted.assert_matches(evaluate(run_passes(function, *passes), wanted.arrays))
     assert print_function(function) == before, "the copy was not independent"
 
 
 @pytest.mark.parametrize("name", [name for name in PASSES if name not in STEPWISE])
 def test_a_second_time_changes_nothing(name: str) -> None:
     for seed in range(2000, 2000 + PROGRAMS):
-        once = after(kept_sample(seed), name)
-        assert print_function(after(once, name)) == print_function(once), seed
+        once = run_passes(kept_sample(seed), name)
+        assert print_function(run_passes(once, name)) == print_function(once), seed
 
 
 def test_the_whole_pipeline_a_second_time_changes_nothing() -> None:
     for seed in range(3000, 3000 + PROGRAMS):
-        once = after(sample(seed), *OPTIMIZE)
-        assert print_function(after(once, *OPTIMIZE)) == print_function(once), seed
+        once = run_passes(sample(seed), *OPTIMIZE)
+        assert print_function(run_passes(once, *OPTIMIZE)) == print_function(once), seed
