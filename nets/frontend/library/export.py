@@ -175,7 +175,7 @@ class _Part:
 
     def module(self, first_site: int, large: LargeData) -> str:
         """The LLVM IR of the function, whose prints are numbered from there on."""
-        from nets.backend.library.aot import entry_symbol
+        from nets.backend.library.interface import entry_symbol
 
         symbol = entry_symbol(self.library, self.name)
         return self.compilation.module(symbol, first_site, large)

@@ -14,8 +14,8 @@ import pytest
 
 import nets
 from nets.backend.library import c_names
-from nets.backend.library.aot import global_symbols
 from nets.backend.library.c_header import C_TYPES
+from nets.backend.library.interface import global_symbols
 from nets.backend.library.manifest import Library, Member
 from nets.errors import ArgumentError
 from tests.frontend.library.test_export import WARNINGS

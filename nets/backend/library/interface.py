@@ -1,0 +1,174 @@
+"""The public functions of a library, as LLVM IR around the entry points of its functions.
+
+The flat C form of a function checks the pointers, lays them into an array and calls the entry point
+that in-process code has too (``backend/llvm/emit.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from nets.backend.library.c_names import symbols
+from nets.backend.library.library_file import embedded
+from nets.backend.library.manifest import ABI_VERSION, MARK, Argument, Library, LibraryFunction
+from nets.backend.library.pointer_checks import (
+    CHECK_POINTERS,
+    MISALIGNED,
+    NULL_POINTER,
+    pointer_checks,
+    stores,
+)
+from nets.backend.library.state_functions import state_alignment, state_functions
+from nets.backend.llvm.constants import LargeData, constant
+from nets.backend.llvm.structure import COMMIT_HOOK
+from nets.backend.printing import HOOK
+from nets.ir.types import DTYPES
+from nets.machine.machine import ALIGNMENT
+
+_MESSAGES: Final = {
+    0: "success",
+    NULL_POINTER: "a pointer is null",
+    MISALIGNED: "a pointer is not aligned to its elements, or the workspace not to 64 bytes",
+}
+
+
+def entry_symbol(library: str, function: str) -> str:
+    """The symbol of a function's internal entry point, which its flat form calls."""
+    return f"{library}_{function}.entry"
+
+
+def global_symbols(library: Library) -> list[str]:
+    """The names the library defines."""
+    names = [f"{library.name}_{word}" for word in ("abi_version", "describe", "status_message")]
+    if library.state:
+        words = ("state_bytes", "init_state", "save_state", "load_state")
+        names += [f"{library.name}_{word}" for word in words]
+    if library.prints:
+        names += [f"{library.name}_set_print"]
+    for function in library.functions:
+        names += symbols(library.name, function.name)
+    return names
+
+
+def interface(library: Library, state: bytes, large: LargeData) -> str:
+    """LLVM IR of the public functions."""
+    parts = [
+        _text("manifest", embedded(library.to_json().encode())),
+        f"define i32 @{library.name}_abi_version() nounwind {{ ret i32 {ABI_VERSION} }}",
+        f"define ptr @{library.name}_describe() nounwind {{\n"
+        f"  ret ptr getelementptr (i8, ptr @manifest, i64 {len(MARK)})\n}}",
+        _status_message(library),
+        CHECK_POINTERS,
+    ]
+    if library.state:
+        parts += [state_functions(library, state, large)]
+    if library.prints:
+        parts += [_printer_functions(library)]
+    if any(function.updates for function in library.functions):
+        # Calls of a library are always run to their end.
+        parts += [f"define void @{COMMIT_HOOK}() nounwind {{ ret void }}"]
+    for function in library.functions:
+        parts += [_flat_form(library, function)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _text(name: str, data: bytes) -> str:
+    return constant(name, data, align=16)[1]
+
+
+def _status_message(library: Library) -> str:
+    """One function for all: positive codes mean what the functions' checks agree on."""
+    messages = dict(_MESSAGES)
+    for function in library.functions:
+        for code, message, _ in function.checks:
+            known = messages.get(code)
+            messages[code] = message if known in (None, message) else "a value was refused"
+    texts = [_text(f"message.{code & 0xFFFF}", m.encode() + b"\0") for code, m in messages.items()]
+    cases = "\n".join(f"    i32 {code}, label %case.{code & 0xFFFF}" for code in messages)
+    blocks = "\n".join(
+        f"case.{code & 0xFFFF}:\n  ret ptr @message.{code & 0xFFFF}" for code in messages
+    )
+    return "\n".join(
+        [
+            *texts,
+            _text("message.unknown", b"unknown status\0"),
+            f"define ptr @{library.name}_status_message(i32 %status) nounwind {{",
+            f"entry:\n  switch i32 %status, label %unknown [\n{cases}\n  ]",
+            f"{blocks}\nunknown:\n  ret ptr @message.unknown\n}}",
+        ]
+    )
+
+
+def _printer_functions(library: Library) -> str:
+    """set_print, and the hook of the functions, which calls the printer if there is one."""
+    return f"""\
+@printer = internal global ptr null, align 8
+@printer.user = internal global ptr null, align 8
+
+define void @{library.name}_set_print(ptr %printer, ptr %user) nounwind {{
+entry:
+  store ptr %user, ptr @printer.user
+  store ptr %printer, ptr @printer
+  ret void
+}}
+
+define void @{HOOK}(i32 %site, ptr %text, i32 %count, ptr %values) nounwind {{
+entry:
+  %printer = load ptr, ptr @printer
+  %silent = icmp eq ptr %printer, null
+  br i1 %silent, label %done, label %print
+print:
+  %user = load ptr, ptr @printer.user
+  call void %printer(ptr %user, i32 %site, ptr %text, i32 %count, ptr %values)
+  br label %done
+done:
+  ret void
+}}"""
+
+
+def _flat_form(library: Library, function: LibraryFunction) -> str:
+    symbol, workspace_bytes = symbols(library.name, function.name)
+    entry = entry_symbol(library.name, function.name)
+    arguments, results = len(function.arguments), len(function.results)
+    buffers = arguments + len(function.state) + results
+    places = [f"%p{i}" for i in range(arguments)]
+    places += [f"%s{number}" for number in function.state]
+    places += [f"%p{arguments + i}" for i in range(results)]
+    parameters = ["ptr %state"] if function.state else []
+    parameters += [f"ptr %p{i}" for i in range(arguments + results)]
+    parameters += ["ptr %workspace"]
+    members = [
+        f"  %s{number} = getelementptr i8, ptr %state, i64 {library.state[number].offset}"
+        for number in function.state
+    ]
+    addresses = "\n".join([*members, stores("buffers", places)])
+    alignments = _alignments([*function.arguments, *function.results], function.workspace_bytes)
+    if function.state:
+        alignments["%state"] = state_alignment(library)
+    definition, checks = pointer_checks(symbol, alignments)
+    return f"""\
+declare i32 @{entry}(ptr, ptr, ptr)
+
+define i64 @{workspace_bytes}() nounwind {{ ret i64 {function.workspace_bytes} }}
+
+{definition}define i32 @{symbol}({", ".join(parameters)}) nounwind {{
+entry:
+  %buffers = alloca [{max(buffers, 1)} x ptr]
+{addresses}
+{checks}
+  %code = call i32 @{entry}(ptr %buffers, ptr %workspace, ptr null)
+  ret i32 %code
+}}"""
+
+
+def _alignments(buffers: Sequence[Argument], workspace_bytes: int) -> dict[str, int]:
+    """What each pointer must be a multiple of; buffers without elements are never touched."""
+    alignments = {
+        f"%p{i}": DTYPES[buffer.dtype].itemsize
+        for i, buffer in enumerate(buffers)
+        if 0 not in buffer.shape
+    }
+    if workspace_bytes:
+        alignments["%workspace"] = ALIGNMENT
+    return alignments
