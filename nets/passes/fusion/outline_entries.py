@@ -158,7 +158,8 @@ class _Scan:
         chain, late = self.chain, self.late
         self.chain, self.late = None, []
         if chain is not None:
-            late += chain.drop_moves()
+            # Before the others, some of which read them.
+            late = [*chain.drop_moves(), *late]
             chain.take_moves()
         if chain is None or not _is_worth_it(chain.operations, self.kept_bytes):
             return

@@ -163,3 +163,18 @@ def test_a_result_that_is_read_on_inside_is_whole() -> None:
     out = p.b.emit("matmul", back, e)
     function = p.done(scores, out, flat, p.b.reshape(back, (90,)))
     check_native(function, draw(function), 1)
+
+
+def test_a_transpose_left_out_of_a_chain_comes_before_the_product_that_reads_it() -> None:
+    """The transpose has the sizes of the stack, but only the product behind the chain needs it."""
+    text = """
+        func @f(%x: tensor<3x3x2x5xf64>, %y: tensor<3x3x2x2xf64>, %z: tensor<3x3xf64>)
+            -> (tensor<3x3x2x5xf64>, tensor<3x3xf64>) {
+          %0 = matmul %y, %x : tensor<3x3x2x5xf64>
+          %1 = transpose %z {axes = [1, 0]} : tensor<3x3xf64>
+          %2 = matmul %1, %z : tensor<3x3xf64>
+          %3 = matmul %y, %0 : tensor<3x3x2x5xf64>
+          return %3, %2 : tensor<3x3x2x5xf64>, tensor<3x3xf64>
+        }"""
+    function = parse_function(text, lookup)
+    check_native(function, draw(function), 1)
