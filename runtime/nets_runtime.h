@@ -135,7 +135,8 @@ void nets_set_printer(nets_printer printer);
 /* Writes what tells this CPU's instruction set from another's: the key of cached code. */
 void nets_cpu_identity(char *text, size_t size);
 
-/* The x86-64 level this CPU runs (3: AVX2 and FMA, 4: AVX-512), 0 for less or another family. */
+/* The x86-64 level this CPU runs (2: SSE4.2, 3: AVX2 and FMA, 4: AVX-512), 0 for less or another
+ * family. */
 int32_t nets_cpu_level(void);
 
 /* ---- floating-point mode ------------------------------------------------------------------- */

@@ -7,7 +7,8 @@ from typing import Final, Literal
 
 from nets.ir.types import DType
 
-InstructionSet = Literal["avx2", "avx512"]
+InstructionSet = Literal["generic", "avx2", "avx512"]
+"""Whose instructions are called by name: of a generic machine, none; LLVM finds them."""
 
 ALIGNMENT: Final = 64
 """Bytes by which arenas, workspaces, states and buffers in them are aligned. It is part of what an
@@ -32,7 +33,7 @@ class Machine:
     """The level of x86-64 that a processor must have to run code for this one."""
 
     # Registers and instructions.
-    instruction_set: InstructionSet
+    instruction_set: InstructionSet = "generic"
     vector_bytes: int
     vector_registers: int
     pointer_registers: int = 16
@@ -42,6 +43,10 @@ class Machine:
     """Whether vectors are loaded under masks as fast as without."""
     joined_sizes: tuple[int, ...] = ()
     """Sizes of the elements of which one instruction takes any run out of two vectors."""
+    fma_sizes: tuple[int, ...] = (4, 8)
+    """Sizes of the floats that one instruction multiplies and adds, rounding once."""
+    passes_caches: bool = True
+    """Whether there are stores that leave the caches as they are."""
     fma_latency: int = 4
     fmas_per_cycle: int = 2
     loads_per_cycle: int = 2

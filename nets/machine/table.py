@@ -12,6 +12,21 @@ from typing import Final
 from nets.errors import CompileError
 from nets.machine.machine import Machine
 
+V2: Final = Machine(
+    family="x86-64-v2",
+    cpu="x86-64-v2",
+    level=2,
+    vector_bytes=16,
+    vector_registers=16,
+    masked_sizes=(),
+    fma_sizes=(),
+    fma_latency=8,
+    fmas_per_cycle=1,
+    division=(8, 14),
+    root=(10, 18),
+)
+"""Any processor with SSE4.2: it multiplies, then adds, and its vectors are whole ones."""
+
 V3: Final = Machine(
     family="x86-64-v3",
     cpu="x86-64-v3",
@@ -44,9 +59,13 @@ ZEN_4: Final = replace(V4, family="Zen 4, Zen 5", cpu="znver4", division=(7, 10)
 SKYLAKE_X: Final = replace(V4, family="Skylake-X, Ice Lake", cpu="skylake-avx512")
 SAPPHIRE_RAPIDS: Final = replace(V4, family="Sapphire Rapids", cpu="sapphirerapids")
 
-ROWS: Final = (V3, V4, ZEN_3, ZEN_4, SKYLAKE_X, SAPPHIRE_RAPIDS)
+ROWS: Final = (V2, V3, V4, ZEN_3, ZEN_4, SKYLAKE_X, SAPPHIRE_RAPIDS)
 
 _NAMES: Final[Mapping[Machine, tuple[str, ...]]] = {
+    V2: (
+        *("x86-64-v2", "nehalem", "westmere", "sandybridge", "ivybridge"),
+        *("silvermont", "goldmont", "goldmont-plus", "tremont", "btver2"),
+    ),
     V3: (
         *("x86-64-v3", "haswell", "broadwell", "skylake", "alderlake", "raptorlake", "meteorlake"),
         *("arrowlake", "arrowlake-s", "lunarlake", "gracemont", "sierraforest"),
@@ -68,6 +87,7 @@ _ROW_OF: Final = {name: row for row, names in _NAMES.items() for name in names}
 _LEVELS: Final = (
     (V4, ("avx512f", "avx512bw", "avx512dq", "avx512vl")),
     (V3, ("avx2", "fma")),
+    (V2, ("sse4.2", "popcnt")),
 )
 """The generic machines, the best one first, and the features that each must have."""
 
@@ -75,12 +95,12 @@ _LEVELS: Final = (
 def machine_named(cpu: str) -> Machine:
     """The machine of that name in LLVM, such as ``x86-64-v3`` or ``znver3``.
 
-    CompileError where nets does not know it, or it has no AVX2 and FMA.
+    CompileError where nets does not know it, or it has no SSE4.2.
     """
     # The names are listed here since LLVM ends the process over a name it does not know.
     if cpu not in _ROW_OF:
         raise CompileError(
-            f"nets does not compile for the CPU {cpu!r}; it needs one with AVX2 and FMA out of "
+            f"nets does not compile for the CPU {cpu!r}; it needs one with SSE4.2 out of "
             f"{', '.join(_ROW_OF)}"
         )
     return replace(_ROW_OF[cpu], cpu=cpu)
@@ -90,7 +110,7 @@ def machine_with(cpu: str, features: Mapping[str, bool]) -> Machine:
     """The machine that a processor is: its name in LLVM, and whether it has each feature.
 
     A name that nets does not know is a machine of its level; so is one that lacks what others of
-    its name have, as under a hypervisor that hides it. CompileError without AVX2 and FMA.
+    its name have, as under a hypervisor that hides it. CompileError without SSE4.2.
     """
     generic = _best_level(features)
     named = _ROW_OF.get(cpu, generic)
@@ -104,4 +124,4 @@ def _best_level(features: Mapping[str, bool]) -> Machine:
         missing = [feature for feature in needed if not features.get(feature)]
         if not missing:
             return machine
-    raise CompileError(f"nets needs a CPU with AVX2 and FMA; this one lacks {missing[0]}")
+    raise CompileError(f"nets needs a CPU with SSE4.2; this one lacks {missing[0]}")

@@ -36,10 +36,10 @@ def compiled(text: str, symbol: str, *arguments: Any, libc: bool = False) -> Any
 
 
 def math_text(function: str, dtype: DType, lanes: int, wide: bool = False) -> str:
-    """All definitions of a math function."""
+    """All definitions of a math function: of AVX2 or, where ``wide``, of AVX-512."""
     wanted, texts = [(function, dtype, lanes)], {}
     while wanted:
-        found = math.definition(*wanted.pop(), wide=wide)
+        found = math.definition(*wanted.pop(), "avx512" if wide else "avx2")
         texts[found.symbol] = found.text
         wanted.extend(found.requires)
     return "\n\n".join(texts.values())

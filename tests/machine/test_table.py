@@ -15,6 +15,7 @@ from nets.machine.table import (
     ROWS,
     SAPPHIRE_RAPIDS,
     SKYLAKE_X,
+    V2,
     V3,
     V4,
     ZEN_3,
@@ -23,10 +24,15 @@ from nets.machine.table import (
     machine_with,
 )
 
-AVX2 = {"avx2": True, "fma": True, "avx512f": False}
-AVX512 = dict.fromkeys(("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"), True)
+SSE42 = {"sse4.2": True, "popcnt": True}
+AVX2 = {**SSE42, "avx2": True, "fma": True, "avx512f": False}
+AVX512 = AVX2 | dict.fromkeys(("avx512f", "avx512bw", "avx512dq", "avx512vl"), True)
+FEATURES = {2: SSE42, 3: AVX2, 4: AVX512}
 
 KNOWN = {
+    "x86-64-v2": V2,
+    "nehalem": V2,
+    "ivybridge": V2,
     "x86-64-v3": V3,
     "haswell": V3,
     "skylake": V3,
@@ -53,7 +59,8 @@ def numbers(machine: Machine) -> Machine:
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_rows_are_sound(row: Machine) -> None:
     assert machine_named(row.cpu) == row
-    assert row.level == {"avx2": 3, "avx512": 4}[row.instruction_set]
+    assert row.level == {"generic": 2, "avx2": 3, "avx512": 4}[row.instruction_set]
+    assert bool(row.fma_sizes) == (row.level > 2)
     assert row.lanes(f32) == 2 * row.lanes(f64) == row.vector_bytes // 4
     assert row.vector_bytes.bit_count() == 1
     for field in fields(row):
@@ -71,18 +78,17 @@ def test_known_names(cpu: str, row: Machine) -> None:
     found = machine_named(cpu)
     assert (found.cpu, found.features) == (cpu, "")
     assert numbers(found) == numbers(row)
-    features = AVX512 if row.level == 4 else AVX2
-    assert numbers(machine_with(cpu, features)) == numbers(row)
+    assert numbers(machine_with(cpu, FEATURES[row.level])) == numbers(row)
 
 
-@pytest.mark.parametrize("cpu", ["", "nehalem", "x86-64", "x86-64-v2", "znver9", "generic"])
+@pytest.mark.parametrize("cpu", ["", "core2", "x86-64", "x86-64-v1", "znver9", "generic"])
 def test_names_that_are_not_there(cpu: str) -> None:
-    with pytest.raises(CompileError, match=r"does not compile for the CPU .* AVX2 .* znver3"):
+    with pytest.raises(CompileError, match=r"does not compile for the CPU .* SSE4.2 .* znver3"):
         machine_named(cpu)
 
 
 @pytest.mark.parametrize("cpu", ["generic", "diamondrapids", "znver9"])
-@pytest.mark.parametrize(("features", "row"), [(AVX2, V3), (AVX512, V4)], ids=["avx2", "avx512"])
+@pytest.mark.parametrize(("features", "row"), [(SSE42, V2), (AVX2, V3), (AVX512, V4)])
 def test_unknown_processors_are_machines_of_their_level(
     cpu: str, features: Mapping[str, bool], row: Machine
 ) -> None:
@@ -104,14 +110,22 @@ def test_a_name_says_no_more_than_the_features() -> None:
 
 
 @pytest.mark.parametrize("lost", ["avx2", "fma"])
+def test_processors_before_avx2_multiply_and_then_add(lost: str) -> None:
+    found = machine_with("ivybridge", AVX2 | {lost: False})
+    assert numbers(found) == numbers(V2)
+    assert not found.fma_sizes
+    assert not found.masked_sizes
+
+
+@pytest.mark.parametrize("lost", ["sse4.2", "popcnt"])
 def test_what_no_machine_does_without(lost: str) -> None:
     with pytest.raises(CompileError, match=f"this one lacks {lost}"):
-        machine_with("ivybridge", AVX2 | {lost: False})
+        machine_with("penryn", SSE42 | {lost: False})
 
 
 def test_features_are_listed_in_one_order() -> None:
-    features = {"fma": True, "avx2": True, "avx512f": False}
-    assert machine_with("znver3", features).features == "+avx2,-avx512f,+fma"
+    found = machine_with("znver3", AVX2).features
+    assert found == "+avx2,-avx512f,+fma,+popcnt,+sse4.2"
 
 
 def test_the_empty_name_is_this_processor() -> None:

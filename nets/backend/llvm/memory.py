@@ -177,7 +177,7 @@ def _passes_caches(buffer: Value, machine: Machine) -> bool:
     root, _ = view_root(buffer)
     assert isinstance(root.type, BufferType)
     is_large = root.type.nbytes >= 2 * machine.last_cache_bytes
-    return is_large and root.operation is None and _is_only_stored(root)
+    return machine.passes_caches and is_large and root.operation is None and _is_only_stored(root)
 
 
 def _is_only_stored(buffer: Value) -> bool:

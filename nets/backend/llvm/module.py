@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.backend.llvm.constants import LargeData, constant
-from nets.backend.llvm.isa import x86
 from nets.ir.core import Operation
 from nets.ir.types import DType, from_numpy
 from nets.locks import imports
@@ -77,8 +76,7 @@ class ModuleText:
         wanted = [(function, dtype, lanes)]
         found = ""
         while wanted:
-            wide = x86.is_wide(self.machine)
-            symbol, text, requires = definition(*wanted.pop(), wide)
+            symbol, text, requires = definition(*wanted.pop(), self.machine.instruction_set)
             found = found or symbol
             if symbol not in self._definitions:
                 self._definitions[symbol] = text

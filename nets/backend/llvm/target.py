@@ -22,14 +22,14 @@ from nets.machine.table import machine_named, machine_with
 def machine_of(cpu: str) -> Machine:
     """The machine to compile for, by LLVM's name; the empty name is the CPU of this process.
 
-    CompileError where nets does not know the CPU or the CPU has no AVX2 and FMA.
+    CompileError where nets does not know the CPU or the CPU has no SSE4.2.
     """
     return machine_named(cpu) if cpu else host()
 
 
 @functools.cache
 def host() -> Machine:
-    """The CPU of this process, with the features it really has. CompileError without AVX2."""
+    """The CPU of this process, with the features it really has. CompileError without SSE4.2."""
     llvm = _llvm()
     return machine_with(llvm.get_host_cpu_name(), llvm.get_host_cpu_features())
 

@@ -55,7 +55,8 @@ def cpu_identity() -> str:
 
 @functools.cache
 def cpu_level() -> int:
-    """The x86-64 level of this CPU: 4 with AVX-512, 3 with AVX2 and FMA, else 0."""
+    """The x86-64 level of this CPU: 4 with AVX-512, 3 with AVX2 and FMA, 2 with SSE4.2,
+    else 0."""
     return int(_runtime()[1].nets_cpu_level())
 
 

@@ -5,23 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nets.machine.machine import Machine
-
 WIDE_BITS: Final = 512
-"""Of a register of AVX-512, whose instructions ``is_wide`` allows."""
+"""Of a register of AVX-512."""
 
 FENCE: Final = "call void @llvm.x86.sse.sfence()"
 """Stores past the caches are seen before any later store."""
-
-
-def is_wide(machine: Machine) -> bool:
-    """Whether the machine has AVX-512."""
-    return machine.instruction_set == "avx512"
-
-
-def register_bits(wide: bool) -> int:
-    """Bits of a register of AVX-512 or of AVX2."""
-    return WIDE_BITS if wide else 256
 
 
 def words_at(type: str, words: Sequence[int], place: str) -> str:

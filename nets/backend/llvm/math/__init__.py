@@ -20,6 +20,7 @@ from nets.backend.llvm.math.body import Body, Definition, Lanes
 from nets.backend.llvm.math.formats import FORMATS
 from nets.errors import CompileError
 from nets.ir.types import DType
+from nets.machine.machine import InstructionSet
 
 __all__ = ["FUNCTIONS", "Definition", "definition"]
 
@@ -45,10 +46,12 @@ FUNCTIONS: Final[Mapping[str, int]] = MappingProxyType(
 
 
 @cache
-def definition(function: str, dtype: DType, lanes: int, wide: bool = False) -> Definition:
+def definition(
+    function: str, dtype: DType, lanes: int, isa: InstructionSet = "generic"
+) -> Definition:
     """The LLVM function ``nets_<function>_<dtype>x<lanes>`` and what it requires.
 
-    With ``wide`` it may use instructions of AVX-512; the results are the same.
+    It may use the instructions of ``isa``; the results are the same.
 
     ``function`` is one of `FUNCTIONS` (or comes from ``requires``), ``dtype`` f32 or f64; anything
     else is a CompileError.
@@ -59,7 +62,7 @@ def definition(function: str, dtype: DType, lanes: int, wide: bool = False) -> D
     form = FORMATS.get(dtype)
     if formula is None or form is None or lanes < 1:
         raise CompileError(f"the math library has no {function} on {lanes} lanes of {dtype}")
-    body = Body(form, lanes, wide)
+    body = Body(form, lanes, isa)
     arguments = ("x", "y")[: FUNCTIONS[function]]
     result = formula(body, *map(body.argument, arguments))
     return body.finish(f"nets_{function}_{dtype}x{lanes}", arguments, result)

@@ -18,9 +18,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from nets.backend.llvm.isa import x86
+from nets.backend.llvm.isa import REGISTER_BITS, x86
 from nets.backend.llvm.math.formats import F64, Format
 from nets.ir.types import DType
+from nets.machine.machine import InstructionSet
 
 
 class Definition(NamedTuple):
@@ -142,14 +143,14 @@ Operand = Lanes | float
 class Body:
     """The function being written: its format, its lanes, and the lines so far.
 
-    ``wide`` tells that the processor has AVX-512. It then does some steps in one instruction that
-    take several elsewhere, with the same results.
+    An instruction set of ``isa`` does some steps in one instruction that take several elsewhere,
+    with the same results.
     """
 
-    def __init__(self, form: Format, lanes: int, wide: bool = False) -> None:
+    def __init__(self, form: Format, lanes: int, isa: InstructionSet = "generic") -> None:
         self.form = form
         self.lanes = lanes
-        self.wide = wide
+        self.isa = isa
         self.lines: list[str] = []
         self.globals: list[str] = []
         self.requires: list[tuple[str, DType, int]] = []
@@ -289,7 +290,7 @@ class Body:
     # Parts of vectors.
     def sibling(self, form: Format, lanes: int) -> Body:
         """A body of another format or number of lanes that writes into this one."""
-        other = Body(form, lanes, self.wide)
+        other = Body(form, lanes, self.isa)
         other.lines, other.requires, other.globals = self.lines, self.requires, self.globals
         return other
 
@@ -320,7 +321,7 @@ class Body:
     @property
     def has_wide_forms(self) -> bool:
         """Whether the lanes fill a register of AVX-512, on a processor that has it."""
-        return self.wide and self.lanes * self.form.width == x86.WIDE_BITS
+        return self.isa == "avx512" and self.lanes * self.form.width == x86.WIDE_BITS
 
     def wide_form(self, name: str, *operands: Operand | str) -> Lanes:
         """The AVX-512 instruction of that name, in all lanes and the usual rounding mode."""
@@ -349,7 +350,7 @@ class Body:
         """The i1 that says whether the condition holds in some lane."""
         if self.lanes == 1:
             return condition.text
-        register = self.sibling(self.form, x86.register_bits(self.wide) // self.form.width)
+        register = self.sibling(self.form, REGISTER_BITS[self.isa] // self.form.width)
         if self.lanes > register.lanes:
             type = self.type("integer")
             signs = self.emit("integer", f"sext {self.type('bool')} {condition.text} to {type}")

@@ -16,9 +16,12 @@ TABLES: Final = 8, 16
 def lookup(body: Body, table: Sequence[float], place: Lanes) -> Lanes:
     """``table[place mod its length]`` in each lane, for 8 or 16 numbers.
 
-    Vectors get them by permutations of registers, a lane alone from memory.
+    Vectors get them by permutations of registers where the instruction set has these, a lane alone
+    from memory.
     """
     assert len(table) in TABLES
+    if body.isa == "generic":
+        return _loaded(body, table, place)
     if body.has_wide_forms:
         return _permuted(body, [*table, *table][:16], place)
     if body.lanes > 8 and body.lanes % 8 == 0:
