@@ -19,6 +19,8 @@ import numpy as np
 from nets.backend.llvm import math
 from nets.backend.llvm.target import host
 from nets.ir.types import DType, f32, f64
+from nets.machine.machine import Machine
+from nets.machine.table import V3, V4
 from nets.ops.definition.registry import Array
 from tests.backend.kernels import MathKernel, compiled, math_text
 from tests.backend.references import reference, ulps
@@ -26,8 +28,8 @@ from tests.backend.references import reference, ulps
 CHUNK = 1 << 15
 POINTS = 10**8
 
-WIDTHS = (False, True) if host().instruction_set == "avx512" else (False,)
-"""Whether vectors are those of AVX-512: the forms to measure here."""
+MACHINES = (V3, V4) if host().instruction_set == "avx512" else (V3,)
+"""Whose forms to measure here."""
 
 # Per lane: the largest error so far and its argument; and whether any bit ever differed.
 _SWEEP = """
@@ -102,9 +104,9 @@ def _scalars(name: str, lanes: int) -> str:
     return "".join(f"  {line}\n" for line in lines)
 
 
-def measure_every_float32(function: str, wide: bool) -> None:
-    lanes = 16 if wide else 8
-    forms = ((f32, lanes, wide), (f64, lanes, False), (f32, 1, False))
+def measure_every_float32(function: str, machine: Machine) -> None:
+    lanes = machine.lanes(f32)
+    forms = ((f32, lanes, machine), (f64, lanes, V3), (f32, 1, V3))
     texts = [math_text(function, *form) for form in forms]
     definitions = dict.fromkeys(part for text in texts for part in text.split("\n\n"))
     sweep = _SWEEP.format(
@@ -123,14 +125,14 @@ def measure_every_float32(function: str, wide: bool) -> None:
     differs = np.zeros(1, np.uint32)
     run(0, 1 << 32, worst.ctypes.data, where.ctypes.data, differs.ctypes.data)
     if differs[0]:
-        sys.exit(f"{function} f32: scalar and {_name(wide)} forms differ")
+        sys.exit(f"{function} f32: scalar and {_name(machine)} forms differ")
     at = int(np.argmax(worst))
-    points = f"every float32, {_name(wide)}"
+    points = f"every float32, {_name(machine)}"
     report(function, f32, float(worst[at]), repr(where.view(np.float32)[at]), points)
 
 
-def _name(wide: bool) -> str:
-    return "AVX-512" if wide else "AVX2"
+def _name(machine: Machine) -> str:
+    return "AVX-512" if machine is V4 else "AVX2"
 
 
 def random_points(function: str, dtype: DType) -> Iterator[tuple[Array, ...]]:
@@ -152,9 +154,7 @@ def random_points(function: str, dtype: DType) -> Iterator[tuple[Array, ...]]:
 
 
 def measure(function: str, dtype: DType) -> None:
-    vectors = [
-        MathKernel(function, dtype, (64 if wide else 32) // dtype.itemsize, wide) for wide in WIDTHS
-    ]
+    vectors = [MathKernel(function, dtype, machine.lanes(dtype), machine) for machine in MACHINES]
     scalar = MathKernel(function, dtype, 1)
     integer = np.uint32 if dtype == f32 else np.uint64
     worst, where = -1.0, ""
@@ -178,8 +178,8 @@ def main() -> None:
     for function in sys.argv[1:] or math.FUNCTIONS:
         measure(function, f64)
         if math.FUNCTIONS[function] == 1:
-            for wide in WIDTHS:
-                measure_every_float32(function, wide)
+            for machine in MACHINES:
+                measure_every_float32(function, machine)
         else:
             measure(function, f32)
 

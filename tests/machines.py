@@ -9,7 +9,7 @@ import pytest
 
 from nets.backend.llvm.target import host
 from nets.machine.machine import Machine
-from nets.machine.table import V3, V4
+from nets.machine.table import V2, V3, V4
 
 NEON: Final = replace(V3, family="NEON", vector_bytes=16, vector_registers=32)
 """Short vectors, many registers; what is made for it is compiled for the CPU of the tests."""
@@ -17,7 +17,8 @@ NEON: Final = replace(V3, family="NEON", vector_bytes=16, vector_registers=32)
 
 def of_width(vector_bytes: int) -> Machine:
     """A machine with vectors of so many bytes; of 0 bytes, none."""
-    return replace(V4 if vector_bytes == V4.vector_bytes else V3, vector_bytes=vector_bytes)
+    row = {V2.vector_bytes: V2, V4.vector_bytes: V4}.get(vector_bytes, V3)
+    return replace(row, vector_bytes=vector_bytes)
 
 
 def on_this_cpu(machine: Machine) -> Machine:

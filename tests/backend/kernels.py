@@ -10,8 +10,11 @@ import numpy as np
 
 from nets.backend.llvm import math
 from nets.backend.llvm.kernel_code import KernelCode
+from nets.backend.llvm.math.fused import with_functions
 from nets.backend.llvm.target import host, object_code
 from nets.ir.types import DType
+from nets.machine.machine import Machine
+from nets.machine.table import V3
 from nets.ops.definition.registry import Array
 from tests.backend.wide_forms import emulated
 
@@ -35,11 +38,11 @@ def compiled(text: str, symbol: str, *arguments: Any, libc: bool = False) -> Any
     return function
 
 
-def math_text(function: str, dtype: DType, lanes: int, wide: bool = False) -> str:
-    """All definitions of a math function: of AVX2 or, where ``wide``, of AVX-512."""
+def math_text(function: str, dtype: DType, lanes: int, machine: Machine = V3) -> str:
+    """All definitions of a math function."""
     wanted, texts = [(function, dtype, lanes)], {}
     while wanted:
-        found = math.definition(*wanted.pop(), "avx512" if wide else "avx2")
+        found = math.definition(*wanted.pop(), machine.instruction_set)
         texts[found.symbol] = found.text
         wanted.extend(found.requires)
     return "\n\n".join(texts.values())
@@ -48,10 +51,10 @@ def math_text(function: str, dtype: DType, lanes: int, wide: bool = False) -> st
 class MathKernel:
     """A math function over whole arrays, so many lanes at a time (sizes are multiples).
 
-    ``wide`` forms run on every machine, with instructions that it lacks emulated.
+    The forms of every machine run on every other, with instructions that it lacks emulated.
     """
 
-    def __init__(self, function: str, dtype: DType, lanes: int, wide: bool = False) -> None:
+    def __init__(self, function: str, dtype: DType, lanes: int, machine: Machine = V3) -> None:
         scalar = "float" if dtype.itemsize == 4 else "double"
         type = scalar if lanes == 1 else f"<{lanes} x {scalar}>"
         names = ("x", "y")[: math.FUNCTIONS[function]]
@@ -62,8 +65,8 @@ class MathKernel:
         )
         arguments = ", ".join(f"{type} %{name}" for name in names)
         self.lanes = lanes
-        functions = math_text(function, dtype, lanes, wide)
-        if wide and host().instruction_set != "avx512":
+        functions = with_functions(math_text(function, dtype, lanes, machine), machine)
+        if machine.instruction_set == "avx512" != host().instruction_set:
             functions = emulated(functions)
         self._run = compiled(
             functions
@@ -105,13 +108,13 @@ end:
 
 
 class GemmKernel:
-    """A matrix product by its code."""
+    """A matrix product by its code, with the functions that the machine needs."""
 
-    def __init__(self, code: KernelCode) -> None:
+    def __init__(self, code: KernelCode, machine: Machine = V3) -> None:
         self.code = code
         parameters = "ptr %x, ptr %y, ptr %out, ptr %workspace, i64 %begin, i64 %end"
         self._run = compiled(
-            code.text
+            with_functions(code.text, machine)
             + f"""
 define void @run({parameters}) {{
   call void @{code.symbol}({parameters})

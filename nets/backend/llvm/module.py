@@ -115,7 +115,14 @@ class ModuleText:
             f'"prefer-vector-width"="{8 * machine.vector_bytes}" }}'
         )
         definitions = map(self._placed, self._definitions, self._definitions.values())
-        return "\n\n".join([*definitions, attributes, ""])
+        text = "\n\n".join([*definitions, attributes, ""])
+        return text if len(machine.fma_sizes) == 2 else self._with_functions(text)
+
+    def _with_functions(self, text: str) -> str:
+        with imports.inside():
+            from nets.backend.llvm.math.fused import with_functions
+
+        return with_functions(text, self.machine, ATTRIBUTES)
 
     def _placed(self, symbol: str, text: str) -> str:
         """The definition; of a math function that is called from many places, not to be inlined."""

@@ -9,6 +9,7 @@ import pytest
 from nets.backend.llvm import conv
 from nets.ir.types import DType, TensorType, f32, f64
 from nets.machine.machine import Machine
+from nets.machine.table import V2
 from nets.machine.table import V3 as AVX2
 from nets.machine.table import V4 as AVX512
 from nets.ops.definition.registry import Array, lookup
@@ -89,13 +90,13 @@ def kernel(name: str, case: Case, dtype: DType, target: Machine) -> GemmKernel:
     role = {"conv": "output", "conv_input": "input", "conv_weight": "weight"}[name]
     geometry = Geometry(case.steps, case.low, case.dilation, case.groups)
     return GemmKernel(
-        conv.convolution_code(role, dtype, case.x, case.w, case.y(dtype), geometry, target)
+        conv.convolution_code(role, dtype, case.x, case.w, case.y(dtype), geometry, target), target
     )
 
 
 def targets(number: int) -> tuple[Machine, Machine]:
-    """The widest vectors and, by turns, few or short ones."""
-    return AVX512, (AVX2, NEON)[number // 2 % 2]
+    """The widest vectors and, by turns, few, short, or such as multiply and then add."""
+    return AVX512, (AVX2, NEON, V2)[number // 2 % 3]
 
 
 @pytest.mark.parametrize("name", NAMES)

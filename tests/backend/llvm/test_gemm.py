@@ -15,6 +15,7 @@ from nets.backend.llvm.target import assembly, host, machine_of
 from nets.errors import CompileError
 from nets.ir.types import DType, f32, f64, i32
 from nets.machine.machine import Machine
+from nets.machine.table import V2
 from nets.machine.table import V3 as AVX2
 from nets.machine.table import V4 as AVX512
 from nets.ops.definition.registry import Array
@@ -75,7 +76,7 @@ def plain_product(shape: Shape, dtype: DType) -> Array:
 def kernel(
     shape: Shape, dtype: DType, transpose_x: bool, transpose_y: bool, target: Machine
 ) -> GemmKernel:
-    return GemmKernel(gemm.product_code(dtype, *shape, transpose_x, transpose_y, target))
+    return GemmKernel(gemm.product_code(dtype, *shape, transpose_x, transpose_y, target), target)
 
 
 def empty(shape: Shape, dtype: DType) -> Array:
@@ -113,8 +114,8 @@ def test_sums_are_chains_of_fused_operations_in_blocks(dtype: DType) -> None:
 
 # Each shape is laid out by one half in f32 and by the other in f64.
 LAYOUTS = (
-    ((True, False, AVX512), (False, True, AVX2), (True, True, NEON)),
-    ((False, True, AVX512), (True, False, AVX2), (True, True, AVX2)),
+    ((True, False, AVX512), (False, True, AVX2), (True, True, NEON), (False, False, V2)),
+    ((False, True, AVX512), (True, False, AVX2), (True, True, AVX2), (False, True, V2)),
 )
 
 
@@ -145,12 +146,13 @@ def check_between_guards(
     transpose_y: bool,
     code: KernelCode,
     expected: Array,
+    target: Machine = AVX2,
 ) -> None:
     """The product is as expected, and nothing outside the buffers touched."""
     x, y = operands(shape, dtype)
     xs = np.ascontiguousarray(x.swapaxes(1, 2)) if transpose_x else x
     ys = np.ascontiguousarray(y.swapaxes(1, 2)) if transpose_y else y
-    product_of = GemmKernel(code)
+    product_of = GemmKernel(code, target)
     for at_end in (False, True):
         buffers = [Guarded(array, at_end=at_end).read_only() for array in (xs, ys)]
         out = Guarded(empty(shape, dtype), at_end=at_end)
@@ -167,7 +169,7 @@ def check_between_guards(
 @pytest.mark.parametrize("number", range(3))
 def test_nothing_outside_the_buffers_is_touched(number: int, dtype: DType) -> None:
     transpose_x, transpose_y = ((False, False), (False, True), (True, False))[number]
-    target = (AVX2, AVX512)[(number + (dtype == f64)) % 2]
+    target = (AVX2, AVX512, V2)[(number + (dtype == f64)) % 3]
     for shape in (
         (1, 7, 19, 5),
         (2, 1, 21, 801),
@@ -177,7 +179,7 @@ def test_nothing_outside_the_buffers_is_touched(number: int, dtype: DType) -> No
     ):
         code = gemm.product_code(dtype, *shape, transpose_x, transpose_y, target)
         expected = plain_product(shape, dtype)
-        check_between_guards(shape, dtype, transpose_x, transpose_y, code, expected)
+        check_between_guards(shape, dtype, transpose_x, transpose_y, code, expected, target)
 
 
 @pytest.mark.parametrize("dtype", [f32, f64])

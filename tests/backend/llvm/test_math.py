@@ -11,6 +11,8 @@ import pytest
 from nets.backend.llvm import math
 from nets.errors import CompileError
 from nets.ir.types import DType, f32, f64, i32
+from nets.machine.machine import Machine
+from nets.machine.table import V2, V3, V4
 from nets.ops.definition.registry import Array
 from tests.backend.kernels import MathKernel
 from tests.backend.references import reference, ulps
@@ -40,8 +42,8 @@ NOTABLE = (
 
 
 @functools.cache
-def kernel(function: str, dtype: DType, lanes: int, wide: bool = False) -> MathKernel:
-    return MathKernel(function, dtype, lanes, wide)
+def kernel(function: str, dtype: DType, lanes: int, machine: Machine = V3) -> MathKernel:
+    return MathKernel(function, dtype, lanes, machine)
 
 
 def notable(dtype: DType) -> Array:
@@ -101,11 +103,21 @@ def test_every_number_of_lanes_gives_the_same_bits(function: str, dtype: DType, 
 
 
 @pytest.mark.parametrize(("function", "dtype"), CASES)
+def test_processors_without_fma_give_the_same_bits(function: str, dtype: DType) -> None:
+    arguments = [x[:: 16 if x.size > 1 << 16 else 1] for x in arguments_of(function, dtype)]
+    arguments = [whole(x) for x in arguments]
+    expected = kernel(function, dtype, 8)(*arguments)
+    for lanes in (1, 16 // dtype.itemsize, 16):
+        got = kernel(function, dtype, lanes, V2)(*arguments)
+        np.testing.assert_array_equal(bits_of(got), bits_of(expected))
+
+
+@pytest.mark.parametrize(("function", "dtype"), CASES)
 def test_avx512_gives_the_same_bits(function: str, dtype: DType) -> None:
     arguments = arguments_of(function, dtype)
     expected = kernel(function, dtype, 8)(*arguments)
     for lanes in (4 if dtype == f32 else 8, 16):
-        got = kernel(function, dtype, lanes, wide=True)(*arguments)
+        got = kernel(function, dtype, lanes, V4)(*arguments)
         np.testing.assert_array_equal(bits_of(got), bits_of(expected))
 
 
