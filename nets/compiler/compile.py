@@ -56,12 +56,14 @@ class CompileOptions:
 
     ``backend``: "llvm" or "numpy" (the reference). ``threads``: 0 for NETS_NUM_THREADS, or one per
     CPU. ``cpu``: the empty name is this machine's. ``pipeline``: "default", "none" or passes.
+    ``optimize``: "speed", or "size" for the smallest code.
     """
 
     backend: str = field(default_factory=lambda: str(config.BACKEND.get()))
     threads: int = 0
     cpu: str = field(default_factory=lambda: str(config.CPU.get()))
     pipeline: str = "default"
+    optimize: str = "speed"
 
     def thread_count(self) -> int:
         """Threads a call may use."""
@@ -120,10 +122,11 @@ class Compilation:
     @made_alone
     def loops(self) -> Function:
         """Loop IR, vectorized and with every buffer placed."""
-        from nets.passes.pipelines import LOOPS
+        from nets.passes.pipelines import LOOPS, SMALL_LOOPS
 
+        passes = SMALL_LOOPS if self.options.optimize == "size" else LOOPS
         _refuse_symbols(self.function)
-        return self._run(self.optimized, LOOPS, verified=True)
+        return self._run(self.optimized, passes, verified=True)
 
     @made_alone
     def machine(self) -> Machine:
@@ -301,6 +304,7 @@ class Compilation:
             cache.compiler_version(),
             self.options.cpu or cpu_identity(),
             self.options.pipeline,
+            self.options.optimize,
             str(self.threads),
             print_function(self.function),
             *(str(op.location) for op in self.function.walk() if op.has(Trait.CHECKED)),

@@ -25,6 +25,9 @@ LOOPS: Final = (
 )
 """Tensor IR, fused or not → loop IR that the backend emits."""
 
+SMALL_LOOPS: Final = (*LOWER, "roll", "hoist", "cse", "parallelize", "plan_memory")
+"""The same where the size of the code counts."""
+
 PIPELINES: Final = {"default": OPTIMIZE, "none": ()}
 """What ``pipeline=`` of ``lower`` may name; ``LOOPS`` follows in any case."""
 

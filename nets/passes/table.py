@@ -19,6 +19,7 @@ MODULES: Final = {
     "sink_updates": "lowering.sink_updates",
     "lower_to_loops": "lowering.lower_to_loops",
     "vectorize": "loops.vectorize",
+    "roll": "loops.roll",
     "streams": "loops.streams",
     "jam": "loops.jam",
     "share_loads": "loops.share_loads",

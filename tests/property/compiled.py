@@ -22,13 +22,16 @@ class Way:
     pipeline: str = "default"
     threads: int = 1
     vector_bytes: int = 32
+    optimize: str = "speed"
 
     @property
     def machine(self) -> Machine:
         return on_this_cpu(of_width(self.vector_bytes))
 
     def compilation(self, function: Function) -> Compilation:
-        options = CompileOptions(threads=self.threads, pipeline=self.pipeline, cpu="")
+        options = CompileOptions(
+            threads=self.threads, pipeline=self.pipeline, cpu="", optimize=self.optimize
+        )
         compilation = Compilation(function, options)
         compilation.machine = self.machine
         return compilation

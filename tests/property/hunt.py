@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -54,7 +54,10 @@ def quarry(seed: int, large: bool = False) -> Quarry:
     else:
         function = random_program(seed, size, large=large)
     way = Way(random_pipeline(choices), choices.choice((1, 2, 3)), choices.choice((16, 32, 64)))
-    return Quarry(function, way, choices.random() < 0.5)
+    shares_everything = choices.random() < 0.5
+    if choices.random() < 0.2:
+        way = replace(way, optimize="size")
+    return Quarry(function, way, shares_everything)
 
 
 def gradient(seed: int, large: bool = False) -> Function:

@@ -352,6 +352,12 @@ def _math(code: Code, op: Operation, operands: list[str]) -> str:
     return math_call(code, op.result.type, op.attributes["function"], operands)
 
 
+def _fma(code: Code, op: Operation, operands: list[str]) -> str:
+    spelt = register(op.result.type)
+    arguments = ", ".join(f"{spelt} {operand}" for operand in operands)
+    return code.call(spelt, f"llvm.fma.{suffix(op.result.type)}", arguments)
+
+
 def _compare(code: Code, op: Operation, operands: list[str]) -> str:
     x, y = operands
     predicate = op.attributes["predicate"]
@@ -393,6 +399,7 @@ def _lane_reduce(code: Code, op: Operation, operands: list[str]) -> str:
 
 _SPECIAL: Final = {
     "const": _const,
+    "fma": _fma,
     "math": _math,
     "compare": _compare,
     "select": _select,

@@ -73,7 +73,8 @@ def emit_module(
     ``large``, where that is given, for ``linked_object_code``. CompileError where vectorize or
     plan_memory has not prepared the function.
     """
-    module = ModuleText(symbol, machine, large)
+    is_small = "minsize" in function.attributes
+    module = ModuleText(symbol, machine, large, is_small=is_small)
     prints = [op for op in function.walk() if op.name == "loop.print"]
     module.sites.update((op, number) for number, op in enumerate(prints, first_site))
     layout = Layout.of(function, machine)

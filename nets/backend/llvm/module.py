@@ -45,8 +45,16 @@ shared:
 class ModuleText:
     """Collects definitions, each symbol once, in the order of first use."""
 
-    def __init__(self, symbol: str, machine: Machine, large: LargeData | None = None) -> None:
+    def __init__(
+        self,
+        symbol: str,
+        machine: Machine,
+        large: LargeData | None = None,
+        *,
+        is_small: bool = False,
+    ) -> None:
         self.symbol = symbol
+        self._is_small = is_small
         self._large = large
         self.machine = machine
         self.sites: dict[Operation, int] = {}
@@ -111,7 +119,8 @@ class ModuleText:
         machine = self.machine
         features = f'"target-features"="{machine.features}" ' if machine.features else ""
         attributes = (
-            f'attributes {ATTRIBUTES} = {{ nounwind "target-cpu"="{machine.cpu}" {features}'
+            f"attributes {ATTRIBUTES} = {{ nounwind {'minsize optsize ' * self._is_small}"
+            f'"target-cpu"="{machine.cpu}" {features}'
             f'"prefer-vector-width"="{8 * machine.vector_bytes}" }}'
         )
         definitions = map(self._placed, self._definitions, self._definitions.values())
@@ -126,6 +135,6 @@ class ModuleText:
 
     def _placed(self, symbol: str, text: str) -> str:
         """The definition; of a math function that is called from many places, not to be inlined."""
-        if self._calls[symbol] <= INLINED_CALLS:
+        if self._calls[symbol] <= (1 if self._is_small else INLINED_CALLS):
             return text
         return text.replace(") alwaysinline nounwind {", f") noinline {ATTRIBUTES} {{", 1)

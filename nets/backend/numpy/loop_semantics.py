@@ -74,6 +74,12 @@ def identity(combiner: str, dtype: DType) -> float:
     return reduction_identity(combiner)(dtype)
 
 
+def _fma(x: Register, y: Register, z: Register) -> Register:
+    """Rounded from a dtype of about twice the digits, as the products of the interpreter are."""
+    wide = np.float64 if x.dtype == np.float32 else np.longdouble
+    return (wide(x) * wide(y) + wide(z)).astype(x.dtype)
+
+
 def _math(*arguments: Register, function: str) -> Register:
     if function == "fmod":
         return np.fmod(*arguments)
@@ -107,6 +113,7 @@ COMPUTE: Final[dict[str, Callable[..., Register]]] = {
     **_named(_BINARY),
     **_named(_UNARY),
     "loop.const": lambda *, dtype, value: dtype.numpy.type(value),
+    "loop.fma": _fma,
     "loop.math": _math,
     "loop.compare": lambda x, y, *, predicate: _COMPARE[predicate](x, y),
     "loop.select": _select,

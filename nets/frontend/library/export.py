@@ -42,6 +42,7 @@ def export(
     *others: object,
     cpu: str | None = None,
     formats: str | Iterable[str] = ("so", "a", "o", "h"),
+    optimize: str = "speed",
     **functions: Lowered,
 ) -> Exported:
     """Write ``path.so``, ``.a``, ``.o`` and ``.h`` with these functions.
@@ -52,7 +53,8 @@ def export(
     are embedded with the values they have now; where one of the functions updates such a tensor,
     all of them but frozen weights are members of a structure that the functions share and the
     caller owns. ``cpu`` is a name such as ``x86-64-v3``; the default is NETS_CPU or this machine's
-    CPU. ``formats`` chooses among so, a, o, h.
+    CPU. ``formats`` chooses among so, a, o, h. ``optimize="size"`` makes the code as small as it
+    gets, and slower: one copy of each loop, one element at a time, with the same bits.
 
     The library needs libc alone, allocates nothing and has no state of its own, but for a callback
     that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, names that C
@@ -70,10 +72,13 @@ def export(
     suffixes = _suffixes(formats)
     name = _library_name(base, functions)
     cpu = _cpu_name(cpu)
+    _check_optimize(optimize)
     machine = machine_of(cpu)
     taken = declared(name, functions)
     state = LibraryState(functions.values(), taken)
-    parts = [_Part(name, word, lowered, cpu, state) for word, lowered in functions.items()]
+    parts = [
+        _Part(name, word, lowered, cpu, state, optimize) for word, lowered in functions.items()
+    ]
     described = tuple(part.describe(taken) for part in parts)
     forms = [
         Argument(member.name, variable(member.value).type.dtype.name, member.value.shape)
@@ -127,6 +132,11 @@ def _cpu_name(cpu: object) -> str:
     return str(config.CPU.get()) if cpu is None else cpu
 
 
+def _check_optimize(optimize: object) -> None:
+    if optimize not in ("speed", "size"):
+        raise _refused(f"optimize is speed or size, not {optimize!r}")
+
+
 def _suffixes(formats: object) -> tuple[str, ...]:
     from nets.backend.library.aot import FORMATS
 
@@ -163,14 +173,22 @@ class _Part:
     """One function on its way into a library."""
 
     def __init__(
-        self, library: str, name: str, lowered: Lowered, cpu: str, state: LibraryState
+        self,
+        library: str,
+        name: str,
+        lowered: Lowered,
+        cpu: str,
+        state: LibraryState,
+        optimize: str,
     ) -> None:
         self.library = library
         self.name = name
         self.lowered = lowered
         self.state = state.numbers(lowered)
         self.function = state.function_of(lowered)
-        options = dataclasses.replace(lowered.options, backend="llvm", threads=1, cpu=cpu)
+        options = dataclasses.replace(
+            lowered.options, backend="llvm", threads=1, cpu=cpu, optimize=optimize
+        )
         self.compilation = Compilation(self.function, options)
 
     def module(self, first_site: int, large: LargeData) -> str:

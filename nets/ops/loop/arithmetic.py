@@ -77,6 +77,16 @@ for _name, _meaning in {
     _unary(_name, _meaning)
 
 
+@structural("loop.fma", Trait.PURE)
+class FusedMultiplyAdd:
+    """x · y + z of floats, rounded once."""
+
+    operands = ("x", "y", "z")
+
+    def infer(x: Type, y: Type, z: Type) -> Type:
+        return same_type("loop.fma", x, y, z)
+
+
 @structural("loop.math", Trait.PURE | Trait.COSTLY, attributes=("function",))
 class Math:
     """A function of the vector math library (``nets.backend.llvm.math``), such as exp or pow."""

@@ -9,12 +9,16 @@ from typing import Final
 
 from nets.errors import VerifyError
 from nets.ir.core import Operation, Value
-from nets.ir.types import BufferType, Type
+from nets.ir.types import BufferType, Type, f32, f64
 from nets.machine import costs
 from nets.machine.machine import Machine
 from nets.ops.definition.registry import structural
 from nets.ops.loop.reduction_tree import COMBINERS
 from nets.ops.loop.register_types import listed
+
+K_BLOCK: Final = {f32: 384, f64: 256}
+"""Steps of k that one chain of multiply-additions covers. Part of what matmul means
+(numerics.md, 5): a constant of the dtype, never to depend on shape, CPU or threads."""
 
 CONV_ROLES: Final = {"output": (0, 1, 2), "input": (2, 1, 0), "weight": (0, 2, 1)}
 """Where the operands of loop.conv have x, w and y, by its role."""

@@ -46,6 +46,9 @@ class LoopBuilder:
     def div(self, x: Value, y: Value) -> Value:
         return self.binary("div", x, y)
 
+    def fma(self, x: Value, y: Value, z: Value) -> Value:
+        return self.emit("fma", x, y, z).result
+
     def math(self, function: str, *arguments: Value) -> Value:
         return self.emit("math", *arguments, function=function).result
 

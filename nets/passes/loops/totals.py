@@ -23,6 +23,16 @@ def identity(combiner: str, dtype: DType) -> float:
     return reduction_identity(combiner)(dtype)
 
 
+def is_beyond(s: LoopBuilder, extreme: str, element: Value, value: Value) -> Value:
+    """Whether the element takes the place of the value: it is larger (max) or smaller, or NaN."""
+    beyond = {"max": ("gt", "le"), "min": ("lt", "ge")}[extreme]
+    if not element.type.dtype.is_float:
+        return s.compare(beyond[0], element, value)
+    # The negation makes a NaN beyond; a NaN that is there already stays.
+    is_not_within = s.unary("not", s.compare(beyond[1], element, value))
+    return s.binary("and", is_not_within, s.compare("eq", value, value))
+
+
 class Total(ABC):
     """The running results of one combiner, in ``vectors`` vectors of ``lanes`` lanes.
 
@@ -114,22 +124,14 @@ class _Extreme(Total):
 
     def take(self, slot: Slot, element: Value, start: Value, mask: Value | None) -> Slot:
         s, (value, row) = self.s, slot
-        is_beyond = self._is_beyond(element, value)
+        beyond = is_beyond(s, self.extreme, element, value)
         if mask is not None:
-            is_beyond = s.binary("and", is_beyond, mask)
+            beyond = s.binary("and", beyond, mask)
         number = s.binary("shr", start, s.const(self.row.bit_length() - 1, index))
         here = s.cast(number, self.rows)
         if element.type != ScalarType(self.dtype):
             here = self.splat(here)
-        return s.select(is_beyond, element, value), s.select(is_beyond, here, row)
-
-    def _is_beyond(self, element: Value, value: Value) -> Value:
-        s, beyond = self.s, {"max": ("gt", "le"), "min": ("lt", "ge")}[self.extreme]
-        if not self.dtype.is_float:
-            return s.compare(beyond[0], element, value)
-        # The negation makes a NaN beyond; a NaN that is there already stays.
-        is_not_within = s.unary("not", s.compare(beyond[1], element, value))
-        return s.binary("and", is_not_within, s.compare("eq", value, value))
+        return s.select(beyond, element, value), s.select(beyond, here, row)
 
     def finish(self, slots: Sequence[Slot]) -> list[Value]:
         extreme = self.tree(self.extreme, [value for value, _ in slots])

@@ -222,6 +222,25 @@ def test_is_small(library: Path) -> None:
     assert Path(f"{library}.so").stat().st_size < 100_000
 
 
+def test_size_or_speed(tmp_path: Path) -> None:
+    """Less code, the same bits; much of what is left is the interface."""
+    lowered = nets.value_and_grad(loss).lower(PARAMS, X)
+    sizes = {}
+    for optimize in ("speed", "size"):
+        base = tmp_path / optimize
+        nets.export(base, cpu="x86-64-v3", formats=("o", "so"), optimize=optimize, step=lowered)
+        sizes[optimize] = base.with_suffix(".o").stat().st_size
+        found = nets.load(base.with_suffix(".so")).step(PARAMS, X)
+        for have, want in zip(*map(leaves, (found, lowered.compile()(PARAMS, X))), strict=True):
+            np.testing.assert_array_equal(have, want)
+    assert sizes["size"] < 0.85 * sizes["speed"]
+
+
+def leaves(value_and_grads: Any) -> list[Any]:
+    value, grads = value_and_grads
+    return [np.asarray(value), *(np.asarray(grads[name]) for name in ("b", "w"))]
+
+
 def test_two_exports_are_the_same_bytes(library: Path, tmp_path: Path) -> None:
     nets.export(
         tmp_path / "small",
@@ -388,6 +407,8 @@ def test_refuses_what_cannot_be_exported(tmp_path: Path) -> None:
         nets.export(tmp_path / "x", **{"a b": lowered()})
     with pytest.raises(ArgumentError, match="formats are some of"):
         nets.export(tmp_path / "x", formats=("dll",), f=lowered())
+    with pytest.raises(ArgumentError, match="optimize is speed or size, not 'small'"):
+        nets.export(tmp_path / "x", optimize="small", f=lowered())
     with pytest.raises(CompileError, match="does not compile for the CPU 'pdp11'"):
         nets.export(tmp_path / "x", cpu="pdp11", f=lowered())
     assert list(tmp_path.iterdir()) == []

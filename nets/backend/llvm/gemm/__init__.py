@@ -16,7 +16,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from nets.backend.llvm.gemm import dot, few
-from nets.backend.llvm.gemm.blocking import K_BLOCK, choose
+from nets.backend.llvm.gemm.blocking import choose
 from nets.backend.llvm.gemm.dot import DotProduct
 from nets.backend.llvm.gemm.few import FewRows
 from nets.backend.llvm.gemm.kernel_text import KernelText
@@ -26,6 +26,7 @@ from nets.backend.llvm.kernel_code import KernelCode
 from nets.errors import CompileError
 from nets.ir.types import DType
 from nets.machine.machine import Machine
+from nets.ops.loop.kernels import K_BLOCK
 
 __all__ = ["K_BLOCK", "product_code"]
 

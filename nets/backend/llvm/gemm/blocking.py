@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from nets.ir.types import DType, f32, f64
+from nets.ir.types import DType
 from nets.machine import costs
 from nets.machine.machine import Machine
-
-K_BLOCK: Final = {f32: 384, f64: 256}
-"""Steps of k that one chain of multiply-additions covers. Part of what matmul means
-(numerics.md, 5): a constant of the dtype, never to depend on shape, CPU or threads."""
+from nets.ops.loop.kernels import K_BLOCK
 
 _B_BLOCK_COLUMNS: Final = 1024
 _PACK_B_FROM: Final = 4096

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from nets.backend.llvm.gemm.blocking import K_BLOCK
 from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.backend.llvm.gemm.pack import (
     ask,
@@ -26,6 +25,7 @@ from nets.backend.llvm.gemm.pack import (
 )
 from nets.ir.types import DType
 from nets.machine.machine import Machine
+from nets.ops.loop.kernels import K_BLOCK
 
 _GROUPS: Final = 2
 """Groups of rows under way at a time."""

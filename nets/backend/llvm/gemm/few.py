@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from nets.backend.llvm.gemm.blocking import K_BLOCK
 from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.backend.llvm.gemm.pack import offset, operands, scalar_name
 from nets.ir.types import DType
 from nets.machine.machine import Machine
+from nets.ops.loop.kernels import K_BLOCK
 
 _MOST_ROWS: Final = 8
 

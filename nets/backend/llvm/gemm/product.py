@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from nets.backend.llvm.gemm.blocking import K_BLOCK, Blocking
+from nets.backend.llvm.gemm.blocking import Blocking
 from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.backend.llvm.gemm.microkernel import UNROLL, Microkernel
 from nets.backend.llvm.gemm.pack import (
@@ -20,6 +20,7 @@ from nets.backend.llvm.gemm.pack import (
 from nets.ir.types import DType
 from nets.locks import made_once
 from nets.machine.machine import Machine
+from nets.ops.loop.kernels import K_BLOCK
 
 BATCH_PANELS: Final = 8
 """From this batch size on, the panels are the batch entries."""

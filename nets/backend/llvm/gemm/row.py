@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from nets.backend.llvm.gemm.blocking import K_BLOCK
 from nets.backend.llvm.gemm.kernel_text import Count, KernelText
 from nets.backend.llvm.gemm.pack import offset, operands, scalar_name
 from nets.ir.types import DType
 from nets.machine.machine import Machine
+from nets.ops.loop.kernels import K_BLOCK
 
 _PANEL_BYTES: Final = 256
 """Columns of a panel, in bytes."""
