@@ -6,7 +6,7 @@ It is slow and it is right: in the last bit, at overflow, underflow and among su
 infinities, NaN and signed zeros.
 
 float32: the product is exact in float64. Its sum with z, rounded to odd, has enough bits more than
-a float32 that the last rounding is the only one.
+a float32 that the last rounding is the only one; rounded to nearest it mostly has, too.
 
 float64: S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms
 using rounding to odd", IEEE Transactions on Computers 57(4), 2008. x · y is the sum of two numbers
@@ -24,7 +24,7 @@ from typing import Final
 
 from nets.backend.llvm.isa import REGISTER_BITS
 from nets.backend.llvm.math.body import Body, Lanes
-from nets.backend.llvm.math.formats import F32, FORMATS, INFINITY, Format
+from nets.backend.llvm.math.formats import F32, F64, FORMATS, INFINITY, Format
 from nets.ir.types import DTYPES, DType
 from nets.machine.machine import InstructionSet, Machine
 
@@ -97,12 +97,34 @@ def _called(body: Body, x: Lanes, y: Lanes, z: Lanes) -> Lanes:
 def fma(b: Body, x: Lanes, y: Lanes, z: Lanes) -> Lanes:
     """x · y + z, rounded once."""
     if b.form is F32:
-        wide = b.widened()
-        product = wide.widen(x) * wide.widen(y)
-        return b.narrow(_sum_to_odd(wide, product, wide.widen(z)))
+        return _in_float64(b, x, y, z)
     usual = _is_usual(b, x) & _is_usual(b, y) & (b.abs(z) < 2.0**990)
     quick = _near_one(b, x, y, z)
     return b.rarely(b.any(~usual), lambda: _anywhere(b, x, y, z), quick)
+
+
+def _in_float64(b: Body, x: Lanes, y: Lanes, z: Lanes) -> Lanes:
+    """The sum is rounded twice, which matters if it lies halfway between two float32, or is so
+    small that these are further apart."""
+    wide = b.widened()
+    product, z = wide.widen(x) * wide.widen(y), wide.widen(z)
+    total = product + z
+    bits = wide.bits(total)
+    digits, head = _low_word(b, bits) & (2**29 - 1), _low_word(b, bits >> 32) & 0x7FFFFFFF
+    is_halfway = digits.equals(2**28)
+    is_small = (head > 0) & (head < F64.bits(F32.smallest_normal) >> 32)
+    return b.rarely(
+        b.any(is_halfway | is_small),
+        lambda: b.narrow(_sum_to_odd(wide, product, z)),
+        b.narrow(total),
+    )
+
+
+def _low_word(b: Body, bits: Lanes) -> Lanes:
+    """The lower 32 bits of integers of 64."""
+    return b.emit(
+        "integer", f"trunc {bits.body.type('integer')} {bits.text} to {b.type('integer')}"
+    )
 
 
 def _is_usual(b: Body, x: Lanes) -> Lanes:
