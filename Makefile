@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(wildcard runtime/*.c runtime/*.h runtime/build.py runtime/python/*)
 
+# Here an extension in C that cannot be built is an error; `pip install .` does without it.
+export NETS_REQUIRE_C ?= 1
+
 .PHONY: demo test torch lint types unit trust bench docs clean
 
 demo: $(VENV)/.demo

@@ -53,7 +53,7 @@ def _check(text: str) -> str:
 def _choice(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
-            raise ValueError(" or ".join(allowed))
+            raise ValueError(" or ".join(filter(None, allowed)))
         return text
 
     return parse
@@ -102,7 +102,11 @@ VERIFY = Variable(
     "verify IR: 0 never, 1 around pipelines, 2 around each pass with print and parse",
 )
 BACKEND = Variable(
-    "NETS_BACKEND", _choice("llvm", "numpy"), "llvm", "llvm: native code; numpy: the reference path"
+    "NETS_BACKEND",
+    _choice("", "llvm", "numpy"),
+    "",
+    "llvm: native code; numpy: the reference path; default: native code, and where it cannot run "
+    "the reference path, with a warning",
 )
 CHECK = Variable(
     "NETS_CHECK",

@@ -168,6 +168,11 @@ class LoadError(NetsError, OSError):
     """A library could not be loaded: not ours, another version, truncated, another CPU."""
 
 
+class BackendWarning(UserWarning):
+    """There is no native code on this machine; programs run on the reference interpreter, which is
+    many times slower."""
+
+
 class CacheWarning(UserWarning):
     """The object cache could not be used; nets compiled without it."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 
 _is_aside = False
 
@@ -37,3 +38,11 @@ def set_aside() -> Iterator[None]:
         yield
     finally:
         _is_aside = saved
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module that nets can do without could be imported."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

@@ -72,6 +72,8 @@ def replacing(target: Path, *, durably: bool = True) -> Iterator[IO[bytes]]:
             if name is None:
                 name = _name_for(target)
                 _give_name(handle, name)
+            if _fcntl is None:
+                file.close()  # for there are systems that give an open file no other name
             os.replace(name, target)
         if durably:
             _settle(target.parent)
@@ -148,7 +150,8 @@ def _new_file(target: Path) -> tuple[int, Path | None]:
             return handle, None
     while True:
         name = _name_for(target)
-        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        as_is = getattr(os, "O_BINARY", 0)
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | as_is, 0o600)
         _lock(handle)
         if name.exists():  # nobody took it for left over before it was locked
             return handle, name

@@ -22,7 +22,6 @@ ffi.cdef(
     typedef struct nets_pool { int32_t threads; ...; } nets_pool;
     nets_pool *nets_pool_new(int32_t threads);
     void nets_pool_free(nets_pool *pool);
-    int32_t nets_cpu_count(void);
 
     void *nets_arena_new(size_t bytes);
     void nets_arena_free(void *arena, size_t bytes);

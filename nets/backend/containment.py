@@ -8,16 +8,21 @@ fit. Where there is no such limit, or much below it, this costs one question to 
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from nets.errors import CompileError
 
-_LIMITS: Final = ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5))
+try:
+    import resource as _found
+except ImportError:  # a system that has no limits of this kind
+    _found = None  # type: ignore[assignment]
+_resource: Any = _found
+
+_LIMITS: Final = (("RLIMIT_AS", 0), ("RLIMIT_DATA", 5))
 """The limits, and the column of /proc/self/statm that counts against each, in pages."""
 
 _BASE: Final = 32 << 20
@@ -38,15 +43,20 @@ _DONE, _REFUSED = b"\0", b"\1"
 
 def head_room() -> int | None:
     """Bytes that the process may still take; None where nothing but the machine limits it."""
-    limits = [(resource.getrlimit(limit)[0], column) for limit, column in _LIMITS]
-    if all(limit == resource.RLIM_INFINITY for limit, _ in limits):
+    if _resource is None:
+        return None
+    no_limit = _resource.RLIM_INFINITY
+    known = [(getattr(_resource, name, None), column) for name, column in _LIMITS]
+    limits = [(int(_resource.getrlimit(x)[0]), column) for x, column in known if x is not None]
+    if all(limit == no_limit for limit, _ in limits):
         return None
     try:
         with open("/proc/self/statm", "rb") as file:
-            used = [int(pages) * resource.getpagesize() for pages in file.read().split()]
+            page: int = _resource.getpagesize()
+            used = [int(pages) * page for pages in file.read().split()]
     except (OSError, ValueError):  # a system that does not tell
         return None
-    rooms = [limit - used[i] for limit, i in limits if limit != resource.RLIM_INFINITY]
+    rooms = [limit - used[i] for limit, i in limits if limit != no_limit]
     return max(0, min(rooms))
 
 
@@ -132,7 +142,7 @@ def _work_in_child(work: Callable[[], bytes], target: int) -> None:
     """Write what ``work`` gives, and end."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LLVM tells of its end there
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _resource.setrlimit(_resource.RLIMIT_CORE, (0, 0))
         try:
             kind, data = _DONE, work()
         except CompileError as error:

@@ -21,8 +21,15 @@ from nets import config
 from nets.backend.containment import refused_below_limit
 from nets.backend.numpy.interpreter import evaluate
 from nets.backend.process import cache
+from nets.backend.process.obstacle import (
+    backend_here,
+    cpu_count,
+    obstacle,
+    refuse_obstacle,
+)
 from nets.compiler.cost import cost
 from nets.errors import REFUSALS, ArgumentError, CompileError, ShapeError
+from nets.extension import is_installed
 from nets.ieee import in_ieee_mode
 from nets.ir.core import Function, Trait
 from nets.ir.location import user_location
@@ -54,9 +61,9 @@ _FORMAT: Final = "2"
 class CompileOptions:
     """What is chosen besides the program.
 
-    ``backend``: "llvm" or "numpy" (the reference). ``threads``: 0 for NETS_NUM_THREADS, or one per
-    CPU. ``cpu``: the empty name is this machine's. ``pipeline``: "default", "none" or passes.
-    ``optimize``: "speed", or "size" for the smallest code.
+    ``backend``: "llvm", "numpy" (the reference), or empty for what can run here. ``threads``: 0 for
+    NETS_NUM_THREADS, or one per CPU. ``cpu``: the empty name is this machine's. ``pipeline``:
+    "default", "none" or passes. ``optimize``: "speed", or "size" for the smallest code.
     """
 
     backend: str = field(default_factory=lambda: str(config.BACKEND.get()))
@@ -67,8 +74,6 @@ class CompileOptions:
 
     def thread_count(self) -> int:
         """Threads a call may use."""
-        from nets.backend.process.callable import cpu_count
-
         return min(self.threads or config.NUM_THREADS.get() or cpu_count(), _MOST_THREADS)
 
 
@@ -87,7 +92,8 @@ def _load_compiler() -> None:
         import nets.backend.llvm.target
         import nets.passes.pipelines
 
-        nets.backend.llvm.target.llvm_version()
+        if is_installed("llvmlite"):
+            nets.backend.llvm.target.llvm_version()
 
 
 class Compilation:
@@ -130,11 +136,17 @@ class Compilation:
 
     @made_alone
     def machine(self) -> Machine:
-        """The CPU to compile for."""
+        """The CPU to compile for; where no code can run, one to look at stages of."""
         _load_compiler()
         from nets.backend.llvm.target import machine_of
+        from nets.machine.table import V3
 
-        return machine_of(self.options.cpu)
+        try:
+            return machine_of(self.options.cpu)
+        except CompileError:
+            if self.options.cpu or obstacle() is None:
+                raise
+            return V3
 
     @in_ieee_mode
     def module(self, symbol: str, first_site: int = 0, large: LargeData | None = None) -> str:
@@ -209,6 +221,11 @@ class Compilation:
     # ------------------------------------------------------------------- to call
 
     @made_alone
+    def backend(self) -> str:
+        """The backend of the options, or the one that can run here."""
+        return self.options.backend or backend_here()
+
+    @made_alone
     def executable(self) -> Executable:
         """The function as a callable, compiled or from the object cache."""
         _refuse_symbols(self.function)
@@ -217,7 +234,7 @@ class Compilation:
             from nets.compiler.nan_check import checked_for_nan
 
             return checked_for_nan(self.function, self._chosen)
-        if check and self.options.backend != "numpy":
+        if check and self.backend != "numpy":
             from nets.compiler.check import checked
 
             return checked(self.function, self.options)
@@ -225,14 +242,17 @@ class Compilation:
 
     @made_alone
     def _chosen(self) -> Executable:
-        """The function on the backend that the options name."""
-        if self.options.backend == "numpy":
+        if self.backend == "numpy":
             return lambda arrays: evaluate(self.function, arrays)
         return self.native
 
     @made_alone
     def native(self) -> Executable:
-        """The function as native code, whatever the options say of the backend."""
+        """The function as native code, whatever the options say of the backend.
+
+        CompileError where none can run here.
+        """
+        refuse_obstacle()
         with _garbage.waits.inside():
             # Whoever wants to see the stages wants them to happen.
             is_watched = config.PRINT_AFTER.get() or config.DUMP_DIR.get()

@@ -11,8 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nets.backend.process.callable import cpu_level
-from nets.errors import CompileError
+from nets.backend.process.obstacle import obstacle
 from nets.tools.usage import UsageError
 
 if TYPE_CHECKING:
@@ -66,13 +65,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _refuse_unbuilt() -> None:
     """UsageError where native code cannot run, for then there is nothing to measure."""
-    try:
-        cpu_level()
-    except CompileError:
-        raise UsageError(
-            f"the C parts of nets are not built in {CHECKOUT}: run `pip install -e .` there, or "
-            "`make test`, which does that and more"
-        ) from None
+    words = obstacle()
+    if words is not None:
+        raise UsageError(f"there is nothing to measure: {words} (of {CHECKOUT})")
 
 
 def _suite() -> Any:

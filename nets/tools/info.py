@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from nets import config
 from nets.backend.llvm.target import llvm_version, machine_of
 from nets.backend.process import cache, cache_size
+from nets.backend.process.obstacle import cpu_count, obstacle
 from nets.errors import NetsError
+from nets.extension import in_use
 
 if TYPE_CHECKING:
     from nets.tools.usage import Commands
@@ -30,7 +32,7 @@ def add_command(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    for title, text in (*_versions(), *_machine(), ("cache", _cache())):
+    for title, text in (*_versions(), *_machine(), ("backend", _backend()), ("cache", _cache())):
         print(f"{title:<10} {text}")
     print("\nenvironment")
     for variable in config.TABLE:
@@ -59,7 +61,17 @@ def _machine() -> Iterator[tuple[str, str]]:
         yield "CPU", f"nets cannot compile here: {error}"
         return
     vectors = f"{machine.vector_registers} registers of {machine.vector_bytes} bytes"
-    yield "CPU", f"{machine.cpu}, {vectors}, tuned as {machine.family}, {_cpus()} CPUs"
+    yield "CPU", f"{machine.cpu}, {vectors}, tuned as {machine.family}, {cpu_count()} CPUs"
+
+
+def _backend() -> str:
+    try:
+        words = obstacle()
+    except NetsError as error:
+        return str(error)
+    if words is not None:
+        return f"the reference interpreter: {words}"
+    return "native code" if in_use() else "native code, called without nets._dispatch"
 
 
 def _cache() -> str:
@@ -69,13 +81,6 @@ def _cache() -> str:
     entries = cache_size.entries(place)
     megabytes = sum(entry.bytes for entry in entries) / 1e6
     return f"{place}, {len(entries)} entries of {megabytes:.1f} MB"
-
-
-def _cpus() -> int:
-    """CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _setting(variable: config.Variable) -> str:

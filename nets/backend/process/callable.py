@@ -11,14 +11,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from nets.backend.arrays import Array, empty
 from nets.backend.printing import is_pending, keep, raise_pending, show, take_pending
 from nets.errors import REFUSALS, ArgumentError, CompileError, IndexOutOfBoundsError
-from nets.extension import in_use
+from nets.extension import in_use, is_installed
 from nets.ir.location import Location
 from nets.ir.types import TensorType
 
@@ -32,16 +32,8 @@ def _runtime() -> tuple[Any, Any]:
     try:
         from nets._runtime import ffi, lib
     except ImportError as error:
-        raise CompileError(
-            f"the runtime extension of nets cannot be loaded ({error}); install the package with "
-            "a C compiler at hand, or set NETS_BACKEND=numpy"
-        ) from None
+        raise CompileError(f"the runtime extension of nets cannot be loaded: {error}") from None
     return ffi, lib
-
-
-def cpu_count() -> int:
-    """CPUs this process may run on."""
-    return int(_runtime()[1].nets_cpu_count())
 
 
 @functools.cache
@@ -57,7 +49,36 @@ def cpu_identity() -> str:
 def cpu_level() -> int:
     """The x86-64 level of this CPU: 4 with AVX-512, 3 with AVX2 and FMA, 2 with SSE4.2,
     else 0."""
-    return int(_runtime()[1].nets_cpu_level())
+    if is_installed("nets._runtime"):
+        return int(_runtime()[1].nets_cpu_level())
+    return _level_of(_flags())
+
+
+def _flags() -> frozenset[str]:
+    """What Linux says that this CPU can do; nothing elsewhere."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            lines = (line.partition(":") for line in file)
+            return frozenset(next(text for key, _, text in lines if key.strip() == "flags").split())
+    except (OSError, StopIteration):
+        return frozenset()
+
+
+def _level_of(flags: frozenset[str]) -> int:
+    found = 0
+    for level, needed in _LEVELS.items():
+        if not flags.issuperset(needed.split()):
+            break
+        found = level
+    return found
+
+
+_LEVELS: Final = {
+    2: "sse4_2 ssse3 popcnt",
+    3: "avx2 fma bmi1 bmi2 abm",
+    4: "avx512f avx512bw avx512cd avx512dq avx512vl",
+}
+"""What each level has beyond the one below, by the names of Linux."""
 
 
 @functools.cache

@@ -31,6 +31,12 @@ from nets.ops.definition.registry import lookup
 _BACKENDS: Final = {"native": "llvm", "llvm": "llvm", "numpy": "numpy"}
 
 
+def _backend(word: str) -> str:
+    if word not in _BACKENDS:
+        raise ArgumentError(f'backend is "native" or "numpy", not {word!r}', user_location())
+    return _BACKENDS[word]
+
+
 class Lowered:
     """The program of a function for arguments of given types.
 
@@ -120,14 +126,15 @@ class Lowered:
         """Arithmetic operations, bytes moved, peak memory."""
         return self.compilation.cost()
 
-    def compile(self, backend: str = "native", threads: int | None = None) -> Compiled:
+    def compile(self, backend: str | None = None, threads: int | None = None) -> Compiled:
         """A callable that takes the arguments the function was lowered for.
 
-        ``backend``: "native", or "numpy" for the reference.
+        ``backend``: "native", or "numpy" for the reference; by default what NETS_BACKEND says.
+        CompileError where native code cannot run.
         """
-        if backend not in _BACKENDS:
-            raise ArgumentError(f'backend is "native" or "numpy", not {backend!r}', user_location())
-        changes: dict[str, Any] = {"backend": _BACKENDS[backend]}
+        changes: dict[str, Any] = {}
+        if backend is not None:
+            changes["backend"] = _backend(backend)
         if threads is not None:
             changes["threads"] = thread_option(threads)
         return self.compiled(dataclasses.replace(self.options, **changes))
