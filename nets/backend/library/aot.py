@@ -1,4 +1,5 @@
-"""Ahead of time: from loop IR of several functions to ``.o``, ``.a``, ``.so`` and ``.h`` files.
+"""Ahead of time: from loop IR of several functions to ``.o``, ``.a``, ``.so`` and ``.h`` files, and
+to what other languages call them by.
 
 The files are written aside and renamed, so that a library in use is never seen half-written, and
 nothing is left behind where something fails.
@@ -14,6 +15,8 @@ from typing import Final
 
 from nets.backend.library.archive import archive
 from nets.backend.library.c_header import header
+from nets.backend.library.callers.files import Files
+from nets.backend.library.callers.wrappers import WRAPPERS
 from nets.backend.library.interface import global_symbols, interface
 from nets.backend.library.linking import linked, with_manifest
 from nets.backend.library.manifest import Library
@@ -23,7 +26,7 @@ from nets.errors import ExportError
 from nets.files import folder_aside
 from nets.machine.machine import Machine
 
-FORMATS: Final = ("so", "a", "o", "h")
+FORMATS: Final = ("so", "a", "o", "h", *WRAPPERS)
 
 
 def write_library(
@@ -34,26 +37,26 @@ def write_library(
     machine: Machine,
     formats: Sequence[str],
     state: bytes = b"",
+    prefix: str = "",
 ) -> list[Path]:
-    """Write ``base.so``, ``.a``, ``.o``, ``.h`` as asked; gives their paths.
+    """Write ``base.so``, ``.a``, ``.o``, ``.h`` and wrappers as asked; gives their paths.
 
     ``modules`` are the LLVM IR of the functions, with the entry points of ``entry_symbol``, and
     ``large`` what has stand-ins there;
-    ``state`` is the initial state, as it lies in memory.
+    ``state`` is the initial state, as it lies in memory; ``prefix`` begins the names of the ``.so``
+    and the ``.a``.
     ExportError where a file cannot be written or there is no C compiler to link with.
     """
     public = interface(library, state, large)
     code = linked_object_code([*modules, public], global_symbols(library), large, machine)
-    contents: dict[str, bytes] = {"o": code, "h": header(library).encode()}
-    if "a" in formats:
-        contents["a"] = archive(f"{library.name}.o", code, global_symbols(library))
+    files = Files(base.name, formats, prefix)
     try:
         base.parent.mkdir(parents=True, exist_ok=True)
         with folder_aside(base.parent) as aside:
-            if "so" in formats:
-                library_file = linked(code, f"{base}.so", aside)
-                contents["so"] = with_manifest(library_file, library, f"{base}.so")
-            return _put(base, {name: contents[name] for name in formats}, aside)
+            contents: dict[str, bytes] = {}
+            for word in formats:
+                contents |= _contents(word, code, library, files, base, aside)
+            return _put(base.parent, contents, aside)
     except OSError as error:
         if isinstance(error, ExportError):
             raise
@@ -61,18 +64,38 @@ def write_library(
         raise ExportError(f"{base} cannot be written: {reason}") from None
 
 
-def _put(base: Path, contents: Mapping[str, bytes], aside: Path) -> list[Path]:
+def _contents(
+    word: str, code: bytes, library: Library, files: Files, base: Path, aside: Path
+) -> dict[str, bytes]:
+    """The files of that format, by their paths from the folder of the library; ``code`` is the
+    object."""
+    match word:
+        case "so":
+            shared = str(base.with_name(files.shared))
+            return {files.shared: with_manifest(linked(code, shared, aside), library, shared)}
+        case "a":
+            member = archive(f"{library.name}.o", code, global_symbols(library))
+            return {files.archive: member}
+        case "o":
+            return {f"{files.stem}.o": code}
+        case "h":
+            return {files.header: header(library).encode()}
+    return {path: text.encode() for path, text in WRAPPERS[word](library, files).items()}
+
+
+def _put(folder: Path, contents: Mapping[str, bytes], aside: Path) -> list[Path]:
     """Write all files aside, then rename them into place."""
-    for suffix, data in contents.items():
-        (aside / suffix).write_bytes(data)
-    if "so" in contents:
-        (aside / "so").chmod(0o755 & ~_umask())
-    paths = [base.with_name(f"{base.name}.{suffix}") for suffix in contents]
+    for number, (name, data) in enumerate(contents.items()):
+        (aside / f"file{number}").write_bytes(data)
+        if name.endswith(".so"):
+            (aside / f"file{number}").chmod(0o755 & ~_umask())
+    paths = [folder / name for name in contents]
     for path in paths:
+        path.parent.mkdir(exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    for suffix, path in zip(contents, paths, strict=True):
-        os.replace(aside / suffix, path)
+    for number, path in enumerate(paths):
+        os.replace(aside / f"file{number}", path)
     return paths
 
 

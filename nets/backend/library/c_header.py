@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nets.backend.library.c_names import guard, symbols
+from nets.backend.library.c_sizes import FunctionSizes, function_sizes
 from nets.backend.library.manifest import ABI_VERSION, Argument, Library, LibraryFunction, Member
 from nets.backend.printing import DTYPE_NUMBERS
 
@@ -28,7 +29,11 @@ C_TYPES: Final = {
 
 def header(library: Library) -> str:
     """The text of the header."""
-    functions = "\n".join(_declarations(library.name, function) for function in library.functions)
+    sizes = function_sizes(library)
+    functions = "\n".join(
+        _declarations(library.name, function, sizes[function.name])
+        for function in library.functions
+    )
     name = library.name
     has_own = library.state or library.prints
     keeps = "keeps no other state" if has_own else "keeps no state"
@@ -37,9 +42,9 @@ def header(library: Library) -> str:
 {library.cpu or "the CPU it was made on"}.
  *
  * Arrays are contiguous and row-major; results must not overlap arguments. `workspace` is memory
- * of FUNCTION_workspace_bytes() bytes at an address that is a multiple of 64 (null if that is 0)
- * and holds nothing between calls. The library allocates nothing and {keeps}: threads
- * may call it at once, each with memory of its own. A function returns 0, or a status that
+ * of FUNCTION_workspace_bytes() bytes, also a constant, at an address that is a multiple of 64
+ * (null if that is 0), and holds nothing between calls. The library allocates nothing and {keeps}:
+ * threads may call it at once, each with memory of its own. A function returns 0, or a status that
  * {name}_status_message() puts into words: negative where a pointer was null or misaligned
  * (nothing was done), positive where a value was refused (results are undefined).
  */
@@ -136,6 +141,7 @@ static_assert(sizeof({name}_state) == {library.state_bytes}, "the layout of the 
 _Static_assert(sizeof({name}_state) == {library.state_bytes}, "the layout of the state");
 #endif
 
+#define {name.upper()}_STATE_BYTES {library.state_bytes}
 size_t {name}_state_bytes(void);
 
 /* The state at the time of the export. */
@@ -154,15 +160,17 @@ def _member(member: Member) -> str:
     return f"    {C_TYPES[member.dtype]} {member.name}{size};{shape}"
 
 
-def _declarations(library: str, function: LibraryFunction) -> str:
+def _declarations(library: str, function: LibraryFunction, sizes: FunctionSizes) -> str:
     symbol, workspace_bytes = symbols(library, function.name)
     state = "" if function.updates else "const "
     parameters = [f"{state}{library}_state *state"] if function.state else []
     parameters += _parameters(function.arguments, "const ")
     parameters += _parameters(function.results, "")
     joined = ",\n    ".join([*parameters, "void *workspace"])
+    macros = "\n".join(f"#define {name} {size}" for name, size in sizes.macros)
     return f"""\
 /* {_sentence(function)} */
+{macros}
 int32_t {symbol}(
     {joined});
 

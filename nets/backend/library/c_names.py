@@ -103,7 +103,7 @@ _OWN_FUNCTIONS: Final = (
 )
 _OWN_TYPES: Final = ("state", "dtype", "printed", "printer")
 _OWN_MACROS: Final = (
-    *("ABI_VERSION", "BOOL", "F32", "F64"),
+    *("ABI_VERSION", "STATE_BYTES", "BOOL", "F32", "F64"),
     *("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64"),
 )
 

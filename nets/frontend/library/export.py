@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ def export(
     cpu: str | None = None,
     formats: str | Iterable[str] = ("so", "a", "o", "h"),
     optimize: str = "speed",
+    prefix: str = "",
     **functions: Lowered,
 ) -> Exported:
     """Write ``path.so``, ``.a``, ``.o`` and ``.h`` with these functions.
@@ -53,8 +55,10 @@ def export(
     are embedded with the values they have now; where one of the functions updates such a tensor,
     all of them but frozen weights are members of a structure that the functions share and the
     caller owns. ``cpu`` is a name such as ``x86-64-v3``; the default is NETS_CPU or this machine's
-    CPU. ``formats`` chooses among so, a, o, h. ``optimize="size"`` makes the code as small as it
-    gets, and slower: one copy of each loop, one element at a time, with the same bits.
+    CPU. ``formats`` chooses among so, a, o, h, and what other languages call the library by: hpp
+    for C++, rs for Rust, py for Python. ``prefix="lib"`` writes ``libdigits.so`` and ``libdigits.a``.
+    ``optimize="size"`` makes the code as small as it gets, and slower: one copy of each loop, one
+    element at a time, with the same bits.
 
     The library needs libc alone, allocates nothing and has no state of its own, but for a callback
     that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, names that C
@@ -69,7 +73,7 @@ def export(
     if path is None:
         path = cast(Any, functions.pop("path", None))  # by its name
     base = _base(path, others)
-    suffixes = _suffixes(formats)
+    suffixes, prefix = _suffixes(formats), _prefix(prefix)
     name = _library_name(base, functions)
     cpu = _cpu_name(cpu)
     _check_optimize(optimize)
@@ -96,7 +100,7 @@ def export(
     for place, member in zip(members, state.members, strict=True):
         data = member.value.tobytes()
         initial[place.offset : place.offset + len(data)] = data
-    paths = write_library(base, library, modules, large, machine, suffixes, bytes(initial))
+    paths = write_library(base, library, modules, large, machine, suffixes, bytes(initial), prefix)
     return Exported(name, tuple(paths))
 
 
@@ -145,6 +149,14 @@ def _suffixes(formats: object) -> tuple[str, ...]:
     if not listed or any(word not in FORMATS for word in listed):
         raise _refused(f"formats are some of {', '.join(FORMATS)}, not {formats!r}")
     return tuple(dict.fromkeys(listed))
+
+
+def _prefix(prefix: object) -> str:
+    if isinstance(prefix, Lowered):
+        raise _refused("'prefix' cannot name a function: it begins the names of files, as in lib")
+    if not isinstance(prefix, str) or re.fullmatch(r"\w*", prefix, re.ASCII) is None:
+        raise _refused(f'prefix is letters before the name of a file, as in "lib", not {prefix!r}')
+    return prefix
 
 
 def _library_name(base: Path, functions: dict[str, Any]) -> str:

@@ -1,0 +1,311 @@
+"""C++17: a class that owns the workspace and the state, with views of arrays of known lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from nets.backend.library.c_header import C_TYPES
+from nets.backend.library.c_names import c_names, symbols
+from nets.backend.library.callers.buffers import count, is_single, sentence
+from nets.backend.library.callers.files import Files
+from nets.backend.library.callers.names import STATE_METHODS, free_name, free_names
+from nets.backend.library.manifest import Argument, Library, LibraryFunction
+
+_OWN: Final = (*STATE_METHODS, "library", "state", "state_", "workspace_")
+_MACROS: Final = """
+alloca assert assert_perror be16toh be32toh be64toh clrbit htobe16 htobe32 htobe64 htole16 htole32
+htole64 howmany isalnum_l isalpha_l isascii isascii_l isblank_l isclr iscntrl_l isdigit_l isgraph_l
+islower_l isprint_l ispunct_l isset isspace_l isupper_l isxdigit_l kill_dependency le16toh le32toh
+le64toh major makedev minor offsetof powerof2 pthread_cleanup_pop pthread_cleanup_pop_restore_np
+pthread_cleanup_push pthread_cleanup_push_defer_np roundup setbit setjmp sigmask sigsetjmp strdupa
+strndupa timeradd timerclear timercmp timerisset timersub toascii toascii_l va_arg va_copy va_end
+va_start
+"""
+"""Macros with arguments that a method cannot be called as; others ``c_names`` knows."""
+
+
+def cpp(library: Library, files: Files) -> dict[str, str]:
+    """The header ``NAME.hpp``."""
+    return {f"{files.stem}.hpp": _header(library, files)}
+
+
+def _header(library: Library, files: Files) -> str:
+    name = library.name
+    methods = free_names(
+        c_names([f.name for f in library.functions], _OWN), (*_OWN, *_MACROS.split())
+    )
+    space = free_name(c_names([name])[0], ("std",))
+    scope = f"::nets::{space}"
+    pairs = list(zip(methods, library.functions, strict=True))
+    results = "".join(_results(method, function) for method, function in pairs)
+    return f"""\
+/* {files.header} for C++17 and later. Made by nets {library.nets_version}.
+ *
+ * One thread at a time may use an object, which has memory of its own.
+ * Arrays are taken from C arrays, std::array, std::vector, std::span and all else with data() and
+ * size(); their lengths are looked at first, by the compiler where it knows them. What the library
+ * refuses is thrown as error.
+ */
+#ifndef NETS_LIBRARY_{name}_HPP
+#define NETS_LIBRARY_{name}_HPP
+
+#include "{files.header}"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace nets {{
+namespace {space} {{
+{_SUPPORT.replace("LIBRARY", name).replace("::nets::SPACE", scope)}
+/* What functions of several results return. */
+namespace results {{
+{results}}} // namespace results
+
+class library {{
+  public:
+{_state_methods(library, scope)}{_print_method(library)}\
+{"".join(_methods(library, scope, *pair) for pair in pairs)}
+  private:
+    {scope}::detail::memory workspace_;
+{_state_members(library)}}};
+
+}} // namespace {space}
+}} // namespace nets
+
+#endif
+"""
+
+
+_SUPPORT: Final = """
+/* A status other than 0, in words. */
+class error : public std::runtime_error {
+  public:
+    explicit error(std::int32_t status)
+        : std::runtime_error(::LIBRARY_status_message(status)), status_(status) {}
+    std::int32_t status() const noexcept { return status_; }
+
+  private:
+    std::int32_t status_;
+};
+
+/* Elements that somebody else owns, N of them. */
+template <class T, std::size_t N> class view {
+    template <class C>
+    using element = std::remove_pointer_t<decltype(std::data(std::declval<C &>()))>;
+    template <class C>
+    using fitting = std::enable_if_t<std::is_convertible_v<element<C> (*)[], T (*)[]>>;
+
+  public:
+    view(T *data, std::size_t size) noexcept : data_(data), size_(size) {}
+
+    template <class U, std::size_t M> view(U (&array)[M]) noexcept : size_(N) {
+        using plain = std::remove_all_extents_t<U>;
+        static_assert(std::is_convertible_v<plain (*)[], T (*)[]>, "an array of another type");
+        static_assert(sizeof(array) == N * sizeof(T), "an array of another length");
+        data_ = reinterpret_cast<T *>(&array);
+    }
+
+    template <class U, std::size_t M, class = fitting<std::array<U, M>>>
+    view(std::array<U, M> &array) noexcept : data_(array.data()), size_(N) {
+        static_assert(M == N, "an array of another length");
+    }
+
+    template <class U, std::size_t M, class = fitting<const std::array<U, M>>>
+    view(const std::array<U, M> &array) noexcept : data_(array.data()), size_(N) {
+        static_assert(M == N, "an array of another length");
+    }
+
+    template <class C, class = fitting<C>>
+    view(C &&container) : data_(std::data(container)), size_(std::size(container)) {}
+
+    T *data() const noexcept { return data_; }
+    std::size_t size() const noexcept { return size_; }
+
+  private:
+    T *data_;
+    std::size_t size_;
+};
+
+namespace detail {
+
+inline void require(const char *name, std::size_t size, std::size_t expected) {
+    if (size != expected)
+        throw std::invalid_argument(std::string(name) + " has " + std::to_string(size) +
+                                    " elements, not " + std::to_string(expected));
+}
+
+inline void succeed(std::int32_t status) {
+    if (status != 0) throw ::nets::SPACE::error(status);
+}
+
+/* Memory at a multiple of 64, which is not copied: each object has its own. */
+class memory {
+  public:
+    memory() = default;
+    memory(const memory &) noexcept {}
+    memory &operator=(const memory &) noexcept { return *this; }
+    memory(memory &&) noexcept = default;
+    memory &operator=(memory &&) noexcept = default;
+    ~memory() = default;
+
+    void *of(std::size_t bytes) {
+        if (bytes > bytes_) {
+            data_.reset(static_cast<unsigned char *>(::operator new(bytes, std::align_val_t{64})));
+            bytes_ = bytes;
+        }
+        return bytes == 0 ? nullptr : data_.get();
+    }
+
+  private:
+    struct release {
+        void operator()(unsigned char *data) const noexcept {
+            ::operator delete(data, std::align_val_t{64});
+        }
+    };
+    std::unique_ptr<unsigned char, release> data_;
+    std::size_t bytes_ = 0;
+};
+
+} // namespace detail
+"""
+
+
+def _results(method: str, function: LibraryFunction) -> str:
+    if len(function.results) < 2:
+        return ""
+    members = "\n".join(f"    {_owned(a)} {a.name};" for a in function.results)
+    return f"struct {method} {{\n{members}\n}};\n"
+
+
+def _owned(buffer: Argument) -> str:
+    element = C_TYPES[buffer.dtype]
+    return element if is_single(buffer) else f"std::vector<{element}>"
+
+
+def _methods(library: Library, scope: str, method: str, function: LibraryFunction) -> str:
+    """The method that writes to memory of the caller, and the one that returns what it made."""
+    inputs = [_parameter(scope, a, "const ") for a in function.arguments]
+    outputs = [_parameter(scope, a, "") for a in function.results]
+    lines = _checks(scope, function)
+    call = f"{scope}::detail::succeed(::{symbols(library.name, function.name)[0]}("
+    lines += [f"{call}{', '.join(_passed(library, function))}));"]
+    body = "\n".join(f"        {line}" for line in lines)
+    made = f"""
+    /* {sentence(function)} */
+    void {method}({", ".join([*inputs, *outputs])}) {{
+{body}
+    }}
+"""
+    return made + (_returning(scope, method, function, inputs) if function.results else "")
+
+
+def _returning(scope: str, method: str, function: LibraryFunction, inputs: Sequence[str]) -> str:
+    results = function.results
+    local = free_name("result", [a.name for a in function.arguments])
+    if len(results) == 1:
+        kind, places = _owned(results[0]), [local]
+    else:
+        kind, places = f"{scope}::results::{method}", [f"{local}.{a.name}" for a in results]
+    lines = [f"{kind} {local}{{}};"]
+    lines += [
+        f"{place}.resize({count(a)});"
+        for place, a in zip(places, results, strict=True)
+        if not is_single(a)
+    ]
+    given = ", ".join([*(a.name for a in function.arguments), *places])
+    lines += [f"this->{method}({given});", f"return {local};"]
+    body = "\n".join(f"        {line}" for line in lines)
+    return f"""
+    {kind} {method}({", ".join(inputs)}) {{
+{body}
+    }}
+"""
+
+
+def _parameter(scope: str, buffer: Argument, qualifier: str) -> str:
+    element = C_TYPES[buffer.dtype]
+    if is_single(buffer):
+        return f"{element} {'' if qualifier else '&'}{buffer.name}"
+    return f"{scope}::view<{qualifier}{element}, {count(buffer)}> {buffer.name}"
+
+
+def _checks(scope: str, function: LibraryFunction) -> list[str]:
+    return [
+        f'{scope}::detail::require("{function.name}: {a.name}", {a.name}.size(), {count(a)});'
+        for a in (*function.arguments, *function.results)
+        if not is_single(a)
+    ]
+
+
+def _passed(library: Library, function: LibraryFunction) -> list[str]:
+    state = ["this->state_.get()"] if function.state else []
+    buffers = [
+        f"&{a.name}" if is_single(a) else f"{a.name}.data()"
+        for a in (*function.arguments, *function.results)
+    ]
+    workspace = symbols(library.name, function.name)[1]
+    return [*state, *buffers, f"this->workspace_.of(::{workspace}())"]
+
+
+def _state_methods(library: Library, scope: str) -> str:
+    if not library.state:
+        return ""
+    name = library.name
+    return f"""\
+    library() : state_(new ::{name}_state) {{ this->init_state(); }}
+    library(const library &other)
+        : workspace_(), state_(new ::{name}_state(*other.state_)) {{}}
+    library &operator=(const library &other) {{
+        *this->state_ = *other.state_;
+        return *this;
+    }}
+    library(library &&) noexcept = default;
+    library &operator=(library &&) noexcept = default;
+    ~library() = default;
+
+    /* What the functions share; it may be written to between calls. */
+    ::{name}_state &state() noexcept {{ return *this->state_; }}
+    const ::{name}_state &state() const noexcept {{ return *this->state_; }}
+
+    /* Back to the state at the time of the export. */
+    void init_state() {{ {_checked(scope, f"::{name}_init_state(this->state_.get())")} }}
+
+    std::vector<unsigned char> save_state() const {{
+        std::vector<unsigned char> bytes(::{name}_state_bytes());
+        {_checked(scope, f"::{name}_save_state(this->state_.get(), bytes.data())")}
+        return bytes;
+    }}
+
+    void load_state(const std::vector<unsigned char> &bytes) {{
+        {scope}::detail::require("a saved state", bytes.size(), ::{name}_state_bytes());
+        {_checked(scope, f"::{name}_load_state(this->state_.get(), bytes.data())")}
+    }}
+"""
+
+
+def _checked(scope: str, call: str) -> str:
+    return f"{scope}::detail::succeed({call});"
+
+
+def _print_method(library: Library) -> str:
+    if not library.prints:
+        return ""
+    return f"""
+    /* Let functions call `printer` where they print, of all objects; null for nothing. */
+    static void set_print(::{library.name}_printer printer, void *user) {{
+        ::{library.name}_set_print(printer, user);
+    }}
+"""
+
+
+def _state_members(library: Library) -> str:
+    return f"    std::unique_ptr<::{library.name}_state> state_;\n" if library.state else ""

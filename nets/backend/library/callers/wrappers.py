@@ -1,0 +1,21 @@
+"""The wrappers there are, by the word that ``formats`` has for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from nets.backend.library.callers.cpp import cpp
+from nets.backend.library.callers.files import Files
+from nets.backend.library.callers.python import python
+from nets.backend.library.callers.rust import rust
+from nets.backend.library.manifest import Library
+
+Wrapper = Callable[[Library, Files], dict[str, str]]
+"""Gives the texts of the files, by their paths from the folder of the library."""
+
+WRAPPERS: Final[dict[str, Wrapper]] = {
+    "hpp": cpp,
+    "rs": rust,
+    "py": python,
+}

@@ -1,0 +1,213 @@
+"""A library called from C, C++, Rust, Go, Python and JavaScript gives the bits it gives in Python,
+and what is wrong with a call is said before anything is touched."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import nets
+from nets.backend.library.callers import ctypes_library
+from nets.backend.library.callers.ctypes_library import _ERRORS
+from nets.backend.printing import DTYPE_NUMBERS
+from nets.errors import REFUSALS
+from tests.frontend.library.callers import model
+from tests.frontend.library.callers.tools import program, run
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[3]
+REFUSED = """\
+predict: x has 11 elements, not 12
+predict: out has 3 elements, not 4
+"""
+OUT_OF_BOUNDS = "status 1: gather: an index is out of bounds for axis 0 of size 4\n"
+OTHER_SIZE = "a saved state has 3 elements, not "
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With the library, all its wrappers, and the programs that call it."""
+    found = tmp_path_factory.mktemp("callers")
+    model.export(found / "demo", ("so", "a", "h", "hpp", "rs", "py"))
+    for path in HERE.glob("main.*"):
+        shutil.copy(path, found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def expected(folder: Path) -> str:
+    return model.lines(nets.load(folder / "demo.so"))
+
+
+def split(printed: str, expected: str) -> str:
+    """What a program printed behind the lines that it should print."""
+    assert printed[: len(expected)] == expected
+    return printed[len(expected) :]
+
+
+@pytest.mark.parametrize("options", ["-std=c++17 -fsanitize=undefined,address", "-std=c++20"])
+def test_cpp(options: str, folder: Path, expected: str) -> None:
+    compiler = [program("c++"), *options.split(), "-Wall", "-Wextra", "-Werror", "-pedantic"]
+    run(folder, *compiler, "main.cpp", "demo.a", "-o", "main_cpp")
+    rest = split(run(folder, "./main_cpp"), expected)
+    null, odd, index, *more = rest.removeprefix(REFUSED).splitlines(keepends=True)
+    assert null == "status -1: a pointer is null\n"
+    assert odd.startswith("status -2: a pointer is not aligned")
+    assert index == OUT_OF_BOUNDS
+    assert more[0].startswith(OTHER_SIZE)
+    assert more[1:] == ["0 x is {0:.2f}, {1} 2 1.25 5\n"]
+
+
+MISTAKES = """\
+float x[11]; demo.predict(x)
+double x[12]; demo.predict(x)
+std::array<float, 13> x; demo.predict(x)
+const float x[12] = {}, out[4] = {}; demo.predict(x, out)
+std::vector<double> x; demo.predict(x)
+"""
+
+
+def test_the_cpp_compiler_sees_wrong_types_and_lengths(folder: Path) -> None:
+    mistakes = MISTAKES.splitlines()
+    lines = [f"void f{i}(nets::demo::library &demo) {{ {m}; }}" for i, m in enumerate(mistakes)]
+    source = "\n".join(['#include "demo.hpp"', *lines])
+    command = [program("c++"), "-std=c++17", "-fsyntax-only", f"-I{folder}", "-xc++", "-"]
+    done = subprocess.run(command, input=source, text=True, capture_output=True)
+    assert done.returncode != 0
+    seen = set(re.findall(r"^<stdin>:(\d+):", done.stderr, re.MULTILINE))
+    assert seen >= {str(number + 2) for number in range(len(mistakes))}
+
+
+def test_rust(folder: Path, expected: str) -> None:
+    run(folder, program("rustc"), "--edition=2021", "-Dwarnings", "-L.", "main.rs", "-omain_rs")
+    rest = split(run(folder, "./main_rs"), expected)
+    few, index, size, number, flags = rest.removeprefix(REFUSED).splitlines(keepends=True)
+    assert few == "a workspace of 0 blocks, but 1 are needed\n"
+    assert index == OUT_OF_BOUNDS
+    assert size.startswith(OTHER_SIZE)
+    assert number == "0 x is {0:.2f}, {1} F64([1.25]) []\n"
+    assert flags == "Bool([true, false, true, true, false]) [5]\n"
+
+
+def test_rust_needs_no_std(folder: Path) -> None:
+    (folder / "bare.rs").write_text("#![no_std]\npub mod demo;\n")
+    options = ["--edition=2024", "-Dwarnings", "--crate-type=lib", "--emit=metadata"]
+    run(folder, program("rustc"), *options, "bare.rs")
+
+
+PYTHON = """
+import demo, sys
+assert not {"nets", "cffi", "llvmlite"} & set(sys.modules)
+from tests.frontend.library.callers import model
+sys.stdout.write(model.lines(demo))
+assert demo.shout(1.25) == 2.25
+wrong = [
+    lambda: demo.predict(model.X[1:]),
+    lambda: demo.predict(model.X.astype("float64")),
+    lambda: demo.predict(model.X, model.X),
+    lambda: demo.affine(model.PARAMS, model.X),
+    lambda: demo.affine([1, 2], model.X, scale=1.0),
+    lambda: demo.affine({"w": model.X}, model.X, scale=1.0),
+    lambda: demo.mix(model.FLAGS, model.COUNTS, model.BYTES, 2**63, model.EMPTY, True),
+    lambda: demo.mix(model.FLAGS, model.COUNTS, model.BYTES, 1.5, model.EMPTY, True),
+    lambda: demo.pick(model.VALUES, model.WRONG),
+    lambda: demo.state.load(b"123"),
+    lambda: demo.state["weights"],
+]
+for call in wrong:
+    try:
+        call()
+    except Exception as error:
+        print(type(error).__name__, "" if isinstance(error, OverflowError) else error)
+other = demo.Library()
+demo.tick()
+print(other.state["steps"], demo.state["steps"], list(demo.state))
+print((demo.predict(model.X.copy(order="F")) == demo.predict(model.X)).all())
+class Closed:
+    def write(self, text):
+        raise ValueError("closed")
+    def flush(self):
+        pass
+out, sys.stdout = sys.stdout, Closed()
+try:
+    demo.shout(1.0)
+except ValueError as error:
+    print(error, file=out)
+"""
+SAID = """\
+x is 1.25, [ True False  True  True False]
+ValueError predict: x has shape (4, 3), not (3, 3)
+TypeError predict: x is float32, not float64
+TypeError Library.predict() takes 2 positional arguments but 3 were given
+TypeError Library.affine() missing 1 required keyword-only argument: 'scale'
+TypeError affine: params is a dict of (w, b), not list
+TypeError affine: params is a dict of (w, b), not dict
+OverflowError\x20
+TypeError mix: big is int64, not float64
+IndexError pick: gather: an index is out of bounds for axis 0 of size 4
+ValueError a state has SIZE bytes, not 3
+KeyError 'weights'
+0 10 ['weight', 'steps', 'is_fitted']
+True
+closed
+"""
+
+
+def python(folder: Path, source: str) -> str:
+    """What a program prints that imports from that folder, and model.py from here."""
+    path = f"import sys; sys.path[:0] = [{str(folder)!r}, {str(ROOT)!r}]; "
+    return run(folder, sys.executable, "-c", path + source)
+
+
+def test_python(folder: Path, expected: str) -> None:
+    rest = split(python(folder, PYTHON), expected)
+    size = str(len(nets.load(folder / "demo.so").state.save()))
+    assert rest == SAID.replace("SIZE", size)
+
+
+def test_python_finds_the_library_in_its_folder_and_no_other(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "demo", tmp_path / "demo")
+    tried = "try: import demo\nexcept ImportError as error: print(error)"
+    assert "there is no demo.so in" in python(tmp_path, f"\n{tried}")
+    shutil.copy(folder / "demo.so", tmp_path / "demo")
+    assert python(tmp_path, "import demo; print(demo.pick([1., 2, 3, 4], [1, 0]))") == "[2. 1.]\n"
+    lowered = nets.trace(model.pick).lower(model.VALUES, model.INDICES)
+    nets.export(tmp_path / "demo", pick=lowered, formats="so")
+    shutil.copy(tmp_path / "demo.so", tmp_path / "demo")
+    assert "is not the library that" in python(tmp_path, f"\n{tried}")
+
+
+def test_python_has_the_dtypes_and_errors_of_nets() -> None:
+    assert list(DTYPE_NUMBERS) == list(ctypes_library._DTYPES)
+    assert _ERRORS.keys() == REFUSALS.keys()
+    assert all(issubclass(REFUSALS[name], error) for name, error in _ERRORS.items())
+
+
+def test_files_and_prefixes(tmp_path: Path) -> None:
+    lowered = nets.trace(model.pick).lower(model.VALUES, model.INDICES)
+    words = ("so", "a", "o", "h", "hpp", "rs", "py")
+
+    def exported(prefix: str) -> Sequence[str]:
+        done = nets.export(tmp_path / "my-lib", pick=lowered, formats=words, prefix=prefix)
+        return [str(path.relative_to(tmp_path)) for path in done.files]
+
+    others = ["my-lib.o", "my-lib.h", "my-lib.hpp", "my-lib.rs"]
+    package = ["my_lib/__init__.py", "my_lib/_library.py"]
+    assert exported("") == ["my-lib.so", "my-lib.a", *others, *package]
+    assert exported("lib") == ["libmy-lib.so", "libmy-lib.a", *others, *package]
+    assert nets.load(tmp_path / "libmy-lib.so").description.name == "my_lib"
+    (tmp_path / "main.c").write_text('#include "my-lib.h"\nint main(void) { return 0; }\n')
+    run(tmp_path, program("cc"), "main.c", "-L.", "-lmy-lib", "-o", "main")
+    call = "import my_lib; print(my_lib.pick([1., 2, 3, 4], [1, 0]))"
+    assert python(tmp_path, call) == "[2. 1.]\n"
+    for wrong in ("a/b", "\0", 3, None):
+        with pytest.raises(nets.errors.ArgumentError, match="prefix is letters"):
+            nets.export(tmp_path / "my-lib", pick=lowered, prefix=wrong)  # type: ignore[arg-type]
+    with pytest.raises(nets.errors.ArgumentError, match="'prefix' cannot name a function"):
+        nets.export(tmp_path / "my-lib", prefix=lowered)  # type: ignore[arg-type]
