@@ -26,7 +26,10 @@ from nets.errors import ExportError
 from nets.files import folder_aside
 from nets.machine.machine import Machine
 
-FORMATS: Final = ("so", "a", "o", "h", *WRAPPERS)
+FORMATS: Final = ("so", "a", "o", "h")
+"""What an export writes unless it is told what to write."""
+
+ALL_FORMATS: Final = (*FORMATS, *WRAPPERS)
 
 
 def write_library(

@@ -56,9 +56,9 @@ def export(
     all of them but frozen weights are members of a structure that the functions share and the
     caller owns. ``cpu`` is a name such as ``x86-64-v3``; the default is NETS_CPU or this machine's
     CPU. ``formats`` chooses among so, a, o, h, and what other languages call the library by: hpp
-    for C++, rs for Rust, py for Python. ``prefix="lib"`` writes ``libdigits.so`` and ``libdigits.a``.
-    ``optimize="size"`` makes the code as small as it gets, and slower: one copy of each loop, one
-    element at a time, with the same bits.
+    for C++, rs for Rust, py for Python, go for Go, pc for pkg-config, cmake for CMake.
+    ``prefix="lib"`` writes ``libdigits.so`` and ``libdigits.a``. ``optimize="size"`` makes the code
+    as small as it gets, and slower: one copy of each loop, one element at a time, with the same bits.
 
     The library needs libc alone, allocates nothing and has no state of its own, but for a callback
     that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, names that C
@@ -142,12 +142,12 @@ def _check_optimize(optimize: object) -> None:
 
 
 def _suffixes(formats: object) -> tuple[str, ...]:
-    from nets.backend.library.aot import FORMATS
+    from nets.backend.library.aot import ALL_FORMATS
 
     wanted = (formats,) if isinstance(formats, str) else formats
     listed = list(wanted) if isinstance(wanted, Iterable) else []
-    if not listed or any(word not in FORMATS for word in listed):
-        raise _refused(f"formats are some of {', '.join(FORMATS)}, not {formats!r}")
+    if not listed or any(word not in ALL_FORMATS for word in listed):
+        raise _refused(f"formats are some of {', '.join(ALL_FORMATS)}, not {formats!r}")
     return tuple(dict.fromkeys(listed))
 
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Files:
     """The files beside each other: ``stem`` is the name that was asked for, ``formats`` are those
-    that are written, ``prefix`` is what shared and static libraries have before their name."""
+    that are written. ``prefix`` is what shared and static libraries have before their name,
+    ``suffix`` what shared ones have behind it."""
 
     stem: str
     formats: Collection[str]
     prefix: str = ""
+    suffix: str = "so"
 
     @property
     def header(self) -> str:
@@ -21,7 +23,7 @@ class Files:
 
     @property
     def shared(self) -> str:
-        return f"{self.prefix}{self.stem}.so"
+        return f"{self.prefix}{self.stem}.{self.suffix}"
 
     @property
     def archive(self) -> str:

@@ -7,6 +7,8 @@ from typing import Final
 
 from nets.backend.library.callers.cpp import cpp
 from nets.backend.library.callers.files import Files
+from nets.backend.library.callers.go import go
+from nets.backend.library.callers.packages import cmake, pkg_config
 from nets.backend.library.callers.python import python
 from nets.backend.library.callers.rust import rust
 from nets.backend.library.manifest import Library
@@ -18,4 +20,7 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
     "hpp": cpp,
     "rs": rust,
     "py": python,
+    "go": go,
+    "pc": pkg_config,
+    "cmake": cmake,
 }

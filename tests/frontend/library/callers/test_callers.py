@@ -4,6 +4,7 @@ and what is wrong with a call is said before anything is touched."""
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -34,7 +35,7 @@ OTHER_SIZE = "a saved state has 3 elements, not "
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With the library, all its wrappers, and the programs that call it."""
     found = tmp_path_factory.mktemp("callers")
-    model.export(found / "demo", ("so", "a", "h", "hpp", "rs", "py"))
+    model.export(found / "demo", ("so", "a", "h", "hpp", "rs", "py", "go", "pc", "cmake"))
     for path in HERE.glob("main.*"):
         shutil.copy(path, found)
     return found
@@ -99,6 +100,90 @@ def test_rust_needs_no_std(folder: Path) -> None:
     (folder / "bare.rs").write_text("#![no_std]\npub mod demo;\n")
     options = ["--edition=2024", "-Dwarnings", "--crate-type=lib", "--emit=metadata"]
     run(folder, program("rustc"), *options, "bare.rs")
+
+
+def test_go(folder: Path, expected: str) -> None:
+    package = folder / "go" / "demo"
+    package.mkdir(parents=True)
+    for suffix in ("a", "h", "go"):
+        shutil.copy(folder / f"demo.{suffix}", package)
+    shutil.copy(HERE / "main.go.txt", folder / "go" / "main.go")
+    (folder / "go" / "go.mod").write_text("module example\n\ngo 1.18\n")
+    go = program("go")
+    run(folder / "go", go, "vet", "./...")
+    run(folder / "go", go, "build", "-o", "main", ".")
+    rest = split(run(folder / "go", "./main", GODEBUG="cgocheck=2"), expected)
+    index, size, *more = rest.removeprefix(REFUSED).splitlines(keepends=True)
+    assert index == OUT_OF_BOUNDS
+    assert size.startswith(OTHER_SIZE)
+    printed = "0 x is {0:.2f}, {1} [{[] [1.25]} {[5] [true false true true false]}]\n"
+    assert more == [printed, "2.25\n", "2.25\n"]
+    if shutil.which("gofmt"):
+        assert run(folder / "go", "gofmt", "-l", ".") == ""
+
+
+BUILT = """
+cmake_minimum_required(VERSION 3.16)
+project(caller C)
+find_package(demo REQUIRED CONFIG PATHS ${FOLDER} NO_DEFAULT_PATH)
+add_executable(shared main.c)
+target_link_libraries(shared PRIVATE demo::demo)
+add_executable(static main.c)
+target_link_libraries(static PRIVATE demo::static)
+"""
+PICKS = """
+#include "demo.h"
+#include <stdio.h>
+int main(void) {
+    static _Alignas(64) char workspace[DEMO_pick_WORKSPACE_BYTES + 1];
+    const double values[4] = {1, 2, 3, 4};
+    const int64_t indices[2] = {3, 0};
+    double out[2];
+    if (demo_pick(values, indices, out, workspace) != 0) return 1;
+    printf("%g %g", out[0], out[1]);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("prefix", ["", "lib"])
+@pytest.mark.parametrize("formats", ["so a", "a", "so"])
+def test_pkg_config(formats: str, prefix: str, tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    lowered = nets.trace(model.pick).lower(model.VALUES, model.INDICES)
+    words = ("h", "pc", *formats.split())
+    nets.export(folder / "demo", pick=lowered, formats=words, prefix=prefix)
+    (tmp_path / "main.c").write_text(PICKS)
+    where = {"PKG_CONFIG_PATH": str(folder)}
+    printed = run(folder, program("pkg-config"), "--cflags", "--libs", "demo", **where)
+    flags = [*shlex.split(printed), f"-Wl,-rpath,{folder}"]
+    run(tmp_path, program("cc"), "main.c", *flags, "-o", "main")
+    assert run(tmp_path, "./main") == "4 1"
+    archive = run(folder, "pkg-config", "--variable=archive", "demo", **where).strip()
+    assert archive.endswith(f"/{prefix}demo.a")
+
+
+def test_cmake(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "CMakeLists.txt").write_text(BUILT)
+    (tmp_path / "main.c").write_text(PICKS)
+    run(tmp_path, program("cmake"), f"-DFOLDER={folder}", "-S.", "-Bbuilt")
+    run(tmp_path, "cmake", "--build", "built")
+    assert [run(tmp_path, f"built/{name}") for name in ("shared", "static")] == ["4 1"] * 2
+
+
+def test_cmake_takes_the_library_that_is_there(folder: Path, tmp_path: Path) -> None:
+    for file in ("demo.a", "demo.h", "demoConfig.cmake"):
+        shutil.copy(folder / file, tmp_path)
+    (tmp_path / "CMakeLists.txt").write_text(BUILT)
+    (tmp_path / "main.c").write_text(PICKS)
+    command = (program("cmake"), f"-DFOLDER={tmp_path}", "-S.", "-Bbuilt")
+    run(tmp_path, *command)
+    run(tmp_path, "cmake", "--build", "built", "--target", "shared")
+    assert run(tmp_path, "built/shared") == "4 1"
+    (tmp_path / "demo.a").unlink()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "there is no library beside" in done.stderr
 
 
 PYTHON = """
