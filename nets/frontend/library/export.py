@@ -58,7 +58,7 @@ def export(
     CPU. ``formats`` chooses among so, a, o, h, and what other languages call the library by: hpp
     for C++, rs for Rust, py for Python, go for Go, pc for pkg-config, cmake for CMake.
     ``prefix="lib"`` writes ``libdigits.so`` and ``libdigits.a``. ``optimize="size"`` makes the code
-    as small as it gets, and slower: one copy of each loop, one element at a time, with the same bits.
+    as small as it gets, and slower: one copy of each loop, one element at a time, the same bits.
 
     The library needs libc alone, allocates nothing and has no state of its own, but for a callback
     that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, names that C

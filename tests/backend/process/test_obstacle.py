@@ -164,7 +164,9 @@ def test_the_level_of_a_cpu_is_known_without_the_runtime(here: pytest.MonkeyPatc
     with_it = native.cpu_level()
     assert native._level_of(native._flags()) == with_it
     assert native._level_of(frozenset(["sse4_2"])) == 0
-    v3 = frozenset(["avx2", "fma", "bmi1", "bmi2", "abm", "popcnt", "avx512f"])
+    v2 = frozenset(["sse4_2", "ssse3", "popcnt", "avx2"])
+    assert native._level_of(v2) == 2
+    v3 = v2 | {"fma", "bmi1", "bmi2", "abm", "avx512f"}
     assert native._level_of(v3) == 3
     assert native._level_of(v3 | {"avx512bw", "avx512cd", "avx512dq", "avx512vl"}) == 4
 
