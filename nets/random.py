@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -84,6 +85,10 @@ class Generator:
         found = fold_in(self.key, self.counter)
         self.counter.data = self.counter + 1
         return found
+
+    def named_state(self) -> Iterator[tuple[str, nets.Tensor]]:
+        """The tensors whose elements are in the state dict."""
+        yield from (("key", self.key), ("counter", self.counter))
 
     def state_dict(self) -> dict[str, Any]:
         """Key and count as arrays."""

@@ -176,7 +176,8 @@ class Module:
 
     # -------------------------------------------------------------------------- state
 
-    def _state(self) -> Iterator[tuple[str, nets.Tensor]]:
+    def named_state(self) -> Iterator[tuple[str, nets.Tensor]]:
+        """The tensors whose elements are in the state dict, by path; shared ones several times."""
         for path, module in self._paths(""):
             saved = module._buffers - module._unsaved
             for name, value in vars(module).items():
@@ -188,7 +189,7 @@ class Module:
 
     def state_dict(self) -> State:
         """Copies of all parameters and saved buffers as NumPy arrays, by path."""
-        return {path: tensor.numpy() for path, tensor in self._state()}
+        return {path: tensor.numpy() for path, tensor in self.named_state()}
 
     def load_state_dict(self, state: Mapping[str, TensorLike], strict: bool = True) -> None:
         """Take the elements of parameters and buffers from arrays under the same paths.
@@ -196,7 +197,7 @@ class Module:
         ``strict``: every path must be there, and no other. ArgumentError where this does not
         hold, ShapeError where a shape differs; nothing has been changed then.
         """
-        own = dict(self._state())
+        own = dict(self.named_state())
         if not isinstance(state, Mapping):
             raise nets.errors.ArgumentError(
                 f"a state dict is a dict of arrays, not a {type(state).__name__}",

@@ -41,6 +41,10 @@ class ParameterGroup(MutableMapping[str, Any]):
         """The Tensor that holds a hyperparameter which may change from step to step."""
         return self._tensors[name]
 
+    def tensors(self) -> Iterable[tuple[str, nets.Tensor]]:
+        """Those hyperparameters, by name."""
+        return self._tensors.items()
+
     def static(self, name: str) -> Any:
         """A hyperparameter that is a constant of a traced step."""
         return getattr(self, name)
@@ -200,6 +204,15 @@ class Optimizer:
                         self._update(p, grad, state, group)
 
     # ------------------------------------------------------------------------ state
+
+    def named_state(self) -> Iterator[tuple[str, nets.Tensor]]:
+        """The tensors whose elements are in the state dict, by the way to them there, with dots:
+        ``state.0.exp_avg``, ``param_groups.0.lr``."""
+        flat = [state for states in self._states for state in states]
+        for i, state in enumerate(flat):
+            yield from ((f"state.{i}.{name}", tensor) for name, tensor in state.items())
+        for i, group in enumerate(self.param_groups):
+            yield from ((f"param_groups.{i}.{name}", x) for name, x in group.tensors())
 
     def state_dict(self) -> dict[str, Any]:
         """Hyperparameters, and the tensors of each parameter as arrays, numbered in order."""

@@ -130,7 +130,8 @@ def _state(library: Library) -> str:
     name = library.name
     members = "\n".join(_member(member) for member in library.state)
     return f"""\
-/* What the functions share; the caller owns it. A call that refuses a value leaves it as it was. */
+/* What the functions share; the caller owns it. A call that refuses a value leaves it as it was.
+ * The last member says which saved states fit; leave it as it is. */
 typedef struct {name}_state {{
 {members}
 }} {name}_state;
@@ -147,7 +148,8 @@ size_t {name}_state_bytes(void);
 /* The state at the time of the export. */
 int32_t {name}_init_state({name}_state *state);
 
-/* The state as {name}_state_bytes() bytes at any address, and back. */
+/* The state as {name}_state_bytes() bytes at any address, and back. Bytes that are no saved state,
+ * or one of another layout, are refused with a negative status: the state is as it was then. */
 int32_t {name}_save_state(const {name}_state *state, void *bytes);
 int32_t {name}_load_state({name}_state *state, const void *bytes);
 

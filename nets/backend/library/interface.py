@@ -19,7 +19,7 @@ from nets.backend.library.pointer_checks import (
     pointer_checks,
     stores,
 )
-from nets.backend.library.state_functions import state_alignment, state_functions
+from nets.backend.library.state_functions import OTHER_STATE, state_alignment, state_functions
 from nets.backend.llvm.constants import LargeData, constant
 from nets.backend.llvm.structure import COMMIT_HOOK
 from nets.backend.printing import HOOK
@@ -80,6 +80,8 @@ def _text(name: str, data: bytes) -> str:
 def _status_message(library: Library) -> str:
     """One function for all: positive codes mean what the functions' checks agree on."""
     messages = dict(_MESSAGES)
+    if library.state:
+        messages[OTHER_STATE] = "the bytes are no saved state of this library, or of another layout"
     for function in library.functions:
         for code, message, _ in function.checks:
             known = messages.get(code)

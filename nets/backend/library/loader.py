@@ -7,7 +7,6 @@ was loaded, whatever else is open, and each that is loaded has a state of its ow
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from nets.backend.library import state_exchange
 from nets.backend.library.c_header import C_TYPES
 from nets.backend.library.c_names import symbols
 from nets.backend.library.library_file import LibraryFile, read_library
@@ -173,6 +173,21 @@ class LoadedLibrary:
         found: Callable[..., Any] = functions[name]
         return found
 
+    def state_from(self, /, *objects: Any, **named: Any) -> None:
+        """Take the state of Python's modules, optimisers and generators.
+
+        ``state_from(model, optimizer)``: each is told by the names, shapes and dtypes of what it
+        holds. Where several would do, and for tensors that none of them holds, names as in the
+        manifest are given: ``encoder=…``, ``w=…``. The default generator of random numbers is taken
+        without being given. What belongs to nothing given stays as it is. ArgumentError where
+        something does not fit; nothing has changed then.
+        """
+        self.state.take(objects, named)
+
+    def state_to(self, /, *objects: Any, **named: Any) -> None:
+        """Give the state to Python's objects, which are told as in ``state_from``."""
+        self.state.give(objects, named)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _loaded_again, (str(self.path), self._code.seal, self.state.save())
 
@@ -192,12 +207,16 @@ class _State(Mapping[str, Array]):
         start = -int(ffi.cast("uintptr_t", ffi.from_buffer(memory))) % ALIGNMENT
         self._bytes = memory[start : start + library.state_bytes]
         self.pointer = ffi.cast("void *", ffi.from_buffer(self._bytes))
-        self._members: dict[str, Array] = {}
-        for member in library.state:
-            dtype = DTYPES[member.dtype].numpy
-            whole = self._bytes[member.offset :][: member.size * dtype.itemsize].view(dtype)
-            self._members[member.name] = whole[: math.prod(member.shape)].reshape(member.shape)
+        self._members = state_exchange.views(library, self._bytes)
         self.reset()
+        self._check()
+
+    def _check(self) -> None:
+        """LoadError unless the code has the layout that the description has."""
+        try:
+            state_exchange.checked_bytes(self._code.library, self._bytes)
+        except ArgumentError:
+            raise LoadError(f"{self._code.path} is damaged: code and description differ") from None
 
     def __getitem__(self, name: str) -> Array:
         try:
@@ -222,17 +241,30 @@ class _State(Mapping[str, Array]):
         return self._bytes.tobytes()
 
     def load(self, data: bytes) -> None:
-        """Take a saved state. ArgumentError where it is none, or has another size."""
-        name, size = self._code.library.name, len(self._bytes)
-        try:
-            given = np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
-        except (TypeError, ValueError):  # no bytes, or not in one piece
-            raise ArgumentError(
-                f"a state of {name} is {size} bytes, not {type(data).__name__}"
-            ) from None
-        if len(given) != size:
-            raise ArgumentError(f"a state of {name} has {size} bytes, not {len(given)}")
-        self._bytes[:] = given
+        """Take a saved state. ArgumentError where it is none of this library; then nothing has
+        changed."""
+        self._bytes[:] = state_exchange.checked_bytes(self._code.library, data)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of the members under the keys that Python's state dicts have: ``0.weight`` of the
+        only module, ``optimizer.state.0.exp_avg``, ``default_generator.key``."""
+        return state_exchange.state_dict(self._code.library, self._members)
+
+    def load_state_dict(self, state: Mapping[str, npt.ArrayLike], strict: bool = True) -> None:
+        """Take members from arrays under those keys, as of a safetensors file.
+
+        ``strict``: every key must be there, and no other. ArgumentError where this does not hold,
+        ShapeError and DTypeError where an array has another form; nothing has changed then.
+        """
+        state_exchange.load_state_dict(self._code.library, self._members, state, strict)
+
+    def take(self, objects: Sequence[Any], named: Mapping[str, Any]) -> None:
+        """Become the state of these objects: see ``LoadedLibrary.state_from``."""
+        state_exchange.state_from(self._code.library, self._members, objects, named)
+
+    def give(self, objects: Sequence[Any], named: Mapping[str, Any]) -> None:
+        """Let these objects have this state: see ``LoadedLibrary.state_to``."""
+        state_exchange.state_to(self._code.library, self._members, objects, named)
 
     def __repr__(self) -> str:
         return f"<state of {self._code.library.name}: {', '.join(self._members) or 'none'}>"

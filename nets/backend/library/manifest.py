@@ -6,8 +6,8 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, Final, TypeVar
 
 from nets.backend.library.c_names import c_names, declared, library_name, refusal
@@ -16,6 +16,10 @@ from nets.ir.types import DTYPES
 
 ABI_VERSION: Final = 1
 """Version of the calling form; a loader refuses another one."""
+
+REVISION: Final = 2
+"""Of the manifest: a new one when fields are added. A manifest without a field ``revision`` is of
+the first. Readers leave out the fields they do not know of a later one."""
 
 MARK: Final = b"\x7fnets-library\x00"
 """Stands before the JSON in the file, so that it is found without running anything."""
@@ -28,6 +32,11 @@ MOST_LEVELS: Final = 100
 """How deep a nest may be; readers of JSON stop not far beyond."""
 
 _Read = TypeVar("_Read")
+
+
+def _since(revision: int, default: Any) -> Any:
+    """A field that manifests of earlier revisions lack; readers take the default for it."""
+    return field(default=default, metadata={"since": revision})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +55,21 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of the state: its name, dtype, shape, and place in bytes."""
+    """One member of the state: its name in C, dtype, shape, and place in bytes.
+
+    ``key`` is its name in files of weights, as ``0.weight`` or ``optimizer.state.0.exp_avg``;
+    ``owner`` the module, optimiser or generator that holds it, "" for a tensor by itself; ``entry``
+    what the ``state_dict`` of the owner calls it, with dots for the levels. All three are "" for
+    the layout's mark, which is the last member.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     offset: int
+    key: str = _since(2, "")
+    owner: str = _since(2, "")
+    entry: str = _since(2, "")
 
     @property
     def size(self) -> int:
@@ -69,6 +87,10 @@ def laid_out(arguments: Sequence[Argument]) -> tuple[tuple[Member, ...], int]:
         end = member.offset + member.size * unit
         alignment = max(alignment, unit)
     return tuple(members), -(-end // alignment) * alignment
+
+
+LAYOUT: Final = Argument("nets_layout", "u8", (32,))
+"""The last member of every state: the mark by which saved states are told from others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +133,17 @@ class Library:
     state: tuple[Member, ...] = ()
     state_bytes: int = 0
     abi: int = ABI_VERSION
+    revision: int = _since(2, REVISION)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members that hold tensors: all but the mark of the layout."""
+        return tuple(member for member in self.state if member.key)
+
+    @property
+    def layout(self) -> Member | None:
+        """The mark of the layout, which states of earlier revisions have not."""
+        return self.state[-1] if self.state and not self.state[-1].key else None
 
     @property
     def prints(self) -> list[str]:
@@ -136,6 +169,8 @@ def from_json(text: str) -> Library:
         raise LoadError(
             f"the library has ABI version {_short(data.get('abi'))}, this nets loads {ABI_VERSION}"
         )
+    revision = _revision(data)
+    _of_this_revision(data, revision)
     _fields(data, "it", Library)
     name = _text(data["name"], "name")
     functions = _items(data["functions"], "functions", _function)
@@ -152,6 +187,7 @@ def from_json(text: str) -> Library:
         functions=functions,
         state=_items(data["state"], "state", _member),
         state_bytes=_number(data["state_bytes"], "state_bytes"),
+        revision=revision,
     )
     _check_names(library)
     _check_state(library)
@@ -176,6 +212,50 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(text: str) -> Any:
     raise ValueError(f"{text[:20]} is no whole number")
+
+
+# Revisions differ in the fields that dataclasses here mark with "since".
+
+
+def _revision(data: dict[str, Any]) -> int:
+    found = data.get("revision", 1)
+    is_one = type(found) is int and 1 <= found <= _MOST_REVISIONS
+    _require(is_one and ("revision" in data) is (found > 1), "revision", found)
+    return int(found)
+
+
+def _of_this_revision(data: dict[str, Any], revision: int) -> None:
+    """Put defaults where an older manifest has nothing; drop what a later one has more."""
+    for kind, part in _described(data):
+        known = {f.name: f for f in fields(kind)}
+        for name, own in known.items():
+            if own.metadata.get("since", 1) > revision:
+                _require(name not in part, name, part.get(name))
+                part[name] = _before(kind, name, own, part)
+        for name in list(part) if revision > REVISION else ():
+            if name not in known:
+                del part[name]
+
+
+def _before(kind: type, name: str, own: Field[Any], part: dict[str, Any]) -> Any:
+    """What stands for a field in manifests from before it."""
+    if kind is Member and name in ("key", "entry"):
+        return part.get("name")
+    return 1 if own.name == "revision" else own.default
+
+
+def _described(data: dict[str, Any]) -> Iterator[tuple[type, dict[str, Any]]]:
+    """The objects of a manifest that are those of dataclasses here, as far as they are objects."""
+    yield Library, data
+    for function in _objects(data.get("functions")):
+        yield LibraryFunction, function
+        for word in ("arguments", "results"):
+            yield from ((Argument, part) for part in _objects(function.get(word)))
+    yield from ((Member, part) for part in _objects(data.get("state")))
+
+
+def _objects(found: Any) -> list[dict[str, Any]]:
+    return [x for x in found if type(x) is dict] if type(found) is list else []
 
 
 def _function(value: Any, where: str) -> LibraryFunction:
@@ -218,7 +298,8 @@ def _member(value: Any, where: str) -> Member:
     data = _fields(_object(value, where), where, Member)
     buffer = _buffer(data, where)
     offset = _number(data["offset"], f"{where}.offset")
-    return Member(buffer.name, buffer.dtype, buffer.shape, offset)
+    key, owner, entry = (_text(data[word], f"{where}.{word}") for word in ("key", "owner", "entry"))
+    return Member(buffer.name, buffer.dtype, buffer.shape, offset, key, owner, entry)
 
 
 def _buffer(data: dict[str, Any], where: str) -> Argument:
@@ -255,12 +336,30 @@ def _check_names(library: Library) -> None:
 def _check_state(library: Library) -> None:
     """The members lie where a C compiler puts them, and functions use those there are."""
     forms = [Argument(member.name, member.dtype, member.shape) for member in library.state]
-    laid = laid_out(forms)
-    _require(laid == (library.state, library.state_bytes), "the layout of the state", laid[1])
+    laid, size = laid_out(forms)
+    offsets = [(a.offset, b.offset) for a, b in zip(laid, library.state, strict=True)]
+    fits = all(own == told for own, told in offsets) and size == library.state_bytes
+    _require(fits, "the layout of the state", size)
+    _check_keys(library)
     for function in library.functions:
         _no_twice(function.state, f"{function.name}.state")
-        known = all(number < len(library.state) for number in function.state)
+        known = all(number < len(library.members) for number in function.state)
         _require(known and (bool(function.state) or not function.updates), "state", function.state)
+
+
+def _check_keys(library: Library) -> None:
+    """Each member has a key of its own; behind them stands the mark, which has none."""
+    members = library.state
+    if library.revision > 1 and members:
+        mark, members = members[-1], members[:-1]
+        form = Argument(mark.name, mark.dtype, mark.shape)
+        has_names = mark.key or mark.owner or mark.entry
+        _require(form == LAYOUT and not has_names, "the last member of the state", mark.name)
+    keys = [member.key for member in members]
+    _require(all(keys), "a key", keys)
+    _no_twice(keys, "keys")
+    owned = [(member.owner, member.entry) for member in members]
+    _no_twice(owned, "entries")
 
 
 def _check_trees(trees: list[Tree], leaves: int, where: str) -> None:
@@ -299,6 +398,7 @@ _MOST_BYTES: Final = 1 << 47
 """More than an address space has."""
 _MOST_AXES: Final = 64
 """NumPy's limit."""
+_MOST_REVISIONS: Final = 1 << 16
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 

@@ -2,41 +2,136 @@
 
 from __future__ import annotations
 
-from nets.backend.library.manifest import Library
+import struct
+from typing import Final
+
+import numpy as np
+
+from nets.backend.library.manifest import Library, Member
 from nets.backend.library.pointer_checks import pointer_checks
+from nets.backend.library.state_layout import layout_mark, marked
 from nets.backend.llvm.constants import LargeData, constant
 from nets.ir.types import DTYPES
 
+OTHER_STATE: Final = -8
+"""The status of load_state for what is no state of this library."""
+
+_BLOCK: Final = 256
+"""Bytes that are left out together where they are zeros: a run costs 16, and a call."""
+
+_INTRINSICS: Final = """\
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"""
+
 
 def state_functions(library: Library, state: bytes, large: LargeData) -> str:
-    """init_state, save_state, load_state: copies of all bytes, where the pointers are good."""
+    """state_bytes, init_state, save_state and load_state."""
+    assert library.layout is not None
     name, size = library.name, library.state_bytes
-    initial, definition = constant("state.initial", state, large, align=16)
-    copies = {
-        "init_state": ("ptr %state", "%state", f"@{initial}"),
-        "save_state": ("ptr %state, ptr %bytes", "%bytes", "%state"),
-        "load_state": ("ptr %state, ptr %bytes", "%state", "%bytes"),
-    }
-    parts = [
-        definition,
-        "declare ptr @memcpy(ptr, ptr, i64)",
-        f"define i64 @{name}_state_bytes() nounwind {{ ret i64 {size} }}",
-    ]
-    for word, (parameters, target, source) in copies.items():
-        alignments = {"%state": state_alignment(library)}
-        alignments |= {"%bytes": 1} if "%bytes" in parameters else {}
-        definition, checks = pointer_checks(f"{name}_{word}", alignments)
-        parts += [
-            f"""\
-{definition}define i32 @{name}_{word}({parameters}) nounwind {{
-entry:
-{checks}
-  %done = call ptr @memcpy(ptr {target}, ptr {source}, i64 {size})
-  ret i32 0
-}}"""
+    whole = marked(library, state)
+    _, mark = constant("state.mark", layout_mark(library), align=16)
+    held, initialize = _initial(whole, large)
+    return "\n\n".join(
+        [
+            _INTRINSICS,
+            mark,
+            f"define i64 @{name}_state_bytes() nounwind {{ ret i64 {size} }}",
+            held,
+            _function(library, "init_state", ["%state"], initialize),
+            _function(library, "save_state", ["%state", "%bytes"], _save(size, library.layout)),
+            _function(library, "load_state", ["%state", "%bytes"], _load(size, library.layout)),
         ]
-    return "\n\n".join(parts)
+    )
 
 
 def state_alignment(library: Library) -> int:
     return max(DTYPES[member.dtype].itemsize for member in library.state)
+
+
+def _function(library: Library, word: str, pointers: list[str], body: str) -> str:
+    """A function that checks its pointers, the first of which is a state, before it runs."""
+    symbol = f"{library.name}_{word}"
+    alignments = dict.fromkeys(pointers, 1) | {"%state": state_alignment(library)}
+    definition, checks = pointer_checks(symbol, alignments)
+    parameters = ", ".join(f"ptr {pointer}" for pointer in pointers)
+    return f"""\
+{definition}define i32 @{symbol}({parameters}) nounwind {{
+entry:
+{checks}
+{body}
+}}"""
+
+
+def _copy(target: str, source: str, size: int | str) -> str:
+    return f"  call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 false)"
+
+
+def _save(size: int, mark: Member) -> str:
+    """All bytes, and the mark, which who filled the state by hand may have left out."""
+    return f"""\
+{_copy("%bytes", "%state", size)}
+  %place = getelementptr i8, ptr %bytes, i64 {mark.offset}
+{_copy("%place", "@state.mark", mark.size)}
+  ret i32 0"""
+
+
+def _load(size: int, mark: Member) -> str:
+    words = mark.size // 8
+    differs = "\n".join(
+        f"""\
+  %given.{i}.at = getelementptr i8, ptr %bytes, i64 {mark.offset + 8 * i}
+  %own.{i}.at = getelementptr i8, ptr @state.mark, i64 {8 * i}
+  %given.{i} = load i64, ptr %given.{i}.at, align 1
+  %own.{i} = load i64, ptr %own.{i}.at, align 8
+  %xor.{i} = xor i64 %given.{i}, %own.{i}
+  %all.{i} = or i64 %xor.{i}, {f"%all.{i - 1}" if i else "0"}"""
+        for i in range(words)
+    )
+    return f"""\
+{differs}
+  %is.other = icmp ne i64 %all.{words - 1}, 0
+  br i1 %is.other, label %other, label %own
+other:
+  ret i32 {OTHER_STATE}
+own:
+{_copy("%state", "%bytes", size)}
+  ret i32 0"""
+
+
+# ------------------------------------------------------------------------ the initial state
+
+
+def _initial(state: bytes, large: LargeData) -> tuple[str, str]:
+    """Constants, and code that sets zeros, and then the runs of what is not, which lie one behind
+    the other."""
+    runs = _runs(state)
+    data = b"".join(state[start:end] for start, end in runs)
+    table = b"".join(struct.pack("<QQ", start, end - start) for start, end in runs)
+    initial, held = constant("state.initial", data, large, align=16)
+    code = f"""\
+  call void @llvm.memset.p0.i64(ptr %state, i8 0, i64 {len(state)}, i1 false)
+  br label %next
+next:
+  %i = phi i64 [ 0, %run ], [ %i.after, %next ]
+  %from = phi ptr [ @{initial}, %run ], [ %from.after, %next ]
+  %offset.at = getelementptr [2 x i64], ptr @state.runs, i64 %i
+  %size.at = getelementptr i8, ptr %offset.at, i64 8
+  %offset = load i64, ptr %offset.at
+  %size = load i64, ptr %size.at
+  %to = getelementptr i8, ptr %state, i64 %offset
+{_copy("%to", "%from", "%size")}
+  %from.after = getelementptr i8, ptr %from, i64 %size
+  %i.after = add i64 %i, 1
+  %is.over = icmp eq i64 %i.after, {len(runs)}
+  br i1 %is.over, label %done, label %next
+done:
+  ret i32 0"""
+    return f"{held}\n{constant('state.runs', table, align=16)[1]}", code
+
+
+def _runs(state: bytes) -> list[tuple[int, int]]:
+    """(start, end) of the rows of blocks that are not zeros; one at least, for the mark is none."""
+    padded = np.frombuffer(state + bytes(-len(state) % _BLOCK), np.uint64)
+    is_held = padded.reshape(-1, _BLOCK // padded.itemsize).any(axis=1)
+    edges = np.flatnonzero(np.diff(is_held, prepend=False, append=False)) * _BLOCK
+    return [(start, min(end, len(state))) for start, end in edges.reshape(-1, 2).tolist()]

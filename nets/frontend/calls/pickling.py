@@ -22,7 +22,7 @@ from nets.frontend.tensor.inner import tensor_of, value_of
 from nets.frontend.tensor.state import Update
 from nets.frontend.tracing.arguments import Form
 from nets.frontend.tracing.program import Program
-from nets.frontend.tracing.tensor_names import Ways, ways_of
+from nets.frontend.tracing.tensor_names import Entry, Ways, ways_of
 from nets.frontend.world.arrays import ArraySource
 from nets.ir.core import Module
 from nets.ir.location import user_location
@@ -107,13 +107,21 @@ def reduce_lowered(lowered: Lowered) -> tuple[Any, ...]:
         [argument.hint for argument in lowered.function.arguments],
         program.inputs,
         [_pickled_source(x) for x in program.captures],
-        [(ways.names.get(key), key in ways.held) for key in captured],
+        [_known(ways, key) for key in captured],
         program.tree,
         [(place, result) for place, (_, result) in zip(places, program.updates, strict=True)],
         (program.detached, program.required),
         (lowered.form, lowered.options),
     )
     return _lowered, parts
+
+
+Known = tuple[str | None, str | None, bool, Entry | None]
+"""What is known of a captured tensor: see ``Ways``."""
+
+
+def _known(ways: Ways, key: int) -> Known:
+    return ways.names.get(key), ways.dotted.get(key), key in ways.held, ways.entries.get(key)
 
 
 def _pickled_source(source: Any) -> Any:
@@ -126,7 +134,7 @@ def _lowered(
     hints: Sequence[str],
     inputs: Sequence[Any],
     captures: Sequence[Any],
-    known: Sequence[tuple[str | None, bool]],
+    known: Sequence[Known],
     tree: Any,
     places: Sequence[tuple[Any, int | None]],
     flags: tuple[bool, tuple[bool, ...]],
@@ -151,12 +159,14 @@ def _lowered(
     )
     # The names of the state of an exported library are the ways to captured tensors.
     ways = Ways()
-    for source, (name, is_held) in zip(captures, known, strict=True):
+    for source, (name, dotted, is_held, entry) in zip(captures, known, strict=True):
         key = id(getattr(source, "tensor", source))
-        if name:
-            ways.names[key] = name
+        if name and dotted:
+            ways.names[key], ways.dotted[key] = name, dotted
         if is_held:
             ways.held.add(key)
+        if entry:
+            ways.entries[key] = entry
     form, options = call
     return Lowered(program, form, options, ways)
 

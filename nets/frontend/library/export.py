@@ -8,13 +8,16 @@ import os
 import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from nets import config
 from nets.compiler.compile import Compilation
-from nets.errors import ArgumentError, ExportError, ShapeError
+from nets.errors import ArgumentError, ExportError, LoadError, ShapeError
+from nets.files import read_regular, replacing
 from nets.frontend.calls.lowered import Lowered
 from nets.frontend.library.library_state import LibraryState
 from nets.frontend.pytree import TreeDef
@@ -35,6 +38,46 @@ class Exported:
 
     name: str
     files: tuple[Path, ...]
+    _library: Any = field(default=None, repr=False, compare=False)
+    _initial: bytes = field(default=b"", repr=False, compare=False)
+
+    def state_from(
+        self, /, *objects: Any, file: str | os.PathLike[str] | None = None, **named: Any
+    ) -> bytes:
+        """The state of Python's objects, as ``NAME_save_state`` saves it, for ``NAME_load_state``.
+
+        ``state_from(model, optimizer)``: modules, optimisers and generators are told by the names,
+        shapes and dtypes of what they hold. Where several would do, and for tensors that none of
+        them holds, names as in the manifest are given: ``encoder=…``, ``w=…``. The default
+        generator of random numbers is taken without being given. What belongs to nothing given is
+        as it was at the time of the export. ``file`` is written as well, where it is given.
+
+        ArgumentError where something does not fit, ExportError where the file cannot be written.
+        """
+        from nets.backend.library import state_exchange
+
+        state = np.frombuffer(bytearray(self._initial), np.uint8)
+        arrays = state_exchange.views(self._library, state)
+        state_exchange.state_from(self._library, arrays, objects, named)
+        saved = state.tobytes()
+        if file is not None:
+            _write_state(Path(file), saved)
+        return saved
+
+    def state_to(
+        self, saved: bytes | str | os.PathLike[str], /, *objects: Any, **named: Any
+    ) -> None:
+        """Give a saved state, or that of a file, to Python's objects: told as in ``state_from``.
+
+        ArgumentError where it is no state of this library, or something does not fit, LoadError
+        where the file cannot be read; nothing has changed then.
+        """
+        from nets.backend.library import state_exchange
+
+        data = _read_state(Path(saved)) if isinstance(saved, str | os.PathLike) else saved
+        state = state_exchange.checked_bytes(self._library, data).copy()
+        arrays = state_exchange.views(self._library, state)
+        state_exchange.state_to(self._library, arrays, objects, named)
 
 
 def export(
@@ -66,7 +109,8 @@ def export(
     """
     from nets.backend.library.aot import write_library
     from nets.backend.library.c_names import declared
-    from nets.backend.library.manifest import Argument, Library, laid_out
+    from nets.backend.library.manifest import Argument, Library
+    from nets.backend.library.state_layout import marked, state_layout
     from nets.backend.llvm.constants import LargeData
     from nets.backend.llvm.target import machine_of
 
@@ -88,7 +132,7 @@ def export(
         Argument(member.name, variable(member.value).type.dtype.name, member.value.shape)
         for member in state.members
     ]
-    members, size = laid_out(forms)
+    members, size = state_layout(forms, [member.names for member in state.members])
     library = Library(
         name, __version__, machine.cpu, machine.level, "strict", described, members, size
     )
@@ -97,11 +141,26 @@ def export(
         modules.append(part.module(site, large))
         site += len(part.prints)
     initial = bytearray(size)
-    for place, member in zip(members, state.members, strict=True):
+    for place, member in zip(members, state.members, strict=False):  # without the mark
         data = member.value.tobytes()
         initial[place.offset : place.offset + len(data)] = data
     paths = write_library(base, library, modules, large, machine, suffixes, bytes(initial), prefix)
-    return Exported(name, tuple(paths))
+    return Exported(name, tuple(paths), library, marked(library, bytes(initial)))
+
+
+def _write_state(file: Path, saved: bytes) -> None:
+    try:
+        with replacing(file) as out:
+            out.write(saved)
+    except OSError as error:
+        raise ExportError(f"{file} cannot be written: {error.strerror or error}") from None
+
+
+def _read_state(file: Path) -> bytes:
+    try:
+        return read_regular(file)
+    except OSError as error:
+        raise LoadError(f"{file} cannot be read: {error.strerror or error}") from None
 
 
 def _base(path: object, others: Sequence[object]) -> Path:

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from nets.backend.library.c_names import c_names
+from nets.backend.library.manifest import LAYOUT
+from nets.backend.library.state_layout import StateName
 from nets.errors import ArgumentError
 from nets.frontend.calls.lowered import Lowered
+from nets.frontend.library.state_names import state_names
 from nets.frontend.tensor.inner import value_of
 from nets.frontend.tensor.state import GradientPlace, Slot, at_call
 from nets.frontend.tensor.tensor import Tensor
@@ -33,9 +36,10 @@ from nets.ops.definition.registry import lookup
 
 @dataclass(frozen=True)
 class Member:
-    """A captured tensor, or its gradient: what it is called in C, and its elements now."""
+    """A captured tensor, or its gradient: what it is called in C and Python, its elements now."""
 
     name: str
+    names: StateName
     value: Array
 
 
@@ -57,9 +61,11 @@ class LibraryState:
         for source in (source for f in listed for source in self.captures_of(f)):
             unique.setdefault(_key(source), source)
         self._numbers = {key: number for number, key in enumerate(unique)}
-        names = c_names(_names(list(unique.values()), all_ways), taken)
-        values = [current(value_of(source)) for source in unique.values()]
-        self.members = tuple(map(Member, names, values))
+        sources = list(unique.values())
+        names = c_names(_names(sources, all_ways), {*taken, LAYOUT.name})
+        told = state_names([_key(source) for source in sources], all_ways)
+        values = [current(value_of(source)) for source in sources]
+        self.members = tuple(map(Member, names, told, values))
 
     def captures_of(self, lowered: Lowered) -> list[Any]:
         """The captured tensors and gradients of a function that are members."""

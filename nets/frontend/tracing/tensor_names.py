@@ -2,7 +2,8 @@
 
 ``model_0_weight`` is ``model[0].weight``, where the code of the function says ``model``. What only
 the code of nets reaches, as the default generator of random numbers, is named by the global it
-stands in.
+stands in. Of those that a module, an optimiser or a generator saves (``named_state``), it is also
+told which one, and under what name.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.world.reach import is_of_layers, whose
@@ -26,13 +27,29 @@ _MODULES_DEEP: Final = 4
 """Names of modules in a row, as in ``package.part.tensor``."""
 
 
+class Entry(NamedTuple):
+    """Where a tensor stands: in the state of an owner, a module, optimiser or generator."""
+
+    owner: int
+    """Its identity."""
+    way: str
+    """To the owner, with dots."""
+    name: str
+    """In the state of the owner, with dots."""
+    is_of_module: bool
+
+
 @dataclass
 class Ways:
     """What was found from some objects: tensors by identity, and what they are called."""
 
     names: dict[int, str] = field(default_factory=dict)
+    dotted: dict[int, str] = field(default_factory=dict)
+    """The same with dots."""
     held: set[int] = field(default_factory=set)
     """The buffers of layers."""
+    entries: dict[int, Entry] = field(default_factory=dict)
+    """Of tensors that have an owner: of modules in modules, the outermost one."""
 
 
 def ways_of(function: object) -> Ways:
@@ -42,8 +59,10 @@ def ways_of(function: object) -> Ways:
     """
     if isinstance(function, Ways):
         return function
-    found = _walk([(function, ())])
-    found.names = _walk(_library_roots()).names | found.names
+    found, others = _walk([(function, ())]), _walk(_library_roots())
+    found.names = others.names | found.names
+    found.dotted = others.dotted | found.dotted
+    found.entries = others.entries | found.entries
     return found
 
 
@@ -59,10 +78,13 @@ def _library_roots() -> list[tuple[object, tuple[str, ...]]]:
 
 
 def _walk(roots: list[tuple[object, tuple[str, ...]]]) -> Ways:
-    ways, found = Ways(), dict[int, tuple[bool, int, str]]()
+    ways, found = Ways(), dict[int, tuple[bool, int, tuple[str, ...]]]()
     seen = {id(node) for node, _ in roots}
     pending = list(roots)
     for_good = []  # so that identities stay theirs
+    owners = _Owners()
+    for node, path in roots:
+        owners.see(node, path)
     while pending:
         node, path = pending.pop()
         buffers = getattr(node, "_buffers", ()) if is_of_layers(type(node)) else ()
@@ -70,16 +92,51 @@ def _walk(roots: list[tuple[object, tuple[str, ...]]]) -> Ways:
             word = name.strip("_")
             longer = (*path, word) if word and word != "self" else path
             if isinstance(child, Tensor):
-                rank = (word.isdigit(), len(longer), "_".join(longer))
+                rank = (word.isdigit(), len(longer), longer)
                 found[id(child)] = min(rank, found.get(id(child), rank))
                 if name in buffers:
                     ways.held.add(id(child))
-            elif id(child) not in seen and len(seen) < _LIMIT and not isinstance(child, _OPAQUE):
+                continue
+            owners.see(child, longer)
+            if id(child) not in seen and len(seen) < _LIMIT and not isinstance(child, _OPAQUE):
                 seen.add(id(child))
                 for_good.append(child)
                 pending.append((child, longer))
-    ways.names.update({key: name for key, (_, _, name) in found.items()})
+    ways.names.update({key: "_".join(path) for key, (_, _, path) in found.items()})
+    ways.dotted.update({key: ".".join(path) for key, (_, _, path) in found.items()})
+    ways.entries = owners.entries()
     return ways
+
+
+class _Owners:
+    """The modules, optimisers and generators of a walk."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[int, tuple[str, ...], Any]] = {}
+
+    def see(self, node: object, path: tuple[str, ...]) -> None:
+        """Take it for one if it is, with the shortest way to it."""
+        if isinstance(node, _OPAQUE) or not hasattr(type(node), "named_state"):
+            return
+        if any(whose(base.__module__) == "layers" for base in type(node).__mro__):
+            rank = (len(path), path, node)
+            self._found[id(node)] = min(rank, self._found.get(id(node), rank), key=lambda x: x[:2])
+
+    def entries(self) -> dict[int, Entry]:
+        """The entries of all, by the identities of the tensors."""
+        within = {id(x) for _, _, node in self._found.values() for x in _parts(node)}
+        entries: dict[int, Entry] = {}
+        for _, path, node in sorted(self._found.values(), key=lambda x: x[:2]):
+            is_module = is_of_layers(type(node))
+            way = ".".join(path) or ("model" if is_module else type(node).__name__.lower())
+            for name, tensor in node.named_state() if id(node) not in within else ():
+                entries.setdefault(id(tensor), Entry(id(node), way, name, is_module))
+        return entries
+
+
+def _parts(node: Any) -> list[object]:
+    """The modules in a module."""
+    return [x for x in node.modules() if x is not node] if is_of_layers(type(node)) else []
 
 
 def _children(node: object) -> Iterator[tuple[str, object]]:
