@@ -11,7 +11,7 @@ from cffi import FFI
 
 # Relative to the folder of setup.py, where the build runs.
 HERE = Path("runtime")
-SOURCES = ("arena.c", "call.c", "code.c", "cpu.c", "interrupt.c", "mode.c", "pool.c")
+SOURCES = ("arena.c", "call.c", "code.c", "cpu.c", "interrupt.c", "mode.c", "pool.c", "relocate.c")
 
 ffi = FFI()
 ffi.cdef(
@@ -59,7 +59,7 @@ ffi.set_source(
     '#include "nets_runtime.h"',
     sources=[str(HERE / name) for name in SOURCES],
     include_dirs=[str(HERE)],
-    depends=[str(HERE / "nets_runtime.h"), str(HERE / "interrupt.h")],
+    depends=[str(HERE / name) for name in ("nets_runtime.h", "interrupt.h", "relocate.h")],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
     libraries=["pthread"],
 )

@@ -3,7 +3,7 @@
  * Sections that occupy memory are laid out in three page-aligned groups: code, read-only data and
  * writable data; after the relocations are applied, code becomes executable and loses the right
  * to be written, and read-only data loses it too. Calls to the few functions on offer go
- * through stubs next to the code, for libc may lie further away than a 32-bit displacement reaches.
+ * through stubs next to the code, for libc may lie further away than an instruction reaches.
  *
  * The object may come from a cache on disk: every offset, size and index in it is checked before
  * it is used.
@@ -19,12 +19,13 @@
 #include <unistd.h>
 
 #include "interrupt.h"
+#include "relocate.h"
 
-#if defined(__linux__) && defined(__x86_64__)
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
 
 #include <elf.h>
 
-enum { GROUP_CODE, GROUP_CONST, GROUP_DATA, GROUPS, STUB_BYTES = 16, GOT_BYTES = 8 };
+enum { GROUP_CODE, GROUP_CONST, GROUP_DATA, GROUPS };
 
 /* Objects larger than this are not ours. */
 static const size_t MOST_BYTES = (size_t)1 << 30;
@@ -130,7 +131,7 @@ static bool read_header(struct image *image) {
     if (image->size < sizeof *header ||
         memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
         header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
-        header->e_type != ET_REL || header->e_machine != EM_X86_64 ||
+        header->e_type != ET_REL || header->e_machine != nets_elf_machine ||
         header->e_shentsize != sizeof(Elf64_Shdr) || header->e_shoff % 8 != 0 ||
         !inside(header->e_shoff, (uint64_t)header->e_shnum * sizeof(Elf64_Shdr), image->size)) {
         return false;
@@ -253,12 +254,8 @@ static int32_t resolve(struct image *image, size_t number, uint8_t **address) {
         if (target == NULL) {
             return NETS_NO_SYMBOL;
         }
-        /* jmp *0(%rip); the address follows */
-        static const uint8_t JUMP[6] = {0xff, 0x25, 0, 0, 0, 0};
-        uint8_t *stub = image->stubs + number * STUB_BYTES;
-        memcpy(stub, JUMP, sizeof JUMP);
-        memcpy(stub + sizeof JUMP, &target, sizeof target);
-        *address = stub;
+        *address = image->stubs + number * STUB_BYTES;
+        nets_put_stub(*address, (uint64_t)(uintptr_t)target);
         return NETS_OK;
     }
     if (symbol->st_shndx >= image->section_count || image->placed[symbol->st_shndx] == NULL ||
@@ -269,19 +266,10 @@ static int32_t resolve(struct image *image, size_t number, uint8_t **address) {
     return NETS_OK;
 }
 
-static int32_t put_displacement(uint8_t *where, int64_t value) {
-    if (value < INT32_MIN || value > INT32_MAX) {
-        return NETS_BAD_OBJECT;
-    }
-    int32_t narrow = (int32_t)value;
-    memcpy(where, &narrow, sizeof narrow);
-    return NETS_OK;
-}
-
 static int32_t relocate(struct image *image, size_t section, const Elf64_Rela *entry) {
     uint32_t type = ELF64_R_TYPE(entry->r_info);
-    size_t width = type == R_X86_64_64 || type == R_X86_64_PC64 ? 8 : 4;
-    if (type == R_X86_64_NONE) {
+    size_t width = nets_reference_bytes(type);
+    if (width == 0) {
         return NETS_OK;
     }
     if (!inside(entry->r_offset, width, image->sections[section].sh_size)) {
@@ -293,39 +281,24 @@ static int32_t relocate(struct image *image, size_t section, const Elf64_Rela *e
     if (status != NETS_OK) {
         return status;
     }
-    uint8_t *where = image->placed[section] + entry->r_offset;
-    /* Unsigned arithmetic: a hostile addend wraps instead of overflowing. */
-    uint64_t value = (uint64_t)(uintptr_t)target + (uint64_t)entry->r_addend;
-    uint64_t here = (uint64_t)(uintptr_t)where;
-    switch (type) {
-    case R_X86_64_64:
-        memcpy(where, &value, sizeof value);
-        return NETS_OK;
-    case R_X86_64_PC64:
-        value -= here;
-        memcpy(where, &value, sizeof value);
-        return NETS_OK;
-    case R_X86_64_PC32:
-    case R_X86_64_PLT32:
-        return put_displacement(where, (int64_t)(value - here));
-    case R_X86_64_GOTPCREL:
-    case R_X86_64_GOTPCRELX:
-    case R_X86_64_REX_GOTPCRELX: {
-        uint8_t *slot = image->got + number * GOT_BYTES;
+    uint8_t *slot = image->got + number * GOT_BYTES;
+    if (nets_needs_slot(type)) {
         memcpy(slot, &target, sizeof target);
-        value = (uint64_t)(uintptr_t)slot + (uint64_t)entry->r_addend;
-        return put_displacement(where, (int64_t)(value - here));
     }
-    default:
-        return NETS_BAD_OBJECT;
-    }
+    struct reference reference = {
+        .type = type,
+        .where = image->placed[section] + entry->r_offset,
+        .target = (uint64_t)(uintptr_t)target + (uint64_t)entry->r_addend,
+        .slot = (uint64_t)(uintptr_t)slot + (uint64_t)entry->r_addend,
+    };
+    return nets_put_reference(&reference);
 }
 
 static int32_t relocate_all(struct image *image) {
     for (size_t i = 0; i < image->section_count; i++) {
         const Elf64_Shdr *section = &image->sections[i];
         if (section->sh_type == SHT_REL) {
-            return NETS_BAD_OBJECT; /* x86-64 objects carry addends */
+            return NETS_BAD_OBJECT; /* objects of these machines carry addends */
         }
         if (section->sh_type != SHT_RELA) {
             continue;
@@ -373,6 +346,8 @@ static int32_t keep_symbols(struct image *image, struct nets_code *code) {
 }
 
 static int32_t protect(struct nets_code *code, const size_t ends[GROUPS]) {
+    /* Some processors fetch instructions past what has been written. */
+    __builtin___clear_cache((char *)code->base, (char *)code->base + ends[GROUP_CODE]);
     if (ends[GROUP_CODE] > 0 &&
         mprotect(code->base, ends[GROUP_CODE], PROT_READ | PROT_EXEC) != 0) {
         return errno == ENOMEM ? NETS_NO_MEMORY : NETS_NOT_ALLOWED;

@@ -42,6 +42,17 @@ int32_t nets_cpu_level(void) {
     return v4 ? 4 : v3 ? 3 : v2 ? 2 : 0;
 }
 
+#elif defined(__aarch64__)
+
+/* Code is for any of these processors. */
+void nets_cpu_identity(char *text, size_t size) {
+    snprintf(text, size, "aarch64");
+}
+
+int32_t nets_cpu_level(void) {
+    return 0;
+}
+
 #else
 
 void nets_cpu_identity(char *text, size_t size) {

@@ -24,7 +24,7 @@
 
 #include "interrupt.h"
 
-#if defined(__linux__) && defined(__x86_64__)
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
 
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -112,14 +112,22 @@ bool nets_ask_to_stop(void) {
 
 /* ---- the signal ----------------------------------------------------------------------------- */
 
+/* Where the thread was as the signal came. */
+static uintptr_t place_in(const ucontext_t *interrupted) {
+#if defined(__x86_64__)
+    return (uintptr_t)interrupted->uc_mcontext.gregs[REG_RIP];
+#else
+    return (uintptr_t)interrupted->uc_mcontext.pc;
+#endif
+}
+
 static void on_nudge(int signal, siginfo_t *info, void *context) {
     (void)signal;
     (void)info;
     int error = errno;
-    const ucontext_t *interrupted = context;
     struct landing *landing = landing_of_thread;
     if (landing != NULL && !waits) {
-        if (!nets_code_holds((uintptr_t)interrupted->uc_mcontext.gregs[REG_RIP])) {
+        if (!nets_code_holds(place_in(context))) {
             atomic_store(&missed, true);
         } else if (landing->cancel != NULL ? atomic_load(landing->cancel) : nets_ask_to_stop()) {
             siglongjmp(landing->place, 1);

@@ -25,18 +25,22 @@ void nets_ieee_mode_leave(uint64_t mode) {
 
 #elif defined(__aarch64__)
 
+/* All exceptions masked, round to nearest, subnormals kept: FPCR is 0. The flags stand in FPSR, and
+ * the upper half of a mode holds them. */
 uint64_t nets_ieee_mode_enter(void) {
-    uint64_t before;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
-    if (before != 0) {
+    uint64_t mode, flags;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    __asm__ volatile("mrs %0, fpsr" : "=r"(flags));
+    if (mode != 0) {
         __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0));
     }
-    return before;
+    return mode | flags << 32;
 }
 
 void nets_ieee_mode_leave(uint64_t mode) {
-    if (mode != 0) {
-        __asm__ volatile("msr fpcr, %0" : : "r"(mode));
+    __asm__ volatile("msr fpsr, %0" : : "r"(mode >> 32));
+    if ((uint32_t)mode != 0) {
+        __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)(uint32_t)mode));
     }
 }
 

@@ -1,10 +1,10 @@
 /* nets runtime: what compiled tensor programs need of the machine, and nothing else.
  *
- * C11 and POSIX threads, no Python. Five parts:
+ * C11 and POSIX threads, no Python. Its parts:
  *   pool.c   a thread pool with a static, deterministic partition
  *   arena.c  aligned workspaces
  *   cpu.c    which CPU this is
- *   code.c   loads relocatable object code into executable memory
+ *   code.c   loads relocatable object code into executable memory (relocate.c: of a processor)
  *   interrupt.c  ends a long call from within
  * call.c joins them: one call of a compiled function, and what it prints.
  */
@@ -99,7 +99,7 @@ int32_t nets_call(nets_entry entry, void *const *buffers, void *workspace, nets_
  * every 50 ms or so whether to go on, and returns NETS_INTERRUPTED where that gives something else
  * than 0. What the call has written is then half done; no thread is at it any more. Only code that
  * nets_code_load has loaded is left like that, and not after it has called `nets_commit`. Uses
- * SIGURG, if nobody else does; elsewhere than on Linux for x86-64 it is the same as nets_call. */
+ * SIGURG, if nobody else does; where nets_code_load is not supported it is the same as nets_call. */
 int32_t nets_call_watched(nets_entry entry, void *const *buffers, void *workspace, nets_pool *pool);
 
 /* It is called on the main thread, on top of compiled code, and may make calls itself. */

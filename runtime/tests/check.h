@@ -20,5 +20,6 @@ void test_arena(void);
 void test_call(void);
 void test_code(const char *folder);
 void test_interrupt(const char *folder);
+void test_interrupt_fork(const char *folder);
 
 #endif

@@ -1,4 +1,5 @@
-/* Runs one group of tests: main (pool | fork | arena | call | code <objects> | interrupt <objects>). */
+/* Runs one group of tests: main (pool | fork | arena | call), or
+ * main (code | interrupt | interrupt-fork) <objects>. */
 #include "check.h"
 
 #include <string.h>
@@ -24,8 +25,10 @@ int main(int argc, char **argv) {
         test_code(argv[2]);
     } else if (strcmp(group, "interrupt") == 0 && argc == 3) {
         test_interrupt(argv[2]);
+    } else if (strcmp(group, "interrupt-fork") == 0 && argc == 3) {
+        test_interrupt_fork(argv[2]);
     } else {
-        fprintf(stderr, "usage: %s (pool | fork | arena | call | (code | interrupt) <folder>)\n", argv[0]);
+        fprintf(stderr, "usage: %s <group> [<folder of objects>]\n", argv[0]);
         return 2;
     }
     return failures != 0;

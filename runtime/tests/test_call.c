@@ -50,37 +50,90 @@ static void check_print(void) {
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 
-enum { CONTROL = 0xffc0, IEEE = 0x1f80 };
-
-static void check_modes(void) {
-    static const unsigned MODES[] = {
-        0x1f80,          /* IEEE */
-        0x1f80 | 0x8040, /* flush to zero, denormals are zero */
-        0x1f80 | 0x6000, /* round towards zero */
-        0x1f80 | 0x003f, /* flags of the past */
-        0x1d00,          /* exceptions enabled: invalid, division by zero */
-    };
-    unsigned before = _mm_getcsr();
-    for (size_t i = 0; i < sizeof MODES / sizeof *MODES; i++) {
-        float input = FLT_MIN, output = 0;
-        void *buffers[] = {&input, &output};
-        _mm_setcsr(MODES[i]);
-        int32_t status = nets_call(halve, buffers, NULL, NULL);
-        unsigned after = _mm_getcsr();
-        _mm_setcsr(before);
-        CHECK(status == 7);
-        CHECK(after == MODES[i]);
-        CHECK((mode_inside & CONTROL) == IEEE);
-        CHECK(output != 0);
-    }
+static uint64_t control(uint64_t mode) {
+    return mode & 0xffc0;
 }
+
+static uint64_t read_mode(void) {
+    return _mm_getcsr();
+}
+
+static void write_mode(uint64_t mode) {
+    _mm_setcsr((unsigned)mode);
+}
+
+enum { IEEE = 0x1f80 };
+
+static const uint64_t MODES[] = {
+    IEEE,
+    IEEE | 0x8040, /* flush to zero, denormals are zero */
+    IEEE | 0x6000, /* round towards zero */
+    IEEE | 0x003f, /* flags of the past */
+    0x1d00,        /* exceptions enabled: invalid, division by zero */
+};
+
+#elif defined(__aarch64__)
+
+static uint64_t control(uint64_t mode) {
+    return (uint32_t)mode;
+}
+
+static uint64_t read_mode(void) {
+    uint64_t mode, flags;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    __asm__ volatile("mrs %0, fpsr" : "=r"(flags));
+    return mode | flags << 32;
+}
+
+static void write_mode(uint64_t mode) {
+    __asm__ volatile("msr fpsr, %0" : : "r"(mode >> 32));
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)(uint32_t)mode));
+}
+
+enum { IEEE = 0 };
+
+static const uint64_t MODES[] = {
+    IEEE,
+    (uint64_t)1 << 24,    /* flush to zero */
+    (uint64_t)3 << 22,    /* round towards zero */
+    (uint64_t)0x1f << 32, /* flags of the past */
+};
 
 #else
 
-static void check_modes(void) {
+static uint64_t control(uint64_t mode) {
+    return mode;
 }
 
+static uint64_t read_mode(void) {
+    return 0;
+}
+
+static void write_mode(uint64_t mode) {
+    (void)mode;
+}
+
+enum { IEEE = 0 };
+
+static const uint64_t MODES[] = {IEEE};
+
 #endif
+
+static void check_modes(void) {
+    uint64_t before = read_mode();
+    for (size_t i = 0; i < sizeof MODES / sizeof *MODES; i++) {
+        float input = FLT_MIN, output = 0;
+        void *buffers[] = {&input, &output};
+        write_mode(MODES[i]);
+        int32_t status = nets_call(halve, buffers, NULL, NULL);
+        uint64_t after = read_mode();
+        write_mode(before);
+        CHECK(status == 7);
+        CHECK(after == MODES[i]);
+        CHECK(control(mode_inside) == IEEE);
+        CHECK(output != 0);
+    }
+}
 
 static void check_messages(void) {
     for (int32_t status = -8; status < 3; status++) {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__linux__) && defined(__x86_64__)
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
 #include <elf.h>
 #endif
 
@@ -142,16 +142,24 @@ static void check_large_words(struct file file) {
     }
 }
 
-#if defined(__linux__) && defined(__x86_64__)
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
 
 /* What one relocation of each type may write: up to the end of its section, and not a byte more. */
 static void check_ends_of_sections(struct file file) {
     static const struct {
         uint32_t type;
         uint64_t width;
-    } KINDS[] = {{R_X86_64_64, 8},        {R_X86_64_PC64, 8},      {R_X86_64_PC32, 4},
-                 {R_X86_64_PLT32, 4},     {R_X86_64_GOTPCREL, 4},  {R_X86_64_GOTPCRELX, 4},
-                 {R_X86_64_REX_GOTPCRELX, 4}};
+    } KINDS[] = {
+#if defined(__x86_64__)
+        {R_X86_64_64, 8},       {R_X86_64_PC64, 8},      {R_X86_64_PC32, 4},
+        {R_X86_64_PLT32, 4},    {R_X86_64_GOTPCREL, 4},  {R_X86_64_GOTPCRELX, 4},
+        {R_X86_64_REX_GOTPCRELX, 4},
+#else
+        {R_AARCH64_ABS64, 8},   {R_AARCH64_PREL64, 8},   {R_AARCH64_PREL32, 4},
+        {R_AARCH64_ADD_ABS_LO12_NC, 4},                  {R_AARCH64_ADR_PREL_PG_HI21, 4},
+        {R_AARCH64_ADR_GOT_PAGE, 4},                     {R_AARCH64_LD64_GOT_LO12_NC, 4},
+#endif
+    };
     Elf64_Ehdr header;
     memcpy(&header, file.bytes, sizeof header);
     int seen = 0;

@@ -161,6 +161,14 @@ void test_interrupt(const char *folder) {
     check_nested();
     check_committed();
     check_elsewhere();
+    nets_set_check(NULL);
+    nets_code_free(code);
+}
+
+void test_interrupt_fork(const char *folder) {
+    load(folder);
+    nets_set_check(check);
+    check_alone();
     check_child();
     nets_set_check(NULL);
     nets_code_free(code);

@@ -236,23 +236,34 @@ static void check_subnormals(nets_pool *pool) {
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 
-/* Workers start as copies of a thread that flushes subnormals. */
-static void check_mode(void) {
-    unsigned before = _mm_getcsr();
-    _mm_setcsr(before | 0x8040);
-    nets_pool *pool = nets_pool_new(4);
-    check_items(pool, 64, 1);
-    check_subnormals(pool);
-    nets_pool_free(pool);
-    _mm_setcsr(before);
+static void flush_subnormals(void) {
+    _mm_setcsr(_mm_getcsr() | 0x8040);
+}
+
+#elif defined(__aarch64__)
+
+static void flush_subnormals(void) {
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)1 << 24));
 }
 
 #else
 
-static void check_mode(void) {
+static void flush_subnormals(void) {
 }
 
 #endif
+
+/* Workers start as copies of a thread that flushes subnormals. */
+static void check_mode(void) {
+    uint64_t before = nets_ieee_mode_enter();
+    flush_subnormals();
+    nets_pool *pool = nets_pool_new(4);
+    check_items(pool, 64, 1);
+    check_subnormals(pool);
+    nets_pool_free(pool);
+    nets_ieee_mode_enter();
+    nets_ieee_mode_leave(before);
+}
 
 static void read_mask(void *context, int64_t begin, int64_t end, int32_t thread) {
     (void)begin;

@@ -96,9 +96,10 @@ def test_code_loader(programs: Programs, objects: Path) -> None:
     assert _run([programs.get("memory"), "code", objects], options) == ""
 
 
-def test_interrupts(programs: Programs, objects: Path) -> None:
+@pytest.mark.parametrize("group", ["interrupt", "interrupt-fork"])
+def test_interrupts(programs: Programs, objects: Path, group: str) -> None:
     # The thread sanitizer holds signals back from code without system calls.
-    assert _run([programs.get("memory"), "interrupt", objects]) == ""
+    assert _run([programs.get("memory"), group, objects]) == ""
 
 
 def test_compiles_optimized_without_warnings(compiler: str, tmp_path: Path) -> None:

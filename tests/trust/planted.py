@@ -192,7 +192,7 @@ FAULTS: Final = (
     Fault(
         "runtime",
         "a relocation of 8 bytes is checked as one of 4",
-        "runtime/code.c",
+        "runtime/relocate.c",
         "type == R_X86_64_64 || type == R_X86_64_PC64 ? 8 : 4",
         "type == R_X86_64_64 ? 8 : 4",
         ("tests/runtime/test_runtime.py",),
