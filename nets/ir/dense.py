@@ -6,6 +6,7 @@ the same bits is that one number; larger ones are bytes in hexadecimal, in a tab
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any, Final
 
@@ -23,6 +24,10 @@ FILL_BYTES: Final = 1 << 28
 """Larger arrays are never written as one element: a short text must not ask for that memory."""
 
 
+DIGEST_BYTES: Final = 1 << 16
+"""Arrays from this size on are told by hashes where text is to be hashed."""
+
+
 class Table:
     """The strings at the end of a module: name → hexadecimal bytes, equal ones shared."""
 
@@ -37,6 +42,17 @@ class Table:
     def text(self) -> str:
         lines = [f'  @{name}: "{digits}"\n' for digits, name in self.entries.items()]
         return "{-#\n" + "".join(lines) + "#-}\n"
+
+
+class DigestTable(Table):
+    """A table to be hashed, not read back: of large arrays it has hashes of their bytes."""
+
+    def add(self, array: Array) -> str:
+        if array.nbytes < DIGEST_BYTES:
+            return super().add(array)
+        elements = np.ascontiguousarray(_little(array)).reshape(-1).view(np.uint8)
+        digest = hashlib.sha256(elements.data).hexdigest()
+        return self.entries.setdefault(f"sha256 {digest}", f"c{len(self.entries)}")
 
 
 def elements_text(array: Array, dtype: DType, table: Table) -> str:
@@ -106,8 +122,12 @@ def _bytes(array: Array) -> bytes:
     return array.astype(array.dtype.newbyteorder("="), copy=False).tobytes()
 
 
+def _little(array: Array) -> Array:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
 def _hexadecimal(array: Array) -> str:
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes().hex()
+    return _little(array).tobytes().hex()
 
 
 def _element(item: Any, dtype: DType) -> str:

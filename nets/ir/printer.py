@@ -31,6 +31,7 @@ as well, are written only on demand.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -39,7 +40,7 @@ from typing import Any
 import numpy as np
 
 from nets.ir.core import Attribute, Block, Function, Module, Operation, Value
-from nets.ir.dense import Table, elements_text
+from nets.ir.dense import DigestTable, Table, elements_text
 from nets.ir.location import Location
 from nets.ir.types import (
     BufferType,
@@ -60,9 +61,18 @@ def print_function(function: Function, locations: bool = False) -> str:
     return print_module(Module.of([function]), locations)
 
 
+def function_digest(function: Function) -> str:
+    """A hash, SHA-256 in hexadecimal, of the text of one function, in which those of the bytes of
+    large arrays stand for these."""
+    return hashlib.sha256(_print(Module.of([function]), False, DigestTable()).encode()).hexdigest()
+
+
 def print_module(module: Module, locations: bool = False) -> str:
     """The text of every function, then of the table of large arrays."""
-    table = Table()
+    return _print(module, locations, Table())
+
+
+def _print(module: Module, locations: bool, table: Table) -> str:
     texts = []
     for function in module.functions.values():
         printer = Printer(table, locations)

@@ -1,5 +1,6 @@
 """Printing and parsing are inverse: print → parse → print gives the same bytes."""
 
+import hashlib
 import math
 from typing import Any
 
@@ -12,9 +13,10 @@ import nets.ops  # noqa: F401  (fills the registry)
 from nets.ir import types as t
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Module
+from nets.ir.dense import DIGEST_BYTES
 from nets.ir.location import Location
 from nets.ir.parser import parse_function, parse_module
-from nets.ir.printer import print_function, print_module
+from nets.ir.printer import function_digest, print_function, print_module
 from nets.ir.types import TENSOR_DTYPES, BufferType, ScalarType, Symbol, TensorType, VectorType
 from nets.ops.definition.registry import lookup
 
@@ -92,6 +94,19 @@ def returning(value: Any, name: str = "f") -> Function:
     constant = builder.create(lookup("constant"), (), {"value": value})
     builder.create(lookup("return"), constant.results)
     return function
+
+
+def test_digests_are_those_of_the_text_and_of_the_bytes_of_large_arrays() -> None:
+    small, large = np.arange(40.0), np.arange(DIGEST_BYTES // 8, dtype=np.float64)
+    text = print_function(returning(small))
+    assert function_digest(returning(small)) == hashlib.sha256(text.encode()).hexdigest()
+    other = large.copy()
+    other[-1] += 1
+    functions = [returning(x) for x in (large, other, large.reshape(2, -1), large.astype("i8"))]
+    digests = [function_digest(function) for function in functions]
+    assert len({*digests}) == len(digests)
+    strided = np.stack([large, other], axis=1)[:, 0]
+    assert function_digest(returning(strided)) == digests[0]
 
 
 def read_back(value: Any) -> Any:

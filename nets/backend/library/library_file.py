@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from nets.backend.library.manifest import MARK, Library, from_json
+from nets.backend.library.private_copy import Bytes, taken
 from nets.errors import LoadError
 from nets.files import open_regular
 
@@ -46,9 +47,10 @@ def sealed(code: bytes, manifest: bytes) -> bytes:
     except LoadError as error:
         raise ValueError(str(error)) from None
     start = code.index(MARK + manifest + b"\0") + len(MARK)
-    open_seal = _SEAL.pack(_SEALED, start, len(manifest), bytes(_HASH_BYTES))
-    data = code + open_seal[:-_HASH_BYTES]
-    return data + hashlib.sha256(data).digest()
+    open_seal = _SEAL.pack(_SEALED, start, len(manifest), bytes(_HASH_BYTES))[:-_HASH_BYTES]
+    digest = hashlib.sha256(code)
+    digest.update(open_seal)
+    return b"".join([code, open_seal, digest.digest()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class LibraryFile:
     """A file that was read: its bytes, what they say of themselves, and where that stands."""
 
     path: Path
-    data: bytes
+    data: Bytes
     place: slice
     library: Library
 
@@ -98,14 +100,17 @@ def read_library(path: Path) -> LibraryFile:
         raise LoadError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> Bytes:
     """The bytes of a file; those of what is no library are not all read."""
     with open_regular(path) as file:
         start = file.read(_ELF_HEADER.size)
-        return start + file.read() if start.startswith(b"\x7fELF") else start
+        if not start.startswith(b"\x7fELF"):
+            return start
+        file.seek(0)
+        return taken(file, path.name)
 
 
-def _check_header(data: bytes) -> None:
+def _check_header(data: Bytes) -> None:
     """LoadError unless the bytes are a whole shared object of this machine."""
     if data[:4] != b"\x7fELF" or len(data) < _ELF_HEADER.size:
         raise LoadError("it is not a shared library of this system")
@@ -129,7 +134,7 @@ def _check_header(data: bytes) -> None:
         raise LoadError("it is truncated")
 
 
-def _place(data: bytes) -> slice:
+def _place(data: Bytes) -> slice:
     """Where the manifest is: where the seal says, or behind the mark in a file without one."""
     mark, start, length, _ = _SEAL.unpack(data[-_SEAL.size :])
     if mark == _SEALED:

@@ -25,9 +25,10 @@ def constant(
     name: str, data: bytes, large: LargeData | None = None, align: int = 64
 ) -> tuple[str, str]:
     """The symbol of a constant, and its definition: under that name, or a stand-in in ``large``."""
-    if large is not None and len(data) >= LEAST_BYTES and any(data):
+    is_zero = data.count(0) == len(data)
+    if large is not None and len(data) >= LEAST_BYTES and not is_zero:
         return large.stand_in(data)
-    content = _spelled(data) if any(data) else "zeroinitializer"
+    content = "zeroinitializer" if is_zero else _spelled(data)
     return name, (
         f"@{name} = internal unnamed_addr constant [{len(data)} x i8] {content}, align {align}"
     )
@@ -67,12 +68,17 @@ class LargeData:
 
 
 def _filled(code: bytes, constants: Mapping[bytes, bytes]) -> bytes:
-    result = bytearray(code)
+    places: list[tuple[int, bytes]] = []
     for digest, data in constants.items():
         place = code.find(digest)
         if place < 0:
             raise CompileError(f"LLVM has dropped a constant of {len(data)} bytes")
         while place >= 0:
-            result[place : place + len(data)] = data
+            places.append((place, data))
             place = code.find(digest, place + len(data))
-    return bytes(result)
+    whole, end = memoryview(code), 0
+    parts: list[bytes | memoryview] = []
+    for place, data in sorted(places):
+        parts += [whole[end:place], data]
+        end = place + len(data)
+    return b"".join([*parts, whole[end:]])

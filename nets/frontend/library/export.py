@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import re
 from collections import OrderedDict, defaultdict
@@ -24,7 +23,7 @@ from nets.frontend.pytree import TreeDef
 from nets.frontend.tensor.variable import variable
 from nets.ir.core import Value
 from nets.ir.location import user_location
-from nets.ir.printer import print_function
+from nets.ir.printer import function_digest
 from nets.ops.definition.emitter import tensor_type
 from nets.version import __version__
 
@@ -302,7 +301,7 @@ class _Part:
             tree=_tree_of(lowered.out_tree),
             workspace_bytes=self.compilation.workspace_bytes,
             checks=tuple((code, message, error) for code, message, _, error in checks),
-            ir_sha256=hashlib.sha256(print_function(self.function).encode()).hexdigest(),
+            ir_sha256=function_digest(self.function),
             state=self.state,
             updates=bool(updates),
             prints=self.prints,

@@ -174,7 +174,7 @@ def test_loading_and_dropping_keeps_nothing(tmp_path: Path) -> None:
     assert held() == before
 
 
-@pytest.mark.parametrize("missing", ["memfd_create", "proc", "temporary folder"])
+@pytest.mark.parametrize("missing", ["memfd_create", "sendfile", "proc", "temporary folder"])
 def test_where_there_are_no_files_in_memory(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +184,7 @@ def test_where_there_are_no_files_in_memory(
     if missing == "proc":  # as in a chroot
         monkeypatch.setattr(private_copy, "_spelling", lambda number: f"nowhere/{number}/")
     else:
-        monkeypatch.setattr(os, "memfd_create", refused)
+        monkeypatch.setattr(os, missing if missing == "sendfile" else "memfd_create", refused)
     (tmp_path / "temporary").mkdir()
     folder = "missing" if missing == "temporary folder" else "temporary"
     monkeypatch.setattr(private_copy.tempfile, "tempdir", str(tmp_path / folder))
