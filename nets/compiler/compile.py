@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from nets.backend.llvm.constants import LargeData
     from nets.backend.process.callable import NativeFunction
     from nets.machine.machine import Machine
+    from nets.machine.targets import Target
 
 Array = npt.NDArray[Any]
 Executable = Callable[[Sequence[Array]], list[Array]]
@@ -64,6 +65,7 @@ class CompileOptions:
     ``backend``: "llvm", "numpy" (the reference), or empty for what can run here. ``threads``: 0 for
     NETS_NUM_THREADS, or one per CPU. ``cpu``: the empty name is this machine's. ``pipeline``:
     "default", "none" or passes. ``optimize``: "speed", or "size" for the smallest code.
+    ``target``: the system, where it is another than this one; code for it can only be exported.
     """
 
     backend: str = field(default_factory=lambda: str(config.BACKEND.get()))
@@ -71,6 +73,7 @@ class CompileOptions:
     cpu: str = field(default_factory=lambda: str(config.CPU.get()))
     pipeline: str = "default"
     optimize: str = "speed"
+    target: Target | None = None
 
     def thread_count(self) -> int:
         """Threads a call may use."""
@@ -142,7 +145,7 @@ class Compilation:
         from nets.machine.table import V3
 
         try:
-            return machine_of(self.options.cpu)
+            return machine_of(self.options.cpu, self.options.target)
         except CompileError:
             if self.options.cpu or obstacle() is None:
                 raise

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from nets.ir.types import DType
+from nets.machine.targets import X86_64_LINUX, Target
 
 InstructionSet = Literal["generic", "avx2", "avx512"]
 """Whose instructions are called by name: of a generic machine, none; LLVM finds them."""
@@ -45,6 +46,10 @@ class Machine:
     """Sizes of the elements of which one instruction takes any run out of two vectors."""
     fma_sizes: tuple[int, ...] = (4, 8)
     """Sizes of the floats that one instruction multiplies and adds, rounding once."""
+    root_sizes: tuple[int, ...] = (4, 8)
+    """Sizes of the floats that one instruction takes the square root of."""
+    rounding_sizes: tuple[int, ...] = (4, 8)
+    """Sizes of the floats that one instruction, or a few, round to an integer."""
     passes_caches: bool = True
     """Whether there are stores that leave the caches as they are."""
     fma_latency: int = 4
@@ -89,6 +94,16 @@ class Machine:
     line_cycles: int = 40
     """What a cache line costs that another CPU has written, where many are read in a row."""
 
+    # The system.
+    target: Target = X86_64_LINUX
+    has_threads: bool = True
+    """Whether calls may run on several threads at once."""
+    unaligned: bool = True
+    """Whether elements are read and written at any address. Where they are not, callers align what
+    they pass, which libraries check."""
+    stack_bytes: int = 16 << 10
+    """Scratch memory that one loop nest may take from the stack."""
+
     @property
     def has_many_registers(self) -> bool:
         """Whether there is room for tiles that read each operand of a product only once."""
@@ -100,8 +115,12 @@ class Machine:
         return self.fmas_per_cycle * self.fma_latency
 
     def lanes(self, dtype: DType) -> int:
-        """Elements of that dtype in a vector."""
-        return self.vector_bytes // dtype.itemsize
+        """Elements of that dtype in a vector; one where there are no vectors of them."""
+        return max(1, self.vector_bytes // dtype.itemsize)
+
+    def alignment(self, dtype: DType) -> int:
+        """What the address of an element is a multiple of."""
+        return 1 if self.unaligned else dtype.itemsize
 
     def __str__(self) -> str:
         return self.cpu

@@ -10,7 +10,9 @@ from dataclasses import replace
 from typing import Final
 
 from nets.errors import CompileError
+from nets.machine.families import family_machine
 from nets.machine.machine import Machine
+from nets.machine.targets import Target
 
 V2: Final = Machine(
     family="x86-64-v2",
@@ -104,6 +106,21 @@ def machine_named(cpu: str) -> Machine:
             f"{', '.join(_ROW_OF)}"
         )
     return replace(_ROW_OF[cpu], cpu=cpu)
+
+
+_SMALL_STACK: Final = 1 << 10
+"""Scratch memory on the stack of Windows, where a frame of more than a page calls the C library."""
+
+
+def machine_for(target: Target, cpu: str) -> Machine:
+    """The machine of a target, for one of its processors; the empty name is for any of them.
+
+    CompileError where nets does not know the processor.
+    """
+    if target.architecture != "x86-64":
+        return family_machine(target, cpu)
+    machine = replace(machine_named(cpu or V3.cpu), target=target)
+    return replace(machine, stack_bytes=_SMALL_STACK) if target.format == "coff" else machine
 
 
 def machine_with(cpu: str, features: Mapping[str, bool]) -> Machine:

@@ -32,11 +32,11 @@ define i32 @{symbol}(ptr %buffers, ptr %workspace, ptr %pool) {attributes} {{
 entry:
   %context = alloca {{ ptr, ptr, ptr, i32 }}, align 8
   store ptr %buffers, ptr %context
-  %context.1 = getelementptr i8, ptr %context, i64 8
+  %context.1 = getelementptr i8, ptr %context, i64 {places[0]}
   store ptr %workspace, ptr %context.1
-  %context.2 = getelementptr i8, ptr %context, i64 16
+  %context.2 = getelementptr i8, ptr %context, i64 {places[1]}
   store ptr %pool, ptr %context.2
-  %status = getelementptr i8, ptr %context, i64 24
+  %status = getelementptr i8, ptr %context, i64 {places[2]}
   store i32 -1, ptr %status
 {body}
   %code = load i32, ptr %status
@@ -50,11 +50,11 @@ _NEST: Final = """\
 define internal void @{symbol}(ptr %{argument}{range}) {attributes} {{
 entry:
 {context}  %buffers = load ptr, ptr %context
-  %context.1 = getelementptr i8, ptr %context, i64 8
+  %context.1 = getelementptr i8, ptr %context, i64 {places[0]}
   %workspace = load ptr, ptr %context.1
-  %context.2 = getelementptr i8, ptr %context, i64 16
+  %context.2 = getelementptr i8, ptr %context, i64 {places[1]}
   %pool = load ptr, ptr %context.2
-  %status = getelementptr i8, ptr %context, i64 24
+  %status = getelementptr i8, ptr %context, i64 {places[2]}
 {body}
   ret void
 }}"""
@@ -83,11 +83,19 @@ def emit_module(
     entry = FunctionEmitter(module, layout, outlined, splits=splits)
     entry.block(function.body)
     body = entry.text()
-    module.add(symbol, _ENTRY.format(symbol=symbol, attributes=ATTRIBUTES, body=body))
+    places = _places(machine)
+    module.add(
+        symbol, _ENTRY.format(symbol=symbol, attributes=ATTRIBUTES, places=places, body=body)
+    )
     while outlined:
         loops = outlined.pop()
         module.add(loops.symbol, _outlined_text(loops, module, layout, outlined))
     return module.text()
+
+
+def _places(machine: Machine) -> list[int]:
+    """Bytes from the begin of a context to its workspace, its pool and its status."""
+    return [number * machine.target.pointer_bytes for number in (1, 2, 3)]
 
 
 def _outlined_text(
@@ -108,6 +116,7 @@ def _outlined_text(
         argument="values" if loops.passed else "context",
         range=", i64 %begin, i64 %end, i32 %thread" if ranged else "",
         attributes=ATTRIBUTES,
+        places=_places(module.machine),
         context="  %context = load ptr, ptr %values\n" if loops.passed else "",
         body=emitter.text(),
     )

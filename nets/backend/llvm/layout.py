@@ -9,16 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from nets.backend.llvm.kernel_call import KERNELS, kernel_code
 from nets.errors import CompileError
 from nets.ir.core import Function, Operation, Value
 from nets.ir.types import BufferType
 from nets.machine.machine import ALIGNMENT, Machine
-
-STACK_BYTES: Final = 16 * 1024
-"""Scratch memory that one loop nest may take from the stack."""
 
 
 def aligned(size: int) -> int:
@@ -43,7 +39,7 @@ class Layout:
     @staticmethod
     def of(function: Function, machine: Machine) -> Layout:
         """CompileError where plan_memory has not run."""
-        scratch, stacked, end = _scratch_places(function)
+        scratch, stacked, end = _scratch_places(function, machine.stack_bytes)
         kernels = [op for op in function.walk() if op.name in KERNELS]
         panels = max(
             (aligned(kernel_code(op, machine).workspace_bytes) for op in kernels), default=0
@@ -68,21 +64,26 @@ def _arena_bytes(function: Function) -> int:
     return aligned(end)
 
 
-def _scratch_places(function: Function) -> tuple[dict[Value, int], frozenset[Value], int]:
-    """Places of the scratch buffers, which ones are on the stack, and where the slice ends."""
+def _scratch_places(
+    function: Function, most: int
+) -> tuple[dict[Value, int], frozenset[Value], int]:
+    """Places of the scratch buffers, which ones are on the stack, and where the slice ends.
+
+    A nest of loops takes so many bytes of the stack at most.
+    """
     places: dict[Value, int] = {}
     stacked: set[Value] = set()
     # What is made at the top lives as long as the call; each loop nest begins behind that.
     starts = {True: 0, False: 0}
     top = [op for op in function.body if op.name == "loop.scratch"]
-    is_small, end = _place(places, stacked, top, starts)
+    is_small, end = _place(places, stacked, top, starts, most)
     starts[is_small] = end
     slice_end = starts[False]
     for loop in function.body:
         if not loop.regions:
             continue
         inner = [op for op in loop.walk_regions() if op.name == "loop.scratch"]
-        is_small, end = _place(places, stacked, inner, starts)
+        is_small, end = _place(places, stacked, inner, starts, most)
         if not is_small:
             slice_end = max(slice_end, end)
     return places, frozenset(stacked), slice_end
@@ -93,9 +94,10 @@ def _place(
     stacked: set[Value],
     ops: Sequence[Operation],
     starts: dict[bool, int],
+    most: int,
 ) -> tuple[bool, int]:
     """Place scratch buffers one behind the other: whether they are small, and where they end."""
-    is_small = sum(aligned(_nbytes(op.result)) for op in ops) <= STACK_BYTES
+    is_small = sum(aligned(_nbytes(op.result)) for op in ops) <= most
     end = starts[is_small]
     for op in ops:
         places[op.result] = end

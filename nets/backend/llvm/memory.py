@@ -22,9 +22,6 @@ from nets.ir.core import Operation, Value
 from nets.ir.types import BufferType, DType, ScalarType, VectorType
 from nets.machine.machine import Machine
 
-_ALIGN: Final = 1
-"""Callers' arrays may start anywhere; the processor does not mind."""
-
 
 def buffer_base(code: Code, buffer: Value) -> str:
     """The address of a buffer's first element, found once per function, or per slice."""
@@ -122,12 +119,14 @@ def _zero(dtype: DType, lanes: int) -> str:
     return "0.0" if dtype.is_float else "0"
 
 
-def load_text(dtype: DType, lanes: int, place: str) -> str:
-    return f"load {widened(stored(dtype), lanes)}, ptr {place}, align {_ALIGN}"
+def load_text(machine: Machine, dtype: DType, lanes: int, place: str) -> str:
+    align = machine.alignment(dtype)
+    return f"load {widened(stored(dtype), lanes)}, ptr {place}, align {align}"
 
 
-def store_text(dtype: DType, lanes: int, x: str, place: str) -> str:
-    return f"store {widened(stored(dtype), lanes)} {x}, ptr {place}, align {_ALIGN}"
+def store_text(machine: Machine, dtype: DType, lanes: int, x: str, place: str) -> str:
+    align = machine.alignment(dtype)
+    return f"store {widened(stored(dtype), lanes)} {x}, ptr {place}, align {align}"
 
 
 def load(code: Code, op: Operation) -> None:
@@ -138,7 +137,7 @@ def load(code: Code, op: Operation) -> None:
         found = _load_lanes(code, op, buffer, indices)
     else:
         place = address(code, buffer, indices, op.attributes["strides"], op.attributes["offset"])
-        found = code.value(load_text(dtype, lanes, place))
+        found = code.value(load_text(code.module.machine, dtype, lanes, place))
     code.bind(op.result, from_memory(code, dtype, lanes, found))
 
 
@@ -152,14 +151,14 @@ def store(code: Code, op: Operation) -> None:
     if not any(isinstance(i.type, VectorType) for i in indices):
         place = address(code, buffer, indices, strides, offset)
         if lanes * dtype.itemsize == machine.vector_bytes and _passes_caches(buffer, machine):
-            _stream(code, store_text(dtype, lanes, x, place), place)
+            _stream(code, store_text(machine, dtype, lanes, x, place), place)
         else:
-            code.line(store_text(dtype, lanes, x, place))
+            code.line(store_text(machine, dtype, lanes, x, place))
         return
     spelt = widened(stored(dtype), lanes)
     for lane, place in enumerate(_lane_addresses(code, buffer, indices, strides, offset, lanes)):
         one = code.value(f"extractelement {spelt} {x}, i64 {lane}")
-        code.line(store_text(dtype, 1, one, place))
+        code.line(store_text(machine, dtype, 1, one, place))
 
 
 def slice_address(code: Code, op: Operation) -> None:
@@ -202,7 +201,8 @@ def _stream(code: Code, text: str, place: str) -> None:
     aligned = code.value(f"icmp eq i64 {rest}, 0")
     code.line(f"br i1 {aligned}, label %streamed{number}, label %stored{number}")
     code.start(f"streamed{number}")
-    code.line(f"{text.removesuffix(str(_ALIGN))}{width}, !nontemporal !{{i32 1}}")
+    unaligned, _, _ = text.rpartition(" ")
+    code.line(f"{unaligned} {width}, !nontemporal !{{i32 1}}")
     code.line(f"br label %written{number}")
     code.start(f"stored{number}")
     code.line(text)
@@ -217,7 +217,8 @@ def masked_load(code: Code, op: Operation) -> None:
     dtype, lanes = op.result.type.dtype, lanes_of(op.result.type)
     place = address(code, buffer, indices, op.attributes["strides"], op.attributes["offset"])
     spelt = widened(stored(dtype), lanes)
-    arguments = f"ptr align {_ALIGN} {place}, {code.typed(mask)}, {spelt} zeroinitializer"
+    align = code.module.machine.alignment(dtype)
+    arguments = f"ptr align {align} {place}, {code.typed(mask)}, {spelt} zeroinitializer"
     found = code.call(spelt, f"llvm.masked.load.{_suffix(dtype, lanes)}.p0", arguments)
     code.bind(op.result, from_memory(code, dtype, lanes, found))
 
@@ -229,7 +230,8 @@ def masked_store(code: Code, op: Operation) -> None:
     x = to_memory(code, dtype, lanes, code.name(value))
     place = address(code, buffer, indices, op.attributes["strides"], op.attributes["offset"])
     spelt = widened(stored(dtype), lanes)
-    arguments = f"{spelt} {x}, ptr align {_ALIGN} {place}, {code.typed(mask)}"
+    align = code.module.machine.alignment(dtype)
+    arguments = f"{spelt} {x}, ptr align {align} {place}, {code.typed(mask)}"
     code.line(f"call void @llvm.masked.store.{_suffix(dtype, lanes)}.p0({arguments})")
 
 
@@ -250,7 +252,7 @@ def _load_lanes(code: Code, op: Operation, buffer: Value, indices: Sequence[Valu
     spelt = widened(stored(dtype), lanes)
     total = "poison"
     for lane, place in enumerate(_lane_addresses(code, buffer, indices, strides, offset, lanes)):
-        one = code.value(load_text(dtype, 1, place))
+        one = code.value(load_text(code.module.machine, dtype, 1, place))
         total = code.value(f"insertelement {spelt} {total}, {stored(dtype)} {one}, i64 {lane}")
     return total
 
@@ -266,7 +268,7 @@ def _reversed_load(
     (starts, strides), _ = regular
     place = address(code, buffer, starts, strides, op.attributes["offset"] - (lanes - 1))
     spelt = widened(stored(dtype), lanes)
-    up = code.value(load_text(dtype, lanes, place))
+    up = code.value(load_text(code.module.machine, dtype, lanes, place))
     mask = shuffle(range(lanes - 1, -1, -1))
     return code.value(f"shufflevector {spelt} {up}, {spelt} poison, {mask}")
 

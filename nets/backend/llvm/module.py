@@ -125,12 +125,16 @@ class ModuleText:
         )
         definitions = map(self._placed, self._definitions, self._definitions.values())
         text = "\n\n".join([*definitions, attributes, ""])
-        return text if len(machine.fma_sizes) == 2 else self._with_functions(text)
+        machine = self.machine
+        sizes = (machine.fma_sizes, machine.root_sizes, machine.rounding_sizes)
+        return text if all(len(those) == 2 for those in sizes) else self._with_functions(text)
 
     def _with_functions(self, text: str) -> str:
         with imports.inside():
             from nets.backend.llvm.math.fused import with_functions
+            from nets.backend.llvm.math.soft import with_soft_functions
 
+        text = with_soft_functions(text, self.machine, ATTRIBUTES)
         return with_functions(text, self.machine, ATTRIBUTES)
 
     def _placed(self, symbol: str, text: str) -> str:

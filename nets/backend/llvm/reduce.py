@@ -73,7 +73,7 @@ def call_tree_combine(code: Code, op: Operation) -> None:
 
 
 def _definition(module: ModuleText, name: str, combiner: str, dtype: DType) -> str:
-    lanes = module.machine.vector_bytes // dtype.itemsize
+    lanes = module.machine.lanes(dtype)
     code = Code(module)
     return _ROUND.format(
         name=name,
@@ -90,15 +90,15 @@ def _step(code: Code, combiner: str, dtype: DType, lanes: int, position: str) ->
     lines: Sink = []
     code.sink = lines
     type = VectorType(lanes, dtype) if lanes > 1 else ScalarType(dtype)
-    spelt = stored(dtype)
+    spelt, machine = stored(dtype), code.module.machine
     place, other = (
         code.value(f"getelementptr {spelt}, ptr {base}, i64 {position}")
         for base in ("%rows", "%other")
     )
     x, y = (
-        from_memory(code, dtype, lanes, code.value(load_text(dtype, lanes, where)))
+        from_memory(code, dtype, lanes, code.value(load_text(machine, dtype, lanes, where)))
         for where in (place, other)
     )
     total = to_memory(code, dtype, lanes, BINARY[combiner](code, type, x, y))
-    code.line(store_text(dtype, lanes, total, place))
+    code.line(store_text(machine, dtype, lanes, total, place))
     return "\n".join(f"  {line}" for line in lines)

@@ -254,10 +254,18 @@ class FunctionEmitter:
         passed = all_lanes(code, op.operands[0].type, code.name(op.operands[0]))
         code.line(f"br i1 {passed}, label %passed{number}, label %failed{number}")
         code.start(f"failed{number}")
-        least = op.attributes["code"]
-        code.line(f"%old{number} = atomicrmw umin ptr %status, i32 {least} monotonic")
+        self._lower_status(op.attributes["code"], number)
         code.line(f"br label %passed{number}")
         code.start(f"passed{number}")
+
+    def _lower_status(self, least: int, number: int) -> None:
+        if self.module.machine.has_threads:
+            text = f"%old{number} = atomicrmw umin ptr %status, i32 {least} monotonic"
+            self.code.line(text)
+            return
+        old = self.code.value("load i32, ptr %status")
+        new = self.code.call("i32", "llvm.umin.i32", f"i32 {old}, i32 {least}")
+        self.code.line(f"store i32 {new}, ptr %status")
 
     def stop(self, op: Operation) -> None:
         """loop.stop: return the status, unless it is still the one of success."""

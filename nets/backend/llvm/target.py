@@ -16,14 +16,18 @@ from nets.backend.llvm.constants import PREFIX, LargeData
 from nets.errors import CompileError
 from nets.locks import Gate, at_fork, lock, made_alone
 from nets.machine.machine import Machine
-from nets.machine.table import machine_named, machine_with
+from nets.machine.table import machine_for, machine_named, machine_with
+from nets.machine.targets import Target
 
 
-def machine_of(cpu: str) -> Machine:
-    """The machine to compile for, by LLVM's name; the empty name is the CPU of this process.
+def machine_of(cpu: str, target: Target | None = None) -> Machine:
+    """The machine to compile for, by LLVM's name; the empty name is the CPU of this process or,
+    with a target, any CPU of that.
 
     CompileError where nets does not know the CPU or the CPU has no SSE4.2.
     """
+    if target is not None:
+        return machine_for(target, cpu)
     return machine_named(cpu) if cpu else host()
 
 
@@ -72,6 +76,14 @@ class _Binding:
         option = functools.partial(self.llvm.set_option, "")
         return Gate(lambda: option("-disable-lsr=true"), lambda: option("-disable-lsr=false"))
 
+    @made_alone
+    def all_targets(self) -> Any:
+        """llvmlite.binding, with the code generators of all machines."""
+        llvm = self.llvm
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+        return llvm
+
 
 def _load() -> None:
     import llvmlite.binding
@@ -93,14 +105,21 @@ def _llvm() -> Any:
 
 
 def _new_generator(machine: Machine) -> Any:
-    """LLVM's code generator for the machine: position-independent code, small code model.
+    """LLVM's code generator for the machine: small code model, and code that runs at any address
+    where there is a system that loads it.
 
     The same for code that runs at once and for exported code, so that both are the same bytes.
     The first level of optimisation takes less time than the second, and kernels run the same.
     """
-    llvm = _llvm()
-    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-        cpu=machine.cpu, features=machine.features, opt=1, reloc="pic", codemodel="small"
+    target = machine.target
+    llvm = _llvm() if target == host().target else _binding.all_targets
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=machine.cpu,
+        features=machine.features,
+        opt=1,
+        reloc="static" if target.is_bare or target.format == "wasm" else "pic",
+        codemodel="small",
+        abiname=target.abi,
     )
 
 
@@ -223,6 +242,7 @@ def _modules(texts: Sequence[str], machine: Machine) -> Iterator[list[Any]]:
         modules = [open_ones.enter_context(_parsed(text, context)) for text in texts]
         for module, text in zip(modules, texts, strict=True):
             module.triple = _generator(machine).triple
+            module.data_layout = str(_generator(machine).target_data)
             if " alwaysinline" in text:
                 passes = _llvm().create_new_module_pass_manager()
                 passes.add_always_inliner_pass()

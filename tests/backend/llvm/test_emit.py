@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from nets.backend.llvm.emit import emit_module, workspace_bytes
-from nets.backend.llvm.layout import STACK_BYTES
 from nets.backend.llvm.module import INLINED_CALLS
 from nets.backend.llvm.structure import NEST_SIZE
 from nets.backend.llvm.target import assembly, host, machine_of, object_code
 from nets.errors import CompileError
 from nets.ir.core import Function, Value
 from nets.ir.types import TENSOR_DTYPES, DType, bool_, f32, f64, i32, i64, index
+from nets.machine.table import V3
 from nets.ops.loop.loop_builder import LoopBuilder
 from tests.backend.loops import (
     Fill,
@@ -261,7 +261,7 @@ def test_memory_of_every_dtype(dtype: DType) -> None:
     check_native(function, rng.integers(0, 2, 24).astype(dtype.numpy))
 
 
-@pytest.mark.parametrize("size", [100, STACK_BYTES // 4 + 1])
+@pytest.mark.parametrize("size", [100, V3.stack_bytes // 4 + 1])
 def test_scratch_memory_is_private_to_a_thread(size: int) -> None:
     """On the stack or in the workspace; also where it is made in front of a parallel loop."""
     function, s = loop_function([buffer(f32, 7)], [buffer(f32, 7)])
@@ -279,7 +279,7 @@ def test_scratch_memory_is_private_to_a_thread(size: int) -> None:
     s.emit("return")
     native = check_native(function, X)
     bytes_of_threads = [workspace_bytes(function, native.machine, n) for n in (1, 2)]
-    assert (bytes_of_threads[1] > bytes_of_threads[0]) == (4 * size > STACK_BYTES)
+    assert (bytes_of_threads[1] > bytes_of_threads[0]) == (4 * size > V3.stack_bytes)
 
 
 def test_index_vectors() -> None:

@@ -173,7 +173,7 @@ def _with_few_registers(product: _Sizes, lanes: int, machine: Machine) -> Blocki
 
 def _lanes(n: int, size: int, machine: Machine) -> int:
     """As many as a vector has, or fewer for narrow matrices: half a vector takes half the time."""
-    lanes = machine.vector_bytes // size
+    lanes = max(1, machine.vector_bytes // size)
     while 2 * n <= lanes and lanes * size > _SHORTEST_VECTOR:
         lanes //= 2
     return lanes
