@@ -188,7 +188,7 @@ def _results(method: str, function: LibraryFunction) -> str:
 
 def _owned(buffer: Argument) -> str:
     element = C_TYPES[buffer.dtype]
-    return element if is_single(buffer) else f"std::vector<{element}>"
+    return element if is_single(buffer) else f"::std::vector<{element}>"
 
 
 def _methods(library: Library, scope: str, method: str, function: LibraryFunction) -> str:

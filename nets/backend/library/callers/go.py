@@ -23,7 +23,9 @@ any append bool byte cap clear close comparable complex complex128 complex64 cop
 false float32 float64 imag int int16 int32 int64 int8 iota len make max min new nil panic print
 println real recover rune string true uint uint16 uint32 uint64 uint8 uintptr
 """
-_OWN: Final = "C fmt sync unsafe aligned failure length memory pointer result state status _"
+_OWN: Final = (
+    "C fmt sync unsafe aligned err failure length memory pointer result state workspaces _"
+)
 _TAKEN: Final = f"{_KEYWORDS}{_PREDECLARED}{_OWN}".split()
 """No names of parameters: keywords, and what the code of a function uses."""
 _EXPORTED: Final = ("C", "Error", "State", "NewState", "SetPrint", "Printed")
@@ -51,6 +53,7 @@ def go_file(stem: str) -> str:
 def _package(library: Library, files: Files) -> str:
     name = library.name
     package = free_name(name, _PACKAGES)
+    memory = str(most_workspace(library) + ALIGNMENT)
     words = [_capital(function.name) for function in library.functions]
     names = free_names(words, (*_EXPORTED, *(f"{word}Results" for word in words)))
     intos = free_names([f"{word}Into" for word in names], (*_EXPORTED, *names))
@@ -79,46 +82,51 @@ import (
 	"unsafe"
 )
 
-// Error is a status other than 0: the library refused a value.
-type Error struct {{
-	Status int32
-}}
-
-func (e Error) Error() string {{
-	return C.GoString(C.{name}_status_message(C.int32_t(e.Status)))
-}}
-
-func failure(status C.int32_t) error {{
-	if status == 0 {{
-		return nil
-	}}
-	return Error{{int32(status)}}
-}}
-
-func length(name string, given, expected int) error {{
-	if given == expected {{
-		return nil
-	}}
-	return fmt.Errorf("%s has %d elements, not %d", name, given, expected)
-}}
-
-func pointer[T any](values []T) unsafe.Pointer {{
-	if len(values) == 0 {{
-		return nil
-	}}
-	return unsafe.Pointer(&values[0])
-}}
-
-var workspaces = sync.Pool{{New: func() any {{
-	memory := make([]byte, {most_workspace(library) + ALIGNMENT})
-	return &memory
-}}}}
-
-func aligned(memory *[]byte) unsafe.Pointer {{
-	start := -uintptr(unsafe.Pointer(&(*memory)[0])) % {ALIGNMENT}
-	return unsafe.Pointer(&(*memory)[start])
-}}
+{_SUPPORT.replace("LIBRARY", name).replace("MEMORY", memory)}\
 {_state(library)}{_printer(library)}{"".join(functions)}"""
+
+
+_SUPPORT: Final = """\
+// Error is a status other than 0: the library refused a value.
+type Error struct {
+	Status int32
+}
+
+func (e Error) Error() string {
+	return C.GoString(C.LIBRARY_status_message(C.int32_t(e.Status)))
+}
+
+func failure(status C.int32_t) error {
+	if status == 0 {
+		return nil
+	}
+	return Error{int32(status)}
+}
+
+func length(name string, given, expected int) error {
+	if given == expected {
+		return nil
+	}
+	return fmt.Errorf("%s has %d elements, not %d", name, given, expected)
+}
+
+func pointer[T any](values []T) unsafe.Pointer {
+	if len(values) == 0 {
+		return nil
+	}
+	return unsafe.Pointer(&values[0])
+}
+
+var workspaces = sync.Pool{New: func() any {
+	memory := make([]byte, MEMORY)
+	return &memory
+}}
+
+func aligned(memory *[]byte) unsafe.Pointer {
+	start := -uintptr(unsafe.Pointer(&(*memory)[0])) % 64
+	return unsafe.Pointer(&(*memory)[start])
+}
+"""
 
 
 def _linked(files: Files) -> str:
@@ -129,7 +137,8 @@ def _linked(files: Files) -> str:
 
 def _capital(word: str) -> str:
     """``loss_and_grad`` as other packages can use it: ``LossAndGrad``."""
-    return "".join(part[0].upper() + part[1:] for part in word.split("_") if part)
+    joined = "".join(part[0].upper() + part[1:] for part in word.split("_") if part)
+    return joined if joined[:1].isalpha() else f"X{joined}"
 
 
 def _type(dtype: str) -> str:
@@ -208,7 +217,7 @@ def _returning(
     given = [*(["state"] if function.state else []), *(word for word, _ in inputs)]
     definition, kind, places = "", _owned(outputs[0][1]), ["result"]
     if len(outputs) > 1:
-        members = free_names([_capital(a.name) or "X" for a in function.results])
+        members = free_names([_capital(a.name) for a in function.results])
         width = max(map(len, members))
         fields = "".join(
             f"	{member:<{width}} {_owned(a)}\n"
@@ -248,7 +257,7 @@ def _state(library: Library) -> str:
     if not library.state:
         return ""
     names = free_names(
-        [_capital(member.name) or "X" for member in library.state], ("Init", "Save", "Load")
+        [_capital(member.name) for member in library.state], ("Init", "Save", "Load")
     )
     members = [_member(*x) for x in zip(names, library.state, strict=True)]
     return _STATE.replace("LIBRARY", library.name) + "".join(members)

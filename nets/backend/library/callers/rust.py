@@ -18,7 +18,7 @@ Self abstract as async await become box break const continue crate do dyn else e
 final fn for gen if impl in let loop macro match mod move mut override priv pub ref return self
 static struct super trait true try type typeof unsafe unsized use virtual where while yield
 """
-_TAKEN: Final = (*_KEYWORDS.split(), "None", "Some", "Ok", "Err", "set_print")
+_TAKEN: Final = (*_KEYWORDS.split(), "None", "Some", "Ok", "Err", "set_print", "_")
 """No name of a function or a buffer: keywords, and what patterns take for something else."""
 
 
@@ -50,39 +50,7 @@ mod ffi {{
     }}
 }}
 
-mod detail {{
-    pub fn length(name: &'static str, given: usize, expected: usize) -> Result<(), super::Error> {{
-        if given == expected {{
-            Ok(())
-        }} else {{
-            Err(super::Error::Length {{ name, given, expected }})
-        }}
-    }}
-
-    pub fn workspace(given: usize, expected: usize) -> Result<(), super::Error> {{
-        if given >= expected {{
-            Ok(())
-        }} else {{
-            Err(super::Error::Workspace {{ given, expected }})
-        }}
-    }}
-
-    pub fn status(status: i32) -> Result<(), super::Error> {{
-        if status == 0 {{
-            Ok(())
-        }} else {{
-            Err(super::Error::Status(status))
-        }}
-    }}
-
-    pub fn message(status: i32) -> &'static str {{
-        let text = unsafe {{
-            core::ffi::CStr::from_ptr(super::ffi::{library.name}_status_message(status))
-        }};
-        text.to_str().unwrap_or("")
-    }}
-}}
-"""
+{_DETAIL.replace("LIBRARY", library.name)}"""
 
 
 def _linked(files: Files) -> str:
@@ -139,6 +107,41 @@ impl core::fmt::Display for Error {{
 impl core::error::Error for Error {{}}
 """
 
+
+_DETAIL: Final = """\
+mod detail {
+    pub fn length(name: &'static str, given: usize, expected: usize) -> Result<(), super::Error> {
+        if given == expected {
+            Ok(())
+        } else {
+            Err(super::Error::Length { name, given, expected })
+        }
+    }
+
+    pub fn workspace(given: usize, expected: usize) -> Result<(), super::Error> {
+        if given >= expected {
+            Ok(())
+        } else {
+            Err(super::Error::Workspace { given, expected })
+        }
+    }
+
+    pub fn status(status: i32) -> Result<(), super::Error> {
+        if status == 0 {
+            Ok(())
+        } else {
+            Err(super::Error::Status(status))
+        }
+    }
+
+    pub fn message(status: i32) -> &'static str {
+        let text = unsafe {
+            core::ffi::CStr::from_ptr(super::ffi::LIBRARY_status_message(status))
+        };
+        text.to_str().unwrap_or("")
+    }
+}
+"""
 
 # ----------------------------------------------------------------------------- functions
 
@@ -336,28 +339,28 @@ type RawPrinter = unsafe extern "C" fn(
     *const Printed,
 );
 
-unsafe extern "C" fn print(
-    user: *mut core::ffi::c_void,
-    site: i32,
-    text: *const core::ffi::c_char,
-    count: i32,
-    values: *const Printed,
-) {{
-    let printer: Printer = unsafe {{ core::mem::transmute(user) }};
-    let text = unsafe {{ core::ffi::CStr::from_ptr(text) }}.to_str().unwrap_or("");
-    let values = match count {{
-        0 => &[],
-        _ => unsafe {{ core::slice::from_raw_parts(values, count as usize) }},
-    }};
-    printer(site, text, values)
-}}
-
 /// Let functions call `printer` where they print; `None` for nothing.
 ///
 /// # Safety
 ///
 /// No call of the library may be running.
 pub unsafe fn set_print(printer: Option<Printer>) {{
+    unsafe extern "C" fn print(
+        user: *mut core::ffi::c_void,
+        site: i32,
+        text: *const core::ffi::c_char,
+        count: i32,
+        values: *const Printed,
+    ) {{
+        let printer: Printer = unsafe {{ core::mem::transmute(user) }};
+        let text = unsafe {{ core::ffi::CStr::from_ptr(text) }}.to_str().unwrap_or("");
+        let values = match count {{
+            0 => &[],
+            _ => unsafe {{ core::slice::from_raw_parts(values, count as usize) }},
+        }};
+        printer(site, text, values)
+    }}
+
     match printer {{
         None => unsafe {{ ffi::LIBRARY_set_print(None, core::ptr::null_mut()) }},
         Some(printer) => unsafe {{ ffi::LIBRARY_set_print(Some(print), printer as *mut _) }},
