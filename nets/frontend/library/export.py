@@ -97,10 +97,10 @@ def export(
     are embedded with the values they have now; where one of the functions updates such a tensor,
     all of them but frozen weights are members of a structure that the functions share and the
     caller owns. ``cpu`` is a name such as ``x86-64-v3``; the default is NETS_CPU or this machine's
-    CPU. ``formats`` chooses among so, a, o, h, and what other languages call the library by: hpp
-    for C++, rs for Rust, py for Python, go for Go, pc for pkg-config, cmake for CMake.
-    ``prefix="lib"`` writes ``libdigits.so`` and ``libdigits.a``. ``optimize="size"`` makes the code
-    as small as it gets, and slower: one copy of each loop, one element at a time, the same bits.
+    CPU. ``formats`` chooses among so, a, o, h, and hpp (C++), rs (Rust), py (Python), go, js, pc
+    (pkg-config), cmake. ``prefix="lib"`` writes ``libdigits.so`` and ``libdigits.a``.
+    ``optimize="size"`` makes the code as small as it gets, and slower: one copy of each loop, one
+    element at a time, the same bits.
 
     The library needs libc alone, allocates nothing and has no state of its own, but for a callback
     that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, names that C

@@ -8,6 +8,7 @@ from typing import Final
 from nets.backend.library.callers.cpp import cpp
 from nets.backend.library.callers.files import Files
 from nets.backend.library.callers.go import go
+from nets.backend.library.callers.javascript import javascript
 from nets.backend.library.callers.packages import cmake, pkg_config
 from nets.backend.library.callers.python import python
 from nets.backend.library.callers.rust import rust
@@ -21,6 +22,7 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
     "rs": rust,
     "py": python,
     "go": go,
+    "js": javascript,
     "pc": pkg_config,
     "cmake": cmake,
 }

@@ -70,23 +70,23 @@ def shout(x: Any) -> Any:
     return x + 1
 
 
-def export(base: Path, formats: Sequence[str], prefix: str = "") -> nets.Exported:
-    """Write the library."""
-    learner = Learner()
-    trace = nets.trace
-    return nets.export(
-        base,
-        cpu="x86-64-v3",
-        formats=formats,
-        prefix=prefix,
-        affine=trace(affine).lower(PARAMS, X, scale=np.float32(0)),
-        mix=trace(mix).lower(FLAGS, COUNTS, BYTES, BIG, EMPTY, np.True_),
-        pick=trace(pick).lower(VALUES, INDICES),
-        fit=trace(learner.fit).lower(X, Y),
-        predict=trace(learner.predict).lower(X),
-        tick=trace(learner.tick).lower(),
-        shout=trace(shout).lower(np.float64(0)),
-    )
+def export(base: Path, formats: Sequence[str]) -> nets.Exported:
+    """Write the library for this system."""
+    return nets.export(base, cpu="x86-64-v3", formats=formats, **functions())
+
+
+def functions() -> dict[str, Any]:
+    """The functions, lowered."""
+    learner, trace = Learner(), nets.trace
+    return {
+        "affine": trace(affine).lower(PARAMS, X, scale=np.float32(0)),
+        "mix": trace(mix).lower(FLAGS, COUNTS, BYTES, BIG, EMPTY, np.True_),
+        "pick": trace(pick).lower(VALUES, INDICES),
+        "fit": trace(learner.fit).lower(X, Y),
+        "predict": trace(learner.predict).lower(X),
+        "tick": trace(learner.tick).lower(),
+        "shout": trace(shout).lower(np.float64(0)),
+    }
 
 
 def line(name: str, array: Any) -> str:

@@ -3,6 +3,7 @@ and what is wrong with a call is said before anything is touched."""
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -184,6 +186,32 @@ def test_cmake_takes_the_library_that_is_there(folder: Path, tmp_path: Path) -> 
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
     assert "there is no library beside" in done.stderr
+
+
+def test_javascript(expected: str, tmp_path: Path) -> None:
+    node = program("node")
+    if "target" not in inspect.signature(nets.export).parameters:
+        pytest.skip("exports are for this system alone")
+    program("wasm-ld")
+    options: dict[str, Any] = {"target": "wasm32", "formats": ("so", "js")}
+    nets.export(tmp_path / "demo", **model.functions(), **options)
+    shutil.copy(HERE / "main.mjs", tmp_path)
+    rest = split(run(tmp_path, node, "main.mjs"), expected)
+    assert re.sub("has [0-9]+ elements, not [0-9]+$", "", rest, flags=re.M) == SAID_IN_JAVASCRIPT
+
+
+SAID_IN_JAVASCRIPT = """\
+RangeError predict: x\x20
+TypeError predict: x is no Float32Array
+TypeError predict takes x, not x, y
+TypeError affine.params takes w, b, not b
+TypeError affine: scale is a number
+LibraryError 1 pick: gather: an index is out of bounds for axis 0 of size 4
+RangeError a saved state\x20
+0n 5n true
+0 x is {0:.2f}, {1} [5]
+2.25 2.25
+"""
 
 
 PYTHON = """

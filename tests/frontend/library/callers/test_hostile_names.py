@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
@@ -162,6 +163,64 @@ def test_go(folder: Path) -> None:
     for stem in stems:
         assert go_file(stem) in [path.name for path in (folder / stem).glob("*.go")]
     run(folder, program("go"), "vet", *(f"./{stem}" for stem in stems))
+
+
+def test_javascript(folder: Path) -> None:
+    """Each function can be called, in a library that does nothing."""
+    node = program("node")
+    made = library("js", WORDS["js"].split(), [*WORDS["js"].split(), *ODD])
+    wasm(folder / "js" / "js.wasm", made)
+    others = "".join(f"import './{stem}/{stem}.mjs';\n" for stem in FILES)
+    (folder / "all.mjs").write_text(f"{others}{JAVASCRIPT}")
+    assert int(run(folder, node, "all.mjs")) == len(made.functions)
+
+
+JAVASCRIPT = """
+import { load } from "./js/js.mjs";
+const js = await load();
+const arrays = { f32: Float32Array, bool: Uint8Array, i64: BigInt64Array, u8: Uint8Array };
+const size = (a) => a.shape.reduce((x, y) => x * y, 1);
+const value = (a) => (a.shape.length ? new arrays[a.dtype](size(a)) : a.dtype === "bool" || 0);
+let called = 0;
+for (const part of js.description.functions) {
+  const given = Object.create(null);
+  for (const [name, i] of [...part.positional, ...part.keywords]) {
+    given[name] = value(part.arguments[i]);
+  }
+  const name = part.name === "then" ? "then_" : part.name;
+  const results = js[name](given);
+  results.forEach((x, i) => { if ((x.length ?? 1) !== size(part.results[i])) throw name; });
+  called += 1;
+}
+for (const member of js.description.state) {
+  js.state[member.name] = value(member);
+  if ((js.state[member.name].length ?? 1) !== size(member)) throw member.name;
+}
+console.log(called);
+"""
+
+
+def wasm(path: Path, made: Library) -> None:
+    """A library whose functions give success and nothing else."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    triple = "wasm32-unknown-unknown"
+    text = made.to_json().encode() + b"\0"
+    escaped = "".join(f"\\{byte:02x}" for byte in text)
+    parts = [
+        f'target triple = "{triple}"',
+        f'@text = constant [{len(text)} x i8] c"{escaped}"',
+        f"define ptr @{made.name}_describe() {{ ret ptr @text }}",
+        f"define i32 @{made.name}_init_state(ptr %state) {{ ret i32 0 }}",
+    ]
+    for f in made.functions:
+        count = bool(f.state) + len(f.arguments) + len(f.results) + 1
+        parameters = ", ".join(["ptr"] * count)
+        parts += [f"define i32 @{made.name}_{f.name}({parameters}) {{ ret i32 0 }}"]
+    machine = llvm.Target.from_triple(triple).create_target_machine(reloc="static")
+    path.with_suffix(".o").write_bytes(machine.emit_object(llvm.parse_assembly("\n".join(parts))))
+    options = ("--no-entry", "--export-all", "-o", path.name)
+    run(path.parent, program("wasm-ld"), *options, path.with_suffix(".o").name)
 
 
 def test_python(folder: Path) -> None:
