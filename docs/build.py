@@ -12,7 +12,8 @@ What it does with the parts of a document:
                    ``, at the end`` after it, adds the block to the file. A file under nets/ or
                    tests/ belongs to a copy of the repository in that folder.
 ``console``        runs the lines after ``$`` in that folder; the other lines are their output. A
-                   command that fails is a mistake of the document.
+                   command that fails is a mistake of the document. With ``needs PROGRAM`` behind
+                   the word, the block is left as it is where there is no such program.
 ``<!-- generated: NAME -->`` … ``<!-- end -->``   is what ``sections.py`` makes under that name.
 
 Everything else is left alone. Programs run for one fixed kind of CPU and on one thread, so that
@@ -52,6 +53,8 @@ SECTION = re.compile(
     r"(?P<start><!-- generated: (?P<name>\w+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL
 )
 COPIED = ("nets", "tests")
+_CARGO = str(Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo") / "bin")
+"""Where Rust's compiler is when it is not on the PATH."""
 SHOWN_AS = "example.py"
 """The file name in the errors of python blocks."""
 
@@ -67,11 +70,13 @@ class Session:
         """The block as it should be."""
         language, _, file = match["info"].partition(" ")
         output = match["output"] or ""
+        if language == "console":
+            is_there = not file or shutil.which(file.removeprefix("needs "))
+            body = self.console(match["body"]) if is_there else match["body"]
+            return f"```{match['info']}\n{body}```\n{output}"
         if file:
             self.write(file, match["body"])
             return match[0]
-        if language == "console":
-            return f"```console\n{self.console(match['body'])}```\n{output}"
         if language != "python":
             return match[0]
         printed = self.python(match["body"])
@@ -153,7 +158,7 @@ def _surroundings(folder: Path) -> Iterator[None]:
         "NETS_CPU": "x86-64-v3",
         "NETS_NUM_THREADS": "1",
         "NETS_CACHE_DIR": str(folder / "cache"),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), before.get("PATH", "")]),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), before.get("PATH", ""), _CARGO]),
         "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "COLUMNS": "80",
