@@ -29,17 +29,31 @@ void nets_cpu_identity(char *text, size_t size) {
              ce, (unsigned long long)enabled_states(c1));
 }
 
+/* What each level adds: bits of ecx of leaf 1, ebx of leaf 7, ecx of leaf 0x80000001, and of the
+ * registers that the system saves. Exported libraries ask for the same (backend/library/cpu_level.py).
+ */
+static const uint32_t level_bits[3][4] = {
+    {0x00982201, 0x00000000, 0x01, 0x00}, /* SSE3, SSSE3, CX16, SSE4.1, SSE4.2, POPCNT; LAHF */
+    {0x38401000, 0x00000128, 0x20, 0x06}, /* FMA, MOVBE, OSXSAVE, AVX, F16C; BMI, AVX2, BMI2; LZCNT */
+    {0x00000000, 0xd0030000, 0x00, 0xe6}, /* AVX512F, DQ, CD, BW, VL */
+};
+
 int32_t nets_cpu_level(void) {
-    __builtin_cpu_init();
-    int v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("ssse3") &&
-             __builtin_cpu_supports("popcnt");
-    int v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-             __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-             __builtin_cpu_supports("lzcnt");
-    int v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512vl");
-    return v4 ? 4 : v3 ? 3 : v2 ? 2 : 0;
+    uint32_t a = 0, b = 0, d = 0, found[4] = {0};
+    __get_cpuid(1, &a, &b, &found[0], &d);
+    __get_cpuid_count(7, 0, &a, &found[1], &b, &d);
+    __get_cpuid(0x80000001, &a, &b, &found[2], &d);
+    found[3] = (uint32_t)enabled_states(found[0]);
+    int32_t level = 1;
+    for (int i = 0; i < 3; i++) {
+        for (int j = 0; j < 4; j++) {
+            if ((found[j] & level_bits[i][j]) != level_bits[i][j]) {
+                return level == 1 ? 0 : level;
+            }
+        }
+        level++;
+    }
+    return level;
 }
 
 #elif defined(__aarch64__)

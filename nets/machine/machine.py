@@ -110,6 +110,12 @@ class Machine:
         return self.vector_registers >= 32
 
     @property
+    def tile_registers(self) -> int:
+        """Registers for the sums and operands of a tile, which is small where the registers are
+        those of a function that multiplies and adds."""
+        return self.vector_registers if self.fma_sizes else min(self.vector_registers, 6)
+
+    @property
     def sums_under_way(self) -> int:
         """Chains of multiply-additions that keep the processor busy."""
         return self.fmas_per_cycle * self.fma_latency

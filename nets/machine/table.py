@@ -56,6 +56,12 @@ V4: Final = replace(
 )
 """Any processor with AVX-512 with all of F, BW, DQ and VL."""
 
+BASE: Final = replace(V2, family="x86-64", cpu="x86-64", level=1)
+"""Any processor of the architecture: of the code that chooses among levels, no product among it."""
+
+LEVELS: Final = (V2, V3, V4)
+"""The levels of x86-64, the least one first."""
+
 ZEN_3: Final = replace(V3, family="Zen 3", cpu="znver3", division=(3.5, 5.5), root=(5.5, 9.5))
 ZEN_4: Final = replace(V4, family="Zen 4, Zen 5", cpu="znver4", division=(7, 10), root=(10, 17))
 SKYLAKE_X: Final = replace(V4, family="Skylake-X, Ice Lake", cpu="skylake-avx512")

@@ -24,7 +24,7 @@ from nets.backend.llvm.constants import LargeData
 from nets.backend.llvm.target import linked_object_code
 from nets.errors import ExportError
 from nets.files import folder_aside
-from nets.machine.machine import Machine
+from nets.machine.table import BASE
 
 FORMATS: Final = ("so", "a", "o", "h")
 """What an export writes unless it is told what to write."""
@@ -37,21 +37,20 @@ def write_library(
     library: Library,
     modules: Sequence[str],
     large: LargeData,
-    machine: Machine,
     formats: Sequence[str],
     state: bytes = b"",
     prefix: str = "",
 ) -> list[Path]:
     """Write ``base.so``, ``.a``, ``.o``, ``.h`` and wrappers as asked; gives their paths.
 
-    ``modules`` are the LLVM IR of the functions, with the entry points of ``entry_symbol``, and
-    ``large`` what has stand-ins there;
+    ``modules`` are the LLVM IR of the functions at all levels, each function in it with its CPU,
+    and with the entry points of ``entry_symbol``; ``large`` is what has stand-ins there;
     ``state`` is the initial state, as it lies in memory; ``prefix`` begins the names of the ``.so``
     and the ``.a``.
     ExportError where a file cannot be written or there is no C compiler to link with.
     """
     public = interface(library, state, large)
-    code = linked_object_code([*modules, public], global_symbols(library), large, machine)
+    code = linked_object_code([*modules, public], global_symbols(library), large, BASE)
     files = Files(base.name, formats, prefix)
     try:
         base.parent.mkdir(parents=True, exist_ok=True)

@@ -39,14 +39,15 @@ def header(library: Library) -> str:
     keeps = "keeps no other state" if has_own else "keeps no state"
     return f"""\
 /* {name}: {", ".join(f.name for f in library.functions)}. Made by nets {library.nets_version} for \
-{library.cpu or "the CPU it was made on"}.
+{_cpus(library)}.
  *
  * Arrays are contiguous and row-major; results must not overlap arguments. `workspace` is memory
  * of FUNCTION_workspace_bytes() bytes, also a constant, at an address that is a multiple of 64
  * (null if that is 0), and holds nothing between calls. The library allocates nothing and {keeps}:
  * threads may call it at once, each with memory of its own. A function returns 0, or a status that
- * {name}_status_message() puts into words: negative where a pointer was null or misaligned
- * (nothing was done), positive where a value was refused (results are undefined).
+ * {name}_status_message() puts into words: negative where a pointer was null or misaligned, or the
+ * CPU is none of those above (nothing was done), positive where a value was refused (results are
+ * undefined).
  */
 #ifndef {guard(name)}
 #define {guard(name)}
@@ -75,6 +76,12 @@ const char *{name}_status_message(int32_t status);
 #endif
 #endif
 """
+
+
+def _cpus(library: Library) -> str:
+    *first, last = [form.cpu for form in library.forms]
+    chosen = f"{', '.join(first)} and {last}, the best of which\n * the CPU chooses"
+    return chosen if first else f"{last or 'the CPU it was made on'} and better"
 
 
 def _printer(library: Library) -> str:

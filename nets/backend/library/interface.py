@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nets.backend.library.c_names import symbols
+from nets.backend.library.cpu_level import UNKNOWN_CPU, level_function
 from nets.backend.library.library_file import embedded
 from nets.backend.library.manifest import ABI_VERSION, MARK, Argument, Library, LibraryFunction
 from nets.backend.library.pointer_checks import (
@@ -33,9 +34,9 @@ _MESSAGES: Final = {
 }
 
 
-def entry_symbol(library: str, function: str) -> str:
-    """The symbol of a function's internal entry point, which its flat form calls."""
-    return f"{library}_{function}.entry"
+def entry_symbol(library: str, function: str, level: int) -> str:
+    """The symbol of a function's internal entry point at a level, which its flat form calls."""
+    return f"{library}_{function}.entry" + f".v{level}" * bool(level)
 
 
 def global_symbols(library: Library) -> list[str]:
@@ -61,6 +62,8 @@ def interface(library: Library, state: bytes, large: LargeData) -> str:
         _status_message(library),
         CHECK_POINTERS,
     ]
+    if library.level:
+        parts += [level_function([form.level for form in library.forms])]
     if library.state:
         parts += [state_functions(library, state, large)]
     if library.prints:
@@ -82,6 +85,8 @@ def _status_message(library: Library) -> str:
     messages = dict(_MESSAGES)
     if library.state:
         messages[OTHER_STATE] = "the bytes are no saved state of this library, or of another layout"
+    if library.level:
+        messages[UNKNOWN_CPU] = f"this CPU lacks instructions of {library.cpu}"
     for function in library.functions:
         for code, message, _ in function.checks:
             known = messages.get(code)
@@ -131,7 +136,6 @@ done:
 
 def _flat_form(library: Library, function: LibraryFunction) -> str:
     symbol, workspace_bytes = symbols(library.name, function.name)
-    entry = entry_symbol(library.name, function.name)
     arguments, results = len(function.arguments), len(function.results)
     buffers = arguments + len(function.state) + results
     places = [f"%p{i}" for i in range(arguments)]
@@ -150,7 +154,7 @@ def _flat_form(library: Library, function: LibraryFunction) -> str:
         alignments["%state"] = state_alignment(library)
     definition, checks = pointer_checks(symbol, alignments)
     return f"""\
-declare i32 @{entry}(ptr, ptr, ptr)
+{_entries(library, function)}
 
 define i64 @{workspace_bytes}() nounwind {{ ret i64 {function.workspace_bytes} }}
 
@@ -159,9 +163,37 @@ entry:
   %buffers = alloca [{max(buffers, 1)} x ptr]
 {addresses}
 {checks}
-  %code = call i32 @{entry}(ptr %buffers, ptr %workspace, ptr null)
-  ret i32 %code
+{_calls(library, function)}
 }}"""
+
+
+def _entries(library: Library, function: LibraryFunction) -> str:
+    return "\n".join(
+        f"declare i32 @{entry_symbol(library.name, function.name, form.level)}(ptr, ptr, ptr)"
+        for form in library.forms
+    )
+
+
+def _calls(library: Library, function: LibraryFunction) -> str:
+    """Calls of the entry points, of which the CPU chooses one."""
+    calls = [
+        f"  %code{form.level} = call i32 @{entry_symbol(library.name, function.name, form.level)}"
+        f"(ptr %buffers, ptr %workspace, ptr null)\n  ret i32 %code{form.level}"
+        for form in library.forms
+    ]
+    if not library.level:
+        return calls[0]
+    cases = " ".join(f"i32 {form.level}, label %v{form.level}" for form in library.forms)
+    blocks = [f"v{form.level}:\n{call}" for form, call in zip(library.forms, calls, strict=True)]
+    return "\n".join(
+        [
+            "  %level = call i32 @cpu.level()",
+            f"  switch i32 %level, label %none [ {cases} ]",
+            *blocks,
+            "none:",
+            "  ret i32 %level",
+        ]
+    )
 
 
 def _alignments(buffers: Sequence[Argument], workspace_bytes: int) -> dict[str, int]:

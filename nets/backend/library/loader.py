@@ -73,6 +73,14 @@ def _check_cpu(path: Path, library: Library) -> None:
         raise LoadError(f"{path} was compiled for {library.cpu}, which this CPU is not")
 
 
+def _level_here(library: Library) -> int:
+    """The best level of the library that this CPU has, as the library itself will find it."""
+    from nets.backend.process.callable import cpu_level
+
+    here = cpu_level()
+    return max((form.level for form in library.forms if form.level <= here), default=0)
+
+
 def _loaded_again(path: str, seal: bytes, state: bytes) -> LoadedLibrary:
     """A library that was pickled. LoadError where the file holds another one by now."""
     library = load(path)
@@ -89,6 +97,7 @@ class _Code:
         from cffi import FFI
 
         self.path, self.library, self.seal = file.path, file.library, file.seal
+        self.cpu_level = _level_here(file.library)
         self.ffi = FFI()
         self.ffi.cdef(_declarations(file.library))
         try:
@@ -160,6 +169,11 @@ class LoadedLibrary:
             function.name: _Function(code, function, self.state)
             for function in code.library.functions
         }
+
+    @property
+    def cpu_level(self) -> int:
+        """The level of x86-64 whose code runs on this CPU; 0 for another architecture."""
+        return self._code.cpu_level
 
     @property
     def functions(self) -> tuple[str, ...]:

@@ -118,9 +118,21 @@ class LibraryFunction:
 
 
 @dataclass(frozen=True, slots=True)
-class Library:
-    """A whole library. ``cpu`` is what it was compiled for, ``level`` its x86-64 level.
+class Form:
+    """What the code of all functions was compiled for: a CPU by LLVM's name, and its level of
+    x86-64, 0 for another architecture."""
 
+    cpu: str
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A whole library. ``cpu`` is the least CPU that it runs on, ``level`` its x86-64 level.
+
+    ``levels`` are all forms of the code, the least first, among which the CPU chooses; libraries of
+    the first version have one and do not list it. ``numerics`` is the profile of its results, and
+    ``contract`` the number of the contract (docs/numerics.md) that defines them.
     ``state`` is what its functions share, ``state_bytes`` the size of it; 0 for no state.
     """
 
@@ -134,6 +146,13 @@ class Library:
     state_bytes: int = 0
     abi: int = ABI_VERSION
     revision: int = _since(2, REVISION)
+    levels: tuple[Form, ...] = _since(2, ())
+    contract: int = _since(2, 1)
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """The forms of the code, the least first."""
+        return self.levels or (Form(self.cpu, self.level),)
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -188,7 +207,10 @@ def from_json(text: str) -> Library:
         state=_items(data["state"], "state", _member),
         state_bytes=_number(data["state_bytes"], "state_bytes"),
         revision=revision,
+        levels=_items(data["levels"], "levels", _form),
+        contract=_number(data["contract"], "contract"),
     )
+    _check_levels(library)
     _check_names(library)
     _check_state(library)
     return library
@@ -241,7 +263,9 @@ def _before(kind: type, name: str, own: Field[Any], part: dict[str, Any]) -> Any
     """What stands for a field in manifests from before it."""
     if kind is Member and name in ("key", "entry"):
         return part.get("name")
-    return 1 if own.name == "revision" else own.default
+    if own.name == "revision":
+        return 1
+    return [] if own.default == () else own.default
 
 
 def _described(data: dict[str, Any]) -> Iterator[tuple[type, dict[str, Any]]]:
@@ -252,6 +276,7 @@ def _described(data: dict[str, Any]) -> Iterator[tuple[type, dict[str, Any]]]:
         for word in ("arguments", "results"):
             yield from ((Argument, part) for part in _objects(function.get(word)))
     yield from ((Member, part) for part in _objects(data.get("state")))
+    yield from ((Form, part) for part in _objects(data.get("levels")))
 
 
 def _objects(found: Any) -> list[dict[str, Any]]:
@@ -288,6 +313,17 @@ def _function(value: Any, where: str) -> LibraryFunction:
         updates=updates,
         prints=_items(data["prints"], f"{where}.prints", _text),
     )
+
+
+def _form(value: Any, where: str) -> Form:
+    data = _fields(_object(value, where), where, Form)
+    return Form(_text(data["cpu"], f"{where}.cpu"), _number(data["level"], f"{where}.level"))
+
+
+def _check_levels(library: Library) -> None:
+    """Each level stands there once, and they come in order."""
+    levels = [form.level for form in library.forms]
+    _require(levels == sorted(set(levels)), "levels", levels)
 
 
 def _argument(value: Any, where: str) -> Argument:

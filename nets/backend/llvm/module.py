@@ -138,7 +138,10 @@ class ModuleText:
         return with_functions(text, self.machine, ATTRIBUTES)
 
     def _placed(self, symbol: str, text: str) -> str:
-        """The definition; of a math function that is called from many places, not to be inlined."""
-        if self._calls[symbol] <= (1 if self._is_small else INLINED_CALLS):
-            return text
-        return text.replace(") alwaysinline nounwind {", f") noinline {ATTRIBUTES} {{", 1)
+        """The definition; of a math function that is called from many places, not to be inlined.
+
+        In a library all functions say what CPU they are for: it has others for other CPUs.
+        """
+        if self._calls[symbol] > (1 if self._is_small else INLINED_CALLS):
+            text = text.replace(") alwaysinline nounwind {", f") noinline {ATTRIBUTES} {{", 1)
+        return text if self._large is None else text.replace(" nounwind {", f" {ATTRIBUTES} {{")

@@ -90,6 +90,8 @@ def _load() -> None:
 
     llvmlite.binding.initialize_native_target()
     llvmlite.binding.initialize_native_asmprinter()
+    # Without it, LLVM ends the process over the instruction that asks a CPU what it is.
+    llvmlite.binding.initialize_native_asmparser()
 
 
 def _not_loaded(error: ImportError | OSError) -> CompileError:

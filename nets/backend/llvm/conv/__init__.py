@@ -41,7 +41,7 @@ def convolution_code(
     lanes = machine.lanes(dtype)
     groups, kernel = geometry.groups, w[2:]
     outputs, inputs, taps = w[0] // groups, w[1], math.prod(kernel)
-    common = (dtype, machine, lanes, machine.vector_registers, x[0], groups)
+    common = (dtype, machine, lanes, machine.tile_registers, x[0], groups)
     sums: Correlation | WeightSums
     if role == "output":
         geometry = _without_idle_steps(geometry, y[2:])

@@ -14,7 +14,7 @@ _SECOND_HEIGHT: Final = 1.1
 
 def tile_of(rows: int, vectors: int, machine: Machine) -> tuple[int, int]:
     """Rows and vectors of the tile with the lowest estimated time for so many of both."""
-    budget = machine.vector_registers - 2 * machine.has_many_registers
+    budget = machine.tile_registers - 2 * machine.has_many_registers
     candidates = [
         (r, v)
         for v in range(1, 7)

@@ -122,7 +122,7 @@ def _with_many_registers(product: _Sizes, lanes: int, machine: Machine) -> Block
     asks_for_c = pack_b and ahead and not product.transpose_x  # by some more pointers
     most_rows = product.most_rows - 2 * asks_for_c
     rows, vectors = _tile(
-        _tiles(machine.vector_registers - 2, most_rows),
+        _tiles(machine.tile_registers - 2, most_rows),
         lambda tile: _time(product, lanes, tile, costs.B_LOAD),
     )
     crowded = product.k * product.size % machine.page_bytes == 0 and not large
@@ -145,7 +145,7 @@ def _with_few_registers(product: _Sizes, lanes: int, machine: Machine) -> Blocki
     repaid = many_tiles and product.c_bytes >= _PACK_ON_THE_WAY_FROM
     pack_b = product.transpose_y or (repaid and product.b_bytes >= machine.l1_bytes // 2)
     rows, vectors = _tile(
-        _tiles(machine.vector_registers, product.most_rows),
+        _tiles(machine.tile_registers, product.most_rows),
         lambda tile: _time(
             product, lanes, tile, costs.B_LOAD_OF_NARROW_TILES, _shared(product, tile)
         ),

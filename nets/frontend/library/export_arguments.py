@@ -1,0 +1,116 @@
+"""The arguments of ``nets.export``: each is checked and put into one form, or refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nets import config
+from nets.errors import ArgumentError, ExportError
+from nets.frontend.calls.lowered import Lowered
+from nets.ir.location import user_location
+
+if TYPE_CHECKING:
+    from nets.machine.machine import Machine
+
+
+def base_path(path: object, others: Sequence[object]) -> Path:
+    """The path of the library, without a suffix."""
+    if not isinstance(path, (str, os.PathLike)) or others:
+        given = ", ".join(type(x).__name__ for x in (path, *others))
+        raise refused(
+            "export takes the path of the library and functions by name, as in "
+            f'export("build/digits", predict=predict.lower(x)), not ({given})'
+        )
+    text: object = os.fspath(path)
+    if not isinstance(text, str):
+        raise refused(f"the path of a library is text, not {type(text).__name__}")
+    if "\0" in text or not _is_encodable(text):
+        raise refused(f"{text!r} cannot be a path")
+    if text.endswith(os.sep) or Path(text).name in ("", ".."):
+        raise ExportError(f"{text!r} does not name a library; write a path such as build/digits")
+    return Path(text)
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def machines_for(cpu: object) -> list[Machine]:
+    """What to compile for, the least first."""
+    from nets.backend.llvm.target import machine_of
+    from nets.machine.table import LEVELS
+
+    if cpu is None:
+        cpu = config.CPU.get() or [level.cpu for level in LEVELS]
+    names = [cpu] if isinstance(cpu, str) else list(cpu) if isinstance(cpu, Iterable) else []
+    if not names or not all(isinstance(name, str) for name in names):
+        given = repr(cpu) if isinstance(cpu, (list, tuple, set)) else type(cpu).__name__
+        raise refused(
+            f"cpu is a name such as x86-64-v3, not {given}; of several levels, a tuple of names"
+        )
+    found = [_of_its_level(machine_of("" if name == "native" else name)) for name in names]
+    if len({machine.level for machine in found}) < len(found):
+        raise refused(f"cpu names each level once, not {', '.join(names)}")
+    return sorted(found, key=lambda machine: machine.level)
+
+
+def _of_its_level(machine: Machine) -> Machine:
+    """The machine with the instructions of its level alone, which is what the library asks for."""
+    from nets.machine.table import LEVELS
+
+    name = next(row.cpu for row in LEVELS if row.level == machine.level)
+    return dataclasses.replace(machine, cpu=name, features="")
+
+
+def check_optimize(optimize: object) -> None:
+    if optimize not in ("speed", "size"):
+        raise refused(f"optimize is speed or size, not {optimize!r}")
+
+
+def chosen_formats(formats: object) -> tuple[str, ...]:
+    from nets.backend.library.aot import ALL_FORMATS
+
+    wanted = (formats,) if isinstance(formats, str) else formats
+    listed = list(wanted) if isinstance(wanted, Iterable) else []
+    if not listed or any(word not in ALL_FORMATS for word in listed):
+        raise refused(f"formats are some of {', '.join(ALL_FORMATS)}, not {formats!r}")
+    return tuple(dict.fromkeys(listed))
+
+
+def chosen_prefix(prefix: object) -> str:
+    if isinstance(prefix, Lowered):
+        raise refused("'prefix' cannot name a function: it begins the names of files, as in lib")
+    if not isinstance(prefix, str) or re.fullmatch(r"\w*", prefix, re.ASCII) is None:
+        raise refused(f'prefix is letters before the name of a file, as in "lib", not {prefix!r}')
+    return prefix
+
+
+def library_named(base: Path, functions: dict[str, Any]) -> str:
+    from nets.backend.library.c_names import library_name, refusal
+
+    if not functions:
+        raise refused("export takes functions by name, as in predict=predict.lower(x)")
+    name = library_name(base.name)
+    reason = refusal(name, list(functions))
+    for word, lowered in functions.items():
+        if not isinstance(lowered, Lowered):
+            hint = "; formats is what chooses the files" if word == "format" else ""
+            reason = (
+                f"{word} is {type(lowered).__name__}; export takes what f.lower(...) gives{hint}"
+            )
+    if reason is not None:
+        raise refused(reason)
+    return name
+
+
+def refused(reason: str) -> ArgumentError:
+    return ArgumentError(reason, user_location())

@@ -1,0 +1,141 @@
+"""One function on its way into a library: its code for each machine, and its manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict, defaultdict
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nets.compiler.compile import Compilation
+from nets.errors import ShapeError
+from nets.frontend.calls.lowered import Lowered
+from nets.frontend.library.export_arguments import refused
+from nets.frontend.library.library_state import LibraryState
+from nets.ir.core import Value
+from nets.ir.printer import function_digest
+from nets.ops.definition.emitter import tensor_type
+
+if TYPE_CHECKING:
+    from nets.backend.llvm.constants import LargeData
+    from nets.machine.machine import Machine
+
+
+class FunctionExport:
+    """One function on its way into a library."""
+
+    def __init__(
+        self,
+        library: str,
+        name: str,
+        lowered: Lowered,
+        machines: Sequence[Machine],
+        state: LibraryState,
+        optimize: str,
+    ) -> None:
+        self.library = library
+        self.name = name
+        self.lowered = lowered
+        self.state = state.numbers(lowered)
+        self.function = state.function_of(lowered)
+        options = dataclasses.replace(lowered.options, backend="llvm", threads=1, optimize=optimize)
+        self.compilations = [Compilation(self.function, options) for _ in machines]
+        for compilation, machine in zip(self.compilations, machines, strict=True):
+            compilation.machine = machine
+        self.compilation = self.compilations[0]
+
+    def modules(self, first_site: int, large: LargeData) -> list[str]:
+        """The LLVM IR of the function at each level, with prints numbered from there on."""
+        from nets.backend.library.interface import entry_symbol
+
+        return [
+            compilation.module(
+                entry_symbol(self.library, self.name, compilation.machine.level), first_site, large
+            )
+            for compilation in self.compilations
+        ]
+
+    @property
+    def prints(self) -> tuple[str, ...]:
+        """The texts that the function prints, in order."""
+        ops = self.compilation.loops.walk()
+        return tuple(op.attributes["text"] for op in ops if op.name == "loop.print")
+
+    def describe(self, taken: Collection[str]) -> Any:
+        """The manifest of the function; ``taken`` are names that its buffers cannot have."""
+        from nets.backend.library.c_names import c_names
+        from nets.backend.library.manifest import Argument, LibraryFunction
+
+        lowered = self.lowered
+        updates = self.function.attributes.get("in_place", ())
+        inputs = self.function.arguments[: len(lowered.program.inputs)]
+        outputs = self.function.returned[: lowered.out_tree.leaf_count]
+        results = lowered.result_names[: len(outputs)]
+        names = c_names([*lowered.argument_names[: len(inputs)], *results], taken)
+        buffers = [
+            Argument(name, tensor_type(value).dtype.name, _shape(name, value))
+            for name, value in zip(names, (*inputs, *outputs), strict=True)
+        ]
+        _check_parameters(lowered)
+        args, kwargs = lowered.in_tree.unflatten(range(lowered.in_tree.leaf_count))
+        checks = self.compilation.loops.attributes["checks"]
+        return LibraryFunction(
+            name=self.name,
+            arguments=tuple(buffers[: len(inputs)]),
+            results=tuple(buffers[len(inputs) :]),
+            positional=tuple(zip(lowered.parameter_names, map(tree, args), strict=True)),
+            keywords=tuple((key, tree(value)) for key, value in kwargs.items()),
+            tree=tree(lowered.out_tree.unflatten(range(lowered.out_tree.leaf_count))),
+            workspace_bytes=max(each.workspace_bytes for each in self.compilations),
+            checks=tuple((code, message, error) for code, message, _, error in checks),
+            ir_sha256=function_digest(self.function),
+            state=self.state,
+            updates=bool(updates),
+            prints=self.prints,
+        )
+
+
+def _shape(name: str, value: Value) -> tuple[int, ...]:
+    type = tensor_type(value)
+    if not type.is_static:
+        raise ShapeError(f"{name} is {type}; only constant sizes can be exported")
+    return type.static_shape
+
+
+def _check_parameters(lowered: Lowered) -> None:
+    """ArgumentError for f(x, /, **more) with an x in more: a library tells them by their names."""
+    _, kwargs = lowered.in_tree.unflatten(range(lowered.in_tree.leaf_count))
+    for word in kwargs:
+        if word in lowered.parameter_names:
+            raise refused(f"{lowered.name} has two arguments {word}, which a library cannot")
+
+
+def tree(nest: object, level: int = 0) -> object:
+    """A nest of leaf numbers in the form of the manifest."""
+    from nets.backend.library.manifest import MOST_LEVELS
+
+    if isinstance(nest, int):
+        return nest
+    if nest is None:
+        return ["none"]
+    if level == MOST_LEVELS:
+        raise refused(f"a library takes and gives nests of {MOST_LEVELS} levels at most")
+    kind, items = _parts(nest)
+    return [kind, [[key, tree(child, level + 1)] for key, child in items]]
+
+
+def _parts(nest: Any) -> tuple[str, list[tuple[Any, Any]]]:
+    """The kind of a container in the manifest, and its (key, child) pairs."""
+    if isinstance(nest, (dict, OrderedDict, defaultdict)):
+        for key in nest:
+            if not isinstance(key, (str, int)) or isinstance(key, bool):
+                raise refused(f"the dict key {key!r} cannot stand in an exported library")
+        return "dict", list(nest.items())
+    if isinstance(nest, list):
+        return "list", list(enumerate(nest))
+    names = getattr(nest, "_fields", None)
+    if names is None and isinstance(nest, tuple):
+        return "tuple", list(enumerate(nest))
+    if names is None:
+        names = nest.__dataclass_fields__
+    return "fields", [(name, getattr(nest, name)) for name in names]

@@ -1,0 +1,168 @@
+"""One library for every x86-64: each CPU runs the best code it can, with the bits of Python.
+
+AVX-512 is not among what is run here: neither qemu's CPUs nor most machines have it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nets
+from nets.backend.process.callable import cpu_level
+from tests.everywhere import c_program
+from tests.everywhere.__main__ import in_process, kept
+from tests.everywhere.programs import Program, programs
+
+QUICK = (
+    *("mathematics_float32", "products_float32", "convolution_float32", "reductions_float32"),
+    *("arithmetic_float64", "integers", "indexing", "loops", "random_numbers", "adam"),
+)
+"""What the tests look at; ``python -m tests.everywhere`` looks at all."""
+
+REFUSAL = "this CPU lacks instructions of x86-64-v"
+
+CPUS = {
+    "qemu64": 0,
+    "core2duo": 0,
+    "Nehalem": 2,
+    "IvyBridge": 2,
+    "Haswell": 3,
+    "EPYC": 3,
+    "Skylake-Server": 3,
+}
+"""Of qemu, and the level of x86-64 that each has there: AVX-512 is none that qemu knows."""
+
+
+def some() -> dict[str, Program]:
+    return {name: program for name, program in programs().items() if name in QUICK}
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The C program, with a library for all levels."""
+    if shutil.which("cc") is None:
+        pytest.skip("no cc")
+    return c_program.compiled(c_program.write(tmp_path_factory.mktemp("all"), some()))
+
+
+def emulator(cpu: str) -> list[str]:
+    if shutil.which("qemu-x86_64") is None:
+        pytest.skip("no qemu-x86_64")
+    return ["qemu-x86_64", "-cpu", cpu]
+
+
+def expected() -> dict[str, str]:
+    return {name: hash for name, hash in kept().items() if name in QUICK}
+
+
+def test_every_program_has_a_hash() -> None:
+    assert kept().keys() == programs().keys()
+
+
+@pytest.mark.parametrize("cpu", ["x86-64-v2", ""])
+def test_in_process(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETS_CPU", cpu)
+    assert in_process([*QUICK]) == expected()
+
+
+def test_in_c(program: Path) -> None:
+    assert c_program.printed([program]) == expected()
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_in_c_on(cpu: str, program: Path) -> None:
+    found = c_program.printed([*emulator(cpu), program])
+    if CPUS[cpu]:
+        assert found == expected()
+    else:
+        assert set(found.values()) == {f"{REFUSAL}2"}
+
+
+@pytest.mark.parametrize("level", [2, 3, 4])
+def test_a_library_of_one_level_runs_from_there_on(level: int, tmp_path: Path) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("no cc")
+    wanted = {name: program for name, program in some().items() if name == "adam"}
+    source = c_program.write(tmp_path, wanted, cpu=f"x86-64-v{level}")
+    program = c_program.compiled(source)
+    for cpu in ("core2duo", "Nehalem", "Haswell"):
+        found = c_program.printed([*emulator(cpu), program])
+        runs = CPUS[cpu] >= level
+        assert found["adam"] == (expected()["adam"] if runs else f"{REFUSAL}{level}"), cpu
+
+
+# ------------------------------------------------------------------------ levels of exports
+
+
+def double(x: nets.Tensor) -> nets.Tensor:
+    return x + x
+
+
+LOWERED = nets.trace(double).lower(nets.spec("f32[3]"))
+X = np.array([1, 2, 3], np.float32)
+
+
+def levels_of(path: Path) -> list[int]:
+    return [form.level for form in nets.load(f"{path}.so").description.forms]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "levels"),
+    [
+        (None, [2, 3, 4]),
+        ("native", None),
+        ("x86-64-v2", [2]),
+        ("znver3", [3]),
+        (("x86-64-v3", "x86-64-v2"), [2, 3]),
+        (["nehalem", "x86-64-v4"], [2, 4]),
+    ],
+)
+def test_levels_that_are_asked_for(cpu: object, levels: list[int] | None, tmp_path: Path) -> None:
+    path = tmp_path / "doubles"
+    nets.export(path, cpu=cpu, double=LOWERED)
+    library = nets.load(f"{path}.so")
+    here = cpu_level()
+    wanted = levels or [here]
+    assert levels_of(path) == wanted
+    assert library.cpu_level == max(level for level in wanted if level <= here)
+    assert library.double(X).tolist() == [2, 4, 6]
+    text = path.with_suffix(".h").read_text()
+    assert all(f"x86-64-v{level}" in text for level in wanted)
+
+
+def test_the_setting_counts_where_no_cpu_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETS_CPU", "x86-64-v2")
+    nets.export(tmp_path / "doubles", double=LOWERED)
+    assert levels_of(tmp_path / "doubles") == [2]
+
+
+@pytest.mark.parametrize("cpu", [(), [3], ("x86-64-v3", "haswell"), 3, {"x86-64-v3": 1, 2: 2}])
+def test_levels_that_are_none(cpu: object, tmp_path: Path) -> None:
+    with pytest.raises(nets.errors.ArgumentError, match=r"cpu (is a name|names each level once)"):
+        nets.export(tmp_path / "doubles", cpu=cpu, double=LOWERED)
+
+
+def test_weights_stand_there_once_for_all_levels(tmp_path: Path) -> None:
+    """Large ones, which LLVM does not see, and small ones."""
+    draw = np.random.default_rng(0)
+    large, small = draw.standard_normal((64, 300)), draw.standard_normal((1, 64))
+    lowered = nets.trace(lambda x: (x * small) @ large).lower(nets.spec("f64[1, 64]"))
+    nets.export(tmp_path / "weights", f=lowered, formats=("o",))
+    code = (tmp_path / "weights.o").read_bytes()
+    assert [code.count(data.tobytes()) for data in (large, small)] == [1, 1]
+
+
+def test_a_library_of_all_levels_is_no_larger_than_twice_and_a_half(tmp_path: Path) -> None:
+    functions = {name: program.lowered for name, program in some().items() if name == "adam"}
+    sizes = []
+    for cpu in ("x86-64-v3", None):
+        path = tmp_path / f"size_{cpu is None}"
+        nets.export(path, cpu=cpu, formats=("so",), **functions)
+        sizes.append(path.with_suffix(".so").stat().st_size)
+    assert sizes[1] <= 2.5 * sizes[0]
