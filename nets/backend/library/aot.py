@@ -15,6 +15,7 @@ from typing import Final
 
 from nets.backend.library.archive import archive
 from nets.backend.library.c_header import header
+from nets.backend.library.callers.description import described
 from nets.backend.library.callers.files import Files
 from nets.backend.library.callers.wrappers import WRAPPERS
 from nets.backend.library.interface import global_symbols, interface
@@ -82,7 +83,8 @@ def _contents(
             return {f"{files.stem}.o": code}
         case "h":
             return {files.header: header(library).encode()}
-    return {path: text.encode() for path, text in WRAPPERS[word](library, files).items()}
+    texts = WRAPPERS[word](described(library), files)
+    return {path: text.encode() for path, text in texts.items()}
 
 
 def _put(folder: Path, contents: Mapping[str, bytes], aside: Path) -> list[Path]:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from nets.backend.library.c_names import guard, symbols
-from nets.backend.library.c_sizes import FunctionSizes, function_sizes
-from nets.backend.library.manifest import ABI_VERSION, Argument, Library, LibraryFunction, Member
+from nets.backend.library.c_names import guard
+from nets.backend.library.c_sizes import FunctionSizes, definition, function_sizes
+from nets.backend.library.callers.description import Buffer, Description, Function, described
+from nets.backend.library.manifest import ABI_VERSION, Library, Member
 from nets.backend.printing import DTYPE_NUMBERS
 
 C_TYPES: Final = {
@@ -29,11 +30,6 @@ C_TYPES: Final = {
 
 def header(library: Library) -> str:
     """The text of the header."""
-    sizes = function_sizes(library)
-    functions = "\n".join(
-        _declarations(library.name, function, sizes[function.name])
-        for function in library.functions
-    )
     name = library.name
     has_own = library.state or library.prints
     keeps = "keeps no other state" if has_own else "keeps no state"
@@ -70,7 +66,7 @@ const char *{name}_describe(void);
 /* A sentence for a status, never null. */
 const char *{name}_status_message(int32_t status);
 
-{_printer(library)}{_state(library)}{functions}
+{_printer(library)}{_state(library)}{declarations(described(library))}
 #ifdef __cplusplus
 }}
 #endif
@@ -169,29 +165,31 @@ def _member(member: Member) -> str:
     return f"    {C_TYPES[member.dtype]} {member.name}{size};{shape}"
 
 
-def _declarations(library: str, function: LibraryFunction, sizes: FunctionSizes) -> str:
-    symbol, workspace_bytes = symbols(library, function.name)
-    state = "" if function.updates else "const "
-    parameters = [f"{state}{library}_state *state"] if function.state else []
+def declarations(library: Description) -> str:
+    """What the header says of the functions."""
+    sizes = function_sizes(library)
+    return "\n".join(
+        _declaration(library.name, function, sizes[function.name]) for function in library.functions
+    )
+
+
+def _declaration(library: str, function: Function, sizes: FunctionSizes) -> str:
+    dims = [f"int64_t {dim}" for dim in function.dims]
+    state = f"{'' if function.updates else 'const '}{library}_state *state"
+    parameters = [*dims, *([state] if function.uses_state else [])]
     parameters += _parameters(function.arguments, "const ")
     parameters += _parameters(function.results, "")
     joined = ",\n    ".join([*parameters, "void *workspace"])
-    macros = "\n".join(f"#define {name} {size}" for name, size in sizes.macros)
+    macros = "\n".join(definition(name, size, function.dims) for name, size in sizes.macros)
     return f"""\
-/* {_sentence(function)} */
+/* {function.sentence} */
 {macros}
-int32_t {symbol}(
+int32_t {function.symbol}(
     {joined});
 
-size_t {workspace_bytes}(void);
+size_t {function.workspace_symbol}({", ".join(dims) or "void"});
 """
 
 
-def _sentence(function: LibraryFunction) -> str:
-    given = ", ".join(f"{a.name}: {a.text}" for a in function.arguments) or "nothing"
-    made = ", ".join(f"{a.name}: {a.text}" for a in function.results) or "nothing"
-    return f"{given} -> {made}"
-
-
-def _parameters(arguments: Sequence[Argument], qualifier: str) -> list[str]:
-    return [f"{qualifier}{C_TYPES[a.dtype]} *{a.name}" for a in arguments]
+def _parameters(buffers: Sequence[Buffer], qualifier: str) -> list[str]:
+    return [f"{qualifier}{C_TYPES[a.dtype]} *{a.name}" for a in buffers]

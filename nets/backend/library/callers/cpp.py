@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from nets.backend.library.c_header import C_TYPES
-from nets.backend.library.c_names import c_names, symbols
-from nets.backend.library.callers.buffers import count, is_single, sentence
+from nets.backend.library.c_names import c_names
+from nets.backend.library.callers.description import Buffer, Description, Function
 from nets.backend.library.callers.files import Files
 from nets.backend.library.callers.names import STATE_METHODS, free_name, free_names
-from nets.backend.library.manifest import Argument, Library, LibraryFunction
+from nets.backend.library.callers.sizes import Words, spelled
 
 _OWN: Final = (*STATE_METHODS, "library", "state", "state_", "workspace_")
 _MACROS: Final = """
@@ -25,12 +25,12 @@ va_start
 """Macros with arguments that a method cannot be called as; others ``c_names`` knows."""
 
 
-def cpp(library: Library, files: Files) -> dict[str, str]:
+def cpp(library: Description, files: Files) -> dict[str, str]:
     """The header ``NAME.hpp``."""
     return {f"{files.stem}.hpp": _header(library, files)}
 
 
-def _header(library: Library, files: Files) -> str:
+def _header(library: Description, files: Files) -> str:
     name = library.name
     methods = free_names(
         c_names([f.name for f in library.functions], _OWN), (*_OWN, *_MACROS.split())
@@ -97,6 +97,9 @@ class error : public std::runtime_error {
     std::int32_t status_;
 };
 
+/* Of arrays whose length is told by a dimension. */
+constexpr std::size_t dynamic_extent = static_cast<std::size_t>(-1);
+
 /* Elements that somebody else owns, N of them. */
 template <class T, std::size_t N> class view {
     template <class C>
@@ -107,21 +110,23 @@ template <class T, std::size_t N> class view {
   public:
     view(T *data, std::size_t size) noexcept : data_(data), size_(size) {}
 
-    template <class U, std::size_t M> view(U (&array)[M]) noexcept : size_(N) {
+    template <class U, std::size_t M> view(U (&array)[M]) noexcept
+        : size_(sizeof(array) / sizeof(T)) {
         using plain = std::remove_all_extents_t<U>;
         static_assert(std::is_convertible_v<plain (*)[], T (*)[]>, "an array of another type");
-        static_assert(sizeof(array) == N * sizeof(T), "an array of another length");
+        static_assert(N == dynamic_extent || sizeof(array) == N * sizeof(T),
+                      "an array of another length");
         data_ = reinterpret_cast<T *>(&array);
     }
 
     template <class U, std::size_t M, class = fitting<std::array<U, M>>>
-    view(std::array<U, M> &array) noexcept : data_(array.data()), size_(N) {
-        static_assert(M == N, "an array of another length");
+    view(std::array<U, M> &array) noexcept : data_(array.data()), size_(M) {
+        static_assert(N == dynamic_extent || M == N, "an array of another length");
     }
 
     template <class U, std::size_t M, class = fitting<const std::array<U, M>>>
-    view(const std::array<U, M> &array) noexcept : data_(array.data()), size_(N) {
-        static_assert(M == N, "an array of another length");
+    view(const std::array<U, M> &array) noexcept : data_(array.data()), size_(M) {
+        static_assert(N == dynamic_extent || M == N, "an array of another length");
     }
 
     template <class C, class = fitting<C>>
@@ -142,6 +147,28 @@ inline void require(const char *name, std::size_t size, std::size_t expected) {
         throw std::invalid_argument(std::string(name) + " has " + std::to_string(size) +
                                     " elements, not " + std::to_string(expected));
 }
+
+inline void require_size(const char *name, std::int64_t size) {
+    if (size < 0)
+        throw std::invalid_argument(std::string(name) + " is " + std::to_string(size));
+}
+
+/* Sizes, which stop at their limits. */
+constexpr std::int64_t limit(long double exact) {
+    return exact > 9.2e18L ? INT64_MAX : exact < -9.2e18L ? INT64_MIN : 0;
+}
+constexpr std::int64_t plus(std::int64_t a, std::int64_t b) {
+    const std::int64_t most = limit(static_cast<long double>(a) + static_cast<long double>(b));
+    return most != 0 ? most : a + b;
+}
+constexpr std::int64_t times(std::int64_t a, std::int64_t b) {
+    const std::int64_t most = limit(static_cast<long double>(a) * static_cast<long double>(b));
+    return most != 0 ? most : a * b;
+}
+constexpr std::int64_t quotient(std::int64_t a, std::int64_t b) {
+    return a / b - (a % b < 0 ? 1 : 0);
+}
+constexpr std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
 inline void succeed(std::int32_t status) {
     if (status != 0) throw ::nets::SPACE::error(status);
@@ -179,28 +206,29 @@ class memory {
 """
 
 
-def _results(method: str, function: LibraryFunction) -> str:
+def _results(method: str, function: Function) -> str:
     if len(function.results) < 2:
         return ""
     members = "\n".join(f"    {_owned(a)} {a.name};" for a in function.results)
     return f"struct {method} {{\n{members}\n}};\n"
 
 
-def _owned(buffer: Argument) -> str:
+def _owned(buffer: Buffer) -> str:
     element = C_TYPES[buffer.dtype]
-    return element if is_single(buffer) else f"::std::vector<{element}>"
+    return element if buffer.is_single else f"::std::vector<{element}>"
 
 
-def _methods(library: Library, scope: str, method: str, function: LibraryFunction) -> str:
+def _methods(library: Description, scope: str, method: str, function: Function) -> str:
     """The method that writes to memory of the caller, and the one that returns what it made."""
-    inputs = [_parameter(scope, a, "const ") for a in function.arguments]
+    inputs = [f"std::int64_t {dim}" for dim in function.dims]
+    inputs += [_parameter(scope, a, "const ") for a in function.arguments]
     outputs = [_parameter(scope, a, "") for a in function.results]
-    lines = _checks(scope, function)
-    call = f"{scope}::detail::succeed(::{symbols(library.name, function.name)[0]}("
+    lines = _checks(scope, function, function.buffers)
+    call = f"{scope}::detail::succeed(::{function.symbol}("
     lines += [f"{call}{', '.join(_passed(library, function))}));"]
     body = "\n".join(f"        {line}" for line in lines)
     made = f"""
-    /* {sentence(function)} */
+    /* {function.sentence} */
     void {method}({", ".join([*inputs, *outputs])}) {{
 {body}
     }}
@@ -208,20 +236,22 @@ def _methods(library: Library, scope: str, method: str, function: LibraryFunctio
     return made + (_returning(scope, method, function, inputs) if function.results else "")
 
 
-def _returning(scope: str, method: str, function: LibraryFunction, inputs: Sequence[str]) -> str:
+def _returning(scope: str, method: str, function: Function, inputs: Sequence[str]) -> str:
     results = function.results
-    local = free_name("result", [a.name for a in function.arguments])
+    local = free_name("result", [*function.dims, *(a.name for a in function.arguments)])
     if len(results) == 1:
         kind, places = _owned(results[0]), [local]
     else:
         kind, places = f"{scope}::results::{method}", [f"{local}.{a.name}" for a in results]
-    lines = [f"{kind} {local}{{}};"]
+    # An array cannot have whatever size somebody tells.
+    lines = _checks(scope, function, function.arguments) if function.dims else []
+    lines += [f"{kind} {local}{{}};"]
     lines += [
-        f"{place}.resize({count(a)});"
+        f"{place}.resize({_count(scope, function, a)});"
         for place, a in zip(places, results, strict=True)
-        if not is_single(a)
+        if not a.is_single
     ]
-    given = ", ".join([*(a.name for a in function.arguments), *places])
+    given = ", ".join([*function.dims, *(a.name for a in function.arguments), *places])
     lines += [f"this->{method}({given});", f"return {local};"]
     body = "\n".join(f"        {line}" for line in lines)
     return f"""
@@ -231,32 +261,54 @@ def _returning(scope: str, method: str, function: LibraryFunction, inputs: Seque
 """
 
 
-def _parameter(scope: str, buffer: Argument, qualifier: str) -> str:
+def _parameter(scope: str, buffer: Buffer, qualifier: str) -> str:
     element = C_TYPES[buffer.dtype]
-    if is_single(buffer):
+    if buffer.is_single:
         return f"{element} {'' if qualifier else '&'}{buffer.name}"
-    return f"{scope}::view<{qualifier}{element}, {count(buffer)}> {buffer.name}"
+    return f"{scope}::view<{qualifier}{element}, {_extent(scope, buffer)}> {buffer.name}"
 
 
-def _checks(scope: str, function: LibraryFunction) -> list[str]:
-    return [
-        f'{scope}::detail::require("{function.name}: {a.name}", {a.name}.size(), {count(a)});'
-        for a in (*function.arguments, *function.results)
-        if not is_single(a)
+def _checks(scope: str, function: Function, buffers: Sequence[Buffer]) -> list[str]:
+    dims = [
+        f'{scope}::detail::require_size("{function.name}: {dim}", {dim});' for dim in function.dims
+    ]
+    return dims + [
+        f'{scope}::detail::require("{function.name}: {a.name}", {a.name}.size(), '
+        f"{_count(scope, function, a)});"
+        for a in buffers
+        if not a.is_single
     ]
 
 
-def _passed(library: Library, function: LibraryFunction) -> list[str]:
-    state = ["this->state_.get()"] if function.state else []
-    buffers = [
-        f"&{a.name}" if is_single(a) else f"{a.name}.data()"
-        for a in (*function.arguments, *function.results)
-    ]
-    workspace = symbols(library.name, function.name)[1]
-    return [*state, *buffers, f"this->workspace_.of(::{workspace}())"]
+def _count(scope: str, function: Function, buffer: Buffer) -> str:
+    """The number of elements of a buffer, in C++."""
+    if isinstance(buffer.count, int):
+        return str(buffer.count)
+    detail = f"{scope}::detail"
+    words = Words(
+        f"{detail}::plus({{}}, {{}})",
+        f"{detail}::plus({{}}, -({{}}))",
+        f"{detail}::times({{}}, {{}})",
+        f"{detail}::quotient({{}}, {{}})",
+        f"{detail}::least({{}}, {{}})",
+    )
+    names = {dim: dim for dim in function.dims}
+    return f"static_cast<std::size_t>({spelled(buffer.count, words, names)})"
 
 
-def _state_methods(library: Library, scope: str) -> str:
+def _extent(scope: str, buffer: Buffer) -> str:
+    is_known = isinstance(buffer.count, int)
+    return str(buffer.count) if is_known else f"{scope}::dynamic_extent"
+
+
+def _passed(library: Description, function: Function) -> list[str]:
+    state = ["this->state_.get()"] if function.uses_state else []
+    buffers = [f"&{a.name}" if a.is_single else f"{a.name}.data()" for a in function.buffers]
+    workspace = f"::{function.workspace_symbol}({', '.join(function.dims)})"
+    return [*function.dims, *state, *buffers, f"this->workspace_.of({workspace})"]
+
+
+def _state_methods(library: Description, scope: str) -> str:
     if not library.state:
         return ""
     name = library.name
@@ -296,7 +348,7 @@ def _checked(scope: str, call: str) -> str:
     return f"{scope}::detail::succeed({call});"
 
 
-def _print_method(library: Library) -> str:
+def _print_method(library: Description) -> str:
     if not library.prints:
         return ""
     return f"""
@@ -307,5 +359,5 @@ def _print_method(library: Library) -> str:
 """
 
 
-def _state_members(library: Library) -> str:
+def _state_members(library: Description) -> str:
     return f"    std::unique_ptr<::{library.name}_state> state_;\n" if library.state else ""

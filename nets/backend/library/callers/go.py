@@ -6,11 +6,16 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from nets.backend.library.c_header import C_TYPES
-from nets.backend.library.c_names import symbols
-from nets.backend.library.callers.buffers import count, is_single, most_workspace, sentence
+from nets.backend.library.callers.description import (
+    Buffer,
+    Description,
+    Function,
+    count,
+)
 from nets.backend.library.callers.files import Files
 from nets.backend.library.callers.names import free_name, free_names
-from nets.backend.library.manifest import Argument, Library, LibraryFunction, Member
+from nets.backend.library.callers.sizes import Words, spelled
+from nets.backend.library.manifest import Member
 from nets.backend.printing import DTYPE_NUMBERS
 from nets.machine.machine import ALIGNMENT
 
@@ -23,9 +28,10 @@ any append bool byte cap clear close comparable complex complex128 complex64 cop
 false float32 float64 imag int int16 int32 int64 int8 iota len make max min new nil panic print
 println real recover rune string true uint uint16 uint32 uint64 uint8 uintptr
 """
-_OWN: Final = (
-    "C fmt sync unsafe aligned err failure length memory pointer result state workspaces _"
-)
+_OWN: Final = """
+C fmt sync unsafe aligned err failure least length memory pointer quotient reserved result size
+state times workspaces _
+"""
 _TAKEN: Final = f"{_KEYWORDS}{_PREDECLARED}{_OWN}".split()
 """No names of parameters: keywords, and what the code of a function uses."""
 _EXPORTED: Final = ("C", "Error", "State", "NewState", "SetPrint", "Printed")
@@ -37,7 +43,7 @@ mips64p32 mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 w
 """
 
 
-def go(library: Library, files: Files) -> dict[str, str]:
+def go(library: Description, files: Files) -> dict[str, str]:
     """The file ``NAME.go`` of the package."""
     return {go_file(files.stem): _package(library, files)}
 
@@ -50,17 +56,16 @@ def go_file(stem: str) -> str:
     return f"{stem}_library.go" if ends_otherwise else f"{stem}.go"
 
 
-def _package(library: Library, files: Files) -> str:
+def _package(library: Description, files: Files) -> str:
     name = library.name
     package = free_name(name, _PACKAGES)
-    memory = str(most_workspace(library) + ALIGNMENT)
+    memory = str(library.most_workspace + ALIGNMENT)
     words = [_capital(function.name) for function in library.functions]
     names = free_names(words, (*_EXPORTED, *(f"{word}Results" for word in words)))
     intos = free_names([f"{word}Into" for word in names], (*_EXPORTED, *names))
     results = free_names([f"{word}Results" for word in names], (*_EXPORTED, *names, *intos))
     functions = [
-        _function(library, *parts)
-        for parts in zip(names, intos, results, library.functions, strict=True)
+        _function(*parts) for parts in zip(names, intos, results, library.functions, strict=True)
     ]
     return f"""\
 // Package {package} calls the library {files.stem}: {", ".join(names)}.
@@ -110,6 +115,34 @@ func length(name string, given, expected int) error {
 	return fmt.Errorf("%s has %d elements, not %d", name, given, expected)
 }
 
+func size(name string, given int64) error {
+	if given >= 0 {
+		return nil
+	}
+	return fmt.Errorf("%s is %d", name, given)
+}
+
+func times(a, b int64) int64 {
+	if a != 0 && a*b/a != b {
+		return 1<<63 - 1
+	}
+	return a * b
+}
+
+func quotient(a, b int64) int64 {
+	if a%b < 0 {
+		return a/b - 1
+	}
+	return a / b
+}
+
+func least(a, b int64) int64 {
+	if a < b {
+		return a
+	}
+	return b
+}
+
 func pointer[T any](values []T) unsafe.Pointer {
 	if len(values) == 0 {
 		return nil
@@ -121,6 +154,13 @@ var workspaces = sync.Pool{New: func() any {
 	memory := make([]byte, MEMORY)
 	return &memory
 }}
+
+func reserved(memory *[]byte, bytes C.size_t) *[]byte {
+	if len(*memory) < int(bytes)+64 {
+		*memory = make([]byte, int(bytes)+64)
+	}
+	return memory
+}
 
 func aligned(memory *[]byte) unsafe.Pointer {
 	start := -uintptr(unsafe.Pointer(&(*memory)[0])) % 64
@@ -148,73 +188,99 @@ def _type(dtype: str) -> str:
 
 # ----------------------------------------------------------------------------- functions
 
-_Named = Sequence[tuple[str, Argument]]
+_WORDS: Final = Words(
+    "({} + {})", "({} - {})", "times({}, {})", "quotient({}, {})", "least({}, {})"
+)
+
+_Named = Sequence[tuple[str, Buffer]]
 
 
-def _named(buffers: Iterable[Argument], names: Iterable[str]) -> _Named:
+def _named(buffers: Iterable[Buffer], names: Iterable[str]) -> _Named:
     return list(zip(names, buffers, strict=True))
 
 
-def _function(
-    library: Library, name: str, into: str, results: str, function: LibraryFunction
-) -> str:
+def _count(function: Function, buffer: Buffer, dims: Sequence[str]) -> str:
+    """The number of elements of a buffer, in Go."""
+    if isinstance(buffer.count, int):
+        return str(buffer.count)
+    names = dict(zip(function.dims, dims, strict=True))
+    return f"int({spelled(buffer.count, _WORDS, names)})"
+
+
+def _checks(function: Function, dims: Sequence[str], named: _Named) -> str:
+    """What returns an error where a dimension or a length is wrong."""
+    found = [f'size("{function.name}: {dim}", {dim})' for dim in dims]
+    found += [
+        f'length("{function.name}: {a.name}", len({word}), {_count(function, a, dims)})'
+        for word, a in named
+        if not a.is_single
+    ]
+    return "".join(
+        f"	if err := {check}; err != nil {{\n		return RETURNEDerr\n	}}\n"
+        for check in found
+    )
+
+
+def _function(name: str, into: str, results: str, function: Function) -> str:
     """The function that writes to memory of the caller, and the one that returns what it made."""
-    buffers = [*function.arguments, *function.results]
-    words = free_names([buffer.name for buffer in buffers], _TAKEN)
-    named = _named(buffers, words)
+    words = free_names([*function.dims, *(a.name for a in function.buffers)], _TAKEN)
+    dims, named = words[: len(function.dims)], _named(function.buffers, words[len(function.dims) :])
     inputs, outputs = named[: len(function.arguments)], named[len(function.arguments) :]
     if not outputs:
-        return _into(library, name, function, inputs, outputs)
-    returned = _returning(name, into, results, function, inputs, outputs)
-    return _into(library, into, function, inputs, outputs) + returned
+        return _into(name, function, dims, inputs, outputs)
+    returned = _returning(name, into, results, function, dims, inputs, outputs)
+    return _into(into, function, dims, inputs, outputs) + returned
 
 
 def _into(
-    library: Library, name: str, function: LibraryFunction, inputs: _Named, outputs: _Named
+    name: str, function: Function, dims: Sequence[str], inputs: _Named, outputs: _Named
 ) -> str:
-    parameters = ["state *State"] if function.state else []
-    parameters += _parameters(inputs)
-    parameters += [f"{w} {'*' if is_single(a) else '[]'}{_type(a.dtype)}" for w, a in outputs]
-    checks = "".join(
-        f'	if err := length("{function.name}: {a.name}", len({word}), {count(a)}); err != nil {{\n'
-        "		return err\n	}\n"
-        for word, a in (*inputs, *outputs)
-        if not is_single(a)
-    )
-    passed = ["&state.c"] if function.state else []
+    parameters = _leading(function, dims) + _parameters(inputs)
+    parameters += [f"{w} {'*' if a.is_single else '[]'}{_type(a.dtype)}" for w, a in outputs]
+    checks = _checks(function, dims, [*inputs, *outputs]).replace("RETURNED", "")
+    told = [f"C.int64_t({dim})" for dim in dims]
+    passed = [*told, *(["&state.c"] if function.uses_state else [])]
     passed += [_passed(a, f"unsafe.Pointer(&{word})", word) for word, a in inputs]
     passed += [_passed(a, f"unsafe.Pointer({word})", word) for word, a in outputs]
-    passed += ["aligned(memory)"]
-    symbol = symbols(library.name, function.name)[0]
+    memory = "memory"
+    if function.workspace_bytes is None:
+        memory = f"reserved(memory, C.{function.workspace_symbol}({', '.join(told)}))"
+    passed += [f"aligned({memory})"]
     return f"""
-// {name} calls {symbol}, {sentence(function)}
+// {name} calls {function.symbol}, {function.sentence}
 func {name}({", ".join(parameters)}) error {{
 {checks}	memory := workspaces.Get().(*[]byte)
 	defer workspaces.Put(memory)
-	return failure(C.{symbol}(
+	return failure(C.{function.symbol}(
 {"".join(f"		{x},{chr(10)}" for x in passed)}	))
 }}
 """
 
 
+def _leading(function: Function, dims: Sequence[str]) -> list[str]:
+    """The parameters before those of buffers."""
+    return [*(f"{dim} int64" for dim in dims), *["state *State"] * function.uses_state]
+
+
 def _parameters(named: _Named) -> list[str]:
-    return [f"{w} {'' if is_single(a) else '[]'}{_type(a.dtype)}" for w, a in named]
+    return [f"{w} {'' if a.is_single else '[]'}{_type(a.dtype)}" for w, a in named]
 
 
-def _passed(buffer: Argument, single: str, word: str) -> str:
-    return f"(*C.{C_TYPES[buffer.dtype]})({single if is_single(buffer) else f'pointer({word})'})"
+def _passed(buffer: Buffer, single: str, word: str) -> str:
+    return f"(*C.{C_TYPES[buffer.dtype]})({single if buffer.is_single else f'pointer({word})'})"
 
 
 def _returning(
     name: str,
     into: str,
     results: str,
-    function: LibraryFunction,
+    function: Function,
+    dims: Sequence[str],
     inputs: _Named,
     outputs: _Named,
 ) -> str:
-    parameters = [*(["state *State"] if function.state else []), *_parameters(inputs)]
-    given = [*(["state"] if function.state else []), *(word for word, _ in inputs)]
+    parameters = _leading(function, dims) + _parameters(inputs)
+    given = [*dims, *["state"] * function.uses_state, *(word for word, _ in inputs)]
     definition, kind, places = "", _owned(outputs[0][1]), ["result"]
     if len(outputs) > 1:
         members = free_names([_capital(a.name) for a in function.results])
@@ -228,13 +294,14 @@ def _returning(
         )
         kind, places = results, [f"result.{member}" for member in members]
     made = "".join(
-        f"	{place} = make([]{_type(a.dtype)}, {count(a)})\n"
+        f"	{place} = make([]{_type(a.dtype)}, {_count(function, a, dims)})\n"
         for place, (_, a) in zip(places, outputs, strict=True)
-        if not is_single(a)
+        if not a.is_single
     )
+    if dims:  # an array cannot have whatever size somebody tells
+        made = _checks(function, dims, inputs).replace("RETURNED", "result, ") + made
     given += [
-        f"&{place}" if is_single(a) else place
-        for place, (_, a) in zip(places, outputs, strict=True)
+        f"&{place}" if a.is_single else place for place, (_, a) in zip(places, outputs, strict=True)
     ]
     return f"""{definition}
 // {name} gives what {into} makes.
@@ -246,14 +313,14 @@ func {name}({", ".join(parameters)}) ({kind}, error) {{
 """
 
 
-def _owned(buffer: Argument) -> str:
-    return f"{'' if is_single(buffer) else '[]'}{_type(buffer.dtype)}"
+def _owned(buffer: Buffer) -> str:
+    return f"{'' if buffer.is_single else '[]'}{_type(buffer.dtype)}"
 
 
 # --------------------------------------------------------------------------------- state
 
 
-def _state(library: Library) -> str:
+def _state(library: Description) -> str:
     if not library.state:
         return ""
     names = free_names(
@@ -273,11 +340,11 @@ func (state *State) {name}() *{element} {{
 	return {place}
 }}
 """
-    text = Argument(member.name, member.dtype, member.shape).text
+    text = Buffer(member.name, member.dtype, member.shape).text
     return f"""
 // {name} is a member of the state, {text}, whose elements may be set between calls.
 func (state *State) {name}() []{element} {{
-	return unsafe.Slice({place}, {member.size})[:{count(Argument("", "", member.shape))}]
+	return unsafe.Slice({place}, {member.size})[:{count(member)}]
 }}
 """
 
@@ -317,7 +384,7 @@ func (state *State) Load(saved []byte) error {
 # -------------------------------------------------------------------------------- prints
 
 
-def _print_declaration(library: Library) -> str:
+def _print_declaration(library: Description) -> str:
     if not library.prints:
         return ""
     name = library.name
@@ -326,7 +393,7 @@ def _print_declaration(library: Library) -> str:
     )
 
 
-def _printer(library: Library) -> str:
+def _printer(library: Description) -> str:
     return _PRINTER.replace("LIBRARY", library.name) if library.prints else ""
 
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-from nets.backend.library.callers.buffers import sentence
+from nets.backend.library.callers.description import Description
 from nets.backend.library.callers.files import Files
 from nets.backend.library.callers.names import quoted
-from nets.backend.library.manifest import Library
 
 
-def javascript(library: Library, files: Files) -> dict[str, str]:
+def javascript(library: Description, files: Files) -> dict[str, str]:
     """The module ``NAME.mjs``, beside which ``NAME.wasm`` lies."""
-    functions = "".join(f"//   {f.name}: {sentence(f)}\n" for f in library.functions)
+    functions = "".join(f"//   {f.name}: {f.sentence}\n" for f in library.functions)
     return {
         f"{files.stem}.mjs": f"""\
 // {library.name}, as WebAssembly. Made by nets {library.nets_version}.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from nets.backend.library.callers.description import Description
 from nets.backend.library.callers.files import Files
-from nets.backend.library.manifest import Library
 
 
-def pkg_config(library: Library, files: Files) -> dict[str, str]:
+def pkg_config(library: Description, files: Files) -> dict[str, str]:
     """``NAME.pc``, under the name that the library has in C."""
     name = library.name
     linked = files.shared if "so" in files.formats else files.archive
@@ -30,7 +30,7 @@ def _escaped(file: str) -> str:
     return plain.replace("$", "$$")
 
 
-def cmake(library: Library, files: Files) -> dict[str, str]:
+def cmake(library: Description, files: Files) -> dict[str, str]:
     """``NAMEConfig.cmake``, with the targets ``NAME::NAME`` and ``NAME::static``."""
     name = library.name
     shared, archive = f"{name}::{name}", f"{name}::static"

@@ -6,39 +6,36 @@ text of ``ctypes_library.py`` does the work; here are the names and parameters o
 
 from __future__ import annotations
 
-import hashlib
 import keyword
 import unicodedata
 from pathlib import Path
 from typing import Final
 
 from nets.backend.library.callers import ctypes_library
-from nets.backend.library.callers.buffers import sentence
+from nets.backend.library.callers.description import Description, Function
 from nets.backend.library.callers.files import Files
 from nets.backend.library.callers.names import free_name, free_names
-from nets.backend.library.manifest import Library, LibraryFunction
 
 _WORDS: Final = (*keyword.kwlist, "state")
 
 
-def python(library: Library, files: Files) -> dict[str, str]:
+def python(library: Description, files: Files) -> dict[str, str]:
     """The files of the package, in a folder of its name."""
     folder = python_name(library)
     runtime = Path(ctypes_library.__file__).read_text(encoding="utf-8")
     return {f"{folder}/__init__.py": _module(library, files), f"{folder}/_library.py": runtime}
 
 
-def python_name(library: Library) -> str:
+def python_name(library: Description) -> str:
     """What the package is called."""
     return free_name(library.name, keyword.kwlist)
 
 
-def _module(library: Library, files: Files) -> str:
+def _module(library: Description, files: Files) -> str:
     functions = library.functions
     names = free_names([function.name for function in functions], _WORDS)
     holder = free_name("Library", names)
     pairs = list(zip(names, functions, strict=True))
-    digest = hashlib.sha256(library.to_json().encode()).hexdigest()
     methods = "\n".join(_method(name, function) for name, function in pairs)
     bound = "\n".join(f"{name} = _library.{name}" for name in names)
     return f'''\
@@ -55,7 +52,7 @@ from ._library import Library as _Library
 class {holder}(_Library):
     """The functions, with a state of their own."""
 
-    _code = _Code({library.name!r}, {files.shared!r}, {digest!r})
+    _code = _Code({library.name!r}, {files.shared!r}, {library.sha256!r})
 
 {methods}
 
@@ -65,7 +62,7 @@ state = _library.state
 '''
 
 
-def _method(name: str, function: LibraryFunction) -> str:
+def _method(name: str, function: Function) -> str:
     positional = [word for word, _ in function.positional]
     keywords = [word for word, _ in function.keywords]
     words = [*positional, *keywords]
@@ -78,7 +75,7 @@ def _method(name: str, function: LibraryFunction) -> str:
         call = f"{me}._call_bound({function.name!r}, args, kwargs)"
     return f'''\
     def {name}({parameters}):
-        """{sentence(function)}"""
+        """{function.sentence}"""
         return {call}
 '''
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from nets.backend.library.c_names import symbols
-from nets.backend.library.callers.buffers import count, is_single, sentence
+from nets.backend.library.callers.description import Buffer, Description, Function
 from nets.backend.library.callers.files import Files
-from nets.backend.library.callers.names import free_names, quoted
-from nets.backend.library.manifest import Argument, Library, LibraryFunction, Member
+from nets.backend.library.callers.names import free_name, free_names, quoted
+from nets.backend.library.callers.sizes import Words, spelled
+from nets.backend.library.manifest import Member
 from nets.backend.printing import DTYPE_NUMBERS
 from nets.machine.machine import ALIGNMENT
 
@@ -22,14 +22,15 @@ _TAKEN: Final = (*_KEYWORDS.split(), "None", "Some", "Ok", "Err", "set_print", "
 """No name of a function or a buffer: keywords, and what patterns take for something else."""
 
 
-def rust(library: Library, files: Files) -> dict[str, str]:
+def rust(library: Description, files: Files) -> dict[str, str]:
     """The module ``NAME.rs``."""
     return {f"{files.stem}.rs": _module(library, files)}
 
 
-def _module(library: Library, files: Files) -> str:
+def _module(library: Description, files: Files) -> str:
     names = free_names([function.name for function in library.functions], _TAKEN)
-    functions = [_function(library, *x) for x in zip(names, library.functions, strict=True)]
+    functions = [_function(*x) for x in zip(names, library.functions, strict=True)]
+    functions += [_blocks_function(names, *x) for x in zip(names, library.functions, strict=True)]
     return f"""\
 //! {library.name}: {", ".join(names)}. Made by nets {library.nets_version}.
 //!
@@ -39,14 +40,14 @@ def _module(library: Library, files: Files) -> str:
 //! call, for each thread its own: [`Block::MOST`] blocks are enough for every function.
 #![allow(dead_code, non_snake_case, clippy::all, clippy::pedantic)]
 
-{_SUPPORT.format(most=max(_blocks(f) for f in library.functions), alignment=ALIGNMENT)}
+{_SUPPORT.format(most=-(-library.most_workspace // ALIGNMENT), alignment=ALIGNMENT)}
 {_state(library)}{_PRINTER.replace("LIBRARY", library.name) if library.prints else ""}\
 {"".join(functions)}
 mod ffi {{
     {_link(files)}
     unsafe extern "C" {{
         pub fn {library.name}_status_message(status: i32) -> *const core::ffi::c_char;
-{_state_declarations(library)}{"".join(_declaration(library, f) for f in library.functions)}\
+{_state_declarations(library)}{"".join(_declaration(f) for f in library.functions)}\
     }}
 }}
 
@@ -84,6 +85,8 @@ impl Block {{
 pub enum Error {{
     /// A slice has another length; nothing was done.
     Length {{ name: &'static str, given: usize, expected: usize }},
+    /// A dimension is negative; nothing was done.
+    Size {{ name: &'static str, given: i64 }},
     /// The workspace has too few blocks; nothing was done.
     Workspace {{ given: usize, expected: usize }},
     /// The library refused a value; the results are undefined, the state is as it was.
@@ -96,6 +99,7 @@ impl core::fmt::Display for Error {{
             Error::Length {{ name, given, expected }} => {{
                 write!(f, "{{name}} has {{given}} elements, not {{expected}}")
             }}
+            Error::Size {{ name, given }} => write!(f, "{{name}} is {{given}}"),
             Error::Workspace {{ given, expected }} => {{
                 write!(f, "a workspace of {{given}} blocks, but {{expected}} are needed")
             }}
@@ -115,6 +119,14 @@ mod detail {
             Ok(())
         } else {
             Err(super::Error::Length { name, given, expected })
+        }
+    }
+
+    pub fn size(name: &'static str, given: i64) -> Result<(), super::Error> {
+        if given >= 0 {
+            Ok(())
+        } else {
+            Err(super::Error::Size { name, given })
         }
     }
 
@@ -150,35 +162,71 @@ def _type(dtype: str) -> str:
     return dtype if dtype in ("bool", "f32", "f64") else f"{dtype[0]}{dtype[1:]}"
 
 
-def _blocks(function: LibraryFunction) -> int:
-    return -(-function.workspace_bytes // ALIGNMENT)
+_WORDS: Final = Words(
+    "{}.saturating_add({})",
+    "{}.saturating_sub({})",
+    "{}.saturating_mul({})",
+    "{}.div_euclid({})",
+    "{}.min({})",
+    "{}i64",
+)
 
 
-def _names(buffers: Iterable[Argument]) -> list[str]:
-    return free_names([buffer.name for buffer in buffers], _TAKEN)
+def _count(function: Function, buffer: Buffer, dims: Sequence[str]) -> str:
+    """The number of elements of a buffer, in Rust."""
+    if isinstance(buffer.count, int):
+        return str(buffer.count)
+    names = dict(zip(function.dims, dims, strict=True))
+    return f"{spelled(buffer.count, _WORDS, names)} as usize"
 
 
-def _function(library: Library, name: str, function: LibraryFunction) -> str:
-    buffers = [*function.arguments, *function.results]
-    named = list(zip(_names(buffers), buffers, strict=True))
+def _blocks(function: Function, dims: Sequence[str]) -> str:
+    """The number of blocks of its workspace."""
+    if function.workspace_bytes is not None:
+        return str(-(-function.workspace_bytes // ALIGNMENT))
+    return f"unsafe {{ ffi::{function.workspace_symbol}({', '.join(dims)}) }}.div_ceil({ALIGNMENT})"
+
+
+def _blocks_function(names: Sequence[str], name: str, function: Function) -> str:
+    """A function that tells the blocks of a workspace, where they depend on dimensions."""
+    if function.workspace_bytes is not None:
+        return ""
+    dims = free_names(function.dims, _TAKEN)
+    parameters = ", ".join(f"{dim}: i64" for dim in dims)
+    return f"""
+/// How many blocks `{name}` needs.
+pub fn {free_name(f"{name}_blocks", names)}({parameters}) -> usize {{
+    {_blocks(function, dims)}
+}}
+"""
+
+
+def _function(name: str, function: Function) -> str:
+    buffers = function.buffers
+    words = free_names([*function.dims, *(buffer.name for buffer in buffers)], _TAKEN)
+    dims = words[: len(function.dims)]
+    named = list(zip(words[len(dims) :], buffers, strict=True))
     inputs, outputs = named[: len(function.arguments)], named[len(function.arguments) :]
-    parameters = [f"state: &{'mut ' if function.updates else ''}State"] if function.state else []
+    parameters = [f"{dim}: i64" for dim in dims]
+    parameters += [f"state: &{'mut ' if function.updates else ''}State"] * function.uses_state
     parameters += [_parameter(word, a, "") for word, a in inputs]
     parameters += [_parameter(word, a, "mut ") for word, a in outputs]
     parameters += ["workspace: &mut [Block]"]
-    checks = [
-        f'    detail::length("{function.name}: {a.name}", {word}.len(), {count(a)})?;\n'
+    checks = [f'    detail::size("{function.name}: {dim}", {dim})?;\n' for dim in dims]
+    checks += [
+        f'    detail::length("{function.name}: {a.name}", {word}.len(), '
+        f"{_count(function, a, dims)})?;\n"
         for word, a in named
-        if not is_single(a)
+        if not a.is_single
     ]
-    checks += [f"    detail::workspace(workspace.len(), {_blocks(function)})?;\n"]
-    passed = ["state"] if function.state else []
-    passed += [f"&{word}" if is_single(a) else f"{word}.as_ptr()" for word, a in inputs]
-    passed += [word if is_single(a) else f"{word}.as_mut_ptr()" for word, a in outputs]
+    checks += [f"    detail::workspace(workspace.len(), {_blocks(function, dims)})?;\n"]
+    passed = [*dims, *(["state"] if function.uses_state else [])]
+    passed += [f"&{word}" if a.is_single else f"{word}.as_ptr()" for word, a in inputs]
+    passed += [word if a.is_single else f"{word}.as_mut_ptr()" for word, a in outputs]
     passed += ["workspace.as_mut_ptr()"]
-    call = f"ffi::{symbols(library.name, function.name)[0]}({', '.join(passed)})"
+    call = f"ffi::{function.symbol}({', '.join(passed)})"
     return f"""
-/// {sentence(function).replace("[", "&#91;")}
+/// {function.sentence.replace("[", "&#91;")}
 pub fn {name}(
 {"".join(f"    {parameter},{chr(10)}" for parameter in parameters)}) -> Result<(), Error> {{
 {"".join(checks)}    detail::status(unsafe {{ {call} }})
@@ -186,30 +234,34 @@ pub fn {name}(
 """
 
 
-def _parameter(word: str, buffer: Argument, mutable: str) -> str:
+def _parameter(word: str, buffer: Buffer, mutable: str) -> str:
     element = _type(buffer.dtype)
-    if is_single(buffer):
+    if buffer.is_single:
         return f"{word}: {'&mut ' if mutable else ''}{element}"
     return f"{word}: &{mutable}[{element}]"
 
 
-def _declaration(library: Library, function: LibraryFunction) -> str:
-    state = ["*mut" if function.updates else "*const"] if function.state else []
-    pointers = [f"{qualifier} super::State" for qualifier in state]
+def _declaration(function: Function) -> str:
+    pointers = ["i64"] * len(function.dims)
+    pointers += [f"*{'mut' if function.updates else 'const'} super::State"] * function.uses_state
     pointers += [f"*const {_type(a.dtype)}" for a in function.arguments]
     pointers += [f"*mut {_type(a.dtype)}" for a in function.results]
     pointers += ["*mut super::Block"]
     parameters = ", ".join(f"_: {pointer}" for pointer in pointers)
-    return f"        pub fn {symbols(library.name, function.name)[0]}({parameters}) -> i32;\n"
+    found = f"        pub fn {function.symbol}({parameters}) -> i32;\n"
+    if function.workspace_bytes is None:
+        dims = ", ".join("_: i64" for _ in function.dims)
+        found += f"        pub fn {function.workspace_symbol}({dims}) -> usize;\n"
+    return found
 
 
 # --------------------------------------------------------------------------------- state
 
 
-def _state(library: Library) -> str:
+def _state(library: Description) -> str:
     if not library.state:
         return ""
-    names = _names(Argument(m.name, m.dtype, m.shape) for m in library.state)
+    names = free_names([member.name for member in library.state], _TAKEN)
     members = zip(names, library.state, strict=True)
     fields = "".join(f"    pub {word}: {_member(member)},\n" for word, member in members)
     return _STATE.format(fields=fields, name=library.name, size=library.state_bytes)
@@ -221,7 +273,7 @@ def _member(member: Member) -> str:
     return f"[{element}; {member.size}]" if member.shape else element
 
 
-def _state_declarations(library: Library) -> str:
+def _state_declarations(library: Description) -> str:
     rows: Sequence[tuple[str, str]] = (
         ("init_state", "_: *mut super::State"),
         ("save_state", "_: *const super::State, _: *mut u8"),

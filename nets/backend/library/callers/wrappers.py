@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Final
 
 from nets.backend.library.callers.cpp import cpp
+from nets.backend.library.callers.description import Description
 from nets.backend.library.callers.files import Files
 from nets.backend.library.callers.go import go
 from nets.backend.library.callers.javascript import javascript
 from nets.backend.library.callers.packages import cmake, pkg_config
 from nets.backend.library.callers.python import python
 from nets.backend.library.callers.rust import rust
-from nets.backend.library.manifest import Library
 
-Wrapper = Callable[[Library, Files], dict[str, str]]
+Wrapper = Callable[[Description, Files], dict[str, str]]
 """Gives the texts of the files, by their paths from the folder of the library."""
 
 WRAPPERS: Final[dict[str, Wrapper]] = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import nets
 from nets.backend.library.c_header import header
 from nets.backend.library.c_sizes import function_sizes
+from nets.backend.library.callers.description import described
 from nets.backend.library.manifest import Argument, Library, LibraryFunction
 from tests.frontend.library.callers import model
 from tests.frontend.library.callers.tools import program, run
@@ -79,12 +80,13 @@ def test_no_two_constants_have_one_name(tmp_path: Path) -> None:
     )
     for name in ("lib", "LIB"):
         library = Library(name, "", "", 3, "", functions)
-        sizes = function_sizes(library)
+        sizes = function_sizes(described(library))
         assert len(sizes) == len(functions)
         for f in functions:
-            (workspace, size), buffers = sizes[f.name].workspace, sizes[f.name].buffers
-            assert size == f.workspace_bytes
-            assert workspace.endswith("_WORKSPACE_BYTES")
+            workspace, buffers = sizes[f.name].workspace, sizes[f.name].buffers
+            assert workspace is not None
+            assert workspace[1] == f.workspace_bytes
+            assert workspace[0].endswith("_WORKSPACE_BYTES")
             assert [[n for _, n in b] for b in buffers] == [[*a.shape] * 2 for a in f.arguments]
         macros = [macro for f in functions for macro, _ in sizes[f.name].macros]
         assert len(set(macros)) == len(macros)

@@ -15,6 +15,7 @@ import pytest
 import nets
 from nets.backend.library.c_header import header
 from nets.backend.library.c_names import c_names, declared, library_name, refusal
+from nets.backend.library.callers.description import described
 from nets.backend.library.callers.files import Files
 from nets.backend.library.callers.go import go_file
 from nets.backend.library.callers.names import free_names
@@ -127,7 +128,7 @@ def write(place: Path, stem: str, made: Library) -> None:
     place.mkdir()
     (place / files.header).write_text(header(made))
     for wrapper in WRAPPERS.values():
-        for path, text in wrapper(made, files).items():
+        for path, text in wrapper(described(made), files).items():
             (place / path).parent.mkdir(exist_ok=True)
             (place / path).write_text(text)
 
