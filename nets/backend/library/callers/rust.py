@@ -23,8 +23,10 @@ _TAKEN: Final = (*_KEYWORDS.split(), "None", "Some", "Ok", "Err", "set_print", "
 
 
 def rust(library: Description, files: Files) -> dict[str, str]:
-    """The module ``NAME.rs``."""
-    return {f"{files.stem}.rs": _module(library, files)}
+    """The module ``NAME.rs``, whose name can stand behind ``mod``."""
+    special = ("lib", "main", "mod", "build")  # the roots of crates, and programs of cargo
+    name = free_name(library.name, (*_KEYWORDS.split(), *special))
+    return {f"{name}.rs": _module(library, files)}
 
 
 def _module(library: Description, files: Files) -> str:

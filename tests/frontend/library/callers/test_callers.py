@@ -310,7 +310,7 @@ def test_files_and_prefixes(tmp_path: Path) -> None:
         done = nets.export(tmp_path / "my-lib", pick=lowered, formats=words, prefix=prefix)
         return [str(path.relative_to(tmp_path)) for path in done.files]
 
-    others = ["my-lib.o", "my-lib.h", "my-lib.hpp", "my-lib.rs"]
+    others = ["my-lib.o", "my-lib.h", "my-lib.hpp", "my_lib.rs"]
     package = ["my_lib/__init__.py", "my_lib/_library.py"]
     assert exported("") == ["my-lib.so", "my-lib.a", *others, *package]
     assert exported("lib") == ["libmy-lib.so", "libmy-lib.a", *others, *package]

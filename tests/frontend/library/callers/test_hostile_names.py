@@ -149,11 +149,10 @@ def test_cpp(folder: Path) -> None:
 
 
 def test_rust(folder: Path) -> None:
-    modules = "".join(
-        f'#[path = "{stem}/{stem}.rs"]\npub mod m{number};\n'
-        for number, stem in enumerate(["rs", *FILES])
-    )
-    (folder / "all.rs").write_text(modules)
+    files = [path for stem in ["rs", *FILES] for path in (folder / stem).glob("*.rs")]
+    assert {"main_.rs", "type_.rs", "x_test.rs", "_9_a.rs"} < {path.name for path in files}
+    modules = [f'#[path = "{file}"]\npub mod m{number};\n' for number, file in enumerate(files)]
+    (folder / "all.rs").write_text("".join(modules))
     options = ("--edition=2024", "-Dwarnings", "--crate-type=lib", "--emit=metadata")
     run(folder, program("rustc"), *options, "all.rs")
 
