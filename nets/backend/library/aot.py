@@ -15,6 +15,7 @@ from typing import Final
 
 from nets.backend.library.archive import archive
 from nets.backend.library.c_header import header
+from nets.backend.library.c_threads import THREADS_FILE, THREADS_HEADER
 from nets.backend.library.callers.description import described
 from nets.backend.library.callers.files import Files
 from nets.backend.library.callers.wrappers import WRAPPERS
@@ -82,7 +83,8 @@ def _contents(
         case "o":
             return {f"{files.stem}.o": code}
         case "h":
-            return {files.header: header(library).encode()}
+            threads = {THREADS_FILE: THREADS_HEADER.encode()} if library.threads else {}
+            return {files.header: header(library).encode(), **threads}
     texts = WRAPPERS[word](described(library), files)
     return {path: text.encode() for path, text in texts.items()}
 

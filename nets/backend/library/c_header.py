@@ -66,7 +66,7 @@ const char *{name}_describe(void);
 /* A sentence for a status, never null. */
 const char *{name}_status_message(int32_t status);
 
-{_printer(library)}{_state(library)}{declarations(described(library))}
+{_printer(library)}{_state(library)}{_parallel(library)}{declarations(described(library))}
 #ifdef __cplusplus
 }}
 #endif
@@ -165,6 +165,22 @@ def _member(member: Member) -> str:
     return f"    {C_TYPES[member.dtype]} {member.name}{size};{shape}"
 
 
+def _parallel(library: Library) -> str:
+    """The type of what parallel twins are given."""
+    if not library.threads:
+        return ""
+    name = library.name
+    return f"""\
+/* Runs part(task, i) once for each i from 0 to count - 1, in any order and on any threads, and
+ * returns when all have ended; nets_threads.h has a ready one. count is {library.threads} at most.
+ * `context` is what the caller of a parallel function gives along. */
+typedef void (*{name}_parallel_part)(void *task, int64_t i);
+typedef void (*{name}_parallel_for)(
+    void *context, {name}_parallel_part part, void *task, int64_t count);
+
+"""
+
+
 def declarations(library: Description) -> str:
     """What the header says of the functions."""
     sizes = function_sizes(library)
@@ -179,16 +195,30 @@ def _declaration(library: str, function: Function, sizes: FunctionSizes) -> str:
     parameters = [*dims, *([state] if function.uses_state else [])]
     parameters += _parameters(function.arguments, "const ")
     parameters += _parameters(function.results, "")
-    joined = ",\n    ".join([*parameters, "void *workspace"])
+    parameters += ["void *workspace"]
     macros = "\n".join(definition(name, size, function.dims) for name, size in sizes.macros)
-    return f"""\
+    told = ", ".join(dims) or "void"
+    text = f"""\
 /* {function.sentence} */
 {macros}
-int32_t {function.symbol}(
-    {joined});
-
-size_t {function.workspace_symbol}({", ".join(dims) or "void"});
+{_function(function.symbol, parameters)}
+size_t {function.workspace_symbol}({told});
 """
+    if not function.twin:
+        return text
+    parameters += [f"{library}_parallel_for parallel_for", "void *parallel_context"]
+    symbol, workspace_symbol = function.twin
+    return f"""\
+{text}
+/* The same, with the same bits, on the caller's threads; its workspace has another size. */
+{_function(symbol, parameters)}
+size_t {workspace_symbol}({told});
+"""
+
+
+def _function(symbol: str, parameters: Sequence[str]) -> str:
+    joined = ",\n    ".join(parameters)
+    return f"int32_t {symbol}(\n    {joined});\n"
 
 
 def _parameters(buffers: Sequence[Buffer], qualifier: str) -> list[str]:

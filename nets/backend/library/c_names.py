@@ -102,6 +102,9 @@ _OWN_FUNCTIONS: Final = (
     *("state_bytes", "init_state", "save_state", "load_state"),
 )
 _OWN_TYPES: Final = ("state", "dtype", "printed", "printer")
+_PARALLEL_TYPES: Final = ("parallel_for", "parallel_part")
+_PARALLEL_PARAMETERS: Final = ("parallel_for", "parallel_context")
+"""What libraries for threads have more."""
 _OWN_MACROS: Final = (
     *("ABI_VERSION", "STATE_BYTES", "BOOL", "F32", "F64"),
     *("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64"),
@@ -158,16 +161,23 @@ _LIBC_NAMES: Final = frozenset(
 _LIBC_FORM: Final = re.compile("|".join(_LIBC_FORMS))
 
 
-def symbols(library: str, function: str) -> tuple[str, str]:
-    """What a function defines: itself, and what tells the size of its workspace."""
-    return f"{library}_{function}", f"{library}_{function}_workspace_bytes"
+def symbols(library: str, function: str, threads: int = 0) -> tuple[str, ...]:
+    """What a function defines: itself, and what tells the size of its workspace; then, in a library
+    for threads, its parallel twin and the same of it."""
+    whole = f"{library}_{function}"
+    serial = (whole, f"{whole}_workspace_bytes")
+    return (*serial, f"{whole}_parallel", f"{whole}_parallel_workspace_bytes")[
+        : 4 if threads else 2
+    ]
 
 
-def declared(library: str, functions: Iterable[str]) -> frozenset[str]:
+def declared(library: str, functions: Iterable[str], threads: int = 0) -> frozenset[str]:
     """Every name that the header of such a library may declare, now or with a state."""
-    own = {f"{library}_{word}" for word in (*_OWN_FUNCTIONS, *_OWN_TYPES)}
+    words = (*_OWN_FUNCTIONS, *_OWN_TYPES, *(_PARALLEL_TYPES if threads else ()))
+    own = {f"{library}_{word}" for word in words}
     own |= {f"{library.upper()}_{word}" for word in _OWN_MACROS} | {guard(library)}
-    return frozenset(own.union(*(symbols(library, function) for function in functions)))
+    own |= {*_PARALLEL_PARAMETERS} if threads else set()
+    return frozenset(own.union(*(symbols(library, function, threads) for function in functions)))
 
 
 def guard(library: str) -> str:
@@ -175,9 +185,9 @@ def guard(library: str) -> str:
     return f"NETS_LIBRARY_{library}_H"
 
 
-def refusal(library: str, functions: Sequence[str]) -> str | None:
+def refusal(library: str, functions: Sequence[str], threads: int = 0) -> str | None:
     """Why functions of these names cannot be in that library, as a sentence; None if they can."""
-    own = declared(library, ())
+    own = declared(library, (), threads)
     defined: dict[str, str] = {}
     for function in functions:
         if not _IDENTIFIER.fullmatch(function):
@@ -186,7 +196,7 @@ def refusal(library: str, functions: Sequence[str]) -> str | None:
             return f"{function!r} cannot name a function: it begins with an underscore"
         if function in PYTHON_NAMES:
             return f"{function!r} cannot name a function: a loaded library has another {function}"
-        for symbol in symbols(library, function):
+        for symbol in symbols(library, function, threads):
             if symbol in own:
                 return f"{function!r} cannot name a function: the library has a {symbol} of its own"
             if symbol in defined:

@@ -12,7 +12,15 @@ from typing import Final
 from nets.backend.library.c_names import symbols
 from nets.backend.library.cpu_level import UNKNOWN_CPU, level_function
 from nets.backend.library.library_file import embedded
-from nets.backend.library.manifest import ABI_VERSION, MARK, Argument, Library, LibraryFunction
+from nets.backend.library.manifest import (
+    ABI_VERSION,
+    MARK,
+    Argument,
+    Form,
+    Library,
+    LibraryFunction,
+)
+from nets.backend.library.parallel import PARALLEL_FOR, pool_of
 from nets.backend.library.pointer_checks import (
     CHECK_POINTERS,
     MISALIGNED,
@@ -34,9 +42,10 @@ _MESSAGES: Final = {
 }
 
 
-def entry_symbol(library: str, function: str, level: int) -> str:
+def entry_symbol(library: str, function: str, level: int, *, parallel: bool = False) -> str:
     """The symbol of a function's internal entry point at a level, which its flat form calls."""
-    return f"{library}_{function}.entry" + f".v{level}" * bool(level)
+    words = [f"{library}_{function}", *(["parallel"] if parallel else []), "entry"]
+    return ".".join([*words, *([f"v{level}"] if level else [])])
 
 
 def global_symbols(library: Library) -> list[str]:
@@ -48,7 +57,7 @@ def global_symbols(library: Library) -> list[str]:
     if library.prints:
         names += [f"{library.name}_set_print"]
     for function in library.functions:
-        names += symbols(library.name, function.name)
+        names += symbols(library.name, function.name, library.threads)
     return names
 
 
@@ -71,8 +80,11 @@ def interface(library: Library, state: bytes, large: LargeData) -> str:
     if any(function.updates for function in library.functions):
         # Calls of a library are always run to their end.
         parts += [f"define void @{COMMIT_HOOK}() nounwind {{ ret void }}"]
+    if library.threads:
+        parts += [PARALLEL_FOR]
     for function in library.functions:
         parts += [_flat_form(library, function)]
+        parts += [_flat_form(library, function, parallel=True)] if library.threads else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -134,8 +146,11 @@ done:
 }}"""
 
 
-def _flat_form(library: Library, function: LibraryFunction) -> str:
-    symbol, workspace_bytes = symbols(library.name, function.name)
+def _flat_form(library: Library, function: LibraryFunction, *, parallel: bool = False) -> str:
+    """The function as C calls it, or its parallel twin, and the function of its workspace."""
+    defined = symbols(library.name, function.name, library.threads)
+    symbol, workspace_bytes = defined[2:] if parallel else defined[:2]
+    size = function.parallel_workspace_bytes if parallel else function.workspace_bytes
     arguments, results = len(function.arguments), len(function.results)
     buffers = arguments + len(function.state) + results
     places = [f"%p{i}" for i in range(arguments)]
@@ -148,37 +163,47 @@ def _flat_form(library: Library, function: LibraryFunction) -> str:
         f"  %s{number} = getelementptr i8, ptr %state, i64 {library.state[number].offset}"
         for number in function.state
     ]
-    addresses = "\n".join([*members, stores("buffers", places)])
-    alignments = _alignments([*function.arguments, *function.results], function.workspace_bytes)
+    code = [*members, stores("buffers", places)]
+    alignments = _alignments([*function.arguments, *function.results], size)
     if function.state:
         alignments["%state"] = state_alignment(library)
+    if parallel:
+        parameters += ["ptr %parallel.caller", "ptr %parallel.context"]
+        alignments["%parallel.caller"] = 1
+        code += [pool_of(library.threads)]
     definition, checks = pointer_checks(symbol, alignments)
+    addresses = "\n".join(code)
     return f"""\
-{_entries(library, function)}
+{_entries(library, function, parallel)}
 
-define i64 @{workspace_bytes}() nounwind {{ ret i64 {function.workspace_bytes} }}
+define i64 @{workspace_bytes}() nounwind {{ ret i64 {size} }}
 
 {definition}define i32 @{symbol}({", ".join(parameters)}) nounwind {{
 entry:
   %buffers = alloca [{max(buffers, 1)} x ptr]
 {addresses}
 {checks}
-{_calls(library, function)}
+{_calls(library, function, parallel)}
 }}"""
 
 
-def _entries(library: Library, function: LibraryFunction) -> str:
+def _entry(library: Library, function: LibraryFunction, form: Form, parallel: bool) -> str:
+    return entry_symbol(library.name, function.name, form.level, parallel=parallel)
+
+
+def _entries(library: Library, function: LibraryFunction, parallel: bool) -> str:
     return "\n".join(
-        f"declare i32 @{entry_symbol(library.name, function.name, form.level)}(ptr, ptr, ptr)"
+        f"declare i32 @{_entry(library, function, form, parallel)}(ptr, ptr, ptr)"
         for form in library.forms
     )
 
 
-def _calls(library: Library, function: LibraryFunction) -> str:
+def _calls(library: Library, function: LibraryFunction, parallel: bool) -> str:
     """Calls of the entry points, of which the CPU chooses one."""
+    pool = "%pool" if parallel else "null"
     calls = [
-        f"  %code{form.level} = call i32 @{entry_symbol(library.name, function.name, form.level)}"
-        f"(ptr %buffers, ptr %workspace, ptr null)\n  ret i32 %code{form.level}"
+        f"  %code{form.level} = call i32 @{_entry(library, function, form, parallel)}"
+        f"(ptr %buffers, ptr %workspace, ptr {pool})\n  ret i32 %code{form.level}"
         for form in library.forms
     ]
     if not library.level:

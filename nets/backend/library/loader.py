@@ -134,6 +134,9 @@ class _Code:
         }
         if library.state:
             told["state_bytes"] = library.state_bytes
+        for function in library.functions if library.threads else ():
+            size = function.parallel_workspace_bytes
+            told[f"{function.name}_parallel_workspace_bytes"] = size
         agree = all(self.function(word)() == value for word, value in told.items())
         if not agree or self.ffi.string(self.function("describe")()) != manifest:
             raise LoadError(f"{self.path} is damaged: code and description differ")
@@ -482,6 +485,7 @@ def _declarations(library: Library) -> str:
         inputs = [f"const {C_TYPES[a.dtype]} *" for a in function.arguments]
         outputs = [f"{C_TYPES[a.dtype]} *" for a in function.results]
         parameters = ", ".join([*state, *inputs, *outputs, "void *"])
-        call, workspace = symbols(library.name, function.name)
-        lines += [f"int32_t {call}({parameters});", f"size_t {workspace}(void);"]
+        call, *others = symbols(library.name, function.name, library.threads)
+        lines += [f"int32_t {call}({parameters});"]
+        lines += [f"size_t {name}(void);" for name in others if name.endswith("_bytes")]
     return "\n".join(lines)

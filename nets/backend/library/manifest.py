@@ -31,6 +31,9 @@ Tree = Any
 MOST_LEVELS: Final = 100
 """How deep a nest may be; readers of JSON stop not far beyond."""
 
+MOST_THREADS: Final = 1024
+"""Parts that parallel twins may cut a loop into."""
+
 _Read = TypeVar("_Read")
 
 
@@ -100,7 +103,8 @@ class LibraryFunction:
     ``positional`` and ``keywords`` are pairs (name, tree over ``arguments``); ``tree`` is over
     ``results``. ``checks`` are positive status codes, each with a sentence and the name of the
     error it is in Python. ``state`` are the numbers of the members it uses, which ``updates``
-    tells it changes. ``prints`` are the texts it prints.
+    tells it changes. ``prints`` are the texts it prints. ``parallel_workspace_bytes`` is what its
+    parallel twin needs, in a library for threads.
     """
 
     name: str
@@ -115,6 +119,7 @@ class LibraryFunction:
     state: tuple[int, ...] = ()
     updates: bool = False
     prints: tuple[str, ...] = ()
+    parallel_workspace_bytes: int = _since(2, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,8 @@ class Library:
     the first version have one and do not list it. ``numerics`` is the profile of its results, and
     ``contract`` the number of the contract (docs/numerics.md) that defines them.
     ``state`` is what its functions share, ``state_bytes`` the size of it; 0 for no state.
+    ``threads`` is how many parts the parallel twins of its functions cut a loop into; 0 where there
+    are none.
     """
 
     name: str
@@ -148,6 +155,7 @@ class Library:
     revision: int = _since(2, REVISION)
     levels: tuple[Form, ...] = _since(2, ())
     contract: int = _since(2, 1)
+    threads: int = _since(2, 0)
 
     @property
     def forms(self) -> tuple[Form, ...]:
@@ -195,7 +203,9 @@ def from_json(text: str) -> Library:
     functions = _items(data["functions"], "functions", _function)
     _require(bool(name) and name == library_name(name), "name", name)
     _require(bool(functions), "functions", [])
-    refused = refusal(name, [function.name for function in functions])
+    threads = _number(data["threads"], "threads")
+    refused = refusal(name, [function.name for function in functions], threads)
+    _require(threads <= MOST_THREADS, "threads", threads)
     _require(refused is None, "functions", refused)
     library = Library(
         name=name,
@@ -209,6 +219,7 @@ def from_json(text: str) -> Library:
         revision=revision,
         levels=_items(data["levels"], "levels", _form),
         contract=_number(data["contract"], "contract"),
+        threads=threads,
     )
     _check_levels(library)
     _check_names(library)
@@ -312,6 +323,9 @@ def _function(value: Any, where: str) -> LibraryFunction:
         state=_items(data["state"], f"{where}.state", _number),
         updates=updates,
         prints=_items(data["prints"], f"{where}.prints", _text),
+        parallel_workspace_bytes=_number(
+            data["parallel_workspace_bytes"], f"{where}.parallel_workspace_bytes"
+        ),
     )
 
 
@@ -362,7 +376,7 @@ def _check(value: Any, where: str) -> tuple[int, str, str]:
 
 def _check_names(library: Library) -> None:
     """The names that stand in C are such as an export gives."""
-    taken = declared(library.name, [function.name for function in library.functions])
+    taken = declared(library.name, [f.name for f in library.functions], library.threads)
     parts = [("state", [member.name for member in library.state])]
     parts += [(f.name, [a.name for a in (*f.arguments, *f.results)]) for f in library.functions]
     for where, names in parts:

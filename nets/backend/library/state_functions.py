@@ -9,7 +9,7 @@ import numpy as np
 
 from nets.backend.library.manifest import Library, Member
 from nets.backend.library.pointer_checks import pointer_checks
-from nets.backend.library.state_layout import layout_mark, marked
+from nets.backend.library.state_layout import layout_mark
 from nets.backend.llvm.constants import LargeData, constant
 from nets.ir.types import DTYPES
 
@@ -25,12 +25,11 @@ declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"""
 
 
 def state_functions(library: Library, state: bytes, large: LargeData) -> str:
-    """state_bytes, init_state, save_state and load_state."""
+    """state_bytes, init_state, save_state and load_state; ``state`` is the initial one, marked."""
     assert library.layout is not None
     name, size = library.name, library.state_bytes
-    whole = marked(library, state)
     _, mark = constant("state.mark", layout_mark(library), align=16)
-    held, initialize = _initial(whole, large)
+    held, initialize = _initial(state, large)
     return "\n\n".join(
         [
             _INTRINSICS,

@@ -12,6 +12,7 @@ from nets.frontend.library.export_arguments import (
     check_optimize,
     chosen_formats,
     chosen_prefix,
+    chosen_threads,
     library_named,
     machines_for,
 )
@@ -23,6 +24,7 @@ from nets.version import NUMERICS_CONTRACT, __version__
 
 if TYPE_CHECKING:
     from nets.backend.library.manifest import Library
+    from nets.backend.llvm.constants import LargeData
     from nets.machine.machine import Machine
 
 
@@ -34,6 +36,7 @@ def export(
     formats: str | Iterable[str] = ("so", "a", "o", "h"),
     optimize: str = "speed",
     prefix: str = "",
+    threads: int | Lowered | None = None,
     **functions: Lowered,
 ) -> Exported:
     """Write ``path.so``, ``.a``, ``.o`` and ``.h`` with these functions.
@@ -46,7 +49,10 @@ def export(
     caller owns. ``formats`` chooses among so, a, o, h, and hpp (C++), rs (Rust), py (Python), go,
     js, pc (pkg-config), cmake. ``prefix="lib"`` writes ``libdigits.so`` and ``libdigits.a``.
     ``optimize="size"`` makes the code as small as it gets, and slower: one copy of each loop, one
-    element at a time, the same bits.
+    element at a time, the same bits. ``threads`` adds a parallel twin of each function,
+    ``digits_predict_parallel``, which gets a function that runs parts of a loop on the caller's
+    threads, up to so many parts at a time (1 to 1024); ``nets_threads.h``, written beside the
+    header, has one. The bits are those of the serial function, whatever the threads.
 
     Each function is there for x86-64-v2 (SSE4.2), v3 (AVX2 and FMA) and v4 (AVX-512), with the same
     results; the CPU chooses at the first call, and one below them gets a status. ``cpu`` names
@@ -64,25 +70,33 @@ def export(
 
     if path is None:
         path = cast(Any, functions.pop("path", None))  # by its name
+    parallel = chosen_threads(threads, functions)
     base, chosen = base_path(path, others), chosen_formats(formats)
     prefix = chosen_prefix(prefix)
-    name = library_named(base, functions)
+    name = library_named(base, functions, parallel)
     check_optimize(optimize)
     machines = machines_for(cpu)
-    taken = declared(name, functions)
+    taken = declared(name, functions, parallel)
     state = LibraryState(functions.values(), taken)
     parts = [
-        FunctionExport(name, word, lowered, machines, state, optimize)
+        FunctionExport(name, word, lowered, machines, state, optimize, parallel)
         for word, lowered in functions.items()
     ]
-    library = _described(name, parts, machines, state, taken)
-    modules, site, large = [], 0, LargeData()
+    library = _described(name, parts, machines, state, taken, parallel)
+    large = LargeData()
+    modules = _modules(parts, large)
+    initial = marked(library, _initial(library, state))
+    paths = write_library(base, library, modules, large, chosen, initial, prefix)
+    return Exported(name, tuple(paths), library, initial)
+
+
+def _modules(parts: Sequence[FunctionExport], large: LargeData) -> list[str]:
+    """The LLVM IR of all functions; their prints are numbered through."""
+    modules, site = [], 0
     for part in parts:
         modules += part.modules(site, large)
         site += len(part.prints)
-    initial = _initial(library, state)
-    paths = write_library(base, library, modules, large, chosen, initial, prefix)
-    return Exported(name, tuple(paths), library, marked(library, initial))
+    return modules
 
 
 def _described(
@@ -91,6 +105,7 @@ def _described(
     machines: Sequence[Machine],
     state: LibraryState,
     taken: Collection[str],
+    threads: int,
 ) -> Library:
     """The manifest of the library; ``taken`` are names that buffers of functions cannot have."""
     from nets.backend.library.manifest import Argument, Form, Library
@@ -113,6 +128,7 @@ def _described(
         state_bytes=size,
         levels=levels,
         contract=NUMERICS_CONTRACT,
+        threads=threads,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nets import config
+from nets.compiler.compile import thread_option
 from nets.errors import ArgumentError, ExportError
 from nets.frontend.calls.lowered import Lowered
 from nets.ir.location import user_location
@@ -94,13 +95,28 @@ def chosen_prefix(prefix: object) -> str:
     return prefix
 
 
-def library_named(base: Path, functions: dict[str, Any]) -> str:
+def chosen_threads(threads: object, functions: dict[str, Lowered]) -> int:
+    """How many parts parallel twins may cut a loop into; 0 for no twins. A function of that name
+    goes to the others."""
+    from nets.backend.library.manifest import MOST_THREADS
+
+    if isinstance(threads, Lowered):
+        functions["threads"], threads = threads, None
+    if threads is None:
+        return 0
+    count = thread_option(threads)
+    if count > MOST_THREADS:
+        raise refused(f"threads is {MOST_THREADS} at most, not {count}")
+    return count
+
+
+def library_named(base: Path, functions: dict[str, Any], threads: int) -> str:
     from nets.backend.library.c_names import library_name, refusal
 
     if not functions:
         raise refused("export takes functions by name, as in predict=predict.lower(x)")
     name = library_name(base.name)
-    reason = refusal(name, list(functions))
+    reason = refusal(name, list(functions), threads)
     for word, lowered in functions.items():
         if not isinstance(lowered, Lowered):
             hint = "; formats is what chooses the files" if word == "format" else ""

@@ -7,12 +7,12 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nets.compiler.compile import Compilation
+from nets.compiler.compile import Compilation, CompileOptions
 from nets.errors import ShapeError
 from nets.frontend.calls.lowered import Lowered
 from nets.frontend.library.export_arguments import refused
 from nets.frontend.library.library_state import LibraryState
-from nets.ir.core import Value
+from nets.ir.core import Function, Value
 from nets.ir.printer import function_digest
 from nets.ops.definition.emitter import tensor_type
 
@@ -32,33 +32,36 @@ class FunctionExport:
         machines: Sequence[Machine],
         state: LibraryState,
         optimize: str,
+        threads: int,
     ) -> None:
+        """``threads``: the parts of loops in parallel twins, 0 for none."""
         self.library = library
         self.name = name
         self.lowered = lowered
         self.state = state.numbers(lowered)
         self.function = state.function_of(lowered)
         options = dataclasses.replace(lowered.options, backend="llvm", threads=1, optimize=optimize)
-        self.compilations = [Compilation(self.function, options) for _ in machines]
-        for compilation, machine in zip(self.compilations, machines, strict=True):
-            compilation.machine = machine
-        self.compilation = self.compilations[0]
+        self.serial = _compilations(self.function, options, machines)
+        shared = dataclasses.replace(options, threads=threads)
+        self.twins = _compilations(self.function, shared, machines) if threads else []
 
     def modules(self, first_site: int, large: LargeData) -> list[str]:
-        """The LLVM IR of the function at each level, with prints numbered from there on."""
+        """The LLVM IR of the function for each machine, with prints numbered from there on, and of
+        its parallel twin."""
         from nets.backend.library.interface import entry_symbol
 
-        return [
-            compilation.module(
-                entry_symbol(self.library, self.name, compilation.machine.level), first_site, large
-            )
-            for compilation in self.compilations
-        ]
+        found = []
+        for parallel, compilations in ((False, self.serial), (True, self.twins)):
+            for each in compilations:
+                level = each.machine.level
+                symbol = entry_symbol(self.library, self.name, level, parallel=parallel)
+                found.append(each.module(symbol, first_site, large))
+        return found
 
     @property
     def prints(self) -> tuple[str, ...]:
         """The texts that the function prints, in order."""
-        ops = self.compilation.loops.walk()
+        ops = self.serial[0].loops.walk()
         return tuple(op.attributes["text"] for op in ops if op.name == "loop.print")
 
     def describe(self, taken: Collection[str]) -> Any:
@@ -78,7 +81,7 @@ class FunctionExport:
         ]
         _check_parameters(lowered)
         args, kwargs = lowered.in_tree.unflatten(range(lowered.in_tree.leaf_count))
-        checks = self.compilation.loops.attributes["checks"]
+        checks = self.serial[0].loops.attributes["checks"]
         return LibraryFunction(
             name=self.name,
             arguments=tuple(buffers[: len(inputs)]),
@@ -86,13 +89,29 @@ class FunctionExport:
             positional=tuple(zip(lowered.parameter_names, map(tree, args), strict=True)),
             keywords=tuple((key, tree(value)) for key, value in kwargs.items()),
             tree=tree(lowered.out_tree.unflatten(range(lowered.out_tree.leaf_count))),
-            workspace_bytes=max(each.workspace_bytes for each in self.compilations),
+            workspace_bytes=_workspace_bytes(self.serial),
             checks=tuple((code, message, error) for code, message, _, error in checks),
             ir_sha256=function_digest(self.function),
             state=self.state,
             updates=bool(updates),
             prints=self.prints,
+            parallel_workspace_bytes=_workspace_bytes(self.twins),
         )
+
+
+def _compilations(
+    function: Function, options: CompileOptions, machines: Sequence[Machine]
+) -> list[Compilation]:
+    """The function for each machine."""
+    found = [Compilation(function, options) for _ in machines]
+    for compilation, machine in zip(found, machines, strict=True):
+        compilation.machine = machine
+    return found
+
+
+def _workspace_bytes(compilations: Sequence[Compilation]) -> int:
+    """What is enough for each of them."""
+    return max((each.workspace_bytes for each in compilations), default=0)
 
 
 def _shape(name: str, value: Value) -> tuple[int, ...]:

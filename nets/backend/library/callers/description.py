@@ -55,6 +55,8 @@ class Function:
     updates: bool
     positional: tuple[tuple[str, Tree], ...]
     keywords: tuple[tuple[str, Tree], ...]
+    twin: tuple[str, ...] = ()
+    """The symbols of the parallel twin and of its workspace, in a library for threads."""
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
@@ -92,7 +94,7 @@ def described(library: Library) -> Description:
         name=library.name,
         nets_version=library.nets_version,
         abi=library.abi,
-        functions=tuple(_function(library.name, function) for function in library.functions),
+        functions=tuple(_function(library, function) for function in library.functions),
         state=library.state,
         state_bytes=library.state_bytes,
         prints=bool(library.prints),
@@ -100,8 +102,8 @@ def described(library: Library) -> Description:
     )
 
 
-def _function(library: str, function: LibraryFunction) -> Function:
-    symbol, workspace_symbol = symbols(library, function.name)
+def _function(library: Library, function: LibraryFunction) -> Function:
+    symbol, workspace_symbol, *twin = symbols(library.name, function.name, library.threads)
     return Function(
         name=function.name,
         symbol=symbol,
@@ -114,6 +116,7 @@ def _function(library: str, function: LibraryFunction) -> Function:
         updates=function.updates,
         positional=function.positional,
         keywords=function.keywords,
+        twin=tuple(twin),
     )
 
 
