@@ -5,6 +5,7 @@ bit patterns and uniform values where the function has its shape, and compares w
 results. It takes every float32 for functions of one argument, and compares with the float64 form
 of the same function, which by then is known to be good for 52 bits; for two arguments, 10⁸ pairs.
 Prints the largest error and where it is, and fails where scalar and vector forms differ in a bit.
+NETS_NUMERICS chooses the profile.
 All of this for the forms of AVX2 and, on a machine that has it, for those of AVX-512.
 """
 
@@ -16,7 +17,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nets import config
 from nets.backend.llvm import math
+from nets.backend.llvm.math.fused import with_functions
 from nets.backend.llvm.target import host
 from nets.ir.types import DType, f32, f64
 from nets.machine.machine import Machine
@@ -30,6 +33,8 @@ POINTS = 10**8
 
 MACHINES = (V3, V4) if host().instruction_set == "avx512" else (V3,)
 """Whose forms to measure here."""
+
+PROFILE = config.NUMERICS.get()
 
 # Per lane: the largest error so far and its argument; and whether any bit ever differed.
 _SWEEP = """
@@ -120,7 +125,8 @@ def measure_every_float32(function: str, machine: Machine) -> None:
         infinity="0x7FF0000000000000",
     )
     arguments = (ctypes.c_int64, ctypes.c_int64, *(ctypes.c_void_p,) * 3)
-    run = compiled("\n\n".join(definitions) + sweep, "sweep", *arguments)
+    text = with_functions("\n\n".join(definitions), machine, PROFILE)
+    run = compiled(text + sweep, "sweep", *arguments)
     worst, where = np.empty(lanes), np.empty(lanes, np.uint32)
     differs = np.zeros(1, np.uint32)
     run(0, 1 << 32, worst.ctypes.data, where.ctypes.data, differs.ctypes.data)
@@ -154,8 +160,10 @@ def random_points(function: str, dtype: DType) -> Iterator[tuple[Array, ...]]:
 
 
 def measure(function: str, dtype: DType) -> None:
-    vectors = [MathKernel(function, dtype, machine.lanes(dtype), machine) for machine in MACHINES]
-    scalar = MathKernel(function, dtype, 1)
+    vectors = [
+        MathKernel(function, dtype, machine.lanes(dtype), machine, PROFILE) for machine in MACHINES
+    ]
+    scalar = MathKernel(function, dtype, 1, numerics=PROFILE)
     integer = np.uint32 if dtype == f32 else np.uint64
     worst, where = -1.0, ""
     for arguments in random_points(function, dtype):

@@ -129,6 +129,17 @@ TRACEBACK = Variable(
 )
 CPU = Variable("NETS_CPU", str, "", "CPU to compile for, such as x86-64-v3; default: this one")
 
+PROFILES = ("strict", "strict-nofma")
+"""Of numerics: with fused multiply-additions in products and math functions, and without."""
+
+NUMERICS = Variable(
+    "NETS_NUMERICS",
+    _choice(*PROFILES),
+    "strict",
+    "profile of numerics: strict, with fused multiply-add; strict-nofma, the same bits on "
+    "processors without",
+)
+
 TABLE = (
     LOG,
     PRINT_AFTER,
@@ -142,4 +153,5 @@ TABLE = (
     CACHE_LIMIT,
     TRACEBACK,
     CPU,
+    NUMERICS,
 )

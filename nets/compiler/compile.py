@@ -54,7 +54,7 @@ ENTRY: Final = "nets_entry"
 _MOST_THREADS: Final = 1024
 """That of the runtime's pools; a larger wish counts as this."""
 
-_FORMAT: Final = "2"
+_FORMAT: Final = "3"
 """Changes when the meaning of a cache entry does."""
 
 
@@ -66,6 +66,7 @@ class CompileOptions:
     NETS_NUM_THREADS, or one per CPU. ``cpu``: the empty name is this machine's. ``pipeline``:
     "default", "none" or passes. ``optimize``: "speed", or "size" for the smallest code.
     ``target``: the system, where it is another than this one; code for it can only be exported.
+    ``numerics``: the profile, "strict" or "strict-nofma" (docs/numerics.md).
     """
 
     backend: str = field(default_factory=lambda: str(config.BACKEND.get()))
@@ -74,10 +75,22 @@ class CompileOptions:
     pipeline: str = "default"
     optimize: str = "speed"
     target: Target | None = None
+    numerics: str = field(default_factory=lambda: str(config.NUMERICS.get()))
 
     def thread_count(self) -> int:
         """Threads a call may use."""
         return min(self.threads or config.NUM_THREADS.get() or cpu_count(), _MOST_THREADS)
+
+
+def numerics_option(numerics: object) -> str:
+    """The profile a user chose; ArgumentError where it is none. What is asked to be fast is strict,
+    which is as fast so far."""
+    if numerics == "fast":
+        return "strict"
+    if numerics not in config.PROFILES:
+        known = " or ".join(f'"{profile}"' for profile in config.PROFILES)
+        raise ArgumentError(f"numerics is {known}, not {numerics!r}", user_location())
+    return str(numerics)
 
 
 def thread_option(threads: object) -> int:
@@ -159,7 +172,8 @@ class Compilation:
         """
         from nets.backend.llvm.emit import emit_module
 
-        return emit_module(self.loops, symbol, self.machine, first_site, large)
+        numerics = self.options.numerics
+        return emit_module(self.loops, symbol, self.machine, first_site, large, numerics)
 
     def object_code(self, symbol: str) -> bytes:
         """The object file with an entry point of that name."""
@@ -328,6 +342,7 @@ class Compilation:
             self.options.cpu or cpu_identity(),
             self.options.pipeline,
             self.options.optimize,
+            self.options.numerics,
             str(self.threads),
             print_function(self.function),
             *(str(op.location) for op in self.function.walk() if op.has(Trait.CHECKED)),

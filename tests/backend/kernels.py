@@ -54,7 +54,14 @@ class MathKernel:
     The forms of every machine run on every other, with instructions that it lacks emulated.
     """
 
-    def __init__(self, function: str, dtype: DType, lanes: int, machine: Machine = V3) -> None:
+    def __init__(
+        self,
+        function: str,
+        dtype: DType,
+        lanes: int,
+        machine: Machine = V3,
+        numerics: str = "strict",
+    ) -> None:
         scalar = "float" if dtype.itemsize == 4 else "double"
         type = scalar if lanes == 1 else f"<{lanes} x {scalar}>"
         names = ("x", "y")[: math.FUNCTIONS[function]]
@@ -65,7 +72,8 @@ class MathKernel:
         )
         arguments = ", ".join(f"{type} %{name}" for name in names)
         self.lanes = lanes
-        functions = with_functions(math_text(function, dtype, lanes, machine), machine)
+        functions = math_text(function, dtype, lanes, machine)
+        functions = with_functions(functions, machine, numerics)
         if machine.instruction_set == "avx512" != host().instruction_set:
             functions = emulated(functions)
         self._run = compiled(
@@ -110,11 +118,11 @@ end:
 class GemmKernel:
     """A matrix product by its code, with the functions that the machine needs."""
 
-    def __init__(self, code: KernelCode, machine: Machine = V3) -> None:
+    def __init__(self, code: KernelCode, machine: Machine = V3, numerics: str = "strict") -> None:
         self.code = code
         parameters = "ptr %x, ptr %y, ptr %out, ptr %workspace, i64 %begin, i64 %end"
         self._run = compiled(
-            with_functions(code.text, machine)
+            with_functions(code.text, machine, numerics)
             + f"""
 define void @run({parameters}) {{
   call void @{code.symbol}({parameters})

@@ -149,6 +149,7 @@ def test_the_key_holds_everything_that_decides_the_code(monkeypatch: pytest.Monk
             key(program(3.0), threads=1),
             key(program(), threads=1, pipeline="none"),
             key(program(), threads=1, cpu="x86-64-v3"),
+            key(program(), threads=1, numerics="strict-nofma"),
             key(nets.trace(lambda x: nets.tanh(x) * 2.0).lower(X[1:]).function, threads=1),
             key(nets.trace(lambda y: nets.tanh(y) * 2.0).lower(X.astype("f8")).function, threads=1),
         )
@@ -161,7 +162,7 @@ def test_the_key_holds_everything_that_decides_the_code(monkeypatch: pytest.Monk
     found += keys()
     monkeypatch.setattr(cache, "compiler_version", lambda: "another compiler")
     found += keys()
-    assert len(found) == len(set(found)) == 7 + 6 + 7 + 7
+    assert len(found) == len(set(found)) == 8 + 7 + 8 + 8
 
 
 def test_where_a_program_stands_is_no_part_of_the_key() -> None:

@@ -1,7 +1,8 @@
 """Everywhere: programs whose results are one hash on every CPU, in Python and in C.
 
-``hashes.txt`` holds, of each program, the hash of its results in a profile of numerics
-(docs/numerics.md): a file that only another number of the contract may change.
+``hashes.txt`` holds, of each program, the hash of its results in each profile of numerics
+(docs/numerics.md): a file that only another number of the contract may change. NETS_NUMERICS
+chooses the profile.
 
     python -m tests.everywhere                     compares the code of this process with it
     NETS_CPU=x86-64-v2 python -m tests.everywhere  the code of another level
@@ -20,21 +21,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from nets import config
 from tests.everywhere import c_program
 from tests.everywhere.programs import hashes_in_process, programs
 
 FILE: Final = Path(__file__).with_name("hashes.txt")
 
 
-def kept() -> dict[str, str]:
-    """What ``hashes.txt`` says."""
-    lines = FILE.read_text(encoding="utf-8").splitlines() if FILE.exists() else []
-    return dict(line.split() for line in lines)
+def kept(profile: str | None = None) -> dict[str, str]:
+    """What ``hashes.txt`` says of a profile, by default that of NETS_NUMERICS."""
+    column = config.PROFILES.index(profile or config.NUMERICS.get())
+    return {name: hashes[column] for name, *hashes in map(str.split, _lines())}
+
+
+def _lines() -> list[str]:
+    return FILE.read_text(encoding="utf-8").splitlines() if FILE.exists() else []
+
+
+def keep(found: Mapping[str, str]) -> None:
+    """Write the hashes of the profile of NETS_NUMERICS."""
+    column = config.PROFILES.index(config.NUMERICS.get())
+    known = {name: hashes for name, *hashes in map(str.split, _lines())}
+    for name, hash in found.items():
+        hashes = (known.get(name, []) + ["?"] * len(config.PROFILES))[: len(config.PROFILES)]
+        known[name] = [*hashes[:column], hash, *hashes[column + 1 :]]
+    FILE.write_text("".join(f"{name} {' '.join(known[name])}\n" for name in found))
 
 
 def in_process(names: list[str] | None = None) -> dict[str, str]:
     """The hashes of all programs, or some, by the code of this process."""
-    wanted = {name: program for name, program in programs().items() if name in (names or kept())}
+    wanted = {name: p for name, p in programs().items() if names is None or name in names}
     return {name: f"{found:016x}" for name, found in hashes_in_process(wanted).items()}
 
 
@@ -66,9 +82,9 @@ def main() -> None:
         given.c.mkdir(parents=True, exist_ok=True)
         found = in_c(given.c, shlex.split(given.run), given.cpu)
     else:
-        found = in_process([*programs()])
+        found = in_process()
     if given.bless:
-        FILE.write_text("".join(f"{name} {hash}\n" for name, hash in found.items()))
+        keep(found)
     wrong = differences(found)
     print("\n".join([*wrong, f"{len(found)} programs, {len(wrong)} have another hash"]))
     sys.exit(bool(wrong))

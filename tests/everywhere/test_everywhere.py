@@ -166,3 +166,89 @@ def test_a_library_of_all_levels_is_no_larger_than_twice_and_a_half(tmp_path: Pa
         nets.export(path, cpu=cpu, formats=("so",), **functions)
         sizes.append(path.with_suffix(".so").stat().st_size)
     assert sizes[1] <= 2.5 * sizes[0]
+
+
+# --------------------------------------------------------------------------------- profiles
+
+NOFMA = "strict-nofma"
+
+
+@pytest.fixture(scope="module")
+def without_fma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The C program whose library multiplies and then adds, on two levels."""
+    if shutil.which("cc") is None:
+        pytest.skip("no cc")
+    names = ("mathematics_float32", "products_float32", "adam")
+    wanted = {name: found for name, found in some().items() if name in names}
+    levels = ("x86-64-v2", "x86-64-v3")
+    folder = tmp_path_factory.mktemp("nofma")
+    return c_program.compiled(c_program.write(folder, wanted, cpu=levels, numerics=NOFMA))
+
+
+def test_results_without_fma_in_c(without_fma: Path) -> None:
+    found = c_program.printed([without_fma])
+    assert found == {name: kept(NOFMA)[name] for name in found}
+    assert len(found) == 3
+    library = c_program.described(without_fma.with_name("everywhere.a"))
+    assert (library.numerics, library.contract) == (NOFMA, 1)
+
+
+@pytest.mark.parametrize("cpu", ["Nehalem", "Haswell"])
+def test_results_without_fma_in_c_on(cpu: str, without_fma: Path) -> None:
+    found = c_program.printed([*emulator(cpu), without_fma])
+    assert found == {name: kept(NOFMA)[name] for name in found}
+
+
+@pytest.mark.parametrize("cpu", ["x86-64-v2", ""])
+def test_results_without_fma_in_process(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETS_CPU", cpu)
+    monkeypatch.setenv("NETS_NUMERICS", NOFMA)
+    names = ["products_float64", "loops", "adam"]
+    assert in_process(names) == {name: kept(NOFMA)[name] for name in names}
+
+
+def test_profiles_differ_where_products_are_summed() -> None:
+    same = {name for name in kept() if kept("strict")[name] == kept(NOFMA)[name]}
+    assert {"arithmetic_float32", "integers", "indexing", "small_integers"} <= same
+    assert same.isdisjoint({"products_float32", "convolution_float64", "mathematics_float64"})
+
+
+def cubes(x: nets.Tensor) -> nets.Tensor:
+    return x @ x @ x
+
+
+MATRIX = np.random.default_rng(0).standard_normal((9, 9))
+
+
+def test_a_function_is_traced_for_a_profile(tmp_path: Path) -> None:
+    """It may be chosen there, in the environment, and at last in the export."""
+    plain, other = nets.trace(cubes), nets.trace(numerics=NOFMA)(cubes)
+    results = {str(f(MATRIX).numpy().tobytes()) for f in (plain, other)}
+    assert len(results) == 2
+    lowered = plain.lower(MATRIX), other.lower(MATRIX)
+    for numerics, f, profile in (
+        (None, lowered[0], "strict"),
+        (None, lowered[1], NOFMA),
+        (NOFMA, lowered[0], NOFMA),
+        ("strict", lowered[1], "strict"),
+    ):
+        nets.export(tmp_path / "cubes", cpu="x86-64-v2", numerics=numerics, f=f)
+        library = nets.load(tmp_path / "cubes.so")
+        assert library.description.numerics == profile
+        wanted = (plain if profile == "strict" else other)(MATRIX).numpy()
+        assert library.f(MATRIX).tobytes() == wanted.tobytes()
+    with pytest.raises(nets.errors.ArgumentError, match="strict and strict-nofma; export takes"):
+        nets.export(tmp_path / "cubes", f=lowered[0], g=lowered[1])
+    with pytest.raises(nets.errors.ArgumentError, match='numerics is "strict" or "strict-nofma"'):
+        nets.export(tmp_path / "cubes", numerics="loose", f=lowered[0])
+
+
+def test_gradients_have_the_profile_of_their_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(function: object) -> bytes:
+        return bytes(nets.grad(function)(MATRIX).numpy().tobytes())
+
+    total = nets.trace(lambda x: cubes(x).sum())
+    other = nets.trace(numerics=NOFMA)(lambda x: cubes(x).sum())
+    assert found(total) != found(other)
+    monkeypatch.setenv("NETS_NUMERICS", NOFMA)
+    assert found(nets.trace(lambda x: cubes(x).sum())) == found(other)

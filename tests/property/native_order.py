@@ -26,6 +26,7 @@ from nets.ops.definition.registry import Array, definition_of
 from tests.property.conv_order import conv_in_order
 
 Combine = Callable[[Array, Array], Array]
+MultiplyAdd = Callable[[Array, Array, Array], Array]
 
 _BLOCK_ROWS = 16
 _LANE_BYTES = 256
@@ -135,16 +136,22 @@ def _halve(combine: Combine, x: Array) -> Array:
 # -------------------------------------------------------------------------------- matmuls
 
 
-def matmul_in_order(x: Array, y: Array) -> Array:
-    """The matrix product of floats with the native bits."""
+def matmul_in_order(x: Array, y: Array, multiply_add: MultiplyAdd | None = None) -> Array:
+    """The matrix product of floats with the native bits: by default, of the profile strict."""
+    multiply_add = multiply_add or fused_multiply_add
     steps = x.shape[-1]
     total = np.zeros((*x.shape[:-1], y.shape[-1]), x.dtype)
     for start in range(0, steps, _MATMUL_BLOCK[x.itemsize]):
         block = np.zeros_like(total)
         for k in range(start, min(start + _MATMUL_BLOCK[x.itemsize], steps)):
-            block = fused_multiply_add(x[..., k, None], y[..., k, None, :], block)
+            block = multiply_add(x[..., k, None], y[..., k, None, :], block)
         total = total + block if start else block
     return total
+
+
+def multiply_then_add(x: Array, y: Array, z: Array) -> Array:
+    """x · y + z, rounded twice, as in the profile strict-nofma."""
+    return x * y + z
 
 
 def fused_multiply_add(x: Array, y: Array, z: Array) -> Array:

@@ -66,15 +66,17 @@ def emit_module(
     machine: Machine,
     first_site: int = 0,
     large: LargeData | None = None,
+    numerics: str = "strict",
 ) -> str:
     """The module of a loop function, with the entry point ``symbol``.
 
     Its prints are numbered in order from ``first_site`` on. Large constants get stand-ins in
-    ``large``, where that is given, for ``linked_object_code``. CompileError where vectorize or
+    ``large``, where that is given, for ``linked_object_code``. ``numerics`` is the profile of
+    kernels and math functions. CompileError where vectorize or
     plan_memory has not prepared the function.
     """
     is_small = "minsize" in function.attributes
-    module = ModuleText(symbol, machine, large, is_small=is_small)
+    module = ModuleText(symbol, machine, large, numerics, is_small=is_small)
     prints = [op for op in function.walk() if op.name == "loop.print"]
     module.sites.update((op, number) for number, op in enumerate(prints, first_site))
     layout = Layout.of(function, machine)

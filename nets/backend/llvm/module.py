@@ -50,10 +50,12 @@ class ModuleText:
         symbol: str,
         machine: Machine,
         large: LargeData | None = None,
+        numerics: str = "strict",
         *,
         is_small: bool = False,
     ) -> None:
         self.symbol = symbol
+        self._numerics = numerics
         self._is_small = is_small
         self._large = large
         self.machine = machine
@@ -126,8 +128,13 @@ class ModuleText:
         definitions = map(self._placed, self._definitions, self._definitions.values())
         text = "\n\n".join([*definitions, attributes, ""])
         machine = self.machine
-        sizes = (machine.fma_sizes, machine.root_sizes, machine.rounding_sizes)
-        return text if all(len(those) == 2 for those in sizes) else self._with_functions(text)
+        lacks = min(len(machine.root_sizes), len(machine.rounding_sizes)) < 2
+        return self._with_functions(text) if lacks or self._has_fma else text
+
+    @property
+    def _has_fma(self) -> bool:
+        """Whether a product may be rounded together with a sum: in kernels and math functions."""
+        return any("fma." in text or "fused." in text for text in self._definitions.values())
 
     def _with_functions(self, text: str) -> str:
         with imports.inside():
@@ -135,7 +142,7 @@ class ModuleText:
             from nets.backend.llvm.math.soft import with_soft_functions
 
         text = with_soft_functions(text, self.machine, ATTRIBUTES)
-        return with_functions(text, self.machine, ATTRIBUTES)
+        return with_functions(text, self.machine, self._numerics, ATTRIBUTES)
 
     def _placed(self, symbol: str, text: str) -> str:
         """The definition; of a math function that is called from many places, not to be inlined.

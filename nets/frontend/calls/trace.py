@@ -12,12 +12,10 @@ import weakref
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from nets.compiler.compile import thread_option
-from nets.errors import ArgumentError
+from nets.compiler.compile import numerics_option, thread_option
 from nets.frontend.calls.staged import Specialisations, Staged
 from nets.frontend.pytree import is_container
 from nets.frontend.tracing.binding import Binding, Names, Numbers
-from nets.ir.location import user_location
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,13 +32,11 @@ class Traced(Staged, Generic[P, R]):
         function: Callable[P, R],
         binding: Binding,
         options: dict[str, Any],
-        numerics: str = "strict",
     ) -> None:
         super().__init__(binding, binding.name, options)
         # What another staged function keeps in its dictionary is its own.
         taken = () if isinstance(function, Staged) else functools.WRAPPER_UPDATES
         functools.update_wrapper(self, function, updated=taken)
-        self.numerics = numerics
         self._instances: dict[int, tuple[object, Specialisations]] = {}
         self._method_binding: Binding | None = None
 
@@ -93,9 +89,7 @@ class Traced(Staged, Generic[P, R]):
         from nets.frontend.calls.pickling import reduced
 
         binding = self.binding
-        return reduced(
-            self, _retraced, binding.static, binding.donated, self.options, self.numerics
-        )
+        return reduced(self, _retraced, binding.static, binding.donated, self.options)
 
     def __copy__(self) -> Traced[P, R]:
         return self
@@ -105,7 +99,7 @@ class Traced(Staged, Generic[P, R]):
         if isinstance(self.__wrapped__, types.FunctionType):
             return self
         inner = copy.deepcopy(self.__wrapped__, memo)
-        return Traced(inner, self.binding, self.options, self.numerics)
+        return Traced(inner, self.binding, self.options)
 
     def __repr__(self) -> str:
         return f"<traced function {self.__qualname__}>"
@@ -116,11 +110,10 @@ def _retraced(
     static: Collection[int | str],
     donated: Collection[int | str],
     options: dict[str, object],
-    numerics: str,
 ) -> Traced[..., object]:
     """What an unpickled function is traced to, with the options it had."""
     binding = Binding(function, *_both(static), *_both(donated))
-    return Traced(function, binding, options, numerics)
+    return Traced(function, binding, options)
 
 
 def _both(selected: Collection[int | str]) -> tuple[list[int], list[str]]:
@@ -183,7 +176,7 @@ def trace(
     donate_argnums: Numbers = None,
     donate_argnames: Names = None,
     threads: int | None = None,
-    numerics: str = "strict",
+    numerics: str | None = None,
 ) -> Callable[[Callable[P, R]], Traced[P, R]]: ...
 def trace(
     function: Callable[P, R] | None = None,
@@ -194,7 +187,7 @@ def trace(
     donate_argnums: Numbers = None,
     donate_argnames: Names = None,
     threads: int | None = None,
-    numerics: str = "strict",
+    numerics: str | None = None,
 ) -> Traced[P, R] | Callable[[Callable[P, R]], Traced[P, R]]:
     """Compile a function: traced once per signature of its arguments, then one native call.
 
@@ -210,8 +203,10 @@ def trace(
     ``static_argnums``, ``static_argnames``: arguments the function sees as they are; each new
     (hashable) value is a new signature. ``donate_argnums``, ``donate_argnames``: arguments whose
     memory takes results of the same type; tensors there cannot be used after the call.
-    ``threads``: threads one call may use, by default NETS_NUM_THREADS. ``numerics``: "strict" (the
-    same bits everywhere) or "fast", which is the same so far.
+    ``threads``: threads one call may use, by default NETS_NUM_THREADS. ``numerics``: the profile,
+    by default NETS_NUMERICS: "strict", the same bits on every CPU, with fused multiply-add in
+    products and math functions; "strict-nofma", which multiplies and then adds, the same bits and
+    full speed also where there is none; "fast", which is "strict" so far.
 
     Where an argument is an integer tensor that requires a gradient, the call runs eagerly.
 
@@ -226,14 +221,15 @@ def trace(
         binding = Binding(
             function, static_argnums, static_argnames, donate_argnums, donate_argnames
         )
-        return Traced(function, binding, options, numerics)
+        return Traced(function, binding, options)
 
     return decorate if function is None else decorate(function)
 
 
-def _options(threads: int | None, numerics: str) -> dict[str, object]:
-    if numerics not in ("strict", "fast"):
-        raise ArgumentError(f'numerics is "strict" or "fast", not {numerics!r}', user_location())
-    if threads is None:
-        return {}
-    return {"threads": thread_option(threads)}
+def _options(threads: int | None, numerics: str | None) -> dict[str, object]:
+    options: dict[str, object] = {}
+    if numerics is not None:
+        options["numerics"] = numerics_option(numerics)
+    if threads is not None:
+        options["threads"] = thread_option(threads)
+    return options

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nets.frontend.calls.lowered import Lowered
 from nets.frontend.library.export_arguments import (
+    CodeOptions,
     base_path,
-    check_optimize,
     chosen_formats,
+    chosen_optimize,
     chosen_prefix,
     chosen_threads,
     library_named,
     machines_for,
+    profile_of,
 )
 from nets.frontend.library.exported import Exported
 from nets.frontend.library.function_export import FunctionExport
@@ -25,7 +27,6 @@ from nets.version import NUMERICS_CONTRACT, __version__
 if TYPE_CHECKING:
     from nets.backend.library.manifest import Library
     from nets.backend.llvm.constants import LargeData
-    from nets.machine.machine import Machine
 
 
 def export(
@@ -37,6 +38,7 @@ def export(
     optimize: str = "speed",
     prefix: str = "",
     threads: int | Lowered | None = None,
+    numerics: str | None = None,
     **functions: Lowered,
 ) -> Exported:
     """Write ``path.so``, ``.a``, ``.o`` and ``.h`` with these functions.
@@ -57,7 +59,8 @@ def export(
     Each function is there for x86-64-v2 (SSE4.2), v3 (AVX2 and FMA) and v4 (AVX-512), with the same
     results; the CPU chooses at the first call, and one below them gets a status. ``cpu`` names
     other levels, ``("x86-64-v3", "x86-64-v4")``, or one, or a CPU, whose level counts; ``"native"``
-    is this one. NETS_CPU is what counts where ``cpu`` is not given.
+    is this one. NETS_CPU is what counts where ``cpu`` is not given. ``numerics`` is the profile,
+    "strict" or "strict-nofma"; the default is that which the functions were traced with.
 
     The library needs libc alone, allocates nothing and has no state of its own, but for a callback
     that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, names that C
@@ -70,19 +73,22 @@ def export(
 
     if path is None:
         path = cast(Any, functions.pop("path", None))  # by its name
-    parallel = chosen_threads(threads, functions)
+    parts_of_loops = chosen_threads(threads, functions)
     base, chosen = base_path(path, others), chosen_formats(formats)
     prefix = chosen_prefix(prefix)
-    name = library_named(base, functions, parallel)
-    check_optimize(optimize)
-    machines = machines_for(cpu)
-    taken = declared(name, functions, parallel)
+    name = library_named(base, functions, parts_of_loops)
+    code = CodeOptions(
+        machines=machines_for(cpu),
+        numerics=profile_of(numerics, functions.values()),
+        optimize=chosen_optimize(optimize),
+        threads=parts_of_loops,
+    )
+    taken = declared(name, functions, parts_of_loops)
     state = LibraryState(functions.values(), taken)
     parts = [
-        FunctionExport(name, word, lowered, machines, state, optimize, parallel)
-        for word, lowered in functions.items()
+        FunctionExport(name, word, lowered, code, state) for word, lowered in functions.items()
     ]
-    library = _described(name, parts, machines, state, taken, parallel)
+    library = _described(name, parts, code, state, taken)
     large = LargeData()
     modules = _modules(parts, large)
     initial = marked(library, _initial(library, state))
@@ -102,10 +108,9 @@ def _modules(parts: Sequence[FunctionExport], large: LargeData) -> list[str]:
 def _described(
     name: str,
     parts: Sequence[FunctionExport],
-    machines: Sequence[Machine],
+    code: CodeOptions,
     state: LibraryState,
     taken: Collection[str],
-    threads: int,
 ) -> Library:
     """The manifest of the library; ``taken`` are names that buffers of functions cannot have."""
     from nets.backend.library.manifest import Argument, Form, Library
@@ -116,19 +121,19 @@ def _described(
         for member in state.members
     ]
     members, size = state_layout(forms, [member.names for member in state.members])
-    levels = tuple(Form(machine.cpu, machine.level) for machine in machines)
+    levels = tuple(Form(machine.cpu, machine.level) for machine in code.machines)
     return Library(
         name=name,
         nets_version=__version__,
         cpu=levels[0].cpu,
         level=levels[0].level,
-        numerics="strict",
+        numerics=code.numerics,
         functions=tuple(part.describe(taken) for part in parts),
         state=members,
         state_bytes=size,
         levels=levels,
         contract=NUMERICS_CONTRACT,
-        threads=threads,
+        threads=code.threads,
     )
 
 

@@ -6,17 +6,29 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nets import config
-from nets.compiler.compile import thread_option
+from nets.compiler.compile import numerics_option, thread_option
 from nets.errors import ArgumentError, ExportError
 from nets.frontend.calls.lowered import Lowered
 from nets.ir.location import user_location
 
 if TYPE_CHECKING:
     from nets.machine.machine import Machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeOptions:
+    """What the code of a library is made for. ``threads`` are the parts of loops in parallel twins,
+    0 for no twins."""
+
+    machines: Sequence[Machine]
+    numerics: str
+    optimize: str
+    threads: int
 
 
 def base_path(path: object, others: Sequence[object]) -> Path:
@@ -72,9 +84,23 @@ def _of_its_level(machine: Machine) -> Machine:
     return dataclasses.replace(machine, cpu=name, features="")
 
 
-def check_optimize(optimize: object) -> None:
+def chosen_optimize(optimize: object) -> str:
     if optimize not in ("speed", "size"):
         raise refused(f"optimize is speed or size, not {optimize!r}")
+    return str(optimize)
+
+
+def profile_of(numerics: object, functions: Iterable[Lowered]) -> str:
+    """The profile of the library, which is that of its functions if it is not chosen here."""
+    if numerics is not None:
+        return numerics_option(numerics)
+    found = sorted({lowered.options.numerics for lowered in functions})
+    if len(found) > 1:
+        raise refused(
+            f"the functions were traced for {' and '.join(found)}; export takes numerics= to say "
+            "which one the library is to have"
+        )
+    return found[0]
 
 
 def chosen_formats(formats: object) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nets.compiler.compile import Compilation, CompileOptions
 from nets.errors import ShapeError
 from nets.frontend.calls.lowered import Lowered
-from nets.frontend.library.export_arguments import refused
+from nets.frontend.library.export_arguments import CodeOptions, refused
 from nets.frontend.library.library_state import LibraryState
 from nets.ir.core import Function, Value
 from nets.ir.printer import function_digest
@@ -29,21 +29,24 @@ class FunctionExport:
         library: str,
         name: str,
         lowered: Lowered,
-        machines: Sequence[Machine],
+        code: CodeOptions,
         state: LibraryState,
-        optimize: str,
-        threads: int,
     ) -> None:
-        """``threads``: the parts of loops in parallel twins, 0 for none."""
         self.library = library
         self.name = name
         self.lowered = lowered
         self.state = state.numbers(lowered)
         self.function = state.function_of(lowered)
-        options = dataclasses.replace(lowered.options, backend="llvm", threads=1, optimize=optimize)
-        self.serial = _compilations(self.function, options, machines)
-        shared = dataclasses.replace(options, threads=threads)
-        self.twins = _compilations(self.function, shared, machines) if threads else []
+        options = dataclasses.replace(
+            lowered.options,
+            backend="llvm",
+            threads=1,
+            optimize=code.optimize,
+            numerics=code.numerics,
+        )
+        self.serial = _compilations(self.function, options, code.machines)
+        shared = dataclasses.replace(options, threads=code.threads)
+        self.twins = _compilations(self.function, shared, code.machines) if code.threads else []
 
     def modules(self, first_site: int, large: LargeData) -> list[str]:
         """The LLVM IR of the function for each machine, with prints numbered from there on, and of

@@ -18,7 +18,7 @@ from tests.backend.guarded import Guarded
 from tests.backend.kernels import GemmKernel
 from tests.machines import NEON
 from tests.property.conv_order import conv_in_order
-from tests.property.native_order import fused_multiply_add
+from tests.property.native_order import fused_multiply_add, multiply_then_add
 
 Shape = tuple[int, ...]
 
@@ -114,6 +114,21 @@ def test_every_cpu_and_split_has_the_bits_of_the_order(name: str, number: int) -
         for at_end in (False, True):
             out = between_guards(sums, arrays, np.full(shape, np.nan, dtype.numpy), at_end)
             np.testing.assert_array_equal(out, expected, str(target))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("number", range(0, len(CASES), 4))
+def test_the_profile_without_fma_rounds_products_and_sums(name: str, number: int) -> None:
+    case, dtype = CASES[number], (f32, f64)[number // 4 % 2]
+    arrays, shape = operands(name, case, dtype)
+    extra = {"conv_input": {"shape": case.x[2:]}, "conv_weight": {"shape": case.w[2:]}}
+    attributes = {**case.attributes, **extra.get(name, {})}
+    expected = conv_in_order(name, *arrays, attributes, multiply_then_add)
+    for target in (V2, AVX2):
+        code = kernel(name, case, dtype, target).code
+        sums = GemmKernel(code, target, "strict-nofma")
+        found = sums(*arrays, np.full(shape, np.nan, dtype.numpy))
+        np.testing.assert_array_equal(found, expected, str(target))
 
 
 def between_guards(sums: GemmKernel, arrays: list[Array], out: Array, at_end: bool) -> Array:

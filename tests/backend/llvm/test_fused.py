@@ -189,7 +189,7 @@ def test_the_result_is_the_exact_one_rounded_once(dtype: DType) -> None:
 def test_no_function_of_the_c_library_is_called(dtype: DType, lanes: int) -> None:
     machine = machine_of("x86-64-v2")
     attributes = f'nounwind "target-cpu"="{machine.cpu}"'
-    text = with_functions(module(dtype, lanes), machine, attributes)
+    text = with_functions(module(dtype, lanes), machine, attributes=attributes)
     assert "fma@PLT" not in (found := assembly(text, machine))
     assert "fmaf" not in found
 

@@ -11,6 +11,7 @@ import pytest
 from nets.backend.llvm import gemm
 from nets.backend.llvm.gemm import blocking
 from nets.backend.llvm.kernel_code import KernelCode
+from nets.backend.llvm.math.fused import with_functions
 from nets.backend.llvm.target import assembly, host, machine_of
 from nets.errors import CompileError
 from nets.ir.types import DType, f32, f64, i32
@@ -22,6 +23,7 @@ from nets.ops.definition.registry import Array
 from tests.backend.guarded import Guarded
 from tests.backend.kernels import GemmKernel
 from tests.machines import NEON, let_every_machine_have
+from tests.property.native_order import matmul_in_order, multiply_then_add
 
 Shape = tuple[int, int, int, int]
 
@@ -137,6 +139,18 @@ def test_every_layout_cpu_and_split_gives_the_same_bits(shape: Shape, dtype: DTy
         for begin, end in reversed(list(pairwise(cuts))):
             product_of.run(*addresses, begin, end)
         assert out.tobytes() == expected.tobytes(), (transpose_x, transpose_y, target)
+
+
+@pytest.mark.parametrize("dtype", [f32, f64])
+def test_the_profile_without_fma_rounds_products_and_sums(dtype: DType) -> None:
+    for number, shape in enumerate(SHAPES[:7]):
+        x, y = operands(shape, dtype)
+        code = gemm.product_code(dtype, *shape, False, False, (AVX2, AVX512, V2)[number % 3])
+        product_of = GemmKernel(code, V2, "strict-nofma")
+        found = product_of(x, y, empty(shape, dtype))
+        expected = matmul_in_order(x, y, multiply_then_add)
+        np.testing.assert_array_equal(found, expected, str(shape))
+        assert "fmul" in with_functions(code.text, V2, "strict-nofma")
 
 
 def check_between_guards(

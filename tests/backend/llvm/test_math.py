@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nets.backend.llvm import math
+from nets.config import PROFILES
 from nets.errors import CompileError
 from nets.ir.types import DType, f32, f64, i32
 from nets.machine.machine import Machine
@@ -42,8 +43,10 @@ NOTABLE = (
 
 
 @functools.cache
-def kernel(function: str, dtype: DType, lanes: int, machine: Machine = V3) -> MathKernel:
-    return MathKernel(function, dtype, lanes, machine)
+def kernel(
+    function: str, dtype: DType, lanes: int, machine: Machine = V3, numerics: str = "strict"
+) -> MathKernel:
+    return MathKernel(function, dtype, lanes, machine, numerics)
 
 
 def notable(dtype: DType) -> Array:
@@ -84,10 +87,11 @@ def bits_of(x: Array) -> Array:
     return x.view(np.dtype(f"u{x.itemsize}"))
 
 
+@pytest.mark.parametrize("numerics", PROFILES)
 @pytest.mark.parametrize(("function", "dtype"), CASES)
-def test_error_stays_below_the_bound(function: str, dtype: DType) -> None:
+def test_error_stays_below_the_bound(function: str, dtype: DType, numerics: str) -> None:
     arguments = arguments_of(function, dtype)
-    got = kernel(function, dtype, 8)(*arguments)
+    got = kernel(function, dtype, 8, numerics=numerics)(*arguments)
     error = ulps(got, reference(function, *arguments))
     at = int(np.argmax(error))
     assert error[at] <= BOUND, (got[at], *(x[at] for x in arguments))
@@ -110,6 +114,17 @@ def test_processors_without_fma_give_the_same_bits(function: str, dtype: DType) 
     for lanes in (1, 16 // dtype.itemsize, 16):
         got = kernel(function, dtype, lanes, V2)(*arguments)
         np.testing.assert_array_equal(bits_of(got), bits_of(expected))
+
+
+@pytest.mark.parametrize(("function", "dtype"), CASES)
+def test_all_forms_agree_where_products_are_rounded(function: str, dtype: DType) -> None:
+    """The profile strict-nofma: what has to be rounded once still is, with fma or without."""
+    arguments = [x[:: 16 if x.size > 1 << 16 else 1] for x in arguments_of(function, dtype)]
+    arguments = [whole(x) for x in arguments]
+    expected = kernel(function, dtype, 1, V2, "strict-nofma")(*arguments)
+    for machine in (V2, V3, V4):
+        got = kernel(function, dtype, 16, machine, "strict-nofma")(*arguments)
+        np.testing.assert_array_equal(bits_of(got), bits_of(expected), str(machine))
 
 
 @pytest.mark.parametrize(("function", "dtype"), CASES)

@@ -196,28 +196,32 @@ class Body:
         type = self.type("float")
         arguments = ", ".join(f"{type} {self.operand(x, 'float')}" for x in operands)
         suffix = self.suffix(self.form.dtype.name)
-        return self.emit("float", f"call {type} @llvm.{name}.{suffix}({arguments})")
+        return self.emit("float", f"call {type} @{name}.{suffix}({arguments})")
 
     def fma(self, x: Operand, y: Operand, z: Operand) -> Lanes:
-        """x · y + z, rounded once."""
-        return self._intrinsic("fma", x, y, z)
+        """x · y + z, rounded once; in the profile strict-nofma, the product is rounded, too."""
+        return self._intrinsic("llvm.fma", x, y, z)
+
+    def fused(self, x: Operand, y: Operand, z: Operand) -> Lanes:
+        """x · y + z, rounded once in every profile, as where it is what a rounding leaves out."""
+        return self._intrinsic("nets.fused", x, y, z)
 
     def abs(self, x: Lanes) -> Lanes:
-        return self._intrinsic("fabs", x)
+        return self._intrinsic("llvm.fabs", x)
 
     def copysign(self, x: Operand, y: Lanes) -> Lanes:
         """The magnitude of x with the sign of y."""
-        return self._intrinsic("copysign", x, y)
+        return self._intrinsic("llvm.copysign", x, y)
 
     def with_sign(self, x: Lanes, y: Lanes) -> Lanes:
         """x, which is not negative, or has the sign of y already, with the sign of y."""
         return self.from_bits(self.bits(x) | (self.bits(y) & self.form.sign_bit))
 
     def sqrt(self, x: Lanes) -> Lanes:
-        return self._intrinsic("sqrt", x)
+        return self._intrinsic("llvm.sqrt", x)
 
     def trunc(self, x: Lanes) -> Lanes:
-        return self._intrinsic("trunc", x)
+        return self._intrinsic("llvm.trunc", x)
 
     def select(self, condition: Lanes, x: Operand, y: Operand) -> Lanes:
         """x in the lanes where the condition holds, else y (x or y is a value)."""

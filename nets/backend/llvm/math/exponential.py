@@ -175,7 +175,7 @@ def _reduce(b: Body, x: Lanes, highest: float) -> tuple[Lanes, Lanes, Lanes]:
     if b.has_wide_forms:
         x = b.at_least(b.at_most(x, highest), c.underflow)
     n, biased = b.round(x, LOG2_E)
-    return n, biased, b.fma(n, -c.ln2_lo, b.fma(n, -c.ln2_hi, x))
+    return n, biased, b.fma(n, -c.ln2_lo, b.fused(n, -c.ln2_hi, x))
 
 
 def _is_normal(b: Body, x: Lanes) -> Lanes:
@@ -186,7 +186,7 @@ def _is_normal(b: Body, x: Lanes) -> Lanes:
 def _rough_exp(b: Body, x: Lanes) -> Lanes:
     """e**x of float64 where that is normal, to about an ulp and x · 2**−54 more."""
     n, biased = b.round(x, _STEPS * LOG2_E)
-    r = b.fma(n, -LN_2 / _STEPS, x)
+    r = b.fused(n, -LN_2 / _STEPS, x)
     t = b.fma(r * r, b.polynomial(r, _ROUGH), r)
     shifted = biased << (b.form.mantissa - _STEPS.bit_length() + 1)
     scale = b.from_bits(b.bits(lookup(b, _STEP_SCALES, biased)) + shifted)
@@ -225,7 +225,7 @@ def expm1(b: Body, x: Lanes) -> Lanes:
     c = _CONSTANTS[b.form]
     capped = b.at_least(b.at_most(x, c.overflow), -c.one)
     n, biased = b.round(capped, LOG2_E)
-    near = b.fma(n, -c.ln2_hi, capped)
+    near = b.fused(n, -c.ln2_hi, capped)
     r = b.fma(n, -c.ln2_lo, near)
     # The sum below may cancel half of t, so that t takes the rounding error of r along.
     error = b.fma(n, -c.ln2_lo, near - r)

@@ -1,9 +1,10 @@
 """x · y + z with one rounding, for processors that have no instruction for it.
 
-``llvm.fma`` means that everywhere in this backend. Where the machine has no such instruction, LLVM
-would call the C library; here the module gets a function of its own instead (``with_functions``).
-It is slow and it is right: in the last bit, at overflow, underflow and among subnormals, for
-infinities, NaN and signed zeros.
+``llvm.fma`` means that in the text of kernels and math functions. In the profile ``strict-nofma``
+it becomes a multiplication and an addition, but for those that math functions call ``nets.fused``.
+Where the machine has no such instruction, LLVM would call the C library; here the module gets a
+function of its own instead (``with_functions``). It is slow and it is right: in the last bit, at
+overflow, underflow and among subnormals, for infinities, NaN and signed zeros.
 
 float32: the product is exact in float64. Its sum with z, rounded to odd, has enough bits more than
 a float32 that the last rounding is the only one; rounded to nearest it mostly has, too.
@@ -30,6 +31,9 @@ from nets.machine.machine import InstructionSet, Machine
 
 _CALL: Final = re.compile(r"@llvm\.fma\.(?:v(\d+))?(f32|f64)\(")
 
+_FUSED: Final = "@nets.fused."
+"""Stands for ``@llvm.fma.`` where the product is not to be rounded in any profile."""
+
 _USUAL: Final = 480
 """Factors between 2 to the power of minus and plus this have a product without extremes, and so
 has its error."""
@@ -41,8 +45,14 @@ _LEAST: Final = -1400
 """Products of fewer binades than this are nothing, whatever they are."""
 
 
-def with_functions(text: str, machine: Machine, attributes: str = "nounwind") -> str:
-    """The module, with functions of its own in the place of the instructions that it lacks."""
+def with_functions(
+    text: str, machine: Machine, numerics: str = "strict", attributes: str = "nounwind"
+) -> str:
+    """The module for a machine and a profile: with functions of its own in the place of what the
+    machine lacks or the profile is not to have."""
+    if numerics == "strict-nofma":
+        text = _with_two_roundings(text, attributes)
+    text = text.replace(_FUSED, "@llvm.fma.")
     lacking = {
         (lanes, dtype)
         for lanes, dtype in _CALL.findall(text)
@@ -60,6 +70,22 @@ def with_functions(text: str, machine: Machine, attributes: str = "nounwind") ->
             _definitions(DTYPES[dtype], int(lanes or 1), machine.instruction_set, attributes)
         )
     return "\n".join([text, *made.values()])
+
+
+def _with_two_roundings(text: str, attributes: str) -> str:
+    """The text with a multiplication and an addition for each ``llvm.fma``."""
+    made = []
+    for lanes, dtype in sorted(set(_CALL.findall(text))):
+        suffix = f"{f'v{lanes}' * bool(lanes)}{dtype}"
+        scalar = FORMATS[DTYPES[dtype]].name
+        type = f"<{lanes} x {scalar}>" if lanes else scalar
+        text = text.replace(f"@llvm.fma.{suffix}(", f"@nets_multiply_add_{suffix}(")
+        made.append(
+            f"define internal {type} @nets_multiply_add_{suffix}({type} %x, {type} %y, {type} %z) "
+            f"alwaysinline {attributes} {{\nentry:\n  %product = fmul {type} %x, %y\n"
+            f"  %sum = fadd {type} %product, %z\n  ret {type} %sum\n}}\n"
+        )
+    return "\n".join([text, *made])
 
 
 def _symbol(dtype: DType, lanes: int) -> str:

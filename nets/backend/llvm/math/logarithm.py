@@ -171,7 +171,7 @@ def _combine(b: Body, x: _Parts, error: Lanes | None = None) -> Lanes:
         lookup(b, (*table[len(table) - x.first :], *table[: len(table) - x.first]), x.interval)
         for table in (c.inverse, c.log)
     )
-    r = b.fma(x.m, inverse, -1.0)
+    r = b.fused(x.m, inverse, -1.0)
     if error is not None:
         r = b.fma(error, inverse, r)
     rest = b.series(r, c.series)

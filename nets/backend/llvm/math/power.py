@@ -72,7 +72,7 @@ def _two_sum(x: Lanes, y: Lanes) -> tuple[Lanes, Lanes]:
 def _two_product(b: Body, x: Lanes, y: Operand) -> tuple[Lanes, Lanes]:
     """x · y and its rounding error."""
     product = x * y
-    return product, b.fma(x, y, -product)
+    return product, b.fused(x, y, -product)
 
 
 def _log2(b: Body, x: Lanes) -> tuple[Lanes, Lanes]:
@@ -84,7 +84,7 @@ def _log2(b: Body, x: Lanes) -> tuple[Lanes, Lanes]:
     d_low = m - (d - 1.0)
     inverse = 1.0 / d
     s = top * inverse
-    s_low = (b.fma(-s, d, top) - s * d_low) * inverse
+    s_low = (b.fused(-s, d, top) - s * d_low) * inverse
     z, z_low = _two_product(b, s, s)
     z_low = b.fma(s + s, s_low, z_low)
     # q = 1/3 + z · P(z), w = z · q, then log2 m = 2/ln 2 · (s + s · w).

@@ -14,7 +14,7 @@ from nets.backend.llvm.math.formats import INFINITY, NAN
 
 def _step(b: Body, x: Lanes, d: Lanes) -> Lanes:
     """x mod d for 0 ≤ x, 0 < d and x / d < 2**(mantissa + 1)."""
-    rest = b.fma(-b.trunc(x / d), d, x)
+    rest = b.fused(-b.trunc(x / d), d, x)
     return b.select(rest < 0.0, rest + d, rest)
 
 

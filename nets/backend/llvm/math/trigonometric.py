@@ -154,8 +154,8 @@ def _times_half_pi() -> str:
   %bf = uitofp i64 %bm to double
   %bs = fmul double %bf, {F64.constant(2.0**-53)}
   %t0 = fmul double %bs, {F64.constant(hi)}
-  %t1 = call double @llvm.fma.f64(double %af, double {F64.constant(lo)}, double %t0)
-  %t2 = call double @llvm.fma.f64(double %af, double {F64.constant(hi)}, double %t1)
+  %t1 = call double @nets.fused.f64(double %af, double {F64.constant(lo)}, double %t0)
+  %t2 = call double @nets.fused.f64(double %af, double {F64.constant(hi)}, double %t1)
   ; a is the fraction times 2**(53 + zeros).
   %zeros64 = trunc i128 %amount to i64
   %exponent = sub i64 {1023 - 53}, %zeros64
@@ -194,7 +194,7 @@ def _reduce(b: Body, x: Lanes) -> tuple[Lanes, Lanes]:
     n, k = b.round(x, TWO_OVER_PI)
     r = x
     for part in c.half_pi:
-        r = b.fma(n, -part, r)
+        r = b.fused(n, -part, r)
     b.requires.append(REDUCTION)
     beyond = x > c.bound
     # Infinity may come along with other lanes: there is one comparison less outside of the block.
