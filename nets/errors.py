@@ -177,6 +177,10 @@ class CacheWarning(UserWarning):
     """The object cache could not be used; nets compiled without it."""
 
 
+class LinkWarning(UserWarning):
+    """A library for another system has no shared form, for there is nothing to link it with."""
+
+
 class RetraceWarning(UserWarning):
     """A function is traced again and again, for what it depends on changes from call to call."""
 

@@ -13,25 +13,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from nets.backend.library.archive import archive
+from nets.backend.library.archive import archive_of
 from nets.backend.library.c_header import header
 from nets.backend.library.c_threads import THREADS_FILE, THREADS_HEADER
 from nets.backend.library.callers.description import described
 from nets.backend.library.callers.files import Files
 from nets.backend.library.callers.wrappers import WRAPPERS
 from nets.backend.library.interface import global_symbols, interface
-from nets.backend.library.linking import linked, with_manifest
+from nets.backend.library.linking import Linker
 from nets.backend.library.manifest import Library
 from nets.backend.llvm.constants import LargeData
 from nets.backend.llvm.target import linked_object_code
 from nets.errors import ExportError
 from nets.files import folder_aside
-from nets.machine.table import BASE
+from nets.machine.machine import Machine
+from nets.machine.targets import Target
 
 FORMATS: Final = ("so", "a", "o", "h")
 """What an export writes unless it is told what to write."""
 
 ALL_FORMATS: Final = (*FORMATS, *WRAPPERS)
+
+_SHARED: Final = (".so", ".dll", ".dylib", ".wasm")
+"""Suffixes of shared libraries, which are files that run."""
 
 
 def write_library(
@@ -39,7 +43,9 @@ def write_library(
     library: Library,
     modules: Sequence[str],
     large: LargeData,
+    machine: Machine,
     formats: Sequence[str],
+    linker: Linker | None,
     state: bytes = b"",
     prefix: str = "",
 ) -> list[Path]:
@@ -47,19 +53,25 @@ def write_library(
 
     ``modules`` are the LLVM IR of the functions at all levels, each function in it with its CPU,
     and with the entry points of ``entry_symbol``; ``large`` is what has stand-ins there;
+    ``machine`` is what the functions around them are compiled for;
     ``state`` is the initial state, as it lies in memory; ``prefix`` begins the names of the ``.so``
-    and the ``.a``.
-    ExportError where a file cannot be written or there is no C compiler to link with.
+    and the ``.a``. The format "so" is the shared library, which ``linker`` makes, with the suffix
+    that the machine's system has for it.
+    ExportError where a file cannot be written or linked.
     """
-    public = interface(library, state, large)
-    code = linked_object_code([*modules, public], global_symbols(library), large, BASE)
-    files = Files(base.name, formats, prefix)
+    public = interface(library, state, large, machine.target)
+    code = linked_object_code([*modules, public], global_symbols(library), large, machine)
+    files = Files(base.name, formats, prefix, machine.target.suffix)
     try:
         base.parent.mkdir(parents=True, exist_ok=True)
         with folder_aside(base.parent) as aside:
             contents: dict[str, bytes] = {}
             for word in formats:
-                contents |= _contents(word, code, library, files, base, aside)
+                if word == "so" and linker is not None:
+                    shared = str(base.with_name(files.shared))
+                    contents[files.shared] = linker.linked(code, library, shared, aside)
+                else:
+                    contents |= _contents(word, code, library, files, machine.target)
             return _put(base.parent, contents, aside)
     except OSError as error:
         if isinstance(error, ExportError):
@@ -69,17 +81,14 @@ def write_library(
 
 
 def _contents(
-    word: str, code: bytes, library: Library, files: Files, base: Path, aside: Path
+    word: str, code: bytes, library: Library, files: Files, target: Target
 ) -> dict[str, bytes]:
-    """The files of that format, by their paths from the folder of the library; ``code`` is the
-    object."""
+    """The files of that format, but for shared libraries, by their paths from the folder of the
+    library; ``code`` is the object."""
     match word:
-        case "so":
-            shared = str(base.with_name(files.shared))
-            return {files.shared: with_manifest(linked(code, shared, aside), library, shared)}
         case "a":
-            member = archive(f"{library.name}.o", code, global_symbols(library))
-            return {files.archive: member}
+            symbols = global_symbols(library)
+            return {files.archive: archive_of(target, f"{library.name}.o", code, symbols)}
         case "o":
             return {f"{files.stem}.o": code}
         case "h":
@@ -93,7 +102,7 @@ def _put(folder: Path, contents: Mapping[str, bytes], aside: Path) -> list[Path]
     """Write all files aside, then rename them into place."""
     for number, (name, data) in enumerate(contents.items()):
         (aside / f"file{number}").write_bytes(data)
-        if name.endswith(".so"):
+        if name.endswith(_SHARED):
             (aside / f"file{number}").chmod(0o755 & ~_umask())
     paths = [folder / name for name in contents]
     for path in paths:

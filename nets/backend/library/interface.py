@@ -22,9 +22,9 @@ from nets.backend.library.manifest import (
 )
 from nets.backend.library.parallel import PARALLEL_FOR, pool_of
 from nets.backend.library.pointer_checks import (
-    CHECK_POINTERS,
     MISALIGNED,
     NULL_POINTER,
+    check_pointers,
     pointer_checks,
     stores,
 )
@@ -34,6 +34,7 @@ from nets.backend.llvm.structure import COMMIT_HOOK
 from nets.backend.printing import HOOK
 from nets.ir.types import DTYPES
 from nets.machine.machine import ALIGNMENT
+from nets.machine.targets import Target
 
 _MESSAGES: Final = {
     0: "success",
@@ -61,7 +62,7 @@ def global_symbols(library: Library) -> list[str]:
     return names
 
 
-def interface(library: Library, state: bytes, large: LargeData) -> str:
+def interface(library: Library, state: bytes, large: LargeData, target: Target) -> str:
     """LLVM IR of the public functions."""
     parts = [
         _text("manifest", embedded(library.to_json().encode())),
@@ -69,12 +70,12 @@ def interface(library: Library, state: bytes, large: LargeData) -> str:
         f"define ptr @{library.name}_describe() nounwind {{\n"
         f"  ret ptr getelementptr (i8, ptr @manifest, i64 {len(MARK)})\n}}",
         _status_message(library),
-        CHECK_POINTERS,
+        check_pointers(target),
     ]
     if library.level:
         parts += [level_function([form.level for form in library.forms])]
     if library.state:
-        parts += [state_functions(library, state, large)]
+        parts += [state_functions(library, state, large, target)]
     if library.prints:
         parts += [_printer_functions(library)]
     if any(function.updates for function in library.functions):
@@ -83,8 +84,8 @@ def interface(library: Library, state: bytes, large: LargeData) -> str:
     if library.threads:
         parts += [PARALLEL_FOR]
     for function in library.functions:
-        parts += [_flat_form(library, function)]
-        parts += [_flat_form(library, function, parallel=True)] if library.threads else []
+        parts += [_flat_form(library, function, target)]
+        parts += [_flat_form(library, function, target, parallel=True)] if library.threads else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -146,7 +147,9 @@ done:
 }}"""
 
 
-def _flat_form(library: Library, function: LibraryFunction, *, parallel: bool = False) -> str:
+def _flat_form(
+    library: Library, function: LibraryFunction, target: Target, *, parallel: bool = False
+) -> str:
     """The function as C calls it, or its parallel twin, and the function of its workspace."""
     defined = symbols(library.name, function.name, library.threads)
     symbol, workspace_bytes = defined[2:] if parallel else defined[:2]
@@ -171,12 +174,12 @@ def _flat_form(library: Library, function: LibraryFunction, *, parallel: bool = 
         parameters += ["ptr %parallel.caller", "ptr %parallel.context"]
         alignments["%parallel.caller"] = 1
         code += [pool_of(library.threads)]
-    definition, checks = pointer_checks(symbol, alignments)
-    addresses = "\n".join(code)
+    definition, checks = pointer_checks(symbol, alignments, target)
+    addresses, word = "\n".join(code), target.word
     return f"""\
 {_entries(library, function, parallel)}
 
-define i64 @{workspace_bytes}() nounwind {{ ret i64 {size} }}
+define {word} @{workspace_bytes}() nounwind {{ ret {word} {size} }}
 
 {definition}define i32 @{symbol}({", ".join(parameters)}) nounwind {{
 entry:

@@ -11,25 +11,21 @@ code from a stranger can do anything.
 from __future__ import annotations
 
 import hashlib
-import platform
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nets.backend.library.binary import HEADER_BYTES, check_elf, check_native
 from nets.backend.library.manifest import MARK, Library, from_json
 from nets.backend.library.private_copy import Bytes, taken
 from nets.errors import LoadError
 from nets.files import open_regular
+from nets.machine.targets import Target
 
 _SEAL: Final = struct.Struct("<16sQQ32s")
 _SEALED: Final = b"\x7fnets-sealed-1\0\0"
 _HASH_BYTES: Final = 32
-
-_ELF_HEADER: Final = struct.Struct("<16xHHIQQQIHHHHHH")
-_PROGRAM_HEADER: Final = struct.Struct("<IIQQQQQQ")
-_MACHINES: Final = {"x86_64": 62, "aarch64": 183}
-_SHARED: Final = 3
 
 
 def embedded(manifest: bytes) -> bytes:
@@ -37,16 +33,18 @@ def embedded(manifest: bytes) -> bytes:
     return MARK + manifest + b"\0" + hashlib.sha256(manifest).digest()
 
 
-def sealed(code: bytes, manifest: bytes) -> bytes:
+def sealed(code: bytes, manifest: bytes, target: Target) -> bytes:
     """The bytes of a shared library that holds this manifest behind MARK, with a seal.
 
-    ValueError where they are no shared library of this system, or do not hold it.
+    ``nets.load`` opens files of ELF alone; those of other systems stay as they are, for what comes
+    behind their end may be wrong there. ValueError where the bytes are no shared library of that
+    system, or do not hold the manifest.
     """
-    try:
-        _check_header(code)
-    except LoadError as error:
-        raise ValueError(str(error)) from None
+    if target.format == "elf":
+        check_elf(code, target.architecture)
     start = code.index(MARK + manifest + b"\0") + len(MARK)
+    if target.format != "elf":
+        return code
     open_seal = _SEAL.pack(_SEALED, start, len(manifest), bytes(_HASH_BYTES))[:-_HASH_BYTES]
     digest = hashlib.sha256(code)
     digest.update(open_seal)
@@ -91,7 +89,7 @@ def read_library(path: Path) -> LibraryFile:
     machine; whether it is as it was exported, ``check_seal`` tells."""
     try:
         data = _read(path)
-        _check_header(data)
+        check_native(data)
         place = _place(data)
         return LibraryFile(path, data, place, from_json(data[place].decode()))
     except (LoadError, UnicodeDecodeError) as error:
@@ -103,35 +101,11 @@ def read_library(path: Path) -> LibraryFile:
 def _read(path: Path) -> Bytes:
     """The bytes of a file; those of what is no library are not all read."""
     with open_regular(path) as file:
-        start = file.read(_ELF_HEADER.size)
+        start = file.read(HEADER_BYTES)
         if not start.startswith(b"\x7fELF"):
             return start
         file.seek(0)
         return taken(file, path.name)
-
-
-def _check_header(data: Bytes) -> None:
-    """LoadError unless the bytes are a whole shared object of this machine."""
-    if data[:4] != b"\x7fELF" or len(data) < _ELF_HEADER.size:
-        raise LoadError("it is not a shared library of this system")
-    if data[4:6] != b"\x02\x01":
-        raise LoadError("it is a library for another machine")
-    header = _ELF_HEADER.unpack_from(data)
-    kind, machine, _, _, program, sections, _, _, entry_size, count, section_size, number, _ = (
-        header
-    )
-    if kind != _SHARED:
-        raise LoadError("it is not a shared library")
-    if machine != _MACHINES.get(platform.machine()):
-        raise LoadError("it is a library for another machine")
-    ends = [sections + section_size * number, program + entry_size * count]
-    if max(ends) <= len(data) and entry_size == _PROGRAM_HEADER.size:
-        headers = [
-            _PROGRAM_HEADER.unpack_from(data, program + i * entry_size) for i in range(count)
-        ]
-        ends += [offset + size for _, _, offset, _, _, size, _, _ in headers]
-    if max(ends) > len(data):
-        raise LoadError("it is truncated")
 
 
 def _place(data: Bytes) -> slice:

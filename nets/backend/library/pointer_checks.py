@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from nets.machine.targets import Target
+
 NULL_POINTER: Final = -1
 MISALIGNED: Final = -2
 
-CHECK_POINTERS: Final = f"""\
+_CHECK_POINTERS: Final = f"""\
 define internal i32 @check.pointers(ptr %pointers, ptr %masks, i64 %count) nounwind {{
 entry:
   br label %next
@@ -35,7 +37,12 @@ done:
   %status = select i1 %null, i32 {NULL_POINTER}, i32 %otherwise
   ret i32 %status
 }}"""
-"""The status of pointers: that of null, or of one with a bit of its mask set, or 0."""
+
+
+def check_pointers(target: Target) -> str:
+    """A function that gives the status of pointers: that of null, or of one with a bit of its mask
+    set, or 0."""
+    return _CHECK_POINTERS.replace("i64", target.word)
 
 
 def stores(array: str, pointers: Iterable[str]) -> str:
@@ -51,21 +58,21 @@ def stores(array: str, pointers: Iterable[str]) -> str:
     )
 
 
-def pointer_checks(symbol: str, alignments: Mapping[str, int]) -> tuple[str, str]:
+def pointer_checks(symbol: str, alignments: Mapping[str, int], target: Target) -> tuple[str, str]:
     """A definition, and code that returns the status of a pointer that is null or misaligned, or
     goes on in the block ``run``."""
     if not alignments:
         return "", "  br label %run\nrun:"
-    count = len(alignments)
-    masks = ", ".join(f"i64 {alignment - 1}" for alignment in alignments.values())
+    count, word = len(alignments), target.word
+    masks = ", ".join(f"{word} {alignment - 1}" for alignment in alignments.values())
     table = f"@{symbol}.masks"
     code = f"""\
   %checked = alloca [{count} x ptr]
 {stores("checked", alignments)}
-  %status = call i32 @check.pointers(ptr %checked, ptr {table}, i64 {count})
+  %status = call i32 @check.pointers(ptr %checked, ptr {table}, {word} {count})
   %is.refused = icmp ne i32 %status, 0
   br i1 %is.refused, label %refuse, label %run
 refuse:
   ret i32 %status
 run:"""
-    return f"{table} = internal unnamed_addr constant [{count} x i64] [{masks}]\n", code
+    return f"{table} = internal unnamed_addr constant [{count} x {word}] [{masks}]\n", code

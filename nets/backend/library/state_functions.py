@@ -12,6 +12,7 @@ from nets.backend.library.pointer_checks import pointer_checks
 from nets.backend.library.state_layout import layout_mark
 from nets.backend.llvm.constants import LargeData, constant
 from nets.ir.types import DTYPES
+from nets.machine.targets import Target
 
 OTHER_STATE: Final = -8
 """The status of load_state for what is no state of this library."""
@@ -19,26 +20,24 @@ OTHER_STATE: Final = -8
 _BLOCK: Final = 256
 """Bytes that are left out together where they are zeros: a run costs 16, and a call."""
 
-_INTRINSICS: Final = """\
-declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
-declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"""
 
-
-def state_functions(library: Library, state: bytes, large: LargeData) -> str:
+def state_functions(library: Library, state: bytes, large: LargeData, target: Target) -> str:
     """state_bytes, init_state, save_state and load_state; ``state`` is the initial one, marked."""
     assert library.layout is not None
     name, size = library.name, library.state_bytes
     _, mark = constant("state.mark", layout_mark(library), align=16)
-    held, initialize = _initial(state, large)
+    held, initialize = _initial(state, large, target)
+    bodies = {
+        "init_state": initialize,
+        "save_state": _save(size, library.layout),
+        "load_state": _load(size, library.layout),
+    }
     return "\n\n".join(
         [
-            _INTRINSICS,
             mark,
-            f"define i64 @{name}_state_bytes() nounwind {{ ret i64 {size} }}",
+            f"define {target.word} @{name}_state_bytes() nounwind {{ ret {target.word} {size} }}",
             held,
-            _function(library, "init_state", ["%state"], initialize),
-            _function(library, "save_state", ["%state", "%bytes"], _save(size, library.layout)),
-            _function(library, "load_state", ["%state", "%bytes"], _load(size, library.layout)),
+            *(_function(library, word, body, target) for word, body in bodies.items()),
         ]
     )
 
@@ -47,11 +46,12 @@ def state_alignment(library: Library) -> int:
     return max(DTYPES[member.dtype].itemsize for member in library.state)
 
 
-def _function(library: Library, word: str, pointers: list[str], body: str) -> str:
+def _function(library: Library, word: str, body: str, target: Target) -> str:
     """A function that checks its pointers, the first of which is a state, before it runs."""
     symbol = f"{library.name}_{word}"
+    pointers = ["%state"] if word == "init_state" else ["%state", "%bytes"]
     alignments = dict.fromkeys(pointers, 1) | {"%state": state_alignment(library)}
-    definition, checks = pointer_checks(symbol, alignments)
+    definition, checks = pointer_checks(symbol, alignments, target)
     parameters = ", ".join(f"ptr {pointer}" for pointer in pointers)
     return f"""\
 {definition}define i32 @{symbol}({parameters}) nounwind {{
@@ -61,8 +61,9 @@ entry:
 }}"""
 
 
-def _copy(target: str, source: str, size: int | str) -> str:
-    return f"  call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 false)"
+def _copy(to: str, source: str, size: int | str, word: str = "i64") -> str:
+    operands = f"ptr {to}, ptr {source}, {word} {size}, i1 false"
+    return f"  call void @llvm.memcpy.p0.p0.{word}({operands})"
 
 
 def _save(size: int, mark: Member) -> str:
@@ -100,26 +101,27 @@ own:
 # ------------------------------------------------------------------------ the initial state
 
 
-def _initial(state: bytes, large: LargeData) -> tuple[str, str]:
+def _initial(state: bytes, large: LargeData, target: Target) -> tuple[str, str]:
     """Constants, and code that sets zeros, and then the runs of what is not, which lie one behind
     the other."""
     runs = _runs(state)
     data = b"".join(state[start:end] for start, end in runs)
-    table = b"".join(struct.pack("<QQ", start, end - start) for start, end in runs)
+    form, word = "<QQ" if target.pointer_bytes == 8 else "<II", target.word
+    table = b"".join(struct.pack(form, start, end - start) for start, end in runs)
     initial, held = constant("state.initial", data, large, align=16)
     code = f"""\
-  call void @llvm.memset.p0.i64(ptr %state, i8 0, i64 {len(state)}, i1 false)
+  call void @llvm.memset.p0.{word}(ptr %state, i8 0, {word} {len(state)}, i1 false)
   br label %next
 next:
   %i = phi i64 [ 0, %run ], [ %i.after, %next ]
   %from = phi ptr [ @{initial}, %run ], [ %from.after, %next ]
-  %offset.at = getelementptr [2 x i64], ptr @state.runs, i64 %i
-  %size.at = getelementptr i8, ptr %offset.at, i64 8
-  %offset = load i64, ptr %offset.at
-  %size = load i64, ptr %size.at
-  %to = getelementptr i8, ptr %state, i64 %offset
-{_copy("%to", "%from", "%size")}
-  %from.after = getelementptr i8, ptr %from, i64 %size
+  %offset.at = getelementptr [2 x {word}], ptr @state.runs, i64 %i
+  %size.at = getelementptr {word}, ptr %offset.at, i64 1
+  %offset = load {word}, ptr %offset.at
+  %size = load {word}, ptr %size.at
+  %to = getelementptr i8, ptr %state, {word} %offset
+{_copy("%to", "%from", "%size", word)}
+  %from.after = getelementptr i8, ptr %from, {word} %size
   %i.after = add i64 %i, 1
   %is.over = icmp eq i64 %i.after, {len(runs)}
   br i1 %is.over, label %done, label %next

@@ -10,12 +10,10 @@ from nets.frontend.calls.lowered import Lowered
 from nets.frontend.library.export_arguments import (
     CodeOptions,
     base_path,
-    chosen_formats,
     chosen_optimize,
     chosen_prefix,
     chosen_threads,
     library_named,
-    machines_for,
     profile_of,
 )
 from nets.frontend.library.exported import Exported
@@ -34,7 +32,8 @@ def export(
     /,
     *others: object,
     cpu: str | Iterable[str] | None = None,
-    formats: str | Iterable[str] = ("so", "a", "o", "h"),
+    target: str | None = None,
+    formats: str | Iterable[str] | None = None,
     optimize: str = "speed",
     prefix: str = "",
     threads: int | Lowered | None = None,
@@ -48,8 +47,10 @@ def export(
     workspace. The last part of ``path`` names the library. Tensors that a function closes over
     are embedded with the values they have now; where one of the functions updates such a tensor,
     all of them but frozen weights are members of a structure that the functions share and the
-    caller owns. ``formats`` chooses among so, a, o, h, and hpp (C++), rs (Rust), py (Python), go,
-    js, pc (pkg-config), cmake. ``prefix="lib"`` writes ``libdigits.so`` and ``libdigits.a``.
+    caller owns. ``target`` is the system that it is for, a triple such as ``aarch64-linux-gnu``;
+    the default is this one. ``formats`` chooses among so, which is the shared library whatever its
+    suffix on the target, a, o, h, and hpp (C++), rs (Rust), py (Python), go, js, pc (pkg-config),
+    cmake. ``prefix="lib"`` writes ``libdigits.so`` and ``libdigits.a``.
     ``optimize="size"`` makes the code as small as it gets, and slower: one copy of each loop, one
     element at a time, the same bits. ``threads`` adds a parallel twin of each function,
     ``digits_predict_parallel``, which gets a function that runs parts of a loop on the caller's
@@ -64,25 +65,28 @@ def export(
 
     The library needs libc alone, allocates nothing and has no state of its own, but for a callback
     that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, names that C
-    cannot have among it; ExportError where a file cannot be written. Then no file is.
+    cannot have among it; ExportError where a file cannot be written or linked. Then no
+    file is. Where nothing links for another system and ``formats`` is left open, there is a
+    LinkWarning.
     """
     from nets.backend.library.aot import write_library
     from nets.backend.library.c_names import declared
     from nets.backend.library.state_layout import marked
     from nets.backend.llvm.constants import LargeData
+    from nets.frontend.library.export_target import around, chosen_files, machines_for
 
     if path is None:
         path = cast(Any, functions.pop("path", None))  # by its name
     parts_of_loops = chosen_threads(threads, functions)
-    base, chosen = base_path(path, others), chosen_formats(formats)
-    prefix = chosen_prefix(prefix)
+    base, prefix = base_path(path, others), chosen_prefix(prefix)
     name = library_named(base, functions, parts_of_loops)
     code = CodeOptions(
-        machines=machines_for(cpu),
+        machines=machines_for(cpu, target),
         numerics=profile_of(numerics, functions.values()),
         optimize=chosen_optimize(optimize),
         threads=parts_of_loops,
     )
+    chosen, linker = chosen_files(formats, base, code.machines[0].target)
     taken = declared(name, functions, parts_of_loops)
     state = LibraryState(functions.values(), taken)
     parts = [
@@ -92,7 +96,8 @@ def export(
     large = LargeData()
     modules = _modules(parts, large)
     initial = marked(library, _initial(library, state))
-    paths = write_library(base, library, modules, large, chosen, initial, prefix)
+    machine = around(code.machines[0])
+    paths = write_library(base, library, modules, large, machine, chosen, linker, initial, prefix)
     return Exported(name, tuple(paths), library, initial)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nets import config
 from nets.compiler.compile import numerics_option, thread_option
 from nets.errors import ArgumentError, ExportError
 from nets.frontend.calls.lowered import Lowered
@@ -57,33 +55,6 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-def machines_for(cpu: object) -> list[Machine]:
-    """What to compile for, the least first."""
-    from nets.backend.llvm.target import machine_of
-    from nets.machine.table import LEVELS
-
-    if cpu is None:
-        cpu = config.CPU.get() or [level.cpu for level in LEVELS]
-    names = [cpu] if isinstance(cpu, str) else list(cpu) if isinstance(cpu, Iterable) else []
-    if not names or not all(isinstance(name, str) for name in names):
-        given = repr(cpu) if isinstance(cpu, (list, tuple, set)) else type(cpu).__name__
-        raise refused(
-            f"cpu is a name such as x86-64-v3, not {given}; of several levels, a tuple of names"
-        )
-    found = [_of_its_level(machine_of("" if name == "native" else name)) for name in names]
-    if len({machine.level for machine in found}) < len(found):
-        raise refused(f"cpu names each level once, not {', '.join(names)}")
-    return sorted(found, key=lambda machine: machine.level)
-
-
-def _of_its_level(machine: Machine) -> Machine:
-    """The machine with the instructions of its level alone, which is what the library asks for."""
-    from nets.machine.table import LEVELS
-
-    name = next(row.cpu for row in LEVELS if row.level == machine.level)
-    return dataclasses.replace(machine, cpu=name, features="")
-
-
 def chosen_optimize(optimize: object) -> str:
     if optimize not in ("speed", "size"):
         raise refused(f"optimize is speed or size, not {optimize!r}")
@@ -101,16 +72,6 @@ def profile_of(numerics: object, functions: Iterable[Lowered]) -> str:
             "which one the library is to have"
         )
     return found[0]
-
-
-def chosen_formats(formats: object) -> tuple[str, ...]:
-    from nets.backend.library.aot import ALL_FORMATS
-
-    wanted = (formats,) if isinstance(formats, str) else formats
-    listed = list(wanted) if isinstance(wanted, Iterable) else []
-    if not listed or any(word not in ALL_FORMATS for word in listed):
-        raise refused(f"formats are some of {', '.join(ALL_FORMATS)}, not {formats!r}")
-    return tuple(dict.fromkeys(listed))
 
 
 def chosen_prefix(prefix: object) -> str:

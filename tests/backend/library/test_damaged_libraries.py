@@ -20,6 +20,7 @@ from nets.backend.library.library_file import embedded, sealed
 from nets.backend.library.manifest import MARK, from_json
 from nets.errors import LoadError
 from nets.frontend.library import export as exporting
+from nets.machine.targets import X86_64_LINUX
 
 ROOT = Path(__file__).parents[3]
 X = np.arange(30, dtype="float32").reshape(6, 5) / 7
@@ -202,7 +203,7 @@ def forged(data: bytes, manifest: Any, *, compiled: bool = True) -> bytes:
     code = data[:start] + padded + data[end:-64]
     if compiled and len(text) == end - start:
         code = code[: start - len(MARK)] + embedded(text) + code[end + 33 :]
-    return sealed(code, text)
+    return sealed(code, text, X86_64_LINUX)
 
 
 def changes(data: bytes) -> Iterator[Change]:

@@ -57,7 +57,6 @@ def test_paths(error: type[NetsError], args: tuple[Any, ...], match: str, folder
 
 OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "no formats": ({"formats": ()}, "formats are some of so, a, o, h"),
-    "formats None": ({"formats": None}, "formats are some of"),
     "formats 3": ({"formats": 3}, "formats are some of"),
     "formats of numbers": ({"formats": [3]}, "formats are some of"),
     "formats in a list": ({"formats": [["so"]]}, "formats are some of"),
@@ -130,7 +129,7 @@ def test_compilers(command: str, match: str, folder: Path, monkeypatch: pytest.M
         nets.export("out/lib", f=LOWERED)
     assert "CC" in str(caught.value)
     assert 'formats=("a", "o", "h")' in str(caught.value)
-    assert list((folder / "out").iterdir()) == []
+    assert list(folder.glob("out/*")) == []
     assert len(nets.export("out/lib", f=LOWERED, formats=("a", "o", "h")).files) == 3
 
 

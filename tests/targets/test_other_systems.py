@@ -1,0 +1,95 @@
+"""Libraries for other systems, called there: every result has the bits it has here.
+
+Programs in C are compiled by the compilers for these systems and run by emulators; WebAssembly is
+run by its engines. Where one of them is missing, its tests are skipped.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nets
+from nets.backend.library.manifest import Library
+from tests.targets.callers import expected, manifest, program
+from tests.targets.engines import Node, Wasmtime
+from tests.targets.machines import MACHINES, Emulated
+from tests.targets.programs import FEW, KINDS, OPTIMIZERS, POINTS, PROGRAMS, STEPS, Training
+
+ARRAYS = {name: entry.arrays for name, entry in PROGRAMS.items()}
+ARRAYS |= dict.fromkeys(OPTIMIZERS, (POINTS, KINDS))
+
+
+@functools.cache
+def line(name: str) -> str:
+    """What a program prints where the results are those that Python has here."""
+    return expected(name, PROGRAMS[name].results())
+
+
+@functools.cache
+def training_lines(name: str) -> list[str]:
+    return [expected(name, [loss]) for loss in Training(name).losses()]
+
+
+def lowered(names: tuple[str, ...]) -> dict[str, Any]:
+    found = {name: PROGRAMS[name].lowered() for name in names}
+    return found | {name: Training(name).lowered() for name in OPTIMIZERS}
+
+
+def lines(names: tuple[str, ...]) -> list[str]:
+    steps = [step for name in OPTIMIZERS for step in training_lines(name)]
+    return [*map(line, names), *steps]
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+def test_bits_are_those_of_this_machine(machine: Emulated, tmp_path: Path) -> None:
+    machine.skip_unless_there()
+    nets.export(
+        tmp_path / "corpus",
+        target=machine.target,
+        cpu=machine.cpu,
+        formats=("a", "h", "o"),
+        **lowered(machine.programs),
+    )
+    library = manifest((tmp_path / "corpus.o").read_bytes())
+    caller = program(tmp_path, library, ARRAYS, STEPS)
+    assert machine.run(tmp_path, caller, tmp_path / "corpus.a") == lines(machine.programs)
+
+
+SHARED = [name for name, machine in MACHINES.items() if machine.shared or name == "Windows"]
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_shared_libraries_run_as_well(name: str, tmp_path: Path) -> None:
+    machine = MACHINES[name]
+    machine.skip_unless_there()
+    few = ("casts", "network")
+    files = nets.export(tmp_path / "few", target=machine.target, **lowered(few)).files
+    caller = program(tmp_path, manifest(files[0].read_bytes()), ARRAYS, STEPS)
+    assert machine.run(tmp_path, caller, files[0]) == lines(few)
+
+
+@pytest.fixture(scope="module", params=[None, "simd128"], ids=["plain", "simd128"])
+def module(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A library as WebAssembly, and what it says of itself."""
+    cpu, folder = request.param, tmp_path_factory.mktemp("wasm")
+    names = FEW if cpu else tuple(PROGRAMS)
+    try:
+        files = nets.export(
+            folder / "corpus", target="wasm32", cpu=cpu, formats="wasm", **lowered(names)
+        )
+    except nets.errors.ExportError as error:
+        pytest.skip(error.message)
+    return files.files[0], manifest(files.files[0].read_bytes()), names
+
+
+@pytest.mark.parametrize("engine", [Node, Wasmtime])
+def test_bits_of_webassembly(
+    engine: type[Node | Wasmtime], module: tuple[Path, Library, tuple[str, ...]]
+) -> None:
+    file, library, names = module
+    found = engine().results(file, library, ARRAYS, STEPS)
+    assert [expected(name, results, status) for name, status, results in found] == lines(names)
