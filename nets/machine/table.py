@@ -125,8 +125,18 @@ def machine_for(target: Target, cpu: str) -> Machine:
     """
     if target.architecture != "x86-64":
         return family_machine(target, cpu)
-    machine = replace(machine_named(cpu or V3.cpu), target=target)
+    return machine_on(target, machine_named(cpu or V3.cpu))
+
+
+def machine_on(target: Target, machine: Machine) -> Machine:
+    """A machine of x86-64 with the system of that target."""
+    machine = replace(machine, target=target)
     return replace(machine, stack_bytes=_SMALL_STACK) if target.format == "coff" else machine
+
+
+def is_of_x86(cpu: str) -> bool:
+    """Whether it is LLVM's name of a processor of x86-64 that nets knows."""
+    return cpu in _ROW_OF
 
 
 def machine_with(cpu: str, features: Mapping[str, bool]) -> Machine:

@@ -6,6 +6,7 @@ made of, the machine (``machine.py``) says. All are little-endian.
 
 from __future__ import annotations
 
+import platform
 import re
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -172,6 +173,11 @@ def target_named(name: str) -> Target:
         f"nets does not make code for the target {name!r}; it does for "
         f"{', '.join(target.name for target in TARGETS)}"
     )
+
+
+def native_target() -> Target:
+    """That of this process. CompileError where nets does not know it."""
+    return target_named(f"{platform.machine()}-{platform.system()}")
 
 
 def _means(target: Target, said: set[str]) -> bool:

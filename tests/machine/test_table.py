@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from nets.backend.llvm import target
 from nets.backend.llvm.target import host, machine_of
 from nets.errors import CompileError
 from nets.ir.types import f32, f64
@@ -23,6 +24,7 @@ from nets.machine.table import (
     machine_named,
     machine_with,
 )
+from nets.machine.targets import AARCH64_LINUX, AARCH64_MACOS, X86_64_WINDOWS, Target, native_target
 
 SSE42 = {"sse4.2": True, "popcnt": True}
 AVX2 = {**SSE42, "avx2": True, "fma": True, "avx512f": False}
@@ -131,3 +133,38 @@ def test_features_are_listed_in_one_order() -> None:
 def test_the_empty_name_is_this_processor() -> None:
     assert machine_of("") == host()
     assert machine_of("znver3") == ZEN_3
+
+
+@pytest.mark.parametrize(
+    ("machine", "system", "expected"),
+    [
+        ("aarch64", "Linux", AARCH64_LINUX),
+        ("arm64", "Darwin", AARCH64_MACOS),
+        ("AMD64", "Windows", X86_64_WINDOWS),
+    ],
+)
+def test_the_target_of_a_process(
+    machine: str, system: str, expected: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert native_target() == host().target
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("platform.system", lambda: system)
+    assert native_target() == expected
+    monkeypatch.setattr("platform.machine", lambda: "vax")
+    with pytest.raises(CompileError, match="vax"):
+        native_target()
+
+
+def test_names_of_processors_on_aarch64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, "native_target", lambda: AARCH64_LINUX)
+    here = host.__wrapped__()
+    assert (here.cpu, here.target, here.level, here.vector_bytes) == (
+        "generic",
+        AARCH64_LINUX,
+        0,
+        16,
+    )
+    assert machine_of("cortex-a72") == replace(here, cpu="cortex-a72")
+    assert machine_of("haswell") == replace(V3, cpu="haswell")
+    with pytest.raises(CompileError, match=r"'z80'.*cortex-a72"):
+        machine_of("z80")

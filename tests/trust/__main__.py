@@ -28,6 +28,7 @@ START: Final = "<!-- measured -->\n"
 END: Final = "<!-- end of what is measured -->"
 
 COMMANDS: Final = {
+    "aarch64": "tests.trust.aarch64",
     "planted": "tests.trust.planted --likely",
     "graphs": "tests.trust.graphs 0 500",
     "more graphs": "tests.trust.graphs 500 1000",
@@ -218,9 +219,9 @@ PROPERTIES: Final = (
     ),
     Property(
         27,
-        "-O, -X dev, no HOME, LANG or TMPDIR, older CPUs.",
-        ("acceptance/test_modes",),
-        ("ways",),
+        "-O, -X dev, no HOME, LANG or TMPDIR, older CPUs, nets itself on AArch64.",
+        ("acceptance/test_modes", "backend/process/test_obstacle"),
+        ("ways", "aarch64"),
     ),
     Property(28, "Training curves are PyTorch's over 200 steps.", ("optim/test_curves",)),
 )

@@ -16,8 +16,14 @@ from nets.backend.llvm.constants import PREFIX, LargeData
 from nets.errors import CompileError
 from nets.locks import Gate, at_fork, lock, made_alone
 from nets.machine.machine import Machine
-from nets.machine.table import machine_for, machine_named, machine_with
-from nets.machine.targets import Target
+from nets.machine.table import (
+    is_of_x86,
+    machine_for,
+    machine_named,
+    machine_on,
+    machine_with,
+)
+from nets.machine.targets import Target, native_target
 
 
 def machine_of(cpu: str, target: Target | None = None) -> Machine:
@@ -28,14 +34,23 @@ def machine_of(cpu: str, target: Target | None = None) -> Machine:
     """
     if target is not None:
         return machine_for(target, cpu)
-    return machine_named(cpu) if cpu else host()
+    if not cpu:
+        return host()
+    here = native_target()
+    is_foreign = here.architecture != "x86-64" and is_of_x86(cpu)
+    return machine_named(cpu) if is_foreign else machine_for(here, cpu)
 
 
 @functools.cache
 def host() -> Machine:
-    """The CPU of this process, with the features it really has. CompileError without SSE4.2."""
+    """The CPU of this process: of x86-64 with the features it really has, of another architecture
+    any that there is. CompileError without SSE4.2, or where nets does not know the system."""
+    here = native_target()
+    if here.architecture != "x86-64":
+        return machine_for(here, "")
     llvm = _llvm()
-    return machine_with(llvm.get_host_cpu_name(), llvm.get_host_cpu_features())
+    found = machine_with(llvm.get_host_cpu_name(), llvm.get_host_cpu_features())
+    return machine_on(here, found)
 
 
 class _Binding:

@@ -40,12 +40,12 @@ def obstacle() -> str | None:
     for module, words in _PARTS.items():
         if not is_installed(module):
             return words
-    if cpu_level() == 0:
-        return f"nets does not compile for this CPU ({platform.machine()}): {_NEEDED}"
+    if platform.machine() != "aarch64" and cpu_level() == 0:
+        return f"nets has no code for this CPU ({platform.machine()}): {_NEEDED}"
     return None
 
 
-_NEEDED: Final = "it needs x86-64 with AVX2 and FMA"
+_NEEDED: Final = "it needs x86-64 with SSE4.2, or AArch64"
 
 
 def refuse_obstacle() -> None:

@@ -140,7 +140,7 @@ def test_other_processors_and_systems(here: pytest.MonkeyPatch) -> None:
     here.setattr(obstacle, "cpu_level", lambda: 0)
     here.setattr(platform, "machine", lambda: "riscv64")
     obstacle.obstacle.cache_clear()
-    assert "does not compile for this CPU (riscv64)" in str(obstacle.obstacle())
+    assert "no code for this CPU (riscv64)" in str(obstacle.obstacle())
     here.setattr("sys.platform", "darwin")
     here.setattr(platform, "system", lambda: "Darwin")
     obstacle.obstacle.cache_clear()
@@ -148,7 +148,7 @@ def test_other_processors_and_systems(here: pytest.MonkeyPatch) -> None:
 
 
 def test_stages_are_shown_where_no_code_can_run(here: pytest.MonkeyPatch) -> None:
-    def refused(cpu: str) -> Machine:
+    def refused(*which: object) -> Machine:
         raise nets.errors.CompileError("LLVM cannot be loaded")
 
     here.setattr("nets.backend.llvm.target.machine_of", refused)
