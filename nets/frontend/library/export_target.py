@@ -17,7 +17,7 @@ from nets.frontend.library.export_arguments import refused
 from nets.ir.location import user_location
 from nets.machine.machine import Machine
 from nets.machine.table import BASE, LEVELS
-from nets.machine.targets import Target, target_named
+from nets.machine.targets import Target, native_target, target_named
 
 
 def machines_for(cpu: object, target: object) -> list[Machine]:
@@ -49,7 +49,7 @@ def _target(target: object) -> Target | None:
 def _cpu_names(cpu: object, target: Target | None) -> list[str]:
     if cpu is None:
         chosen = str(config.CPU.get()) if target is None else ""
-        has_levels = target is None or target.architecture == "x86-64"
+        has_levels = (target or native_target()).architecture == "x86-64"
         return [level.cpu for level in LEVELS] if has_levels and not chosen else [chosen]
     names = [cpu] if isinstance(cpu, str) else list(cpu) if isinstance(cpu, Iterable) else []
     if not names or not all(isinstance(name, str) for name in names):
