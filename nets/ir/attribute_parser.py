@@ -11,13 +11,13 @@ from nets.ir.core import Attribute
 from nets.ir.dense import Array, array_of, array_of_bytes, shaped
 from nets.ir.lexer import Token, Tokens, parse_error, shown
 from nets.ir.location import Location
+from nets.ir.size_parser import parse as parse_size
+from nets.ir.sizes import Dim
 from nets.ir.types import (
     DTYPES,
     BufferType,
-    Dim,
     DType,
     ScalarType,
-    Symbol,
     TensorType,
     Type,
     VectorType,
@@ -28,8 +28,9 @@ MAX_NESTING: Final = 64
 
 MAX_LANES: Final = 1 << 16
 
-_SHAPED = re.compile(r"(tensor|buffer)<((?:(?:[0-9]+|\?[A-Za-z_][A-Za-z0-9_]* )x)*)([a-z0-9]+)>")
-_DIM = re.compile(r"([0-9]+|\?[A-Za-z_][A-Za-z0-9_]*) ?x")
+_SIZE = r"\?(?:[A-Za-z_][A-Za-z0-9_]*|\{[^{}\n]*\})"
+_SHAPED = re.compile(rf"(tensor|buffer)<((?:(?:[0-9]+|{_SIZE} )x)*)([a-z0-9]+)>")
+_DIM = re.compile(rf"([0-9]+|{_SIZE}) ?x")
 _VECTOR = re.compile(r"vector<([0-9]+)x([a-z0-9]+)>")
 _SCALAR = re.compile(r"scalar<([a-z0-9]+)>")
 
@@ -94,7 +95,14 @@ class AttributeParser(Tokens):
         raise parse_error(f"{shown(token)} is not a type", self.text, token.position)
 
     def _dim(self, text: str, token: Token) -> Dim:
-        return Symbol(text[1:]) if text.startswith("?") else self.integer(text, token)
+        return self._size(text, token) if text.startswith("?") else self.integer(text, token)
+
+    def _size(self, text: str, token: Token) -> Dim:
+        """The size of ``?name`` or ``?{expression}``."""
+        try:
+            return parse_size(text[1:].removeprefix("{").removesuffix("}"))
+        except ValueError as error:
+            self.fail(str(error), token)
 
     def _dtype(self, name: str, token: Token) -> DType:
         if name not in DTYPES:
@@ -135,8 +143,8 @@ class AttributeParser(Tokens):
                 return self._number(self.take())
             case "string", _:
                 return self.string()
-            case "symbol", _:
-                return Symbol(self.take().text[1:])
+            case "size", _:
+                return self._size(self.take().text, token)
             case "type", _:
                 return self.type()
             case "name", "dense":
@@ -251,7 +259,7 @@ class AttributeParser(Tokens):
     def array(self, dense: Dense, type: TensorType | BufferType) -> Array:
         """The array of these elements, of the shape and dtype of that type."""
         if not all(isinstance(dim, int) for dim in type.shape):
-            self.fail("an array has no symbolic dimensions", dense.token)
+            self.fail("the dimensions of an array are numbers", dense.token)
         shape: tuple[Any, ...] = type.shape
         fills = dense.shape in (None, ()) or (dense.shape == (0,) and 0 in shape)
         if not fills and dense.shape != shape:

@@ -25,7 +25,7 @@ _TOKEN = re.compile(
     r"""(?:[ \t\r\n]++|//[^\n]*+)*+
     (?:(?P<type>(?:tensor|buffer|vector|scalar)<[^<>\n"]*+>)
     |(?P<value>%[A-Za-z0-9_.]++)
-    |(?P<symbol>\?[A-Za-z_][A-Za-z0-9_]*+)
+    |(?P<size>\?(?:[A-Za-z_][A-Za-z0-9_]*+|\{[^{}\n]*+\}))
     |(?P<number>-?(?:[0-9]++(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?|inf\b)|nan\b|inf\b)
     |(?P<name>[A-Za-z_][A-Za-z0-9_.]*+)
     |(?P<string>"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+")

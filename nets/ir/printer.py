@@ -11,7 +11,8 @@ The language (``*`` any number, ``?`` optional, ``","`` between the items of lis
     region     ::= "(" arguments ")" block
     attributes ::= "{" (name "=" attribute) list "}"
     attribute  ::= "true" | "false" | "none" | integer | float | string | array | location
-                 | dtype | type | "scalar<" dtype ">" | "?" name | "[" attribute list "]"
+                 | dtype | type | "scalar<" dtype ">" | size | "[" attribute list "]"
+    size       ::= "?" name | "?{" expression "}"        (``nets.ir.sizes``)
     array      ::= "dense<" elements ">" (":" tensor type)?
     elements   ::= element | "[" elements list "]" | "@" name | string
     location   ::= "loc(" string ":" integer ")"
@@ -42,11 +43,11 @@ import numpy as np
 from nets.ir.core import Attribute, Block, Function, Module, Operation, Value
 from nets.ir.dense import DigestTable, Table, elements_text
 from nets.ir.location import Location
+from nets.ir.sizes import Size
 from nets.ir.types import (
     BufferType,
     DType,
     ScalarType,
-    Symbol,
     TensorType,
     Type,
     VectorType,
@@ -198,7 +199,7 @@ class Printer:
                 return "[" + ", ".join([self._attribute(item) for item in value]) + "]"
             case ScalarType():
                 return f"scalar<{value}>"
-            case DType() | Symbol() | TensorType() | BufferType() | VectorType():
+            case DType() | Size() | TensorType() | BufferType() | VectorType():
                 return str(value)
             case np.ndarray():
                 return self._array(value, expected)

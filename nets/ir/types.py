@@ -2,7 +2,8 @@
 
 ========================  =====================================================
 ``tensor<32x784xf32>``    an immutable array value; ``tensor<f32>`` is 0-d
-``tensor<?batch x784xf32>``  a tensor with a symbolic dimension
+``tensor<?batch x784xf32>``  a tensor with a dimension whose size a call tells
+``tensor<?{2*n + 1} xf32>``  the same, of a size computed from one (``nets.ir.sizes``)
 ``buffer<32x784xf32>``    memory of that many elements, contiguous, row-major
 ``f32``, ``index``        a scalar of the loop dialect
 ``vector<8xf32>``         that many lanes of a scalar
@@ -17,6 +18,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from nets.ir.sizes import Dim, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +104,12 @@ def gives_way(kind: str, other: str) -> bool:
     return _KIND_ORDER[kind] <= _KIND_ORDER[other]
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
-    """A dimension whose size is known only when the function is called."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return f"?{self.name}"
-
-
-Dim = int | Symbol
 Shape = tuple[Dim, ...]
 
 
 def _shaped(word: str, shape: Shape, dtype: DType) -> str:
-    # A symbol ends with a space, for its name could run into the 'x'.
-    dims = "".join(f"{dim} x" if isinstance(dim, Symbol) else f"{dim}x" for dim in shape)
+    # A size of a call ends with a space, for a name could run into the 'x'.
+    dims = "".join(f"{dim} x" if isinstance(dim, Size) else f"{dim}x" for dim in shape)
     return f"{word}<{dims}{dtype}>"
 
 
@@ -126,7 +118,8 @@ MOST_ELEMENTS: Final = 2**59
 
 
 def is_addressable(shape: Shape) -> bool:
-    """Whether memory could hold a tensor of this shape, sizes of 0 and symbols taken as 1."""
+    """Whether memory could hold a tensor of this shape, sizes of 0 and those of a call taken
+    as 1."""
     return math.prod(n for n in shape if isinstance(n, int) and n) < MOST_ELEMENTS
 
 
@@ -157,6 +150,11 @@ class TensorType:
     def size(self) -> int:
         """Number of elements of a static tensor."""
         return math.prod(_static(self.shape))
+
+    @property
+    def elements(self) -> Dim:
+        """Number of elements."""
+        return math.prod(self.shape)
 
     def with_shape(self, shape: Shape) -> TensorType:
         return TensorType(tuple(shape), self.dtype)
@@ -229,5 +227,7 @@ class FunctionType:
 def _static(shape: Shape) -> tuple[int, ...]:
     for dim in shape:
         if not isinstance(dim, int):
-            raise ValueError(f"shape {tuple(map(str, shape))} has a symbolic dimension")
+            raise ValueError(
+                f"shape {tuple(map(str, shape))} has a dimension that only a call tells"
+            )
     return shape  # type: ignore[return-value]

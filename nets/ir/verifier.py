@@ -17,13 +17,17 @@ Structure
     8. Terminators have no results and no regions.
 Meaning
     9. The numbers of operands and regions and the names of the attributes are the definition's.
-    10. Attributes are bool, int, float, str, None, DType, types, symbols, locations, native arrays
+    10. Attributes are bool, int, float, str, None, DType, types, sizes, locations, native arrays
         of a dtype nets has, or tuples of these; their names are identifiers. So are those of
         functions.
-    11. Dimensions are non-negative numbers or symbols; tensors hold tensor dtypes, never index.
+    11. Dimensions are non-negative numbers or sizes of a call; tensors hold tensor dtypes, never
+        index.
     12. The result types are those the type rule infers.
 Names
     13. Functions have names; a module holds each function under its name.
+Sizes of a call
+    14. The attributes ``dims`` and ``requirements`` of a function are as ``nets.ir.dims`` has them;
+        a function with ``dims`` uses no other names of sizes.
 """
 
 from __future__ import annotations
@@ -48,14 +52,15 @@ from nets.ir.core import (
     Value,
 )
 from nets.ir.dense import Table
+from nets.ir.dims import problem_of, ranges_of
 from nets.ir.location import Location
 from nets.ir.printer import Printer
+from nets.ir.sizes import Size
 from nets.ir.types import (
     TENSOR_DTYPES,
     BufferType,
     DType,
     ScalarType,
-    Symbol,
     TensorType,
     Type,
     VectorType,
@@ -83,6 +88,7 @@ def verify_function(function: Function) -> None:
     operations = _check_links(function)
     try:
         _check_attributes("the function", function.attributes, None)
+        _check_dims(function)
         for argument in function.arguments:
             _check_type(argument.type, None)
         _check_blocks(function, operations)
@@ -128,6 +134,23 @@ def _types_by_rule(
         raise VerifyError(
             f"{definition.name} has operands or attributes of the wrong kind: {error}"
         ) from error
+
+
+def _check_dims(function: Function) -> None:
+    """Invariant 14."""
+    problem = problem_of(function.attributes)
+    if problem is not None:
+        raise _BrokenError(problem, None)
+    if "dims" not in function.attributes:
+        return
+    known = set(ranges_of(function))
+    values = [*function.arguments, *(value for op in function.walk() for value in op.results)]
+    for value in values:
+        dims = getattr(value.type, "shape", ())
+        names = {name for dim in dims if isinstance(dim, Size) for name in dim.names}
+        if not names <= known:
+            name = min(names - known)
+            raise _BrokenError(f"{name} is no dimension of the function", value.operation)
 
 
 class _BrokenError(Exception):
@@ -322,7 +345,7 @@ def _check_attributes(what: str, attributes: Attributes, op: Operation | None) -
 
 
 _PLAIN = {bool, int, float, str, NoneType, Location}
-_PLAIN |= {DType, Symbol, ScalarType, VectorType, TensorType, BufferType}
+_PLAIN |= {DType, Size, ScalarType, VectorType, TensorType, BufferType}
 
 
 def _is_attribute(value: Attribute) -> bool:
@@ -356,8 +379,8 @@ def _type_problem(type: Any) -> str | None:
         lanes = type.lanes
         return None if lanes.__class__ is int and lanes >= 1 else f"{type} has no lanes"
     for dim in type.shape:
-        if not isinstance(dim, Symbol) and (dim.__class__ is not int or dim < 0):
-            return f"{type} has a dimension that is no size and no symbol"
+        if not isinstance(dim, Size) and (dim.__class__ is not int or dim < 0):
+            return f"{type} has a dimension that is no size"
     if isinstance(type, TensorType) and type.dtype not in _TENSOR_DTYPES:
         return f"{type}: tensors do not hold {type.dtype}"
     return None

@@ -72,7 +72,10 @@ PARSE_ERRORS = {
         body("%1 = constant {value = dense<[1.0, 2.0]>} : tensor<3xf32>"),
         r"elements of shape \(2,\)",
     ),
-    "symbolic array": (body("%1 = constant {value = dense<1.0>} : tensor<?n xf32>"), "symbolic"),
+    "array of a size of a call": (
+        body("%1 = constant {value = dense<1.0>} : tensor<?n xf32>"),
+        "are numbers",
+    ),
     "element too large": (body("%1 = constant {value = dense<300>} : tensor<i8>"), "too large"),
     "float too large": (body("%1 = constant {value = dense<1e39>} : tensor<f32>"), "too large"),
     "float for integer": (body("%1 = constant {value = dense<1.5>} : tensor<i8>"), "invalid"),

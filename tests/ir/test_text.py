@@ -17,7 +17,8 @@ from nets.ir.dense import DIGEST_BYTES
 from nets.ir.location import Location
 from nets.ir.parser import parse_function, parse_module
 from nets.ir.printer import function_digest, print_function, print_module
-from nets.ir.types import TENSOR_DTYPES, BufferType, ScalarType, Symbol, TensorType, VectorType
+from nets.ir.sizes import least, symbol
+from nets.ir.types import TENSOR_DTYPES, BufferType, ScalarType, TensorType, VectorType
 from nets.ops.definition.registry import lookup
 
 LOSS = """\
@@ -204,9 +205,11 @@ ATTRIBUTES = {
     "text": 'quote " backslash \\ line\nbreak é \x00',
     "dtype": t.u8,
     "scalar": ScalarType(t.f32),
-    "tensor": TensorType((Symbol("max"), 3, Symbol("x")), t.bool_),
+    "tensor": TensorType((symbol("max"), 3, symbol("x") * 2 + 1), t.bool_),
     "buffer": BufferType((), t.index),
-    "symbol": (Symbol("n"), Symbol("x")),
+    "sizes": (symbol("n"), symbol("x") // 2 - 1, least(symbol("n"), 3), -symbol("n") * symbol("x")),
+    "dims": (("n", 0, 9, 1), ("x", 1, 4096, 8), ("max", 0, 3, 1)),
+    "requirements": (("zero", symbol("n") - symbol("x"), "n must be x"),),
     "vector": VectorType(8, t.i64),
     "empty": (),
     "nested": (1, (2.0, ("three", None, (False,))), t.f64),

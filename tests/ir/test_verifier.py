@@ -11,9 +11,11 @@ import nets.ops  # noqa: F401  (fills the registry)
 from nets.errors import VerifyError
 from nets.ir import types as t
 from nets.ir.core import Block, Function, Module, Operation, Region, Trait, Value
+from nets.ir.dims import Requirement, declare
 from nets.ir.location import Location
 from nets.ir.parser import parse_function
-from nets.ir.types import BufferType, ScalarType, Symbol, TensorType, VectorType
+from nets.ir.sizes import Range, symbol
+from nets.ir.types import BufferType, ScalarType, TensorType, VectorType
 from nets.ir.verifier import verify_function, verify_module
 from nets.ops.definition.registry import OpDef, lookup
 
@@ -340,14 +342,35 @@ def region_too_many(f: Function) -> None:
     region.owner = find(f, "add")
 
 
-@broken("has a dimension that is no size and no symbol")
+@broken("has a dimension that is no size")
 def dimension_is_negative(f: Function) -> None:
     find(f, "add").results[0].type = TensorType((-4,), t.f32)
 
 
-@broken("has a dimension that is no size and no symbol")
+@broken("has a dimension that is no size")
 def dimension_is_a_float(f: Function) -> None:
     f.arguments[0].type = TensorType((4.0,), t.f32)  # type: ignore[arg-type]
+
+
+@broken("m is no dimension of the function")
+def size_of_no_dimension(f: Function) -> None:
+    declare(f, {"n": Range()})
+    f.arguments[0].type = TensorType((symbol("n") + symbol("m"),), t.f32)
+
+
+@broken("two dims have one name")
+def two_dimensions_of_a_name(f: Function) -> None:
+    f.attributes["dims"] = (("n", 0, 9, 1), ("n", 0, 8, 1))
+
+
+@broken("dims are tuples of a name")
+def dimension_without_sizes(f: Function) -> None:
+    declare(f, {"n": Range(3, 2)})
+
+
+@broken("requirements are tuples of a kind")
+def requirement_of_no_kind(f: Function) -> None:
+    declare(f, {"n": Range()}, [Requirement("odd", symbol("n"), "n must be odd")])
 
 
 @broken("tensors do not hold index")
@@ -372,7 +395,7 @@ def result_of_wrong_dtype(f: Function) -> None:
 
 @broken(r"transpose has results \(tensor<\?n xf32>\), not \(tensor<4xf32>\) as inferred")
 def result_of_wrong_shape(f: Function) -> None:
-    find(f, "transpose").results[0].type = TensorType((Symbol("n"),), t.f32)
+    find(f, "transpose").results[0].type = TensorType((symbol("n"),), t.f32)
 
 
 @broken(r"add has results \(tensor<4xf32>, tensor<4xf32>\), not \(tensor<4xf32>\)")

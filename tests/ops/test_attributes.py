@@ -10,7 +10,8 @@ import nets.ops  # noqa: F401  (fills the registry)
 from nets.errors import VerifyError
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Trait
-from nets.ir.types import Symbol, TensorType, f32
+from nets.ir.sizes import symbol
+from nets.ir.types import TensorType, f32
 from nets.ops.definition.attributes import KINDS
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.registry import REGISTRY, OpDef, Sample, Spec, lookup
@@ -27,7 +28,7 @@ VALUES: tuple[Any, ...] = (
     np.zeros(2),
     np.int64(3),
     (1, 2),
-    (1, Symbol("n")),
+    (1, symbol("n")),
     (1.0, 2),
     (True,),
     [1, 2],
@@ -37,9 +38,11 @@ FITTING = {
     "axis": {3},
     "groups": {3},
     "axes": {(1, 2)},
-    "low": {(1, 2)},
-    "shape": {(1, 2), (1, Symbol("n"))},
-    "stops": {(1, 2), (1, Symbol("n"))},
+    "low": {(1, 2), (1, symbol("n"))},
+    "steps": {(1, 2)},
+    "size": {3},
+    "shape": {(1, 2), (1, symbol("n"))},
+    "stops": {(1, 2), (1, symbol("n"))},
     "dtype": {f32},
     "error": {"NumberError"},
     "message": {"a text", "NumberError"},

@@ -5,7 +5,8 @@ import pytest
 from single_op import check_derivatives, program, run
 
 from nets.errors import DTypeError, NetsError, ShapeError
-from nets.ir.types import Symbol, TensorType, f32, f64
+from nets.ir.sizes import symbol
+from nets.ir.types import TensorType, f32, f64
 
 SHAPES = [
     ((1, 1), (1, 1)),
@@ -65,6 +66,6 @@ def test_errors(x: tuple, y: tuple, error: type[NetsError], message: str) -> Non
 
 
 def test_symbolic_dimensions_pass_through() -> None:
-    n = Symbol("n")
+    n = symbol("n")
     function = program("matmul", [TensorType((n, 3), f32), TensorType((3, 4), f32)])
     assert function.returned[0].type.shape == (n, 4)

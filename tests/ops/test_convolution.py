@@ -4,7 +4,8 @@ import pytest
 
 import nets.ops  # noqa: F401  (fills the registry)
 from nets.errors import ShapeError
-from nets.ir.types import Shape, Symbol, TensorType
+from nets.ir.sizes import symbol
+from nets.ir.types import Shape, TensorType
 from nets.ops.definition.registry import lookup
 
 NAMES = ("conv", "conv_input", "conv_weight")
@@ -27,14 +28,14 @@ def shapes_of(name: str) -> list[Shape]:
 @pytest.mark.parametrize("name", NAMES)
 def test_only_the_batch_may_be_symbolic(name: str) -> None:
     shapes = shapes_of(name)
-    n = Symbol("n")
+    n = symbol("n")
     images = [place for place in range(2) if name == "conv_weight" or place == 0]
     symbolic = [(n, *s[1:]) if place in images else s for place, s in enumerate(shapes)]
     assert inferred(name, *symbolic).shape[0] == (shapes[1][1] if name == "conv_weight" else n)
     for place, shape in enumerate(shapes):
         for axis in range(int(place in images), len(shape)):
             given = list(shapes)
-            given[place] = (*shape[:axis], Symbol("m"), *shape[axis + 1 :])
+            given[place] = (*shape[:axis], symbol("m"), *shape[axis + 1 :])
             with pytest.raises(ShapeError, match=name):
                 inferred(name, *given)
 

@@ -5,7 +5,8 @@ import pytest
 from single_op import check_derivatives, program, run, run_lowered
 
 from nets.errors import DTypeError, IndexOutOfBoundsError, NetsError, ShapeError
-from nets.ir.types import Symbol, TensorType, bool_, f32, f64, i32, i64
+from nets.ir.sizes import symbol
+from nets.ir.types import TensorType, bool_, f32, f64, i32, i64
 
 CASES: list[tuple[tuple[int, ...], tuple[int, ...], int]] = [
     ((7,), (), 0),
@@ -121,6 +122,6 @@ def test_errors(
 
 
 def test_symbolic_dimensions_pass_through() -> None:
-    n = Symbol("n")
+    n = symbol("n")
     x, indices = TensorType((3, n), f32), TensorType((n, 2), i64)
     assert program("gather", [x, indices], axis=0).returned[0].type.shape == (n, 2, n)

@@ -9,7 +9,8 @@ from single_op import check_derivatives, program, run
 
 from nets.backend.numpy.interpreter import evaluate
 from nets.errors import DTypeError, GradientError, ShapeError
-from nets.ir.types import Symbol, TensorType, bool_, f32, f64, i32
+from nets.ir.sizes import symbol
+from nets.ir.types import TensorType, bool_, f32, f64, i32
 from nets.ops.definition.registry import lookup
 from nets.passes.derivatives.vjp import vjp
 
@@ -146,8 +147,8 @@ def test_errors(name: str, x: TensorType, attributes: dict, error: type, message
 
 
 def test_a_symbolic_dimension_passes_through() -> None:
-    x = TensorType((Symbol("n"), 3), f32)
-    assert program("reduce_max", [x], axes=(1,)).returned[0].type.shape == (Symbol("n"),)
+    x = TensorType((symbol("n"), 3), f32)
+    assert program("reduce_max", [x], axes=(1,)).returned[0].type.shape == (symbol("n"),)
     assert program("argmax", [x], axis=0).returned[0].type.shape == (3,)
 
 

@@ -9,9 +9,10 @@ import pytest
 from single_op import check_derivatives, lowered, program, run
 
 from nets.errors import DTypeError, NetsError, ShapeError, VerifyError
-from nets.ir.types import DTYPES, Symbol, TensorType, bool_, f32, i64
+from nets.ir.sizes import symbol
+from nets.ir.types import DTYPES, TensorType, bool_, f32, i64
 
-N = Symbol("n")
+N = symbol("n")
 SHAPES = [(), (1,), (7,), (0,), (3, 5), (1, 5), (3, 0), (2, 3, 4), (2, 0, 3), (2, 1, 3, 1)]
 
 
@@ -160,7 +161,15 @@ def test_symbolic_dimensions_pass_through() -> None:
     ]:
         assert program(name, [x], **attributes).returned[0].type.shape == shape
     with pytest.raises(ShapeError, match="numbers of elements differ"):
-        program("reshape", [x], shape=(3, Symbol("m")))
+        program("reshape", [x], shape=(3, N + 1))
+
+
+def test_reshape_may_change_sizes_that_a_requirement_makes_equal() -> None:
+    x = TensorType((N, 3), f32)
+    for shape in ((3, symbol("m")), (12,), (2, 6), (N * 3 // 2, 2)):
+        assert program("reshape", [x], shape=shape).returned[0].type.shape == shape
+    with pytest.raises(ShapeError, match="numbers of elements differ"):
+        program("reshape", [x], shape=(4,))
 
 
 def test_rank_eight() -> None:

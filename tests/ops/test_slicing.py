@@ -8,10 +8,11 @@ from single_op import check_derivatives, program, run
 
 from nets.backend.numpy.interpreter import evaluate
 from nets.errors import DTypeError, NetsError, ShapeError
-from nets.ir.types import Symbol, TensorType, f32, f64
+from nets.ir.sizes import symbol
+from nets.ir.types import TensorType, f32, f64
 from nets.passes.derivatives.vjp import vjp
 
-N = Symbol("n")
+N = symbol("n")
 
 
 def draw(shape: tuple[int, ...], dtype: str = "float64") -> np.ndarray:
@@ -134,7 +135,6 @@ ERRORS: list[tuple[str, list[TensorType], dict[str, Any], type[NetsError], str]]
         "tensor<3x4xf32> and tensor<3x5xf32> along axis 0: other dimensions differ",
     ),
     ("concatenate", [X, TensorType((3,), f32)], {"axis": 0}, ShapeError, "other dimensions"),
-    ("concatenate", [TensorType((N,), f32)] * 2, {"axis": 0}, ShapeError, "axis 0 is symbolic"),
 ]
 
 
@@ -147,15 +147,20 @@ def test_errors(
 
 
 def test_symbolic_dimensions_pass_through() -> None:
-    x, value = TensorType((N, 3), f32), TensorType((), f32)
+    x, y, value = TensorType((N, 3), f32), TensorType((7, 3), f32), TensorType((), f32)
     for name, operands, attributes, shape in [
         ("slice", [x], {"starts": (0, 1), "stops": (N, 3), "steps": (1, 2)}, (N, 1)),
         ("pad", [x, value], {"low": (0, 1), "high": (0, 0)}, (N, 4)),
         ("concatenate", [x, x], {"axis": 1}, (N, 6)),
         ("concatenate", [x], {"axis": 0}, (N, 3)),
+        ("slice", [x], {"starts": (1, 0), "stops": (N, 3), "steps": (2, 1)}, (N // 2, 3)),
+        ("slice", [x], {"starts": (N - 1, 0), "stops": (N, 3), "steps": (1, 1)}, (1, 3)),
+        ("slice", [x], {"starts": (0, 0), "stops": (2, 3), "steps": (1, 1)}, (2, 3)),
+        ("pad", [x, value], {"low": (1, 0), "high": (N, 0)}, (2 * N + 1, 3)),
+        ("concatenate", [x, x, y], {"axis": 0}, (2 * N + 7, 3)),
     ]:
         assert program(name, operands, **attributes).returned[0].type.shape == shape
-    with pytest.raises(ShapeError, match="axis 0 is symbolic and can only be taken whole"):
-        program("slice", [x], starts=(0, 0), stops=(2, 3), steps=(1, 1))
-    with pytest.raises(ShapeError, match="axis 0 is symbolic and cannot grow"):
-        program("pad", [x, value], low=(1, 0), high=(0, 0))
+    with pytest.raises(ShapeError, match="does not fit axis 0"):
+        program("slice", [x], starts=(0, 0), stops=(N + 1, 3), steps=(1, 1))
+    with pytest.raises(ShapeError, match="is negative"):
+        program("pad", [x, value], low=(-N - 1, 0), high=(0, 0))

@@ -13,7 +13,8 @@ import numpy as np
 
 from nets.errors import ArgumentError, DTypeError, NetsError, ShapeError, VerifyError
 from nets.ir.core import Block, Function, Operation, Trait, Value
-from nets.ir.types import Symbol, TensorType, from_numpy
+from nets.ir.sizes import Size
+from nets.ir.types import TensorType, from_numpy
 from nets.ops.definition.registry import Array, Run, definition_of
 
 Observer = Callable[[Operation, Sequence[Array]], None]
@@ -134,12 +135,12 @@ def _check_arguments(function: Function, arrays: Sequence[Array]) -> list[Array]
         raise ArgumentError(
             f"{function.name} takes {len(function.arguments)} arrays, not {len(arrays)}"
         )
-    sizes: dict[Symbol, int] = {}
+    sizes: dict[Size, int] = {}
     pairs = zip(function.arguments, arrays, strict=True)
     return [_check_argument(argument, np.asarray(array), sizes) for argument, array in pairs]
 
 
-def _check_argument(argument: Value, array: Array, sizes: dict[Symbol, int]) -> Array:
+def _check_argument(argument: Value, array: Array, sizes: dict[Size, int]) -> Array:
     name = argument.hint or f"argument {argument.index}"
     type = argument.type
     if not isinstance(type, TensorType):
@@ -147,7 +148,7 @@ def _check_argument(argument: Value, array: Array, sizes: dict[Symbol, int]) -> 
     if from_numpy(array.dtype) != type.dtype:
         raise DTypeError(f"{name} is {type}; an array of {array.dtype} does not fit")
     expected = tuple(
-        sizes.setdefault(dim, size) if isinstance(dim, Symbol) else dim
+        sizes.setdefault(dim, size) if isinstance(dim, Size) else dim
         for dim, size in zip(type.shape, array.shape, strict=False)
     )
     if array.ndim != type.rank or array.shape != expected:

@@ -32,7 +32,8 @@ from nets.frontend.tensor.variable import Array, Variable
 from nets.frontend.tracing.binding import Static
 from nets.frontend.tracing.spec import TensorSpec, short
 from nets.ir.location import user_location
-from nets.ir.types import Dim, TensorType, from_numpy
+from nets.ir.sizes import Dim
+from nets.ir.types import TensorType, from_numpy
 
 LeafKey = tuple[np.dtype[Any], tuple[Dim, ...], bool]
 """(NumPy dtype, shape, is it a Python number?) of a leaf."""

@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from nets.errors import DTypeError, ParseError, ShapeError
 from nets.ir.location import user_location
+from nets.ir.sizes import Dim, Size, symbol
 from nets.ir.types import (
     TENSOR_DTYPES,
-    Dim,
     DType,
     Shape,
-    Symbol,
     TensorType,
     from_numpy,
     is_addressable,
@@ -111,7 +110,7 @@ def _dtype(name: Any) -> DType:
 
 def _dim(word: str, form: str) -> Dim:
     if re.fullmatch(r"\?[A-Za-z_]\w*", word, re.ASCII):
-        return Symbol(word[1:])
+        return symbol(word[1:])
     if not re.fullmatch(r"[0-9]{1,20}", word):
         raise ParseError(
             f"{word!r} in the spec {form!r} is neither a size nor a ?name", user_location()
@@ -120,7 +119,7 @@ def _dim(word: str, form: str) -> Dim:
 
 
 def _size(dim: Any) -> Dim:
-    if isinstance(dim, Symbol):
+    if isinstance(dim, Size):
         return dim
     try:
         size = operator.index(dim)

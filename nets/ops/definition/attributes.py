@@ -11,14 +11,14 @@ attributes are of no kind, are printed as well.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
 
 from nets.errors import REFUSALS
 from nets.ir.core import Attribute
-from nets.ir.types import BufferType, Dim, DType, ScalarType, Symbol, TensorType, VectorType
+from nets.ir.sizes import Dim, Size
+from nets.ir.types import BufferType, DType, ScalarType, TensorType, VectorType
 
 
 class Kind(ABC):
@@ -76,16 +76,6 @@ class Places(Axes):
         return (0, *super().stacked(value, size))
 
 
-@dataclass(frozen=True, slots=True)
-class PerAxis(Integers):
-    """An integer for each axis; ``whole`` is the one that takes all of the new one as it is."""
-
-    whole: int
-
-    def stacked(self, value: Attribute, size: Dim) -> Attribute:
-        return (self.whole, *value)
-
-
 class Dims(Kind):
     """A dimension for each axis."""
 
@@ -93,11 +83,36 @@ class Dims(Kind):
 
     def fits(self, value: object) -> bool:
         return isinstance(value, tuple) and all(
-            type(dim) is int or isinstance(dim, Symbol) for dim in value
+            type(dim) is int or isinstance(dim, Size) for dim in value
         )
 
     def stacked(self, value: Attribute, size: Dim) -> Attribute:
         return (size, *value)
+
+
+class Dimension(Kind):
+    """One dimension, which examples have in common."""
+
+    words = "a dimension"
+
+    def fits(self, value: object) -> bool:
+        return type(value) is int or isinstance(value, Size)
+
+
+class Widths(Dims):
+    """A place or width for each axis; all of the new one is taken as it is."""
+
+    words = "a tuple of places or widths"
+
+    def stacked(self, value: Attribute, size: Dim) -> Attribute:
+        return (0, *value)
+
+
+class Steps(Integers):
+    """A step for each axis; all of the new one is taken as it is."""
+
+    def stacked(self, value: Attribute, size: Dim) -> Attribute:
+        return (1, *value)
 
 
 class DTypeName(Kind):
@@ -178,12 +193,13 @@ KINDS: Final[dict[str, Kind]] = {
     "axes": Axes(),
     "dilation": Integers(),
     "groups": Integer(),
-    "low": PerAxis(0),
-    "high": PerAxis(0),
-    "starts": PerAxis(0),
+    "low": Widths(),
+    "high": Widths(),
+    "starts": Widths(),
     "stops": Dims(),
-    "steps": PerAxis(1),
+    "steps": Steps(),
     "shape": Dims(),
+    "size": Dimension(),
     "dtype": DTypeName(),
     "error": ErrorName(),
     "message": Text(),

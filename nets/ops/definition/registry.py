@@ -18,7 +18,8 @@ import numpy as np
 from nets.errors import DTypeError, GradientError, ShapeError, VerifyError
 from nets.ieee import ieee_calls
 from nets.ir.core import Attribute, Attributes, OpDefinition, Operation, Region, Trait, Value
-from nets.ir.types import Dim, DType, TensorType, Type, is_addressable
+from nets.ir.sizes import Dim
+from nets.ir.types import DType, TensorType, Type, is_addressable
 from nets.ops.definition.attributes import KINDS, Kind
 from nets.ops.definition.decisions import ITSELF, Decision, batch_of, forward_of
 from nets.ops.definition.rules import (

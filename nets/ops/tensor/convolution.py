@@ -31,7 +31,8 @@ import numpy as np
 
 from nets.errors import DTypeError, ShapeError
 from nets.ir.core import Trait, Value
-from nets.ir.types import BufferType, Dim, Symbol, TensorType
+from nets.ir.sizes import Dim, Size
+from nets.ir.types import BufferType, TensorType
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import IN_EACH, ToCome
 from nets.ops.definition.emitter import Emitter, tensor_type
@@ -262,9 +263,11 @@ def _check(
 
 
 def _known(name: str, dims: tuple[Dim, ...], types: str) -> Ints:
-    """The sizes; ShapeError where one is symbolic."""
-    if any(isinstance(dim, Symbol) for dim in dims):
-        raise ShapeError(f"{name} of {types}: only the size of the batch may be symbolic")
+    """The sizes; ShapeError where only a call tells one."""
+    if any(isinstance(dim, Size) for dim in dims):
+        raise ShapeError(
+            f"{name} of {types}: the batch is the only size that may wait for the call"
+        )
     return tuple(dim for dim in dims if isinstance(dim, int))
 
 

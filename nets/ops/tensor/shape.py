@@ -1,7 +1,7 @@
 """Shapes: broadcast, reshape, transpose, flip, and iota, which counts along an axis.
 
-None of them computes: each result element is an element of an operand, found by its index. A
-symbolic dimension may pass through unchanged.
+None of them computes: each result element is an element of an operand, found by its index.
+Dimensions may be sizes that a call tells, which ``size_of`` gives as numbers.
 """
 # Op classes are namespaces: their functions take no self.
 # mypy: disable-error-code="misc"
@@ -16,7 +16,8 @@ import numpy as np
 from nets.errors import DTypeError, ShapeError
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Trait, Value
-from nets.ir.types import DType, Shape, Symbol, TensorType, f32, f64, i8, i64, index
+from nets.ir.sizes import Dim, equal
+from nets.ir.types import DType, Shape, TensorType, f32, f64, i8, i64, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.attributes import Places
 from nets.ops.definition.decisions import ITSELF
@@ -101,7 +102,11 @@ class Broadcast:
 
 @op("reshape", _REINDEXING | Trait.ALIAS, attributes=("shape",), implied=("shape",))
 class Reshape:
-    """The elements of x in the same (row-major) order under another shape of the same size."""
+    """The elements of x in the same (row-major) order under another shape of the same size.
+
+    Sizes of a call that are not known to be equal may be so by a requirement of the function: this
+    op alone changes one of them for the other.
+    """
 
     operands = ("x",)
     batch = ITSELF
@@ -118,7 +123,7 @@ class Reshape:
     def infer(x: TensorType, *, shape: Shape) -> TensorType:
         result = x.with_shape(shape)
         _not_negative("reshape", shape)
-        if _size(x.shape) != _size(shape):
+        if equal(x.elements, result.elements, {}) is False:
             raise ShapeError(f"reshape of {x} to {result}: the numbers of elements differ")
         return result
 
@@ -131,12 +136,6 @@ class Reshape:
     def lower(s: Lowering, index: Index, x: Value, *, shape: tuple[int, ...]) -> Value:
         """Divides only where dimensions are split otherwise than by size 1."""
         return s.read(x, _reindexed(s, index, shape, tensor_type(x).static_shape))
-
-
-def _size(shape: Shape) -> tuple[int, list[str]]:
-    """The number of elements: a number times symbols."""
-    numbers = math.prod(dim for dim in shape if isinstance(dim, int))
-    return numbers, sorted(dim.name for dim in shape if isinstance(dim, Symbol))
 
 
 def _reindexed(s: Lowering, index: Index, shape: tuple[int, ...], source: tuple[int, ...]) -> Index:
@@ -286,3 +285,30 @@ class Iota:
 
     def lower(s: Lowering, index: Index, *, shape: Shape, dtype: DType, axis: int) -> Value:
         return s.cast(s.index(index[axis]), dtype)
+
+
+# --------------------------------------------------------------------------- sizes of a call
+
+
+@op(
+    "size_of",
+    Trait.PURE | Trait.CONSTANT | Trait.EXACT,
+    attributes=("size", "dtype"),
+    implied=("dtype",),
+)
+class SizeOf:
+    """The size that a call tells, as a number: what NumPy makes of that integer."""
+
+    operands = ()
+    samples = [sample(size=7, dtype=i64), sample(size=2**24 + 1, dtype=f32)]
+    no_derivative = "it has no operands"
+
+    def infer(*, size: Dim, dtype: DType) -> TensorType:
+        return TensorType((), dtype)
+
+    def evaluate(*, size: int, dtype: DType) -> Array:
+        return np.array(np.array(size, np.int64).astype(dtype.numpy))
+
+    def lower(s: Lowering, index: Index, *, size: Dim, dtype: DType) -> Value:
+        assert isinstance(size, int), "sizes of a call are not lowered yet"
+        return s.cast(s.const(size, i64), dtype)

@@ -1,7 +1,7 @@
 """Cutting and joining: slice with steps, pad, concatenate.
 
-Each result element is an element of an operand, found by its index. A symbolic dimension may pass
-through unchanged.
+Each result element is an element of an operand, found by its index. Dimensions, bounds and
+widths may be sizes that a call tells.
 """
 # Op classes are namespaces: their functions take no self.
 # mypy: disable-error-code="misc"
@@ -9,14 +9,15 @@ through unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 from nets.errors import DTypeError, ShapeError
 from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
-from nets.ir.types import Dim, Shape, Symbol, TensorType, bool_, index
+from nets.ir.sizes import Dim, at_most, least
+from nets.ir.types import Shape, TensorType, bool_, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF, ToCome
 from nets.ops.definition.emitter import Emitter, tensor_type
@@ -37,7 +38,7 @@ _REINDEXING = Trait.PURE | Trait.INDEXING | Trait.EXACT
 class Slice:
     """The elements from ``starts`` below ``stops`` by ``steps`` ≥ 1, one of each per axis.
 
-    Bounds satisfy 0 ≤ start ≤ stop ≤ size. A symbolic dimension is taken whole: from 0 to itself.
+    Bounds satisfy 0 ≤ start ≤ stop ≤ size.
     """
 
     operands = ("x",)
@@ -52,7 +53,7 @@ class Slice:
         sample(draw.i8(3, 5), starts=(0, 1), stops=(3, 4), steps=(2, 2)),
     ]
 
-    def infer(x: TensorType, *, starts: Axes, stops: Shape, steps: Axes) -> TensorType:
+    def infer(x: TensorType, *, starts: Shape, stops: Shape, steps: Axes) -> TensorType:
         if not len(starts) == len(stops) == len(steps) == x.rank:
             raise ShapeError(
                 f"slice of {x} needs {x.rank} starts, stops and steps, "
@@ -66,10 +67,10 @@ class Slice:
         return np.array(picked, order="C")
 
     def transpose(
-        b: Emitter, ct: Value, x: Value, *, starts: Axes, stops: Axes, steps: Axes
+        b: Emitter, ct: Value, x: Value, *, starts: Shape, stops: Shape, steps: Axes
     ) -> tuple[Value]:
         """The cotangent put back in place, zeros around it and between."""
-        return (_placed(b, _spaced(b, ct, steps), starts, tensor_type(x).shape),)
+        return (_placed(b, _spaced(b, ct, steps), starts, steps, tensor_type(x).shape),)
 
     def lower(
         s: Lowering, index: Index, x: Value, *, starts: Axes, stops: Axes, steps: Axes
@@ -78,16 +79,12 @@ class Slice:
         return s.read(x, tuple(place * step + start for place, start, step in cuts))
 
 
-def _cut(x: TensorType, axis: int, start: int, stop: Dim, step: int) -> Dim:
+def _cut(x: TensorType, axis: int, start: Dim, stop: Dim, step: int) -> Dim:
     """The size of ``start:stop:step`` of an axis."""
-    dim = x.shape[axis]
-    if (start, stop, step) == (0, dim, 1):
-        return dim
-    if isinstance(dim, Symbol) or isinstance(stop, Symbol):
-        raise ShapeError(f"slice of {x}: axis {axis} is symbolic and can only be taken whole")
-    if step < 1 or not 0 <= start <= stop <= dim:
+    limits = (0, start, stop, x.shape[axis])
+    if step < 1 or any(at_most(a, b, {}) is False for a, b in pairwise(limits)):
         raise ShapeError(f"slice of {x}: {start}:{stop}:{step} does not fit axis {axis}")
-    return -(-(stop - start) // step)
+    return (stop - start + step - 1) // step
 
 
 def _spaced(b: Emitter, x: Value, steps: Axes) -> Value:
@@ -98,35 +95,27 @@ def _spaced(b: Emitter, x: Value, steps: Axes) -> Value:
     columns = b.reshape(x, tuple(size for dim in shape for size in (dim, 1)))
     high = tuple(count for step in steps for count in (0, step - 1))
     rows = _pad_zero(b, columns, (0,) * len(high), high)
-    spaced = tuple(
-        dim if isinstance(dim, Symbol) else dim * step
-        for dim, step in zip(shape, steps, strict=True)
-    )
-    return b.reshape(rows, spaced)
+    return b.reshape(rows, tuple(dim * step for dim, step in zip(shape, steps, strict=True)))
 
 
-def _placed(b: Emitter, x: Value, starts: Axes, shape: Shape) -> Value:
-    """Zeros of that shape with x from ``starts`` on, as far as it fits."""
+def _placed(b: Emitter, x: Value, starts: Shape, steps: Axes, shape: Shape) -> Value:
+    """Zeros of that shape with x from ``starts`` on, as far as it fits.
+
+    Only what has been spaced by steps can be too long, by zeros.
+    """
     now = tensor_type(x).shape
-    room = [
-        dim if isinstance(dim, Symbol) else dim - start
-        for dim, start in zip(shape, starts, strict=True)
-    ]
-    pairs = list(zip(now, room, strict=True))
+    room = [dim - start for dim, start in zip(shape, starts, strict=True)]
     common = tuple(
-        min(dim, want) if isinstance(dim, int) and isinstance(want, int) else dim
-        for dim, want in pairs
+        dim if step == 1 else least(dim, want)
+        for dim, want, step in zip(now, room, steps, strict=True)
     )
     if common != now:
         x = b.emit("slice", x, starts=(0,) * len(now), stops=common, steps=(1,) * len(now))
-    high = tuple(
-        max(want - dim, 0) if isinstance(dim, int) and isinstance(want, int) else 0
-        for dim, want in pairs
-    )
+    high = tuple(want - dim for dim, want in zip(common, room, strict=True))
     return _pad_zero(b, x, starts, high)
 
 
-def _pad_zero(b: Emitter, x: Value, low: Axes, high: Axes) -> Value:
+def _pad_zero(b: Emitter, x: Value, low: Shape, high: Shape) -> Value:
     if not any(low) and not any(high):
         return x
     return b.emit("pad", x, b.constant(0, x.type.dtype), low=low, high=high)
@@ -151,20 +140,15 @@ class Pad:
         sample(draw.boolean(3), draw.boolean(), low=(0,), high=(4,)),
     ]
 
-    def infer(x: TensorType, value: TensorType, *, low: Axes, high: Axes) -> TensorType:
+    def infer(x: TensorType, value: TensorType, *, low: Shape, high: Shape) -> TensorType:
         if value != TensorType((), x.dtype):
             raise DTypeError(f"pad of {x} takes a value of type tensor<{x.dtype}>, not {value}")
         if not len(low) == len(high) == x.rank:
             raise ShapeError(f"pad of {x} needs {x.rank} widths, not low {low} and high {high}")
-        if any(width < 0 for width in (*low, *high)):
+        if any(at_most(0, width, {}) is False for width in (*low, *high)):
             raise ShapeError(f"pad of {x}: a width of low {low} and high {high} is negative")
-        shape: list[Dim] = []
-        for axis, dim in enumerate(x.shape):
-            width = low[axis] + high[axis]
-            if width and isinstance(dim, Symbol):
-                raise ShapeError(f"pad of {x}: axis {axis} is symbolic and cannot grow")
-            shape.append(dim + width if isinstance(dim, int) else dim)
-        return x.with_shape(tuple(shape))
+        widths = zip(low, x.shape, high, strict=True)
+        return x.with_shape(tuple(first + dim + last for first, dim, last in widths))
 
     def evaluate(x: Array, value: Array, *, low: Axes, high: Axes) -> Array:
         widths = [dim + a + b for dim, a, b in zip(x.shape, low, high, strict=True)]
@@ -173,12 +157,12 @@ class Pad:
         return result
 
     def transpose(
-        b: Emitter, ct: Value, x: Value, value: Value, *, low: Axes, high: Axes
+        b: Emitter, ct: Value, x: Value, value: Value, *, low: Shape, high: Shape
     ) -> tuple[Callable[[], Value], Callable[[], Value]]:
         inner = tensor_type(x).shape
 
         def of_x() -> Value:
-            stops = tuple(_after(start, dim) for start, dim in zip(low, inner, strict=True))
+            stops = tuple(start + dim for start, dim in zip(low, inner, strict=True))
             return b.emit("slice", ct, starts=low, stops=stops, steps=(1,) * len(low))
 
         def of_value() -> Value:
@@ -210,10 +194,6 @@ class Pad:
         for test in inside[1:]:
             ok = s.binary("and", ok, test)
         return s.select(ok, read, s.read(value, ()))
-
-
-def _after(start: int, dim: Dim) -> Dim:
-    return dim if isinstance(dim, Symbol) else start + dim
 
 
 def _clamped(
@@ -264,10 +244,7 @@ class Concatenate:
                 raise ShapeError(
                     f"concatenate of {first} and {x} along axis {axis}: other dimensions differ"
                 )
-        sizes = [x.shape[axis] for x in xs]
-        if len(xs) > 1 and any(isinstance(size, Symbol) for size in sizes):
-            raise ShapeError(f"concatenate of {first}: axis {axis} is symbolic")
-        total = sizes[0] if len(xs) == 1 else sum(size for size in sizes if isinstance(size, int))
+        total = sum(x.shape[axis] for x in xs)
         return first.with_shape((*first.shape[:axis], total, *first.shape[axis + 1 :]))
 
     def evaluate(*xs: Array, axis: int) -> Array:
@@ -278,14 +255,14 @@ class Concatenate:
         shape = tensor_type(ct).shape
         steps = (1,) * len(shape)
 
-        def part(start: int, stop: int) -> Callable[[], Value]:
+        def part(start: Dim, stop: Dim) -> Callable[[], Value]:
             starts = tuple(start if i == axis else 0 for i in range(len(shape)))
             stops = (*shape[:axis], stop, *shape[axis + 1 :])
             return lambda: b.emit("slice", ct, starts=starts, stops=stops, steps=steps)
 
         if len(xs) == 1:
             return (lambda: ct,)
-        ends = np.cumsum([0, *(tensor_type(x).static_shape[axis] for x in xs)]).tolist()
+        ends = accumulate((tensor_type(x).shape[axis] for x in xs), initial=0)
         return tuple(part(start, stop) for start, stop in pairwise(ends))
 
     def pieces(*types: TensorType, axis: int) -> Pieces:

@@ -20,7 +20,8 @@ from nets.errors import (
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Operation, Region, Value
 from nets.ir.location import Location
-from nets.ir.types import BufferType, Symbol, TensorType, Type, f32, i64
+from nets.ir.sizes import symbol
+from nets.ir.types import BufferType, TensorType, Type, f32, i64
 from nets.ops.definition.emitter import GraphEmitter
 from nets.ops.definition.registry import Array, lookup
 
@@ -97,7 +98,7 @@ def test_other_byte_order_and_layouts_are_read_rightly() -> None:
 
 
 def test_symbolic_dimensions_agree() -> None:
-    n = Symbol("n")
+    n = symbol("n")
     b, (x, y), function = start(TensorType((n,), f32), TensorType((n, 2), f32))
     b.emit_all("return", b.neg(x), b.neg(y))
     assert evaluate(function, [X, np.ones((3, 2), np.float32)])[0].tolist() == [-1, -2, -3]

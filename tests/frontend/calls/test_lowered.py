@@ -23,7 +23,8 @@ from nets.frontend.calls.trace import trace
 from nets.frontend.derived.transforms import value_and_grad
 from nets.frontend.pytree import flatten
 from nets.frontend.tracing.spec import TensorSpec, spec
-from nets.ir.types import Symbol, TensorType, f32, f64, i64
+from nets.ir.sizes import symbol
+from nets.ir.types import TensorType, f32, f64, i64
 
 
 @trace(static_argnames="n")
@@ -45,7 +46,7 @@ def test_specs() -> None:
     assert spec("i64").type == spec("i64[]").type == TensorType((), i64)
     assert spec((32, 784), "float32") == spec("f32[32,784]")
     assert spec([2, np.int64(3)], np.float64) == spec("f64[2,3]")
-    assert spec("f32[?batch, 784]").shape == (Symbol("batch"), 784)
+    assert spec("f32[?batch, 784]").shape == (symbol("batch"), 784)
     assert str(spec("f32[?batch, 784]")) == "f32[?batch,784]"
     assert repr(spec("f32[3]")) == 'nets.spec("f32[3]")'
     assert hash(spec("f32[3]")) == hash(spec((3,), f32))
