@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nets.frontend.library.export import export
     from nets.frontend.tracing.control_flow import cond, fori_loop, map, scan, while_loop  # noqa: A004
     from nets.frontend.tracing.debug import debug_print
+    from nets.frontend.tracing.open_sizes import dim
     from nets.frontend.tracing.spec import spec
     from nets.ir.location import user_location
     from nets.random import manual_seed
@@ -44,6 +45,7 @@ _LATER = {
     "map": "nets.frontend.tracing.control_flow",
     "debug_print": "nets.frontend.tracing.debug",
     "spec": "nets.frontend.tracing.spec",
+    "dim": "nets.frontend.tracing.open_sizes",
     "evaluate": "nets.frontend.calls.lowered",
     "parse_ir": "nets.frontend.calls.lowered",
     "export": "nets.frontend.library.export",
@@ -82,6 +84,7 @@ __all__ = [
     "map",
     "debug_print",
     "spec",
+    "dim",
     "evaluate",
     "parse_ir",
     "export",

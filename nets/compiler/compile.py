@@ -32,6 +32,7 @@ from nets.errors import REFUSALS, ArgumentError, CompileError, ShapeError
 from nets.extension import is_installed
 from nets.ieee import in_ieee_mode
 from nets.ir.core import Function, Trait
+from nets.ir.dims import ranges_of
 from nets.ir.location import user_location
 from nets.ir.printer import print_function
 from nets.locks import Crowd, imports, lock, made_alone
@@ -45,8 +46,9 @@ if TYPE_CHECKING:
     from nets.machine.targets import Target
 
 Array = npt.NDArray[Any]
-Executable = Callable[[Sequence[Array]], list[Array]]
-"""Takes the arrays of the arguments, gives those of the results."""
+Executable = Callable[..., list[Array]]
+"""Takes the arrays of the arguments, gives those of the results. Of a function of sizes that a call
+tells it takes them as well, by name, where the arrays may not tell them all."""
 
 ENTRY: Final = "nets_entry"
 """The symbol of in-process code."""
@@ -245,7 +247,6 @@ class Compilation:
     @made_alone
     def executable(self) -> Executable:
         """The function as a callable, compiled or from the object cache."""
-        _refuse_symbols(self.function)
         check = config.CHECK.get()
         if check == "nan":
             from nets.compiler.nan_check import checked_for_nan
@@ -259,8 +260,9 @@ class Compilation:
 
     @made_alone
     def _chosen(self) -> Executable:
-        if self.backend == "numpy":
-            return lambda arrays: evaluate(self.function, arrays)
+        """The function on the backend that the options name."""
+        if self.backend == "numpy" or ranges_of(self.function):
+            return lambda arrays, sizes=None: evaluate(self.function, arrays, sizes=sizes)
         return self.native
 
     @made_alone

@@ -13,6 +13,8 @@ import numpy as np
 
 from nets.errors import ArgumentError, DTypeError, NetsError, ShapeError, VerifyError
 from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ir.dims import ranges_of
+from nets.ir.fixed_sizes import Sizes, bind, with_sizes
 from nets.ir.sizes import Size
 from nets.ir.types import TensorType, from_numpy
 from nets.ops.definition.registry import Array, Run, definition_of
@@ -22,14 +24,23 @@ Observer = Callable[[Operation, Sequence[Array]], None]
 
 
 def evaluate(
-    function: Function, arrays: Sequence[Array], observe: Observer | None = None
+    function: Function,
+    arrays: Sequence[Array],
+    observe: Observer | None = None,
+    sizes: Sizes | None = None,
 ) -> list[Array]:
     """The results of ``function`` for these arrays: fresh, contiguous arrays of its result types.
+
+    A function of sizes that a call tells is evaluated as the one of the sizes of this call:
+    ``sizes``, or what the shapes of the arrays tell.
 
     ArgumentError, ShapeError or DTypeError where the arrays do not fit the arguments. Errors of
     an operation, such as IndexOutOfBoundsError, carry its location.
     """
     checked = _check_arguments(function, arrays)
+    if ranges_of(function):
+        told = bind(function, [x.shape for x in checked]) if sizes is None else sizes
+        function = with_sizes(function, told)
     results = _run(function.body, checked, observe)
     return [np.array(result, order="C") for result in results]
 
@@ -135,22 +146,19 @@ def _check_arguments(function: Function, arrays: Sequence[Array]) -> list[Array]
         raise ArgumentError(
             f"{function.name} takes {len(function.arguments)} arrays, not {len(arrays)}"
         )
-    sizes: dict[Size, int] = {}
     pairs = zip(function.arguments, arrays, strict=True)
-    return [_check_argument(argument, np.asarray(array), sizes) for argument, array in pairs]
+    return [_check_argument(argument, np.asarray(array)) for argument, array in pairs]
 
 
-def _check_argument(argument: Value, array: Array, sizes: dict[Size, int]) -> Array:
+def _check_argument(argument: Value, array: Array) -> Array:
     name = argument.hint or f"argument {argument.index}"
     type = argument.type
     if not isinstance(type, TensorType):
         raise VerifyError(f"{name} is a {type}; only tensors can be evaluated")
     if from_numpy(array.dtype) != type.dtype:
         raise DTypeError(f"{name} is {type}; an array of {array.dtype} does not fit")
-    expected = tuple(
-        sizes.setdefault(dim, size) if isinstance(dim, Size) else dim
-        for dim, size in zip(type.shape, array.shape, strict=False)
-    )
-    if array.ndim != type.rank or array.shape != expected:
+    pairs = zip(type.shape, array.shape, strict=False)
+    fits = all(isinstance(dim, Size) or dim == size for dim, size in pairs)
+    if array.ndim != type.rank or not fits:
         raise ShapeError(f"{name} is {type}; an array of shape {array.shape} does not fit")
     return array.astype(type.dtype.numpy, copy=False)

@@ -24,7 +24,8 @@ from nets.frontend.tracing.signature import Input
 from nets.frontend.tracing.spec import short
 from nets.ir.core import Function, Module
 from nets.ir.location import user_location
-from nets.ir.types import gives_way
+from nets.ir.sizes import Size
+from nets.ir.types import TensorType, gives_way
 from nets.locks import made_once
 from nets.ops.definition.registry import lookup
 
@@ -236,7 +237,7 @@ def _nest(lowered: Lowered, arrays: Sequence[Array]) -> object:
 def _fitting(array: Array, weak: bool, entry: Input) -> Array:
     """The array, if it is what the argument was lowered for; a Python number takes its dtype."""
     expected = entry.type.dtype.numpy
-    if array.shape == entry.type.shape:
+    if _has_shape(array, entry.type):
         if array.dtype == expected:
             return array
         if weak and gives_way(array.dtype.kind, expected.kind):
@@ -246,6 +247,12 @@ def _fitting(array: Array, weak: bool, entry: Input) -> Array:
         f"argument {entry.path} is {given}; the function was lowered for {short(entry.type)}",
         user_location(),
     )
+
+
+def _has_shape(array: Array, type: TensorType) -> bool:
+    """Sizes that a call tells are checked when it begins."""
+    pairs = zip(array.shape, type.shape, strict=False)
+    return array.ndim == type.rank and all(n == dim or isinstance(dim, Size) for n, dim in pairs)
 
 
 # ------------------------------------------------------------------------ IR as text

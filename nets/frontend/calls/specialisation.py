@@ -22,11 +22,13 @@ from nets.frontend.tensor.autograd import PullBack, record_call
 from nets.frontend.tensor.inner import held_value, tensor_of, value_of
 from nets.frontend.tensor.state import GradientPlace, Place, at_call, consume, write_back
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.variable import Array, Variable
+from nets.frontend.tensor.variable import Array, Variable, variable
 from nets.frontend.tracing.program import Program
 from nets.frontend.world.recipes import Parts
 from nets.ir.clone import clone_function
 from nets.ir.core import Function
+from nets.ir.fixed_sizes import Sizes, bind
+from nets.ir.sizes import evaluate
 from nets.ir.types import TensorType
 from nets.locks import lock
 from nets.ops.definition.emitter import tensor_type
@@ -62,17 +64,25 @@ class CompiledPullBack:
     """
 
     def __init__(
-        self, function: Function, executable: Executable, residuals: Sequence[Array]
+        self,
+        function: Function,
+        executable: Executable,
+        residuals: Sequence[Array],
+        sizes: Sizes,
     ) -> None:
         self.function = function
         self.residuals = residuals
         self._executable = executable
+        self._sizes = sizes
 
     def __call__(self, cts: Sequence[Array | None]) -> list[Array]:
         """The cotangents; None stands for one of zeros."""
         types = [a.type for a in self.function.arguments[len(self.residuals) :]]
-        filled = [_zeros(type) if ct is None else ct for ct, type in zip(cts, types, strict=True)]
-        return self._executable([*self.residuals, *filled])
+        filled = [
+            _zeros(type, self._sizes) if ct is None else ct
+            for ct, type in zip(cts, types, strict=True)
+        ]
+        return run_for(self._sizes, self._executable, [*self.residuals, *filled])
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +212,10 @@ class Specialisation:
 
     def call(self, arrays: Sequence[Array]) -> list[Variable]:
         """The results for arrays of the inputs and captures; nothing is recorded."""
-        return list(map(Variable, self.executable(arrays), self._result_types))
+        results = self.executable(arrays)
+        if not self.is_open:
+            return list(map(Variable, results, self._result_types))
+        return list(map(variable, results))
 
     def call_recorded(
         self, arrays: Sequence[Array], variables: Sequence[Variable | None]
@@ -241,11 +254,21 @@ class Specialisation:
         The arrays must not change any more.
         """
         halves = self._halves_for(wrt)
-        outputs = halves.forward(arrays)
+        sizes = self._sizes_of(arrays)
+        outputs = run_for(sizes, halves.forward, arrays)
         sources = {"argument": arrays, "result": outputs}
         residuals = [sources[kind][i] for kind, i in halves.split.residuals]
-        pull = CompiledPullBack(halves.split.backward, halves.backward, residuals)
+        pull = CompiledPullBack(halves.split.backward, halves.backward, residuals, sizes)
         return outputs[: len(self._result_types)], pull
+
+    @property
+    def is_open(self) -> bool:
+        """Do calls tell sizes?"""
+        return bool(self.program.function.attributes.get("dims"))
+
+    def _sizes_of(self, arrays: Sequence[Array]) -> Sizes:
+        """The sizes that the arrays of a call tell."""
+        return bind(self.program.function, [x.shape for x in arrays]) if self.is_open else {}
 
     def finish(
         self, results: Sequence[Variable], found: Sequence[Tensor], donated: Sequence[Any] = ()
@@ -359,6 +382,11 @@ def _form(type: object) -> tuple[object, object]:
     return type.dtype.numpy, type.shape
 
 
-def _zeros(type: object) -> Array:
+def _zeros(type: object, sizes: Sizes) -> Array:
     assert isinstance(type, TensorType)
-    return np.zeros(type.static_shape, type.dtype.numpy)
+    return np.zeros([evaluate(dim, sizes) for dim in type.shape], type.dtype.numpy)
+
+
+def run_for(sizes: Sizes, executable: Executable, arrays: Sequence[Array]) -> list[Array]:
+    """The results for sizes that were told to another half of the same call."""
+    return executable(arrays, sizes) if sizes else executable(arrays)

@@ -158,7 +158,7 @@ class Staged(Planned):
         recorded = None if program.detached else _recorded(call.leaves, fitting.values)
         if recorded is None:
             results = ready.call(arrays)
-            if not (call.kwargs or call.static or self.is_traced_anew):
+            if not (call.kwargs or call.static or self.is_traced_anew or call.ranges):
                 self._plan(ready, call)
         elif all(x.type.dtype.is_float for x in recorded if x is not None and x.requires_grad):
             results = ready.call_recorded(arrays, recorded)
@@ -274,14 +274,15 @@ class Staged(Planned):
             return lift_results(self.result_of(*call.with_leaves(tensors)))
 
         roots = (self.__wrapped__, *(value for _, value in call.static))
-        return stage(self.name, call.inputs(), body, roots, guarded=not self.is_traced_anew)
+        guarded = not self.is_traced_anew
+        return stage(self.name, call.inputs(), body, roots, guarded=guarded, dims=call.ranges)
 
     def lower(self, /, *args: Any, pipeline: str = "default", **kwargs: Any) -> Lowered:
         """The program for arguments like these, to be looked into, compiled or exported.
 
         Takes what a call takes, with ``nets.spec("f32[32, 784]")`` in the place of any array.
         ``pipeline``: "default", "none" or names of passes with commas between them.
-        ShapeError where a spec has a dimension without a size.
+        ShapeError where a dimension has one range here and another one there.
         """
         call = BoundCall(self.binding, args, kwargs)
         call.read_specs()

@@ -9,13 +9,14 @@ import copy
 import functools
 import types
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from nets.compiler.compile import numerics_option, thread_option
 from nets.frontend.calls.staged import Specialisations, Staged
 from nets.frontend.pytree import is_container
 from nets.frontend.tracing.binding import Binding, Names, Numbers
+from nets.frontend.tracing.open_sizes import OpenSizes
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,7 +90,7 @@ class Traced(Staged, Generic[P, R]):
         from nets.frontend.calls.pickling import reduced
 
         binding = self.binding
-        return reduced(self, _retraced, binding.static, binding.donated, self.options)
+        return reduced(self, _retraced, binding.static, binding.donated, self.options, binding.dims)
 
     def __copy__(self) -> Traced[P, R]:
         return self
@@ -110,9 +111,10 @@ def _retraced(
     static: Collection[int | str],
     donated: Collection[int | str],
     options: dict[str, object],
+    dims: OpenSizes | None = None,
 ) -> Traced[..., object]:
     """What an unpickled function is traced to, with the options it had."""
-    binding = Binding(function, *_both(static), *_both(donated))
+    binding = Binding(function, *_both(static), *_both(donated), dims=dims)
     return Traced(function, binding, options)
 
 
@@ -177,6 +179,7 @@ def trace(
     donate_argnames: Names = None,
     threads: int | None = None,
     numerics: str | None = None,
+    dims: Mapping[str, object] | None = None,
 ) -> Callable[[Callable[P, R]], Traced[P, R]]: ...
 def trace(
     function: Callable[P, R] | None = None,
@@ -188,6 +191,7 @@ def trace(
     donate_argnames: Names = None,
     threads: int | None = None,
     numerics: str | None = None,
+    dims: Mapping[str, object] | None = None,
 ) -> Traced[P, R] | Callable[[Callable[P, R]], Traced[P, R]]:
     """Compile a function: traced once per signature of its arguments, then one native call.
 
@@ -208,6 +212,11 @@ def trace(
     products and math functions; "strict-nofma", which multiplies and then adds, the same bits and
     full speed also where there is none; "fast", which is "strict" so far.
 
+    ``dims``: which axes of arguments have sizes that each call tells, so that calls of all sizes
+    run one program: ``{"x": "batch, ...", "y": {0: "batch"}, "batch": nets.dim(1, 4096)}``. See
+    ``docs/sizes.md``. ParseError where it says what has no meaning; ShapeError from calls with
+    other sizes.
+
     Where an argument is an integer tensor that requires a gradient, the call runs eagerly.
 
     ArgumentError for options that do not fit the function; while tracing, ControlFlowError for
@@ -216,10 +225,11 @@ def trace(
     Python or from iterators, and the errors of the operations, at the user's line.
     """
     options = _options(threads, numerics)
+    opened = None if dims is None else OpenSizes(dims)
 
     def decorate(function: Callable[P, R]) -> Traced[P, R]:
         binding = Binding(
-            function, static_argnums, static_argnames, donate_argnums, donate_argnames
+            function, static_argnums, static_argnames, donate_argnums, donate_argnames, opened
         )
         return Traced(function, binding, options)
 

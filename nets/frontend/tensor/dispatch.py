@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from nets.errors import DTypeError, NetsError, NumberError, ShapeError
 from nets.frontend.tensor.conversion import Scalar, array_of, is_scalar, scalar_array
+from nets.frontend.tensor.dimension import Dimension, plain, same_size
 from nets.frontend.tensor.operators import Operators
-from nets.frontend.tensor.scope import current_scope, leaked
+from nets.frontend.tensor.scope import NO_DIMS, current_scope, leaked
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import (
     Array,
@@ -29,6 +30,7 @@ from nets.frontend.tensor.variable import (
 )
 from nets.ir.core import Block, Trait
 from nets.ir.location import user_location
+from nets.ir.sizes import Dim, Size, expression
 from nets.ir.types import DType, Shape, TensorType, Type, f64, from_numpy, i64, u64
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import OpDef, lookup
@@ -50,6 +52,8 @@ def apply(name: str, *operands: Tensor, **attributes: object) -> Tensor:
     if scope is not None:
         values = [scope.lift(x) for x in operands]
         scope.emitter.builder.location = user_location()
+        if scope.dims is not NO_DIMS:
+            attributes = {key: plain(x) for key, x in attributes.items()}
         value = scope.emitter.emit(name, *values, **attributes)
         if not is_grad_enabled() and tensor_type(value).dtype.is_float:
             value = scope.emitter.emit("stop_gradient", value)
@@ -153,12 +157,26 @@ def as_tensor(x: TensorLike) -> Tensor:
     """
     if isinstance(x, Tensor):
         return x
+    if isinstance(x, Dimension):
+        return _counted(x)
     if isinstance(x, np.ndarray):
         scope = current_scope()
         source = None if scope is None else scope.source(x)
         if scope is not None and source is not None:
             return Tensor._of(scope.lift(source))
     return constant(array_of(x), weak=is_scalar(x))
+
+
+def _counted(n: Dimension) -> Tensor:
+    """A size that a call tells as a Python number."""
+    scope = current_scope()
+    if scope is None:
+        n.__bool__()  # raises: the trace has ended
+    assert scope is not None
+    scope.emitter.builder.location = user_location()
+    value = scope.emitter.emit("size_of", size=n.size, dtype=i64)
+    scope.bounds[value] = scope.dims.bounds(n.size)
+    return Tensor._of(value, weak=True)
 
 
 def cast(x: Tensor, dtype: DType) -> Tensor:
@@ -319,35 +337,50 @@ def as_float(x: TensorLike) -> Tensor:
 
 def joined_shape(*shapes: Shape) -> Shape:
     """The shape these broadcast to, by NumPy's rule; ShapeError where they do not."""
-    different = {shape for shape in shapes if shape}
+    different = {plain(shape) for shape in shapes if shape}
     if len(different) <= 1:
         return different.pop() if different else ()
     rank = max(map(len, shapes))
     result = []
     for axis in range(-rank, 0):
-        sizes = {shape[axis] for shape in shapes if -axis <= len(shape)}
+        sizes = {plain(shape[axis]) for shape in shapes if -axis <= len(shape)}
         sizes = sizes - {1} or {1}
         if len(sizes) > 1:
-            listed = " and ".join(map(shape_text, shapes))
-            raise ShapeError(f"shapes {listed} do not broadcast together", user_location())
+            sizes = {_joined_size(sizes, shapes)}
         result.append(sizes.pop())
     return tuple(result)
 
 
+def _joined_size(sizes: set[Dim], shapes: Sequence[Shape]) -> Dim:
+    """The size of an axis where operands have different ones, none of which is the number 1: where
+    they are equal in a call, which it is checked for."""
+    listed = " and ".join(map(shape_text, shapes))
+    first, *others = sorted(sizes, key=lambda size: (not isinstance(size, int), str(size)))
+    if not all(same_size(first, other, f"broadcasting {listed}") for other in others):
+        raise ShapeError(f"shapes {listed} do not broadcast together", user_location())
+    return first
+
+
 def shape_text(shape: Shape) -> str:
-    inner = ", ".join(map(str, shape))
+    inner = ", ".join(expression(n) if isinstance(n, Size) else str(n) for n in shape)
     return f"({inner},)" if len(shape) == 1 else f"({inner})"
 
 
 def expand(x: Tensor, shape: Shape) -> Tensor:
     """``x`` repeated to a shape it is known to broadcast to."""
-    own = x.type.shape
+    own, shape = x.type.shape, plain(shape)
     if own == shape:
         return x
     if not own and not x.requires_grad and current_scope() is None:
         return Tensor._of(_repeated(_eager(x), shape))
     axes = tuple(range(len(shape) - len(own), len(shape)))
+    x = resized(x, tuple(1 if n == 1 else shape[axis] for n, axis in zip(own, axes, strict=True)))
     return apply("broadcast", x, shape=tuple(shape), axes=axes)
+
+
+def resized(x: Tensor, shape: Shape) -> Tensor:
+    """``x`` under a shape of sizes that a requirement makes equal to its own."""
+    return x if x.type.shape == plain(shape) else apply("reshape", x, shape=shape)
 
 
 def _repeated(x: Variable, shape: Shape) -> Variable:

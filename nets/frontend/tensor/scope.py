@@ -17,7 +17,9 @@ from nets.errors import DonatedError, LeakedTracerError, NetsError
 from nets.frontend.tensor.variable import Array, Variable
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Value
+from nets.ir.dims import Requirement
 from nets.ir.location import user_location
+from nets.ir.sizes import Dim, Range, Ranges, Size, at_most, bounds, equal, expression
 from nets.ir.types import TensorType, Type
 from nets.ops.definition.emitter import GraphEmitter
 
@@ -101,6 +103,48 @@ class Capture(NamedTuple):
             self.tensor._value = self.value  # type: ignore[misc]
 
 
+class CallDims:
+    """The dimensions whose sizes a call tells: what is known of them, and what a trace asks of
+    them."""
+
+    def __init__(self, ranges: Ranges) -> None:
+        self.ranges = ranges
+        self.requirements: dict[tuple[str, Dim], Requirement] = {}
+
+    def bounds(self, size: Size) -> tuple[int, int]:
+        """The least and the largest value of a size."""
+        return bounds(size, self.ranges)
+
+    def described(self, name: str) -> str:
+        """The sizes of a dimension, in words."""
+        low, high, multiple = self.ranges.get(name, Range())
+        steps = f", a multiple of {multiple}" if multiple > 1 else ""
+        return f"{low} to {high}{steps}"
+
+    def same(self, first: Dim, second: Dim, what: str) -> bool:
+        """Whether two sizes are equal in calls; where nothing is known, each call is checked."""
+        held = equal(first, second, self.ranges)
+        if held is None:
+            message = f"{what} needs {expression(first)} to be {expression(second)}"
+            self._require("zero", first - second, message)
+        return held is not False
+
+    def natural(self, size: Dim, what: str) -> bool:
+        """Whether a size is at least 0 in calls; where nothing is known, each call is checked."""
+        held = at_most(0, size, self.ranges)
+        if held is None:
+            self._require("natural", size, f"{what} needs {expression(size)} not to be negative")
+        return held is not False
+
+    def _require(self, kind: str, size: Dim, message: str) -> None:
+        new = Requirement(kind, size, message, user_location())
+        self.requirements.setdefault((kind, size), new)
+
+
+NO_DIMS: Final = CallDims({})
+"""That of traces in which all sizes are known."""
+
+
 class Scope:
     """One function while it is traced.
 
@@ -121,6 +165,8 @@ class Scope:
         """The leaves of the result, as the traced Python gave them."""
         self.bounds: dict[Value, tuple[int, int]] = {}
         """Where traced Python integers are sure to lie, of which it is known."""
+        self.dims = NO_DIMS
+        """The sizes that a call tells, the same for nested traces."""
         self.views: dict[int, tuple[View, Memo]] = {}
         """Views that got a value of the scope, and what they remembered before."""
 

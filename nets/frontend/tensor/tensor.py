@@ -10,6 +10,7 @@ tensor they are of has now.
 from __future__ import annotations
 
 import html
+import operator
 import re
 from typing import Any, Final
 
@@ -27,11 +28,19 @@ from nets.errors import (
 )
 from nets.frontend.tensor.autograd import backward, gradient_array
 from nets.frontend.tensor.conversion import array_of, dtype_of
+from nets.frontend.tensor.dimension import is_open, known
 from nets.frontend.tensor.elements import Elements
 from nets.frontend.tensor.operators import Operators
 from nets.frontend.tensor.other_names import OtherNames
 from nets.frontend.tensor.printing import format_array, html_of_array
-from nets.frontend.tensor.scope import Consumed, Outside, current_scope, is_live, leaked
+from nets.frontend.tensor.scope import (
+    Consumed,
+    Outside,
+    current_scope,
+    is_live,
+    leaked,
+    this_thread,
+)
 from nets.frontend.tensor.state import assign, origin, read_gradient, write_gradient
 from nets.frontend.tensor.state import backward as traced_backward
 from nets.frontend.tensor.storing import raise_in, storing_frame
@@ -126,8 +135,12 @@ class Tensor(Operators):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Sizes of the axes."""
-        return self.type.shape  # type: ignore[return-value]
+        """Sizes of the axes; of a traced tensor perhaps such as a call tells
+        (``nets.frontend.tensor.dimension``), which count as integers."""
+        shape: Any = self.type.shape
+        if this_thread.innermost is not None and is_open(shape):
+            shape = tuple(map(known, shape))
+        return shape  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:
@@ -137,7 +150,7 @@ class Tensor(Operators):
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self.type.size
+        return known(self.type.elements)  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -294,7 +307,8 @@ class Tensor(Operators):
     def __len__(self) -> int:
         if not self.ndim:
             raise ShapeError("a 0-d tensor has no length", user_location())
-        return self.shape[0]
+        (length, *_) = self.shape
+        return length if isinstance(length, int) else operator.index(length)
 
     def __hash__(self) -> int:
         return id(self)
@@ -495,4 +509,4 @@ def _seed(tensor: Tensor, grad: npt.ArrayLike | Operators | None) -> Value:
             user_location(),
         )
     scope.emitter.builder.location = user_location()
-    return scope.emitter.full(tensor.shape, 1, tensor.type.dtype)
+    return scope.emitter.full(tensor.type.shape, 1, tensor.type.dtype)

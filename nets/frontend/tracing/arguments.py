@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nets.errors import NetsError
-from nets.frontend.pytree import Step, TreeDef, flatten
+from nets.frontend.pytree import Step, TreeDef, expression, flatten
+from nets.frontend.tensor.dimension import is_open
 from nets.frontend.tensor.variable import Array
 from nets.frontend.tracing.binding import Binding, Static
+from nets.frontend.tracing.open_sizes import OpenSizes, merged
 from nets.frontend.tracing.signature import (
     Input,
     LeafError,
@@ -29,6 +31,8 @@ from nets.frontend.tracing.signature import (
     static_key,
     type_of,
 )
+from nets.frontend.tracing.spec import TensorSpec
+from nets.ir.sizes import Range
 
 
 class Form(NamedTuple):
@@ -56,7 +60,17 @@ class BoundCall:
     ``(args, kwargs)``, once ``read`` has looked at them.
     """
 
-    __slots__ = ("args", "arrays", "binding", "keys", "kwargs", "leaves", "static", "tree")
+    __slots__ = (
+        "args",
+        "arrays",
+        "binding",
+        "keys",
+        "kwargs",
+        "leaves",
+        "ranges",
+        "static",
+        "tree",
+    )
 
     leaves: list[Any]
     """The leaves of ``(args, kwargs)``."""
@@ -64,10 +78,13 @@ class BoundCall:
     """The nest of ``(args, kwargs)``."""
     arrays: list[Array]
     keys: tuple[LeafKey, ...]
+    ranges: dict[str, Range]
+    """The dimensions whose sizes a call tells."""
 
     def __init__(self, binding: Binding, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.binding = binding
         self.args, self.kwargs, self.static = binding.sorted(args, kwargs)
+        self.ranges = {}
 
     # ------------------------------------------------------------------------ the nests
 
@@ -102,6 +119,8 @@ class BoundCall:
             self.arrays, self.keys = read_leaves(self.leaves)
         except LeafError as error:
             raise self._located(error) from None
+        if self.binding.dims is not None:
+            self._open(self.binding.dims)
 
     def read_specs(self) -> None:
         """Read the leaves where some are specs in the place of arrays."""
@@ -109,6 +128,22 @@ class BoundCall:
             self.keys = spec_keys(self.leaves)
         except LeafError as error:
             raise self._located(error) from None
+        for leaf, (root, rest) in zip(self.leaves, self._paths(), strict=True):
+            if isinstance(leaf, TensorSpec):
+                merged(self.ranges, leaf.dims, f"argument {expression(root, rest)}")
+        if self.binding.dims is not None:
+            self._open(self.binding.dims)
+
+    def _open(self, dims: OpenSizes) -> None:
+        """Give the axes their names that have sizes a call tells. ShapeError where an array does
+        not have these axes."""
+        self.check()
+        merged(self.ranges, dims.ranges, "dims")
+        paths = [expression(root, rest) for root, rest in self._paths()]
+        self.keys = tuple(
+            (dtype, shape if is_open(shape) else dims.opened(path, shape), weak)
+            for path, (dtype, shape, weak) in zip(paths, self.keys, strict=True)
+        )
 
     def static_key(self) -> StaticKey:
         """The static values as a key; ArgumentError where one is not hashable."""
@@ -134,7 +169,7 @@ class BoundCall:
     def inputs(self) -> list[Input]:
         """The declared arguments of a program for calls like this one.
 
-        DTypeError for foreign dtypes, ShapeError for dimensions without a size.
+        DTypeError for foreign dtypes.
         """
         paths = self._paths()
         types = [

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from nets.errors import ArgumentError, TraceError
+from nets.frontend.tracing.open_sizes import OpenSizes
 from nets.ir.location import user_location
 
 Names = str | Iterable[str] | None
@@ -40,6 +41,7 @@ class Binding:
         static_argnames: Names = None,
         donate_argnums: Numbers = None,
         donate_argnames: Names = None,
+        dims: OpenSizes | None = None,
     ) -> None:
         self.name = function_name(function)
         _refuse_untraceable(function, self.name)
@@ -54,6 +56,11 @@ class Binding:
         self._keyword_only = {p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
         self.static: frozenset[int | str] = self._select("static", static_argnums, static_argnames)
         self.donated = self._select("donate", donate_argnums, donate_argnames)
+        self.dims = dims
+        """Which axes of arguments have sizes that a call tells."""
+        for parameter in dims.parameters if dims is not None else ():
+            if parameter != self._rest:
+                self._by_name("dims", parameter)
         if self.static & self.donated:
             both = ", ".join(map(str, sorted(self.static & self.donated, key=str)))
             raise ArgumentError(
@@ -66,7 +73,7 @@ class Binding:
 
     def of_method(self, method: Callable[..., object]) -> Binding:
         """The binding of the function bound to its first argument."""
-        return Binding(method, *_bound(self.static), *_bound(self.donated))
+        return Binding(method, *_bound(self.static), *_bound(self.donated), dims=self.dims)
 
     def sorted(
         self, args: tuple[object, ...], kwargs: dict[str, object]
@@ -143,7 +150,8 @@ class Binding:
         if name in self._keyword_only or self._takes_any_name or self.signature is None:
             return {name}
         known = ", ".join((*self.positional, *sorted(self._keyword_only))) or "no parameters"
-        raise ArgumentError(f"{option}_argnames={name!r}: {self.name} has {known}", user_location())
+        option = option if option == "dims" else f"{option}_argnames"
+        raise ArgumentError(f"{option}={name!r}: {self.name} has {known}", user_location())
 
 
 def _bare(signature: inspect.Signature) -> inspect.Signature:

@@ -23,7 +23,7 @@ from nets.frontend.pytree import TreeDef, expression, flatten, identifier, uniqu
 from nets.frontend.tensor.conversion import is_scalar
 from nets.frontend.tensor.dispatch import as_tensor
 from nets.frontend.tensor.inner import tensor_of, value_of
-from nets.frontend.tensor.scope import Scope, current_scope, enter
+from nets.frontend.tensor.scope import NO_DIMS, CallDims, Scope, current_scope, enter
 from nets.frontend.tensor.state import (
     GradientPlace,
     Place,
@@ -43,7 +43,9 @@ from nets.frontend.world.slots import NO_SLOTS, Slots
 from nets.frontend.world.world import World, alone
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
+from nets.ir.dims import declare
 from nets.ir.location import user_location
+from nets.ir.sizes import Ranges
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import lookup
 
@@ -146,13 +148,15 @@ def stage(
     roots: Sequence[object] = (),
     once: bool = True,
     guarded: bool = True,
+    dims: Ranges | None = None,
 ) -> Program:
     """The Program of what ``body`` does with traced tensors for ``inputs``.
 
     ``roots``: the functions and objects whose world the outermost trace meets. ``once``: whether
     the code runs once where the program is called, as the traced Python does, so that it may change
     the world. ``guarded``: whether the program is used again, where its world is the same. Whether
-    the caller records gradients makes no difference, for the program is used again.
+    the caller records gradients makes no difference, for the program is used again. ``dims``: of an
+    outermost trace, the dimensions whose sizes a call tells.
 
     TraceError where it recurses without end, MutatedArgumentError where an argument or, unless
     ``once``, the world is changed; every other error of the body passes through.
@@ -160,6 +164,7 @@ def stage(
     function = Function(name, [i.type for i in inputs], [i.name for i in inputs])
     scope, outer = Scope(function), current_scope()
     world = scope.world = World(roots) if outer is None else _world_of(outer)
+    scope.dims = outer.dims if outer is not None else CallDims(dims) if dims else NO_DIMS
     tensors = [
         tensor_of(argument, entry.weak)
         for argument, entry in zip(function.arguments, inputs, strict=True)
@@ -187,6 +192,8 @@ def stage(
             world.scopes.remove(scope)
         scope.emitter.builder.location = None
         scope.emitter.builder.create(lookup("return"), [*values, *extra, *found.values])
+    if dims:
+        declare(function, dims, scope.dims.requirements.values())
     _name_captures(function, len(inputs))
     return _program(scope, inputs, tree, updates, found)
 

@@ -18,7 +18,6 @@ from nets.errors import (
     DTypeError,
     NetsError,
     NumberError,
-    ShapeError,
     TraceError,
     UnsupportedObjectError,
 )
@@ -229,17 +228,10 @@ def declared(
 def type_of(
     root: str, rest: Sequence[Step], dtype: np.dtype[Any], shape: tuple[Dim, ...]
 ) -> TensorType:
-    """The type of the leaf at a place. DTypeError for foreign dtypes, ShapeError for dimensions
-    without a size."""
+    """The type of the leaf at a place. DTypeError for foreign dtypes."""
     own, path = from_numpy(dtype), expression(root, rest)
     if own is not None:
-        type = TensorType(shape, own)
-        if type.is_static:
-            return type
-        raise ShapeError(
-            f"argument {path} is {short(type)}: a dimension without a size cannot be compiled yet",
-            user_location(),
-        )
+        return TensorType(shape, own)
     if dtype.kind == "O":
         raise UnsupportedObjectError(
             f"argument {path}: an array of Python objects is not a tensor", user_location()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from nets.errors import DTypeError, ParseError, ShapeError
+from nets.frontend.tracing.open_sizes import checked_names, dim, size_in, text, words_of
 from nets.ir.location import user_location
-from nets.ir.sizes import Dim, Size, symbol
+from nets.ir.sizes import Dim, Range, at_most, expression
 from nets.ir.types import (
     TENSOR_DTYPES,
     DType,
@@ -29,10 +29,12 @@ _FORM: Final = re.compile(r"\s*(\w+)\s*(?:\[(.*)\])?\s*", re.ASCII)
 class TensorSpec:
     """The type of an argument of ``lower``; prints as ``f32[32,784]``."""
 
-    __slots__ = ("type",)
+    __slots__ = ("dims", "type")
 
-    def __init__(self, type: TensorType) -> None:
+    def __init__(self, type: TensorType, dims: Mapping[str, Range] | None = None) -> None:
         self.type = type
+        self.dims = dict(dims or {})
+        """What the sizes may be that a call tells."""
 
     @property
     def shape(self) -> Shape:
@@ -43,10 +45,12 @@ class TensorSpec:
         return self.type.dtype.numpy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TensorSpec, (self.type,)
+        return TensorSpec, (self.type, self.dims)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, TensorSpec) and self.type == other.type
+        if not isinstance(other, TensorSpec):
+            return NotImplemented
+        return (self.type, self.dims) == (other.type, other.dims)
 
     def __hash__(self) -> int:
         return hash(self.type)
@@ -55,26 +59,34 @@ class TensorSpec:
         return short(self.type)
 
     def __repr__(self) -> str:
-        return f'nets.spec("{self}")'
+        dims = "".join(f", {name}={text(range)}" for name, range in self.dims.items())
+        return f'nets.spec("{self}"{dims})'
 
 
 def short(type: TensorType) -> str:
     """``f32[32,784]``: the form users write and messages show."""
-    return f"{type.dtype}[{','.join(map(str, type.shape))}]"
+    return f"{type.dtype}[{','.join(map(expression, type.shape))}]"
 
 
-def spec(form: str | Dim | Sequence[Dim], dtype: npt.DTypeLike | None = None) -> TensorSpec:
+def spec(
+    form: str | Dim | Sequence[Dim | str],
+    dtype: npt.DTypeLike | None = None,
+    **dims: Range,
+) -> TensorSpec:
     """The spec written as ``"f32[32, 784]"``, or given by a shape and a dtype.
 
     dtypes go by their short name (``f32``) or NumPy's (``float32``); ``f32[]`` and ``f32`` are
-    0-d; ``?batch`` is a dimension whose size is known only at the call. ParseError for a text in
-    another form, ShapeError for a size that is no size, DTypeError for an unknown dtype.
+    0-d. A size may have a name, ``"f32[batch, 784]"``, or be computed of names, ``2*n + 1``: each
+    call tells them, within ``batch=nets.dim(1, 4096)``. ``?batch`` is one of any size.
+
+    ParseError for a text in another form, for a name without ``nets.dim`` and the other way round;
+    ShapeError for a size that is no size, DTypeError for an unknown dtype.
     """
     if not isinstance(form, str):
         if dtype is None:
             raise DTypeError("nets.spec(shape, dtype) needs a dtype", user_location())
-        sizes = form if isinstance(form, (tuple, list)) else (form,)
-        return _spec(tuple(map(_size, sizes)), _dtype(dtype))
+        given = form if isinstance(form, (tuple, list)) else (form,)
+        return _spec([_size(size, str(form)) for size in given], _dtype(dtype), dims, str(form))
     if dtype is not None:
         raise ParseError(
             f"nets.spec({form!r}) names its dtype; it takes no second argument", user_location()
@@ -82,16 +94,25 @@ def spec(form: str | Dim | Sequence[Dim], dtype: npt.DTypeLike | None = None) ->
     match = _FORM.fullmatch(form)
     if match is None:
         raise ParseError(f'{form!r} is not a spec; write it as "f32[32, 784]"', user_location())
-    dims = (match[2] or "").strip()
-    words = [word.strip() for word in dims.removesuffix(",").split(",")] if dims else []
-    return _spec(tuple(_dim(word, form) for word in words), _dtype(match[1]))
+    inner = match[2] or ""
+    any_size = {name: dim() for name in _ANY.findall(inner)}
+    sizes = [_dim(word, form) for word in words_of(_ANY.sub(r"\1", inner))]
+    return _spec(sizes, _dtype(match[1]), any_size | dims, form)
 
 
-def _spec(shape: Shape, dtype: DType) -> TensorSpec:
-    type = TensorType(shape, dtype)
-    if not is_addressable(shape):
+_ANY: Final = re.compile(r"\?([A-Za-z_]\w*)", re.ASCII)
+"""A dimension of any size."""
+
+
+def _spec(sizes: Sequence[Dim], dtype: DType, dims: Mapping[str, Range], form: str) -> TensorSpec:
+    type = TensorType(tuple(sizes), dtype)
+    ranges = checked_names(dims, sizes, f"the spec {form!r}")
+    for size in sizes:
+        if at_most(0, size, ranges) is False:
+            raise ShapeError(f"{expression(size)} is not the size of an axis", user_location())
+    if not is_addressable(type.shape):
         raise ShapeError(f"{short(type)} has too many elements", user_location())
-    return TensorSpec(type)
+    return TensorSpec(type, ranges)
 
 
 def _dtype(name: Any) -> DType:
@@ -109,22 +130,8 @@ def _dtype(name: Any) -> DType:
 
 
 def _dim(word: str, form: str) -> Dim:
-    if re.fullmatch(r"\?[A-Za-z_]\w*", word, re.ASCII):
-        return symbol(word[1:])
-    if not re.fullmatch(r"[0-9]{1,20}", word):
-        raise ParseError(
-            f"{word!r} in the spec {form!r} is neither a size nor a ?name", user_location()
-        )
-    return _size(int(word))
+    return size_in(word, f"the spec {form!r}")
 
 
-def _size(dim: Any) -> Dim:
-    if isinstance(dim, Size):
-        return dim
-    try:
-        size = operator.index(dim)
-    except TypeError:
-        raise ShapeError(f"{dim!r} is not the size of an axis", user_location()) from None
-    if size < 0:
-        raise ShapeError(f"{size} is not the size of an axis", user_location())
-    return size
+def _size(size: Any, form: str) -> Dim:
+    return size_in(size, f"the spec {form!r}")

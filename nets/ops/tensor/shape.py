@@ -292,7 +292,7 @@ class Iota:
 
 @op(
     "size_of",
-    Trait.PURE | Trait.CONSTANT | Trait.EXACT,
+    _REINDEXING,
     attributes=("size", "dtype"),
     implied=("dtype",),
 )

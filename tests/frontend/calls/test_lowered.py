@@ -47,7 +47,7 @@ def test_specs() -> None:
     assert spec((32, 784), "float32") == spec("f32[32,784]")
     assert spec([2, np.int64(3)], np.float64) == spec("f64[2,3]")
     assert spec("f32[?batch, 784]").shape == (symbol("batch"), 784)
-    assert str(spec("f32[?batch, 784]")) == "f32[?batch,784]"
+    assert str(spec("f32[?batch, 784]")) == "f32[batch,784]"
     assert repr(spec("f32[3]")) == 'nets.spec("f32[3]")'
     assert hash(spec("f32[3]")) == hash(spec((3,), f32))
     assert spec("f32[0]").shape == (0,)
@@ -161,8 +161,6 @@ def test_methods_lower_too() -> None:
 
 
 def test_lower_refuses() -> None:
-    with pytest.raises(ShapeError, match=r"argument x is f32\[\?batch,3\]"):
-        loss.lower(PARAMS, spec("f32[?batch, 3]"), Y)
     with pytest.raises(UnsupportedObjectError, match="argument x"):
         loss.lower(PARAMS, "f32[4, 3]", Y)
     with pytest.raises(ArgumentError, match="missing"):

@@ -17,6 +17,7 @@ from nets.errors import (
     UnsupportedObjectError,
 )
 from nets.frontend.tensor.conversion import Scalar, dtype_of, integer_of
+from nets.frontend.tensor.dimension import at_least_zero, is_open
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
@@ -113,6 +114,8 @@ def arange(
     for a bound that does not fit it.
     """
     given = (0, start, step) if stop is None else (start, stop, step)
+    if is_open(given):
+        return _open_count(*given, dtype)
     bounds = tuple(_number("arange", x) for x in given)
     if bounds[2] == 0:
         raise DTypeError("arange takes a step that is not zero", user_location())
@@ -122,6 +125,20 @@ def arange(
         counted = add(multiply(_counted(array.shape, 0), int(bounds[2])), int(bounds[0]))
         return _leaf(cast(counted, dtype_of(array.dtype)), requires_grad)
     return _leaf(constant(array), requires_grad)
+
+
+def _open_count(start: Any, stop: Any, step: Any, dtype: DTypeSpec) -> Tensor:
+    """The integers of arange, whose number only a call tells."""
+    if not isinstance(step, int) or step == 0:
+        raise DTypeError(
+            f"arange to a size that a call tells has a step that is a number, not {step}",
+            user_location(),
+        )
+    first = [start, stop] if step > 0 else [stop, start]
+    apart = at_least_zero(first[1] - first[0])
+    counted = _counted(((apart + (abs(step) - 1)) // abs(step),), 0)
+    numbers = add(multiply(counted, step), start)
+    return cast(numbers, i64 if dtype is None else dtype_of(dtype))
 
 
 def _arranged(bounds: tuple[Any, ...], dtype: DType | None) -> Array:

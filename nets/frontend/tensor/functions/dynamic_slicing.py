@@ -8,6 +8,7 @@ import numpy as np
 
 from nets.errors import DTypeError, ShapeError
 from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.dimension import Dimension, is_open, not_negative
 from nets.frontend.tensor.dispatch import TensorLike, apply, as_tensor, cast, constant, shape_text
 from nets.frontend.tensor.functions.arithmetic import minimum
 from nets.frontend.tensor.functions.indexing import getitem
@@ -55,8 +56,10 @@ def dynamic_update_slice(x: TensorLike, update: TensorLike, start_indices: objec
 
 def _check_window(name: str, x: Tensor, sizes: Sequence[int]) -> None:
     """ShapeError unless a window of these sizes fits into x."""
-    if len(sizes) != x.ndim or any(
-        not 0 <= n <= dim for n, dim in zip(sizes, x.shape, strict=True)
+    what = f"{name}: a window of shape {shape_text(tuple(sizes))}"
+    if len(sizes) != x.ndim or not all(
+        not_negative(n, what) and not_negative(dim - n, what)
+        for n, dim in zip(sizes, x.shape, strict=True)
     ):
         raise ShapeError(
             f"{name}: a window of shape {shape_text(tuple(sizes))} does not fit into a tensor of "
@@ -95,6 +98,8 @@ def _listed(given: object) -> list[object]:
 
 
 def _start(given: object, dim: int, size: int) -> Tensor:
+    if isinstance(given, Dimension) or is_open((dim, size)):
+        given = as_tensor(given)  # type: ignore[arg-type]
     if not isinstance(given, Tensor):
         return constant(np.array(_clamped(_integer(given), dim, size)))
     if not given.type.dtype.is_integer or given.ndim:

@@ -12,7 +12,15 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple, NoReturn
 
 from nets.errors import ShapeError
-from nets.frontend.tensor.dispatch import TensorLike, apply, promote, renewed, shape_text
+from nets.frontend.tensor.dimension import plain, same_size
+from nets.frontend.tensor.dispatch import (
+    TensorLike,
+    apply,
+    promote,
+    renewed,
+    resized,
+    shape_text,
+)
 from nets.frontend.tensor.functions import reduction
 from nets.frontend.tensor.functions.arithmetic import multiply
 from nets.frontend.tensor.functions.shape import moveaxis, permute_dims, reshape, squeeze
@@ -99,7 +107,7 @@ def _diagonal(term: Term) -> Term:
             first = letters.index(letter)
             second = letters.index(letter, first + 1)
             n = tensor.shape[first]
-            if tensor.shape[second] != n:
+            if not same_size(tensor.shape[second], n, f"einsum over {letter!r}"):
                 raise ShapeError(
                     f"einsum: axes {first} and {second} of shape {shape_text(tensor.shape)} are "
                     f"both {letter!r} but differ in size",
@@ -107,6 +115,8 @@ def _diagonal(term: Term) -> Term:
                 )
             square = moveaxis(tensor, (first, second), (-2, -1))
             flat = reshape(square, (*square.shape[:-2], n * n))
+            if not isinstance(n, int):
+                _refuse(letters, f"the diagonal of {shape_text(tensor.shape)} needs known sizes")
             tensor = flat[..., :: n + 1] if n else flat
             rest = letters.replace(letter, "", 1).replace(letter, "", 1)
             letters = rest + letter
@@ -118,16 +128,25 @@ def _without_repeating_axes(subscripts: str, terms: Sequence[Term]) -> list[Term
     sizes: dict[str, int] = {}
     for tensor, letters in terms:
         for letter, n in zip(letters, tensor.shape, strict=True):
-            if sizes.setdefault(letter, n) != n:
-                if n != 1 and sizes[letter] != 1:
-                    _refuse(subscripts, f"axis {letter!r} has sizes {sizes[letter]} and {n}")
-                sizes[letter] = n if sizes[letter] == 1 else sizes[letter]
+            if plain(sizes.setdefault(letter, n)) != plain(n):
+                if not _is_one(n) and not _is_one(sizes[letter]):
+                    what = f"einsum {subscripts!r}: axis {letter!r}"
+                    if not same_size(sizes[letter], n, what):
+                        _refuse(subscripts, f"axis {letter!r} has sizes {sizes[letter]} and {n}")
+                sizes[letter] = n if _is_one(sizes[letter]) else sizes[letter]
     found = []
     for tensor, letters in terms:
-        extra = tuple(i for i, c in enumerate(letters) if tensor.shape[i] != sizes[c])
+        extra = tuple(
+            i for i, c in enumerate(letters) if _is_one(tensor.shape[i]) and not _is_one(sizes[c])
+        )
         kept = "".join(c for i, c in enumerate(letters) if i not in extra)
-        found.append(Term(squeeze(tensor, extra), kept) if extra else Term(tensor, letters))
+        left = squeeze(tensor, extra) if extra else tensor
+        found.append(Term(resized(left, tuple(sizes[c] for c in kept)), kept))
     return found
+
+
+def _is_one(n: object) -> bool:
+    return isinstance(n, int) and n == 1
 
 
 def _summed(terms: Sequence[Term], position: int, output: str) -> Term:

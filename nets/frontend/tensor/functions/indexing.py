@@ -8,6 +8,7 @@ one ``gather``, over one axis or over several that have been made one.
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -24,6 +25,14 @@ from nets.errors import (
     UnsupportedObjectError,
 )
 from nets.frontend.tensor.conversion import array_of, integer_of, is_scalar
+from nets.frontend.tensor.dimension import (
+    Dimension,
+    at_least_zero,
+    is_open,
+    not_negative,
+    plain,
+    smaller,
+)
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
@@ -53,7 +62,7 @@ from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Array, Variable
 from nets.frontend.tensor.views import Move, view
 from nets.ir.location import user_location
-from nets.ir.types import TensorType, i64
+from nets.ir.types import i64
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,22 @@ class Picks:
     is_number: bool = False
 
 
-Entry = NewAxis | Whole | Range | Picks
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Positions of an axis whose number only a call tells: from ``start`` below ``stop`` by
+    ``step`` ≥ 1, of the axis from its end on where it is ``flipped``."""
+
+    start: Any
+    stop: Any
+    step: int
+    flipped: bool
+
+    @property
+    def count(self) -> Any:
+        return (self.stop - self.start + (self.step - 1)) // self.step
+
+
+Entry = NewAxis | Whole | Range | Open | Picks
 
 
 def normal_key(
@@ -142,6 +166,8 @@ def _expanded(item: Any) -> list[Any]:
         return [item]
     if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
         return [int(item)]
+    if isinstance(item, Dimension):
+        return [item]
     array = _known(item)
     if array is None:
         return [_picks_of_traced(item)]
@@ -189,7 +215,10 @@ def _picks_of_traced(x: Tensor) -> Picks:
 
 def _entry(item: object, axis: int, size: int) -> Entry:
     if isinstance(item, slice):
-        return _range(item, size)
+        bounds = (item.start, item.stop, item.step)
+        return _open_range(item, size) if is_open((size, *bounds)) else _range(item, size)
+    if isinstance(item, Dimension) or (isinstance(item, int) and is_open((size,))):
+        return _open_position(item, axis, size)
     if isinstance(item, int):
         if not -size <= item < size:
             raise _out_of_bounds(item, axis, size)
@@ -202,6 +231,8 @@ def _entry(item: object, axis: int, size: int) -> Entry:
             f"a mask with an axis of size {item.masked} stands for axis {axis} of size {size}",
             user_location(),
         )
+    if is_open((size,)):
+        return Picks(item.tensor, None, item.masked, item.is_number)
     bad = (item.array < -size) | (item.array >= size)
     if bad.any():
         raise _out_of_bounds(int(item.array[bad].flat[0]), axis, size)
@@ -223,6 +254,45 @@ def _range(item: slice, size: int) -> Range:
         raise IndexOutOfBoundsError("the step of a slice is not zero", user_location())
     positions = range(*slice(*bounds).indices(size))
     return Range(positions.start, len(positions), positions.step)
+
+
+def _open_position(item: Any, axis: int, size: Any) -> Whole:
+    """One position of an axis, where a call tells the position or the size; it is checked."""
+    what = f"x[{item}] of axis {axis}"
+    is_from_end = (item < 0) is True
+    position = size + item if is_from_end else item
+    inside = not_negative(position, what) and not_negative(size - position - 1, what)
+    if not inside:
+        raise _out_of_bounds(item, axis, size)
+    return Whole(position)
+
+
+def _open_range(item: slice, size: Any) -> Open:
+    """The positions of a slice, as Python has them, where a call tells a bound or the size."""
+    start, stop = (b if isinstance(b, Dimension) else _bound(b) for b in (item.start, item.stop))
+    step = 1 if item.step is None else integer_of(item.step, "the step of a slice")
+    if step == 0:
+        raise IndexOutOfBoundsError("the step of a slice is not zero", user_location())
+    if step > 0:
+        first = 0 if start is None else _within(start, size)
+        end = size if stop is None else _within(stop, size)
+    else:
+        # Of the axis from its end on, the same positions counted from there.
+        first = 0 if start is None else _within(-1 - start, size)
+        end = size if stop is None else _within(-1 - stop, size)
+    end = first + at_least_zero(end - first)
+    return Open(first, end, builtins.abs(step), step < 0)
+
+
+def _bound(b: object) -> int | None:
+    return None if b is None else integer_of(b, "a slice bound")
+
+
+def _within(bound: Any, size: Any) -> Any:
+    """A bound of a slice as a position: a negative one counts from the end, and none lies outside
+    of the axis."""
+    from_end = bound < 0
+    return at_least_zero(size + bound) if from_end else smaller(bound, size)
 
 
 # ---------------------------------------------------------------------------- reading
@@ -275,6 +345,8 @@ def length(x: TensorLike) -> int:
 def _as_picks(entry: Entry) -> Entry:
     """Beside integer arrays, whole numbers count as such, as in NumPy."""
     if isinstance(entry, Whole):
+        if is_open((entry.position,)):
+            return Picks(cast(as_tensor(entry.position), i64), None)
         return _picks(np.array(entry.position))
     return Picks(entry.tensor, None) if _is_number(entry) else entry
 
@@ -301,8 +373,11 @@ def _moves(shape: tuple[int, ...], entries: Sequence[Entry]) -> list[Move]:
     cuts = list(map(_extent, on_axes, shape))
     flipped = tuple(axis for axis, (_, _, step) in enumerate(cuts) if step < 0)
     moves: list[Move] = []
-    if cuts != [(0, size, 1) for size in shape]:
-        moves.append(("slice", _slice(cuts), ()))
+    from_end = [axis for axis, e in enumerate(on_axes) if isinstance(e, Open) and e.flipped]
+    if from_end:
+        moves.append(("flip", {"axes": tuple(from_end)}, ()))
+    if plain(tuple(cuts)) != tuple((0, size, 1) for size in plain(shape)):
+        moves.append(("slice", _slice(cuts, on_axes), ()))
     if flipped:
         moves.append(("flip", {"axes": flipped}, ()))
     sizes = [count for _, count, _ in cuts]
@@ -315,7 +390,7 @@ def _moves(shape: tuple[int, ...], entries: Sequence[Entry]) -> list[Move]:
         if _is_number(entry):
             moves.append(("gather", {"axis": axis}, (entry.tensor,)))
             del sizes[axis]
-    if after != sizes or not moves:
+    if plain(tuple(after)) != plain(tuple(sizes)) or not moves:
         moves.append(("reshape", {"shape": tuple(after)}, ()))
     return moves
 
@@ -324,7 +399,7 @@ def _is_number(entry: Entry) -> TypeGuard[Picks]:
     return isinstance(entry, Picks) and entry.is_number
 
 
-def _slice(cuts: Sequence[tuple[int, int, int]]) -> dict[str, object]:
+def _slice(cuts: Sequence[tuple[int, int, int]], entries: Sequence[Entry]) -> dict[str, object]:
     """The attributes of a slice that takes, by axis, so many positions from a start by a step.
 
     By a negative step, it takes the same positions in ascending order.
@@ -333,8 +408,8 @@ def _slice(cuts: Sequence[tuple[int, int, int]]) -> dict[str, object]:
     return {
         "starts": tuple(lows),
         "stops": tuple(
-            low + (count - 1) * builtins.abs(step) + 1
-            for low, (_, count, step) in zip(lows, cuts, strict=True)
+            entry.stop if isinstance(entry, Open) else low + (count - 1) * builtins.abs(step) + 1
+            for low, (_, count, step), entry in zip(lows, cuts, entries, strict=True)
         ),
         "steps": tuple(builtins.abs(step) for _, _, step in cuts),
     }
@@ -344,6 +419,8 @@ def _extent(entry: Entry, size: int) -> tuple[int, int, int]:
     """Start, count and step of an axis; an empty one starts at 0 by 1."""
     if isinstance(entry, Whole):
         return entry.position, 1, 1
+    if isinstance(entry, Open):
+        return entry.start, entry.count, entry.step
     if isinstance(entry, Range):
         if entry.count == 0:
             return 0, 0, 1
@@ -356,7 +433,7 @@ def _gathered(x: Tensor, axis: int, indices: Sequence[Tensor]) -> Tensor:
     if len(indices) == 1:
         return apply("gather", x, indices[0], axis=axis)
     sizes = x.shape[axis : axis + len(indices)]
-    total = int(np.prod(sizes))
+    total = math.prod(sizes)
     merged = under(x, (*x.shape[:axis], total, *x.shape[axis + len(indices) :]))
     return apply("gather", merged, linear_positions(indices, sizes), axis=axis)
 
@@ -371,7 +448,7 @@ def linear_positions(indices: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
         forward = where(index < 0, index + size, index)
         position = position * size + forward
         outside = outside | (forward < 0) | (forward >= size)
-    return where(outside, int(np.prod(sizes)), position)
+    return where(outside, math.prod(sizes), position)
 
 
 # ----------------------------------------------------------------- functions that read
@@ -404,15 +481,26 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -
             user_location(),
         )
     others = [(*x.shape[:at], 1, *x.shape[at + 1 :]) for x in (tensor, picks)]
-    joined = TensorType(joined_shape(*others), tensor.type.dtype).static_shape
+    joined: Any = joined_shape(*others)
     tensor = repeated(tensor, (*joined[:at], tensor.shape[at], *joined[at + 1 :]))
     shape = (*joined[:at], picks.shape[at], *joined[at + 1 :])
-    if picks.shape[at] == 1 and picks.type.dtype.is_integer:
+    if picks.type.shape[at] == 1 and picks.type.dtype.is_integer:
         (index,) = _expanded(repeated(picks, shape))
         return apply("pick", tensor, index.tensor, axis=at)
-    grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in shape)])
+    grid = _grid(shape)
     grid[at] = repeated(picks, shape)
     return getitem(tensor, tuple(grid))
+
+
+def _grid(shape: tuple[int, ...]) -> list[Any]:
+    """For each axis its positions, along that axis."""
+    if not is_open(shape):
+        return list(np.ogrid[tuple(slice(n) for n in shape)])
+    ones = (1,) * len(shape)
+    return [
+        apply("iota", shape=(*ones[:i], n, *ones[i + 1 :]), dtype=i64, axis=i)
+        for i, n in enumerate(shape)
+    ]
 
 
 def check_positions(indices: TensorLike, size: int, what: str = "a position") -> Tensor:
@@ -421,9 +509,12 @@ def check_positions(indices: TensorLike, size: int, what: str = "a position") ->
     IndexOutOfBoundsError, which says ``what`` they are, for others: at once, from a traced function
     when it runs, and by a status from an exported one. DTypeError for what is no integer.
     """
-    tensor, size = as_tensor(indices), integer_of(size, "the number of positions")
+    tensor = as_tensor(indices)
+    size = size if is_open((size,)) else integer_of(size, "the number of positions")
     require_dtype(tensor, "iu", f"{what} is an integer")
-    message = f"{what} is a number from 0 to {size - 1}" if size else f"{what} has 0 to choose from"
+    is_empty = isinstance(size, int) and not size
+    message = f"{what} has 0 to choose from" if is_empty else f"{what} is a number from 0 to "
+    message += "" if is_empty else f"{size - 1}"
     inside = greater_equal(tensor, 0) & less(tensor, size)
     return _required(tensor, inside, message, IndexOutOfBoundsError)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.dimension import Dimension, is_open, must_divide, not_negative, same_shape
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
@@ -16,6 +18,7 @@ from nets.frontend.tensor.dispatch import (
     expand,
     fitted,
     promote,
+    resized,
     shape_text,
 )
 from nets.frontend.tensor.functions.reduction import normal_axes
@@ -37,16 +40,34 @@ def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
     parts = _several("concatenate", tensors)
     if axis is None:
         parts, axis = [flatten(x) for x in parts], 0
-    return apply("concatenate", *parts, axis=normal_axis(axis, parts[0].ndim))
+    at = normal_axis(axis, parts[0].ndim)
+    return apply("concatenate", *_beside(parts, at), axis=at)
+
+
+def _beside(parts: Sequence[Tensor], axis: int) -> list[Tensor]:
+    """The tensors with the sizes of the first one along the other axes, where these are told by a
+    call, which is checked."""
+    first = parts[0]
+    found = [first]
+    for x in parts[1:]:
+        shape = tuple(
+            n if i == axis else k
+            for i, (n, k) in enumerate(zip(x.shape, first.shape, strict=False))
+        )
+        listed = f"concatenating {shape_text(first.shape)} and {shape_text(x.shape)}"
+        fits = len(shape) == x.ndim == first.ndim and same_shape(x.shape, shape, listed)
+        found.append(resized(x, shape) if fits else x)
+    return found
 
 
 def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """Tensors of one shape along a new axis."""
     parts = _several("stack", tensors)
-    if len({x.shape for x in parts}) > 1:
+    if not all(same_shape(x.shape, parts[0].shape, "stack") for x in parts):
         listed = ", ".join(shape_text(x.shape) for x in parts)
         raise ShapeError(f"stack takes tensors of one shape, not {listed}", user_location())
     at = normal_axis(axis, parts[0].ndim + 1)
+    parts = [resized(x, parts[0].type.shape) for x in parts]
     return apply("concatenate", *(expand_dims(x, at) for x in parts), axis=at)
 
 
@@ -73,14 +94,18 @@ def split(x: TensorLike, indices_or_sections: object, axis: int = 0) -> list[Ten
     at = normal_axis(axis, tensor.ndim)
     size = tensor.shape[at]
     if isinstance(indices_or_sections, (tuple, list, np.ndarray)) and np.ndim(indices_or_sections):
-        cuts = [integer_of(i, "a position") for i in indices_or_sections]
+        cuts = [_position(i) for i in indices_or_sections]
     else:
         count = integer_of(indices_or_sections, "the number of parts")
-        if count < 1 or size % count:
+        if count < 1 or not must_divide(size, count, f"splitting {size} elements into {count}"):
             raise ShapeError(f"{size} elements do not split into {count} parts", user_location())
-        cuts = list(range(size // count, size, size // count)) if size else [0] * (count - 1)
+        cuts = [size // count * i for i in range(1, count)]
     bounds = [slice(*pair) for pair in itertools.pairwise([0, *cuts, None])]
     return [tensor[(*(slice(None),) * at, bound)] for bound in bounds]
+
+
+def _position(n: object) -> Any:
+    return n if isinstance(n, Dimension) else integer_of(n, "a position")
 
 
 def pad(
@@ -107,7 +132,9 @@ def _widths(pad_width: object, x: Tensor) -> tuple[tuple[int, ...], tuple[int, .
         pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
     except ValueError:
         pairs = None
-    if pairs is None or not all(isinstance(n, int) and n >= 0 for pair in pairs for n in pair):
+    if pairs is None or not all(
+        isinstance(n, int | Dimension) and not_negative(n, "pad") for pair in pairs for n in pair
+    ):
         raise ShapeError(
             f"pad takes non-negative integer widths for the axes of shape {shape_text(x.shape)}, "
             f"not {pad_width!r}",
@@ -135,11 +162,24 @@ def roll(x: TensorLike, shift: object, axis: object = None) -> Tensor:
         raise ShapeError("roll takes one shift for each axis, or one for all", user_location())
     for distance, a in zip(shifts, axes, strict=True):
         at = normal_axis(a, tensor.ndim)
-        cut = -distance % tensor.shape[at] if tensor.shape[at] else 0
-        if cut:
+        cut = _rolled_from(distance, tensor.shape[at])
+        if not isinstance(cut, int) or cut:
             head, tail = split(tensor, [cut], at)
             tensor = concatenate([tail, head], at)
     return tensor
+
+
+def _rolled_from(distance: Any, size: Any) -> Any:
+    """The first position of what comes first after a roll."""
+    if not is_open((distance, size)):
+        return -distance % size if size else 0
+    if distance == 0:
+        return 0
+    what = f"a roll by {distance} of {size} elements"
+    forward = distance if distance > 0 else -distance
+    if not not_negative(size - forward, what):
+        raise ShapeError(f"{what} goes round more than once", user_location())
+    return size - forward if distance > 0 else forward
 
 
 def tile(x: TensorLike, repetitions: object) -> Tensor:

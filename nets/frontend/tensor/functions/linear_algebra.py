@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 
 from nets.errors import ShapeError
+from nets.frontend.tensor.dimension import same_shape, same_size
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
     expand,
     joined_shape,
     promote,
+    resized,
     shape_text,
 )
 from nets.frontend.tensor.functions import reduction
@@ -28,11 +30,15 @@ def matmul(x: TensorLike, y: TensorLike) -> Tensor:
     does not appear in the result. ShapeError for 0-d operands and sizes that differ.
     """
     a, b = promote(x, y)
-    if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        raise ShapeError(
-            f"matmul: shapes {shape_text(a.shape)} and {shape_text(b.shape)} do not fit together",
-            user_location(),
-        )
+    shapes = f"shapes {shape_text(a.shape)} and {shape_text(b.shape)}"
+    inner = -2 if b.ndim > 1 else 0
+    if (
+        not a.ndim
+        or not b.ndim
+        or not same_size(a.shape[-1], b.shape[inner], f"matmul of {shapes}")
+    ):
+        raise ShapeError(f"matmul: {shapes} do not fit together", user_location())
+    a = resized(a, (*a.type.shape[:-1], b.type.shape[inner]))
     if a.ndim > 2 and b.ndim == 2:  # one product of many rows, rather than many of a repeated b
         rows = apply("matmul", reshape(a, (math.prod(a.shape[:-1]), a.shape[-1])), b)
         return reshape(rows, (*a.shape[:-1], b.shape[-1]))
@@ -71,8 +77,8 @@ def tensordot(x: TensorLike, y: TensorLike, axes: int | Sequence[object] = 2) ->
     lists of axes in ``axes``."""
     a, b = promote(x, y)
     of_a, of_b = _pairs(axes, a, b)
-    shared = tuple(a.shape[i] for i in of_a)
-    if shared != tuple(b.shape[i] for i in of_b):
+    shared, others = (tuple(x.shape[i] for i in axes) for x, axes in ((a, of_a), (b, of_b)))
+    if not same_shape(shared, others, f"tensordot over axes {of_a} and {of_b}"):
         raise ShapeError(
             f"tensordot: axes {of_a} of shape {shape_text(a.shape)} and {of_b} of shape "
             f"{shape_text(b.shape)} differ in size",
@@ -82,6 +88,7 @@ def tensordot(x: TensorLike, y: TensorLike, axes: int | Sequence[object] = 2) ->
     free_b = [i for i in range(b.ndim) if i not in of_b]
     inner = math.prod(shared)
     rows, columns = [a.shape[i] for i in free_a], [b.shape[i] for i in free_b]
+    b = resized(b, tuple(shared[of_b.index(i)] if i in of_b else n for i, n in enumerate(b.shape)))
     left = reshape(permute_dims(a, [*free_a, *of_a]), (math.prod(rows), inner))
     right = reshape(permute_dims(b, [*of_b, *free_b]), (inner, math.prod(columns)))
     return reshape(apply("matmul", left, right), (*rows, *columns))

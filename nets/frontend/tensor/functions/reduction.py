@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,14 @@ from nets.frontend.tensor.dispatch import (
     renewed,
 )
 from nets.frontend.tensor.functions.arithmetic import abs as absolute
-from nets.frontend.tensor.functions.arithmetic import as_bool, divide, multiply, subtract, where
+from nets.frontend.tensor.functions.arithmetic import (
+    as_bool,
+    divide,
+    maximum,
+    multiply,
+    subtract,
+    where,
+)
 from nets.frontend.tensor.functions.arithmetic import pow as power
 from nets.frontend.tensor.functions.comparison import equal
 from nets.frontend.tensor.functions.gradient import astype
@@ -33,7 +41,7 @@ from nets.frontend.tensor.functions.mathematics import sqrt
 from nets.frontend.tensor.functions.shape import different_axes, flatten, normal_axis, reshape
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
-from nets.ir.types import DType, i64, u8, u64
+from nets.ir.types import DType, f64, i64, u8, u64
 
 Axis = int | tuple[int, ...] | None
 DTypeSpec = npt.DTypeLike | DType | None
@@ -137,7 +145,7 @@ def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Arithmetic mean over the axes; NaN over no elements."""
     tensor = as_float(x)
     total = _reduce("reduce_sum", tensor, axis, keepdims)
-    return divide(total, float(_count(tensor, axis)))
+    return divide(total, as_double(_count(tensor, axis)))
 
 
 def var(
@@ -158,8 +166,10 @@ def var(
     less = ddof if correction is None else correction
     if not isinstance(less, int | float | np.number):
         raise ArgumentError(f"ddof is a number, not {less!r}", user_location())
-    divisor = _count(tensor, axis) - less
-    return divide(total, float(builtins.max(divisor, 0)))
+    divisor: Any = _count(tensor, axis) - less
+    if isinstance(divisor, int | float | np.number):
+        return divide(total, float(builtins.max(divisor, 0)))
+    return divide(total, maximum(as_double(divisor), 0.0))
 
 
 def std(
@@ -209,6 +219,11 @@ def _where_not_zero(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     """A function of x, which where x is 0 gives 0 with a gradient of 0."""
     is_zero = equal(x, 0)
     return where(is_zero, 0, function(where(is_zero, 1, x)))
+
+
+def as_double(n: float) -> Any:
+    """A count as the Python float it would be, also where only a call tells it."""
+    return float(n) if isinstance(n, int | float) else cast(as_tensor(n), f64)
 
 
 def _count(x: Tensor, axis: Axis) -> int:

@@ -8,9 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import Final
+from typing import cast as typed
 
 from nets.errors import ShapeError
 from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.dimension import (
+    Dimension,
+    is_open,
+    known,
+    must_divide,
+    not_negative,
+    plain,
+    same_size,
+)
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
@@ -23,6 +33,7 @@ from nets.frontend.tensor.dispatch import (
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.views import reshaped, shown, view
 from nets.ir.location import user_location
+from nets.ir.sizes import Dim, divided, expression
 from nets.ir.types import is_addressable
 
 MOST_AXES: Final = 64
@@ -51,18 +62,24 @@ def different_axes(axes: object, rank: int) -> list[int]:
 def shape_of(shape: object) -> tuple[int, ...]:
     """A shape given as one size or a sequence of them; DTypeError for other things."""
     if not isinstance(shape, (tuple, list)):
-        return (integer_of(shape, "a size"),)
+        return (_size(shape),)
     if len(shape) > MOST_AXES:
         raise ShapeError(f"{len(shape)} axes are more than {MOST_AXES}", user_location())
-    return tuple(integer_of(n, "a size") for n in shape)
+    return tuple(map(_size, shape))
+
+
+def _size(n: object) -> int:
+    """A size, which counts as an integer where only a call tells it."""
+    return typed(int, n) if isinstance(n, Dimension) else integer_of(n, "a size")
 
 
 def new_shape(shape: object) -> tuple[int, ...]:
     """A shape whose sizes must not be negative, nor too large to count the bytes."""
     sizes = shape_of(shape)
-    if any(n < 0 for n in sizes):
+    what = f"shape {shape_text(sizes)}"
+    if not all(not_negative(n, what) for n in sizes):
         raise ShapeError(f"a size is negative in shape {shape_text(sizes)}", user_location())
-    if not is_addressable(sizes):
+    if not is_addressable(plain(sizes)):
         raise ShapeError(f"shape {shape_text(sizes)} has too many elements", user_location())
     return sizes
 
@@ -74,10 +91,12 @@ def reshape(x: TensorLike, shape: object) -> Tensor:
     """
     tensor = as_tensor(x)
     sizes = shape_of(shape)
-    known = math.prod(n for n in sizes if n != -1)
+    if is_open(sizes) or is_open(tensor.shape):
+        return reshaped(tensor, _open_shape(tensor, sizes))
+    rest = math.prod(n for n in sizes if n != -1)
     fits = sizes.count(-1) <= 1 and all(n >= -1 for n in sizes)
-    if fits and -1 in sizes and known and tensor.size % known == 0:
-        sizes = tuple(tensor.size // known if n == -1 else n for n in sizes)
+    if fits and -1 in sizes and rest and tensor.size % rest == 0:
+        sizes = tuple(tensor.size // rest if n == -1 else n for n in sizes)
     if -1 in sizes or not fits or math.prod(sizes) != tensor.size:
         raise ShapeError(
             f"a tensor of shape {shape_text(tensor.shape)} has {tensor.size} elements and cannot "
@@ -87,9 +106,35 @@ def reshape(x: TensorLike, shape: object) -> Tensor:
     return reshaped(tensor, sizes)
 
 
+def _open_shape(x: Tensor, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that is meant, where sizes are told by a call; ShapeError where it cannot fit."""
+    total, wanted = x.type.elements, f"reshaping {shape_text(x.shape)} to {shape_text(sizes)}"
+    is_rest = [isinstance(n, int) and n == -1 for n in sizes]
+    others: Dim = math.prod(plain(n) for n, rest in zip(sizes, is_rest, strict=True) if not rest)
+    if any(is_rest):
+        rest = divided(total, others)
+        if (
+            rest is None
+            and isinstance(others, int)
+            and others
+            and must_divide(total, others, wanted)
+        ):
+            rest = total // others
+        if rest is not None and sum(is_rest) == 1:
+            return tuple(known(rest) if its else n for n, its in zip(sizes, is_rest, strict=True))
+        raise ShapeError(
+            f"{wanted}: -1 stands for {expression(total)} / {expression(others)}, which is no size "
+            "for all calls; write the size in its place",
+            user_location(),
+        )
+    if not all(not_negative(n, wanted) for n in sizes) or not same_size(total, others, wanted):
+        raise ShapeError(f"{wanted}: the numbers of elements differ", user_location())
+    return sizes
+
+
 def under(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """``x`` under a shape that fits, as no view of it; itself where it has that shape."""
-    return x if x.shape == shape else apply("reshape", x, shape=shape)
+    return x if x.type.shape == plain(shape) else apply("reshape", x, shape=shape)
 
 
 def flatten(x: TensorLike) -> Tensor:
@@ -181,7 +226,7 @@ def broadcast_to(x: TensorLike, shape: object) -> Tensor:
 
 def repeated(tensor: Tensor, sizes: tuple[int, ...]) -> Tensor:
     """The tensor repeated to a shape, as one that holds its elements itself."""
-    if joined_shape(tensor.shape, sizes) != sizes:
+    if joined_shape(tensor.shape, sizes) != plain(sizes):
         raise ShapeError(
             f"a tensor of shape {shape_text(tensor.shape)} does not broadcast to "
             f"{shape_text(sizes)}",
