@@ -15,6 +15,7 @@ loop or a branch inside it carries the count along.
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
@@ -320,10 +321,14 @@ def _fraction64(high: nets.Tensor, low: nets.Tensor) -> nets.Tensor:
 
 
 def _sizes(shape: Shape) -> tuple[int, ...]:
-    sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
-    are_sizes = all(isinstance(n, int | np.integer) and n >= 0 for n in sizes)
+    sizes: tuple[Any, ...] = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    are_sizes = all(map(_is_size, sizes))
     _check(are_sizes, f"a shape is made of whole numbers from 0 on, not {shape!r}")
-    return tuple(int(n) for n in sizes)
+    return tuple(int(n) if isinstance(n, np.integer) else n for n in sizes)
+
+
+def _is_size(n: Any) -> bool:
+    return isinstance(n, numbers.Integral) and bool(n >= 0)  # type: ignore[operator]
 
 
 def _dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

@@ -48,10 +48,11 @@ class Quotient:
 
 @dataclass(frozen=True, slots=True)
 class Least:
-    """The smaller of two sizes without common terms."""
+    """The smaller of a size and a number. The size has no constant term, its first term is added
+    and not subtracted, and no factor is common to all."""
 
     first: Dim
-    second: Dim
+    second: int
 
     def __str__(self) -> str:
         return f"min({expression(self.first)}, {expression(self.second)})"
@@ -125,14 +126,19 @@ def symbol(name: str) -> Size:
 
 def least(first: Dim, second: Dim) -> Dim:
     """The smaller of two sizes."""
-    common = dict(_terms(first).items() & _terms(second).items())
-    shared = _size(common)
-    first, second = first - shared, second - shared
     difference = first - second
     if isinstance(difference, int):
-        return shared + (first if difference <= 0 else second)
-    low, high = sorted((first, second), key=_order_of_operands)
-    return shared + _atom(Least(low, high))
+        return first if difference <= 0 else second
+    # min(x, y) = y + min(x − y, 0) = x + min(y − x, 0): of the two the one whose first term is not
+    # subtracted. A constant and a common factor are taken out of it.
+    base = second
+    if difference.terms[0][1] < 0:
+        base, difference = first, _product(difference, -1)
+    terms = _terms(difference)
+    limit = -terms.pop((), 0)
+    factor = math.gcd(limit, *terms.values())
+    open_part = _size({monomial: c // factor for monomial, c in terms.items()})
+    return base - limit + factor * _atom(Least(open_part, limit // factor))
 
 
 def greatest(first: Dim, second: Dim) -> Dim:
@@ -182,6 +188,12 @@ def _atom_value(atom: Atom, values: Mapping[str, int]) -> int:
     return min(evaluate(atom.first, values), evaluate(atom.second, values))
 
 
+def estimate(size: Dim) -> int:
+    """About what a size is, for choices that no result depends on: every dimension counts as one
+    of 64."""
+    return evaluate(size, dict.fromkeys(size.names, 64)) if isinstance(size, Size) else size
+
+
 def substitute(size: Dim, sizes: Mapping[str, Dim]) -> Dim:
     """The size with others in the place of these names."""
     if isinstance(size, int):
@@ -209,6 +221,65 @@ def _replaced(atom: Atom, sizes: Mapping[str, Dim]) -> Dim:
 def bounds(size: Dim, ranges: Ranges) -> tuple[int, int]:
     """Limits, both included, that the size has for all sizes that the ranges allow. They may be
     wider than need be."""
+    low, high = _interval(size, ranges)
+    for other, (below, above) in _variants(size):
+        smallest, largest = _interval(other, ranges)
+        low = low if below is None else max(low, smallest + below)
+        high = high if above is None else min(high, largest + above)
+    return low, high
+
+
+_MANY: Final = 16
+"""Forms of a size that limits are taken from, at most."""
+
+_Lost = tuple[int | None, int | None]
+"""Limits of what a size has more than another one; None where there is none."""
+
+
+def _variants(size: Dim) -> list[tuple[Dim, _Lost]]:
+    """Other sizes, in which more terms cancel, and limits of what each lacks."""
+    found: list[tuple[Dim, _Lost]] = [(size, (0, 0))]
+    for form, (low, high) in found:
+        rounded, lost = _unrounded(form)
+        new = [(rounded, lost)] if rounded != form else []
+        new += _without_least(form)
+        more = [(other, (_plus(low, a), _plus(high, b))) for other, (a, b) in new]
+        found += more[: max(0, _MANY - len(found))]
+    return found[1:]
+
+
+def _plus(x: int | None, y: int | None) -> int | None:
+    return None if x is None or y is None else x + y
+
+
+def _without_least(size: Dim) -> Iterator[tuple[Dim, _Lost]]:
+    """The size with either operand in the place of a minimum, which is at most that."""
+    for monomial, coefficient in () if isinstance(size, int) else size.terms:
+        atom = monomial[0] if len(monomial) == 1 else None
+        if isinstance(atom, Least):
+            rest = size - Size(((monomial, coefficient),))
+            lost: _Lost = (None, 0) if coefficient > 0 else (0, None)
+            for operand in (atom.first, atom.second):
+                yield rest + coefficient * operand, lost
+
+
+def _unrounded(size: Dim) -> tuple[Dim, _Lost]:
+    """The size with x in the place of k·⌊x/k⌋, and limits of what that changes."""
+    if isinstance(size, int):
+        return size, (0, 0)
+    low = high = 0
+    found: Dim = size
+    for monomial, coefficient in size.terms:
+        atom = monomial[0] if len(monomial) == 1 else None
+        if isinstance(atom, Quotient) and coefficient % atom.divisor == 0:
+            factor = coefficient // atom.divisor
+            found = found - Size(((monomial, coefficient),)) + factor * atom.numerator
+            first, last = sorted((0, -factor * (atom.divisor - 1)))
+            low, high = low + first, high + last
+    return found, (low, high)
+
+
+def _interval(size: Dim, ranges: Ranges) -> tuple[int, int]:
     if isinstance(size, int):
         return size, size
     low = high = 0
@@ -303,10 +374,6 @@ def _order_of_terms(term: tuple[Monomial, int]) -> tuple[int, tuple[str, ...]]:
     """Products of more factors come first, then by their text; a constant is the last."""
     monomial, _ = term
     return -len(monomial), tuple(map(str, monomial))
-
-
-def _order_of_operands(size: Dim) -> tuple[bool, str]:
-    return isinstance(size, int), expression(size)
 
 
 def _add(terms: dict[Monomial, int], monomial: Monomial, coefficient: int) -> None:

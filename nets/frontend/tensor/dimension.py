@@ -8,6 +8,7 @@ all sizes that ``nets.dim`` allows, and refused at the user's line where it is n
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -18,7 +19,7 @@ import numpy as np
 from nets.errors import ControlFlowError, LeakedTracerError, ShapeError
 from nets.frontend.tensor.scope import CallDims, current_scope
 from nets.ir.location import user_location
-from nets.ir.sizes import Dim, Size, at_most, divided, equal, expression, least
+from nets.ir.sizes import Dim, Size, divided, expression, least
 
 _SCALARS: Final = (float, np.floating)
 _INTEGERS: Final = (int, np.integer)
@@ -117,13 +118,13 @@ class Dimension:
         size = size_of(other)
         if size is None:
             return NotImplemented
-        return _decided(self.size, "==", size, equal(self.size, size, _dims().ranges))
+        return _decided(self.size, "==", size, _dims().equal(self.size, size))
 
     def __ne__(self, other: object) -> Any:
         size = size_of(other)
         if size is None:
             return NotImplemented
-        same = equal(self.size, size, _dims().ranges)
+        same = _dims().equal(self.size, size)
         return _decided(self.size, "!=", size, None if same is None else not same)
 
     def __lt__(self, other: Any) -> Any:
@@ -144,7 +145,7 @@ class Dimension:
         size = size_of(other)
         if size is None:
             return NotImplemented
-        return _decided(self.size, sign, size, at_most(*ordered(self.size, size), _dims().ranges))
+        return _decided(self.size, sign, size, _dims().at_most(*ordered(self.size, size)))
 
     def __hash__(self) -> int:
         return hash(self.size)
@@ -193,9 +194,12 @@ class Dimension:
         return self
 
 
-def known(size: Dim) -> Any:
+numbers.Integral.register(Dimension)
+
+
+def known(size: Dim | Dimension) -> Any:
     """A size as Python code sees it: a number where it is one."""
-    return size if isinstance(size, int) else Dimension(size)
+    return Dimension(size) if isinstance(size, Size) else size
 
 
 def size_of(x: object) -> Dim | None:
@@ -311,13 +315,23 @@ def not_negative(size: object, what: str) -> bool:
     return given >= 0 if isinstance(given, int) else _dims().natural(given, what)
 
 
+def is_negative(size: Any) -> bool | None:
+    """Whether a size is negative, None where it may be and may not."""
+    return _dims().at_most(plain(size) + 1, 0)
+
+
+def size_bounds(size: Any) -> tuple[int, int]:
+    """The least and the largest number that a size can be."""
+    return _dims().bounds(size.size) if isinstance(size, Dimension) else (size, size)
+
+
 def smaller(first: Any, second: Any) -> Any:
     """The smaller of two sizes."""
     a, b = plain(first), plain(second)
-    ranges = _dims().ranges
-    if at_most(a, b, ranges):
+    dims = _dims()
+    if dims.at_most(a, b):
         return first
-    return second if at_most(b, a, ranges) else known(least(a, b))
+    return second if dims.at_most(b, a) else known(least(a, b))
 
 
 def at_least_zero(size: Any) -> Any:

@@ -121,9 +121,28 @@ class CallDims:
         steps = f", a multiple of {multiple}" if multiple > 1 else ""
         return f"{low} to {high}{steps}"
 
+    def equal(self, first: Dim, second: Dim) -> bool | None:
+        """Whether two sizes are equal in calls, as far as is known."""
+        held = equal(first, second, self.ranges)
+        difference = first - second
+        if held is None and isinstance(difference, Size):
+            known = ("zero", difference) in self.requirements
+            return True if known or ("zero", -difference) in self.requirements else None
+        return held
+
+    def at_most(self, first: Dim, second: Dim) -> bool | None:
+        """Whether one size is at most another in calls, as far as is known."""
+        held = at_most(first, second, self.ranges)
+        naturals = [size for kind, size in self.requirements if kind == "natural"]
+        if held is None and any(at_most(x, second - first, self.ranges) for x in naturals):
+            return True
+        if held is None and any(at_most(x, first - second - 1, self.ranges) for x in naturals):
+            return False
+        return held
+
     def same(self, first: Dim, second: Dim, what: str) -> bool:
         """Whether two sizes are equal in calls; where nothing is known, each call is checked."""
-        held = equal(first, second, self.ranges)
+        held = self.equal(first, second)
         if held is None:
             message = f"{what} needs {expression(first)} to be {expression(second)}"
             self._require("zero", first - second, message)
@@ -131,7 +150,7 @@ class CallDims:
 
     def natural(self, size: Dim, what: str) -> bool:
         """Whether a size is at least 0 in calls; where nothing is known, each call is checked."""
-        held = at_most(0, size, self.ranges)
+        held = self.at_most(0, size)
         if held is None:
             self._require("natural", size, f"{what} needs {expression(size)} not to be negative")
         return held is not False

@@ -16,12 +16,14 @@ import copy
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final
+from typing import cast as typed
 
 import numpy as np
 import numpy.typing as npt
 
 from nets.errors import GradientError, ShapeError
 from nets.frontend.tensor.conversion import array_of
+from nets.frontend.tensor.dimension import is_open, plain
 from nets.frontend.tensor.dispatch import apply, constant, shape_text
 from nets.frontend.tensor.operators import Operators
 from nets.frontend.tensor.scope import Consumed, Scope, current_scope, is_live
@@ -29,6 +31,7 @@ from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Array, Variable, enable_grad, is_grad_enabled, no_grad
 from nets.ir.core import Value
 from nets.ir.location import user_location
+from nets.ir.sizes import divided
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import tensor_type
 
@@ -51,8 +54,9 @@ class Step:
 
     def __init__(self, previous: Step | None, move: Move, before: Shape) -> None:
         self.previous = previous
-        self.name, self.attributes, self.operands = move
-        self.before = before
+        self.name, attributes, self.operands = move
+        self.attributes = {key: plain(x) for key, x in attributes.items()}
+        self.before: Shape = plain(tuple(before))
         """The shape of what the operation is applied to."""
         self._strides: Strides | None = None
 
@@ -289,7 +293,7 @@ def shown(x: Tensor, made: Tensor, moves: Sequence[Move]) -> Tensor:
 
 def reshaped(x: Tensor, shape: Shape) -> Tensor:
     """``x`` under another shape of as many elements: a view where NumPy gives one."""
-    if isinstance(x, View) and _reshaped(x.path.strides(), x.shape, shape) is None:
+    if isinstance(x, View) and _reshaped(x.path.strides(), plain(x.shape), plain(shape)) is None:
         return apply("reshape", x, shape=shape)
     return view(x, ("reshape", {"shape": shape}, ()))
 
@@ -311,7 +315,7 @@ def _extended(path: Step | None, root: Tensor, moves: Sequence[Move]) -> Step:
         merge = _MERGED.get(name)
         if path is None:
             path = Step(None, move, root.shape)
-        elif merge is not None and path.name == name:
+        elif merge is not None and path.name == name and not _is_open(name, path, attributes):
             merged = merge(path.attributes, attributes)
             path = Step(path.previous, (name, merged, ()), path.before)
         else:
@@ -320,12 +324,21 @@ def _extended(path: Step | None, root: Tensor, moves: Sequence[Move]) -> Step:
     return path
 
 
+def _is_open(name: str, path: Step, attributes: Attributes) -> bool:
+    """Has a slice, or one before it, bounds that only a call tells?"""
+    if name != "slice":
+        return False
+    both = (path.attributes, attributes)
+    return any(is_open((*bounds["starts"], *bounds["stops"])) for bounds in both)
+
+
 # ------------------------------------------------------------------- what each step does
 
 
 def _after_slice(shape: Shape, attributes: Attributes) -> Shape:
     bounds = (attributes[name] for name in ("starts", "stops", "steps"))
-    return tuple(len(range(*cut)) for cut in zip(*bounds, strict=True))
+    cuts = zip(*bounds, strict=True)
+    return tuple((stop - start + step - 1) // step for start, stop, step in cuts)
 
 
 def _without(items: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
@@ -402,7 +415,7 @@ def _reshaped(strides: Strides, before: Shape, shape: Shape) -> Strides | None:
     Axes before and after are taken in the shortest runs of as many elements; the axes of a run
     must lie in one another without gaps. So NumPy decides, too.
     """
-    if 0 in before:
+    if 0 in before or strides == _row_major(before):
         return _row_major(shape)
     old = [(size, distance) for size, distance in zip(before, strides, strict=True) if size != 1]
     found: list[int] = []
@@ -410,15 +423,19 @@ def _reshaped(strides: Strides, before: Shape, shape: Shape) -> Strides | None:
         if size == 1:
             found.append(0)
             continue
+        if not old:
+            return None
         run, distance = old.pop()
-        while run % size:
+        while (rest := divided(run, size)) is None:
+            if not old:
+                return None
             outer, apart = old.pop()
             if apart != distance * run:
                 return None
             run *= outer
         found.append(distance)
-        if run > size:
-            old.append((run // size, distance * size))
+        if rest != 1:
+            old.append((typed(int, rest), distance * size))
     return tuple(reversed(found))
 
 

@@ -9,11 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from typing import cast as typed
 
 import numpy as np
 
 from nets.errors import ArgumentError, DTypeError, ShapeError
 from nets.frontend.pytree import TreeDef, expression, flatten
+from nets.frontend.tensor.dimension import (
+    Dimension,
+    at_least_zero,
+    is_open,
+    plain,
+    same_size,
+    size_bounds,
+)
 from nets.frontend.tensor.dispatch import (
     as_tensor,
     cast,
@@ -22,6 +31,7 @@ from nets.frontend.tensor.dispatch import (
     note_bounds,
     promote,
     renewed,
+    resized,
 )
 from nets.frontend.tensor.functions import arange, stack
 from nets.frontend.tensor.inner import is_weak, with_weakness
@@ -95,23 +105,26 @@ def fori_loop(lower: object, upper: object, body: Callable[[Any, C], C], init: C
     bounds = [_known_integer(bound) for bound in (lower, upper)]
     if None in bounds:
         return _counted_while(lower, upper, body, init)
-    first, end = (int(bound) for bound in bounds if bound is not None)
+    first, end = (bound for bound in bounds if bound is not None)
     if current_scope() is None:
         carry = _Carry("fori_loop", "init", init)
         for i in range(first, end):
             carry.advance(body(i, carry.nest()))
         found: C = carry.nest()
         return found
-    steps = arange(0, max(0, end - first))
-    if isinstance(lower, int) and isinstance(upper, int):
+    count = at_least_zero(end - first) if is_open((first, end)) else max(0, end - first)
+    steps = arange(0, count)
+    if all(isinstance(bound, int | Dimension) for bound in (lower, upper)):
         steps = with_weakness(steps, True)
+    _, most = size_bounds(count)
 
     def step(carry: C, i: Tensor) -> tuple[C, None]:
-        note_bounds(i, (0, max(0, end - first - 1)))
-        return body(i + first if first else i, carry), None
+        note_bounds(i, (0, max(0, most - 1)))
+        is_first = isinstance(first, int) and first == 0
+        return body(i if is_first else i + first, carry), None
 
     staged = _Staged("fori_loop", step, init)
-    last, _ = staged.scan([steps], flatten(0)[1], max(0, end - first), reverse=False)
+    last, _ = staged.scan([steps], flatten(0)[1], count, reverse=False)
     result: C = last
     return result
 
@@ -159,6 +172,8 @@ def cond(
 
 def _known_integer(bound: object, what: str = "a bound of fori_loop") -> int | None:
     """The number a bound is; None for a tensor in a trace. DTypeError for what is no integer."""
+    if isinstance(bound, Dimension):
+        return typed(int, bound)
     if isinstance(bound, Tensor) and current_scope() is not None:
         number = None
         fits = bound.type.dtype.is_integer and bound.shape == ()
@@ -183,13 +198,14 @@ def _length(slices: Sequence[Tensor], tree: TreeDef, length: int | None) -> int:
             raise ShapeError(
                 f"scan runs along the first axis of xs; {name} is {short(x.type)}", user_location()
             )
-        if found is not None and x.shape[0] != found:
+        if found is not None and not same_size(x.shape[0], found, f"a scan over {name}"):
             raise ShapeError(
                 f"scan needs one length; {where} is {found}, the first axis of {name}, "
                 f"{short(x.type)}, is {x.shape[0]}",
                 user_location(),
             )
-        found, where = x.shape[0], f"that of {name}"
+        found = x.shape[0] if found is None else found
+        where = where if found is None else f"that of {name}"
     if found is None:
         raise ArgumentError("scan without xs needs a length", user_location())
     return found
@@ -337,13 +353,14 @@ class _Staged:
         self, slices: Sequence[Tensor], tree: TreeDef, length: int, reverse: bool
     ) -> tuple[Any, Any]:
         """Stage the loop in the current scope; the last carry and the stacks."""
+        slices = [resized(x, (length, *x.shape[1:])) for x in slices]
         rows = [_row(x) for x in slices]
         program = _settled(self.carry, lambda: self._program(rows, tree))
         carry = self.carry
         attributes = {
             "carries": len(carry.tensors),
             "xs": len(rows),
-            "length": length,
+            "length": plain(length),
             "reverse": bool(reverse),
         }
         results = emit_control("scan", [*carry.tensors, *slices], attributes, [program])

@@ -208,7 +208,7 @@ KINDS: Final[dict[str, Kind]] = {
     # Of control flow.
     "carries": Integer(),
     "xs": Integer(),
-    "length": Integer(),
+    "length": Dimension(),
     "reverse": Flag(),
     # Of the loop dialect.
     "type": TypeName(),

@@ -15,6 +15,7 @@ import numpy as np
 from nets.ir.builder import Builder
 from nets.ir.core import Attribute, Value
 from nets.ir.location import GradientLocation, Location
+from nets.ir.sizes import Size
 from nets.ir.types import DType, Shape, TensorType
 from nets.ops.definition.registry import lookup
 
@@ -65,12 +66,15 @@ class Emitter(ABC):
         """A constant array."""
         return self.emit("constant", value=np.asarray(value, dtype=dtype.numpy))
 
-    def full(self, shape: Shape, value: complex, dtype: DType) -> Value:
-        """A tensor of that shape filled with one number."""
-        scalar = self.constant(value, dtype)
+    def full(self, shape: Shape, value: complex | Size, dtype: DType) -> Value:
+        """A tensor of that shape filled with one number, which may be a size that a call tells."""
+        if isinstance(value, Size):
+            scalar = self.emit("size_of", size=value, dtype=dtype)
+        else:
+            scalar = self.constant(value, dtype)
         return self.broadcast(scalar, shape, ()) if shape else scalar
 
-    def full_like(self, x: Value, value: complex) -> Value:
+    def full_like(self, x: Value, value: complex | Size) -> Value:
         return self.full(tensor_type(x).shape, value, x.type.dtype)
 
     def zero(self, x: Value) -> Value:

@@ -15,6 +15,7 @@ import numpy as np
 
 from nets.errors import VerifyError
 from nets.ir.core import Operation, Region, Trait
+from nets.ir.sizes import Dim, at_most
 from nets.ir.types import TensorType, Type, bool_
 from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.registry import Array, Run, structural
@@ -40,9 +41,9 @@ class Scan:
     batch = ToCome("stacks carried, with the region batched")
 
     def infer(
-        *values: Type, carries: int, xs: int, length: int, reverse: bool, regions: Sequence[Region]
+        *values: Type, carries: int, xs: int, length: Dim, reverse: bool, regions: Sequence[Region]
     ) -> tuple[Type, ...]:
-        if min(carries, xs, length) < 0 or carries + xs > len(values):
+        if min(carries, xs) < 0 or at_most(0, length, {}) is False or carries + xs > len(values):
             raise VerifyError(f"scan has {carries} carries and {xs} xs of {len(values)} operands")
         rows = [_row(value, length) for value in values[carries : carries + xs]]
         expected = (*values[:carries], *rows, *values[carries + xs :])
@@ -140,7 +141,7 @@ def _tensor(name: str, type: Type) -> TensorType:
     return type
 
 
-def _row(type: Type, length: int) -> TensorType:
+def _row(type: Type, length: Dim) -> TensorType:
     """The type of a slice along the first axis."""
     found = _tensor("scan", type)
     if found.rank == 0 or found.shape[0] != length:

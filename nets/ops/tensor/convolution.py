@@ -350,7 +350,7 @@ class Conv:
         **attributes: Unpack[Along],
     ) -> tuple[Callable[[], Value], Callable[[], Value]]:
         (x, w), (ct,) = operands, cts
-        sizes, kernel = (tensor_type(value).static_shape[2:] for value in (x, w))
+        sizes, kernel = (tensor_type(value).shape[2:] for value in (x, w))
         return (
             lambda: b.emit("conv_input", ct, b.cast(w, ct.type.dtype), shape=sizes, **attributes),
             lambda: b.emit("conv_weight", b.cast(x, ct.type.dtype), ct, shape=kernel, **attributes),
@@ -409,7 +409,7 @@ class ConvInput:
         **attributes: Unpack[Along],
     ) -> tuple[Callable[[], Value], Callable[[], Value]]:
         (y, w), (ct,) = operands, cts
-        kernel = tensor_type(w).static_shape[2:]
+        kernel = tensor_type(w).shape[2:]
         return (
             lambda: b.emit("conv", ct, b.cast(w, ct.type.dtype), **attributes),
             lambda: b.emit("conv_weight", ct, b.cast(y, ct.type.dtype), shape=kernel, **attributes),
@@ -469,7 +469,7 @@ class ConvWeight:
         **attributes: Unpack[Along],
     ) -> tuple[Callable[[], Value], Callable[[], Value]]:
         (x, y), (ct,) = operands, cts
-        sizes = tensor_type(x).static_shape[2:]
+        sizes = tensor_type(x).shape[2:]
         return (
             lambda: b.emit("conv_input", b.cast(y, ct.type.dtype), ct, shape=sizes, **attributes),
             lambda: b.emit("conv", b.cast(x, ct.type.dtype), ct, **attributes),

@@ -16,6 +16,7 @@ import numpy as np
 from nets.errors import DTypeError, ShapeError
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Trait, Value
+from nets.ir.sizes import at_most
 from nets.ir.types import Shape, TensorType, i64, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ToCome
@@ -40,7 +41,7 @@ def _check(name: str, x: TensorType, sizes: Shape, starts: Sequence[TensorType])
         if start != TensorType((), i64):
             raise DTypeError(f"{name} takes starts of type tensor<i64>, not {start}")
     for axis, (size, dim) in enumerate(zip(sizes, x.shape, strict=True)):
-        if size != dim and not (isinstance(size, int) and isinstance(dim, int) and size <= dim):
+        if at_most(size, dim, {}) is False or at_most(0, size, {}) is False:
             raise ShapeError(f"{name} of {x}: a window of {size} does not fit axis {axis}")
 
 

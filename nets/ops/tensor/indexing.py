@@ -147,8 +147,9 @@ class Pick:
         """
 
         def of_x() -> Value:
-            shape, size = tensor_type(x).shape, tensor_type(x).static_shape[axis]
-            number = i32 if size < 1 << 31 else i64  # of 32 bits, a vector holds more
+            shape, size = tensor_type(x).shape, tensor_type(x).shape[axis]
+            # Of 32 bits, a vector holds more.
+            number = i32 if isinstance(size, int) and size < 1 << 31 else i64
             is_from_end = b.compare("less", indices, b.zero(indices))
             from_end = b.add(indices, b.full_like(indices, size))
             picked = b.cast(b.select(is_from_end, from_end, indices), number)

@@ -12,13 +12,15 @@ and −0 may give either.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from nets.errors import DTypeError, ShapeError
+from nets.errors import DTypeError, GradientError, ShapeError
 from nets.ir.core import Trait, Value
-from nets.ir.types import DType, Shape, TensorType, f32, f64, i64
+from nets.ir.sizes import Size
+from nets.ir.types import DType, Shape, TensorType, f32, f64, from_numpy, i64
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.emitter import Emitter, tensor_type
@@ -61,6 +63,18 @@ def _not_empty(name: str, x: TensorType, axes: Axes) -> TensorType:
         if x.shape[axis] == 0:
             raise ShapeError(f"{name} of {x} has no element to give: axis {axis} is empty")
     return result
+
+
+def _extreme(
+    reduce: Callable[..., Any], x: Array, axes: Axes, nothing: Callable[[DType], float]
+) -> Array:
+    """What NumPy gives; of an axis whose size turned out 0 when the function was called, what
+    combining starts from."""
+    if all(x.shape[axis] for axis in axes):
+        return np.asarray(reduce(x, axis=axes))
+    dtype = from_numpy(x.dtype)
+    assert dtype is not None
+    return np.full([n for i, n in enumerate(x.shape) if i not in axes], nothing(dtype), x.dtype)
 
 
 def _one_axis(name: str, x: TensorType, axis: int) -> TensorType:
@@ -182,10 +196,16 @@ def _products_of_others(b: Emitter, x: Value, axes: Axes) -> Value:
     The product is taken by halves, p = lo · hi; what an element of lo is multiplied by is then
     what p is multiplied by, times hi. That takes O(n) work without a division.
     """
-    shape = tensor_type(x).static_shape
+    shape = tensor_type(x).shape
     order = (*_kept(x, axes), *axes)
     moved = b.transpose(x, order)
     count = math.prod(shape[axis] for axis in axes)
+    if isinstance(count, Size):
+        raise GradientError(
+            "the gradient of a product takes it by halves, over a number of elements that is known "
+            "when it is traced, not one that a call tells: take the logarithm of a product of "
+            "positive numbers as a sum of logarithms"
+        )
     rest = tuple(shape[axis] for axis in _kept(x, axes))
     others = _others_of_last_axis(b, b.reshape(moved, (*rest, count)))
     back = b.reshape(others, tensor_type(moved).shape)
@@ -193,8 +213,8 @@ def _products_of_others(b: Emitter, x: Value, axes: Axes) -> Value:
 
 
 def _others_of_last_axis(b: Emitter, x: Value) -> Value:
-    shape = tensor_type(x).static_shape
-    rest, count = shape[:-1], shape[-1]
+    *rest, count = tensor_type(x).shape
+    assert isinstance(count, int)
     if count == 0:
         return x
     size = 1 << (count - 1).bit_length()
@@ -222,7 +242,7 @@ def _pad_last(b: Emitter, x: Value, count: int) -> Value:
 
 
 def _slice_last(b: Emitter, x: Value, start: int, stop: int) -> Value:
-    shape = tensor_type(x).static_shape
+    shape = tensor_type(x).shape
     if (start, stop) == (0, shape[-1]):
         return x
     starts = (*(0 for _ in shape[:-1]), start)
@@ -271,7 +291,7 @@ class ReduceMax:
         return _not_empty("reduce_max", x, axes)
 
     def evaluate(x: Array, *, axes: Axes) -> Array:
-        return np.asarray(np.max(x, axis=axes))
+        return _extreme(np.max, x, axes, _smallest)
 
     def identity(dtype: DType) -> float:
         return _smallest(dtype)
@@ -306,7 +326,7 @@ class ReduceMin:
         return _not_empty("reduce_min", x, axes)
 
     def evaluate(x: Array, *, axes: Axes) -> Array:
-        return np.asarray(np.min(x, axis=axes))
+        return _extreme(np.min, x, axes, _largest)
 
     def identity(dtype: DType) -> float:
         return _largest(dtype)

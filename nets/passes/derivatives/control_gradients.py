@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, clone_into
 from nets.ir.core import Block, Operation, Region, Trait, Value
+from nets.ir.sizes import Dim, estimate
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import definition_of, lookup
@@ -140,7 +141,7 @@ class _Forward:
                 return self.op.results[place]
         self.end.set_operands([*self.end.operands, value])
         type = tensor_type(value)
-        length: int = self.op.attributes["length"]
+        length: Dim = self.op.attributes["length"]
         (result,) = self.op.add_results([type.with_shape((length, *type.shape))])
         return result
 
@@ -372,7 +373,8 @@ def _is_cheap(op: Operation) -> bool:
 def _stacked_bytes(forward: _Forward, kept: Iterable[Value]) -> int:
     free = {*forward.slices, *forward.rest}
     types = [x.type for x in kept if x not in free]
-    return sum(t.size * t.dtype.itemsize for t in types if isinstance(t, TensorType))
+    tensors = [t for t in types if isinstance(t, TensorType)]
+    return sum(estimate(t.elements) * t.dtype.itemsize for t in tensors)
 
 
 _RULES = {"scan": _scan, "cond": _cond}

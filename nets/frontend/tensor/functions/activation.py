@@ -112,12 +112,14 @@ def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tenso
 def _finite_maximum(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """The largest element over the axes, a constant; 0 where it is infinite or there is none,
     since inf − inf would be NaN."""
-    if not math.prod(x.shape[i] for i in axes):
+    if any(isinstance(x.shape[i], int) and not x.shape[i] for i in axes):
         return as_tensor(0.0)
-    largest = stop_gradient(reduction.max(x, axes, keepdims=True))
+    largest = stop_gradient(reduction.largest(x, axes))
     return where(isfinite(largest), largest, 0)
 
 
 def _shifted(x: Tensor, axis: Axis) -> Tensor:
     """x minus its largest element along the axis, which the gradient may take as a constant."""
-    return subtract(x, stop_gradient(reduction.max(x, axis, keepdims=True))) if x.size else x
+    if any(isinstance(n, int) and not n for n in x.shape):
+        return x
+    return subtract(x, stop_gradient(reduction.largest(x, axis)))

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from nets.errors import DTypeError, ReadOnlyError, ShapeError
+from nets.frontend.tensor.dimension import is_open, known, plain, smaller
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
@@ -23,11 +24,13 @@ from nets.frontend.tensor.dispatch import (
     constant,
     expand,
     fitted,
+    resized,
     shape_text,
 )
 from nets.frontend.tensor.functions.indexing import (
     Entry,
     NewAxis,
+    Open,
     Picks,
     Range,
     Whole,
@@ -131,8 +134,15 @@ def _whole(view: View, part: Tensor) -> Tensor:
 
 def _with_slice(whole: Tensor, part: Tensor, step: Step) -> Tensor:
     cuts = zip(*(step.attributes[name] for name in ("starts", "stops", "steps")), strict=True)
-    ranges = (range(*cut) for cut in cuts)
-    return _ranged(whole, [Range(found.start, len(found), found.step) for found in ranges], part)
+    return _ranged(whole, list(map(_cut, whole.shape, cuts)), part)
+
+
+def _cut(size: int, cut: tuple[int, int, int]) -> Entry:
+    start, stop, step = map(known, cut)
+    if is_open((size, start, stop)):
+        return Open(start, stop, step, flipped=False)
+    found = range(start, stop, step)
+    return Range(found.start, len(found), found.step)
 
 
 def _with_gathered(whole: Tensor, part: Tensor, step: Step) -> Tensor:
@@ -195,16 +205,21 @@ def _mask(x: Tensor, key: Any) -> Tensor | None:
 
 def _ranged(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
     """Axis by axis: which positions are written, and from where in ``value``."""
-    counts = [_count(e, n) for e, n in zip(_on_axes(entries), x.shape, strict=True)]
+    counts = [_count(e) for e in _on_axes(entries)]
     sizes = iter(counts)
     shape = [1 if isinstance(e, NewAxis) else next(sizes) for e in entries]
     kept = tuple(n for n, e in zip(shape, entries, strict=True) if not isinstance(e, Whole))
     value = under(_filling(value, kept), tuple(counts))
-    if 0 in counts:
+    if any(isinstance(n, int) and n == 0 for n in counts):
         return x
     written = None
     for axis, entry in enumerate(_on_axes(entries)):
-        positions = _positions(entry, x.shape[axis])
+        if is_open((x.shape[axis],)) or isinstance(entry, Open):
+            value, here = _placed(x, value, axis, _opened(entry))
+            if here is not None:
+                written = here if written is None else apply("bitwise_and", written, here)
+            continue
+        positions = _positions(entry)
         if np.array_equal(positions, np.arange(x.shape[axis])):
             continue
         writer = _writer(positions, x.shape[axis])
@@ -227,11 +242,59 @@ def _on_axes(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if not isinstance(entry, NewAxis)]
 
 
-def _count(entry: Entry, size: int) -> int:
-    return len(_positions(entry, size))
+def _count(entry: Entry) -> int:
+    return entry.count if isinstance(entry, Open) else len(_positions(entry))
 
 
-def _positions(entry: Entry, size: int) -> Array:
+def _opened(entry: Entry) -> Open:
+    if isinstance(entry, Whole):
+        return Open(entry.position, entry.position + 1, 1, flipped=False)
+    assert isinstance(entry, Open)
+    return entry
+
+
+def _placed(x: Tensor, value: Tensor, axis: int, entry: Open) -> tuple[Tensor, Tensor | None]:
+    """The value with its elements along an axis at their places, of as many as x has there; and
+    which elements of x they replace, None for all."""
+    size = x.shape[axis]
+    if entry.step > 1:
+        value = _spaced(
+            value, axis, entry.step, smaller(entry.step * entry.count, size - entry.start)
+        )
+    if plain((entry.start, value.shape[axis])) != plain((0, size)):
+        before = tuple(entry.start if i == axis else 0 for i in range(x.ndim))
+        after = tuple(size - entry.start - n if i == axis else 0 for i, n in enumerate(value.shape))
+        zero = constant(np.zeros((), value.dtype))
+        value = apply("pad", value, zero, low=before, high=after)
+    value = resized(value, (*value.shape[:axis], size, *value.shape[axis + 1 :]))
+    here = None
+    if plain((entry.start, entry.stop, entry.step)) != plain((0, size, 1)):
+        place = apply("iota", shape=(size,), dtype=i64, axis=0) - entry.start
+        here = (place >= 0) & (place < entry.stop - entry.start)
+        if entry.step > 1:
+            here = here & (place % entry.step == 0)
+        here = expand(reshape(here, (size, *(1,) * (x.ndim - axis - 1))), x.shape)
+    if not entry.flipped:
+        return value, here
+    flipped = [None if t is None else apply("flip", t, axes=(axis,)) for t in (value, here)]
+    assert flipped[0] is not None
+    return flipped[0], flipped[1]
+
+
+def _spaced(x: Tensor, axis: int, step: int, length: int) -> Tensor:
+    """x with ``step - 1`` zeros after each element of an axis, as far as they belong to the
+    length."""
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    columns = reshape(x, (*before, x.shape[axis], 1, *after))
+    high = tuple(step - 1 if i == axis + 1 else 0 for i in range(columns.ndim))
+    zero = constant(np.zeros((), x.dtype))
+    rows = apply("pad", columns, zero, low=(0,) * columns.ndim, high=high)
+    spaced = apply("reshape", rows, shape=(*before, x.shape[axis] * step, *after))
+    stops = (*before, length, *after)
+    return apply("slice", spaced, starts=(0,) * x.ndim, stops=stops, steps=(1,) * x.ndim)
+
+
+def _positions(entry: Entry) -> Array:
     """The positions along an axis, in the order of the values they take."""
     if isinstance(entry, Whole):
         return np.array([entry.position])
@@ -251,7 +314,8 @@ def _writer(positions: Array, size: int) -> Array:
 
 def _picked(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
     """Over the flattened x: a writer for each element."""
-    if all(e.array is not None for e in entries if isinstance(e, Picks)):
+    are_known = all(e.array is not None for e in entries if isinstance(e, Picks))
+    if are_known and not is_open(x.shape):
         grid = np.arange(x.size).reshape(x.shape)
         places = grid[tuple(map(_numpy_key, entries))]
         shape = places.shape
@@ -262,7 +326,10 @@ def _picked(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
         shape = traced.shape
         writer = _traced_writer(flatten(traced), x.size)
     value = flatten(_filling(value, shape))
-    if not value.size:
+    if is_open(value.shape):
+        # One more, which nothing takes, so that there is one to read where there are none.
+        value = apply("concatenate", value, constant(np.zeros(1, value.dtype)), axis=0)
+    elif not value.size:
         return x
     chosen = apply("gather", value, writer.clip(0), axis=0)
     return reshape(apply("select", writer >= 0, chosen, flatten(x)), x.shape)
@@ -275,8 +342,20 @@ def _numpy_key(entry: Entry) -> Any:
         return entry.position
     if isinstance(entry, Picks):
         return entry.tensor if entry.array is None else entry.array
+    if isinstance(entry, Open):
+        return _python_slice(entry)
     stop = entry.start + entry.count * entry.step
     return slice(entry.start, stop if stop >= 0 else None, entry.step)
+
+
+def _python_slice(entry: Open) -> slice:
+    if entry.flipped:
+        raise ShapeError(
+            "an axis whose size a call tells is not written backwards beside integer arrays: write "
+            "x[::-1] = ... by itself",
+            user_location(),
+        )
+    return slice(entry.start, entry.stop, entry.step)
 
 
 def _traced_writer(places: Tensor, size: int) -> Tensor:

@@ -225,8 +225,10 @@ def one_hot(x: TensorLike, num_classes: int = -1, dtype: DTypeSpec = None) -> Te
     """
     tensor = as_tensor(x)
     require_dtype(tensor, "iu", "one_hot takes integers")
-    count = integer_of(num_classes, "the number of classes")
-    if count == -1:
+    count: Any = num_classes
+    if not is_open((count,)):
+        count = integer_of(count, "the number of classes")
+    if isinstance(count, int) and count == -1:
         count = _one_more_than_largest(tensor)
     (count,) = new_shape(count)
     tensor = check_positions(tensor, count, "a class of one_hot")

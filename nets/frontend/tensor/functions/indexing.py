@@ -28,6 +28,7 @@ from nets.frontend.tensor.conversion import array_of, integer_of, is_scalar
 from nets.frontend.tensor.dimension import (
     Dimension,
     at_least_zero,
+    is_negative,
     is_open,
     not_negative,
     plain,
@@ -256,11 +257,13 @@ def _range(item: slice, size: int) -> Range:
     return Range(positions.start, len(positions), positions.step)
 
 
-def _open_position(item: Any, axis: int, size: Any) -> Whole:
+def _open_position(item: Any, axis: int, size: Any) -> Whole | Picks:
     """One position of an axis, where a call tells the position or the size; it is checked."""
     what = f"x[{item}] of axis {axis}"
-    is_from_end = (item < 0) is True
-    position = size + item if is_from_end else item
+    from_end = is_negative(item)
+    if from_end is None:
+        return Picks(cast(as_tensor(item), i64), None, is_number=True)
+    position = size + item if from_end else item
     inside = not_negative(position, what) and not_negative(size - position - 1, what)
     if not inside:
         raise _out_of_bounds(item, axis, size)
@@ -291,7 +294,11 @@ def _bound(b: object) -> int | None:
 def _within(bound: Any, size: Any) -> Any:
     """A bound of a slice as a position: a negative one counts from the end, and none lies outside
     of the axis."""
-    from_end = bound < 0
+    from_end = is_negative(bound)
+    if from_end is None:
+        # 1 where the bound is negative, else 0: so that either case is one size.
+        bound = bound + size * (1 - smaller(at_least_zero(bound + 1), 1))
+        return at_least_zero(smaller(bound, size))
     return at_least_zero(size + bound) if from_end else smaller(bound, size)
 
 

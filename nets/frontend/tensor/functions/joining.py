@@ -21,6 +21,7 @@ from nets.frontend.tensor.dispatch import (
     resized,
     shape_text,
 )
+from nets.frontend.tensor.functions.arithmetic import maximum, remainder, subtract
 from nets.frontend.tensor.functions.reduction import normal_axes
 from nets.frontend.tensor.functions.shape import (
     expand_dims,
@@ -33,6 +34,7 @@ from nets.frontend.tensor.functions.shape import (
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.views import view
 from nets.ir.location import user_location
+from nets.ir.types import i64
 
 
 def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
@@ -162,24 +164,22 @@ def roll(x: TensorLike, shift: object, axis: object = None) -> Tensor:
         raise ShapeError("roll takes one shift for each axis, or one for all", user_location())
     for distance, a in zip(shifts, axes, strict=True):
         at = normal_axis(a, tensor.ndim)
-        cut = _rolled_from(distance, tensor.shape[at])
-        if not isinstance(cut, int) or cut:
+        if is_open((distance, tensor.shape[at])):
+            tensor = _open_roll(tensor, distance, at)
+            continue
+        cut = -distance % tensor.shape[at] if tensor.shape[at] else 0
+        if cut:
             head, tail = split(tensor, [cut], at)
             tensor = concatenate([tail, head], at)
     return tensor
 
 
-def _rolled_from(distance: Any, size: Any) -> Any:
-    """The first position of what comes first after a roll."""
-    if not is_open((distance, size)):
-        return -distance % size if size else 0
-    if distance == 0:
-        return 0
-    what = f"a roll by {distance} of {size} elements"
-    forward = distance if distance > 0 else -distance
-    if not not_negative(size - forward, what):
-        raise ShapeError(f"{what} goes round more than once", user_location())
-    return size - forward if distance > 0 else forward
+def _open_roll(x: Tensor, distance: Any, axis: int) -> Tensor:
+    """The roll of an axis whose size a call tells, element by element."""
+    size = x.shape[axis]
+    place = apply("iota", shape=(size,), dtype=i64, axis=0)
+    source = remainder(subtract(place, distance), maximum(size, 1))
+    return apply("gather", x, source, axis=axis)
 
 
 def tile(x: TensorLike, repetitions: object) -> Tensor:

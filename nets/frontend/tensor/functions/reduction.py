@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nets.errors import ArgumentError
+from nets.errors import ArgumentError, ShapeError
 from nets.frontend.tensor.conversion import dtype_of
+from nets.frontend.tensor.dimension import is_open, not_negative, size_bounds, smaller
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
@@ -24,6 +25,7 @@ from nets.frontend.tensor.dispatch import (
     cast,
     constant,
     renewed,
+    shape_text,
 )
 from nets.frontend.tensor.functions.arithmetic import abs as absolute
 from nets.frontend.tensor.functions.arithmetic import (
@@ -35,7 +37,7 @@ from nets.frontend.tensor.functions.arithmetic import (
     where,
 )
 from nets.frontend.tensor.functions.arithmetic import pow as power
-from nets.frontend.tensor.functions.comparison import equal
+from nets.frontend.tensor.functions.comparison import equal, greater_equal
 from nets.frontend.tensor.functions.gradient import astype
 from nets.frontend.tensor.functions.mathematics import sqrt
 from nets.frontend.tensor.functions.shape import different_axes, flatten, normal_axis, reshape
@@ -105,7 +107,26 @@ def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def _extreme(name: str, of_bools: str, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
     tensor = as_tensor(x)
-    return _reduce(of_bools if tensor.type.dtype.is_bool else name, tensor, axis, keepdims)
+    if tensor.type.dtype.is_bool:
+        return _reduce(of_bools, tensor, axis, keepdims)
+    for at in normal_axes(axis, tensor.ndim):
+        _one_at_least(name.removeprefix("reduce_"), tensor, at)
+    return _reduce(name, tensor, axis, keepdims)
+
+
+def _one_at_least(name: str, x: Tensor, axis: int) -> None:
+    """Let calls be checked for an element along an axis whose size they tell."""
+    size: Any = x.shape[axis]
+    if not isinstance(size, int):
+        what = f"{name} over axis {axis} of shape {shape_text(x.shape)}"
+        if not not_negative(size - 1, what):
+            raise ShapeError(f"{what} has no element to give", user_location())
+
+
+def largest(x: Tensor, axis: Axis) -> Tensor:
+    """The largest element over the axes, which stay with size 1; of no elements, where a call tells
+    their number, the least number of the dtype."""
+    return _reduce("reduce_max", x, axis, keepdims=True)
 
 
 def any(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -133,9 +154,12 @@ def _position(name: str, x: TensorLike, axis: int | None, keepdims: bool) -> Ten
     if tensor.type.dtype.is_bool:
         tensor = cast(tensor, u8)
     if axis is None:
-        result = apply(name, flatten(tensor), axis=0)
+        flat = flatten(tensor)
+        _one_at_least(name, flat, 0)
+        result = apply(name, flat, axis=0)
         return reshape(result, (1,) * tensor.ndim) if keepdims else result
     at = normal_axis(axis, tensor.ndim)
+    _one_at_least(name, tensor, at)
     result = apply(name, tensor, axis=at)
     shape = tensor.shape
     return reshape(result, (*shape[:at], 1, *shape[at + 1 :])) if keepdims else result
@@ -242,10 +266,28 @@ def cumsum(x: TensorLike, axis: int | None = None, dtype: DTypeSpec = None) -> T
     at = normal_axis(axis, tensor.ndim)
     zero = constant(np.zeros((), tensor.dtype))
     distance = 1
+    if is_open(tensor.shape[at : at + 1]):
+        return _open_cumsum(tensor, at, zero)
     while distance < tensor.shape[at]:
         tensor = apply("add", tensor, _moved(tensor, at, distance, zero))
         distance *= 2
     return renewed(tensor) if distance == 1 else tensor
+
+
+def _open_cumsum(x: Tensor, axis: int, zero: Tensor) -> Tensor:
+    """The same along an axis whose size a call tells: as many steps as the largest size needs.
+
+    A step beyond the size leaves every element as it is, for that changes it not even where adding
+    0 would: −0 + 0 is 0.
+    """
+    size, place = x.shape[axis], apply("iota", shape=x.shape, dtype=i64, axis=axis)
+    _, most = size_bounds(size)
+    distance = 1
+    while distance < most:
+        far = smaller(distance, size)
+        added = apply("add", x, _moved(x, axis, far, zero))
+        x, distance = where(greater_equal(place, distance), added, x), 2 * distance
+    return renewed(x)
 
 
 def _moved(x: Tensor, axis: int, distance: int, zero: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import Final
-from typing import cast as typed
 
 from nets.errors import ShapeError
 from nets.frontend.tensor.conversion import integer_of
@@ -33,7 +32,7 @@ from nets.frontend.tensor.dispatch import (
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.views import reshaped, shown, view
 from nets.ir.location import user_location
-from nets.ir.sizes import Dim, divided, expression
+from nets.ir.sizes import Dim, Size, divided, expression
 from nets.ir.types import is_addressable
 
 MOST_AXES: Final = 64
@@ -70,7 +69,7 @@ def shape_of(shape: object) -> tuple[int, ...]:
 
 def _size(n: object) -> int:
     """A size, which counts as an integer where only a call tells it."""
-    return typed(int, n) if isinstance(n, Dimension) else integer_of(n, "a size")
+    return known(n) if isinstance(n, Dimension | Size) else integer_of(n, "a size")
 
 
 def new_shape(shape: object) -> tuple[int, ...]:
