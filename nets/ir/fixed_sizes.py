@@ -14,6 +14,7 @@ from nets.errors import ShapeError
 from nets.ir.clone import clone_function
 from nets.ir.core import Function, Value
 from nets.ir.dims import ranges_of, requirements_of
+from nets.ir.location import user_location
 from nets.ir.sizes import Dim, Range, Size, evaluate, expression, substitute, symbol
 from nets.ir.types import BufferType, TensorType, Type
 
@@ -41,19 +42,22 @@ def check_requirements(function: Function, sizes: Sizes) -> None:
         if not requirement.holds(sizes):
             names = requirement.size.names if isinstance(requirement.size, Size) else []
             here = " and ".join(f"{name} is {sizes[name]}" for name in names)
-            raise ShapeError(f"{requirement.message}; in this call {here}", requirement.location)
+            where = requirement.location or user_location()
+            raise ShapeError(f"{requirement.message}; in this call {here}", where)
 
 
 def _check_range(function: Function, name: str, size: int, range: Range) -> None:
     if not range.lowest <= size <= range.highest:
         raise ShapeError(
             f"{name} is {size} in this call of {function.name}, which takes {range.lowest} to "
-            f"{range.highest}"
+            f"{range.highest}",
+            user_location(),
         )
     if size % range.multiple_of:
         raise ShapeError(
             f"{name} is {size} in this call of {function.name}, which takes multiples of "
-            f"{range.multiple_of}"
+            f"{range.multiple_of}",
+            user_location(),
         )
 
 
@@ -80,6 +84,13 @@ def solve(function: Function, shapes: Sequence[tuple[int, ...]]) -> dict[str, in
             elif unknown:
                 left.append((argument, size, number))
         rest = left
+    for argument, size, number in rest:
+        missing = " and ".join(name for name in size.names if name not in found)
+        raise ShapeError(
+            f"{_name_of(argument)} has an axis of size {number} where {function.name} takes "
+            f"{expression(size)}, which is that for no {missing} that can be told from it",
+            user_location(),
+        )
     for argument, size, number in equations:
         if all(name in found for name in size.names) and evaluate(size, found) != number:
             raise _contradiction(function, argument, size, number, found, origins)
@@ -94,7 +105,10 @@ def _equations(argument: Value, shape: tuple[int, ...]) -> list[tuple[Value, Siz
         isinstance(dim, Size) or dim == n for dim, n in given
     )
     if not fits:
-        raise ShapeError(f"{_name_of(argument)} is {type}; an array of shape {shape} does not fit")
+        raise ShapeError(
+            f"{_name_of(argument)} is {type}; an array of shape {shape} does not fit",
+            user_location(),
+        )
     pairs = zip(type.shape, shape, strict=True)
     return [(argument, dim, n) for dim, n in pairs if isinstance(dim, Size)]
 
@@ -124,10 +138,12 @@ def _contradiction(
     told = " and ".join(f"{name} is {found[name]} in {origins[name]}" for name in size.names)
     if size.name is not None:
         return ShapeError(
-            f"{told} and {number} in {here}; a dimension of {function.name} has one size in a call"
+            f"{told} and {number} in {here}; a dimension of {function.name} has one size in a call",
+            user_location(),
         )
     return ShapeError(
-        f"{here} has an axis of size {number} where {function.name} takes {text}, and {told}"
+        f"{here} has an axis of size {number} where {function.name} takes {text}, and {told}",
+        user_location(),
     )
 
 

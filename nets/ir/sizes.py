@@ -221,62 +221,51 @@ def _replaced(atom: Atom, sizes: Mapping[str, Dim]) -> Dim:
 def bounds(size: Dim, ranges: Ranges) -> tuple[int, int]:
     """Limits, both included, that the size has for all sizes that the ranges allow. They may be
     wider than need be."""
-    low, high = _interval(size, ranges)
-    for other, (below, above) in _variants(size):
-        smallest, largest = _interval(other, ranges)
-        low = low if below is None else max(low, smallest + below)
-        high = high if above is None else min(high, largest + above)
-    return low, high
+    return _lower(size, ranges, _MANY), -_lower(-size, ranges, _MANY)
 
 
-_MANY: Final = 16
-"""Forms of a size that limits are taken from, at most."""
-
-_Lost = tuple[int | None, int | None]
-"""Limits of what a size has more than another one; None where there is none."""
+_MANY: Final = 6
+"""Minima in a size that are looked into, at most."""
 
 
-def _variants(size: Dim) -> list[tuple[Dim, _Lost]]:
-    """Other sizes, in which more terms cancel, and limits of what each lacks."""
-    found: list[tuple[Dim, _Lost]] = [(size, (0, 0))]
-    for form, (low, high) in found:
-        rounded, lost = _unrounded(form)
-        new = [(rounded, lost)] if rounded != form else []
-        new += _without_least(form)
-        more = [(other, (_plus(low, a), _plus(high, b))) for other, (a, b) in new]
-        found += more[: max(0, _MANY - len(found))]
-    return found[1:]
-
-
-def _plus(x: int | None, y: int | None) -> int | None:
-    return None if x is None or y is None else x + y
-
-
-def _without_least(size: Dim) -> Iterator[tuple[Dim, _Lost]]:
-    """The size with either operand in the place of a minimum, which is at most that."""
-    for monomial, coefficient in () if isinstance(size, int) else size.terms:
-        atom = monomial[0] if len(monomial) == 1 else None
-        if isinstance(atom, Least):
-            rest = size - Size(((monomial, coefficient),))
-            lost: _Lost = (None, 0) if coefficient > 0 else (0, None)
-            for operand in (atom.first, atom.second):
-                yield rest + coefficient * operand, lost
-
-
-def _unrounded(size: Dim) -> tuple[Dim, _Lost]:
-    """The size with x in the place of k·⌊x/k⌋, and limits of what that changes."""
+def _lower(size: Dim, ranges: Ranges, left: int) -> int:
+    """A number that the size is never below."""
     if isinstance(size, int):
-        return size, (0, 0)
-    low = high = 0
-    found: Dim = size
-    for monomial, coefficient in size.terms:
+        return size
+    plain, _ = _interval(size, ranges)
+    minima = [
+        (monomial[0], coefficient)
+        for monomial, coefficient in size.terms
+        if len(monomial) == 1 and isinstance(monomial[0], Least)
+    ]
+    if left and minima:
+        # First those that are added: one of the operands it is, so the smaller limit holds. What
+        # is subtracted is at most either.
+        atom, coefficient = max(minima, key=lambda found: found[1])
+        assert isinstance(atom, Least)
+        rest = size - coefficient * _atom(atom)
+        limits = [
+            _lower(rest + coefficient * operand, ranges, left - 1)
+            for operand in (atom.first, atom.second)
+        ]
+        return max(plain, min(limits) if coefficient > 0 else max(limits))
+    return max(plain, _lower_of_quotients(size, ranges))
+
+
+def _lower_of_quotients(size: Size, ranges: Ranges) -> int:
+    """The same, with x − (0 to k − 1) in the place of k·⌊x/k⌋: x may cancel with other terms."""
+    quotients = [m[0] for m, _ in size.terms if len(m) == 1 and isinstance(m[0], Quotient)]
+    factor = math.lcm(*(atom.divisor for atom in quotients if isinstance(atom, Quotient)))
+    found: Dim = size * factor
+    lost = 0
+    for monomial, coefficient in _terms(found).items():
         atom = monomial[0] if len(monomial) == 1 else None
-        if isinstance(atom, Quotient) and coefficient % atom.divisor == 0:
-            factor = coefficient // atom.divisor
-            found = found - Size(((monomial, coefficient),)) + factor * atom.numerator
-            first, last = sorted((0, -factor * (atom.divisor - 1)))
-            low, high = low + first, high + last
-    return found, (low, high)
+        if isinstance(atom, Quotient):
+            times = coefficient // atom.divisor
+            found = found - coefficient * _atom(atom) + times * atom.numerator
+            lost += min(0, -times * (atom.divisor - 1))
+    low, _ = _interval(found, ranges)
+    return -((low + lost) // -factor)
 
 
 def _interval(size: Dim, ranges: Ranges) -> tuple[int, int]:

@@ -344,14 +344,14 @@ def _check_attributes(what: str, attributes: Attributes, op: Operation | None) -
                 raise _BrokenError(f"attribute {name} of {what} holds {_kind(item)}", op)
 
 
-_PLAIN = {bool, int, float, str, NoneType, Location}
+_PLAIN = {bool, int, float, str, NoneType}
 _PLAIN |= {DType, Size, ScalarType, VectorType, TensorType, BufferType}
 
 
 def _is_attribute(value: Attribute) -> bool:
     if isinstance(value, np.ndarray):
         return from_numpy(value.dtype) is not None and value.dtype.isnative
-    return type(value) in _PLAIN
+    return type(value) in _PLAIN or isinstance(value, Location)
 
 
 def _kind(value: Attribute) -> str:

@@ -73,16 +73,16 @@ class CompiledPullBack:
         self.function = function
         self.residuals = residuals
         self._executable = executable
-        self._sizes = sizes
+        self.sizes = sizes
 
     def __call__(self, cts: Sequence[Array | None]) -> list[Array]:
         """The cotangents; None stands for one of zeros."""
         types = [a.type for a in self.function.arguments[len(self.residuals) :]]
         filled = [
-            _zeros(type, self._sizes) if ct is None else ct
+            _zeros(type, self.sizes) if ct is None else ct
             for ct, type in zip(cts, types, strict=True)
         ]
-        return run_for(self._sizes, self._executable, [*self.residuals, *filled])
+        return run_for(self.sizes, self._executable, [*self.residuals, *filled])
 
 
 @dataclass(frozen=True, slots=True)

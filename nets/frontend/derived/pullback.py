@@ -31,6 +31,7 @@ from nets.frontend.tracing.spec import short
 from nets.ir.clone import inline
 from nets.ir.core import Function
 from nets.ir.location import user_location
+from nets.ir.sizes import evaluate
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.derivatives.vjp import carries_cotangent, split_vjp
@@ -84,6 +85,14 @@ class Backward:
     residuals: Sequence[Tensor]
     wrt: Sequence[int]
     compiled: CompiledPullBack | None
+
+    def zeros(self, type: TensorType) -> Tensor:
+        """The cotangent of a result of that type that nobody has one for."""
+        scope = current_scope()
+        if scope is not None:
+            return tensor_of(scope.emitter.full(type.shape, 0, type.dtype))
+        sizes = {} if self.compiled is None else self.compiled.sizes
+        return constant(np.zeros([evaluate(n, sizes) for n in type.shape], type.dtype.numpy))
 
     def __call__(self, cts: Sequence[Tensor]) -> list[Tensor]:
         scope = current_scope()
@@ -139,7 +148,7 @@ class Pullback:
     def __init__(self, program: Program, call: BoundCall, backward: Backward, result: Any) -> None:
         leaves, self._result_tree = flatten(result)
         types = [tensor_type(value) for value in program.function.returned]
-        self._result_types = types[: len(leaves)]
+        self._result_types = [as_tensor(leaf).type for leaf in leaves]
         self._other_types = types[len(leaves) :]
         """Of what carries no cotangent: ``aux``, and what is written back."""
         self._primal_tree = call.tree
@@ -156,8 +165,7 @@ class Pullback:
             )
         paths = [expression("ct", path) for path in tree.paths()]
         cts = list(map(_fitting, leaves, self._result_types, paths))
-        zeros = [np.zeros(type.static_shape, type.dtype.numpy) for type in self._other_types]
-        cts += map(constant, zeros)
+        cts += map(self._backward.zeros, self._other_types)
         found: list[Tensor | None] = [None] * self._primal_tree.leaf_count
         for position, tensor in zip(self._backward.wrt, self._backward(cts), strict=True):
             found[position] = tensor
@@ -168,7 +176,7 @@ class Pullback:
 def _fitting(leaf: Any, type: TensorType, path: str) -> Tensor:
     """A cotangent leaf as a tensor of the type of its result."""
     tensor = as_tensor(leaf)
-    if tensor.shape != type.shape:
+    if tensor.type.shape != type.shape:
         raise ShapeError(
             f"{path} is {short(tensor.type)}; the result is {short(type)}", user_location()
         )

@@ -305,7 +305,9 @@ def must_divide(size: object, number: int, what: str) -> bool:
     """Can a size be divided evenly? Where only a call tells, it will be checked there."""
     whole = size_of(size)
     assert whole is not None
-    return same_size(whole % number, 0, what)
+    if isinstance(whole, int):
+        return whole % number == 0
+    return _dims().divides(number, whole, what)
 
 
 def not_negative(size: object, what: str) -> bool:

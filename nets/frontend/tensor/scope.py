@@ -140,6 +140,15 @@ class CallDims:
             return False
         return held
 
+    def divides(self, number: int, size: Dim, what: str) -> bool:
+        """Whether a number divides a size in calls; where nothing is known, each is checked."""
+        rest = size % number
+        held = self.equal(rest, 0)
+        if held is None:
+            message = f"{what} needs {expression(size)} to be a multiple of {number}"
+            self._require("zero", rest, message)
+        return held is not False
+
     def same(self, first: Dim, second: Dim, what: str) -> bool:
         """Whether two sizes are equal in calls; where nothing is known, each call is checked."""
         held = self.equal(first, second)

@@ -14,7 +14,7 @@ from nets.ir.types import TensorType
 from nets.ops.definition.registry import Array, definition_of, lookup
 from nets.passes.forms import TENSOR
 from nets.passes.manager import Options, register_pass
-from nets.passes.simplify.patterns import constant
+from nets.passes.simplify.patterns import constant, has_fixed_sizes
 
 FOLDED_ELEMENTS: Final = 4096
 """Larger results are computed at run time, unless they are smaller than what they are made of."""
@@ -54,6 +54,8 @@ def fold_operation(op: Operation, rewriter: Rewriter) -> bool:
 
 def _is_worth_folding(op: Operation) -> bool:
     if not op.operands or op.regions or not op.has(Trait.PURE) or not op.has(Trait.EXACT):
+        return False
+    if not has_fixed_sizes(op):
         return False
     made, taken = _elements(op.results), _elements(op.operands)
     if op.has(Trait.INDEXING) and made > taken:

@@ -15,6 +15,8 @@ import numpy as np
 from nets.ir.core import Operation, Trait, Value
 from nets.ir.dense import is_filled
 from nets.ir.rewriter import Pattern, Rewriter
+from nets.ir.sizes import Size
+from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter
 
 Rule = Callable[[Operation, GraphEmitter], Value | None]
@@ -53,6 +55,19 @@ def pattern_of(run: Rule) -> Pattern:
         return True
 
     return apply
+
+
+def has_fixed_sizes(*ops: Operation) -> bool:
+    """Whether no type and no attribute of the operations has a size that only a call tells."""
+    return all(map(_has_fixed_sizes, ops))
+
+
+def _has_fixed_sizes(op: Operation) -> bool:
+    types = [value.type for value in (*op.operands, *op.results)]
+    if not all(type.is_static for type in types if isinstance(type, TensorType)):
+        return False
+    lists = [x if isinstance(x, tuple) else (x,) for x in op.attributes.values()]
+    return not any(isinstance(x, Size) for found in lists for x in found)
 
 
 def made_by(value: Value, *names: str) -> Operation | None:

@@ -80,11 +80,16 @@ def varying(op: Operation) -> tuple[str, ...]:
     match op.name:
         case "constant" if op.attributes["value"].nbytes <= _TABLE_BYTES:
             return ("value",)
-        case "slice" if set(op.attributes["steps"]) <= {1}:
+        case "slice" if set(op.attributes["steps"]) <= {1} and are_numbers(op, "starts"):
             return "starts", "stops"
-        case "pad":
+        case "pad" if are_numbers(op, "low"):
             return "low", "high"
     return ()
+
+
+def are_numbers(op: Operation, name: str) -> bool:
+    """Is none of these places told by a call?"""
+    return all(isinstance(place, int) for place in op.attributes[name])
 
 
 def _periods(letters: npt.NDArray[np.int64]) -> list[int]:
@@ -146,7 +151,9 @@ def row_of(value: Value) -> tuple[Value, int] | None:
         return None
     type = tensor_type(cut.operands[0])
     starts, stops, steps = (cut.attributes[it] for it in ("starts", "stops", "steps"))
-    is_row = type.rank > 0 and stops[0] == starts[0] + 1 and set(steps) == {1}
+    if type.rank == 0 or not isinstance(type.shape[0], int) or not are_numbers(cut, "starts"):
+        return None
+    is_row = stops[0] == starts[0] + 1 and set(steps) == {1}
     is_whole = not any(starts[1:]) and stops[1:] == type.shape[1:]
     if is_row and is_whole and tensor_type(value).shape == type.shape[1:]:
         return cut.operands[0], starts[0]

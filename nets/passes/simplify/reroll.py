@@ -15,7 +15,7 @@ from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import lookup
 from nets.passes.forms import TENSOR
 from nets.passes.manager import Options, register_pass
-from nets.passes.simplify.cse import key_of
+from nets.passes.simplify.cse import frozen, key_of
 from nets.passes.simplify.patterns import constant
 from nets.passes.simplify.repetition import (
     Made,
@@ -24,6 +24,7 @@ from nets.passes.simplify.repetition import (
     Same,
     Source,
     Stretch,
+    are_numbers,
     best_phase,
     row_of,
     stretches,
@@ -102,8 +103,9 @@ def _is_of_a_row(op: Operation) -> bool:
 
 
 def _is_of_zeros(op: Operation) -> bool:
-    """Is this a pad with +0?"""
-    value = constant(op.operands[1]) if op.name == "pad" else None
+    """Is this a pad with +0, at places that are known?"""
+    is_pad = op.name == "pad" and are_numbers(op, "low")
+    value = constant(op.operands[1]) if is_pad else None
     return value is not None and not value.any() and not np.signbit(value).any()
 
 
@@ -211,7 +213,8 @@ class _Loop:
 
     def _row(self, stack: Value, first: int, step: int) -> Value:
         """The row ``first`` in the first step, and ``step`` further on in each that follows."""
-        count, steps, size = tensor_type(stack).static_shape[0], len(self.steps), abs(step)
+        count, steps, size = tensor_type(stack).shape[0], len(self.steps), abs(step)
+        assert isinstance(count, int)
         low = min(first, first + step * (steps - 1))
         begin = min(low - low % size, count - size * steps)
         if begin < 0:
@@ -219,7 +222,7 @@ class _Loop:
             return self._slice(self._directed(cut, step))
         # As one slice of several rows, which serves all the rows that a step uses.
         cut = cut_rows(self.outside, stack, begin, begin + size * steps)
-        shape = tensor_type(stack).static_shape[1:]
+        shape = tensor_type(stack).shape[1:]
         block = self.outside.reshape(cut, (steps, size, *shape)) if size > 1 else cut
         argument = self._slice(self._directed(block, step))
         if size == 1:
@@ -284,7 +287,7 @@ class _Loop:
     def _changes(self, place: int) -> str | None:
         """The attribute of the operation that changes from step to step."""
         for name in varying(self.steps[0][place]):
-            values = [np.asarray(step[place].attributes[name]).tobytes() for step in self.steps]
+            values = [frozen(step[place].attributes[name]) for step in self.steps]
             if any(value != values[0] for value in values):
                 return name
         return None
@@ -372,7 +375,7 @@ class _Loop:
         row = row_of(value)
         assert row is not None
         cut = cut_rows(self.outside, row[0], row[1], row[1] + 1)
-        return self.outside.reshape(cut, tensor_type(value).static_shape)
+        return self.outside.reshape(cut, tensor_type(value).shape)
 
     def _scan(self) -> Operation:
         """The scan, with its body finished: carries, then stacks."""
@@ -404,7 +407,7 @@ class _Loop:
 
     def _give_rows(self, place: int, result: int, steps: list[int], stack: Value) -> None:
         """Let users elsewhere use rows of a stack."""
-        _, *shape = tensor_type(stack).static_shape
+        _, *shape = tensor_type(stack).shape
         for step in steps:
             row = len(self.steps) - 1 - step if self.reverse else step
             cut = cut_rows(self.outside, stack, row, row + 1)
@@ -419,7 +422,7 @@ class _Loop:
 
 def cut_rows(b: GraphEmitter, stack: Value, low: int, high: int, step: int = 1) -> Value:
     """The rows of a stack from ``low`` below ``high``."""
-    count, *rest = tensor_type(stack).static_shape
+    count, *rest = tensor_type(stack).shape
     if (low, high, step) == (0, count, 1):
         return stack
     zeros, ones = (0,) * len(rest), (1,) * len(rest)

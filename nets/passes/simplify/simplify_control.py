@@ -253,7 +253,7 @@ def _is_arranged(op: Operation) -> bool:
     if len(op.operands) != 1 or op.has(Trait.ALIAS):
         return False
     (source,), (result,) = op.operands, op.results
-    is_whole = tensor_type(source).size == tensor_type(result).size
+    is_whole = tensor_type(source).elements == tensor_type(result).elements
     return is_whole and any(user.has(Trait.KERNEL) for user in result.users)
 
 

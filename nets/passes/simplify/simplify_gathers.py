@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nets.ir.core import Operation, Trait, Value
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
-from nets.passes.simplify.patterns import made_by, rule
+from nets.passes.simplify.patterns import has_fixed_sizes, made_by, rule
 
 FEW = 8
 """How many times fewer elements a gather takes where they are computed alone."""
@@ -50,6 +50,8 @@ def gather_of_repeated_rows(op: Operation, b: GraphEmitter) -> Value | None:
     reshape = made_by(x, "reshape")
     repeated = made_by(reshape.operands[0], "broadcast") if reshape is not None else None
     if repeated is None or tensor_type(x).rank != 1 or not _takes_few(op):
+        return None
+    if not has_fixed_sizes(repeated):
         return None
     (rows,) = repeated.operands
     count = tensor_type(rows).size

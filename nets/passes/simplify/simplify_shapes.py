@@ -6,7 +6,7 @@ from nets.ir.core import Operation, Trait, Value
 from nets.ir.types import Shape
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import definition_of
-from nets.passes.simplify.patterns import made_by, rule
+from nets.passes.simplify.patterns import has_fixed_sizes, made_by, rule
 
 
 def _shape(value: Value) -> Shape:
@@ -163,9 +163,9 @@ def slice_whole(op: Operation, b: GraphEmitter) -> Value | None:
 
 @rule("slice")
 def slice_twice(op: Operation, b: GraphEmitter) -> Value | None:
-    """Two slices are one, where no axis is symbolic."""
+    """Two slices are one, where all sizes are known."""
     inner = made_by(op.operands[0], "slice")
-    if inner is None or not tensor_type(inner.operands[0]).is_static:
+    if inner is None or not has_fixed_sizes(op, inner):
         return None
     outer, first = op.attributes, inner.attributes
     starts, stops, steps = [], [], []

@@ -12,7 +12,7 @@ import numpy as np
 
 from nets.ir.core import Operation, Trait, Value
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
-from nets.passes.simplify.patterns import constant, filling, made_by, rule
+from nets.passes.simplify.patterns import constant, filling, has_fixed_sizes, made_by, rule
 
 Axes = tuple[int, ...]
 
@@ -28,9 +28,8 @@ def same_scalar(x: Value, y: Value) -> bool:
 
 
 def is_window(op: Operation) -> bool:
-    """Whether a slice takes every element between its bounds, and no axis is symbolic."""
-    is_static = tensor_type(op.operands[0]).is_static
-    return is_static and all(step == 1 for step in op.attributes["steps"])
+    """Whether a slice takes every element between its bounds, and all sizes are known."""
+    return has_fixed_sizes(op) and all(step == 1 for step in op.attributes["steps"])
 
 
 def cut(b: GraphEmitter, x: Value, starts: Axes, stops: Axes) -> Value:
@@ -70,7 +69,7 @@ def slice_of_pad(op: Operation, b: GraphEmitter) -> Value | None:
     memory anyway.
     """
     pad = made_by(op.operands[0], "pad")
-    if pad is None or not is_window(op):
+    if pad is None or not is_window(op) or not has_fixed_sizes(pad):
         return None
     x, value = pad.operands
     sizes, lows = tensor_type(x).static_shape, pad.attributes["low"]
@@ -110,7 +109,7 @@ def slice_before_computing(op: Operation, b: GraphEmitter) -> Value | None:
 def slice_of_broadcast(op: Operation, b: GraphEmitter) -> Value | None:
     """A slice of a broadcast repeats a slice of what was broadcast."""
     inner = made_by(op.operands[0], "broadcast")
-    if inner is None or not tensor_type(op.result).is_static:
+    if inner is None or not has_fixed_sizes(op, inner):
         return None
     (x,) = inner.operands
     starts, stops, steps = [], [], []
@@ -159,7 +158,7 @@ def _is_zero(value: Value) -> bool:
 def _axis_between(one: Operation, other: Operation) -> int | None:
     """The axis along which two pads hold disjoint ranges, equal along the others."""
     types = [tensor_type(pad.operands[0]) for pad in (one, other)]
-    if not all(type.is_static for type in types):
+    if not has_fixed_sizes(one, other):
         return None
     found = None
     for axis, sizes in enumerate(zip(*(type.static_shape for type in types), strict=True)):
@@ -220,7 +219,7 @@ def _known_starts(x: Value, sizes: Axes, starts: Sequence[Value]) -> Axes | None
 def slice_at_constants(op: Operation, b: GraphEmitter) -> Value | None:
     """A window at a place that is known is a slice."""
     x, *starts = op.operands
-    if not tensor_type(x).is_static:
+    if not has_fixed_sizes(op):
         return None
     sizes = tensor_type(op.result).static_shape
     found = _known_starts(x, sizes, starts)
