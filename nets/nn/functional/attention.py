@@ -74,10 +74,9 @@ def _masked(scores: nets.Tensor, mask: nets.Tensor) -> nets.Tensor:
 
 def _softmax_or_zeros(scores: nets.Tensor) -> nets.Tensor:
     """The softmax of each row; zeros, whose gradient is 0, where all scores are −inf."""
-    if not scores.shape[-1]:
-        return scores
-    largest = nets.stop_gradient(nets.max(scores, -1, keepdims=True))
     # A bound below all finite numbers keeps −inf − (−inf) away, and one below 1, which every other
     # total reaches, 0 / 0.
-    powers = nets.exp(scores - nets.maximum(largest, float(np.finfo(scores.dtype).min)))
+    least = float(np.finfo(scores.dtype).min)
+    largest = nets.stop_gradient(nets.max(scores, -1, keepdims=True, initial=least))
+    powers = nets.exp(scores - largest)
     return powers / nets.maximum(nets.sum(powers, -1, keepdims=True), 0.5)

@@ -24,6 +24,8 @@ from nets.frontend.tensor.dispatch import (
     as_tensor,
     cast,
     constant,
+    expand,
+    fitted,
     renewed,
     shape_text,
 )
@@ -32,12 +34,13 @@ from nets.frontend.tensor.functions.arithmetic import (
     as_bool,
     divide,
     maximum,
+    minimum,
     multiply,
     subtract,
     where,
 )
 from nets.frontend.tensor.functions.arithmetic import pow as power
-from nets.frontend.tensor.functions.comparison import equal, greater_equal
+from nets.frontend.tensor.functions.comparison import equal, greater
 from nets.frontend.tensor.functions.gradient import astype
 from nets.frontend.tensor.functions.mathematics import sqrt
 from nets.frontend.tensor.functions.shape import different_axes, flatten, normal_axis, reshape
@@ -89,20 +92,41 @@ def prod(
     return _reduce("reduce_prod", _summable(x, dtype), axis, keepdims)
 
 
-def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def max(
+    x: TensorLike, axis: Axis = None, keepdims: bool = False, *, initial: float | None = None
+) -> Tensor:
     """Largest element over the axes; a NaN wins. ShapeError over no elements.
 
-    Elements that tie share the gradient equally, several NaN as well.
+    ``initial`` is a number that the result is at least, and is over no elements. Elements that tie
+    share the gradient equally, several NaN as well.
     """
+    if initial is not None:
+        return maximum(_or_nothing("reduce_max", x, axis, keepdims, initial), initial)
     return _extreme("reduce_max", "reduce_any", x, axis, keepdims)
 
 
-def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def min(
+    x: TensorLike, axis: Axis = None, keepdims: bool = False, *, initial: float | None = None
+) -> Tensor:
     """Smallest element over the axes; a NaN wins. ShapeError over no elements.
 
-    Elements that tie share the gradient equally, several NaN as well.
+    ``initial`` is a number that the result is at most, and is over no elements. Elements that tie
+    share the gradient equally, several NaN as well.
     """
+    if initial is not None:
+        return minimum(_or_nothing("reduce_min", x, axis, keepdims, initial), initial)
     return _extreme("reduce_min", "reduce_all", x, axis, keepdims)
+
+
+def _or_nothing(name: str, x: TensorLike, axis: Axis, keepdims: bool, initial: float) -> Tensor:
+    """An extreme of numbers; over no elements ``initial``, or what it gives way to."""
+    tensor = as_tensor(x)
+    axes = normal_axes(axis, tensor.ndim)
+    if not builtins.any(isinstance(n, int) and not n for n in (tensor.shape[i] for i in axes)):
+        return _reduce(name, tensor, axis, keepdims)
+    shape = tuple(1 if i in axes else n for i, n in enumerate(tensor.shape))
+    kept = shape if keepdims else tuple(n for i, n in enumerate(shape) if i not in axes)
+    return expand(fitted(initial, tensor.type.dtype), kept)
 
 
 def _extreme(name: str, of_bools: str, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
@@ -267,26 +291,24 @@ def cumsum(x: TensorLike, axis: int | None = None, dtype: DTypeSpec = None) -> T
     zero = constant(np.zeros((), tensor.dtype))
     distance = 1
     if is_open(tensor.shape[at : at + 1]):
-        return _open_cumsum(tensor, at, zero)
+        return _open_cumsum(tensor, at)
     while distance < tensor.shape[at]:
         tensor = apply("add", tensor, _moved(tensor, at, distance, zero))
         distance *= 2
     return renewed(tensor) if distance == 1 else tensor
 
 
-def _open_cumsum(x: Tensor, axis: int, zero: Tensor) -> Tensor:
+def _open_cumsum(x: Tensor, axis: int) -> Tensor:
     """The same along an axis whose size a call tells: as many steps as the largest size needs.
 
-    A step beyond the size leaves every element as it is, for that changes it not even where adding
-    0 would: −0 + 0 is 0.
+    A step beyond the size adds −0, which changes no element.
     """
-    size, place = x.shape[axis], apply("iota", shape=x.shape, dtype=i64, axis=axis)
+    size, distance = x.shape[axis], 1
     _, most = size_bounds(size)
-    distance = 1
     while distance < most:
-        far = smaller(distance, size)
-        added = apply("add", x, _moved(x, axis, far, zero))
-        x, distance = where(greater_equal(place, distance), added, x), 2 * distance
+        nothing = cast(where(greater(as_tensor(size), distance), 0.0, -0.0), x.type.dtype)
+        x = apply("add", x, _moved(x, axis, smaller(distance, size), nothing))
+        distance *= 2
     return renewed(x)
 
 
