@@ -28,13 +28,16 @@ from nets.backend.process.obstacle import (
     refuse_obstacle,
 )
 from nets.compiler.cost import cost
-from nets.errors import REFUSALS, ArgumentError, CompileError, ShapeError
+from nets.errors import REFUSALS, ArgumentError, CompileError
 from nets.extension import is_installed
 from nets.ieee import in_ieee_mode
 from nets.ir.core import Function, Trait
 from nets.ir.dims import ranges_of
+from nets.ir.estimates import about
 from nets.ir.location import user_location
 from nets.ir.printer import print_function
+from nets.ir.size_parser import parse as parse_size
+from nets.ir.sizes import Dim, expression
 from nets.locks import Crowd, imports, lock, made_alone
 from nets.ops.definition.emitter import tensor_type
 from nets.version import __version__
@@ -42,6 +45,7 @@ from nets.version import __version__
 if TYPE_CHECKING:
     from nets.backend.llvm.constants import LargeData
     from nets.backend.process.callable import NativeFunction
+    from nets.backend.process.open_callable import OpenFunction
     from nets.machine.machine import Machine
     from nets.machine.targets import Target
 
@@ -149,7 +153,6 @@ class Compilation:
         from nets.passes.pipelines import LOOPS, SMALL_LOOPS
 
         passes = SMALL_LOOPS if self.options.optimize == "size" else LOOPS
-        _refuse_symbols(self.function)
         return self._run(self.optimized, passes, verified=True)
 
     @made_alone
@@ -200,7 +203,7 @@ class Compilation:
         return code
 
     @made_alone
-    def workspace_bytes(self) -> int:
+    def workspace_bytes(self) -> Dim:
         """Size of the workspace of a call."""
         from nets.backend.llvm.emit import workspace_bytes
 
@@ -235,7 +238,7 @@ class Compilation:
 
     def cost(self) -> dict[str, int]:
         """Scalar arithmetic operations, bytes moved, and peak bytes of a call."""
-        return cost(self.function, self.optimized, self.workspace_bytes)
+        return cost(self.function, self.optimized, about(self.workspace_bytes))
 
     # ------------------------------------------------------------------- to call
 
@@ -261,7 +264,7 @@ class Compilation:
     @made_alone
     def _chosen(self) -> Executable:
         """The function on the backend that the options name."""
-        if self.backend == "numpy" or ranges_of(self.function):
+        if self.backend == "numpy":
             return lambda arrays, sizes=None: evaluate(self.function, arrays, sizes=sizes)
         return self.native
 
@@ -277,7 +280,7 @@ class Compilation:
             is_watched = config.PRINT_AFTER.get() or config.DUMP_DIR.get()
             return (None if is_watched else self._from_cache()) or self._compile()
 
-    def _from_cache(self) -> NativeFunction | None:
+    def _from_cache(self) -> NativeFunction | OpenFunction | None:
         """The cached object, if there is one that this machine can run."""
         from nets.backend.process.callable import cpu_level
 
@@ -295,12 +298,12 @@ class Compilation:
             cache.refuse(self.key, str(error))
             return None
 
-    def _compile(self) -> NativeFunction:
+    def _compile(self) -> NativeFunction | OpenFunction:
         """The function compiled now, and kept in the cache."""
         with refused_below_limit():
             return self._compile_here()
 
-    def _compile_here(self) -> NativeFunction:
+    def _compile_here(self) -> NativeFunction | OpenFunction:
         from nets.backend.process.callable import cpu_level
 
         if self.machine.level > cpu_level():
@@ -310,27 +313,31 @@ class Compilation:
         code = self.object_code(ENTRY)
         manifest = {
             "level": self.machine.level,
-            "workspace_bytes": self.workspace_bytes,
+            "workspace_bytes": _size_in_json(self.workspace_bytes),
             "checks": [list(check) for check in self.loops.attributes["checks"]],
         }
         if cache.is_on():
             cache.store(self.key, manifest, code)
         return self._load(manifest, code)
 
-    def _load(self, manifest: dict[str, Any], code: bytes) -> NativeFunction:
+    def _load(self, manifest: dict[str, Any], code: bytes) -> NativeFunction | OpenFunction:
         """The code in memory. CompileError where it cannot be loaded."""
-        from nets.backend.process.callable import Check, NativeFunction, Signature
+        from nets.backend.process.callable import Check, NativeFunction, Signature, load_object
+        from nets.backend.process.open_callable import OpenFunction
 
+        workspace_bytes = _size_of_json(manifest["workspace_bytes"])
         signature = Signature(
             tuple(tensor_type(value) for value in self.function.arguments),
             tuple(tensor_type(value) for value in self.function.returned),
-            manifest["workspace_bytes"],
+            about(workspace_bytes),
             self.threads,
             tuple(Check(*check) for check in manifest["checks"]),
             self.function.attributes.get("in_place", ()),
             self.function.has_effects,
         )
-        return NativeFunction(code, ENTRY, signature)
+        if not ranges_of(self.function):
+            return NativeFunction(code, ENTRY, signature)
+        return OpenFunction(load_object(code, ENTRY), self.function, workspace_bytes, signature)
 
     @made_alone
     def key(self) -> str:
@@ -395,8 +402,8 @@ def _size(function: Function) -> int:
 def _is_manifest(data: Any) -> bool:
     """Is this what ``_compile`` stores?"""
     match data:
-        case {"level": int(), "workspace_bytes": int(size), "checks": list(checks)}:
-            return size >= 0 and all(map(_is_check, checks))
+        case {"level": int(), "workspace_bytes": int() | str() as size, "checks": list(checks)}:
+            return _is_size(size) and all(map(_is_check, checks))
         case _:
             return False
 
@@ -409,10 +416,16 @@ def _is_check(data: Any) -> bool:
             return False
 
 
-def _refuse_symbols(function: Function) -> None:
-    for argument in function.arguments:
-        if not tensor_type(argument).is_static:
-            raise ShapeError(
-                f"argument {argument.hint} of {function.name} is {argument.type}; only constant "
-                "sizes can be compiled"
-            )
+def _size_in_json(size: Dim) -> int | str:
+    return size if isinstance(size, int) else expression(size)
+
+
+def _size_of_json(data: int | str) -> Dim:
+    return data if isinstance(data, int) else parse_size(data)
+
+
+def _is_size(data: int | str) -> bool:
+    try:
+        return not isinstance(size := _size_of_json(data), int) or size >= 0
+    except ValueError:
+        return False

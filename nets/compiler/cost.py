@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from nets.ir.core import Function, Operation, Trait, Value
+from nets.ir.estimates import about, bytes_about, elements_about
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import definition_of
 
@@ -35,7 +36,7 @@ def _executed(function: Function) -> Iterator[tuple[Operation, int, bool]]:
         for op in block:
             holds = op.has(Trait.CONTROL)
             yield op, times, alone and not holds and not op.has(Trait.ALIAS)
-            inner = times * op.attributes.get("length", 1)
+            inner = times * about(op.attributes.get("length", 1))
             pending += [(region.block, inner, alone and holds) for region in op.regions]
 
 
@@ -45,9 +46,9 @@ def flops(op: Operation) -> int:
     if rule is not None:
         return rule(*(x.type for x in op.operands), **op.attributes)
     if op.has(Trait.ELEMENTWISE):
-        return tensor_type(op.results[0]).size
+        return elements_about(tensor_type(op.results[0]))
     if op.has(Trait.REDUCTION):
-        return tensor_type(op.operands[0]).size
+        return elements_about(tensor_type(op.operands[0]))
     return 0
 
 
@@ -56,5 +57,4 @@ def _traffic(op: Operation) -> int:
 
 
 def _nbytes(values: Iterable[Value]) -> int:
-    types = [tensor_type(value) for value in values]
-    return sum(type.size * type.dtype.itemsize for type in types)
+    return sum(bytes_about(tensor_type(value)) for value in values)

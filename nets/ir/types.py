@@ -183,6 +183,11 @@ class BufferType:
         return math.prod(_static(self.shape))
 
     @property
+    def elements(self) -> Dim:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
 

@@ -47,7 +47,8 @@ def _is_of_loops(op: Operation) -> bool:
     return op.name.startswith("loop.")
 
 
-def _is_static(op: Operation) -> bool:
+def is_static(op: Operation) -> bool:
+    """Whether an operation meets no tensor of sizes that only a call tells."""
     tensors = [value.type for value in (*op.operands, *op.results)]
     return all(type.is_static for type in tensors if isinstance(type, TensorType))
 
@@ -62,7 +63,6 @@ TENSOR: Final = Form(
     "operations of the tensor dialect alone",
     lambda op: not _is_of_loops(op),
 )
-STATIC: Final = Form("STATIC", "tensors of sizes that are known", _is_static)
 LOOPS: Final = Form(
     "LOOPS",
     "operations of the loop dialect alone, on buffers",
@@ -85,5 +85,5 @@ FORKED_ONCE: Final = Form(
 PLACED: Final = Form(
     "PLACED",
     "a place in the arena for every loop.alloc",
-    lambda op: op.name != "loop.alloc" or op.attributes["offset"] >= 0,
+    lambda op: op.name != "loop.alloc" or op.attributes["offset"] != -1,
 )

@@ -14,7 +14,6 @@ from nets.passes.forms import (
     FORKED_ONCE,
     LOOPS,
     PLACED,
-    STATIC,
     TENSOR,
     VECTORIZED,
     Form,
@@ -56,11 +55,10 @@ def test_forms_along_the_flow() -> None:
     stages = [run_pipeline(parsed(), way, Options(threads=2)) for way in ways]
     told = {
         form.name: "".join("-+"[holds(form, stage)] for stage in stages)
-        for form in (TENSOR, STATIC, ONE_RUN, FITTING, LOOPS, VECTORIZED, FORKED_ONCE, PLACED)
+        for form in (TENSOR, ONE_RUN, FITTING, LOOPS, VECTORIZED, FORKED_ONCE, PLACED)
     }
     assert told == {
         "TENSOR": "+++---------",
-        "STATIC": "++++++++++++",
         "ONE_RUN": "-+++++++++++",
         "FITTING": "++++++++++++",
         "LOOPS": "---+++++++++",

@@ -23,6 +23,7 @@ from nets.backend.llvm.spelling import (
     suffix,
 )
 from nets.ir.core import Operation
+from nets.ir.sizes import Size
 from nets.ir.types import DType, ScalarType, Type, VectorType, bool_
 from nets.ops.loop.register_types import with_dtype
 
@@ -340,12 +341,14 @@ def emit_arithmetic(code: Code, op: Operation) -> bool:
         found = _UNARY[name](code, op.operands[0].type, operands[0])
     else:
         found = _SPECIAL[name](code, op, operands)
-    code.bind(op.result, found, None if found.startswith("%") else 0)
+    is_outermost = name == "const" or not found.startswith("%")
+    code.bind(op.result, found, 0 if is_outermost else None)
     return True
 
 
 def _const(code: Code, op: Operation, operands: list[str]) -> str:
-    return literal(op.attributes["dtype"], op.attributes["value"])
+    value = op.attributes["value"]
+    return code.size(value) if isinstance(value, Size) else literal(op.attributes["dtype"], value)
 
 
 def _math(code: Code, op: Operation, operands: list[str]) -> str:

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nets.backend.llvm.sizes import size_text
 from nets.backend.llvm.spelling import register
 from nets.ir.core import Value
+from nets.ir.sizes import Dim
 from nets.ir.types import Type
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Code:
         self.names: dict[Value, str] = {}
         self._depths: dict[Value, int] = {}
         self._count = 0
+        self.sizes: dict[Dim, str] = {}
 
     # Names.
     def fresh(self) -> int:
@@ -83,6 +86,12 @@ class Code:
     def call(self, result: str, function: str, arguments: str) -> str:
         """A call with a result; its name."""
         return self.value(f"call {result} @{function}({arguments})")
+
+    def size(self, size: Dim) -> str:
+        """The number of a size, computed once per function from the dimensions of the call."""
+        if size not in self.sizes:
+            self.sizes[size] = size_text(self, size)
+        return self.sizes[size]
 
     # Blocks and levels.
     def start(self, label: str) -> None:

@@ -1,7 +1,8 @@
 """LLVM IR text of a function of the loop dialect.
 
 The entry point is ``i32 @symbol(ptr buffers, ptr workspace, ptr pool)``: an array of addresses
-(inputs, then outputs), the workspace (``layout.py``), and a thread pool or null. It runs the
+(inputs, then outputs, then that of the sizes of the call, if it tells any: ``sizes.py``), the
+workspace (``layout.py``), and a thread pool or null. It runs the
 top-level operations in order. In all but small programs the loop nests at the top become functions
 of their own, which keeps the time LLVM takes linear in the size of the program; the body of a
 parallel loop becomes a function of a range of iterations, which the pool may call from its threads.
@@ -23,6 +24,7 @@ from nets.backend.llvm.outlined import OutlinedLoops, size_of
 from nets.backend.llvm.spelling import register
 from nets.backend.llvm.structure import NEST_SIZE, FunctionEmitter
 from nets.ir.core import Function
+from nets.ir.dims import ranges_of
 from nets.machine.machine import Machine
 
 __all__ = ["emit_module", "workspace_bytes"]
@@ -76,7 +78,8 @@ def emit_module(
     plan_memory has not prepared the function.
     """
     is_small = "minsize" in function.attributes
-    module = ModuleText(symbol, machine, large, numerics, is_small=is_small)
+    dims = [*ranges_of(function)], len(function.arguments)
+    module = ModuleText(symbol, machine, large, numerics, is_small=is_small, dims=dims)
     prints = [op for op in function.walk() if op.name == "loop.print"]
     module.sites.update((op, number) for number, op in enumerate(prints, first_site))
     layout = Layout.of(function, machine)

@@ -10,6 +10,9 @@ from typing import Final
 
 from nets.backend.llvm.kernel_code import KernelCode
 from nets.ir.core import Operation
+from nets.ir.estimates import about
+from nets.ir.sizes import Size
+from nets.ir.types import Shape
 from nets.locks import imports
 from nets.machine.machine import Machine
 from nets.ops.loop.kernels import conv_shapes, is_work_for_threads, shapes_of
@@ -23,7 +26,7 @@ def kernel_code(op: Operation, machine: Machine) -> KernelCode:
 
 def is_worth_a_fork(op: Operation, kernel: KernelCode, machine: Machine) -> bool:
     """Whether to share the panels among threads."""
-    return kernel.panels > 1 and is_work_for_threads(op, machine)
+    return about(kernel.panels) > 1 and is_work_for_threads(op, machine)
 
 
 def _gemm_code(op: Operation, machine: Machine) -> KernelCode:
@@ -41,12 +44,17 @@ def _conv_code(op: Operation, machine: Machine) -> KernelCode:
     with imports.inside():
         from nets.backend.llvm import conv
 
-    x, w, y = conv_shapes(op)
+    images, (x, w, y) = conv_shapes(op)[0][0], map(_usual, conv_shapes(op))
     attributes = dict(op.attributes)
     role = attributes.pop("role")
     return conv.convolution_code(
-        role, op.operands[0].type.dtype, x, w, y, Geometry(**attributes), machine
+        role, op.operands[0].type.dtype, images, x, w, y, Geometry(**attributes), machine
     )
+
+
+def _usual(shape: Shape) -> tuple[int, ...]:
+    """The sizes, as they usually are where a call tells them."""
+    return tuple(max(about(size), 1) if isinstance(size, Size) else size for size in shape)
 
 
 KERNELS: Final[dict[str, Callable[[Operation, Machine], KernelCode]]] = {

@@ -19,7 +19,9 @@ from nets.backend.llvm.spelling import (
     widened,
 )
 from nets.ir.core import Operation, Value
-from nets.ir.types import BufferType, DType, ScalarType, VectorType
+from nets.ir.estimates import bytes_about
+from nets.ir.sizes import Dim, Size
+from nets.ir.types import BufferType, DType, ScalarType, Type, VectorType
 from nets.machine.machine import Machine
 
 
@@ -31,10 +33,10 @@ def buffer_base(code: Code, buffer: Value) -> str:
     base = code.names.get(root) or _root_base(code, root)
     depth = code.depth_of(root)
     if depth:
-        text = f"getelementptr i8, ptr {base}, i64 {offset}"
-        return code.once(depth, text, text) if offset else base
-    if offset:
-        base = code.value(f"getelementptr i8, ptr {base}, i64 {offset}", code.entry)
+        text = f"getelementptr i8, ptr {base}, i64 {code.size(offset)}"
+        return code.once(depth, text, text) if offset != 0 else base
+    if offset != 0:
+        base = code.value(f"getelementptr i8, ptr {base}, i64 {code.size(offset)}", code.entry)
     code.bind(buffer, base, 0)
     return base
 
@@ -47,14 +49,14 @@ def _root_base(code: Code, root: Value) -> str:
     elif op.name == "loop.global":
         base = "@" + code.module.global_array(op.attributes["value"])
     else:
-        place = op.attributes["offset"]
+        place = code.size(op.attributes["offset"])
         base = code.value(f"getelementptr i8, ptr %workspace, i64 {place}", code.entry)
     code.bind(root, base, 0)
     return base
 
 
 def address(
-    code: Code, buffer: Value, indices: Sequence[Value], strides: Sequence[int], offset: int
+    code: Code, buffer: Value, indices: Sequence[Value], strides: Sequence[Dim], offset: Dim
 ) -> str:
     """The address of element ``offset + Σ stride · index``, for scalar indices.
 
@@ -65,14 +67,17 @@ def address(
     spelt = stored(buffer.type.dtype)
     place = buffer_base(code, buffer)
     made = code.depth_of(view_root(buffer)[0])
-    terms: dict[int, list[tuple[str, int]]] = {}
+    terms: dict[int, list[tuple[str, Dim]]] = {}
     for position, stride in zip(indices, strides, strict=True):
         name = code.name(position)
         if name.startswith("%"):
             depth = max(made, code.depth_of(position))
             terms.setdefault(depth, []).append((name, stride))
         else:
-            offset += stride * int(name)
+            offset = offset + stride * int(name)
+    if isinstance(offset, Size):
+        terms.setdefault(made, []).append((code.size(offset), 1))
+        offset = 0
     for depth in sorted(terms):
         total = _weighted_sum(code, depth, terms[depth])
         text = f"getelementptr {spelt}, ptr {place}, i64 {total}"
@@ -82,12 +87,12 @@ def address(
     return place
 
 
-def _weighted_sum(code: Code, depth: int, terms: list[tuple[str, int]]) -> str:
+def _weighted_sum(code: Code, depth: int, terms: list[tuple[str, Dim]]) -> str:
     total = ""
     for name, stride in terms:
         part = name
         if stride != 1:
-            text = f"mul i64 {name}, {stride}"
+            text = f"mul i64 {name}, {code.size(stride)}"
             part = code.once(depth, text, text)
         if total:
             text = f"add i64 {total}, {part}"
@@ -175,7 +180,7 @@ def _passes_caches(buffer: Value, machine: Machine) -> bool:
     """
     root, _ = view_root(buffer)
     assert isinstance(root.type, BufferType)
-    is_large = root.type.nbytes >= 2 * machine.last_cache_bytes
+    is_large = bytes_about(root.type) >= 2 * machine.last_cache_bytes
     return machine.passes_caches and is_large and root.operation is None and _is_only_stored(root)
 
 
@@ -274,11 +279,11 @@ def _reversed_load(
 
 
 def _regular(
-    indices: Sequence[Value], strides: Sequence[int]
-) -> tuple[tuple[list[Value], list[int]], int] | None:
+    indices: Sequence[Value], strides: Sequence[Dim]
+) -> tuple[tuple[list[Value], list[Dim]], Dim] | None:
     """Scalar indices of lane 0, and the elements from lane to lane; None if that varies."""
     starts: list[Value] = []
-    step = 0
+    step: Dim = 0
     for position, stride in zip(indices, strides, strict=True):
         if isinstance(position.type, ScalarType):
             starts.append(position)
@@ -287,7 +292,7 @@ def _regular(
         if start is None:
             return None
         starts.append(start)
-        step += stride
+        step = step + stride
     return (starts, list(strides)), step
 
 
@@ -308,8 +313,8 @@ def _lane_addresses(
     code: Code,
     buffer: Value,
     indices: Sequence[Value],
-    strides: Sequence[int],
-    offset: int,
+    strides: Sequence[Dim],
+    offset: Dim,
     lanes: int,
 ) -> list[str]:
     """The address of each lane's element."""
@@ -330,15 +335,24 @@ def _lane_addresses(
     return found
 
 
-def _vector_sum(code: Code, terms: Sequence[tuple[Value, int]]) -> str:
+def _vector_sum(code: Code, terms: Sequence[tuple[Value, Dim]]) -> str:
     total = ""
     for position, stride in terms:
         spelt = register(position.type)
         part = code.name(position)
         if stride != 1:
-            part = code.value(f"mul {spelt} {part}, {constant(position.type, stride)}")
+            part = code.value(f"mul {spelt} {part}, {_in_each_lane(code, position.type, stride)}")
         total = code.value(f"add {spelt} {total}, {part}") if total else part
     return total
+
+
+def _in_each_lane(code: Code, type: Type, stride: Dim) -> str:
+    if isinstance(stride, int):
+        return constant(type, stride)
+    spelt, one = register(type), code.size(stride)
+    first = code.value(f"insertelement {spelt} poison, i64 {one}, i64 0", code.entry)
+    mask = shuffle([0] * lanes_of(type))
+    return code.value(f"shufflevector {spelt} {first}, {spelt} poison, {mask}", code.entry)
 
 
 MEMORY: Final[dict[str, Callable[[Code, Operation], None]]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -53,12 +53,15 @@ class ModuleText:
         numerics: str = "strict",
         *,
         is_small: bool = False,
+        dims: tuple[Sequence[str], int] = ((), 0),
     ) -> None:
         self.symbol = symbol
         self._numerics = numerics
         self._is_small = is_small
         self._large = large
         self.machine = machine
+        self.dims, self.dims_slot = dims
+        """The names of the dimensions of a call, and behind how many buffers their numbers come."""
         self.sites: dict[Operation, int] = {}
         """The number of each print."""
         self._definitions: dict[str, str] = {}

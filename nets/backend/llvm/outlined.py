@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nets.backend.llvm.spelling import register
 from nets.ir.core import Operation, Value
+from nets.ir.sizes import Dim
 from nets.ir.types import BufferType
 
 
@@ -65,13 +66,13 @@ def _is_shared(value: Value) -> bool:
     return op is None or op.name not in ("loop.scratch", "loop.slice")
 
 
-def view_root(buffer: Value) -> tuple[Value, int]:
+def view_root(buffer: Value) -> tuple[Value, Dim]:
     """The buffer that a chain of views looks into, and the byte offset there.
 
     It may be a slice, whose place depends on a number.
     """
-    offset = 0
+    offset: Dim = 0
     while buffer.operation is not None and buffer.operation.name == "loop.view":
-        offset += buffer.operation.attributes["offset"] * buffer.type.dtype.itemsize
+        offset = offset + buffer.operation.attributes["offset"] * buffer.type.dtype.itemsize
         buffer = buffer.operation.operands[0]
     return buffer, offset

@@ -10,6 +10,7 @@ from nets.backend.llvm.memory import buffer_base, from_memory, load_text, store_
 from nets.backend.llvm.module import ATTRIBUTES, ModuleText
 from nets.backend.llvm.spelling import stored
 from nets.ir.core import Operation
+from nets.ir.sizes import Dim, Size
 from nets.ir.types import BufferType, DType, ScalarType, VectorType
 
 _ROUND: Final = """\
@@ -63,13 +64,35 @@ def call_tree_combine(code: Code, op: Operation) -> None:
     (buffer,) = op.operands
     assert isinstance(buffer.type, BufferType)
     count, width = buffer.type.shape
-    assert isinstance(count, int)
-    if count < 2 or width == 0:
+    if (isinstance(count, int) and count < 2) or width == 0:
         return
     symbol = tree_combine(code.module, op.attributes["combiner"], buffer.type.dtype)
-    half = 1 << ((count - 1).bit_length() - 1)  # the largest power of two below count
     base = buffer_base(code, buffer)
+    if isinstance(count, int):
+        half = 1 << ((count - 1).bit_length() - 1)  # the largest power of two below count
+        _call(code, symbol, base, str(count), str(half), code.size(width))
+    else:
+        _call_where_many(code, symbol, base, count, width)
+
+
+def _call(code: Code, symbol: str, base: str, count: str, half: str, width: str) -> None:
     code.line(f"call void @{symbol}(ptr {base}, i64 {count}, i64 {half}, i64 {width})")
+
+
+def _call_where_many(code: Code, symbol: str, base: str, count: Size, width: Dim) -> None:
+    """Combine as many rows as the call tells, if these are several."""
+    number, rows = code.fresh(), code.size(count)
+    code.open_level()
+    is_many = code.value(f"icmp sgt i64 {rows}, 1")
+    code.line(f"br i1 {is_many}, label %several{number}, label %combined{number}")
+    code.start(f"several{number}")
+    last = code.value(f"sub i64 {rows}, 1")
+    zeros = code.value(f"call i64 @llvm.ctlz.i64(i64 {last}, i1 true)")
+    half = code.value(f"lshr i64 {1 << 63}, {zeros}")
+    _call(code, symbol, base, rows, half, code.size(width))
+    code.line(f"br label %combined{number}")
+    code.close_level()
+    code.start(f"combined{number}")
 
 
 def _definition(module: ModuleText, name: str, combiner: str, dtype: DType) -> str:

@@ -20,6 +20,7 @@ from nets.backend.llvm.reduce import call_tree_combine
 from nets.backend.llvm.spelling import register
 from nets.errors import CompileError
 from nets.ir.core import Block, Operation, Trait, Value
+from nets.ir.sizes import Dim
 from nets.ir.types import BufferType
 from nets.ops.definition.registry import lookup
 
@@ -289,18 +290,19 @@ class FunctionEmitter:
         assert isinstance(type, BufferType)
         place = layout.scratch[op.result]
         if op.result in layout.stacked:
+            assert isinstance(place, int)
             self.stack_bytes = max(self.stack_bytes, place + type.nbytes, 1)
             name = code.value(f"getelementptr i8, ptr %stack, i64 {place}", code.entry)
         else:
             name = self.slice_address(place)
         code.bind(op.result, name, 0)
 
-    def slice_address(self, place: int) -> str:
+    def slice_address(self, place: Dim) -> str:
         """An address in the thread's slice of the workspace."""
         code, layout = self.code, self.layout
-        offset = str(layout.arena + place)
+        offset = code.size(layout.arena + place)
         if self.thread != "0":
-            behind = code.value(f"mul i64 {self.thread}, {layout.slice}", code.entry)
+            behind = code.value(f"mul i64 {self.thread}, {code.size(layout.slice)}", code.entry)
             offset = code.value(f"add i64 {behind}, {offset}", code.entry)
         return code.value(f"getelementptr i8, ptr %workspace, i64 {offset}", code.entry)
 
@@ -350,9 +352,9 @@ class FunctionEmitter:
         """A kernel over all its panels, shared among threads if that is worth it."""
         kernel = kernel_code(op, self.module.machine)
         if not self.parallel and is_worth_a_fork(op, kernel, self.module.machine):
-            self.dispatch(op, str(kernel.panels))
-        elif kernel.panels:
-            self.call_kernel(op, kernel, "0", str(kernel.panels))
+            self.dispatch(op, self.code.size(kernel.panels))
+        elif kernel.panels != 0:
+            self.call_kernel(op, kernel, "0", self.code.size(kernel.panels))
 
     def call_kernel(self, op: Operation, kernel: KernelCode, begin: str, end: str) -> None:
         """Call the kernel for some of its panels."""
@@ -360,7 +362,8 @@ class FunctionEmitter:
             self.module.add(symbol, text)
         buffers = [f"ptr {buffer_base(self.code, buffer)}" for buffer in op.operands]
         place = self.slice_address(self.layout.panels)
-        arguments = ", ".join([*buffers, f"ptr {place}", f"i64 {begin}", f"i64 {end}"])
+        told = [f"i64 {self.code.size(size)}" for size in kernel.sizes]
+        arguments = ", ".join([*buffers, f"ptr {place}", f"i64 {begin}", f"i64 {end}", *told])
         self.code.line(f"call void @{kernel.symbol}({arguments})")
 
     def nothing(self, op: Operation) -> None:

@@ -167,7 +167,11 @@ class Counts(NamedTuple):
         return Counts(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-def load_object(code: bytes, symbol: str) -> tuple[Any, Any]:
+Loaded = tuple[Any, Any]
+"""What ``load_object`` gives."""
+
+
+def load_object(code: bytes, symbol: str) -> Loaded:
     """Object code in executable memory: a handle that keeps it there, and an entry point.
 
     CompileError where the object is damaged, refers to something that is not there, or may not
@@ -191,16 +195,25 @@ def load_object(code: bytes, symbol: str) -> tuple[Any, Any]:
 class NativeFunction:
     """Compiled code that takes and gives NumPy arrays; any number of threads may call it."""
 
-    def __init__(self, code: bytes, symbol: str, signature: Signature) -> None:
+    def __init__(
+        self,
+        code: bytes | Loaded,
+        symbol: str,
+        signature: Signature,
+        sizes: Sequence[int] = (),
+    ) -> None:
+        """``sizes``: those of the dimensions that the code is told by each call, in their order."""
         self._ffi, self._lib = _runtime()
-        self._handle, self._entry = load_object(code, symbol)
+        loaded = load_object(code, symbol) if isinstance(code, bytes) else code
+        self._handle, self._entry = loaded
         self._signature = signature
+        self._sizes = [self._ffi.new("int64_t[]", list(sizes))] if sizes else []
         self._pool = _pool(signature.threads)
         self._forms = [(t.static_shape, t.dtype.numpy) for t in signature.inputs]
         self._results = [(t.static_shape, t.dtype.numpy) for t in signature.outputs]
         self._checks = {check.code: check for check in signature.checks}
         self._in_place = dict(signature.in_place)
-        count = len(self._forms) + len(self._results) - len(self._in_place)
+        count = len(self._forms) + len(self._results) - len(self._in_place) + len(self._sizes)
         self._pointers = self._ffi.typeof(f"void *[{count}]")
         self._arenas: list[object] = []
         """Workspaces that no call is using."""
@@ -234,7 +247,7 @@ class NativeFunction:
         # The views keep their arrays alive until the call is over.
         views = [self._ffi.from_buffer(array) for array in (*inputs, *fresh)]
         arena = self._take_arena()
-        buffers = self._ffi.new(self._pointers, views)
+        buffers = self._ffi.new(self._pointers, [*views, *self._sizes])
         self._calls += 1
         self._arrays += len(outputs)
         self._fresh_bytes += sum(array.nbytes for array in outputs)
@@ -247,7 +260,7 @@ class NativeFunction:
         return outputs
 
     def _native_code(self) -> NativeCode | None:
-        if not in_use():
+        if not in_use() or self._sizes:
             return None
         from nets._dispatch import NativeCode
 

@@ -114,7 +114,8 @@ def _compilations(
 
 def _workspace_bytes(compilations: Sequence[Compilation]) -> int:
     """What is enough for each of them."""
-    return max((each.workspace_bytes for each in compilations), default=0)
+    sizes = [each.workspace_bytes for each in compilations]
+    return max((size for size in sizes if isinstance(size, int)), default=0)
 
 
 def _shape(name: str, value: Value) -> tuple[int, ...]:

@@ -169,6 +169,15 @@ class Number(Kind):
         return isinstance(value, bool | int | float)
 
 
+class NumberOrSize(Kind):
+    """A scalar constant, or a size that a call tells."""
+
+    words = "a number or a size"
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, bool | int | float | Size)
+
+
 class Texts(Kind):
     """Several names."""
 
@@ -213,9 +222,9 @@ KINDS: Final[dict[str, Kind]] = {
     # Of the loop dialect.
     "type": TypeName(),
     "step": Integer(),
-    "offset": Integer(),
-    "stride": Integer(),
-    "strides": Integers(),
+    "offset": Dimension(),
+    "stride": Dimension(),
+    "strides": Dims(),
     "lanes": Integer(),
     "order": Integers(),
     "combiner": Text(),

@@ -43,7 +43,7 @@ import numpy.typing as npt
 
 from nets.ir.affine import Affine
 from nets.ir.core import Attribute, Operation, Trait, Value
-from nets.ir.types import DType, Type
+from nets.ir.types import DType, Shape, Type
 
 if TYPE_CHECKING:
     from nets.ops.definition.emitter import Emitter
@@ -57,7 +57,7 @@ gave, and returns the results."""
 Lazy = Value | None | Callable[[], Value | None]
 """A value of a derivative; None stands for zero, a function for one to be built only if wanted."""
 
-Pieces = tuple[tuple[tuple[int, tuple[int, ...]], ...], int | None]
+Pieces = tuple[tuple[tuple[int, Shape], ...], int | None]
 """What a result is put together from: operands and where the first element of each stands; and the
 operand, of one number, that is everywhere else, if there is one."""
 

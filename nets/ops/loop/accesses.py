@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from nets.ir.affine import Affine
 from nets.ir.core import Operation, Value
+from nets.ir.sizes import Dim
 
-Terms = frozenset[tuple[Value, int]]
+Terms = frozenset[tuple[Value, Dim]]
 """Index values with their strides."""
 
 
@@ -14,7 +15,7 @@ def is_access(op: Operation) -> bool:
     return "strides" in op.attributes
 
 
-def access_terms(op: Operation) -> list[tuple[Value, int]]:
+def access_terms(op: Operation) -> list[tuple[Value, Dim]]:
     """The indices of a load or store with their strides."""
     strides = op.attributes["strides"]
     return list(zip(op.operands[len(op.operands) - len(strides) :], strides, strict=True))
@@ -41,14 +42,14 @@ def accessed_buffer(op: Operation) -> Value | None:
     return op.operands[len(op.operands) - len(op.attributes["strides"]) - 1]
 
 
-def root_of(buffer: Value) -> tuple[Value, int]:
+def root_of(buffer: Value) -> tuple[Value, Dim]:
     """The buffer or slice behind a chain of views, and the element offset in it.
 
     In one iteration of a loop, slices are buffers of their own.
     """
-    offset = 0
+    offset: Dim = 0
     while buffer.operation is not None and buffer.operation.name == "loop.view":
-        offset += buffer.operation.attributes["offset"]
+        offset = offset + buffer.operation.attributes["offset"]
         buffer = buffer.operation.operands[0]
     return buffer, offset
 
@@ -67,7 +68,7 @@ def buffer_of(access: Operation) -> Value:
     return buffer
 
 
-def place_of(access: Operation) -> tuple[Value, Terms, int]:
+def place_of(access: Operation) -> tuple[Value, Terms, Dim]:
     """Where an access goes: the root buffer, and terms and constant of the address in it."""
     root, start = root_of(buffer_of(access))
     position = address(access)

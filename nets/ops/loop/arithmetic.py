@@ -8,8 +8,9 @@ from typing import Final
 
 from nets.errors import VerifyError
 from nets.ir.core import Trait
+from nets.ir.sizes import Size
 from nets.ir.types import DType, ScalarType, Type, VectorType, bool_, index
-from nets.ops.definition.attributes import Number
+from nets.ops.definition.attributes import NumberOrSize
 from nets.ops.definition.registry import structural
 from nets.ops.loop.reduction_tree import COMBINERS
 from nets.ops.loop.register_types import same_type, with_dtype
@@ -17,12 +18,14 @@ from nets.ops.loop.register_types import same_type, with_dtype
 
 @structural("loop.const", Trait.PURE | Trait.CONSTANT, attributes=("dtype", "value"))
 class Const:
-    """A scalar constant."""
+    """A scalar constant; for an index also a size, which is constant during a call."""
 
     operands = ()
-    kinds = {"value": Number()}
+    kinds = {"value": NumberOrSize()}
 
-    def infer(*, dtype: DType, value: float) -> Type:
+    def infer(*, dtype: DType, value: float | Size) -> Type:
+        if isinstance(value, Size) and dtype != index:
+            raise VerifyError(f"loop.const of {dtype} cannot be the size {value}")
         return ScalarType(dtype)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from nets.ir.affine import Affine
 from nets.ir.core import Block, Operation, Value
+from nets.ir.estimates import about, divisor_of
+from nets.ir.sizes import Dim, Size
 from nets.ir.types import ScalarType
 
 _UNKNOWN_TRIPS = 16
@@ -19,37 +21,44 @@ _TERMS = 64
 """Steps after which an expression is taken as it is."""
 
 
-def constant_of(value: Value) -> int | None:
-    """The number of a scalar integer constant."""
+def size_of(value: Value) -> Dim | None:
+    """The number of a scalar integer constant, or the size it is."""
     op = value.operation
     if op is None or op.name != "loop.const" or op.attributes["dtype"].is_float:
         return None
-    return int(op.attributes["value"])
+    found: Dim = op.attributes["value"]
+    return found if isinstance(found, Size) else int(found)
+
+
+def constant_of(value: Value) -> int | None:
+    """The number of a scalar integer constant."""
+    found = size_of(value)
+    return found if isinstance(found, int) else None
 
 
 def expression(value: Value) -> Affine:
     """The index value as a sum of others, through additions and products with constants."""
-    terms: dict[Value, int] = {}
-    constant = 0
-    pending = [(value, 1)]
+    terms: dict[Value, Dim] = {}
+    constant: Dim = 0
+    pending: list[tuple[Value, Dim]] = [(value, 1)]
     for _ in range(_TERMS):
         if not pending:
             break
         value, factor = pending.pop()
-        number = constant_of(value)
+        number = size_of(value)
         parts = _parts(value.operation)
         if number is not None:
-            constant += factor * number
+            constant = constant + factor * number
         elif parts is None:
             terms[value] = terms.get(value, 0) + factor
         else:
             pending += [(part, factor * coefficient) for part, coefficient in parts]
     for value, factor in pending:
         terms[value] = terms.get(value, 0) + factor
-    return Affine(tuple((v, c) for v, c in terms.items() if c), constant)
+    return Affine(tuple((v, c) for v, c in terms.items() if c != 0), constant)
 
 
-def _parts(op: Operation | None) -> list[tuple[Value, int]] | None:
+def _parts(op: Operation | None) -> list[tuple[Value, Dim]] | None:
     """The terms of a sum, a difference, or a product with a constant."""
     if op is None or not op.results or not isinstance(op.results[0].type, ScalarType):
         return None
@@ -59,7 +68,7 @@ def _parts(op: Operation | None) -> list[tuple[Value, int]] | None:
     if op.name == "loop.mul":
         x, y = op.operands
         for factor, other in ((x, y), (y, x)):
-            number = constant_of(factor)
+            number = size_of(factor)
             if number is not None:
                 return [(other, number)]
     return None
@@ -67,6 +76,12 @@ def _parts(op: Operation | None) -> list[tuple[Value, int]] | None:
 
 def distance(lo: Value, hi: Value) -> int | None:
     """``hi − lo`` where that is a constant."""
+    found = span(lo, hi)
+    return found if isinstance(found, int) else None
+
+
+def span(lo: Value, hi: Value) -> Dim | None:
+    """``hi − lo`` where that is a constant of the call."""
     difference = expression(hi) - expression(lo)
     return difference.constant if difference.is_constant else None
 
@@ -90,7 +105,7 @@ def trips(op: Operation) -> int:
 def _about(difference: Affine, depth: int) -> int | None:
     """The difference, with any bound in it taken as what it is a bound of."""
     if difference.is_constant:
-        return difference.constant
+        return about(difference.constant)
     for value, factor in difference.terms if depth else ():
         rest = difference - Affine.of(value) * factor
         for bound in _bounded(value.operation):
@@ -128,5 +143,6 @@ def multiple_of(lo: Value, hi: Value) -> int:
     known = 0
     for end in ends:
         difference = expression(end) - expression(lo)
-        known = math.gcd(known, difference.constant, *(c for _, c in difference.terms))
+        parts = (difference.constant, *(c for _, c in difference.terms))
+        known = math.gcd(known, *map(divisor_of, parts))
     return known

@@ -9,7 +9,8 @@ from typing import Final
 
 from nets.errors import VerifyError
 from nets.ir.core import Operation, Value
-from nets.ir.types import BufferType, Type, f32, f64
+from nets.ir.estimates import about
+from nets.ir.types import BufferType, Shape, Type, f32, f64
 from nets.machine import costs
 from nets.machine.machine import Machine
 from nets.ops.definition.registry import structural
@@ -90,7 +91,7 @@ class Conv:
         groups: int,
     ) -> tuple[Type, ...]:
         given = (first, second, out)
-        shapes = [t.static_shape for t in given if isinstance(t, BufferType)]
+        shapes = [t.shape for t in given if isinstance(t, BufferType)]
         if role not in CONV_ROLES or [len(shape) for shape in shapes] != [4, 4, 4]:
             raise VerifyError(f"loop.conv to {role!r} of {listed(given)}")
         x, w, y = (shapes[place] for place in CONV_ROLES[role])
@@ -99,13 +100,13 @@ class Conv:
         return ()
 
 
-def shapes_of(op: Operation) -> list[tuple[int, ...]]:
+def shapes_of(op: Operation) -> list[Shape]:
     """The shapes of the buffers of a kernel, in the order of its operands."""
     types = [operand.type for operand in op.operands]
-    return [type.static_shape for type in types if isinstance(type, BufferType)]
+    return [type.shape for type in types if isinstance(type, BufferType)]
 
 
-def conv_shapes(op: Operation) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+def conv_shapes(op: Operation) -> tuple[Shape, Shape, Shape]:
     """The shapes of x, w and y of a convolution, whichever of them it computes."""
     shapes = shapes_of(op)
     x, w, y = (shapes[place] for place in CONV_ROLES[op.attributes["role"]])
@@ -113,13 +114,13 @@ def conv_shapes(op: Operation) -> tuple[tuple[int, ...], tuple[int, ...], tuple[
 
 
 def kernel_flops(op: Operation) -> int:
-    """Multiplications and additions of a kernel over buffers; 0 for any other operation."""
+    """About how many multiplications and additions a kernel does; 0 for any other operation."""
     if op.name == "loop.gemm":
         x, _, out = shapes_of(op)
-        return 2 * math.prod(x) * out[2]
+        return 2 * about(math.prod(x)) * about(out[2])
     if op.name == "loop.conv":
         _, w, y = conv_shapes(op)
-        return 2 * math.prod(y) * math.prod(w[1:])
+        return 2 * about(math.prod(y)) * about(math.prod(w[1:]))
     return 0
 
 

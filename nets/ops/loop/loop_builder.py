@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Attribute, Block, Operation, Region, Value
+from nets.ir.sizes import Dim, Size
 from nets.ir.types import BufferType, DType, ScalarType, index
 from nets.ops.definition.registry import lookup
 
@@ -21,7 +22,7 @@ class LoopBuilder:
         return self.builder.create(lookup(f"loop.{name}"), operands, attributes)
 
     # Scalars (and, after vectorize, lanes).
-    def const(self, value: float, dtype: DType) -> Value:
+    def const(self, value: float | Size, dtype: DType) -> Value:
         return self.emit("const", dtype=dtype, value=value).result
 
     def like(self, x: Value, value: float) -> Value:
@@ -65,9 +66,9 @@ class LoopBuilder:
         self.emit("check", ok, code=code)
 
     # Indices.
-    def index(self, position: Affine | int) -> Value:
+    def index(self, position: Affine | Dim) -> Value:
         """The index value of an affine expression."""
-        if isinstance(position, int):
+        if isinstance(position, int | Size):
             return self.const(position, index)
         total: Value | None = None
         for value, coefficient in position.terms:
@@ -75,7 +76,11 @@ class LoopBuilder:
             total = term if total is None else self.add(total, term)
         if total is None:
             return self.const(position.constant, index)
-        return self.add(total, self.const(position.constant, index)) if position.constant else total
+        return (
+            self.add(total, self.const(position.constant, index))
+            if position.constant != 0
+            else total
+        )
 
     # Memory.
     def alloc(self, type: BufferType) -> Value:
@@ -84,13 +89,13 @@ class LoopBuilder:
     def scratch(self, type: BufferType) -> Value:
         return self.emit("scratch", type=type).result
 
-    def view(self, buffer: Value, type: BufferType, offset: int = 0) -> Value:
+    def view(self, buffer: Value, type: BufferType, offset: Dim = 0) -> Value:
         if offset == 0 and buffer.type == type:
             return buffer
         return self.emit("view", buffer, type=type, offset=offset).result
 
     def slice(
-        self, buffer: Value, number: Value, type: BufferType, stride: int, offset: int = 0
+        self, buffer: Value, number: Value, type: BufferType, stride: Dim, offset: Dim = 0
     ) -> Value:
         """The part of a buffer that a number picks."""
         return self.emit("slice", buffer, number, type=type, offset=offset, stride=stride).result
@@ -110,7 +115,7 @@ class LoopBuilder:
 
     # Loops: ``with s.loop_body(op):`` moves the insertion point into the region.
     def for_(
-        self, lo: int | Value, hi: int | Value, carried: Sequence[Value] = (), step: int = 1
+        self, lo: Dim | Value, hi: Dim | Value, carried: Sequence[Value] = (), step: int = 1
     ) -> Operation:
         """A loop with an empty body; fill it under ``inside`` and end it with ``yield_``."""
         types = [ScalarType(index), *(value.type for value in carried)]
@@ -121,7 +126,7 @@ class LoopBuilder:
             (Region(Block(types)),),
         )
 
-    def parallel(self, lo: int | Value, hi: int | Value) -> Operation:
+    def parallel(self, lo: Dim | Value, hi: Dim | Value) -> Operation:
         return self.builder.create(
             lookup("loop.parallel"),
             (self._bound(lo), self._bound(hi)),
@@ -135,8 +140,8 @@ class LoopBuilder:
     def repeat(self) -> Operation:
         return self.builder.create(lookup("loop.repeat"), (), {}, (Region(Block()),))
 
-    def _bound(self, bound: int | Value) -> Value:
-        return self.const(bound, index) if isinstance(bound, int) else bound
+    def _bound(self, bound: Dim | Value) -> Value:
+        return self.const(bound, index) if isinstance(bound, int | Size) else bound
 
     def inside(self, op: Operation) -> _Inside:
         """A context in which the builder inserts at the end of the region of ``op``."""

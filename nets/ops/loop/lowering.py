@@ -38,7 +38,7 @@ def buffer_type(x: Value) -> BufferType:
 def fill_zero(s: Lowering, out: Value) -> None:
     """Zeros in every element of a buffer."""
     zero = s.const(0, out.type.dtype)
-    loop = s.for_(0, buffer_type(out).size)
+    loop = s.for_(0, buffer_type(out).elements)
     with s.inside(loop) as body:
         s.store(zero, out, Affine.of(body.arguments[0]))
         s.yield_()

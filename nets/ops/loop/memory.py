@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from nets.errors import VerifyError
 from nets.ir.core import Trait
+from nets.ir.sizes import Dim
 from nets.ir.types import BufferType, ScalarType, Type, VectorType, bool_, index
 from nets.ops.definition.registry import Array, structural
 from nets.ops.loop.register_types import listed, register_type
@@ -22,7 +23,7 @@ class Alloc:
 
     operands = ()
 
-    def infer(*, type: Type, offset: int) -> Type:
+    def infer(*, type: Type, offset: Dim) -> Type:
         return type
 
 
@@ -57,12 +58,19 @@ class View:
 
     operands = ("buffer",)
 
-    def infer(buffer: Type, *, type: Type, offset: int) -> Type:
+    def infer(buffer: Type, *, type: Type, offset: Dim) -> Type:
         if not isinstance(buffer, BufferType) or not isinstance(type, BufferType):
             raise VerifyError("loop.view goes from buffer to buffer")
-        if buffer.dtype != type.dtype or offset < 0 or offset + type.size > buffer.size:
+        if not _lies_inside(type, offset, buffer):
             raise VerifyError(f"{type} at {offset} does not lie inside {buffer}")
         return type
+
+
+def _lies_inside(part: BufferType, offset: Dim, whole: BufferType) -> bool:
+    """Whether a part of a buffer may lie there: for sizes of a call it is not known here."""
+    rest = whole.elements - part.elements - offset
+    ends = [size for size in (offset, rest) if isinstance(size, int)]
+    return part.dtype == whole.dtype and all(end >= 0 for end in ends)
 
 
 @structural("loop.slice", Trait.PURE, attributes=("type", "offset", "stride"), implied=("type",))
@@ -72,18 +80,18 @@ class Slice:
 
     operands = ("buffer", "number")
 
-    def infer(buffer: Type, number: Type, *, type: Type, offset: int, stride: int) -> Type:
+    def infer(buffer: Type, number: Type, *, type: Type, offset: Dim, stride: Dim) -> Type:
         if not isinstance(buffer, BufferType) or not isinstance(type, BufferType):
             raise VerifyError("loop.slice goes from buffer to buffer")
         if number != ScalarType(index):
             raise VerifyError(f"loop.slice is chosen by an index, not {number}")
-        if buffer.dtype != type.dtype or offset < 0 or offset + type.size > buffer.size:
+        if not _lies_inside(type, offset, buffer):
             raise VerifyError(f"{type} at {offset} does not lie inside {buffer}")
         return type
 
 
 def _address(
-    name: str, buffer: Type, indices: tuple[Type, ...], strides: tuple[int, ...]
+    name: str, buffer: Type, indices: tuple[Type, ...], strides: tuple[Dim, ...]
 ) -> BufferType:
     if not isinstance(buffer, BufferType):
         raise VerifyError(f"{name} needs a buffer, not {buffer}")
@@ -108,7 +116,7 @@ class Load:
     operands = ("buffer", "*indices")
 
     def infer(
-        buffer: Type, *indices: Type, lanes: int, offset: int, strides: tuple[int, ...]
+        buffer: Type, *indices: Type, lanes: int, offset: Dim, strides: tuple[Dim, ...]
     ) -> Type:
         found = _address("loop.load", buffer, indices, strides)
         return register_type(found.dtype, _lanes_of(indices, lanes))
@@ -121,7 +129,7 @@ class Store:
     operands = ("value", "buffer", "*indices")
 
     def infer(
-        value: Type, buffer: Type, *indices: Type, offset: int, strides: tuple[int, ...]
+        value: Type, buffer: Type, *indices: Type, offset: Dim, strides: tuple[Dim, ...]
     ) -> tuple[Type, ...]:
         found = _address("loop.store", buffer, indices, strides)
         _lanes_of(indices, value.lanes if isinstance(value, VectorType) else 1)
@@ -141,8 +149,8 @@ class MaskedLoad:
         buffer: Type,
         *indices: Type,
         lanes: int,
-        offset: int,
-        strides: tuple[int, ...],
+        offset: Dim,
+        strides: tuple[Dim, ...],
     ) -> Type:
         found = _address("loop.masked_load", buffer, indices, strides)
         if mask != VectorType(lanes, bool_):
@@ -161,8 +169,8 @@ class MaskedStore:
         value: Type,
         buffer: Type,
         *indices: Type,
-        offset: int,
-        strides: tuple[int, ...],
+        offset: Dim,
+        strides: tuple[Dim, ...],
     ) -> tuple[Type, ...]:
         found = _address("loop.masked_store", buffer, indices, strides)
         if not isinstance(value, VectorType) or mask != VectorType(value.lanes, bool_):

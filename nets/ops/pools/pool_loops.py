@@ -27,10 +27,11 @@ class Loops:
     def __init__(self, s: Lowering, x: Value, out: Value, windows: Windows) -> None:
         self.s, self.windows = s, windows.over_two_axes()
         self.x = x
-        shape = buffer_type(x).static_shape
+        shape = buffer_type(x).shape
         self.planes = math.prod(shape[:2])
-        self.size = (1, *shape[2:])[-2:]
-        pooled = windows.places(TensorType(shape, x.type.dtype))
+        space = tuple(size for size in shape[2:] if isinstance(size, int))
+        self.size = (1, *space)[-2:]
+        pooled = windows.places(TensorType((1, 1, *space), x.type.dtype))
         self.places = (1, *pooled)[-2:]
         self.out = out
 
@@ -176,7 +177,7 @@ def lower_largest(s: Lowering, x: Value, carried: Value | None, out: Value, w: W
             result = loops.chosen(plane, row, column, checked, carried)
         s.store(result, out, loops.window(plane, row, column))
 
-    if buffer_type(out).size:
+    if buffer_type(out).elements != 0:
         loops.each_window(body)
 
 
@@ -184,7 +185,7 @@ def lower_put(s: Lowering, x: Value, values: Value, out: Value, windows: Windows
     """Each plane for itself: window by window, where no element is in two, or else element by
     element."""
     loops = Loops(s, x, out, windows)
-    if not buffer_type(out).size:
+    if buffer_type(out).elements == 0:
         return
     planes = s.parallel(0, loops.planes)
     with s.inside(planes) as outer:

@@ -35,7 +35,7 @@ def is_walked(windows: Windows, *, by_step: bool = False) -> bool:
 
 def walk_largest(s: Lowering, x: Value, carried: Value | None, out: Value, w: Windows) -> None:
     """As ``lower_largest``."""
-    if not buffer_type(out).size:
+    if buffer_type(out).elements == 0:
         return
     walk = _Walk(Loops(s, x, out, w))
     planes, rows = s.parallel(0, walk.loops.planes), walk.loops.places[0]
@@ -48,7 +48,7 @@ def walk_largest(s: Lowering, x: Value, carried: Value | None, out: Value, w: Wi
 
 def walk_put(s: Lowering, x: Value, values: Value, out: Value, w: Windows) -> None:
     """As ``lower_put``."""
-    if not buffer_type(out).size:
+    if buffer_type(out).elements == 0:
         return
     loops = Loops(s, x, out, w)
     walk, size = _Walk(loops), math.prod(loops.size)

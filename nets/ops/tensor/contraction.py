@@ -12,6 +12,7 @@ import numpy as np
 from nets.errors import DTypeError, ShapeError
 from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
+from nets.ir.estimates import about, elements_about
 from nets.ir.types import BufferType, DType, TensorType
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import IN_EACH, ITSELF
@@ -58,7 +59,7 @@ class MatMul:
         return x.with_shape((*x.shape[:-1], y.shape[-1]))
 
     def flops(x: TensorType, y: TensorType) -> int:
-        return 2 * x.size * y.static_shape[-1]
+        return 2 * elements_about(x) * about(y.shape[-1])
 
     def leading(x: TensorType, y: TensorType) -> int:
         """Leading axes along which each entry of the result is made of that of each operand."""
@@ -89,9 +90,9 @@ class MatMul:
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
         """``loop.gemm`` for floats; plain loops for the rest."""
         x, y, out = (_as_batch(s, buffer) for buffer in (*operands, *results))
-        if buffer_type(out).size == 0:
+        if buffer_type(out).elements == 0:
             return
-        if buffer_type(x).size == 0:
+        if buffer_type(x).elements == 0:
             fill_zero(s, out)
         elif out.type.dtype.is_float:
             s.emit("gemm", x, y, out, transpose_x=False, transpose_y=False)
@@ -119,7 +120,7 @@ def _swapped(b: Emitter, x: Value, dtype: DType) -> Value:
 
 def _as_batch(s: Lowering, buffer: Value) -> Value:
     """The buffer as batch × rows × columns."""
-    shape = buffer_type(buffer).static_shape
+    shape = buffer_type(buffer).shape
     return s.view(buffer, BufferType((math.prod(shape[:-2]), *shape[-2:]), buffer.type.dtype))
 
 
@@ -128,13 +129,13 @@ def _exact_loops(s: Lowering, x: Value, y: Value, out: Value) -> None:
 
     The innermost loop runs along a row and has no dependence between iterations.
     """
-    batch, m, n = buffer_type(out).static_shape
-    k = buffer_type(x).static_shape[-1]
+    batch, m, n = buffer_type(out).shape
+    k = buffer_type(x).shape[-1]
     rows = s.parallel(0, batch * m)
     with s.inside(rows) as body:
         row = body.arguments[0]
         start = Affine.of(row) * n
-        matrix = s.binary("div", row, s.index(m)) if batch > 1 else None
+        matrix = s.binary("div", row, s.index(m)) if batch != 1 else None
         of_y = Affine.of(matrix) * (k * n) if matrix is not None else Affine()
         first = s.for_(0, n)
         with s.inside(first) as columns:
@@ -151,7 +152,7 @@ def _exact_loops(s: Lowering, x: Value, y: Value, out: Value) -> None:
 
 def _add_row(s: Lowering, factor: Value, y: Value, of_y: Affine, out: Value, start: Affine) -> None:
     multiply, add = ("and", "or") if out.type.dtype.is_bool else ("mul", "add")
-    loop = s.for_(0, buffer_type(out).static_shape[-1])
+    loop = s.for_(0, buffer_type(out).shape[-1])
     with s.inside(loop) as body:
         column = Affine.of(body.arguments[0])
         product = s.binary(multiply, factor, s.load(y, of_y + column))

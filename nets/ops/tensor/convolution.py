@@ -31,6 +31,7 @@ import numpy as np
 
 from nets.errors import DTypeError, ShapeError
 from nets.ir.core import Trait, Value
+from nets.ir.estimates import about, elements_about
 from nets.ir.sizes import Dim, Size
 from nets.ir.types import BufferType, TensorType
 from nets.ops.definition import samples as draw
@@ -282,16 +283,36 @@ def _geometry(*, steps: Ints, low: Ints, high: Ints, dilation: Ints, groups: int
     return Geometry(steps, low, dilation, groups)
 
 
-def _lower(s: Lowering, role: str, terms: int, buffers: Sequence[Value], attributes: Along) -> None:
+def _lower(s: Lowering, role: str, terms: Dim, buffers: Sequence[Value], attributes: Along) -> None:
     """``loop.conv``, over two axes of space; zeros where there is nothing to sum."""
     out = buffers[-1]
-    if buffer_type(out).size == 0:
+    if buffer_type(out).elements == 0:
         return
     if terms == 0:
         fill_zero(s, out)
         return
+    if isinstance(terms, Size):
+        _lower_if_some(s, role, terms, buffers, attributes)
+        return
+    _emit_kernel(s, role, buffers, attributes)
+
+
+def _lower_if_some(
+    s: Lowering, role: str, terms: Size, buffers: Sequence[Value], attributes: Along
+) -> None:
+    """The convolution where a call tells that there is something to sum; else zeros."""
+    count, zero = s.index(terms), s.index(0)
+    with s.inside(s.if_(s.compare("eq", count, zero))):
+        fill_zero(s, buffers[-1])
+        s.yield_()
+    with s.inside(s.if_(s.compare("ne", count, zero))):
+        _emit_kernel(s, role, buffers, attributes)
+        s.yield_()
+
+
+def _emit_kernel(s: Lowering, role: str, buffers: Sequence[Value], attributes: Along) -> None:
     steps, low, dilation = attributes["steps"], attributes["low"], attributes["dilation"]
-    if len(buffer_type(out).shape) == 3:
+    if len(buffer_type(buffers[-1]).shape) == 3:
         buffers = [_with_one_row(s, buffer) for buffer in buffers]
         steps, low, dilation = (1, *steps), (0, *low), (1, *dilation)
     groups = attributes["groups"]
@@ -299,7 +320,7 @@ def _lower(s: Lowering, role: str, terms: int, buffers: Sequence[Value], attribu
 
 
 def _with_one_row(s: Lowering, buffer: Value) -> Value:
-    n, channels, length = buffer_type(buffer).static_shape
+    n, channels, length = buffer_type(buffer).shape
     return s.view(buffer, BufferType((n, channels, 1, length), buffer.type.dtype))
 
 
@@ -336,7 +357,7 @@ class Conv:
 
     def flops(x: TensorType, w: TensorType, **attributes: Unpack[Along]) -> int:
         places = _check("conv", x.shape, w.shape, None, "", attributes)
-        return 2 * x.static_shape[0] * math.prod(places) * w.size
+        return 2 * about(x.shape[0]) * math.prod(places) * w.size
 
     def evaluate(x: Array, w: Array, **attributes: Unpack[Along]) -> Array:
         places = _check("conv", x.shape, w.shape, None, "", attributes)
@@ -362,7 +383,7 @@ class Conv:
         results: Sequence[Value],
         **attributes: Unpack[Along],
     ) -> None:
-        terms = math.prod(buffer_type(operands[1]).static_shape[1:])
+        terms = math.prod(buffer_type(operands[1]).shape[1:])
         _lower(s, "output", terms, (*operands, *results), attributes)
 
 
@@ -394,7 +415,7 @@ class ConvInput:
         return y.with_shape(x)
 
     def flops(y: TensorType, w: TensorType, **attributes: Unpack[Along]) -> int:
-        return 2 * y.size * math.prod(w.static_shape[1:])
+        return 2 * elements_about(y) * math.prod(w.static_shape[1:])
 
     def evaluate(y: Array, w: Array, *, shape: Ints, **attributes: Unpack[Along]) -> Array:
         return input_of(y, w, shape, _geometry(**attributes)).astype(y.dtype)
@@ -421,7 +442,7 @@ class ConvInput:
         results: Sequence[Value],
         **attributes: Unpack[Sized],
     ) -> None:
-        terms = buffer_type(operands[1]).static_shape[0]
+        terms = buffer_type(operands[1]).shape[0]
         _lower(s, "input", terms, (*operands, *results), attributes)
 
 
@@ -454,7 +475,9 @@ class ConvWeight:
         return x.with_shape(w)
 
     def flops(x: TensorType, y: TensorType, *, shape: Ints, **attributes: Unpack[Along]) -> int:
-        return 2 * y.size * (x.static_shape[1] // attributes["groups"]) * math.prod(shape)
+        return (
+            2 * elements_about(y) * (about(x.shape[1]) // attributes["groups"]) * math.prod(shape)
+        )
 
     def evaluate(x: Array, y: Array, *, shape: Ints, **attributes: Unpack[Along]) -> Array:
         return weight_of(x, y, shape, _geometry(**attributes)).astype(x.dtype)
@@ -481,5 +504,5 @@ class ConvWeight:
         results: Sequence[Value],
         **attributes: Unpack[Sized],
     ) -> None:
-        y = buffer_type(operands[1]).static_shape
+        y = buffer_type(operands[1]).shape
         _lower(s, "weight", y[0] * math.prod(y[2:]), (*operands, *results), attributes)

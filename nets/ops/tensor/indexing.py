@@ -17,6 +17,7 @@ import numpy as np
 from nets.errors import DTypeError, IndexOutOfBoundsError, ShapeError
 from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
+from nets.ir.sizes import Dim, expression, greatest
 from nets.ir.types import BufferType, TensorType, i32, i64, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF, ToCome
@@ -85,7 +86,7 @@ class Gather:
 
     def lower(s: Lowering, index: Index, x: Value, indices: Value, *, axis: int) -> Value:
         rank = tensor_type(indices).rank
-        size = tensor_type(x).static_shape[axis]
+        size = tensor_type(x).shape[axis]
         picked = s.read(indices, index[axis : axis + rank])
         position = _checked(s, "gather", picked, axis, size)
         if size == 0:
@@ -93,14 +94,16 @@ class Gather:
         return s.read(x, (*index[:axis], Affine.of(position), *index[axis + rank :]))
 
 
-def _checked(s: Lowering, name: str, picked: Value, axis: int, size: int) -> Value:
+def _checked(s: Lowering, name: str, picked: Value, axis: int, size: Dim) -> Value:
     """The position an index stands for, clamped into the axis after a check."""
     raw = s.cast(picked, index)
     zero, end = s.const(0, index), s.const(size, index)
     position = s.select(s.compare("lt", raw, zero), s.add(raw, end), raw)
     inside = s.binary("and", s.compare("ge", position, zero), s.compare("lt", position, end))
-    s.fail_unless(inside, f"{name}: an index is out of bounds for axis {axis} of size {size}")
-    last = s.const(max(size - 1, 0), index)
+    s.fail_unless(
+        inside, f"{name}: an index is out of bounds for axis {axis} of size {expression(size)}"
+    )
+    last = s.const(greatest(size - 1, 0), index)
     return s.binary("max", s.binary("min", position, last), zero)
 
 
@@ -162,7 +165,7 @@ class Pick:
         return of_x, None
 
     def lower(s: Lowering, index: Index, x: Value, indices: Value, *, axis: int) -> Value:
-        size = tensor_type(x).static_shape[axis]
+        size = tensor_type(x).shape[axis]
         position = _checked(s, "pick", s.read(indices, index), axis, size)
         if size == 0:
             return s.const(0, x.type.dtype)
@@ -222,9 +225,9 @@ class ScatterAdd:
     ) -> None:
         """Adds the updates in order; the axes before ``axis`` are independent."""
         x, indices, updates = operands
-        shape, dtype = buffer_type(x).static_shape, x.type.dtype
+        shape, dtype = buffer_type(x).shape, x.type.dtype
         outer, size, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-        count = buffer_type(indices).size
+        count = buffer_type(indices).elements
         out = s.view(results[0], BufferType((outer, size, inner), dtype))
         rows = s.parallel(0, outer)
         with s.inside(rows) as body:
@@ -234,7 +237,7 @@ class ScatterAdd:
                 number = Affine.of(pick.arguments[0])
                 picked = s.load(indices, number)
                 position = _checked(s, "scatter_add", picked, axis, size)
-                if size > 0:
+                if size != 0:
                     source = (row * count + number) * inner
                     _add_slice(s, updates, source, out, (row * size + Affine.of(position)) * inner)
                 s.yield_()
@@ -242,7 +245,7 @@ class ScatterAdd:
 
 
 def _add_slice(s: Lowering, updates: Value, source: Affine, out: Value, target: Affine) -> None:
-    loop = s.for_(0, buffer_type(out).static_shape[-1])
+    loop = s.for_(0, buffer_type(out).shape[-1])
     with s.inside(loop) as body:
         step = Affine.of(body.arguments[0])
         total = s.add(s.load(out, target + step), s.load(updates, source + step))

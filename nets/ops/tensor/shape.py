@@ -16,6 +16,7 @@ import numpy as np
 from nets.errors import DTypeError, ShapeError
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Trait, Value
+from nets.ir.estimates import about
 from nets.ir.sizes import Dim, equal
 from nets.ir.types import DType, Shape, TensorType, f32, f64, i8, i64, index
 from nets.ops.definition import samples as draw
@@ -133,28 +134,31 @@ class Reshape:
     def transpose(b: Emitter, ct: Value, x: Value, *, shape: Shape) -> tuple[Value]:
         return (b.reshape(ct, tensor_type(x).shape),)
 
-    def lower(s: Lowering, index: Index, x: Value, *, shape: tuple[int, ...]) -> Value:
+    def lower(s: Lowering, index: Index, x: Value, *, shape: Shape) -> Value:
         """Divides only where dimensions are split otherwise than by size 1."""
-        return s.read(x, _reindexed(s, index, shape, tensor_type(x).static_shape))
+        return s.read(x, _reindexed(s, index, shape, tensor_type(x).shape))
 
 
-def _reindexed(s: Lowering, index: Index, shape: tuple[int, ...], source: tuple[int, ...]) -> Index:
+def _reindexed(s: Lowering, index: Index, shape: Shape, source: Shape) -> Index:
     """Where the element at ``index`` of ``shape`` stands in ``source``.
 
-    Both shapes are cut into the shortest runs of dimensions with equal products.
+    Both shapes are cut into the shortest runs of dimensions with equal products, as far as these
+    are known: what is left are the leading dimensions, whose products are equal in a call.
     """
     places = [Affine()] * len(source)
     if 0 in shape:
         return tuple(places)
     old = [axis for axis, dim in enumerate(source) if dim != 1]
     new = [axis for axis, dim in enumerate(shape) if dim != 1]
-    while old:
+    while old and new:
         from_axes, to_axes = [new.pop()], [old.pop()]
         while (have := _product(shape, from_axes)) != (need := _product(source, to_axes)):
-            if have < need:
+            if new and (about(have) < about(need) or not old):
                 from_axes.insert(0, new.pop())
-            else:
+            elif old:
                 to_axes.insert(0, old.pop())
+            else:
+                break
         offset = linear(
             tuple(index[axis] for axis in from_axes), tuple(shape[axis] for axis in from_axes)
         )
@@ -163,13 +167,11 @@ def _reindexed(s: Lowering, index: Index, shape: tuple[int, ...], source: tuple[
     return tuple(places)
 
 
-def _product(shape: tuple[int, ...], axes: Sequence[int]) -> int:
+def _product(shape: Shape, axes: Sequence[int]) -> Dim:
     return math.prod(shape[axis] for axis in axes)
 
 
-def _split(
-    s: Lowering, offset: Affine, source: tuple[int, ...], axes: Sequence[int]
-) -> list[Affine]:
+def _split(s: Lowering, offset: Affine, source: Shape, axes: Sequence[int]) -> list[Affine]:
     """The index along each of the axes of the element at ``offset`` of them together."""
     if len(axes) == 1:
         return [offset]
@@ -249,7 +251,7 @@ class Flip:
     def lower(s: Lowering, index: Index, x: Value, *, axes: Axes) -> Value:
         places = list(index)
         for axis in axes:
-            places[axis] = -index[axis] + (tensor_type(x).static_shape[axis] - 1)
+            places[axis] = -index[axis] + (tensor_type(x).shape[axis] - 1)
         return s.read(x, tuple(places))
 
 
@@ -310,5 +312,4 @@ class SizeOf:
         return np.array(np.array(size, np.int64).astype(dtype.numpy))
 
     def lower(s: Lowering, index: Index, *, size: Dim, dtype: DType) -> Value:
-        assert isinstance(size, int), "sizes of a call are not lowered yet"
-        return s.cast(s.const(size, i64), dtype)
+        return s.cast(s.index(size), dtype)

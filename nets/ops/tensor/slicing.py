@@ -178,7 +178,7 @@ class Pad:
         return ((0, low),), 1
 
     def lower(s: Lowering, index: Index, x: Value, value: Value, *, low: Axes, high: Axes) -> Value:
-        shape = tensor_type(x).static_shape
+        shape = tensor_type(x).shape
         if 0 in shape:
             return s.read(value, ())
         places, inside = list(index), list[Value]()
@@ -197,7 +197,7 @@ class Pad:
 
 
 def _clamped(
-    s: Lowering, place: Affine, size: int, below: bool, above: bool
+    s: Lowering, place: Affine, size: Dim, below: bool, above: bool
 ) -> tuple[Affine, list[Value]]:
     """``place`` moved into [0, size), and tests of whether it was there.
 
@@ -267,8 +267,8 @@ class Concatenate:
 
     def pieces(*types: TensorType, axis: int) -> Pieces:
         """Each operand stands where those before it end."""
-        sizes = [type.static_shape[axis] for type in types]
-        starts = np.cumsum([0, *sizes[:-1]]).tolist()
+        sizes = [type.shape[axis] for type in types]
+        starts = accumulate(sizes[:-1], initial=0)
         rank = types[0].rank
         return tuple(
             (i, tuple(start if j == axis else 0 for j in range(rank)))
@@ -277,9 +277,9 @@ class Concatenate:
 
     def lower(s: Lowering, index: Index, *xs: Value, axis: int) -> Value:
         """Reads every operand at a clamped place and selects the one that holds the element."""
-        sizes = [tensor_type(x).static_shape[axis] for x in xs]
-        ends = np.cumsum(sizes).tolist()
-        held = [i for i, size in enumerate(sizes) if size] or [0]
+        sizes = [tensor_type(x).shape[axis] for x in xs]
+        ends = [*accumulate(sizes)]
+        held = [i for i, size in enumerate(sizes) if size != 0] or [0]
         result: Value | None = None
         for i in reversed(held):
             place = index[axis] - (ends[i] - sizes[i])
@@ -297,5 +297,5 @@ def _but(shape: Shape, axis: int) -> Shape:
     return (*shape[:axis], *shape[axis + 1 :])
 
 
-def _below(s: Lowering, place: Affine, end: int) -> Value:
+def _below(s: Lowering, place: Affine, end: Dim) -> Value:
     return s.compare("lt", s.index(place), s.const(end, index))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nets.ir.core import Block, Operation, Trait, Value
+from nets.ir.types import Shape
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import definition_of
 from nets.passes.fusion.fusion_groups import Groups, space_of
@@ -17,7 +18,7 @@ from nets.passes.spaces.access_maps import is_index_change
 from nets.passes.spaces.group import Group, is_reduced, reduced_index
 from nets.passes.spaces.loop_nests import Extent
 
-Sizes = tuple[int, ...]
+Sizes = Shape
 
 
 def goes_by_entry(op: Operation, sizes: Sizes, inside: set[Value]) -> bool:
@@ -30,7 +31,7 @@ def goes_by_entry(op: Operation, sizes: Sizes, inside: set[Value]) -> bool:
     if op.has(Trait.ALIAS):
         return _leading(op.operands[0], sizes) == sizes
     if op.has(Trait.KERNEL):
-        sized = all(tensor_type(value).size for value in (*op.operands, *op.results))
+        sized = all(tensor_type(value).elements != 0 for value in (*op.operands, *op.results))
         return sized and kernel_axes(op) >= len(sizes)
     if op.regions:
         *ops, end = op.regions[0].block
@@ -53,7 +54,7 @@ def are_entries(block: Block, axes: int) -> bool:
     yielded = end.operands
     if not ops or not yielded or len(set(yielded)) < len(yielded):
         return False
-    sizes, inside = tensor_type(yielded[0]).static_shape[:axes], set[Value]()
+    sizes, inside = tensor_type(yielded[0]).shape[:axes], set[Value]()
     for op in ops:
         if op.has(Trait.BY_ENTRY) or not goes_by_entry(op, sizes, inside):
             return False
@@ -72,7 +73,7 @@ def _is_view(value: Value) -> bool:
 
 
 def _leading(value: Value, sizes: Sizes) -> Sizes:
-    return tensor_type(value).static_shape[: len(sizes)]
+    return tensor_type(value).shape[: len(sizes)]
 
 
 def _group_goes_by_entry(
@@ -98,7 +99,7 @@ def _group_goes_by_entry(
         root = groups.root(value)
         if root is None or outer.get(root) not in inside:
             return True
-        shape = tensor_type(value).static_shape
+        shape = tensor_type(value).shape
         found = groups.read(value, full if is_full else reduced_index(space, shape, kept))
         if found is None:
             return True
@@ -109,8 +110,8 @@ def _group_goes_by_entry(
         if op.results[0] in moves:
             continue
         leading = op.operands[0] if op.has(Trait.REDUCTION) else op.results[0]
-        is_full = tensor_type(leading).static_shape == space.shape
-        if not is_full and not is_reduced(space, tensor_type(leading).static_shape):
+        is_full = tensor_type(leading).shape == space.shape
+        if not is_full and not is_reduced(space, tensor_type(leading).shape):
             return False
         for operand in op.operands:
             if op.has(Trait.ELEMENTWISE | Trait.REDUCTION):
@@ -119,7 +120,7 @@ def _group_goes_by_entry(
             elif not _moves_entry(op, groups, outer, sizes, inside):
                 return False
     return all(
-        value not in moves or reads_entry(value, tensor_type(value).static_shape == space.shape)
+        value not in moves or reads_entry(value, tensor_type(value).shape == space.shape)
         for value in stored
     )
 
@@ -132,7 +133,7 @@ def _moves_entry(
         return all(
             outer.get(groups.root(operand) or operand) not in inside for operand in op.operands
         )
-    index = Extent(tensor_type(op.result).static_shape).index
+    index = Extent(tensor_type(op.result).shape).index
     found = Groups({op.result: op}).read(op.result, index)
     if found is None or outer.get(found[0]) not in inside:
         return True

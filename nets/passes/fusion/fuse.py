@@ -17,8 +17,9 @@ The shape of a reduction, and so its rounding, does not depend on what it was fu
 from __future__ import annotations
 
 from nets.ir.core import Function, Operation, Trait, Value
+from nets.ir.types import Shape
 from nets.ops.definition.emitter import tensor_type
-from nets.passes.forms import STATIC, TENSOR
+from nets.passes.forms import TENSOR
 from nets.passes.fusion.fusion_groups import SPACING, Groups, Node, space_of
 from nets.passes.fusion.inline_unfit_fusions import is_fusion
 from nets.passes.fusion.outline_fusions import outline_fusions
@@ -31,11 +32,11 @@ MAX_MOVES = 8
 """Index changes in a row that are repeated in every group that reads through them."""
 
 
-@register_pass("fuse", requires=(TENSOR, STATIC))
+@register_pass("fuse", requires=(TENSOR,))
 def fuse(function: Function, options: Options) -> Function:
     """Gather operations that can share loops into fusions.
 
-    Requires: the tensor dialect with static shapes. A reduction over several runs of axes is left
+    Requires: the tensor dialect. A reduction over several runs of axes is left
     out: see ``split_reductions``.
     Ensures: each fusion has common loops; operations may stand in another order. So in every
     region of control flow. A function that has fusions is left alone.
@@ -61,7 +62,7 @@ class _Scan:
         self.groups = Groups(self.moves)
         self.nodes: list[Node] = []
         self._depths: dict[Value, int] = {}
-        self._readers: dict[tuple[Value, tuple[int, ...]], Node] = {}
+        self._readers: dict[tuple[Value, Shape], Node] = {}
         self._last_effect: Node | None = None
 
     def visit(self, op: Operation, position: int) -> None:
@@ -108,7 +109,7 @@ class _Scan:
     def _join_sibling(self, op: Operation, position: int) -> Node | None:
         """Join a group whose loops read one of the operands anyway."""
         for operand in op.operands:
-            node = self._readers.get((operand, tensor_type(operand).static_shape))
+            node = self._readers.get((operand, tensor_type(operand).shape))
             if node is not None and self.groups.join(op, position, node.find()):
                 return node.find()
         return None
@@ -117,6 +118,6 @@ class _Scan:
         node = self.groups.node(op.results[0]) if op.results else None
         if node is not None and node.space is not None:
             for operand in op.operands:
-                shape = tensor_type(operand).static_shape
+                shape = tensor_type(operand).shape
                 if shape == node.space.shape:
                     self._readers[operand, shape] = node

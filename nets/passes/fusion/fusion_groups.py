@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nets.ir.core import Operation, Trait, Value
+from nets.ir.types import Shape
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.spaces.access_maps import Index, reads_of
 from nets.passes.spaces.group import is_reduced, reduced_index
@@ -62,7 +63,7 @@ class Groups:
         self.moves = moves
         self.node_of: dict[Value, Node] = {}
         self._reads: dict[tuple[Value, Index], tuple[Value, Index] | None] = {}
-        self._marks: dict[tuple[int, ...], Index] = {}
+        self._marks: dict[Shape, Index] = {}
 
     # Reads.
     def root(self, value: Value) -> Value | None:
@@ -87,7 +88,7 @@ class Groups:
             value, index = found
         return value, index
 
-    def _positions(self, shape: tuple[int, ...]) -> Index:
+    def _positions(self, shape: Shape) -> Index:
         """A stand-in position along each axis of a shape, always the same ones."""
         if shape not in self._marks:
             self._marks[shape] = Extent(shape).index
@@ -218,7 +219,7 @@ class Groups:
         the loops along the kept axes, by a row only.
         """
         is_reduction = op.has(Trait.REDUCTION)
-        shape = tensor_type(op.operands[0] if is_reduction else op.results[0]).static_shape
+        shape = tensor_type(op.operands[0] if is_reduction else op.results[0]).shape
         is_full = shape == space.shape
         if not is_full and (space.kind is Kind.MAP or not is_reduced(space, shape)):
             return False
@@ -238,7 +239,7 @@ class Groups:
             if found is None:
                 continue
             root, index = found
-            root_shape = tensor_type(root).static_shape
+            root_shape = tensor_type(root).shape
             if root_shape == space.shape:
                 if not is_full or index != full:
                     return False
@@ -273,7 +274,7 @@ def space_of(op: Operation) -> Space | None:
     if has_pieces(op):
         return None
     if op.has(Trait.ELEMENTWISE) or (op.has(Trait.INDEXING) and not op.has(Trait.ALIAS)):
-        return map_space(tensor_type(op.results[0]).static_shape)
+        return map_space(tensor_type(op.results[0]).shape)
     return None
 
 

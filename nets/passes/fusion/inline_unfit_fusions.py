@@ -10,7 +10,7 @@ from typing import Final
 
 from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ops.definition.emitter import tensor_type
-from nets.passes.forms import STATIC, TENSOR, Form
+from nets.passes.forms import TENSOR, Form
 from nets.passes.fusion.entries import are_entries
 from nets.passes.fusion.fusion_groups import Groups
 from nets.passes.manager import Options, register_pass
@@ -26,7 +26,7 @@ def _fits(op: Operation) -> bool:
 FITTING: Final = Form("FITTING", "fusions whose operations share loops", _fits)
 
 
-@register_pass("inline_unfit_fusions", requires=(TENSOR, STATIC), ensures=(FITTING,))
+@register_pass("inline_unfit_fusions", requires=(TENSOR,), ensures=(FITTING,))
 def inline_unfit_fusions(function: Function, options: Options) -> Function:
     """Put the operations of fusions that have no common loops into the block around them.
 
@@ -97,11 +97,11 @@ def _space(ops: list[Operation], yielded: tuple[Value, ...]) -> Space | None:
             space = found if space is None else common_space(space, found)
             if space is None:
                 return None
-    return space if space is not None else map_space(tensor_type(yielded[0]).static_shape)
+    return space if space is not None else map_space(tensor_type(yielded[0]).shape)
 
 
 def _is_stored(value: Value, space: Space) -> bool:
-    shape = tensor_type(value).static_shape
+    shape = tensor_type(value).shape
     return shape == space.shape or (space.kind is not Kind.MAP and is_reduced(space, shape))
 
 

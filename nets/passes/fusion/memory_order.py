@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nets.ir.core import Trait, Value
+from nets.ir.estimates import bytes_about
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.fusion.fusion_groups import Groups, Node
 
@@ -90,5 +91,4 @@ def _is_return(node: Node) -> bool:
 
 
 def _bytes(value: Value) -> int:
-    type = tensor_type(value)
-    return type.size * type.dtype.itemsize
+    return bytes_about(tensor_type(value))

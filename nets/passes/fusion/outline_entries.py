@@ -16,9 +16,10 @@ import math
 from collections.abc import Sequence
 
 from nets.ir.core import Block, Function, Operation, Region, Trait, Value
+from nets.ir.estimates import about, bytes_about
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import lookup
-from nets.passes.forms import STATIC, TENSOR
+from nets.passes.forms import TENSOR
 from nets.passes.fusion.entries import Sizes, goes_by_entry, has_entries, kernel_axes
 from nets.passes.fusion.inline_unfit_fusions import has_loops
 from nets.passes.manager import Options, register_pass
@@ -26,11 +27,11 @@ from nets.passes.spaces.kernel_operands import is_for_kernels
 from nets.passes.spaces.loop_nests import PARALLEL_TRIPS
 
 
-@register_pass("outline_entries", requires=(TENSOR, STATIC))
+@register_pass("outline_entries", requires=(TENSOR,))
 def outline_entries(function: Function, options: Options) -> Function:
     """Let chains of operations around products of stacks run entry by entry.
 
-    Requires: the tensor dialect with static shapes, after fuse.
+    Requires: the tensor dialect, after fuse.
     Ensures: the same results, bit for bit; operations may stand in another order. A function that
     has ``entries`` is left alone.
     """
@@ -46,11 +47,11 @@ def _stacks(function: Function, threads: int) -> set[Sizes]:
     """Sizes of the axes that products of stacks run over, with entries for all threads."""
     least = PARALLEL_TRIPS if threads > 1 else 2
     found = {
-        tensor_type(op.result).static_shape[: kernel_axes(op)]
+        tensor_type(op.result).shape[: kernel_axes(op)]
         for op in function.body
         if op.has(Trait.KERNEL) and kernel_axes(op)
     }
-    return {sizes for sizes in found if math.prod(sizes) >= least}
+    return {sizes for sizes in found if about(math.prod(sizes)) >= least}
 
 
 class _Chain:
@@ -181,7 +182,7 @@ def _is_worth_it(ops: Sequence[Operation], kept_bytes: int) -> bool:
         for value in op.results
         if value.uses and not _is_used_outside(value, members)
     ]
-    total = sum(tensor_type(value).size * value.type.dtype.itemsize for value in private)
+    total = sum(bytes_about(tensor_type(value)) for value in private)
     return total >= kept_bytes
 
 

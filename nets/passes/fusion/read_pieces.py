@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from nets.ir.builder import Builder
 from nets.ir.core import Operation, Value
+from nets.ir.types import Shape
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import lookup
 from nets.passes.fusion.fusion_groups import Groups, Node
@@ -25,9 +26,7 @@ def read_pieces(groups: Groups, nodes: Iterable[Node]) -> None:
                 _read_piece(groups, node, op, op.operands[number], start)
 
 
-def _read_piece(
-    groups: Groups, node: Node, op: Operation, piece: Value, start: Sequence[int]
-) -> None:
+def _read_piece(groups: Groups, node: Node, op: Operation, piece: Value, start: Shape) -> None:
     maker = groups.node(piece)
     if maker is None or maker.space is None or piece in groups.moves:
         return
@@ -63,10 +62,10 @@ def _nodes_reading(groups: Groups, users: Sequence[Operation]) -> list[Node] | N
     return list(found)
 
 
-def _slice_of(op: Operation, piece: Value, start: Sequence[int]) -> Operation:
+def _slice_of(op: Operation, piece: Value, start: Shape) -> Operation:
     """The place of the piece in the result, as a slice right after the operation."""
     assert op.block is not None
-    sizes = tensor_type(piece).static_shape
+    sizes = tensor_type(piece).shape
     attributes = {
         "starts": tuple(start),
         "stops": tuple(first + size for first, size in zip(start, sizes, strict=True)),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from nets.ir.builder import Builder
 from nets.ir.core import Operation, Trait, Value
+from nets.ir.estimates import bytes_about, elements_about
 from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.fusion.fusion_groups import MAX_OPERATIONS, Groups, Node
@@ -50,14 +51,14 @@ def recompute(groups: Groups, nodes: Iterable[Node], machine: Machine) -> None:
 
 def _recompute(groups: Groups, node: Node, value: Value, least_bytes: int) -> None:
     type = tensor_type(value)
-    size = type.size * type.dtype.itemsize
+    size = bytes_about(type)
     if size < least_bytes:
         return
     readers = _readers(groups, node, value)
     cone = _cone_of(groups, node, value) if readers else None
     if not readers or cone is None:
         return
-    cost = max(_new_bytes(groups, reader, cone, type.size) for reader in readers)
+    cost = max(_new_bytes(groups, reader, cone, elements_about(type)) for reader in readers)
     has_room = all(len(reader.ops) + len(cone.ops) <= MAX_OPERATIONS for reader in readers)
     if has_room and cost <= size:
         for reader in readers:
@@ -111,7 +112,7 @@ def _is_moved(groups: Groups, operand: Value, ops: Container[Operation | None]) 
 
 def _is_leaf(groups: Groups, node: Node, value: Value, top: Value) -> bool:
     """Whether a value of the group is stored in any case, or is small."""
-    is_small = tensor_type(value).size * SMALL <= tensor_type(top).size
+    is_small = elements_about(tensor_type(value)) * SMALL <= elements_about(tensor_type(top))
     return is_small or groups.is_used_outside(value, node)
 
 
@@ -124,7 +125,7 @@ def _new_bytes(groups: Groups, reader: Node, cone: _Cone, size: int) -> int:
     """Bytes of the large leaves that the reader does not read yet."""
     known = {groups.root(operand) for op in reader.ops for operand in op.operands}
     types = [tensor_type(leaf) for leaf in cone.leaves if leaf not in known]
-    return sum(type.size * type.dtype.itemsize for type in types if type.size * SMALL > size)
+    return sum(bytes_about(type) for type in types if elements_about(type) * SMALL > size)
 
 
 def _copy_into(groups: Groups, reader: Node, cone: _Cone, value: Value) -> None:

@@ -21,7 +21,7 @@ from nets.ir.core import Block, Function, Operation, Trait, Value
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import definition_of
-from nets.passes.forms import STATIC, TENSOR
+from nets.passes.forms import TENSOR, is_static
 from nets.passes.manager import Options, register_pass
 from nets.passes.simplify.patterns import filling, made_by
 from nets.passes.simplify.simplify_windows import cut, is_window, same_scalar
@@ -63,11 +63,11 @@ Family = list[tuple[Operation, Window]]
 """The windows on one tensor with one value around it, in program order."""
 
 
-@register_pass("share_windows", requires=(TENSOR, STATIC))
+@register_pass("share_windows", requires=(TENSOR,))
 def share_windows(function: Function, options: Options) -> Function:
     """Make slices of one pad of the windows on one tensor.
 
-    Requires: the tensor dialect with static shapes.
+    Requires: the tensor dialect. Windows of sizes that only a call tells stay as they are.
     Ensures: the same results, bit for bit. Windows of which one pad would be much larger than
     they are stay as they are.
     """
@@ -100,7 +100,7 @@ def _family_of(window: Window, of_root: list[Family]) -> Family:
 
 def _window_of(op: Operation, known: dict[Value, Window]) -> Window | None:
     """The window that a pad, or a slice of a window, is."""
-    if len(op.results) != 1:
+    if len(op.results) != 1 or not is_static(op):
         return None
     if (pad := made_by(op.result, "pad")) is not None:
         return _padded(pad, known)

@@ -13,6 +13,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from nets.ir.core import Block, Function, Operation, Value
+from nets.ir.estimates import bytes_about
 from nets.ir.types import BufferType
 from nets.machine.machine import Machine
 from nets.ops.loop.accesses import is_access, memory_of
@@ -84,4 +85,4 @@ class Handovers:
         """The lines of the buffer that count: those that have not left the CPU's own cache."""
         assert isinstance(buffer.type, BufferType)
         machine = self._machine
-        return min(buffer.type.nbytes, machine.kept_bytes) // machine.line_bytes + 1
+        return min(bytes_about(buffer.type), machine.kept_bytes) // machine.line_bytes + 1

@@ -93,11 +93,11 @@ def _runs(loop: Operation) -> bool:
 def _is_inside(op: Operation, buffer: Value) -> bool:
     """Whether a load is of one constant element that the buffer has."""
     assert isinstance(buffer.type, BufferType)
-    place: int = op.attributes["offset"]
+    place = op.attributes["offset"]
     for value, stride in access_terms(op):
         number = constant_of(value)
         if number is None:
             return False
-        place += stride * number
-    last: int = place + op.attributes["lanes"] - 1
-    return place >= 0 and last < buffer.type.size
+        place = place + stride * number
+    behind = buffer.type.elements - place - op.attributes["lanes"]
+    return all(isinstance(size, int) and size >= 0 for size in (place, behind))

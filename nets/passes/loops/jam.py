@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ir.estimates import about
 from nets.ir.types import VectorType
 from nets.ops.loop.accesses import (
     address,
@@ -57,9 +58,17 @@ def _is_worth_it(loop: Operation) -> bool:
         return False
     block = loop.regions[0].block
     inner = [op for op in block if op.regions]
+    if not all(map(_has_known_place, _accesses_of(block))):
+        return False
     if not inner or not all(map(_can_join, block)):
         return False
     return has_shared_loops(block) and any(_shares_loads(op, block) for op in inner)
+
+
+def _has_known_place(op: Operation) -> bool:
+    """Whether the place of an access depends on counters alone, by constant strides."""
+    _, terms, offset = place_of(op)
+    return all(isinstance(number, int) for number in (offset, *(c for _, c in terms)))
 
 
 def _can_join(op: Operation) -> bool:
@@ -120,21 +129,22 @@ def _stay_in_their_rows(accesses: Sequence[Operation], row: Value) -> bool:
         return False
     lowest = min(reach[0] for reach in reaches if reach is not None)
     highest = max(reach[1] for reach in reaches if reach is not None)
-    return highest - lowest < abs(strides.pop())
+    return highest - lowest < abs(about(strides.pop()))
 
 
 def _reach(op: Operation, row: Value) -> tuple[int, int] | None:
     """The first and last element that an access of row 0 touches."""
-    _, terms, lowest = place_of(op)
-    highest = lowest + _lanes(op) - 1
+    _, terms, first = place_of(op)
+    lowest, highest = about(first), about(first) + _lanes(op) - 1
     for value, stride in terms:
         if value is row:
             continue
         ends = _range_of(value)
         if ends is None:
             return None
-        lowest += min(stride * end for end in ends)
-        highest += max(stride * end for end in ends)
+        reached = [about(stride) * end for end in ends]
+        lowest += min(reached)
+        highest += max(reached)
     return lowest, highest
 
 

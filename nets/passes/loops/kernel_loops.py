@@ -12,12 +12,12 @@ from typing import Final
 
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Operation, Value
-from nets.ir.types import index
+from nets.ir.sizes import Dim
+from nets.ir.types import Shape, index
 from nets.ops.loop.kernels import CONV_ROLES, K_BLOCK, conv_shapes, shapes_of
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.ops.tensor.convolution import channel_block, place_block, row_block
 
-Shape = tuple[int, ...]
 Range = tuple[Value, Value]
 """From one number on, below another."""
 
@@ -47,8 +47,13 @@ def gemm_loops(s: LoopBuilder, op: Operation) -> None:
 class _Axis:
     """What terms are numbered by, from 0 below ``size``; a chain has ``block`` of the numbers."""
 
-    size: int
+    size: Dim
     block: int
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there is no more than a block."""
+        return isinstance(self.size, int) and self.size <= self.block
 
 
 def _in_blocks(
@@ -62,7 +67,7 @@ def _in_blocks(
         ranges = [_block(s, axis, start) for axis, start in zip(axes, block_starts, strict=True)]
         return _carried(s, ranges, zero, term)
 
-    if all(axis.size <= axis.block for axis in axes):
+    if all(axis.is_short for axis in axes):
         return chain(*(s.const(0, index) for _ in axes))
     # The first chain is added to -0, which leaves every number as it is.
     all_ = [_upto(s, axis.size) for axis in axes]
@@ -77,12 +82,12 @@ def _in_blocks(
 
 def _block(s: LoopBuilder, axis: _Axis, start: Value) -> Range:
     size = s.const(axis.size, index)
-    if axis.size <= axis.block:
+    if axis.is_short:
         return start, size
     return start, s.binary("min", s.add(start, s.const(axis.block, index)), size)
 
 
-def _upto(s: LoopBuilder, size: int) -> Range:
+def _upto(s: LoopBuilder, size: Dim) -> Range:
     return s.const(0, index), s.const(size, index)
 
 
@@ -143,13 +148,13 @@ class _Conv:
         self.role: str = op.attributes["role"]
         self.x, self.w, self.y = (op.operands[place] for place in CONV_ROLES[self.role])
         self.of_x, self.of_w, self.of_y = conv_shapes(op)
-        self.step: Shape = op.attributes["steps"]
-        self.low: Shape = op.attributes["low"]
-        self.dilation: Shape = op.attributes["dilation"]
-        self.outputs = self.of_w[0] // op.attributes["groups"]
+        self.step: tuple[int, ...] = op.attributes["steps"]
+        self.low: tuple[int, ...] = op.attributes["low"]
+        self.dilation: tuple[int, ...] = op.attributes["dilation"]
+        outer, self.channels, *self.kernel = _known(self.of_w)
+        """``channels`` of x in a group, and the sizes of the kernel."""
+        self.outputs = outer // op.attributes["groups"]
         """Channels of y in a group."""
-        self.channels = self.of_w[1]
-        """Channels of x in a group."""
 
     def loops(self) -> None:
         """Fill the one of the three that the role says."""
@@ -194,7 +199,8 @@ class _Conv:
 
     def weight(self, o: Value, c: Value, *tap: Value) -> Value:
         """An element of w: place by place, image by image."""
-        images, _, height, width = self.of_y
+        images = self.of_y[0]
+        _, height, width = _known(self.of_y[1:])
         channel = self._of_group(o, self.outputs, self.channels, c)
 
         def term(n: Value, i: Value, j: Value, total: Value) -> Value:
@@ -205,9 +211,8 @@ class _Conv:
         return _in_blocks(self.s, self.w, axes, term)
 
     def _terms(self, channels: int) -> list[_Axis]:
-        kernel = self.of_w[2:]
-        block = channel_block(channels, math.prod(kernel))
-        return [_Axis(channels, block), *(_Axis(size, size) for size in kernel)]
+        block = channel_block(channels, math.prod(self.kernel))
+        return [_Axis(channels, block), *(_Axis(size, size) for size in self.kernel)]
 
     def _of_group(self, channel: Value, per_group: int, others: int, within: Value) -> Affine:
         """The channel ``within`` the group that a channel of the other tensor belongs to."""
@@ -247,6 +252,11 @@ class _Conv:
         first, second = (s.compare("eq", at, place) for at, place in zip(ats, safe, strict=True))
         found = s.load(buffer, linear((Affine.of(n), channel, *map(Affine.of, safe)), shape))
         return s.select(s.binary("and", first, second), found, s.like(found, 0))
+
+
+def _known(sizes: Shape) -> tuple[int, ...]:
+    """The sizes: of a convolution only that of the batch may be told by a call."""
+    return tuple(size for size in sizes if isinstance(size, int))
 
 
 KERNEL_LOOPS: Final[dict[str, Callable[[LoopBuilder, Operation], None]]] = {

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 
 from nets.ir.core import Block, Function, Operation, Value
+from nets.ir.estimates import about
+from nets.ir.sizes import Dim, Size, greatest
 from nets.ir.types import BufferType
 from nets.machine.machine import ALIGNMENT
 from nets.passes.forms import ALLOCATED_OUTSIDE, LOOPS, PLACED
@@ -33,12 +36,15 @@ def plan_memory(function: Function, options: Options) -> Function:
     ``scratch_bytes``, what the ``loop.scratch`` of a nest of loops take together at most.
     """
     lifetimes = lifetimes_of(function)
-    places = _places(lifetimes)
-    for lifetime, place in zip(lifetimes, places.tolist(), strict=True):
+    of_constants = [life for life in lifetimes if isinstance(life.size, int)]
+    places = _places(of_constants)
+    for lifetime, place in zip(of_constants, places.tolist(), strict=True):
         lifetime.op.attributes = {**lifetime.op.attributes, "offset": place}
+    of_sizes = [life for life in lifetimes if not isinstance(life.size, int)]
+    end = _place_in_slots(of_sizes, _extent(of_constants, places))
     function.attributes = {
         **function.attributes,
-        "workspace_bytes": _extent(lifetimes, places),
+        "workspace_bytes": end,
         "live_bytes": live_bytes(lifetimes),
         "scratch_bytes": _scratch_bytes(function),
     }
@@ -53,9 +59,14 @@ class Lifetime:
     """
 
     op: Operation
-    size: int
+    size: Dim
     first: int
     last: int
+
+    @property
+    def about(self) -> int:
+        """About how many bytes."""
+        return about(self.size)
 
 
 def lifetimes_of(function: Function) -> list[Lifetime]:
@@ -110,8 +121,8 @@ def live_bytes(lifetimes: Sequence[Lifetime]) -> int:
     """The largest sum of buffers that live at the same time."""
     change: dict[int, int] = {}
     for lifetime in lifetimes:
-        change[lifetime.first] = change.get(lifetime.first, 0) + lifetime.size
-        change[lifetime.last + 1] = change.get(lifetime.last + 1, 0) - lifetime.size
+        change[lifetime.first] = change.get(lifetime.first, 0) + lifetime.about
+        change[lifetime.last + 1] = change.get(lifetime.last + 1, 0) - lifetime.about
     live = most = 0
     for place in sorted(change):
         live += change[place]
@@ -119,42 +130,44 @@ def live_bytes(lifetimes: Sequence[Lifetime]) -> int:
     return most
 
 
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+def _aligned(size: Dim) -> Dim:
+    return (size + (ALIGNMENT - 1)) // ALIGNMENT * ALIGNMENT
 
 
-def _bytes_of(op: Operation) -> int:
+def _bytes_of(op: Operation) -> Dim:
     type = op.result.type
     assert isinstance(type, BufferType)
-    return _aligned(type.nbytes)
+    return _aligned(type.elements * type.dtype.itemsize)
+
+
+def _about_bytes_of(op: Operation) -> int:
+    return about(_bytes_of(op))
 
 
 def _scratch_bytes(function: Function) -> int:
+    inside = ((outer, *outer.walk_regions()) for outer in function.body)
     return max(
-        (
-            sum(_bytes_of(op) for op in (outer, *outer.walk_regions()) if op.name == "loop.scratch")
-            for outer in function.body
-        ),
+        (sum(_about_bytes_of(op) for op in ops if op.name == "loop.scratch") for ops in inside),
         default=0,
     )
 
 
 def _extent(lifetimes: Sequence[Lifetime], places: Places) -> int:
-    ends = (place + life.size for life, place in zip(lifetimes, places.tolist(), strict=True))
+    ends = (place + life.about for life, place in zip(lifetimes, places.tolist(), strict=True))
     return max(ends, default=0)
 
 
 def _places(lifetimes: Sequence[Lifetime]) -> Places:
     """Places by first fit, the largest first."""
-    order = sorted(range(len(lifetimes)), key=lambda i: (-lifetimes[i].size, lifetimes[i].first))
+    order = sorted(range(len(lifetimes)), key=lambda i: (-lifetimes[i].about, lifetimes[i].first))
     places = np.zeros(len(lifetimes), np.int64)
     placed = np.zeros((len(lifetimes), 4), np.int64)
     for count, i in enumerate(order):
         life = lifetimes[i]
         first, last, start, end = placed[:count].T
         near = (first <= life.last) & (last >= life.first)
-        places[i] = _lowest_gap(start[near], end[near], life.size)
-        placed[count] = (life.first, life.last, places[i], places[i] + life.size)
+        places[i] = _lowest_gap(start[near], end[near], life.about)
+        placed[count] = (life.first, life.last, places[i], places[i] + life.about)
     return places
 
 
@@ -164,3 +177,48 @@ def _lowest_gap(starts: Places, ends: Places, size: int) -> int:
     filled = np.concatenate(([0], np.maximum.accumulate(ends[order])))
     fits = np.flatnonzero(starts[order] - filled[:-1] >= size)
     return int(filled[fits[0]] if len(fits) else filled[-1])
+
+
+# ------------------------------------------------------------- sizes that only a call tells
+
+
+def _place_in_slots(lifetimes: Sequence[Lifetime], start: int) -> Dim:
+    """Place buffers of sizes that a call tells behind ``start``; gives the end of all.
+
+    Buffers that do not live at the same time share a slot, which is as large as the largest of
+    them in any call; slots lie one behind the other.
+    """
+    end: Dim = start
+    for slot in _slots(lifetimes):
+        for life in slot:
+            life.op.attributes = {**life.op.attributes, "offset": end}
+        end = end + reduce(_larger, (life.size for life in slot))
+    return end
+
+
+def _slots(lifetimes: Sequence[Lifetime]) -> list[list[Lifetime]]:
+    """Buffers that share memory: each joins the first slot that is free, the largest first."""
+    slots: list[list[Lifetime]] = []
+    for life in sorted(lifetimes, key=lambda life: (-life.about, life.first)):
+        free = (slot for slot in slots if not any(_meet(life, other) for other in slot))
+        found = next(free, None)
+        if found is None:
+            slots.append([life])
+        else:
+            found.append(life)
+    return slots
+
+
+def _meet(one: Lifetime, other: Lifetime) -> bool:
+    return one.first <= other.last and other.first <= one.last
+
+
+def _larger(one: Dim, other: Dim) -> Dim:
+    """The larger size of two, the first where that is sure."""
+    return one if _is_never_negative(one - other) else greatest(one, other)
+
+
+def _is_never_negative(size: Dim) -> bool:
+    """Whether no term of a size is negative; dimensions are not."""
+    terms = size.terms if isinstance(size, Size) else (((), size),)
+    return all(coefficient >= 0 for _, coefficient in terms)

@@ -14,6 +14,7 @@ from math import gcd
 from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Operation, Value
+from nets.ir.estimates import divisor_of
 from nets.ir.types import BufferType, ScalarType, VectorType
 from nets.machine.machine import Machine
 from nets.ops.loop.accesses import Terms, address, buffer_of, is_access, memory_of, place_of
@@ -54,8 +55,10 @@ def _loads_of(block: Block) -> dict[Place, Loads]:
         if op.name != "loop.load" or not isinstance(op.result.type, VectorType):
             continue
         root, terms, constant = place_of(op)
-        if memory_of(root) in written or not all(
-            isinstance(value.type, ScalarType) for value, _ in terms
+        if (
+            not isinstance(constant, int)
+            or memory_of(root) in written
+            or not all(isinstance(value.type, ScalarType) for value, _ in terms)
         ):
             continue
         found.setdefault((root, terms, op.result.type), {}).setdefault(constant, []).append(op)
@@ -126,13 +129,14 @@ def _has_whole_lines(root: Value, lanes: int) -> bool:
     """Whether the buffer begins and ends with a cache line."""
     type = root.type
     is_placed = root.operation is not None and root.operation.name == "loop.alloc"
-    return is_placed and isinstance(type, BufferType) and type.size % lanes == 0
+    return is_placed and isinstance(type, BufferType) and divisor_of(type.elements) % lanes == 0
 
 
 def _divisor(value: Value) -> int:
     """A number that divides the index value, 0 if it is 0 itself."""
     total = expression(value)
-    return gcd(total.constant, *(c * _divisor_of_counter(v) for v, c in total.terms))
+    parts = (divisor_of(c) * _divisor_of_counter(v) for v, c in total.terms)
+    return gcd(divisor_of(total.constant), *parts)
 
 
 def _divisor_of_counter(value: Value) -> int:

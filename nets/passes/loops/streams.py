@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ir.estimates import about
 from nets.ir.types import VectorType
 from nets.machine.machine import Machine
 from nets.ops.loop.accesses import Terms, address, buffer_of, is_access, place_of
@@ -51,6 +52,8 @@ def _is_worth_it(loop: Operation, machine: Machine) -> bool:
     for op in inner:
         if _is_streamed(op, body.arguments[0], trips, machine):
             root, terms, offset = place_of(op)
+            if not isinstance(offset, int):
+                return False
             runs.setdefault((op.block, root, terms), []).append(offset * _itemsize(op))
     # What has the offsets of several pages reads in several places already.
     if any(max(offsets) - min(offsets) >= machine.page_bytes for offsets in runs.values()):
@@ -82,7 +85,7 @@ def _is_streamed(op: Operation, row: Value, trips: int, machine: Machine) -> boo
     """
     if not is_access(op) or not op.results or not isinstance(op.result.type, VectorType):
         return False
-    size = abs(address(op).coefficient(row)) * trips * _itemsize(op)
+    size = abs(about(address(op).coefficient(row))) * trips * _itemsize(op)
     return size >= machine.last_cache_bytes
 
 

@@ -47,6 +47,7 @@ def strided_runs(
         for op in alike:
             step, buffer = step_of(op), buffer_of(op)
             can_mask = buffer.type.dtype.itemsize in machine.masked_sizes
+            can_mask &= isinstance(op.attributes["offset"], int)
             if can_mask and step is not None and 2 <= step <= _MOST_STEPS:
                 by_address.setdefault((step, buffer, tuple(access_terms(op))), []).append(op)
         for (step, *_), ops in by_address.items():

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from nets.ir.core import Block, Operation, Trait, Value
+from nets.ir.sizes import Dim
 from nets.ir.types import ScalarType, VectorType, index
 from nets.locks import made_once
 from nets.machine import costs
@@ -93,11 +94,12 @@ class Body:
             return False
         return step is not None and step != 0 and self._never_meet(places, abs(step))
 
-    def _never_meet(self, places: set[tuple[Terms, int]], step: int) -> bool:
+    def _never_meet(self, places: set[tuple[Terms, Dim]], step: int) -> bool:
         """Whether no iteration stores from one place to where another one does from the other."""
-        if len({terms for terms, _ in places}) > 1:
-            return False
-        for first, second in combinations(sorted(offset for _, offset in places), 2):
+        offsets = [offset for _, offset in places if isinstance(offset, int)]
+        if len({terms for terms, _ in places}) > 1 or len(offsets) < len(places):
+            return len(places) == 1
+        for first, second in combinations(sorted(offsets), 2):
             iterations, rest = divmod(second - first, step)
             if rest == 0 and (self.trips is None or iterations < self.trips):
                 return False
@@ -105,13 +107,13 @@ class Body:
 
     def step_of(self, op: Operation) -> int | None:
         """Elements an access moves on by per iteration; None where that is not constant."""
-        step = 0
+        step: Dim = 0
         for value, stride in access_terms(op):
             if value is self.counter:
-                step += stride
+                step = step + stride
             elif value in self.varying:
                 return None
-        return step
+        return step if isinstance(step, int) else None
 
     @made_once
     def strided(self) -> dict[Operation, StridedRun]:
@@ -293,20 +295,22 @@ class Widener:
         if op is not run.ops[0 if is_load else -1]:
             return
         count = None if copy.mask is None else _count_of(copy.mask)
-        place = self._first_place(run.first, copy)
-        vectors = StridedVectors(self.s, run, self.lanes, place, count)
+        indices, offset = self._first_place(run.first, copy)
+        assert isinstance(offset, int), "runs are of constant places"
+        vectors = StridedVectors(self.s, run, self.lanes, (indices, offset), count)
         if is_load:
             results = [op.result for op in run.ops]
             copy.values.update(zip(results, vectors.loaded(), strict=True))
         else:
             vectors.store([self.vector(op.operands[0], copy) for op in run.ops])
 
-    def _first_place(self, op: Operation, copy: Copy) -> tuple[list[Value], int]:
+    def _first_place(self, op: Operation, copy: Copy) -> tuple[list[Value], Dim]:
         """Indices and offset of the access in lane 0, where it moves on by constant steps."""
-        indices, offset = [], op.attributes["offset"]
+        indices: list[Value] = []
+        offset: Dim = op.attributes["offset"]
         for value, stride in access_terms(op):
             is_counter = value is self.body.counter
-            offset += stride * copy.shift if is_counter else 0
+            offset = offset + (stride * copy.shift if is_counter else 0)
             indices.append(copy.start if is_counter else self._index(value, copy))
         return indices, offset
 

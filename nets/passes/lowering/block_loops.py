@@ -127,7 +127,12 @@ class BlockLowering:
         if value not in self.buffers:
             op = value.operation
             assert op is not None
-            self.buffers[value] = self.s.emit("global", value=op.attributes["value"]).result
+            if "value" in op.attributes:
+                self.buffers[value] = self.s.emit("global", value=op.attributes["value"]).result
+            else:  # a number that the call tells
+                buffer = self.s.alloc(buffer_type(value))
+                self._run_group([op], [(value, buffer)])
+                self.buffers[value] = buffer
         return self.buffers[value]
 
     def _is_scalar(self, value: Value) -> bool:
@@ -265,7 +270,7 @@ class BlockLowering:
             if (whole := self.homes.get(result)) is not None:
                 self.s.places[value] = (
                     start_of_piece(whole, result),
-                    tensor_type(whole.result).static_shape,
+                    tensor_type(whole.result).shape,
                 )
 
     def _run_group(self, ops: list[Operation], outputs: list[Output]) -> None:

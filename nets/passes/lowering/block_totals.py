@@ -18,7 +18,7 @@ from nets.passes.lowering.element_builder import ElementBuilder, Index
 from nets.passes.lowering.map_loops import emit_loop_nest
 from nets.passes.spaces.group import Group
 from nets.passes.spaces.iteration import Space
-from nets.passes.spaces.loop_nests import Extent
+from nets.passes.spaces.loop_nests import Extent, blocks_of
 
 
 class BlockTotals:
@@ -28,7 +28,7 @@ class BlockTotals:
         self.s = s
         self.group = group
         self.space: Space = group.space
-        self.blocks = -(-self.space.count(self.space.outer) // ROWS)
+        self.blocks = blocks_of(self.space.count(self.space.outer), ROWS)
         self.sizes = self.space.sizes(self.space.reduced)
         shape = (self.blocks, self.space.count(self.space.reduced))
         self.totals = {op: s.alloc(BufferType(shape, op.result.type.dtype)) for op in group.across}
@@ -57,7 +57,7 @@ class BlockTotals:
     def finish(self) -> None:
         """Put the blocks together and store the results."""
         for op, buffer in self.totals.items():
-            if self.blocks > 1:
+            if self.blocks != 1:
                 self.s.emit("tree_combine", buffer, combiner=combiner_of(op))
             self.s.keep(op.result, partial(self._combined, op, buffer))
         inner = Extent(self.sizes)
@@ -65,11 +65,11 @@ class BlockTotals:
 
     def _combined(self, op: Operation, buffer: Value, index: Index) -> tuple[Value, Affine]:
         """Where a result is: in the first block."""
-        return buffer, self.s.offset(index, tensor_type(op.result).static_shape)
+        return buffer, self.s.offset(index, tensor_type(op.result).shape)
 
     def _store_results(self, inner: Extent) -> None:
         long = [p for p, size in zip(inner.index, self.sizes, strict=True) if size != 1]
         for value, buffer in self.group.across_outputs:
-            shape, positions = tensor_type(value).static_shape, iter(long)
+            shape, positions = tensor_type(value).shape, iter(long)
             place = tuple(Affine() if size == 1 else next(positions) for size in shape)
             self.s.store(self.s.read(value, place), buffer, self.s.offset(place, shape))

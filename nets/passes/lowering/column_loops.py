@@ -13,7 +13,9 @@ from functools import partial
 
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Block, Operation, Value
-from nets.ir.types import BufferType
+from nets.ir.estimates import about
+from nets.ir.sizes import Dim, Size
+from nets.ir.types import BufferType, index
 from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.lowering.combiners import ROWS, combiner_of, empty_result, first_total
@@ -24,6 +26,7 @@ from nets.passes.spaces.loop_nests import (
     PARALLEL_TRIPS,
     Extent,
     add_counter,
+    blocks_of,
     loop_over,
     parallel_over,
 )
@@ -38,12 +41,12 @@ def lower_columns(s: ElementBuilder, group: Group) -> None:
     if space.count(space.kept) == 0:
         return
     rows = space.count(space.reduced)
-    if rows <= _rows_at_once(group, ROWS, s.machine):
+    if isinstance(rows, int) and rows <= _rows_at_once(group, ROWS, s.machine):
         _lower_few_rows(s, group)
         return
     batch, work = s.extent(space.sizes(space.outer)).count, group.work(s.machine)
-    is_big = batch * rows * space.count(space.columns) * work >= s.machine.fork_cycles
-    shares_batch = is_big and batch >= PARALLEL_TRIPS
+    is_big = about(batch * rows * space.count(space.columns)) * work >= s.machine.fork_cycles
+    shares_batch = is_big and about(batch) >= PARALLEL_TRIPS
     emission = _Columns(s, group, work=work if is_big and not shares_batch else 0)
     if not shares_batch:
         emission.make_partials(s.alloc)
@@ -88,7 +91,7 @@ def _lower_few_rows(s: ElementBuilder, group: Group) -> None:
     """All rows in one loop body: no partial results, and what follows is in the same body."""
     space = group.space
     kept = s.extent(space.sizes(space.kept))
-    work = group.work(s.machine) * space.count(space.reduced)
+    work = group.work(s.machine) * about(space.count(space.reduced))
     with s.group():
         emit_loop_nest(s, kept, work, lambda: _emit_few_rows(s, group, kept.index))
 
@@ -109,7 +112,7 @@ def _emit_few_rows(s: ElementBuilder, group: Group, kept: Index) -> None:
 def _store_reduced(s: ElementBuilder, group: Group, kept: Index) -> None:
     """Store the outputs with one element per result, at the positions along the kept axes."""
     for value, buffer in group.reduced_outputs:
-        place = reduced_index(group.space, tensor_type(value).static_shape, kept)
+        place = reduced_index(group.space, tensor_type(value).shape, kept)
         s.store(s.read(value, place), *s.home(value, buffer, place))
 
 
@@ -125,7 +128,7 @@ class _Columns:
         self.space = group.space
         self.work = work
         self.rows = self.space.count(self.space.reduced)
-        self.blocks = -(-self.rows // ROWS)
+        self.blocks = blocks_of(self.rows, ROWS)
         self.at_once = _rows_at_once(group, s.machine.l1_ways, s.machine)
         self.outer = s.extent(self.space.sizes(self.space.outer))
         self.partials: dict[Operation, Value] = {}
@@ -137,10 +140,10 @@ class _Columns:
             self.partials[op] = make(BufferType((self.blocks, width), op.result.type.dtype))
 
     def emit(self) -> None:
-        whole, rest = divmod(self.rows, ROWS)
-        shares_blocks = self.work > 0 and whole >= PARALLEL_TRIPS // 2
+        whole, rest = self.rows // ROWS, self.rows % ROWS
+        shares_blocks = self.work > 0 and about(whole) >= PARALLEL_TRIPS // 2
         inner_work = 0 if shares_blocks else self.work
-        if whole:
+        if whole != 0:
             with self.s.body(Block()) as body:
                 self._emit_block(add_counter(body), ROWS, inner_work)
                 self.s.yield_()
@@ -148,7 +151,9 @@ class _Columns:
                 parallel_over(self.s, body, whole)
             else:
                 loop_over(self.s, body, 0, whole)
-        if rest:
+        if isinstance(rest, Size):
+            self._emit_last_block(whole, rest, inner_work)
+        elif rest:
             self._emit_block(Affine.of(whole), rest, inner_work)
         self._combine_blocks()
         self._emit_results()
@@ -167,6 +172,33 @@ class _Columns:
         if rest:
             at = start + (rows - rest)
             self._emit_rows(block, [at + i for i in range(rest)], work)
+
+    def _emit_last_block(self, whole: Dim, rest: Size, work: float) -> None:
+        """The rows behind the whole blocks, of which a call tells how many there are."""
+        s, block, start = self.s, Affine.of(whole), Affine.of(whole * ROWS)
+        is_some = s.compare("gt", s.const(rest, index), s.const(0, index))
+        with s.body(s.if_(is_some).regions[0].block):
+            self._emit_rows(block, [start], work, is_first=True)
+            s.yield_()
+        with s.body(Block()) as body:
+            self._emit_rows(block, [start + add_counter(body)], work)
+            s.yield_()
+        loop_over(s, body, 1, rest)
+        is_none = s.compare("eq", s.const(self.rows, index), s.const(0, index))
+        with s.body(s.if_(is_none).regions[0].block):
+            self._clear()
+            s.yield_()
+
+    def _clear(self) -> None:
+        """Let the results be those of no row."""
+        s, columns = self.s, Extent(self.space.sizes(self.space.columns))
+        home = linear(columns.index, columns.sizes)
+
+        def emit() -> None:
+            for op, partials in self.partials.items():
+                s.store(empty_result(s, op), partials, home)
+
+        emit_loop_nest(s, columns, 0, emit)
 
     def _emit_rows(
         self, block: Affine, rows: Sequence[Affine], work: float, is_first: bool = False
@@ -199,7 +231,7 @@ class _Columns:
 
     def _combine_blocks(self) -> None:
         for op, partials in self.partials.items():
-            if self.blocks > 1:
+            if self.blocks != 1:
                 self.s.emit("tree_combine", partials, combiner=combiner_of(op))
             self.s.keep(op.result, partial(self._home, partials))
 

@@ -29,7 +29,7 @@ def lower_control(low: BlockLowering, op: Operation) -> None:
 
 def _scan(low: BlockLowering, op: Operation, made: Sequence[Value]) -> None:
     s, count, length = low.s, op.attributes["carries"], op.attributes["length"]
-    if not length:
+    if length == 0:
         _start(low, op, made[:count])
         return
     block, yielded = op.regions[0].block, op.regions[0].block.yielded
@@ -125,7 +125,7 @@ def _read(low: BlockLowering, value: Value) -> Value:
 def _part(low: BlockLowering, stack: Value, step: Value, value: Value) -> Value:
     """The slice of a stack that belongs to a step, whose type is that of the value."""
     type = buffer_type(value)
-    return low.s.slice(stack, step, type, type.size)
+    return low.s.slice(stack, step, type, type.elements)
 
 
 def _start(

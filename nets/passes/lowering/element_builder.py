@@ -19,7 +19,8 @@ from nets.errors import IndexOutOfBoundsError
 from nets.ir.affine import Affine, linear
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Operation, Trait, Value
-from nets.ir.types import BufferType, DType
+from nets.ir.sizes import Dim, Size
+from nets.ir.types import BufferType, DType, Shape
 from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import definition_of
@@ -74,13 +75,13 @@ class ElementBuilder(Lowering):
         self.machine = machine
         self.buffers = buffers
         self.checks = checks
-        self.places: dict[Value, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self.places: dict[Value, tuple[Shape, Shape]] = {}
         """Tensors that are stored as a piece of another one: where it begins there, and the shape
         of the other."""
         self._stored: dict[Value, Home] = {}
         self._scopes: list[dict[tuple[Value, int], Value]] = [{}]
         self._numbers: dict[Index, int] = {}
-        self._offsets: dict[tuple[int, tuple[int, ...]], Affine] = {}
+        self._offsets: dict[tuple[int, Shape], Affine] = {}
         self.accesses = Accesses()
         self._constants: dict[tuple[Block, DType, bytes], Value] = {}
         self.entry: Index = ()
@@ -108,7 +109,7 @@ class ElementBuilder(Lowering):
         self._scopes.pop()
         self._stored.clear()
 
-    def const(self, value: float, dtype: DType) -> Value:
+    def const(self, value: float | Size, dtype: DType) -> Value:
         """A scalar constant, once per block."""
         if self.builder.before is not None:
             return super().const(value, dtype)
@@ -122,7 +123,7 @@ class ElementBuilder(Lowering):
         """A buffer of the function; private to the entry inside of ``entries``."""
         return self.scratch(type) if self.entry else super().alloc(type)
 
-    def extent(self, sizes: Sequence[int]) -> Extent:
+    def extent(self, sizes: Sequence[Dim]) -> Extent:
         """Axes to run over, of which the leading ones stay at the entry."""
         return Extent(sizes, self.entry)
 
@@ -133,12 +134,12 @@ class ElementBuilder(Lowering):
 
     def home(self, value: Value, buffer: Value, index: Index) -> tuple[Value, Affine]:
         """Where the element at ``index`` of a tensor that is stored to ``buffer`` goes."""
-        start, shape = self.places.get(value, (None, tensor_type(value).static_shape))
+        start, shape = self.places.get(value, (None, tensor_type(value).shape))
         if start is not None:
             index = tuple(at + first for at, first in zip(index, start, strict=True))
         return buffer, self._offset_in(buffer, index, shape)
 
-    def _offset_in(self, buffer: Value, index: Index, shape: tuple[int, ...]) -> Affine:
+    def _offset_in(self, buffer: Value, index: Index, shape: Shape) -> Affine:
         """The offset of an element in a buffer, which may hold an entry of the tensor alone."""
         skipped = len(self.entry) if buffer in self.locals else 0
         return self.offset(index[skipped:], shape[skipped:])
@@ -181,7 +182,7 @@ class ElementBuilder(Lowering):
         assert found is not None
         return found
 
-    def offset(self, index: Index, shape: tuple[int, ...]) -> Affine:
+    def offset(self, index: Index, shape: Shape) -> Affine:
         """The element offset of ``index`` in a contiguous array of that shape."""
         key = (self._number(index), shape)
         found = self._offsets.get(key)
@@ -218,9 +219,9 @@ class ElementBuilder(Lowering):
         if op is None:
             buffer = self.buffers[value]
             self.accesses.note_load(buffer, index)
-            shape = tensor_type(value).static_shape
+            shape = tensor_type(value).shape
             return self.load(buffer, self._offset_in(buffer, index, shape))
-        if op.has(Trait.CONSTANT):
+        if "value" in op.attributes and op.has(Trait.CONSTANT):
             # Only constants of one number are not in memory.
             return self.const(op.attributes["value"].flat[0].item(), value.type.dtype)
         return self._lower_element(op, index)
@@ -240,6 +241,6 @@ class ElementBuilder(Lowering):
         return scalar
 
 
-def _bits(value: float) -> bytes:
+def _bits(value: float | Size) -> bytes:
     """A key that tells 0.0 from −0.0, and 1 from 1.0 and from True."""
     return struct.pack("<d", value) if type(value) is float else repr(value).encode()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from nets.ir.affine import Affine
 from nets.ir.core import Block, Operation, Trait, Value
+from nets.ir.sizes import Dim
 from nets.ir.types import BufferType
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import definition_of
@@ -39,7 +40,7 @@ class _EntryLowering(BlockLowering):
         super().__init__(low.s, op.regions[0].block, low.control)
         self.keeps_scalars = False
         self.axes: int = op.attributes["axes"]
-        self.sizes = tensor_type(op.results[0]).static_shape[: self.axes]
+        self.sizes = tensor_type(op.results[0]).shape[: self.axes]
         self._unused: list[Value] = []
 
     def run_entries(self, results: Sequence[Value]) -> None:
@@ -60,9 +61,9 @@ class _EntryLowering(BlockLowering):
         rest, found = self.number, list[Affine]()
         for size in reversed(self.sizes[1:]):
             divisor = self.s.index(size)
-            found.append(Affine.of(self.s.binary("rem", rest, divisor)) if size > 1 else Affine())
-            rest = self.s.binary("div", rest, divisor) if size > 1 else rest
-        found.append(Affine.of(rest) if self.sizes[0] > 1 else Affine())
+            found.append(Affine.of(self.s.binary("rem", rest, divisor)) if size != 1 else Affine())
+            rest = self.s.binary("div", rest, divisor) if size != 1 else rest
+        found.append(Affine.of(rest) if self.sizes[0] != 1 else Affine())
         return tuple(reversed(found))
 
     # Memory.
@@ -75,7 +76,7 @@ class _EntryLowering(BlockLowering):
             return super().make_buffer(value)
         type = self._entry_of(buffer_type(value))
         for buffer in self._unused:
-            if _size(buffer) == type.size and buffer.type.dtype == type.dtype:
+            if _size(buffer) == type.elements and buffer.type.dtype == type.dtype:
                 self._unused.remove(buffer)
                 # A view even of the same type: what is only lent does not move elsewhere.
                 return self._local(self.s.emit("view", buffer, type=type, offset=0).result)
@@ -98,7 +99,7 @@ class _EntryLowering(BlockLowering):
             return buffer
         assert isinstance(buffer.type, BufferType)
         type = self._entry_of(buffer.type)
-        return self.s.slice(buffer, self.number, type, offset=0, stride=type.size)
+        return self.s.slice(buffer, self.number, type, offset=0, stride=type.elements)
 
     def _release(self, op: Operation) -> None:
         """Let later values have the memory of those that are read no more."""
@@ -132,6 +133,6 @@ class _EntryLowering(BlockLowering):
         definition_of(op).lower_kernel(self.s, operands, parts, **op.attributes)
 
 
-def _size(buffer: Value) -> int:
+def _size(buffer: Value) -> Dim:
     assert isinstance(buffer.type, BufferType)
-    return buffer.type.size
+    return buffer.type.elements

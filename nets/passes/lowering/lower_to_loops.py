@@ -11,7 +11,7 @@ from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ir.types import BufferType, TensorType
 from nets.machine.machine import Machine
-from nets.passes.forms import LOOPS, STATIC, TENSOR
+from nets.passes.forms import LOOPS, TENSOR
 from nets.passes.fusion.inline_unfit_fusions import FITTING
 from nets.passes.lowering.block_loops import BlockLowering, buffer_type
 from nets.passes.lowering.control_loops import lower_control
@@ -26,14 +26,14 @@ from nets.passes.spaces.split_reductions import ONE_RUN
 
 @register_pass(
     "lower_to_loops",
-    requires=(STATIC, FITTING, ONE_RUN),
+    requires=(FITTING, ONE_RUN),
     ensures=(LOOPS,),
     ends=(TENSOR, FITTING, ONE_RUN),
 )
 def lower_to_loops(function: Function, options: Options) -> Function:
     """The same function in the loop dialect.
 
-    Requires: the tensor dialect with static shapes; fusions that have common loops, reductions
+    Requires: the tensor dialect; fusions that have common loops, reductions
     over one run of axes.
     Ensures: the arguments are input buffers, then buffers of the outputs that are not ``in_place``
     (see ``updates``); ``inputs`` and ``checks`` are attributes of the function; every

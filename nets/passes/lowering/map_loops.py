@@ -9,11 +9,14 @@ The nest has as few loops as the addresses allow, the last axis innermost, and i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from nets.ir.affine import Affine
 from nets.ir.core import Block, Operation, Value
+from nets.ir.estimates import about, divisor_of
+from nets.ir.sizes import Dim
 from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.loop.accesses import address, is_access
@@ -24,6 +27,7 @@ from nets.passes.spaces.loop_nests import (
     PARALLEL_TRIPS,
     Extent,
     add_counter,
+    blocks_of,
     loop_over,
     upper_bound,
 )
@@ -40,7 +44,7 @@ def lower_map(s: ElementBuilder, outputs: Sequence[Output], work: float) -> None
 
     ``work`` is the work per element, in cycles.
     """
-    extent = s.extent(tensor_type(outputs[0][0]).static_shape)
+    extent = s.extent(tensor_type(outputs[0][0]).shape)
     with s.group():
         emit_loop_nest(s, extent, work, lambda: store_elements(s, outputs, extent.index))
 
@@ -72,13 +76,13 @@ def emit_loop_nest(
 
 def _build_loop_nest(s: ElementBuilder, extent: Extent, body: Block, work: float) -> None:
     *outer, inner = extent.runs()
-    is_parallel = extent.count * work >= s.machine.fork_cycles
+    is_parallel = about(extent.count) * work >= s.machine.fork_cycles
     across = _run_across(body, outer, inner)
     levels = [_Level(run.count, run.resolve) for run in outer if run is not across]
     tiles: list[_Tile] = []
     if across is not None:
         tiles = [_Tile(across, TILE), _Tile(inner, TILE)]
-    elif is_parallel and _trips(levels) < PARALLEL_TRIPS:
+    elif is_parallel and about(_trips(levels)) < PARALLEL_TRIPS:
         tiles = [_Tile(inner, _chunk(work, s.machine))]
     levels += [_Level(tile.count, tile.start) for tile in tiles]
     with ExitStack() as nest:
@@ -95,7 +99,7 @@ def _build_loop_nest(s: ElementBuilder, extent: Extent, body: Block, work: float
 class _Level:
     """A loop to open: how often it runs, and what to tell the position it is at."""
 
-    def __init__(self, count: int, bind: Callable[[LoopBuilder, Block, Affine], None]) -> None:
+    def __init__(self, count: Dim, bind: Callable[[LoopBuilder, Block, Affine], None]) -> None:
         self.count = count
         self.bind = bind
 
@@ -106,13 +110,13 @@ class _Tile:
     def __init__(self, run: Extent, width: int) -> None:
         self.run = run
         self.width = width
-        self.count = -(-run.count // width)
-        self.bounds: tuple[int | Value, int | Value] = (0, run.count)
+        self.count = blocks_of(run.count, width)
+        self.bounds: tuple[Dim | Value, Dim | Value] = (0, run.count)
 
     def start(self, s: LoopBuilder, block: Block, position: Affine) -> None:
-        if self.count > 1:
+        if self.count != 1:
             lo = position * self.width
-            whole = self.run.count % self.width == 0
+            whole = divisor_of(self.run.count) % self.width == 0
             hi = (
                 s.index(lo + self.width)
                 if whole
@@ -121,11 +125,8 @@ class _Tile:
             self.bounds = (s.index(lo), hi)
 
 
-def _trips(levels: Sequence[_Level]) -> int:
-    trips = 1
-    for level in levels:
-        trips *= level.count
-    return trips
+def _trips(levels: Sequence[_Level]) -> Dim:
+    return math.prod(level.count for level in levels)
 
 
 def _chunk(work: float, machine: Machine) -> int:
@@ -137,9 +138,9 @@ def _enter_levels(
     s: LoopBuilder, nest: ExitStack, levels: Sequence[_Level], is_parallel: bool
 ) -> None:
     """Open the loops: the first few as one parallel loop, if so, and the rest in order."""
-    levels = [level for level in levels if level.count > 1]
+    levels = [level for level in levels if level.count != 1]
     shared = 0
-    while is_parallel and shared < len(levels) and _trips(levels[:shared]) < PARALLEL_TRIPS:
+    while is_parallel and shared < len(levels) and about(_trips(levels[:shared])) < PARALLEL_TRIPS:
         shared += 1
     if shared:
         block = nest.enter_context(_loop(s, s.parallel(0, _trips(levels[:shared]))))
@@ -172,12 +173,12 @@ def _loop(s: LoopBuilder, op: Operation) -> Iterator[Block]:
 
 def _run_across(body: Block, outer: Sequence[Extent], inner: Extent) -> Extent | None:
     """The outer run that some access goes along while it strides over ``inner``."""
-    if inner.count < TILE:
+    if about(inner.count) < TILE:
         return None
     inner_mark = inner.axes[-1][0]
     for op in body:
-        if is_access(op) and abs(address(op).coefficient(inner_mark)) >= TILE:
+        if is_access(op) and abs(about(address(op).coefficient(inner_mark))) >= TILE:
             for run in outer:
-                if run.count >= TILE and address(op).coefficient(run.axes[-1][0]) == 1:
+                if about(run.count) >= TILE and address(op).coefficient(run.axes[-1][0]) == 1:
                     return run
     return None

@@ -5,9 +5,11 @@ Each operand is copied to its place by loops of its own, without a test per elem
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 
 from nets.ir.core import Operation, Trait, Value
+from nets.ir.sizes import Dim, Size
+from nets.ir.types import Shape
 from nets.machine import costs
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.lowering.element_builder import ElementBuilder
@@ -17,7 +19,7 @@ from nets.passes.spaces.loop_nests import Extent
 from nets.passes.spaces.pieces import has_pieces, pieces_of
 
 
-def start_of_piece(op: Operation, piece: Value) -> tuple[int, ...]:
+def start_of_piece(op: Operation, piece: Value) -> Shape:
     """Where in the result an operand that stands there once begins."""
     return next(start for number, start in pieces_of(op)[0] if op.operands[number] is piece)
 
@@ -33,7 +35,12 @@ def pieces_stored_in_place(op: Operation) -> list[Value]:
 def _is_made_for(user: Operation, value: Value) -> bool:
     """Whether a group computes the value, with an element per element of its loops, for one use."""
     op = value.operation
-    if op is None or op.has(Trait.BY_ENTRY) or len(value.uses) != 1 or tensor_type(value).size == 0:
+    if (
+        op is None
+        or op.has(Trait.BY_ENTRY)
+        or len(value.uses) != 1
+        or tensor_type(value).elements == 0
+    ):
         return False
     if op.has(Trait.CONTROL):
         return False
@@ -53,30 +60,30 @@ def lower_pieces(
 ) -> None:
     """Loops that fill the buffer of the result; the operands ``placed`` stand there already."""
     pieces, filling = pieces_of(op)
-    shape = tensor_type(op.result).static_shape
+    shape = tensor_type(op.result).shape
     if filling is not None:
         ((number, start),) = pieces
-        inner = tensor_type(op.operands[number]).static_shape
+        inner = tensor_type(op.operands[number]).shape
         for sizes, first in _margins(shape, start, inner):
             _store_all(s, op.operands[filling], sizes, first, buffer, shape)
     for number, start in pieces:
         operand = op.operands[number]
         if operand not in placed:
-            _store_all(s, operand, tensor_type(operand).static_shape, start, buffer, shape)
+            _store_all(s, operand, tensor_type(operand).shape, start, buffer, shape)
 
 
-def _margins(
-    shape: Sequence[int], start: Sequence[int], inner: Sequence[int]
-) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+def _margins(shape: Shape, start: Shape, inner: Shape) -> Iterator[tuple[Shape, Shape]]:
     """The boxes, as sizes and first index, that lie around the inner one and cover the rest."""
     if 0 in inner:
         yield tuple(shape), (0,) * len(shape)
         return
-    sizes, first = list(shape), [0] * len(shape)
+    sizes: list[Dim] = list(shape)
+    first: list[Dim] = [0] * len(shape)
     for axis, (size, low, width) in enumerate(zip(shape, start, inner, strict=True)):
         for begin, end in ((0, low), (low + width, size)):
-            if begin < end:
-                sizes[axis], first[axis] = end - begin, begin
+            margin = end - begin
+            if isinstance(margin, Size) or margin > 0:
+                sizes[axis], first[axis] = margin, begin
                 yield tuple(sizes), tuple(first)
         sizes[axis], first[axis] = width, low
 
@@ -84,10 +91,10 @@ def _margins(
 def _store_all(
     s: ElementBuilder,
     source: Value,
-    extents: Sequence[int],
-    start: Sequence[int],
+    extents: Shape,
+    start: Shape,
     buffer: Value,
-    shape: tuple[int, ...],
+    shape: Shape,
 ) -> None:
     """Store the elements of ``source``, or the one it has, from the index ``start`` on."""
     extent = Extent(extents)

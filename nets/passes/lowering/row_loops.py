@@ -16,6 +16,8 @@ from functools import partial
 
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Block, Operation, Trait, Value
+from nets.ir.estimates import about
+from nets.ir.sizes import Dim
 from nets.ir.types import BufferType, index
 from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
@@ -36,6 +38,7 @@ from nets.passes.spaces.loop_nests import (
     PARALLEL_TRIPS,
     Extent,
     add_counter,
+    blocks_of,
     loop_over,
     parallel_over,
     reduce_over,
@@ -61,10 +64,10 @@ def lower_rows(s: ElementBuilder, group: Group) -> None:
     if _are_short(group, s.machine):
         emission = _Rows(s, group, splits_rows=False, is_private=True)
         with s.group():
-            emit_loop_nest(s, emission.outer, length * group.work(s.machine), emission.emit)
+            emit_loop_nest(s, emission.outer, about(length) * group.work(s.machine), emission.emit)
         return
-    is_big = rows * length * group.work(s.machine) >= s.machine.fork_cycles
-    shares_rows = is_big and rows >= PARALLEL_TRIPS
+    is_big = about(rows * length) * group.work(s.machine) >= s.machine.fork_cycles
+    shares_rows = is_big and about(rows) >= PARALLEL_TRIPS
     emission = _Rows(s, group, splits_rows=is_big and not shares_rows, is_private=shares_rows)
     if rows == 1:
         with s.group():
@@ -86,7 +89,7 @@ def _lower_row_blocks(s: ElementBuilder, group: Group) -> None:
     The blocks are those of the reduction tree across rows, so its bits are those of a COLUMN group.
     """
     rows, elements = group.space.count(group.space.outer), math.prod(group.space.shape)
-    is_big = elements * group.work(s.machine) >= s.machine.fork_cycles
+    is_big = about(elements) * group.work(s.machine) >= s.machine.fork_cycles
     emission = _Rows(s, group, splits_rows=False, is_private=is_big)
     with s.group():
         across = BlockTotals(s, group)
@@ -100,9 +103,9 @@ def _lower_row_blocks(s: ElementBuilder, group: Group) -> None:
             loop_over(s, body, 0, block_length(s, number, ROWS, rows))
             s.yield_()
         if is_big:
-            parallel_over(s, blocks, -(-rows // ROWS))
+            parallel_over(s, blocks, blocks_of(rows, ROWS))
         else:
-            loop_over(s, blocks, 0, -(-rows // ROWS))
+            loop_over(s, blocks, 0, blocks_of(rows, ROWS))
         across.finish()
 
 
@@ -113,16 +116,17 @@ def _are_short(group: Group, machine: Machine) -> bool:
     """
     length = group.space.count(group.space.reduced)
     return (
-        1 < length <= SHORT_ROW
+        isinstance(length, int)
+        and 1 < length <= SHORT_ROW
         and length * group.cycles(machine) <= SHORT_ROW_CYCLES
         and not group.full_outputs
         and all(combiner_of(op) not in ARG_COMBINERS for op in group.reductions)
     )
 
 
-def block_length(s: ElementBuilder, number: Affine, size: int, length: int) -> int | Value:
+def block_length(s: ElementBuilder, number: Affine, size: int, length: Dim) -> int | Value:
     """How many of ``length`` elements are in the block of that number, of ``size`` each."""
-    if length % size == 0:
+    if isinstance(length, int) and length % size == 0:
         return size
     return s.binary("min", s.const(size, index), s.index(-(number * size) + length))
 
@@ -160,15 +164,16 @@ class _Rows:
                     type = BufferType(self.space.sizes(self.space.reduced), value.type.dtype)
                     self.memory[value] = make(type)
             for op in phase.reductions:
-                if blocks := self._blocks(op):
+                if (blocks := self._blocks(op)) != 0:
                     self.memory[op] = make(BufferType((blocks, 1), op.result.type.dtype))
 
-    def _blocks(self, op: Operation) -> int:
+    def _blocks(self, op: Operation) -> Dim:
         """Blocks the row is cut into for this reduction; 0 if it is one ``loop.reduce``."""
         block = reduce_block(op.operands[0].type.dtype)
-        if self.length <= block or combiner_of(op) in ARG_COMBINERS:
+        is_short = isinstance(self.length, int) and self.length <= block
+        if is_short or combiner_of(op) in ARG_COMBINERS:
             return 0
-        return -(-self.length // block)
+        return blocks_of(self.length, block)
 
     # Emission.
     def emit(self, add_across: Callable[[Extent, Index], None] | None = None) -> None:
@@ -179,7 +184,7 @@ class _Rows:
             self._compute_row_scalars(phase)
             if not phase.reductions:
                 self._emit_stores(phase.stores, add_across if phase.across else None)
-            elif self.length <= 1:
+            elif isinstance(self.length, int) and self.length <= 1:
                 self._reduce_directly(phase)
             elif _are_short(self.group, self.s.machine):
                 self._reduce_straight(phase.reductions)
@@ -194,20 +199,20 @@ class _Rows:
 
     def _row_index(self, value: Value) -> Index:
         """The index of a value with one element per row."""
-        return reduced_index(self.space, tensor_type(value).static_shape, self.outer.index)
+        return reduced_index(self.space, tensor_type(value).shape, self.outer.index)
 
     def _compute_row_scalars(self, phase: Phase) -> None:
         """Compute what depends on the row alone once, before the loop over its elements."""
         for op in self.group.ops:
             value = op.results[0]
             if op.has(Trait.ELEMENTWISE) and self.levels[value] <= phase.level:
-                shape = tensor_type(value).static_shape
+                shape = tensor_type(value).shape
                 if shape != self.space.shape and is_reduced(self.space, shape):
                     self.s.read(value, self._row_index(value))
 
     def _batches(self, reductions: Sequence[Operation]) -> list[list[Operation]]:
         """The reductions that can share a ``loop.reduce``: of one number of lanes and blocks."""
-        batches: dict[tuple[int, int], list[Operation]] = {}
+        batches: dict[tuple[int, Dim], list[Operation]] = {}
         for op in reductions:
             key = (reduce_lanes(op.operands[0].type.dtype), self._blocks(op))
             batches.setdefault(key, []).append(op)
@@ -224,7 +229,7 @@ class _Rows:
         return Extent(self.space.sizes(self.space.reduced))
 
     def _reduce(self, reductions: list[Operation], stores: Sequence[Value]) -> None:
-        if self._blocks(reductions[0]):
+        if self._blocks(reductions[0]) != 0:
             self._reduce_blocks(reductions, stores)
         else:
             results = self._reduce_elements(reductions, stores, Affine(), self.length)
@@ -240,7 +245,7 @@ class _Rows:
             self.s.define(op.result, self.outer.index, scalar)
 
     def _reduce_elements(
-        self, reductions: list[Operation], stores: Sequence[Value], start: Affine, hi: int | Value
+        self, reductions: list[Operation], stores: Sequence[Value], start: Affine, hi: Dim | Value
     ) -> tuple[Value, ...]:
         """One ``loop.reduce`` over ``hi`` elements of the row from ``start`` on."""
         s, inner = self.s, self._inner()

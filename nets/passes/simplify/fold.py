@@ -12,7 +12,7 @@ from nets.ir.core import Function, Operation, Trait, Value
 from nets.ir.rewriter import Rewriter, rewrite
 from nets.ir.types import TensorType
 from nets.ops.definition.registry import Array, definition_of, lookup
-from nets.passes.forms import TENSOR
+from nets.passes.forms import TENSOR, is_static
 from nets.passes.manager import Options, register_pass
 from nets.passes.simplify.patterns import constant, has_fixed_sizes
 
@@ -53,7 +53,9 @@ def fold_operation(op: Operation, rewriter: Rewriter) -> bool:
 
 
 def _is_worth_folding(op: Operation) -> bool:
-    if not op.operands or op.regions or not op.has(Trait.PURE) or not op.has(Trait.EXACT):
+    if not op.operands or op.regions or not is_static(op):
+        return False
+    if not op.has(Trait.PURE) or not op.has(Trait.EXACT):
         return False
     if not has_fixed_sizes(op):
         return False

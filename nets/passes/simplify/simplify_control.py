@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, clone_into
 from nets.ir.core import Block, Function, Operation, Region, Trait, Value
+from nets.ir.sizes import Dim
 from nets.ir.types import TensorType, i64
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.passes.forms import TENSOR
@@ -165,13 +166,20 @@ def _pass_slices_by(op: Operation) -> None:
         stacks.setdefault(value, op.results[i])
 
 
+def _number(b: GraphEmitter, size: Dim) -> Value:
+    """A size as an i64."""
+    if isinstance(size, int):
+        return b.constant(size, i64)
+    return b.emit("size_of", size=size, dtype=i64)
+
+
 def _count_steps(op: Operation) -> None:
     """Slices of 0, 1, 2, … are a number that is carried, and need no memory."""
     count, rows = op.attributes["carries"], op.attributes["xs"]
     length, backwards = op.attributes["length"], op.attributes["reverse"]
     for place in range(count, count + rows):
         counted = made_by(op.operands[place], "iota")
-        if counted is None or counted.result.type != TensorType((length,), i64) or not length:
+        if counted is None or counted.result.type != TensorType((length,), i64) or length == 0:
             continue
         assert op.block is not None
         outside = GraphEmitter(Builder(op.block, op, op.location))
@@ -180,7 +188,7 @@ def _count_steps(op: Operation) -> None:
         inside = GraphEmitter(Builder(body, end, op.location))
         number = body.arguments[place]
         following = inside.add(number, inside.constant(-1 if backwards else 1, i64))
-        first = outside.constant(length - 1 if backwards else 0, i64)
+        first = _number(outside, length - 1 if backwards else 0)
         op.set_operands(_moved(op.operands, place, count, first))
         body.set_arguments(_moved(body.arguments, place, count, number))
         last = Value(number.type, op, count)

@@ -47,5 +47,5 @@ def is_index_change(op: Operation) -> bool:
     """Whether each element of the result is one element of the operand, found without a test."""
     if not op.has(Trait.INDEXING) or len(op.operands) > 1 or len(op.results) != 1:
         return False
-    reads, emitted = reads_of(op, Extent(tensor_type(op.result).static_shape).index)
+    reads, emitted = reads_of(op, Extent(tensor_type(op.result).shape).index)
     return len(reads) <= 1 and emitted <= MOVING_OPERATIONS

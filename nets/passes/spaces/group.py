@@ -8,7 +8,8 @@ from itertools import product
 
 from nets.ir.affine import Affine
 from nets.ir.core import Operation, Trait, Value
-from nets.ir.types import DType
+from nets.ir.sizes import Dim
+from nets.ir.types import DType, Shape
 from nets.locks import made_once
 from nets.machine import costs
 from nets.machine.machine import Machine
@@ -46,7 +47,7 @@ class Group:
     def space(self) -> Space:
         """The common space of the reductions, or that of the outputs where there is none."""
         if not self._all_reductions:
-            return map_space(tensor_type(self.outputs[0][0]).static_shape)
+            return map_space(tensor_type(self.outputs[0][0]).shape)
         found: Space | None = None
         for op in self._all_reductions:
             space = reduction_space(op)
@@ -98,7 +99,7 @@ class Group:
             dtype = tensor_type(_leading(op)).dtype
             yield costs.tensor_cycles(machine, op, dtype), dtype
         for value in {v: None for op in full for v in op.operands if v not in self.results}:
-            if tensor_type(value).size != 1:  # a number is in a register
+            if tensor_type(value).elements != 1:  # a number is in a register
                 yield distance * costs.LOAD, tensor_type(value).dtype
         for value, _ in self.full_outputs:
             yield distance * costs.STORE, tensor_type(value).dtype
@@ -119,12 +120,14 @@ def arranged(space: Space, parts: Sequence[tuple[tuple[int, ...], Index]]) -> In
     return tuple(index)
 
 
-def positions_in(sizes: Sequence[int]) -> list[Index]:
-    """Every index of a shape, in row-major order."""
-    return [tuple(map(Affine.of, place)) for place in product(*map(range, sizes))]
+def positions_in(sizes: Sequence[Dim]) -> list[Index]:
+    """Every index of a shape of constant sizes, in row-major order."""
+    numbers = [size for size in sizes if isinstance(size, int)]
+    assert len(numbers) == len(sizes), "only constants can be listed"
+    return [tuple(map(Affine.of, place)) for place in product(*map(range, numbers))]
 
 
-def reduced_index(space: Space, shape: tuple[int, ...], kept: Index) -> Index:
+def reduced_index(space: Space, shape: Shape, kept: Index) -> Index:
     """The index of a reduced value of that shape at the positions ``kept`` along the kept axes.
 
     The shape may have other axes of size 1 than the result of the reduction.
@@ -134,10 +137,10 @@ def reduced_index(space: Space, shape: tuple[int, ...], kept: Index) -> Index:
     return tuple(Affine() if size == 1 else next(positions) for size in shape)
 
 
-def is_reduced(space: Space, shape: tuple[int, ...]) -> bool:
+def is_reduced(space: Space, shape: Shape) -> bool:
     """Whether a value of that shape has an element per result of the space's reductions."""
     return _long_axes(shape) == _long_axes(space.result_shape)
 
 
-def _long_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _long_axes(shape: Shape) -> Shape:
     return tuple(size for size in shape if size != 1)

@@ -16,6 +16,9 @@ from enum import Enum
 from functools import lru_cache
 
 from nets.ir.core import Operation
+from nets.ir.estimates import about
+from nets.ir.sizes import Dim
+from nets.ir.types import Shape
 from nets.ops.definition.emitter import tensor_type
 
 Axes = tuple[int, ...]
@@ -37,7 +40,7 @@ class Space:
     """
 
     kind: Kind
-    shape: tuple[int, ...]
+    shape: Shape
     outer: Axes
     reduced: Axes = ()
     columns: Axes = ()
@@ -48,17 +51,17 @@ class Space:
         return self.outer + self.columns
 
     @property
-    def result_shape(self) -> tuple[int, ...]:
+    def result_shape(self) -> Shape:
         return self.sizes(self.kept)
 
     def long(self, axes: Axes) -> Axes:
         """Those of the axes that are not of size 1."""
         return tuple(axis for axis in axes if self.shape[axis] != 1)
 
-    def sizes(self, axes: Axes) -> tuple[int, ...]:
+    def sizes(self, axes: Axes) -> Shape:
         return tuple(self.shape[axis] for axis in axes)
 
-    def count(self, axes: Axes) -> int:
+    def count(self, axes: Axes) -> Dim:
         return math.prod(self.sizes(axes))
 
 
@@ -71,7 +74,7 @@ def crosses(column: Space, row: Space) -> bool:
     """Whether a COLUMN space adds up all the rows of a ROW space, element by element."""
     if column.kind is not Kind.COLUMN or row.kind is not Kind.ROW or column.shape != row.shape:
         return False
-    if row.count(row.outer) < MIN_ROWS or row.count(row.reduced) < MIN_ROW_LENGTH:
+    if about(row.count(row.outer)) < MIN_ROWS or about(row.count(row.reduced)) < MIN_ROW_LENGTH:
         return False
     return set(column.long(column.reduced)) == set(row.long(row.outer))
 
@@ -85,7 +88,7 @@ def common_space(one: Space, other: Space) -> Space | None:
     return None
 
 
-def map_space(shape: tuple[int, ...]) -> Space:
+def map_space(shape: Shape) -> Space:
     """The space of elementwise work over that shape."""
     return Space(Kind.MAP, shape, tuple(range(len(shape))))
 
@@ -102,13 +105,13 @@ def reduction_space(op: Operation) -> Space | None:
     That is a reduction over several separate runs of axes, or a position along an axis that others
     follow.
     """
-    space = _space(tensor_type(op.operands[0]).static_shape, reduced_axes(op))
+    space = _space(tensor_type(op.operands[0]).shape, reduced_axes(op))
     is_across = space is not None and space.kind is Kind.COLUMN
     return None if is_across and "axis" in op.attributes else space
 
 
 @lru_cache(maxsize=1024)
-def _space(shape: tuple[int, ...], reduced: Axes) -> Space | None:
+def _space(shape: Shape, reduced: Axes) -> Space | None:
     runs = reduced_runs(shape, reduced)
     kept = tuple(axis for axis in range(len(shape)) if axis not in reduced)
     if len(runs) > 1:
@@ -120,7 +123,7 @@ def _space(shape: tuple[int, ...], reduced: Axes) -> Space | None:
     return Space(Kind.COLUMN, shape, kept[: len(kept) - len(after)], reduced, after)
 
 
-def reduced_runs(shape: tuple[int, ...], reduced: Axes) -> list[list[int]]:
+def reduced_runs(shape: Shape, reduced: Axes) -> list[list[int]]:
     """The maximal runs of reduced axes, looking past axes of size 1."""
     runs: list[list[int]] = []
     adjacent = False

@@ -12,7 +12,7 @@ def is_for_kernels(op: Operation) -> bool:
     """Whether ``op`` swaps the last two axes of its operand and a kernel reads the result."""
     if not op.has(Trait.INDEXING) or op.has(Trait.ALIAS) or len(op.operands) != 1:
         return False
-    shape = tensor_type(op.result).static_shape
+    shape = tensor_type(op.result).shape
     if len(shape) < 2 or not any(user.has(Trait.KERNEL) for user in op.result.users):
         return False
     index = Extent(shape).index

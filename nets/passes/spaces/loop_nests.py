@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from nets.ir.affine import Affine
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Operation, Region, Value
+from nets.ir.sizes import Dim, Size, greatest
 from nets.ir.types import ScalarType, index
 from nets.ops.definition.registry import lookup
 from nets.ops.loop.accesses import address, is_access, set_address
@@ -37,9 +38,9 @@ class Extent:
     ``resolve`` replaces. Leading axes may be ``fixed`` at positions, and are not counted.
     """
 
-    def __init__(self, sizes: Sequence[int], fixed: tuple[Affine, ...] = ()) -> None:
+    def __init__(self, sizes: Sequence[Dim], fixed: tuple[Affine, ...] = ()) -> None:
         self.sizes = tuple(sizes[len(fixed) :])
-        self.count = math.prod(self.sizes)
+        self.count: Dim = math.prod(self.sizes)
         marks = [None if size == 1 else Value(_INDEX, None, 0) for size in self.sizes]
         free = tuple(Affine() if mark is None else Affine.of(mark) for mark in marks)
         self.index = (*fixed, *free)
@@ -49,7 +50,7 @@ class Extent:
 
     def runs(self) -> list[Extent]:
         """Splits into the fewest extents whose axes can share a counter, outermost first."""
-        groups: list[list[tuple[Value, int]]] = []
+        groups: list[list[tuple[Value, Dim]]] = []
         for mark, size in self.axes:
             if groups and _share_counter(groups[-1][-1][0], mark, size):
                 groups[-1].append((mark, size))
@@ -73,7 +74,7 @@ class Extent:
         _substitute(s, block, replacements)
 
 
-def _extent_of(axes: list[tuple[Value, int]]) -> Extent:
+def _extent_of(axes: list[tuple[Value, Dim]]) -> Extent:
     extent = Extent(())
     extent.axes = axes
     extent.sizes = tuple(size for _, size in axes)
@@ -82,7 +83,7 @@ def _extent_of(axes: list[tuple[Value, int]]) -> Extent:
     return extent
 
 
-def _share_counter(outer: Value, inner: Value, inner_size: int) -> bool:
+def _share_counter(outer: Value, inner: Value, inner_size: Dim) -> bool:
     for op in dict.fromkeys((*outer.users, *inner.users)):
         if not is_access(op):
             return False
@@ -93,7 +94,7 @@ def _share_counter(outer: Value, inner: Value, inner_size: int) -> bool:
 
 
 def _divided(
-    s: LoopBuilder, block: Block, axes: list[tuple[Value, int]], position: Affine
+    s: LoopBuilder, block: Block, axes: list[tuple[Value, Dim]], position: Affine
 ) -> dict[Value, Affine]:
     found: dict[Value, Affine] = {}
     with _at_start(s, block):
@@ -146,18 +147,18 @@ class _at_start:
         self._builder.block, self._builder.before = self._saved
 
 
-def loop_over(s: LoopBuilder, body: Block, lo: int | Value, hi: int | Value) -> None:
+def loop_over(s: LoopBuilder, body: Block, lo: Dim | Value, hi: Dim | Value) -> None:
     """A ``loop.for`` by ones around a body that ``s`` has filled; ``body`` has the counter."""
     _wrap(s, "loop.for", body, (lo, hi), {"step": 1})
 
 
-def parallel_over(s: LoopBuilder, body: Block, count: int) -> None:
+def parallel_over(s: LoopBuilder, body: Block, count: Dim | Value) -> None:
     """A ``loop.parallel`` from 0 around a body that has the counter."""
     _wrap(s, "loop.parallel", body, (0, count), {})
 
 
 def reduce_over(
-    s: LoopBuilder, body: Block, hi: int | Value, combiners: Sequence[str]
+    s: LoopBuilder, body: Block, hi: Dim | Value, combiners: Sequence[str]
 ) -> tuple[Value, ...]:
     """A ``loop.reduce`` around a body that has the counter and ends with its yield."""
     return _wrap(s, "loop.reduce", body, (hi,), {"combiners": tuple(combiners)}).results
@@ -167,11 +168,17 @@ def _wrap(
     s: LoopBuilder,
     name: str,
     body: Block,
-    bounds: Sequence[int | Value],
+    bounds: Sequence[Dim | Value],
     attributes: dict[str, object],
 ) -> Operation:
-    values = [s.const(bound, index) if isinstance(bound, int) else bound for bound in bounds]
+    values = [s.const(bound, index) if isinstance(bound, int | Size) else bound for bound in bounds]
     return s.builder.create(lookup(name), values, attributes, (Region(body),))
+
+
+def blocks_of(count: Dim, width: int) -> Dim:
+    """How many blocks of that width hold so many elements; one at least where a call tells."""
+    blocks = (count + (width - 1)) // width
+    return blocks if isinstance(blocks, int) else greatest(blocks, 1)
 
 
 def add_counter(body: Block) -> Affine:
@@ -179,6 +186,6 @@ def add_counter(body: Block) -> Affine:
     return Affine.of(body.add_argument(_INDEX))
 
 
-def upper_bound(s: LoopBuilder, start: Affine, width: int, end: int) -> Value:
+def upper_bound(s: LoopBuilder, start: Affine, width: int, end: Dim) -> Value:
     """``min(start + width, end)``."""
     return s.binary("min", s.index(start + width), s.const(end, index))

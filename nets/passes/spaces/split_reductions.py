@@ -12,7 +12,7 @@ from typing import Final
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
-from nets.passes.forms import STATIC, TENSOR, Form
+from nets.passes.forms import TENSOR, Form
 from nets.passes.manager import Options, register_pass
 from nets.passes.spaces.iteration import reduced_axes, reduced_runs, reduction_space
 
@@ -23,11 +23,11 @@ ONE_RUN: Final = Form(
 )
 
 
-@register_pass("split_reductions", requires=(TENSOR, STATIC), ensures=(ONE_RUN,))
+@register_pass("split_reductions", requires=(TENSOR,), ensures=(ONE_RUN,))
 def split_reductions(function: Function, options: Options) -> Function:
     """Split reductions over several runs of axes.
 
-    Requires: the tensor dialect with static shapes.
+    Requires: the tensor dialect.
     Ensures: ``reduction_space`` knows every reduction.
     """
     for block in function.programs():
@@ -51,7 +51,7 @@ def _before(op: Operation) -> Builder:
 def _run_by_run(op: Operation) -> Value:
     value, remaining = op.operands[0], list(reduced_axes(op))
     builder = _before(op)
-    for run in reversed(reduced_runs(tensor_type(value).static_shape, reduced_axes(op))):
+    for run in reversed(reduced_runs(tensor_type(value).shape, reduced_axes(op))):
         axes = tuple(axis for axis in remaining if axis >= run[0])
         remaining = remaining[: len(remaining) - len(axes)]
         value = builder.create(op.definition, [value], {"axes": axes}).result

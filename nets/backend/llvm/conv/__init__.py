@@ -18,6 +18,7 @@ from nets.backend.llvm.conv.correlation import Correlation
 from nets.backend.llvm.conv.depthwise import DepthwiseSums
 from nets.backend.llvm.conv.weight import WeightSums
 from nets.backend.llvm.kernel_code import KernelCode
+from nets.ir.sizes import Dim, Size
 from nets.ir.types import DType
 from nets.machine.machine import Machine
 from nets.ops.tensor.convolution import Geometry
@@ -32,11 +33,20 @@ _PARAMETERS = "ptr %x, ptr %y, ptr %out, ptr %workspace, i64 %begin, i64 %end"
 
 @lru_cache(maxsize=256)
 def convolution_code(
-    role: str, dtype: DType, x: Shape, w: Shape, y: Shape, geometry: Geometry, machine: Machine
+    role: str,
+    dtype: DType,
+    images: Dim,
+    x: Shape,
+    w: Shape,
+    y: Shape,
+    geometry: Geometry,
+    machine: Machine,
 ) -> KernelCode:
     """The code of one convolution over two axes, with all sizes positive, for f32 or f64.
 
-    As that of a matrix product; its operands are those of ``loop.conv``.
+    As that of a matrix product; its operands are those of ``loop.conv``. Of the images a call may
+    tell how many there are; x and y say what is usual then, and the gradient of the weight needs
+    one at least.
     """
     lanes = machine.lanes(dtype)
     groups, kernel = geometry.groups, w[2:]
@@ -58,10 +68,16 @@ def convolution_code(
         )
     else:
         spaces = (x[2:], y[2:], kernel, geometry.steps, geometry.low, geometry.dilation)
-        sums = DepthwiseSums(*common, inputs, outputs, *map(_two, spaces))
+        is_open = isinstance(images, Size)
+        sums = DepthwiseSums(*common, inputs, outputs, *map(_two, spaces), is_open=is_open)
         if not sums.is_worth_it:
-            sums = WeightSums(*common, inputs, outputs, *map(_two, spaces))
-    return KernelCode(sums.symbol, sums.write(_PARAMETERS), sums.workspace_bytes, sums.panels)
+            sums = WeightSums(*common, inputs, outputs, *map(_two, spaces), is_open=is_open)
+        if is_open:
+            texts = sums.write(f"{_PARAMETERS}, i64 %n")
+            return KernelCode(sums.symbol, texts, sums.workspace_bytes, sums.panels, (images,))
+    # The result of each image is made by panels of its own.
+    panels = sums.panels if role == "weight" else sums.panels // x[0] * images
+    return KernelCode(sums.symbol, sums.write(_PARAMETERS), sums.workspace_bytes, panels)
 
 
 def _without_idle_steps(geometry: Geometry, places: Sequence[int]) -> Geometry:

@@ -84,7 +84,7 @@ class DepthwiseSums(WeightSums):
         with body.loop("%begin", "%end", 1) as panel:
             g = body.multiply(panel, self.lanes)
             lanes = body.least(body.subtract(self.groups, g), self.lanes)
-            with body.loop(0, self.n * self._bands, 1) as number:
+            with body.loop(0, self._blocks(body), 1) as number:
                 n = body.divide(number, self._bands)
                 entry = body.add(body.multiply(n, self.groups), g)
                 line, lines = self._rows_of(body, number)

@@ -51,11 +51,17 @@ class WeightSums:
     steps: tuple[int, int]
     low: tuple[int, int]
     dilation: tuple[int, int]
+    is_open: bool = field(default=False, repr=False, kw_only=True)
+    """Whether the function is told n, which here is what is usual, as ``i64 %n``; it is not 0."""
 
     @made_once
     def symbol(self) -> str:
-        digest = sha256(repr(self).encode()).hexdigest()[:16]
+        digest = sha256(repr(self).encode()).hexdigest()[:16] + "_any" * self.is_open
         return f"nets_conv_weight_{self.dtype}x{self.lanes}_{digest}"
+
+    def _blocks(self, body: KernelText) -> Count:
+        """Blocks of rows of all images."""
+        return body.multiply("%n" if self.is_open else self.n, self._bands)
 
     @property
     def taps(self) -> int:
@@ -145,7 +151,7 @@ class WeightSums:
         with body.entries(self.groups, self.tiles) as (g, low, high):
             first = body.multiply(low, unit)
             last = body.least(body.multiply(high, unit), self.pairs)
-            blocks = self.n * self._bands
+            blocks = self._blocks(body)
             with body.loop(0, blocks, self.blocks_at_once) as begin:
                 count = body.least(body.subtract(blocks, begin), self.blocks_at_once)
                 with body.loop(0, 1 if self.blocks_at_once == 1 else count, 1) as slot:

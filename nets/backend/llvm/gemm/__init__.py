@@ -16,14 +16,16 @@ from __future__ import annotations
 from functools import lru_cache
 
 from nets.backend.llvm.gemm import dot, few
-from nets.backend.llvm.gemm.blocking import choose
+from nets.backend.llvm.gemm.blocking import choose, choose_open
 from nets.backend.llvm.gemm.dot import DotProduct
 from nets.backend.llvm.gemm.few import FewRows
 from nets.backend.llvm.gemm.kernel_text import KernelText
-from nets.backend.llvm.gemm.product import Product
+from nets.backend.llvm.gemm.product import Open, Product
 from nets.backend.llvm.gemm.row import RowProduct
 from nets.backend.llvm.kernel_code import KernelCode
 from nets.errors import CompileError
+from nets.ir.estimates import about
+from nets.ir.sizes import Dim, Size
 from nets.ir.types import DType
 from nets.machine.machine import Machine
 from nets.ops.loop.kernels import K_BLOCK
@@ -34,10 +36,10 @@ __all__ = ["K_BLOCK", "product_code"]
 @lru_cache(maxsize=256)
 def product_code(
     dtype: DType,
-    batch: int,
-    m: int,
-    n: int,
-    k: int,
+    batch: Dim,
+    m: Dim,
+    n: Dim,
+    k: Dim,
     transpose_x: bool,
     transpose_y: bool,
     machine: Machine,
@@ -50,6 +52,23 @@ def product_code(
     """
     if dtype not in K_BLOCK:
         raise CompileError(f"there is no matrix kernel for {dtype}")
+    if isinstance(batch * m * n * k, Size):
+        return _open_code(dtype, (batch, m, n, k), transpose_x, transpose_y, machine)
+    return _closed_code(
+        dtype, about(batch), about(m), about(n), about(k), transpose_x, transpose_y, machine
+    )
+
+
+def _closed_code(
+    dtype: DType,
+    batch: int,
+    m: int,
+    n: int,
+    k: int,
+    transpose_x: bool,
+    transpose_y: bool,
+    machine: Machine,
+) -> KernelCode:
     operands, suffix = "ptr %x, ptr %y", ""
     if n == 1 and m > 1:
         # A column of the result is a row of its transpose, x and y having changed places.
@@ -72,6 +91,28 @@ def product_code(
     symbol = product.name + suffix
     texts = product.write(symbol, parameters)
     return KernelCode(symbol, texts, product.workspace_bytes, product.panels)
+
+
+def _open_code(
+    dtype: DType,
+    sizes: tuple[Dim, Dim, Dim, Dim],
+    transpose_x: bool,
+    transpose_y: bool,
+    machine: Machine,
+) -> KernelCode:
+    """The code of a product of which a call tells some sizes: one kernel for all of them."""
+    batch, m, n, k = (max(1, about(size)) for size in sizes)
+    open = Open(*(isinstance(size, Size) for size in sizes))
+    blocking = choose_open(dtype, m, n, k, transpose_x, transpose_y, machine, open.m, open.n)
+    product = Product(dtype, batch, m, n, k, transpose_x, transpose_y, blocking, machine, open)
+    told = {"m": sizes[1], "n": sizes[2], "k": sizes[3]}
+    names = open.parameters
+    parameters = "ptr %x, ptr %y, ptr %out, ptr %workspace, i64 %begin, i64 %end"
+    parameters += "".join(f", i64 %{name}" for name in names)
+    texts = product.write(product.name, parameters)
+    panels = sizes[0] * product.panels_of(sizes[1], sizes[2])
+    numbers = tuple(told[name] for name in names)
+    return KernelCode(product.name, texts, product.workspace_bytes, panels, numbers)
 
 
 def _zeros(dtype: DType, size: int, parameters: str) -> KernelCode:

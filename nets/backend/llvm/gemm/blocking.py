@@ -6,8 +6,8 @@ k order inside blocks of `K_BLOCK` steps, and the blocks' sums added in order, u
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -80,6 +80,50 @@ def choose(
     return chosen(product, lanes, machine)
 
 
+def choose_open(
+    dtype: DType,
+    m: int,
+    n: int,
+    k: int,
+    transpose_x: bool,
+    transpose_y: bool,
+    machine: Machine,
+    is_open_m: bool,
+    is_open_n: bool,
+) -> Blocking:
+    """The blocking of products of which a call tells m, n or k; the numbers are what is usual.
+
+    Only rows and columns of known numbers are cut into panels where they lie.
+    """
+    lanes = _lanes(n, dtype.itemsize, machine)
+    product = _Sizes(
+        m,
+        n,
+        k,
+        min(k, K_BLOCK[dtype]),
+        dtype.itemsize,
+        transpose_x,
+        transpose_y,
+        machine,
+        is_open_m,
+    )
+    chosen = _with_many_registers if machine.has_many_registers else _with_few_registers
+    found = chosen(product, lanes, machine)
+    pack_b = found.pack_b and (transpose_y or not is_open_n)
+    if not is_open_m:
+        return replace(found, pack_b=pack_b, packs_on_the_way=found.packs_on_the_way and pack_b)
+    return replace(
+        found,
+        block_rows=_even(m, product.most_rows_of_a, found.rows),
+        block_columns=_even(n, _B_BLOCK_COLUMNS, found.columns),
+        pack_a=found.pack_a and not transpose_x,
+        pack_b=pack_b,
+        by_panels=False,
+        packs_on_the_way=found.packs_on_the_way and pack_b,
+        shared_rows=0,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Sizes:
     """A product of elements of ``size`` bytes, ``depth`` steps of k at a time."""
@@ -92,6 +136,15 @@ class _Sizes:
     transpose_x: bool
     transpose_y: bool
     machine: Machine
+    is_open_m: bool = False
+
+    @property
+    def tile_rows(self) -> list[int]:
+        """How many rows a tile may have. A last tile takes as long as a whole one where a call
+        tells their number, so tall ones have a power of two: many sizes are multiples of that."""
+        rows = range(1, self.most_rows + 1)
+        may_waste = not self.is_open_m or not self.machine.has_many_registers
+        return [n for n in rows if may_waste or n & (n - 1) == 0]
 
     @property
     def b_bytes(self) -> int:
@@ -121,8 +174,9 @@ def _with_many_registers(product: _Sizes, lanes: int, machine: Machine) -> Block
     ahead = large if pack_b else product.n * product.k * product.size >= machine.distant_bytes
     asks_for_c = pack_b and ahead and not product.transpose_x  # by some more pointers
     most_rows = product.most_rows - 2 * asks_for_c
+    heights = [rows for rows in product.tile_rows if rows <= most_rows]
     rows, vectors = _tile(
-        _tiles(machine.tile_registers - 2, most_rows),
+        _tiles(machine.tile_registers - 2, heights),
         lambda tile: _time(product, lanes, tile, costs.B_LOAD),
     )
     crowded = product.k * product.size % machine.page_bytes == 0 and not large
@@ -145,7 +199,7 @@ def _with_few_registers(product: _Sizes, lanes: int, machine: Machine) -> Blocki
     repaid = many_tiles and product.c_bytes >= _PACK_ON_THE_WAY_FROM
     pack_b = product.transpose_y or (repaid and product.b_bytes >= machine.l1_bytes // 2)
     rows, vectors = _tile(
-        _tiles(machine.tile_registers, product.most_rows),
+        _tiles(machine.tile_registers, product.tile_rows),
         lambda tile: _time(
             product, lanes, tile, costs.B_LOAD_OF_NARROW_TILES, _shared(product, tile)
         ),
@@ -185,12 +239,12 @@ def _even(size: int, limit: int, unit: int) -> int:
     return -(-size // (blocks * unit)) * unit
 
 
-def _tiles(registers: int, most_rows: int) -> list[tuple[int, int]]:
+def _tiles(registers: int, heights: Sequence[int]) -> list[tuple[int, int]]:
     """Rows and vectors of the tiles whose sums fit in registers beside a row of B and a factor."""
     return [
         (rows, vectors)
         for vectors in range(1, 9)
-        for rows in range(1, most_rows + 1)
+        for rows in heights
         if rows * vectors + vectors + 1 <= registers
     ]
 

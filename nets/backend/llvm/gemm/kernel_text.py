@@ -73,9 +73,9 @@ class KernelText:
             return y
         return x if y == 1 else self.value(f"mul i64 {x}, {y}")
 
-    def divide(self, x: Count, y: int) -> Count:
-        """x / y rounded down, for x ≥ 0."""
-        if isinstance(x, int):
+    def divide(self, x: Count, y: Count) -> Count:
+        """x / y rounded down, for x ≥ 0 and y > 0."""
+        if isinstance(x, int) and isinstance(y, int):
             return x // y
         return x if y == 1 else self.value(f"udiv i64 {x}, {y}")
 
@@ -164,7 +164,7 @@ class KernelText:
         self.label(end)
 
     @contextmanager
-    def entries(self, batch: int, panels: int) -> Iterator[tuple[Count, Count, Count]]:
+    def entries(self, batch: int, panels: Count) -> Iterator[tuple[Count, Count, Count]]:
         """The entries of a batch that the panels ``%begin`` to ``%end`` touch.
 
         Each entry has so many panels; the body gets the entry and the range of its own panels.
@@ -172,7 +172,7 @@ class KernelText:
         if batch == 1:
             yield 0, "%begin", "%end"
             return
-        last = self.divide(self.add("%end", panels - 1), panels)
+        last = self.divide(self.add("%end", self.subtract(panels, 1)), panels)
         with self.loop(self.divide("%begin", panels), last, 1) as entry:
             first = self.multiply(entry, panels)
             low = self.most(self.subtract("%begin", first), 0)

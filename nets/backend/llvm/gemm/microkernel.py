@@ -35,6 +35,10 @@ class Microkernel:
     tile of C, or the rows of B where they are not packed. With ``near``, all is in the L1 cache and
     it asks for nothing. A kernel that ``packs`` reads B where it lies, and leaves it packed at
     ``to`` for the tiles below: stores have turns to spare beside the arithmetic.
+
+    A kernel with ``open_rows`` is told how many of its rows there are: the others are the last one
+    again, with the same elements. One with ``open_columns`` is told how many of its columns there
+    are, and touches no others.
     """
 
     dtype: DType
@@ -49,6 +53,8 @@ class Microkernel:
     ahead: bool = False
     near: bool = False
     packs: bool = False
+    open_rows: bool = False
+    open_columns: bool = False
 
     @property
     def vectors(self) -> int:
@@ -58,12 +64,14 @@ class Microkernel:
     def symbol(self) -> str:
         flags = "nt"[not self.a_by_rows] + "p" * self.packed + "a" * self.adds + "e" * self.even
         flags += "q" * self.ahead + "l" * self.near + "w" * self.packs
+        flags += "r" * self.open_rows + "c" * self.open_columns
         return f"nets_gemm_{self.dtype}x{self.lanes}_{self.rows}x{self.columns}_{flags}"
 
     def text(self) -> str:
         """``void (ptr a, i64 a_stride, ptr b, i64 b_stride, ptr c, i64 c_stride, i64 k, i1 add)``.
 
-        Strides are in bytes; c_stride is that of the rows of C. A last ``ptr to`` where it packs.
+        Strides are in bytes; c_stride is that of the rows of C. Behind these come ``ptr to`` where
+        it packs, ``i64 height`` where rows are open, ``i64 width`` where columns are.
         """
         return _Writer(self).write()
 
@@ -93,10 +101,12 @@ class _Writer:
 
     def write(self) -> str:
         parameters = _PARAMETERS + ", ptr %to" * self.k.packs
+        parameters += ", i64 %height" * self.k.open_rows + ", i64 %width" * self.k.open_columns
         self.lines = [
             f"define internal void @{self.k.symbol}({parameters}) noinline nounwind {{",
             "entry:",
         ]
+        self._count_rows_and_columns()
         self._c_rows()
         for cursor in self._cursors():
             self.lines += cursor.setup
@@ -126,11 +136,58 @@ class _Writer:
         self._store(tile)
         return "\n".join([*self.lines, "}", ""])
 
+    def _count_rows_and_columns(self) -> None:
+        """How far it is from row to row, which is nowhere behind the last, and which lanes have a
+        column."""
+        if self.k.open_rows:
+            for r in range(1, self.k.rows):
+                self.lines.append(f"  %is{r} = icmp ult i64 {r}, %height")
+                for word in ("a", "c"):
+                    self.lines.append(
+                        f"  %{word}_stride{r} = select i1 %is{r}, i64 %{word}_stride, i64 0"
+                    )
+            if not self.k.a_by_rows:
+                self._place_rows_in_steps()
+        if self.k.open_columns:
+            for v in range(self.k.vectors):
+                self._mask_columns(v)
+
+    def _place_rows_in_steps(self) -> None:
+        """Where in a step of A each row is."""
+        self.lines.append("  %last = sub i64 %height, 1")
+        for r in range(self.k.rows):
+            self.lines += [
+                f"  %at{r} = call i64 @llvm.umin.i64(i64 {r}, i64 %last)",
+                f"  %in_step{r} = mul i64 %at{r}, {self.size}",
+            ]
+
+    def _mask_columns(self, v: int) -> None:
+        lanes, numbers = self.k.lanes, range(v * self.k.lanes, (v + 1) * self.k.lanes)
+        counted = ", ".join(f"i64 {number}" for number in numbers)
+        self.lines += [
+            f"  %some{v} = insertelement <{lanes} x i64> poison, i64 %width, i64 0",
+            f"  %widths{v} = shufflevector <{lanes} x i64> %some{v}, <{lanes} x i64> poison, "
+            f"<{lanes} x i32> zeroinitializer",
+            f"  %mask{v} = icmp ult <{lanes} x i64> <{counted}>, %widths{v}",
+        ]
+
+    def _stride(self, word: str, r: int) -> str:
+        """The bytes from row r - 1 to row r."""
+        return f"%{word}_stride{r}" if self.k.open_rows else f"%{word}_stride"
+
+    def _mask_of(self, v: int) -> str | None:
+        """The lanes of a vector that have a column; None where all do."""
+        if self.k.open_columns:
+            return f"<{self.k.lanes} x i1> %mask{v}"
+        return self.mask if self.tail and v == self.k.vectors - 1 else None
+
     def _c_rows(self) -> None:
         """The addresses of the rows of C."""
         self.lines.append("  %c0 = getelementptr i8, ptr %c, i64 0")
         for r in range(1, self.k.rows):
-            self.lines.append(f"  %c{r} = getelementptr i8, ptr %c{r - 1}, i64 %c_stride")
+            self.lines.append(
+                f"  %c{r} = getelementptr i8, ptr %c{r - 1}, i64 {self._stride('c', r)}"
+            )
         if self.k.near or (self.k.ahead and self.k.packed):
             return
         for r in range(self.k.rows):
@@ -191,8 +248,9 @@ class _Writer:
         walkers = [_Cursor("a0", "%a", str(self.size))]
         for r in range(1, self.k.rows):
             # Frozen, for LLVM would else find the rows related, and compute one from the other.
+            above, stride = walkers[-1].start, self._stride("a", r)
             setup = (
-                f"  %row{r} = getelementptr i8, ptr {walkers[-1].start}, i64 %a_stride",
+                f"  %row{r} = getelementptr i8, ptr {above}, i64 {stride}",
                 f"  %a{r} = freeze ptr %row{r}",
             )
             walkers.append(_Cursor(f"a{r}", f"%a{r}", str(self.size), setup))
@@ -284,17 +342,19 @@ class _Writer:
     def _load(self, name: str, pointer: str, v: int) -> None:
         """A vector of the user's memory, masked where it is the last and not whole."""
         size = self.size
-        if self.tail and v == self.k.vectors - 1:
+        if (mask := self._mask_of(v)) is not None:
             self.lines.append(
                 f"  {name} = call {self.type} @llvm.masked.load.{self.suffix}.p0(ptr {pointer}, "
-                f"i32 {size}, {self.mask}, {self.type} zeroinitializer)"
+                f"i32 {size}, {mask}, {self.type} zeroinitializer)"
             )
         else:
             self.lines.append(f"  {name} = load {self.type}, ptr {pointer}, align {size}")
 
     def _splat_a(self, name: str, loop: str, step: int, r: int) -> str:
         """Element r of the step in every lane."""
-        walker, offset = (r, 0) if self.k.a_by_rows else (0, r * self.size)
+        walker, offset = (r, "0") if self.k.a_by_rows else (0, str(r * self.size))
+        if self.k.open_rows and not self.k.a_by_rows:
+            offset = f"%in_step{r}"
         base = f"%{loop}_a{walker}_{step}"
         self.lines += [
             f"  {name}p = getelementptr i8, ptr {base}, i64 {offset}",
@@ -331,10 +391,10 @@ class _Writer:
         for r, v in self.tile:
             self._c_address(word, r, v)
             value, pointer = f"{self.type} {tile[f'{r}_{v}']}", f"%{word}{r}_{v}p"
-            if self.tail and v == self.k.vectors - 1:
+            if (mask := self._mask_of(v)) is not None:
                 self.lines.append(
                     f"  call void @llvm.masked.store.{self.suffix}.p0({value}, ptr {pointer}, "
-                    f"i32 {size}, {self.mask})"
+                    f"i32 {size}, {mask})"
                 )
             else:
                 self.lines.append(f"  store {value}, ptr {pointer}, align {size}")

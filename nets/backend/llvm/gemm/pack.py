@@ -36,13 +36,14 @@ def offset(body: KernelText, pointer: str, elements: Count, dtype: DType) -> str
 
 
 def operands(
-    body: KernelText, entry: Count, sizes: tuple[int, int, int], dtype: DType
+    body: KernelText, entry: Count, sizes: tuple[Count, Count, Count], dtype: DType
 ) -> list[str]:
     """Where x, y and out of an entry of the batch start, by the sizes m, n and k of the product."""
     m, n, k = sizes
-    elements = {"%x": m * k, "%y": k * n, "%out": m * n}
+    matrices = {"%x": (m, k), "%y": (k, n), "%out": (m, n)}
     return [
-        offset(body, name, body.multiply(entry, size), dtype) for name, size in elements.items()
+        offset(body, name, body.multiply(entry, body.multiply(*each)), dtype)
+        for name, each in matrices.items()
     ]
 
 
@@ -281,7 +282,7 @@ def pack(
     source: str,
     target: str,
     sizes: tuple[Count, Count],
-    distances: tuple[int, int],
+    distances: tuple[Count, Count],
 ) -> None:
     """A call of a packer: ``count`` and ``k``, and the distances ``row`` and ``step``."""
     (count, k), (row, step) = sizes, distances

@@ -1,0 +1,37 @@
+"""Estimates of sizes that only a call tells: for choices of speed, never for what is right."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import Final
+
+from nets.ir.sizes import Dim, Size, evaluate
+from nets.ir.types import BufferType, TensorType
+
+TYPICAL: Final = 256
+"""What a dimension of a call is taken as."""
+
+_TYPICAL_SIZES: Final[defaultdict[str, int]] = defaultdict(lambda: TYPICAL)
+
+
+def about(size: Dim) -> int:
+    """The size, where only a call tells it for dimensions of a usual size."""
+    return size if isinstance(size, int) else evaluate(size, _TYPICAL_SIZES)
+
+
+def elements_about(type: TensorType | BufferType) -> int:
+    """About how many elements there are."""
+    return math.prod(map(about, type.shape))
+
+
+def bytes_about(type: TensorType | BufferType) -> int:
+    """About how many bytes the elements take."""
+    return elements_about(type) * type.dtype.itemsize
+
+
+def divisor_of(size: Dim) -> int:
+    """A number that divides the size whatever a call says; 0 where it is 0."""
+    if isinstance(size, Size):
+        return math.gcd(*(coefficient for _, coefficient in size.terms))
+    return abs(size)
