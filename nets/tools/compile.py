@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nets import config
 from nets.errors import NetsError
 from nets.tools.usage import UsageError
 
@@ -35,7 +36,13 @@ def add_command(commands: Commands) -> None:
     )
     add("-o", "--output", required=True, metavar="PATH", help="the library, without a suffix")
     add("--name", help="name in the library; default: that of the function")
-    add("--cpu", help="CPU to compile for, such as x86-64-v3; default: this one")
+    add(
+        "--cpu",
+        metavar="NAMES",
+        help="CPU to compile for, such as x86-64-v3 or native, or several with commas between; "
+        "default: every level of x86-64 from v2 on",
+    )
+    add("--numerics", metavar="PROFILE", help=" or ".join(config.PROFILES))
     parser.set_defaults(run=run)
 
 
@@ -55,7 +62,9 @@ def run(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     word = arguments.name or name.rpartition(".")[2]
-    for path in export(output, cpu=arguments.cpu, **{word: lowered}).files:
+    cpu = arguments.cpu.split(",") if arguments.cpu else None
+    options: dict[str, Any] = {"cpu": cpu, "numerics": arguments.numerics}
+    for path in export(output, **options, **{word: lowered}).files:
         print(path)
 
 

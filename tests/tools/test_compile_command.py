@@ -48,6 +48,14 @@ def test_a_plain_function_under_another_name(module: str) -> None:
     assert nets.load("lib.so").twice(np.ones(2)).tolist() == [2, 2]
 
 
+def test_for_some_cpus_in_a_profile(module: str) -> None:
+    options = ["--spec", "f64[2]", "--cpu", "x86-64-v3,x86-64-v2", "--numerics", "strict-nofma"]
+    assert main(["compile", f"{module}:Model.double", *options, "-o", "lib"]) == 0
+    about = nets.load("lib.so").description
+    assert [form.level for form in about.levels] == [2, 3]
+    assert about.numerics == "strict-nofma"
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
