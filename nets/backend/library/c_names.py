@@ -110,10 +110,7 @@ _OWN_MACROS: Final = (
     *("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64"),
 )
 
-PYTHON_NAMES: Final = (
-    *("cpu_level", "description", "functions", "path"),
-    *("state", "state_from", "state_to"),
-)
+PYTHON_NAMES: Final = ("cpu_level", "description", "functions", "path", "state")
 """What a library has in Python beside its functions."""
 
 _LIBC_FAMILIES: Final = ("atomic_", "memory_order_", "posix_", "pthread_")

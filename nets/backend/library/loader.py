@@ -172,6 +172,8 @@ class LoadedLibrary:
             function.name: _Function(code, function, self.state)
             for function in code.library.functions
         }
+        # A function goes before a method of that name.
+        vars(self).update({w: f for w, f in self._functions.items() if hasattr(type(self), w)})
 
     @property
     def cpu_level(self) -> int:

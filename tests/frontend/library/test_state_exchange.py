@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,18 @@ def test_a_tensor_called_like_an_entry_of_a_module(tmp_path: Path) -> None:
     assert {"bias", "model.bias", "model.weight"} < set(keys)
 
 
+def test_keys_of_what_was_pickled(tmp_path: Path) -> None:
+    two, generator = Trainer([network(), network()]), nets.random.Generator(3)
+
+    def fit(x: Any) -> Any:
+        return two.fit(x + nets.random.normal(x.shape, key=generator.next_key()))
+
+    low = nets.trace(fit).lower(X)
+    keys = keys_of(tmp_path, fit=low)
+    assert keys["generator.key"] == ("generator", "key")
+    assert keys_of(tmp_path, fit=pickle.loads(pickle.dumps(low))) == keys
+
+
 # ----------------------------------------------------------------------------- exchange
 
 
@@ -314,6 +327,21 @@ def test_what_does_not_fit_changes_nothing(tmp_path: Path) -> None:
     assert library.state.save() == before
     now = session.model.state_dict()
     assert all(np.array_equal(now[key], value) for key, value in weights.items())
+
+
+def test_functions_called_like_methods(tmp_path: Path) -> None:
+    w = nets.Tensor(np.zeros(2))
+
+    def step(x: Any) -> Any:
+        w.data = w + x
+        return w
+
+    low = nets.trace(step).lower(np.ones(2))
+    exported = nets.export(tmp_path / "names", state_from=low, take=low, formats=("so",))
+    library = nets.load(exported.files[0])
+    assert library.state_from(np.ones(2)).tolist() == library.take(np.zeros(2)).tolist() == [1, 1]
+    library.state_to(w=w)
+    assert w.tolist() == [1, 1]
 
 
 def test_a_library_without_state_says_so(tmp_path: Path) -> None:
