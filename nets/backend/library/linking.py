@@ -219,7 +219,8 @@ def _compiler_options(
         match target.format:
             case "coff":
                 exports = source.with_suffix(".def")
-                exports.write_text("\n".join(["EXPORTS", *symbols, ""]))
+                head = f'LIBRARY "{name}"'  # what programs that are linked with it ask for
+                exports.write_text("\n".join([head, "EXPORTS", *symbols, ""]))
                 return [*command, str(exports), "-lmsvcrt", "-s"]
             case "macho":
                 return [*command, "-lSystem", "-Xlinker", "-install_name", f"-Wl,@rpath/{name}"]

@@ -29,8 +29,8 @@ def state_functions(library: Library, state: bytes, large: LargeData, target: Ta
     held, initialize = _initial(state, large, target)
     bodies = {
         "init_state": initialize,
-        "save_state": _save(size, library.layout),
-        "load_state": _load(size, library.layout),
+        "save_state": _save(size, library.layout, target.word),
+        "load_state": _load(size, library.layout, target.word),
     }
     return "\n\n".join(
         [
@@ -61,21 +61,21 @@ entry:
 }}"""
 
 
-def _copy(to: str, source: str, size: int | str, word: str = "i64") -> str:
+def _copy(to: str, source: str, size: int | str, word: str) -> str:
     operands = f"ptr {to}, ptr {source}, {word} {size}, i1 false"
     return f"  call void @llvm.memcpy.p0.p0.{word}({operands})"
 
 
-def _save(size: int, mark: Member) -> str:
+def _save(size: int, mark: Member, word: str) -> str:
     """All bytes, and the mark, which who filled the state by hand may have left out."""
     return f"""\
-{_copy("%bytes", "%state", size)}
+{_copy("%bytes", "%state", size, word)}
   %place = getelementptr i8, ptr %bytes, i64 {mark.offset}
-{_copy("%place", "@state.mark", mark.size)}
+{_copy("%place", "@state.mark", mark.size, word)}
   ret i32 0"""
 
 
-def _load(size: int, mark: Member) -> str:
+def _load(size: int, mark: Member, word: str) -> str:
     words = mark.size // 8
     differs = "\n".join(
         f"""\
@@ -94,7 +94,7 @@ def _load(size: int, mark: Member) -> str:
 other:
   ret i32 {OTHER_STATE}
 own:
-{_copy("%state", "%bytes", size)}
+{_copy("%state", "%bytes", size, word)}
   ret i32 0"""
 
 
