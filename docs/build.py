@@ -11,9 +11,10 @@ What it does with the parts of a document:
 ``LANGUAGE FILE``  writes the block to that file, in a folder made for the document; with
                    ``, at the end`` after it, adds the block to the file. A file under nets/ or
                    tests/ belongs to a copy of the repository in that folder.
-``console``        runs the lines after ``$`` in that folder; the other lines are their output. A
-                   command that fails is a mistake of the document. With ``needs PROGRAM`` behind
-                   the word, the block is left as it is where there is no such program.
+``console``        runs the lines after ``$`` in that folder, where ``examples`` is that of the
+                   repository; the other lines are their output. A command that fails is a mistake
+                   of the document. With ``needs PROGRAMS`` behind the word, the block is left as
+                   it is where one of these, or of the files named there, is missing.
 ``<!-- generated: NAME -->`` … ``<!-- end -->``   is what ``sections.py`` makes under that name.
 
 Everything else is left alone. Programs run for one fixed kind of CPU and on one thread, so that
@@ -71,7 +72,8 @@ class Session:
         language, _, file = match["info"].partition(" ")
         output = match["output"] or ""
         if language == "console":
-            is_there = not file or shutil.which(file.removeprefix("needs "))
+            needed = file.removeprefix("needs ").split()
+            is_there = all(shutil.which(word) or Path(word).exists() for word in needed)
             body = self.console(match["body"]) if is_there else match["body"]
             return f"```{match['info']}\n{body}```\n{output}"
         if file:
@@ -145,6 +147,7 @@ def build(text: str) -> str:
     """The document as it should be."""
     text = SECTION.sub(lambda m: f"{m['start']}\n{SECTIONS[m['name']]()}\n\n{m['end']}", text)
     with tempfile.TemporaryDirectory() as folder, _surroundings(Path(folder)):
+        (Path(folder) / "examples").symlink_to(ROOT / "examples")
         return BLOCK.sub(Session(Path(folder)).block, text)
 
 

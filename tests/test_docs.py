@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "docs" / "build.py"
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 ALL = [*DOCUMENTS, ROOT / "CHANGELOG.md"]
-LONG = ("add-a-pass.md", "add-an-op.md", "training.md", "export.md")
+LONG = ("add-a-pass.md", "add-an-op.md", "training.md", "export.md", "deploy-browser.md")
 """Those that take seconds. The others are built by one process, as all are without arguments."""
 TOGETHER = [path for path in DOCUMENTS if path.name not in LONG]
 PARTS = [*([path] for path in DOCUMENTS if path.name in LONG), TOGETHER]

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from nets.backend.containment import contained, try_to_load
 from nets.backend.llvm.constants import PREFIX, LargeData
+from nets.backend.llvm.sections import in_sections
 from nets.errors import CompileError
 from nets.locks import Gate, at_fork, lock, made_alone
 from nets.machine.machine import Machine
@@ -174,6 +175,8 @@ def linked_object_code(
     ``large`` holds the constants that have stand-ins in the modules.
     CompileError where LLVM refuses the modules, MemoryError where there is not enough for it.
     """
+    if machine.target.is_bare:
+        texts = list(map(in_sections, texts))
     code = contained(lambda: _linked(texts, public, machine), sum(map(len, texts)) + 2 * len(large))
     return large.filled(code)
 
