@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import json
 import math
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ _ERRORS: dict[str, type[Exception]] = {
     "NumberError": OverflowError,
     "NegativePowerError": ValueError,
     "DivisionByZeroError": ZeroDivisionError,
+    "ShapeError": ValueError,
 }
 _ALIGNMENT = 64
 
@@ -207,12 +209,14 @@ class Library:
         for (word, tree), value in zip(parameters, values, strict=True):
             for number, leaf in _leaves(tree, value, f"{name}: {word}"):
                 inputs[number] = _array(function["arguments"][number], leaf, name)
-        outputs = [np.empty(x["shape"], _dtype(x["dtype"])) for x in function["results"]]
+        sizes = _sizes(function, inputs)
+        outputs = [np.empty(_shape(x, sizes), _dtype(x["dtype"])) for x in function["results"]]
         pointers: list[Any] = [self.state.pointer] if function["state"] else []
         pointers += [array.ctypes.data for array in (*inputs, *outputs)]
-        pointers += [self._workspace(function["workspace_bytes"])]
-        types = (ctypes.c_void_p,) * len(pointers)
-        status = self._code.function(name, types, ctypes.c_int32)(*pointers)
+        pointers += [self._workspace(function, sizes)]
+        types = (ctypes.c_int64,) * len(sizes) + (ctypes.c_void_p,) * len(pointers)
+        call = self._code.function(name, types, ctypes.c_int32)
+        status = call(*sizes.values(), *pointers)
         self._code.raise_print_error()
         if status:
             raise self._refusal(function, status)
@@ -230,8 +234,10 @@ class Library:
             raise TypeError(f"{name}() takes the arguments {', '.join(map(repr, words))}")
         return self._call(name, [given[word] for word in words])
 
-    def _workspace(self, size: int) -> int | None:
+    def _workspace(self, function: dict[str, Any], sizes: dict[str, int]) -> int | None:
         """The address of memory of this thread's own."""
+        word, types = f"{function['name']}_workspace_bytes", (ctypes.c_int64,) * len(sizes)
+        size = self._code.function(word, types, ctypes.c_size_t)(*sizes.values())
         if not size:
             return None
         memory = getattr(self._workspaces, "memory", None)
@@ -257,9 +263,96 @@ def _array(buffer: dict[str, Any], leaf: Any, function: str) -> Array:
     array = np.asarray(leaf, dtype) if fits else np.asarray(leaf)
     if array.dtype != dtype:
         raise TypeError(f"{name} is {dtype}, not {array.dtype}")
-    if list(array.shape) != buffer["shape"]:
-        raise ValueError(f"{name} has shape {tuple(buffer['shape'])}, not {array.shape}")
+    if array.ndim != len(buffer["shape"]):
+        raise _other_shape(name, buffer, array)
     return np.require(array, dtype, ["C", "A"])
+
+
+def _other_shape(name: str, buffer: dict[str, Any], array: Array) -> ValueError:
+    wanted = ", ".join(map(str, buffer["shape"])) + ("," if len(buffer["shape"]) == 1 else "")
+    return ValueError(f"{name} has shape ({wanted}), not {array.shape}")
+
+
+def _sizes(function: dict[str, Any], arrays: list[Array]) -> dict[str, int]:
+    """The dimensions of the function, which the shapes of its arguments tell. ValueError where
+    these are not those of its arguments."""
+    buffers = function["arguments"]
+    told = [
+        pair
+        for buffer, array in zip(buffers, arrays, strict=True)
+        for pair in zip(buffer["shape"], array.shape, strict=True)
+    ]
+    names = [name for name, *_ in function.get("dims", ())]
+    sizes: dict[str, int] = {}
+    for name in names:
+        found = [_solved(name, size, length, sizes) for size, length in told]
+        known = [size for size in found if size is not None]
+        if not known:
+            raise ValueError(f"{function['name']}: no argument tells {name}")
+        sizes[name] = known[0]
+    for buffer, array in zip(buffers, arrays, strict=True):
+        if array.shape != _shape(buffer, sizes):
+            raise _other_shape(f"{function['name']}: {buffer['name']}", buffer, array)
+    return sizes
+
+
+def _solved(name: str, size: int | str, length: int, sizes: dict[str, int]) -> int | None:
+    """The dimension of that name, if a size is ``a * name + b`` and that is the length."""
+    if size == name:
+        return length
+    try:
+        start, step = (_evaluated(size, sizes | {name: n}) for n in (0, 1))
+    except KeyError:  # another dimension that is not known yet
+        return None
+    step -= start
+    is_linear = _evaluated(size, sizes | {name: 1 << 20}) == start + (step << 20)
+    fits = step != 0 and is_linear and (length - start) % step == 0
+    return (length - start) // step if fits else None
+
+
+def _shape(buffer: dict[str, Any], sizes: dict[str, int]) -> tuple[int, ...]:
+    return tuple(_evaluated(size, sizes) for size in buffer["shape"])
+
+
+def _evaluated(size: int | str, sizes: dict[str, int]) -> int:
+    """A size: a number, or an expression of dimensions with ``+ - * //`` and ``min``.
+
+    KeyError for a dimension that is none of ``sizes``; its name may be a word of Python.
+    """
+    if isinstance(size, int):
+        return size
+    return _sum(re.findall(r"//|\w+|[-+*(),]", size)[::-1], sizes)
+
+
+def _sum(words: list[str], sizes: dict[str, int]) -> int:
+    """The value of a sum that stands at the end of the words, in reverse; takes it away."""
+    sign = -1 if words[-1] == "-" and words.pop() else 1
+    found = sign * _product(words, sizes)
+    while words and words[-1] in "+-":
+        sign = 1 if words.pop() == "+" else -1
+        found += sign * _product(words, sizes)
+    return found
+
+
+def _product(words: list[str], sizes: dict[str, int]) -> int:
+    found = _factor(words, sizes)
+    while words and words[-1] in ("*", "//"):
+        is_product = words.pop() == "*"
+        factor = _factor(words, sizes)
+        found = found * factor if is_product else found // factor
+    return found
+
+
+def _factor(words: list[str], sizes: dict[str, int]) -> int:
+    word = words.pop()
+    if word == "min" and words and words[-1] == "(":
+        words.pop()
+        first, _, second, _ = _sum(words, sizes), words.pop(), _sum(words, sizes), words.pop()
+        return min(first, second)
+    if word == "(":
+        found, _ = _sum(words, sizes), words.pop()
+        return found
+    return int(word) if word.isdecimal() else sizes[word]
 
 
 def _leaves(tree: Any, value: Any, path: str) -> Iterator[tuple[int, Any]]:

@@ -7,13 +7,15 @@ buffers are expressions of them (``sizes.py``), and the library tells the size o
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nets.backend.library.c_names import symbols
 from nets.backend.library.callers.sizes import Size, product
-from nets.backend.library.manifest import Argument, Library, LibraryFunction, Member, Tree
+from nets.backend.library.manifest import Library, Member, Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,38 +92,45 @@ class Description:
 
 def described(library: Library) -> Description:
     """What the manifest says to callers."""
+    text = library.to_json()
     return Description(
         name=library.name,
         nets_version=library.nets_version,
         abi=library.abi,
-        functions=tuple(_function(library, function) for function in library.functions),
+        functions=tuple(_function(library, part) for part in json.loads(text)["functions"]),
         state=library.state,
         state_bytes=library.state_bytes,
         prints=bool(library.prints),
-        sha256=hashlib.sha256(library.to_json().encode()).hexdigest(),
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
     )
 
 
-def _function(library: Library, function: LibraryFunction) -> Function:
-    symbol, workspace_symbol, *twin = symbols(library.name, function.name, library.threads)
+def _function(library: Library, part: dict[str, Any]) -> Function:
+    """A function, from its JSON: there the sizes that a call tells are texts."""
+    symbol, workspace_symbol, *twin = symbols(library.name, part["name"], library.threads)
+    workspace = part["workspace_bytes"]
     return Function(
-        name=function.name,
+        name=part["name"],
         symbol=symbol,
         workspace_symbol=workspace_symbol,
-        dims=(),
-        arguments=_buffers(function.arguments),
-        results=_buffers(function.results),
-        workspace_bytes=function.workspace_bytes,
-        uses_state=bool(function.state),
-        updates=function.updates,
-        positional=function.positional,
-        keywords=function.keywords,
+        dims=tuple(name for name, *_ in part.get("dims", ())),
+        arguments=_buffers(part["arguments"]),
+        results=_buffers(part["results"]),
+        workspace_bytes=workspace if isinstance(workspace, int) else None,
+        uses_state=bool(part["state"]),
+        updates=part["updates"],
+        positional=_parameters(part["positional"]),
+        keywords=_parameters(part["keywords"]),
         twin=tuple(twin),
     )
 
 
-def _buffers(arguments: Iterable[Argument]) -> tuple[Buffer, ...]:
-    return tuple(Buffer(a.name, a.dtype, a.shape) for a in arguments)
+def _buffers(parts: Iterable[dict[str, Any]]) -> tuple[Buffer, ...]:
+    return tuple(Buffer(x["name"], x["dtype"], tuple(x["shape"])) for x in parts)
+
+
+def _parameters(pairs: Iterable[Sequence[Any]]) -> tuple[tuple[str, Tree], ...]:
+    return tuple((name, tree) for name, tree in pairs)
 
 
 def count(member: Member) -> int:

@@ -25,7 +25,8 @@ def javascript(library: Description, files: Files) -> dict[str, str]:
 //
 // The functions of the library take one object, with an array or a number for each argument, and
 // what else Python's arguments are built of as objects and arrays. Arrays are typed arrays in
-// row-major order: Float32Array for f32, BigInt64Array for i64, Uint8Array for bool.
+// row-major order: Float32Array for f32, BigInt64Array for i64, Uint8Array for bool. Where sizes
+// have names, a second object tells them.
 //
 {functions}
 const NAME = {quoted(library.name)};
@@ -108,7 +109,7 @@ class Library {
     for (const part of this.description.functions) {
       let name = part.name === "then" ? "then_" : part.name; // then is what promises look for
       while (name in face) name += "_";
-      face[name] = (given = {}) => this.run(part, given);
+      face[name] = (given = {}, sizes = {}) => this.run(part, given, sizes);
     }
     return face;
   }
@@ -141,24 +142,39 @@ class Library {
     return new TextDecoder().decode(bytes.subarray(place, bytes.indexOf(0, place)));
   }
 
-  run(part, given) {
+  run(part, given, told) {
     const before = this.top;
+    const names = (part.dims ?? []).map(([name]) => name);
+    const sizes = new Map(names.map((name) => [name, told[name]]));
+    for (const [name, size] of sizes) {
+      if (Number.isSafeInteger(size) && size >= 0) continue;
+      throw new TypeError(`${part.name}: the size ${name} is a whole number, in a second object`);
+    }
     const leaves = new Array(part.arguments.length);
     const parameters = [...part.positional, ...part.keywords];
     take(["dict", parameters], given, part.name, leaves);
-    const values = part.arguments.map((a, i) => elements(a, leaves[i], `${part.name}: ${a.name}`));
+    const known = ({ dtype, name, shape }) => ({ dtype, name, shape: shape.map(sizeIn(sizes)) });
+    const [inward, outward] = [part.arguments.map(known), part.results.map(known)];
+    const values = inward.map((a, i) => elements(a, leaves[i], `${part.name}: ${a.name}`));
+    const dims = Array.from(sizes.values(), BigInt);
     try {
-      const inputs = part.arguments.map((a) => this.place(bytes(a)));
-      const outputs = part.results.map((a) => this.place(bytes(a)));
-      const workspace = this.place(part.workspace_bytes);
+      const inputs = inward.map((a) => this.place(bytes(a)));
+      const outputs = outward.map((a) => this.place(bytes(a)));
+      const workspace = this.place(this.workspaceBytes(part, dims));
       const state = part.state.length ? [this.state] : [];
-      part.arguments.forEach((a, i) => this.view(a.dtype, inputs[i], count(a)).set(values[i]));
-      this.checked(part.name, this.call(part.name, ...state, ...inputs, ...outputs, workspace));
-      const results = part.results.map((a, i) => this.result(a, outputs[i]));
+      inward.forEach((a, i) => this.view(a.dtype, inputs[i], count(a)).set(values[i]));
+      const pointers = [...state, ...inputs, ...outputs, workspace];
+      this.checked(part.name, this.call(part.name, ...dims, ...pointers));
+      const results = outward.map((a, i) => this.result(a, outputs[i]));
       return built(part.tree, results);
     } finally {
       this.top = before;
     }
+  }
+
+  workspaceBytes(part, dims) {
+    if (typeof part.workspace_bytes === "number") return part.workspace_bytes;
+    return Number(this.call(`${part.name}_workspace_bytes`, ...dims));
   }
 
   result(buffer, place) {
@@ -244,6 +260,40 @@ function callable(f) {
 const aligned = (place) => Math.ceil(place / ALIGNMENT) * ALIGNMENT;
 const count = (buffer) => buffer.shape.reduce((a, b) => a * b, 1);
 const bytes = (buffer) => count(buffer) * ARRAYS[buffer.dtype].BYTES_PER_ELEMENT;
+
+/** Gives numbers for sizes: numbers, or expressions of dimensions with + - * // and min. */
+function sizeIn(sizes) {
+  let words = [];
+  const next = (...wanted) => wanted.includes(words.at(-1));
+  const sum = () => {
+    const start = next("-") && words.pop() ? -product() : product();
+    return rest(start, product, { "+": (a, b) => a + b, "-": (a, b) => a - b });
+  };
+  const product = () => {
+    return rest(factor(), factor, { "*": (a, b) => a * b, "//": (a, b) => Math.floor(a / b) });
+  };
+  const rest = (start, part, operations) => {
+    let found = start;
+    while (next(...Object.keys(operations))) found = operations[words.pop()](found, part());
+    return found;
+  };
+  const inside = () => {
+    const found = [sum()];
+    while (words.pop() === ",") found.push(sum());
+    return found;
+  };
+  const factor = () => {
+    const word = words.pop();
+    if (word === "min" && next("(")) return words.pop() && Math.min(...inside());
+    if (word === "(") return inside()[0];
+    return /^[0-9]/.test(word) ? Number(word) : sizes.get(word);
+  };
+  return (size) => {
+    if (typeof size === "number") return size;
+    words = size.match(/\/\/|\w+|[-+*(),]/g).reverse();
+    return sum();
+  };
+}
 
 /** The leaves of a value that is built as the tree is, by their numbers. */
 function take(tree, value, path, leaves) {

@@ -7,8 +7,8 @@ has.
 
 from __future__ import annotations
 
-import ast
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,26 +40,36 @@ def spelled(size: Size, words: Words, names: Mapping[str, str]) -> str:
     """The size in those words; ``names`` is what the dimensions are called there."""
     if isinstance(size, int):
         return str(size)
-    return _spelled(ast.parse(size, mode="eval").body, words, names)
+    # Not by Python's own parser: a dimension may be called ``in``.
+    return _sum(re.findall(r"//|\w+|[-+*(),]", size)[::-1], words, names)
 
 
-def _spelled(node: ast.expr, words: Words, names: Mapping[str, str]) -> str:
-    match node:
-        case ast.Name(id=name):
-            return names[name]
-        case ast.Constant(value=int(number)):
-            return words.number.format(number)
-        case ast.BinOp(left=left, op=op, right=right):
-            form = {
-                ast.Add: words.plus,
-                ast.Sub: words.minus,
-                ast.Mult: words.times,
-                ast.FloorDiv: words.quotient,
-            }[type(op)]
-            return form.format(_spelled(left, words, names), _spelled(right, words, names))
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            zero = words.number.format(0)
-            return words.minus.format(zero, _spelled(operand, words, names))
-        case ast.Call(func=ast.Name(id="min"), args=[first, second]):
-            return words.least.format(_spelled(first, words, names), _spelled(second, words, names))
-    raise ValueError(f"{ast.unparse(node)} is no size")
+def _sum(tokens: list[str], words: Words, names: Mapping[str, str]) -> str:
+    """The sum that stands at the end of the tokens, in reverse; takes it away."""
+    is_negative = tokens[-1] == "-"
+    found = words.number.format(0) if is_negative else _product(tokens, words, names)
+    while tokens and tokens[-1] in "+-":
+        form = words.plus if tokens.pop() == "+" else words.minus
+        found = form.format(found, _product(tokens, words, names))
+    return found
+
+
+def _product(tokens: list[str], words: Words, names: Mapping[str, str]) -> str:
+    found = _factor(tokens, words, names)
+    while tokens and tokens[-1] in ("*", "//"):
+        form = words.times if tokens.pop() == "*" else words.quotient
+        found = form.format(found, _factor(tokens, words, names))
+    return found
+
+
+def _factor(tokens: list[str], words: Words, names: Mapping[str, str]) -> str:
+    token = tokens.pop()
+    if token == "min" and tokens and tokens[-1] == "(":
+        tokens.pop()
+        first, _ = _sum(tokens, words, names), tokens.pop()
+        second, _ = _sum(tokens, words, names), tokens.pop()
+        return words.least.format(first, second)
+    if token == "(":
+        found, _ = _sum(tokens, words, names), tokens.pop()
+        return found
+    return words.number.format(token) if token.isdecimal() else names[token]

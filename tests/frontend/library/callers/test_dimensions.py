@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
+import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from nets.backend.library.c_header import declarations
+from nets.backend.library.callers import ctypes_library
 from nets.backend.library.callers.description import Buffer, Description, Function, described
 from nets.backend.library.callers.files import Files
+from nets.backend.library.callers.sizes import Words, spelled
 from nets.backend.library.callers.wrappers import WRAPPERS
 from nets.backend.library.manifest import Library
 from tests.frontend.library.callers.tools import program, run
@@ -236,3 +242,146 @@ def test_macros_take_dimensions(folder: Path) -> None:
         f"{(2 * n + 1) * 3} {(n - 3) // 2 + 3} {(n - 3) // 2 + 3}," for n in range(6)
     )
     assert run(folder, "./main_c") == expected
+
+
+PYTHON = """
+import numpy as np
+import lib
+for n, t in ((0, 4), (1, 2), (2, 2), (5, 2)):
+    out, rest = lib.twice(np.full((2 * n + 1, t), 3, "f4"), 2.0)
+    assert (out == 6).all() and (rest == 7).all()
+    assert rest.shape == ((n - 3) // 2 + 3, min(t, 2), 1)
+    print(n, rest.size, out.size)
+for shape in ((4, 2), (3,), (201, 1)):
+    try:
+        lib.twice(np.zeros(shape, "f4"), 2)
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+SAID_IN_PYTHON = """\
+0 2 4
+1 4 6
+2 4 10
+5 8 22
+ValueError twice: no argument tells n
+ValueError twice: x has shape (2*n + 1, type), not (3,)
+RuntimeError twice: n is too large
+"""
+
+
+def manifest() -> str:
+    """What the library says of itself."""
+    x, k = ({"name": n, "dtype": d, "shape": s} for n, d, s in (("x", "f32", X), ("k", "f64", ())))
+    out, rest = ({"name": n, "dtype": "f32", "shape": s} for n, s in (("out", X), ("rest", REST)))
+    part = {
+        "name": "twice",
+        "arguments": [x, k],
+        "results": [out, rest],
+        "positional": [["x", 0], ["k", 1]],
+        "keywords": [],
+        "tree": ["list", [[0, 0], [1, 1]]],
+        "dims": [["n", 0, 99, 1], ["type", 0, 99, 1]],
+        "workspace_bytes": "64*n + type",
+        "checks": [],
+        "prints": [],
+        "state": [],
+    }
+    return json.dumps({"functions": [part], "state": [], "state_bytes": 0})
+
+
+def test_python(folder: Path) -> None:
+    """The sizes are those of the arrays."""
+    text, place = manifest(), folder / "python"
+    describe = f"const char *lib_describe(void) {{ return {json.dumps(text)}; }}"
+    (folder / "python.c").write_text(f"{LIBRARY}{describe}\n")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    library = dataclasses.replace(described_library(), sha256=digest)
+    for path, module in WRAPPERS["py"](library, Files("lib", ("so",))).items():
+        (place / path).parent.mkdir(parents=True, exist_ok=True)
+        (place / path).write_text(module)
+    run(folder, program("cc"), "-shared", "-fPIC", "python.c", "-o", "python/lib.so")
+    source = f"import sys; sys.path.insert(0, '.'){PYTHON}"
+    assert run(place, sys.executable, "-c", source) == SAID_IN_PYTHON
+
+
+JAVASCRIPT = """
+import { readFileSync, writeFileSync } from "node:fs";
+// The library in JavaScript, to see what it is called with.
+const memory = new WebAssembly.Memory({ initial: 1 });
+const text = new TextEncoder().encode(process.argv[2] + "\\0");
+new Uint8Array(memory.buffer).set(text);
+const exports = {
+  memory, __heap_base: { value: text.length }, lib_describe: () => 0,
+  lib_twice_workspace_bytes: (n, type) => Number(64n * n + type),
+  lib_twice: (n, type, x, k, out, rest, workspace) => {
+    const [from, factor] = [new Float32Array(memory.buffer, x), new Float64Array(memory.buffer, k)];
+    const count = Number((2n * n + 1n) * type);
+    const to = new Float32Array(memory.buffer, out, count);
+    to.set(from.subarray(0, count).map((a) => a * factor[0]));
+    new Float32Array(memory.buffer, rest).fill(7);
+    console.log(n, type, rest - out, workspace % 64);
+    return 0;
+  },
+};
+WebAssembly.compile = async () => null;
+WebAssembly.instantiate = async () => ({ exports });
+const { load } = await import("./lib.mjs");
+const lib = await load(new Uint8Array());
+for (const [n, type] of [[0, 4], [1, 2], [2, 2], [5, 2]]) {
+  const x = new Float32Array((2 * n + 1) * type).fill(3);
+  const [out, rest] = lib.twice({ x, k: 2 }, { n, type });
+  if (!out.every((a) => a === 6) || !rest.every((a) => a === 7)) throw new Error("values");
+  console.log(n, rest.length, out.length);
+}
+const wrong = [{ n: 4, type: 2 }, { n: -1, type: 2 }, { n: 1 }, { n: 2 ** 30, type: 2 ** 20 }];
+for (const sizes of wrong) {
+  try {
+    lib.twice({ x: new Float32Array(10), k: 2 }, sizes);
+  } catch (error) {
+    console.log(error.name, error.message);
+  }
+}
+"""
+SAID_IN_JAVASCRIPT = """\
+0n 4n 64 0
+0 2 4
+1n 2n 64 0
+1 4 6
+2n 2n 64 0
+2 4 10
+5n 2n 128 0
+5 8 22
+RangeError twice: x has 10 elements, not 18
+TypeError twice: the size n is a whole number, in a second object
+TypeError twice: the size type is a whole number, in a second object
+RangeError twice: x has 10 elements, not 2251799814733824
+"""
+
+
+def test_javascript(folder: Path) -> None:
+    """Typed arrays have no shape, so each call tells the sizes."""
+    for path, module in WRAPPERS["js"](described_library(), Files("lib", ())).items():
+        (folder / path).write_text(module)
+    (folder / "sizes.mjs").write_text(JAVASCRIPT)
+    assert run(folder, program("node"), "sizes.mjs", manifest()) == SAID_IN_JAVASCRIPT
+
+
+def test_sizes_are_spelled_as_python_counts_them() -> None:
+    texts = (
+        "2*n + 1",
+        "-n + 3*in",
+        "-3 + n",
+        "(n - 3)//2*in",
+        "min(n*in, 4) - 2",
+        "min + in",
+        "3*(n + 1)//2",
+    )
+    words = Words(*(f"({{}} {sign} {{}})" for sign in ("+", "-", "*", "//")), "min({}, {})")
+    for text, (n, m) in itertools.product(texts, ((0, 0), (1, 5), (7, 2), (3, 3))):
+        names = {"n": "n", "in": "m", "min": "k"}
+        values = {"n": n, "m": m, "k": 2 * n}
+        sizes = {"n": n, "in": m, "min": 2 * n}
+        plain = text.replace("in", "m").replace("mm(", "min(").replace("mm", "k")
+        expected = eval(plain, {}, values)
+        assert eval(spelled(text, words, names), {}, values) == expected
+        assert ctypes_library._evaluated(text, sizes) == expected
