@@ -13,8 +13,9 @@ What it does with the parts of a document:
                    tests/ belongs to a copy of the repository in that folder.
 ``console``        runs the lines after ``$`` in that folder, where ``examples`` is that of the
                    repository; the other lines are their output. A command that fails is a mistake
-                   of the document. With ``needs PROGRAMS`` behind the word, the block is left as
-                   it is where one of these, or of the files named there, is missing.
+                   of the document.
+``needs PROGRAM``  behind ``python`` or ``console``, leaves the block as it is where there is no
+                   such program, or file, or one of several.
 ``<!-- generated: NAME -->`` … ``<!-- end -->``   is what ``sections.py`` makes under that name.
 
 Everything else is left alone. Programs run for one fixed kind of CPU and on one thread, so that
@@ -71,11 +72,12 @@ class Session:
         """The block as it should be."""
         language, _, file = match["info"].partition(" ")
         output = match["output"] or ""
+        if file.startswith("needs "):
+            if not all(shutil.which(word) or Path(word).exists() for word in file.split()[1:]):
+                return match[0]
+            file = ""
         if language == "console":
-            needed = file.removeprefix("needs ").split()
-            is_there = all(shutil.which(word) or Path(word).exists() for word in needed)
-            body = self.console(match["body"]) if is_there else match["body"]
-            return f"```{match['info']}\n{body}```\n{output}"
+            return f"```{match['info']}\n{self.console(match['body'])}```\n{output}"
         if file:
             self.write(file, match["body"])
             return match[0]
@@ -83,7 +85,7 @@ class Session:
             return match[0]
         printed = self.python(match["body"])
         text = f"\n```text\n{printed}```\n" if printed else ""
-        return f"```python\n{match['body']}```\n{text}"
+        return f"```{match['info']}\n{match['body']}```\n{text}"
 
     def write(self, file: str, text: str) -> None:
         name, at_the_end, _ = file.partition(", at the end")

@@ -83,6 +83,11 @@ def test_commands_of_programs_that_are_not_there_are_left_alone(tmp_path: Path) 
     path.write_text(page.format("no-such-program", 3) + page.format("cat", 3))
     assert build(str(path)).returncode == 0
     assert path.read_text() == page.format("no-such-program", 3) + page.format("cat", 2)
+    text = "```python needs {}\nprint(1 + 1)\n```\n\n```text\n3\n```\n"
+    path.write_text(text.format("no-such-program cat") + text.format("cat"))
+    assert build(str(path)).returncode == 0
+    right = text.format("cat").replace("\n3\n", "\n2\n")
+    assert path.read_text() == text.format("no-such-program cat") + right
 
 
 @pytest.mark.parametrize("block", ["```python\n1 / 0\n```\n", "```console\n$ false\n```\n"])

@@ -245,6 +245,8 @@ def _linker_options(
         match target.format:
             case "wasm":
                 exports = [f"--export={symbol}" for symbol in (*symbols, "__heap_base")]
+                if any(symbol.endswith("_set_print") for symbol in symbols):
+                    exports += ["--export-table", "--growable-table"]  # of functions that print
                 return [*command, "--no-entry", "--strip-all", "--stack-first", *exports]
             case "macho":
                 system = source.with_suffix(".tbd")
