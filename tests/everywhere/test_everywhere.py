@@ -13,6 +13,10 @@ import pytest
 
 import nets
 from nets.backend.process.callable import cpu_level
+from nets.frontend.library.function_export import checks_of
+from nets.ir.core import Function
+from nets.ir.types import bool_
+from tests.backend.loops import loop_function
 from tests.everywhere import c_program
 from tests.everywhere.__main__ import in_process, kept
 from tests.everywhere.programs import Program, programs
@@ -252,3 +256,33 @@ def test_gradients_have_the_profile_of_their_function(monkeypatch: pytest.Monkey
     assert found(total) != found(other)
     monkeypatch.setenv("NETS_NUMERICS", NOFMA)
     assert found(nets.trace(lambda x: cubes(x).sum())) == found(other)
+
+
+# ------------------------------------------------------------------------- checks of levels
+
+
+def with_checks(*checks: tuple[int, str]) -> Function:
+    """Loops that check something, and say so by that message."""
+    function, s = loop_function([], [])
+    for code, _ in checks:
+        s.check(s.const(True, bool_), code)
+    s.emit("return")
+    function.attributes["checks"] = tuple((code, text, "", "index") for code, text in checks)
+    return function
+
+
+def codes(function: Function) -> list[int]:
+    return [op.attributes["code"] for op in function.walk() if op.name == "loop.check"]
+
+
+def test_a_code_means_the_same_at_every_level() -> None:
+    forms = [with_checks((1, "a"), (2, "b")), with_checks((1, "b"), (2, "c"), (3, "a"), (4, "b"))]
+    found = checks_of(forms)
+    assert [(code, text) for code, text, *_ in found] == [(1, "a"), (2, "b"), (3, "c")]
+    assert [codes(form) for form in forms] == [[1, 2], [2, 3, 1, 2]]
+
+
+def test_codes_stay_where_all_levels_have_them() -> None:
+    forms = [with_checks((1, "a"), (2, "a")) for _ in range(2)]
+    assert [code for code, *_ in checks_of(forms)] == [1, 2]
+    assert [codes(form) for form in forms] == [[1, 2], [1, 2]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ class FunctionExport:
         its parallel twin."""
         from nets.backend.library.interface import entry_symbol
 
+        _ = self.checks  # by which codes are the same in all of them
         found = []
         for parallel, compilations in ((False, self.serial), (True, self.twins)):
             for each in compilations:
@@ -60,6 +62,11 @@ class FunctionExport:
                 symbol = entry_symbol(self.library, self.name, level, parallel=parallel)
                 found.append(each.module(symbol, first_site, large))
         return found
+
+    @functools.cached_property
+    def checks(self) -> tuple[tuple[int, str, str, str], ...]:
+        """The checks of the function, whose codes are those of all its forms from now on."""
+        return checks_of([each.loops for each in (*self.serial, *self.twins)])
 
     @property
     def prints(self) -> tuple[str, ...]:
@@ -84,7 +91,6 @@ class FunctionExport:
         ]
         _check_parameters(lowered)
         args, kwargs = lowered.in_tree.unflatten(range(lowered.in_tree.leaf_count))
-        checks = self.serial[0].loops.attributes["checks"]
         return LibraryFunction(
             name=self.name,
             arguments=tuple(buffers[: len(inputs)]),
@@ -93,7 +99,7 @@ class FunctionExport:
             keywords=tuple((key, tree(value)) for key, value in kwargs.items()),
             tree=tree(lowered.out_tree.unflatten(range(lowered.out_tree.leaf_count))),
             workspace_bytes=_workspace_bytes(self.serial),
-            checks=tuple((code, message, error) for code, message, _, error in checks),
+            checks=tuple((code, message, error) for code, message, _, error in self.checks),
             ir_sha256=function_digest(self.function),
             state=self.state,
             updates=bool(updates),
@@ -116,6 +122,24 @@ def _workspace_bytes(compilations: Sequence[Compilation]) -> int:
     """What is enough for each of them."""
     sizes = [each.workspace_bytes for each in compilations]
     return max((size for size in sizes if isinstance(size, int)), default=0)
+
+
+def checks_of(forms: Sequence[Function]) -> tuple[tuple[int, str, str, str], ...]:
+    """The checks of a function whose loops have these forms: code, message, place and error.
+
+    Where one form checks in another order than the next, all get new codes, one per message: so a
+    code means the same in each.
+    """
+    found = [form.attributes["checks"] for form in forms]
+    if len(set(found)) == 1:
+        return tuple(found[0])
+    codes: dict[tuple[str, str, str], int] = {}
+    for form, checks in zip(forms, found, strict=True):
+        new = {code: codes.setdefault(tuple(rest), len(codes) + 1) for code, *rest in checks}
+        for op in form.walk():
+            if op.name == "loop.check":
+                op.attributes = {"code": new[op.attributes["code"]]}
+    return tuple((code, *rest) for rest, code in codes.items())
 
 
 def _shape(name: str, value: Value) -> tuple[int, ...]:
