@@ -229,6 +229,9 @@ def permutation(x: int | npt.ArrayLike | nets.Tensor, key: nets.Tensor | None = 
     An int gives an int64 Tensor. Sorts words of 64 bits: each number, below random bits that fill
     the rest. Inside a trace by a network of min and max, of which there are log²(x) / 2 layers.
     """
+    number: Any = x
+    if isinstance(number, numbers.Integral):
+        x = int(number)
     count = x if isinstance(x, int) else len(nets.as_tensor(x))
     _check(count >= 0, f"there is no order of {count} numbers")
     own = (1 << max(count - 1, 1).bit_length()) - 1  # the bits of a number

@@ -255,7 +255,7 @@ class Compilation:
             from nets.compiler.nan_check import checked_for_nan
 
             return checked_for_nan(self.function, self._chosen)
-        if check and self.backend != "numpy":
+        if check and self.backend != "numpy" and not ranges_of(self.function):
             from nets.compiler.check import checked
 
             return checked(self.function, self.options)

@@ -18,6 +18,8 @@ import numpy.typing as npt
 from nets.backend.numpy.interpreter import evaluate
 from nets.errors import CheckError
 from nets.ir.core import Function, Operation, Value
+from nets.ir.dims import ranges_of
+from nets.ir.fixed_sizes import Sizes, bind, with_sizes
 from nets.ir.location import GradientLocation, Location
 from nets.passes.simplify.effects import without_effects
 
@@ -38,17 +40,25 @@ def has_nan(array: Array) -> bool:
 def checked_for_nan(function: Function, executable: Executable) -> Executable:
     """The executable; raises CheckError where a result holds a NaN, and restores its arguments."""
 
-    def run(arrays: Sequence[Array]) -> list[Array]:
+    def run(arrays: Sequence[Array], sizes: Sizes | None = None) -> list[Array]:
         before = [array.copy() for array in arrays]
-        found = executable(arrays)
+        found = executable(arrays) if sizes is None else executable(arrays, sizes)
         if any(map(has_nan, found)):
             for array, old in zip(arrays, before, strict=True):
                 if array.flags.writeable:
                     np.copyto(array, old)
-            raise _origin(without_effects(function), before)
+            raise _origin(without_effects(_of_call(function, before, sizes)), before)
         return found
 
     return run
+
+
+def _of_call(function: Function, arrays: Sequence[Array], sizes: Sizes | None) -> Function:
+    """The function for the sizes of a call."""
+    if not ranges_of(function):
+        return function
+    told = bind(function, [array.shape for array in arrays]) if sizes is None else sizes
+    return with_sizes(function, told)
 
 
 def _origin(function: Function, arrays: Sequence[Array]) -> CheckError:

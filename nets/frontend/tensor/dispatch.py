@@ -35,7 +35,7 @@ from nets.ir.types import DType, Shape, TensorType, Type, f64, from_numpy, i64, 
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import OpDef, lookup
 
-TensorLike = npt.ArrayLike | Operators
+TensorLike = npt.ArrayLike | Operators | Dimension
 """A Tensor, a NumPy array, nested lists of numbers, or a number."""
 
 Function = TypeVar("Function", bound=Callable[..., Tensor])

@@ -140,5 +140,6 @@ def _escaped(text: str) -> str:
 
 
 def _example(x: Tensor) -> npt.NDArray[Any]:
-    """An array of the type of a tensor that takes no memory."""
-    return np.broadcast_to(np.zeros((), x.dtype), x.shape)
+    """An array of the type of a tensor that takes no memory; of size 1 where a call tells it."""
+    sizes = tuple(n if isinstance(n, int) else 1 for n in x.type.shape)
+    return np.broadcast_to(np.zeros((), x.dtype), sizes)

@@ -36,6 +36,15 @@ class Fresh(NamedTuple):
         return parts.fresh[self.number]
 
 
+class Told(NamedTuple):
+    """A size that a call tells, as the number it is: of a new tensor."""
+
+    number: int
+
+    def build(self, parts: Parts) -> Any:
+        return parts.fresh[self.number].item()
+
+
 class Found(NamedTuple):
     """The tensor that stood in a slot."""
 
@@ -93,7 +102,7 @@ class Made(NamedTuple):
         return self.make([recipe.build(parts) for recipe in self.recipes])
 
 
-Recipe = Fresh | Found | Same | Count | Shown | Made
+Recipe = Fresh | Told | Found | Same | Count | Shown | Made
 
 
 # ------------------------------------------------------------------------------- changes

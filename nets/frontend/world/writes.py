@@ -18,8 +18,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from nets.errors import LeakedTracerError
+from nets.errors import LeakedTracerError, UnsupportedObjectError
 from nets.frontend.pytree import flatten
+from nets.frontend.tensor.dimension import Dimension, is_open
+from nets.frontend.tensor.dispatch import as_tensor
 from nets.frontend.tensor.inner import tensor_of_array, value_of
 from nets.frontend.tensor.scope import Scope, leaked
 from nets.frontend.tensor.tensor import Tensor
@@ -39,11 +41,13 @@ from nets.frontend.world.recipes import (
     Refill,
     Same,
     Shown,
+    Told,
     Write,
 )
 from nets.frontend.world.slots import Pattern
 from nets.ir.core import Operation
 from nets.ir.location import user_location
+from nets.ir.sizes import Size
 
 
 class Changes:
@@ -52,6 +56,7 @@ class Changes:
     def __init__(self, reach: Reach, scope: Scope) -> None:
         self._reach, self._scope = reach, scope
         self.fresh: list[Tensor] = []
+        self._sizes: dict[Size, Tensor] = {}
         """Tensors of the trace whose values the writes need, in the order of their numbers."""
         self.unread: set[int] = set()
         """Holders that the function only appends to."""
@@ -202,6 +207,8 @@ class Changes:
     def _recipe(self, value: object) -> Recipe:
         if isinstance(value, Tensor):
             return self._of_tensor(value)
+        if isinstance(value, Dimension):
+            return self._of_dimension(value)
         if isinstance(value, PLAIN) or id(value) in self._reach.known:
             return Same(value)
         if id(value) in self._open:
@@ -213,6 +220,12 @@ class Changes:
             return self._of_new(value)
         finally:
             self._open.discard(id(value))
+
+    def _of_dimension(self, size: Dimension) -> Recipe:
+        tensor = self._sizes.setdefault(size.size, as_tensor(size))
+        found = self._of_tensor(tensor)
+        assert isinstance(found, Fresh)
+        return Told(found.number)
 
     def _of_tensor(self, tensor: Tensor) -> Recipe:
         if id(tensor) in self._found:
@@ -231,6 +244,12 @@ class Changes:
         return Fresh(number)
 
     def _of_step(self, step: Step) -> tuple[str, dict[str, object], tuple[Recipe, ...]]:
+        if any(is_open(x) for x in step.attributes.values() if isinstance(x, tuple)):
+            raise UnsupportedObjectError(
+                "a traced function stores a view of a tensor whose size only a call tells; store "
+                "a copy of it: copy.copy(x)",
+                user_location(),
+            )
         return step.name, step.attributes, tuple(map(self._of_position, step.operands))
 
     def _of_position(self, tensor: Tensor) -> Recipe:
