@@ -1,4 +1,5 @@
-"""Estimates of sizes that only a call tells: for choices of speed, never for what is right."""
+"""Estimates of sizes that only a call tells: what is usual, for choices of speed, never for what is
+right; and what is sure."""
 
 from __future__ import annotations
 
@@ -35,3 +36,18 @@ def divisor_of(size: Dim) -> int:
     if isinstance(size, Size):
         return math.gcd(*(coefficient for _, coefficient in size.terms))
     return abs(size)
+
+
+def is_at_least(one: Dim, other: Dim) -> bool:
+    """Whether a size is never below another one, seen from their terms: dimensions are not
+    negative."""
+    difference = one - other
+    terms = difference.terms if isinstance(difference, Size) else (((), difference),)
+    return all(coefficient >= 0 for _, coefficient in terms)
+
+
+def room_for_either(one: Dim, other: Dim) -> Dim:
+    """The larger of two sizes where it is sure which that is, else both together."""
+    if is_at_least(one, other):
+        return one
+    return other if is_at_least(other, one) else one + other

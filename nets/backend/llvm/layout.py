@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from nets.backend.llvm.kernel_call import KERNELS, kernel_code
 from nets.errors import CompileError
 from nets.ir.core import Function, Operation, Value
-from nets.ir.sizes import Dim, Size, greatest
+from nets.ir.estimates import room_for_either
+from nets.ir.sizes import Dim, Size
 from nets.ir.types import BufferType
 from nets.machine.machine import ALIGNMENT, Machine
 
@@ -55,14 +56,15 @@ def workspace_bytes(function: Function, machine: Machine, threads: int) -> Dim:
 
 
 def _arena_bytes(function: Function) -> Dim:
-    end: Dim = 0
+    planned: Dim = function.attributes.get("workspace_bytes", 0)
+    end = 0
     for op in function.walk():
         if op.name == "loop.alloc":
             offset = op.attributes["offset"]
             if offset == -1:
                 raise CompileError("a buffer has no place in the arena; run plan_memory first")
-            end = greatest(end, offset + bytes_of(op.result))
-    planned: Dim = function.attributes.get("workspace_bytes", 0)
+            behind = offset + bytes_of(op.result)
+            end = max(end, behind) if isinstance(behind, int) else end
     return planned if isinstance(planned, Size) else aligned(end)
 
 
@@ -87,7 +89,7 @@ def _scratch_places(
         inner = [op for op in loop.walk_regions() if op.name == "loop.scratch"]
         is_small, end = _place(places, stacked, inner, starts, most)
         if not is_small:
-            slice_end = greatest(slice_end, end)
+            slice_end = room_for_either(slice_end, end)
     return places, frozenset(stacked), slice_end
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from nets.errors import DTypeError, IndexOutOfBoundsError, ShapeError
 from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
-from nets.ir.sizes import Dim, expression, greatest
+from nets.ir.sizes import Dim, Size, expression, greatest
 from nets.ir.types import BufferType, TensorType, i32, i64, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF, ToCome
@@ -229,10 +229,16 @@ class ScatterAdd:
         outer, size, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
         count = buffer_type(indices).elements
         out = s.view(results[0], BufferType((outer, size, inner), dtype))
+        picked_of: Dim | Value = count
+        if isinstance(size, Size):  # nothing is added to an axis of size 0, but the call fails
+            is_some = s.compare("ne", s.index(size), s.index(0))
+            picked_of = s.select(is_some, s.index(count), s.index(0))
+            is_fine = s.binary("or", is_some, s.compare("eq", s.index(count), s.index(0)))
+            s.fail_unless(is_fine, f"scatter_add: axis {axis} has size 0, and indices none")
         rows = s.parallel(0, outer)
         with s.inside(rows) as body:
             row = Affine.of(body.arguments[0])
-            picks = s.for_(0, count)
+            picks = s.for_(0, picked_of)
             with s.inside(picks) as pick:
                 number = Affine.of(pick.arguments[0])
                 picked = s.load(indices, number)

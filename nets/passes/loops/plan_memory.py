@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 
 from nets.ir.core import Block, Function, Operation, Value
-from nets.ir.estimates import about
-from nets.ir.sizes import Dim, Size, greatest
+from nets.ir.estimates import about, is_at_least
+from nets.ir.sizes import Dim
 from nets.ir.types import BufferType
 from nets.machine.machine import ALIGNMENT
 from nets.passes.forms import ALLOCATED_OUTSIDE, LOOPS, PLACED
@@ -185,23 +184,22 @@ def _lowest_gap(starts: Places, ends: Places, size: int) -> int:
 def _place_in_slots(lifetimes: Sequence[Lifetime], start: int) -> Dim:
     """Place buffers of sizes that a call tells behind ``start``; gives the end of all.
 
-    Buffers that do not live at the same time share a slot, which is as large as the largest of
-    them in any call; slots lie one behind the other.
+    Buffers that do not live at the same time share a slot, if its first is the largest of them in
+    every call; slots lie one behind the other.
     """
     end: Dim = start
     for slot in _slots(lifetimes):
         for life in slot:
             life.op.attributes = {**life.op.attributes, "offset": end}
-        end = end + reduce(_larger, (life.size for life in slot))
+        end = end + slot[0].size
     return end
 
 
 def _slots(lifetimes: Sequence[Lifetime]) -> list[list[Lifetime]]:
-    """Buffers that share memory: each joins the first slot that is free, the largest first."""
+    """Buffers that share memory: each joins the first slot it fits in, the largest first."""
     slots: list[list[Lifetime]] = []
     for life in sorted(lifetimes, key=lambda life: (-life.about, life.first)):
-        free = (slot for slot in slots if not any(_meet(life, other) for other in slot))
-        found = next(free, None)
+        found = next((slot for slot in slots if _fits(life, slot)), None)
         if found is None:
             slots.append([life])
         else:
@@ -209,16 +207,14 @@ def _slots(lifetimes: Sequence[Lifetime]) -> list[list[Lifetime]]:
     return slots
 
 
-def _meet(one: Lifetime, other: Lifetime) -> bool:
-    return one.first <= other.last and other.first <= one.last
+def _fits(life: Lifetime, slot: Sequence[Lifetime]) -> bool:
+    is_large = is_at_least(_exact_bytes_of(slot[0].op), _exact_bytes_of(life.op))
+    return is_large and not any(
+        life.first <= other.last and other.first <= life.last for other in slot
+    )
 
 
-def _larger(one: Dim, other: Dim) -> Dim:
-    """The larger size of two, the first where that is sure."""
-    return one if _is_never_negative(one - other) else greatest(one, other)
-
-
-def _is_never_negative(size: Dim) -> bool:
-    """Whether no term of a size is negative; dimensions are not."""
-    terms = size.terms if isinstance(size, Size) else (((), size),)
-    return all(coefficient >= 0 for _, coefficient in terms)
+def _exact_bytes_of(op: Operation) -> Dim:
+    """The bytes of a buffer, not rounded, which would hide what is the larger."""
+    assert isinstance(op.result.type, BufferType)
+    return op.result.type.elements * op.result.type.dtype.itemsize

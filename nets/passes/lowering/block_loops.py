@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from nets.ir.core import Block, Operation, Trait, Value
-from nets.ir.types import BufferType
+from nets.ir.sizes import Dim, Size
+from nets.ir.types import BufferType, bool_
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import definition_of
 from nets.passes.fusion.inline_unfit_fusions import is_fusion
 from nets.passes.lowering.column_loops import lower_columns
-from nets.passes.lowering.element_builder import ElementBuilder
+from nets.passes.lowering.element_builder import Accesses, ElementBuilder
 from nets.passes.lowering.in_place import (
     behind_buffer_views,
     behind_views,
@@ -29,6 +30,7 @@ from nets.passes.lowering.in_place import (
     updated_operand,
 )
 from nets.passes.lowering.map_loops import lower_map
+from nets.passes.lowering.open_groups import columns_that_may_be_one, reads_of_nothing
 from nets.passes.lowering.piece_loops import lower_pieces, pieces_stored_in_place, start_of_piece
 from nets.passes.lowering.row_loops import lower_rows
 from nets.passes.lowering.transposed_operands import TransposedOperand
@@ -275,13 +277,51 @@ class BlockLowering:
 
     def _run_group(self, ops: list[Operation], outputs: list[Output]) -> None:
         group = Group(ops, outputs)
+        reads = list(reads_of_nothing(group))
+        if reads:
+            self._run_where_there(reads, group)
+        else:
+            self._run(group)
+
+    def _run(self, group: Group) -> None:
+        """Emit the loops of a group."""
+        outputs = group.outputs
         match group.space.kind:
             case Kind.MAP:
                 lower_map(self.s, outputs, group.work(self.s.machine))
             case Kind.ROW:
                 lower_rows(self.s, group)
+            case Kind.COLUMN if (columns := columns_that_may_be_one(group)) is not None:
+                self._run_rows_or_columns(group, columns)
             case Kind.COLUMN:
                 lower_columns(self.s, group)
+
+    # Sizes that only a call tells.
+    def _run_rows_or_columns(self, group: Group, columns: Size) -> None:
+        """A COLUMN group, and the ROW group it is where there is one column, with other bits."""
+        s = self.s
+        is_one = s.compare("eq", s.index(columns), s.index(1))
+        with s.body(s.if_(is_one).regions[0].block):
+            lower_rows(s, Group(group.ops, group.outputs, as_rows=True))
+            s.yield_()
+        with s.body(s.if_(s.unary("not", is_one)).regions[0].block):
+            lower_columns(s, group)
+            s.yield_()
+        s.accesses = Accesses()  # of one of both; nothing may be stored in place by them
+
+    def _run_where_there(self, reads: Sequence[tuple[Size, Dim]], group: Group) -> None:
+        """Emit loops that run where there is something to read; else the call fails."""
+        s, zero = self.s, self.s.index(0)
+        is_there = s.const(1, bool_)
+        for there, read in reads:
+            is_some = s.compare("ne", s.index(there), zero)
+            is_asked = s.compare("eq", s.index(read), zero)
+            is_there = s.binary("and", is_there, s.binary("or", is_some, is_asked))
+        s.fail_unless(is_there, "an index is out of bounds for an axis of size 0")
+        with s.body(s.if_(is_there).regions[0].block):
+            self._run(group)
+            s.yield_()
+        s.accesses = Accesses()
 
     # Numbers that stay scalars.
     def _lower_scalars(self, op: Operation) -> bool:

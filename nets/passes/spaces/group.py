@@ -14,7 +14,7 @@ from nets.locks import made_once
 from nets.machine import costs
 from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
-from nets.passes.spaces.iteration import Space, common_space, map_space, reduction_space
+from nets.passes.spaces.iteration import Space, common_space, map_space, reduction_space, rows_of
 
 Index = tuple[Affine, ...]
 
@@ -28,16 +28,21 @@ class Group:
 
     ops: Sequence[Operation]
     outputs: Sequence[Output]
+    as_rows: bool = False
+    """Whether a COLUMN group is to be the ROW group it is where the columns are one."""
 
     @made_once
     def reductions(self) -> list[Operation]:
         """The reductions of the space of the group."""
+        if self.as_rows:
+            return self._all_reductions
         return [op for op in self._all_reductions if reduction_space(op) == self.space]
 
     @made_once
     def across(self) -> list[Operation]:
         """The reductions across the rows of a ROW group. Nothing in the group reads them."""
-        return [op for op in self._all_reductions if reduction_space(op) != self.space]
+        reductions = set(self.reductions)
+        return [op for op in self._all_reductions if op not in reductions]
 
     @made_once
     def _all_reductions(self) -> list[Operation]:
@@ -54,7 +59,7 @@ class Group:
             assert space is not None, "reductions over several runs of axes have been split"
             found = space if found is None else common_space(found, space)
         assert found is not None, "the reductions of a group have a common space"
-        return found
+        return rows_of(found) if self.as_rows else found
 
     @made_once
     def results(self) -> set[Value]:

@@ -88,6 +88,11 @@ def common_space(one: Space, other: Space) -> Space | None:
     return None
 
 
+def rows_of(column: Space) -> Space:
+    """What a COLUMN space is where all the columns together are one: a ROW space."""
+    return Space(Kind.ROW, column.shape, column.kept, column.reduced)
+
+
 def map_space(shape: Shape) -> Space:
     """The space of elementwise work over that shape."""
     return Space(Kind.MAP, shape, tuple(range(len(shape))))

@@ -1,0 +1,37 @@
+"""What the loops of a group must be careful about where only a call tells sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from nets.ir.core import Trait
+from nets.ir.sizes import Dim, Size, divided
+from nets.ops.definition.emitter import tensor_type
+from nets.passes.lowering.combiners import combiner_of
+from nets.passes.spaces.group import Group
+
+
+def columns_that_may_be_one(group: Group) -> Size | None:
+    """How many columns a COLUMN group has, where a call may tell that it is one and a sum has other
+    bits then; else None."""
+    space = group.space
+    sizes = space.sizes(space.columns)
+    columns = math.prod(sizes)
+    is_known = any(isinstance(size, int) and size != 1 for size in sizes)
+    rounds = any(
+        op.operands[0].type.dtype.is_float and combiner_of(op) in ("add", "mul")
+        for op in group.reductions
+    )
+    return columns if isinstance(columns, Size) and rounds and not is_known else None
+
+
+def reads_of_nothing(group: Group) -> Iterator[tuple[Size, Dim]]:
+    """Where numbers tell the places to read at: the elements of the tensor, of which there may be
+    none, and how many are read. Of none not one may be read, not even to be refused afterwards."""
+    for op in group.ops:
+        if op.has(Trait.CHECKED) and op.has(Trait.INDEXING):
+            there, read = (tensor_type(x).elements for x in (op.operands[0], op.results[0]))
+            # A multiple of what is read is 0 only where nothing is read.
+            if isinstance(there, Size) and divided(there, read) is None:
+                yield there, read
