@@ -208,12 +208,12 @@ def test_a_cache_entry_is_there_or_not(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_library_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
-    base, old, new = tmp_path / "scaled", b"old" * 1000, b"new" * 1000
+    old, new = b"old" * 1000, b"new" * 1000
     paths = [tmp_path / "scaled.so", tmp_path / "scaled.h"]
 
     def write(content: bytes) -> None:
         with files.folder_aside(tmp_path) as aside:
-            aot._put(base, {"so": content, "h": content}, aside)
+            aot._put(tmp_path, {path.name: content for path in paths}, aside)
 
     write(old)
     seen = set()

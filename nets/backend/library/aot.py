@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -38,35 +39,42 @@ _SHARED: Final = (".so", ".dll", ".dylib", ".wasm")
 """Suffixes of shared libraries, which are files that run."""
 
 
+@dataclass(frozen=True, slots=True)
+class LibraryFiles:
+    """The files of a library: their path without a suffix, their formats, what begins the names of
+    the shared and the static library, and what links the shared one where that is asked for, by
+    "so" whatever its suffix."""
+
+    base: Path
+    formats: tuple[str, ...]
+    prefix: str = ""
+    linker: Linker | None = None
+
+
 def write_library(
-    base: Path,
+    wanted: LibraryFiles,
     library: Library,
     modules: Sequence[str],
     large: LargeData,
     machine: Machine,
-    formats: Sequence[str],
-    linker: Linker | None,
     state: bytes = b"",
-    prefix: str = "",
 ) -> list[Path]:
-    """Write ``base.so``, ``.a``, ``.o``, ``.h`` and wrappers as asked; gives their paths.
+    """Write the files and give their paths.
 
     ``modules`` are the LLVM IR of the functions at all levels, each function in it with its CPU,
     and with the entry points of ``entry_symbol``; ``large`` is what has stand-ins there;
-    ``machine`` is what the functions around them are compiled for;
-    ``state`` is the initial state, as it lies in memory; ``prefix`` begins the names of the ``.so``
-    and the ``.a``. The format "so" is the shared library, which ``linker`` makes, with the suffix
-    that the machine's system has for it.
-    ExportError where a file cannot be written or linked.
+    ``machine`` is what the functions around them are compiled for; ``state`` is the initial state,
+    as it lies in memory. ExportError where a file cannot be written or linked.
     """
     public = interface(library, state, large, machine.target)
     code = linked_object_code([*modules, public], global_symbols(library), large, machine)
-    files = Files(base.name, formats, prefix, machine.target.suffix)
+    base, linker = wanted.base, wanted.linker
+    files = Files(base.name, wanted.formats, wanted.prefix, machine.target.suffix)
     try:
         base.parent.mkdir(parents=True, exist_ok=True)
         with folder_aside(base.parent) as aside:
             contents: dict[str, bytes] = {}
-            for word in formats:
+            for word in wanted.formats:
                 if word == "so" and linker is not None:
                     shared = str(base.with_name(files.shared))
                     contents[files.shared] = linker.linked(code, library, shared, aside)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from nets.frontend.calls.lowered import Lowered
@@ -23,6 +23,7 @@ from nets.frontend.tensor.variable import variable
 from nets.version import NUMERICS_CONTRACT, __version__
 
 if TYPE_CHECKING:
+    from nets.backend.library.aot import LibraryFiles
     from nets.backend.library.manifest import Library
     from nets.backend.llvm.constants import LargeData
 
@@ -69,11 +70,7 @@ def export(
     file is. Where nothing links for another system and ``formats`` is left open, there is a
     LinkWarning.
     """
-    from nets.backend.library.aot import write_library
-    from nets.backend.library.c_names import declared
-    from nets.backend.library.state_layout import marked
-    from nets.backend.llvm.constants import LargeData
-    from nets.frontend.library.export_target import around, chosen_files, machines_for
+    from nets.frontend.library.export_target import chosen_files, machines_for
 
     if path is None:
         path = cast(Any, functions.pop("path", None))  # by its name
@@ -86,8 +83,21 @@ def export(
         optimize=chosen_optimize(optimize),
         threads=parts_of_loops,
     )
-    chosen, linker = chosen_files(formats, base, code.machines[0].target)
-    taken = declared(name, functions, parts_of_loops)
+    files = chosen_files(formats, base, prefix, code.machines[0].target)
+    return _exported(name, functions, code, files)
+
+
+def _exported(
+    name: str, functions: Mapping[str, Lowered], code: CodeOptions, files: LibraryFiles
+) -> Exported:
+    """Compile the functions and write the library of that name."""
+    from nets.backend.library.aot import write_library
+    from nets.backend.library.c_names import declared
+    from nets.backend.library.state_layout import marked
+    from nets.backend.llvm.constants import LargeData
+    from nets.frontend.library.export_target import around
+
+    taken = declared(name, functions, code.threads)
     state = LibraryState(functions.values(), taken)
     parts = [
         FunctionExport(name, word, lowered, code, state) for word, lowered in functions.items()
@@ -96,8 +106,7 @@ def export(
     large = LargeData()
     modules = _modules(parts, large)
     initial = marked(library, _initial(library, state))
-    machine = around(code.machines[0])
-    paths = write_library(base, library, modules, large, machine, chosen, linker, initial, prefix)
+    paths = write_library(files, library, modules, large, around(code.machines[0]), initial)
     return Exported(name, tuple(paths), library, initial)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nets import config
-from nets.backend.library.aot import ALL_FORMATS, FORMATS
+from nets.backend.library.aot import ALL_FORMATS, FORMATS, LibraryFiles
 from nets.backend.library.binary import is_native
 from nets.backend.library.linking import Linker, linker_for
 from nets.backend.llvm.target import machine_of
@@ -71,10 +71,13 @@ def around(machine: Machine) -> Machine:
     return replace(BASE, target=machine.target) if machine.level else machine
 
 
-def chosen_files(
-    formats: object, base: Path, target: Target
-) -> tuple[tuple[str, ...], Linker | None]:
+def chosen_files(formats: object, base: Path, prefix: str, target: Target) -> LibraryFiles:
     """The files to write, with "so" for the shared library, and what links that."""
+    words, linker = _chosen(formats, base, target)
+    return LibraryFiles(base, words, prefix, linker)
+
+
+def _chosen(formats: object, base: Path, target: Target) -> tuple[tuple[str, ...], Linker | None]:
     if formats is not None:
         listed = _listed(formats, target)
         return listed, linker_for(target, base) if "so" in listed else None
