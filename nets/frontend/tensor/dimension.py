@@ -17,9 +17,10 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from nets.errors import ControlFlowError, LeakedTracerError, ShapeError
-from nets.frontend.tensor.scope import CallDims, current_scope
+from nets.frontend.tensor.scope import CallDims, current_scope, this_thread
 from nets.ir.location import user_location
 from nets.ir.sizes import Dim, Size, divided, expression, least
+from nets.ir.types import Shape
 
 _SCALARS: Final = (float, np.floating)
 _INTEGERS: Final = (int, np.integer)
@@ -200,6 +201,14 @@ numbers.Integral.register(Dimension)
 def known(size: Dim | Dimension) -> Any:
     """A size as Python code sees it: a number where it is one."""
     return Dimension(size) if isinstance(size, Size) else size
+
+
+def seen(shape: Shape) -> tuple[int, ...]:
+    """A shape as Python code sees it."""
+    found: Any = shape
+    if this_thread.innermost is not None and is_open(shape):
+        found = tuple(map(known, shape))
+    return found  # type: ignore[no-any-return]
 
 
 def size_of(x: object) -> Dim | None:

@@ -28,19 +28,12 @@ from nets.errors import (
 )
 from nets.frontend.tensor.autograd import backward, gradient_array
 from nets.frontend.tensor.conversion import array_of, dtype_of
-from nets.frontend.tensor.dimension import is_open, known
+from nets.frontend.tensor.dimension import known, seen
 from nets.frontend.tensor.elements import Elements
 from nets.frontend.tensor.operators import Operators
 from nets.frontend.tensor.other_names import OtherNames
 from nets.frontend.tensor.printing import format_array, html_of_array
-from nets.frontend.tensor.scope import (
-    Consumed,
-    Outside,
-    current_scope,
-    is_live,
-    leaked,
-    this_thread,
-)
+from nets.frontend.tensor.scope import Consumed, Outside, current_scope, is_live, leaked
 from nets.frontend.tensor.state import assign, origin, read_gradient, write_gradient
 from nets.frontend.tensor.state import backward as traced_backward
 from nets.frontend.tensor.storing import raise_in, storing_frame
@@ -135,12 +128,8 @@ class Tensor(Operators):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Sizes of the axes; of a traced tensor perhaps such as a call tells
-        (``nets.frontend.tensor.dimension``), which count as integers."""
-        shape: Any = self.type.shape
-        if this_thread.innermost is not None and is_open(shape):
-            shape = tuple(map(known, shape))
-        return shape  # type: ignore[no-any-return]
+        """Sizes of the axes; those that a call tells count as integers (``docs/sizes.md``)."""
+        return seen(self.type.shape)
 
     @property
     def ndim(self) -> int:
@@ -307,8 +296,7 @@ class Tensor(Operators):
     def __len__(self) -> int:
         if not self.ndim:
             raise ShapeError("a 0-d tensor has no length", user_location())
-        (length, *_) = self.shape
-        return length if isinstance(length, int) else operator.index(length)
+        return operator.index(self.shape[0])
 
     def __hash__(self) -> int:
         return id(self)

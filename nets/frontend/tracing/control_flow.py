@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
-from typing import cast as typed
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from nets.frontend.tensor.dimension import (
     at_least_zero,
     is_open,
     plain,
-    same_size,
     size_bounds,
 )
 from nets.frontend.tensor.dispatch import (
@@ -37,6 +35,7 @@ from nets.frontend.tensor.functions import arange, stack
 from nets.frontend.tensor.inner import is_weak, with_weakness
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tracing.loop_lengths import known_integer, scan_length
 from nets.frontend.tracing.program import Program, lift_results, stage
 from nets.frontend.tracing.regions import emit_control
 from nets.frontend.tracing.signature import Input, declared
@@ -72,7 +71,7 @@ def scan(
     """
     leaves, tree = flatten(xs)
     slices = [as_tensor(leaf) for leaf in leaves]
-    steps = _length(slices, tree, length)
+    steps = scan_length(slices, tree, length)
     if current_scope() is not None:
         return _staged_scan(f, init, slices, tree, steps, reverse)
     carry = _Carry("scan", "init", init)
@@ -102,7 +101,7 @@ def fori_loop(lower: object, upper: object, body: Callable[[Any, C], C], init: C
     Differentiable in reverse where the bounds are numbers. Where one is a traced tensor it is a
     ``while_loop``. Errors are those of ``scan``.
     """
-    bounds = [_known_integer(bound) for bound in (lower, upper)]
+    bounds = [known_integer(bound) for bound in (lower, upper)]
     if None in bounds:
         return _counted_while(lower, upper, body, init)
     first, end = (bound for bound in bounds if bound is not None)
@@ -168,47 +167,6 @@ def cond(
 
 
 # ------------------------------------------------------------------------- what they take
-
-
-def _known_integer(bound: object, what: str = "a bound of fori_loop") -> int | None:
-    """The number a bound is; None for a tensor in a trace. DTypeError for what is no integer."""
-    if isinstance(bound, Dimension):
-        return typed(int, bound)
-    if isinstance(bound, Tensor) and current_scope() is not None:
-        number = None
-        fits = bound.type.dtype.is_integer and bound.shape == ()
-    else:
-        array = np.asarray(bound.numpy() if isinstance(bound, Tensor) else bound)
-        fits = array.dtype.kind in "iu" and array.shape == ()
-        number = int(array) if fits else None
-    if not fits:
-        raise DTypeError(f"{what} is an integer, not {bound!r}", user_location())
-    return number
-
-
-def _length(slices: Sequence[Tensor], tree: TreeDef, length: int | None) -> int:
-    """The number of steps of a scan."""
-    found = None if length is None else _known_integer(length, "the length of a scan")
-    where = "length"
-    if length is not None and (found is None or found < 0):
-        raise ArgumentError(f"length is a number of steps, not {length!r}", user_location())
-    for x, path in zip(slices, tree.paths(), strict=True):
-        name = expression("xs", path)
-        if not x.shape:
-            raise ShapeError(
-                f"scan runs along the first axis of xs; {name} is {short(x.type)}", user_location()
-            )
-        if found is not None and not same_size(x.shape[0], found, f"a scan over {name}"):
-            raise ShapeError(
-                f"scan needs one length; {where} is {found}, the first axis of {name}, "
-                f"{short(x.type)}, is {x.shape[0]}",
-                user_location(),
-            )
-        found = x.shape[0] if found is None else found
-        where = where if found is None else f"that of {name}"
-    if found is None:
-        raise ArgumentError("scan without xs needs a length", user_location())
-    return found
 
 
 def _pair(given: object) -> tuple[object, object]:

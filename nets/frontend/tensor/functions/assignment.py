@@ -27,17 +27,15 @@ from nets.frontend.tensor.dispatch import (
     resized,
     shape_text,
 )
-from nets.frontend.tensor.functions.indexing import (
+from nets.frontend.tensor.functions.index_entries import (
     Entry,
     NewAxis,
     Open,
     Picks,
     Range,
     Whole,
-    getitem,
-    normal_key,
-    view_moves,
 )
+from nets.frontend.tensor.functions.indexing import getitem, normal_key, view_moves
 from nets.frontend.tensor.functions.shape import flatten, repeated, reshape, under
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.state import assign
