@@ -54,11 +54,11 @@ _ZIG: Final = {
     AARCH64_LINUX: "aarch64-linux-gnu",
     RISCV64_LINUX: "riscv64-linux-gnu",
     ARMV7_LINUX: "arm-linux-gnueabihf",
-    X86_64_WINDOWS: "x86_64-windows-gnu",
     AARCH64_MACOS: "aarch64-macos",
     X86_64_MACOS: "x86_64-macos",
 }
-"""Zig's names of the targets it is a C compiler for; for WebAssembly it brings LLVM's linker."""
+"""Zig's names of the targets it links for in seconds: for Windows it would build a C library first.
+For WebAssembly it brings LLVM's linker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +121,11 @@ def linker_for(target: Target, base: Path) -> Linker:
     found = next(_cross_linkers(target), None)
     if found is None:
         names = [*_GCC.get(target, ()), *([_LLD[target]] if target in _LLD else [])]
+        by_zig = target in _ZIG or target is WASM32
+        names += ["the package ziglang (the extra cross of nets)"] * by_zig
         raise ExportError(
-            f"nothing to link {file} with: {', '.join(names)} and the package ziglang are not "
-            f'installed; install one (pip install "nets-compiler[cross]" brings ziglang)'
+            f"there is nothing to link {file} with; install one of {', '.join(names)}, or export "
+            'with formats=("a", "o", "h")'
         )
     return found
 
@@ -172,14 +174,21 @@ def _cross_linkers(target: Target) -> Iterator[Linker]:
         yield Linker(tuple(given), target, _compiler_options(target), "CC=")
     for name in filter(shutil.which, _GCC.get(target, ())):
         yield Linker((name,), target, _compiler_options(target))
-    lld = _LLD.get(target)
-    if lld is not None and shutil.which(lld):
+    lld = _lld(target)
+    if lld:
         yield Linker((lld,), target, _linker_options(target))
     zig = _zig()
     if zig and target in _ZIG:
         yield Linker((*zig, "cc", "-target", _ZIG[target]), target, _compiler_options(target))
     elif zig and target is WASM32:
         yield Linker((*zig, "wasm-ld"), target, _linker_options(target))
+
+
+def _lld(target: Target) -> str:
+    """LLVM's linker for the target, which systems may have under the number of its version."""
+    word = _LLD.get(target)
+    names = (word, *(f"{word}-{version}" for version in range(30, 12, -1))) if word else ()
+    return next(filter(shutil.which, names), "")
 
 
 def _compiles_for(command: Sequence[str], target: Target) -> bool:
