@@ -66,7 +66,7 @@ def write_library(
     ``machine`` is what the functions around them are compiled for; ``state`` is the initial state,
     as it lies in memory. ExportError where a file cannot be written or linked.
     """
-    public = interface(library, state, large, machine.target)
+    public = interface(library, state, large, machine)
     code = linked_object_code([*modules, public], global_symbols(library), large, machine)
     base, linker = wanted.base, wanted.linker
     files = Files(base.name, wanted.formats, wanted.prefix, machine.target.suffix)

@@ -6,7 +6,7 @@ that in-process code has too (``backend/llvm/emit.py``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from typing import Final
 
 from nets.backend.library.c_names import symbols
@@ -15,7 +15,6 @@ from nets.backend.library.library_file import embedded
 from nets.backend.library.manifest import (
     ABI_VERSION,
     MARK,
-    Argument,
     Form,
     Library,
     LibraryFunction,
@@ -28,13 +27,14 @@ from nets.backend.library.pointer_checks import (
     pointer_checks,
     stores,
 )
+from nets.backend.library.size_checks import NOTHING_TEXT, SizesOfCall
 from nets.backend.library.state_functions import OTHER_STATE, state_alignment, state_functions
 from nets.backend.llvm.constants import LargeData, constant
 from nets.backend.llvm.structure import COMMIT_HOOK
 from nets.backend.printing import HOOK
+from nets.ir.sizes import Dim
 from nets.ir.types import DTYPES
-from nets.machine.machine import ALIGNMENT
-from nets.machine.targets import Target
+from nets.machine.machine import ALIGNMENT, Machine
 
 _MESSAGES: Final = {
     0: "success",
@@ -62,8 +62,9 @@ def global_symbols(library: Library) -> list[str]:
     return names
 
 
-def interface(library: Library, state: bytes, large: LargeData, target: Target) -> str:
-    """LLVM IR of the public functions."""
+def interface(library: Library, state: bytes, large: LargeData, machine: Machine) -> str:
+    """LLVM IR of the public functions, which are compiled for that machine."""
+    target = machine.target
     parts = [
         _text("manifest", embedded(library.to_json().encode())),
         f"define i32 @{library.name}_abi_version() nounwind {{ ret i32 {ABI_VERSION} }}",
@@ -83,9 +84,12 @@ def interface(library: Library, state: bytes, large: LargeData, target: Target) 
         parts += [f"define void @{COMMIT_HOOK}() nounwind {{ ret void }}"]
     if library.threads:
         parts += [PARALLEL_FOR]
+    if any(function.dims for function in library.functions):
+        parts += [NOTHING_TEXT]
     for function in library.functions:
-        parts += [_flat_form(library, function, target)]
-        parts += [_flat_form(library, function, target, parallel=True)] if library.threads else []
+        parts += [_status_of_sizes(library, function, machine)] if function.dims else []
+        parts += [_flat_form(library, function, machine)]
+        parts += [_flat_form(library, function, machine, parallel=True)] if library.threads else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -148,9 +152,10 @@ done:
 
 
 def _flat_form(
-    library: Library, function: LibraryFunction, target: Target, *, parallel: bool = False
+    library: Library, function: LibraryFunction, machine: Machine, *, parallel: bool = False
 ) -> str:
     """The function as C calls it, or its parallel twin, and the function of its workspace."""
+    target, sizes = machine.target, SizesOfCall(function, machine)
     defined = symbols(library.name, function.name, library.threads)
     symbol, workspace_bytes = defined[2:] if parallel else defined[:2]
     size = function.parallel_workspace_bytes if parallel else function.workspace_bytes
@@ -159,7 +164,8 @@ def _flat_form(
     places = [f"%p{i}" for i in range(arguments)]
     places += [f"%s{number}" for number in function.state]
     places += [f"%p{arguments + i}" for i in range(results)]
-    parameters = ["ptr %state"] if function.state else []
+    parameters = list(sizes.parameters)
+    parameters += ["ptr %state"] if function.state else []
     parameters += [f"ptr %p{i}" for i in range(arguments + results)]
     parameters += ["ptr %workspace"]
     members = [
@@ -167,7 +173,12 @@ def _flat_form(
         for number in function.state
     ]
     code = [*members, stores("buffers", places)]
-    alignments = _alignments([*function.arguments, *function.results], size)
+    alignments = _alignments(function, size, sizes)
+    if function.dims:
+        code = [_told_sizes(library, function, sizes), *code]
+        code += [stores("dims", sizes.registers, "i64")]
+        code += [f"  %told = getelementptr ptr, ptr %buffers, i64 {buffers}"]
+        code += ["  store volatile ptr %dims, ptr %told"]
     if function.state:
         alignments["%state"] = state_alignment(library)
     if parallel:
@@ -175,15 +186,16 @@ def _flat_form(
         alignments["%parallel.caller"] = 1
         code += [pool_of(library.threads)]
     definition, checks = pointer_checks(symbol, alignments, target)
-    addresses, word = "\n".join(code), target.word
+    addresses = "\n".join(code)
+    slots = buffers + 1 if function.dims else max(buffers, 1)
     return f"""\
 {_entries(library, function, parallel)}
 
-define {word} @{workspace_bytes}() nounwind {{ ret {word} {size} }}
+{_workspace_form(library, function, workspace_bytes, size, machine)}
 
 {definition}define i32 @{symbol}({", ".join(parameters)}) nounwind {{
 entry:
-  %buffers = alloca [{max(buffers, 1)} x ptr]
+  %buffers = alloca [{slots} x ptr]
 {addresses}
 {checks}
 {_calls(library, function, parallel)}
@@ -224,13 +236,74 @@ def _calls(library: Library, function: LibraryFunction, parallel: bool) -> str:
     )
 
 
-def _alignments(buffers: Sequence[Argument], workspace_bytes: int) -> dict[str, int]:
+def _sizes_symbol(library: Library, function: LibraryFunction) -> str:
+    """The symbol of what tells the status of sizes."""
+    return f"{library.name}_{function.name}.sizes"
+
+
+def _status_of_sizes(library: Library, function: LibraryFunction, machine: Machine) -> str:
+    sizes = SizesOfCall(function, machine)
+    status = sizes.status()
+    return f"""\
+define internal i32 @{_sizes_symbol(library, function)}({", ".join(sizes.parameters)}) nounwind {{
+entry:
+{sizes.lines}
+  ret i32 {status}
+}}"""
+
+
+def _workspace_form(
+    library: Library,
+    function: LibraryFunction,
+    symbol: str,
+    workspace_bytes: Dim,
+    machine: Machine,
+) -> str:
+    """The function that tells the size of the workspace: 0 for sizes that are refused."""
+    word, sizes = machine.target.word, SizesOfCall(function, machine)
+    if not function.dims:
+        return f"define {word} @{symbol}() nounwind {{ ret {word} {workspace_bytes} }}"
+    size, parameters = sizes.number(workspace_bytes), ", ".join(sizes.parameters)
+    cast = "" if word == "i64" else f"\n  %few = trunc i64 %bytes to {word}"
+    return f"""\
+define {word} @{symbol}({parameters}) nounwind {{
+entry:
+{sizes.lines}
+  %status = call i32 @{_sizes_symbol(library, function)}({parameters})
+  %fits = icmp eq i32 %status, 0
+  %bytes = select i1 %fits, i64 {size}, i64 0{cast}
+  ret {word} {"%few" if cast else "%bytes"}
+}}"""
+
+
+def _told_sizes(library: Library, function: LibraryFunction, sizes: SizesOfCall) -> str:
+    """Code that returns the status of sizes that are refused, or goes on in the block ``told``."""
+    return f"""\
+  %dims = alloca [{len(sizes.registers)} x i64]
+  %sizes.status = call i32 @{_sizes_symbol(library, function)}({", ".join(sizes.parameters)})
+  %sizes.fit = icmp eq i32 %sizes.status, 0
+  br i1 %sizes.fit, label %told.sizes, label %other.sizes
+other.sizes:
+  ret i32 %sizes.status
+told.sizes:
+{sizes.lines}"""
+
+
+def _alignments(
+    function: LibraryFunction, workspace_bytes: Dim, sizes: SizesOfCall
+) -> dict[str, int]:
     """What each pointer must be a multiple of; buffers without elements are never touched."""
-    alignments = {
-        f"%p{i}": DTYPES[buffer.dtype].itemsize
-        for i, buffer in enumerate(buffers)
-        if 0 not in buffer.shape
-    }
-    if workspace_bytes:
-        alignments["%workspace"] = ALIGNMENT
+    alignments = {}
+    for i, buffer in enumerate((*function.arguments, *function.results)):
+        elements = math.prod(buffer.shape)
+        if elements != 0:
+            place = _checked(f"%p{i}", elements, sizes)
+            alignments[place] = DTYPES[buffer.dtype].itemsize
+    if workspace_bytes != 0:
+        alignments[_checked("%workspace", workspace_bytes, sizes)] = ALIGNMENT
     return alignments
+
+
+def _checked(pointer: str, size: Dim, sizes: SizesOfCall) -> str:
+    """The pointer that is checked, for a buffer that a call may have no elements of."""
+    return pointer if isinstance(size, int) else sizes.where_some(size, pointer)

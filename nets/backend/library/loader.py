@@ -20,7 +20,7 @@ from nets.backend.library import state_exchange
 from nets.backend.library.c_header import C_TYPES
 from nets.backend.library.c_names import symbols
 from nets.backend.library.library_file import LibraryFile, read_library
-from nets.backend.library.manifest import ABI_VERSION, Argument, Library, LibraryFunction, Tree
+from nets.backend.library.manifest import ABI_VERSION, Library, LibraryFunction, Tree
 from nets.backend.library.private_copy import open_copy
 from nets.backend.printing import raise_pending, show
 from nets.errors import (
@@ -34,7 +34,11 @@ from nets.errors import (
     ShapeError,
 )
 from nets.ieee import in_ieee_mode
-from nets.ir.types import DTYPES, gives_way
+from nets.ir.core import Function
+from nets.ir.dims import Requirement, declare
+from nets.ir.fixed_sizes import Sizes, bind
+from nets.ir.sizes import Range, evaluate
+from nets.ir.types import DTYPES, TensorType, gives_way
 from nets.locks import imports
 from nets.machine.machine import ALIGNMENT
 
@@ -128,20 +132,26 @@ class _Code:
     def _check(self, manifest: bytes) -> None:
         """LoadError unless the code is what the description says."""
         library = self.library
-        told = {"abi_version": ABI_VERSION} | {
-            f"{function.name}_workspace_bytes": function.workspace_bytes
-            for function in library.functions
-        }
+        told = {"abi_version": ABI_VERSION}
         if library.state:
             told["state_bytes"] = library.state_bytes
-        for function in library.functions if library.threads else ():
-            size = function.parallel_workspace_bytes
-            told[f"{function.name}_parallel_workspace_bytes"] = size
         agree = all(self.function(word)() == value for word, value in told.items())
+        agree = agree and all(map(self._has_workspaces, library.functions))
         if not agree or self.ffi.string(self.function("describe")()) != manifest:
             raise LoadError(f"{self.path} is damaged: code and description differ")
         for function in library.functions:
             self.function(function.name)
+
+    def _has_workspaces(self, function: LibraryFunction) -> bool:
+        """Whether the code needs what the description tells, for the least sizes of a call; these
+        may be refused, and need nothing then."""
+        sizes = {name: -(-low // unit) * unit for name, low, _, unit in function.dims}
+        told = {"workspace_bytes": function.workspace_bytes}
+        if self.library.threads:
+            told["parallel_workspace_bytes"] = function.parallel_workspace_bytes
+        found = {w: self.function(f"{function.name}_{w}")(*sizes.values()) for w in told}
+        none = [0] if sizes else []
+        return all(found[word] in (evaluate(size, sizes), *none) for word, size in told.items())
 
     def _print_in_python(self) -> None:
         """Let the functions print to ``sys.stdout``."""
@@ -299,8 +309,8 @@ class _Function:
         self._first = [state.pointer] if function.state else []
         self._call = code.function(function.name)
         self._function = function
-        self._inputs = [_form(a) for a in function.arguments]
-        self._outputs = [_form(a) for a in function.results]
+        self._inputs = [DTYPES[a.dtype].numpy for a in function.arguments]
+        self._sizes = _sizes_of(function)
         self._types = [ffi.typeof(f"{C_TYPES[a.dtype]} *") for a in function.arguments]
         self._result_types = [ffi.typeof(f"{C_TYPES[a.dtype]} *") for a in function.results]
         self._workspaces = threading.local()
@@ -313,23 +323,28 @@ class _Function:
         function where it refuses a value.
         """
         inputs = self._arrays(args, kwargs)
-        outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
+        sizes = bind(self._sizes, [array.shape for array in inputs])
+        outputs = [
+            np.empty([evaluate(size, sizes) for size in result.shape], DTYPES[result.dtype].numpy)
+            for result in self._function.results
+        ]
         cast, view = self._ffi.cast, self._ffi.from_buffer
         pointers = [cast(t, view(array)) for t, array in zip(self._types, inputs, strict=True)]
         pointers += [cast(t, view(a)) for t, a in zip(self._result_types, outputs, strict=True)]
-        status = in_ieee_mode(self._call)(*self._first, *pointers, self._workspace())
+        given = (*sizes.values(), *self._first, *pointers, self._workspace(sizes))
+        status = in_ieee_mode(self._call)(*given)
         raise_pending()
         if status != 0:
             raise self._failure(status)
         return _nest(self._function.tree, outputs)
 
-    def _workspace(self) -> Any:
+    def _workspace(self, sizes: Sizes) -> Any:
         """Memory of this thread's own, aligned, kept for its next call."""
-        size = self._function.workspace_bytes
+        size = evaluate(self._function.workspace_bytes, sizes)
         if size == 0:
             return self._ffi.NULL
         found = getattr(self._workspaces, "memory", None)
-        if found is None:
+        if found is None or len(found[0]) < size + ALIGNMENT:
             memory = np.empty(size + ALIGNMENT, np.uint8)
             address = int(self._ffi.cast("uintptr_t", self._ffi.from_buffer(memory)))
             found = (memory, self._ffi.cast("void *", -(-address // ALIGNMENT) * ALIGNMENT))
@@ -363,13 +378,15 @@ class _Function:
         return [(name, tree, given[name]) for name, tree in parameters]
 
     def _array(self, number: int, leaf: Any) -> Array:
-        shape, dtype = self._inputs[number]
-        name = self._function.arguments[number].name
+        dtype, argument = self._inputs[number], self._function.arguments[number]
+        name = argument.name
         array = np.asarray(_fitting(leaf, dtype, f"{self._function.name}: {name}"))
         if array.dtype != dtype:
             raise DTypeError(f"{self._function.name}: {name} is {dtype}, not {array.dtype}")
-        if array.shape != shape:
-            raise ShapeError(f"{self._function.name}: {name} has shape {shape}, not {array.shape}")
+        if not self._function.dims and array.shape != argument.shape:
+            raise ShapeError(
+                f"{self._function.name}: {name} has shape {argument.shape}, not {array.shape}"
+            )
         return np.require(array, dtype, ["C", "A"])
 
     def _failure(self, status: int) -> Exception:
@@ -403,8 +420,13 @@ def _fitting(leaf: Any, dtype: np.dtype[Any], name: str) -> Any:
         raise NumberError(f"{name} is {dtype}: {error}") from None
 
 
-def _form(argument: Argument) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    return argument.shape, DTYPES[argument.dtype].numpy
+def _sizes_of(function: LibraryFunction) -> Function:
+    """A function of no operations that has the arguments, and the sizes a call tells."""
+    types = [TensorType(a.shape, DTYPES[a.dtype]) for a in function.arguments]
+    head = Function(function.name, types, [a.name for a in function.arguments])
+    ranges = {name: Range(*limits) for name, *limits in function.dims}
+    declare(head, ranges, (Requirement(*entry) for entry in function.requirements))
+    return head
 
 
 # ---------------------------------------------------------------------------------- nests
@@ -486,8 +508,10 @@ def _declarations(library: Library) -> str:
         state = ["void *"] if function.state else []
         inputs = [f"const {C_TYPES[a.dtype]} *" for a in function.arguments]
         outputs = [f"{C_TYPES[a.dtype]} *" for a in function.results]
-        parameters = ", ".join([*state, *inputs, *outputs, "void *"])
+        sizes = ["int64_t" for _ in function.dims]
+        parameters = ", ".join([*sizes, *state, *inputs, *outputs, "void *"])
         call, *others = symbols(library.name, function.name, library.threads)
         lines += [f"int32_t {call}({parameters});"]
-        lines += [f"size_t {name}(void);" for name in others if name.endswith("_bytes")]
+        told = ", ".join(sizes) or "void"
+        lines += [f"size_t {name}({told});" for name in others if name.endswith("_bytes")]
     return "\n".join(lines)

@@ -12,7 +12,10 @@ from typing import Any, Final, TypeVar
 
 from nets.backend.library.c_names import c_names, declared, library_name, refusal
 from nets.errors import REFUSALS, LoadError
-from nets.ir.types import DTYPES
+from nets.ir.dims import KINDS
+from nets.ir.size_parser import parse
+from nets.ir.sizes import Dim, Size, expression
+from nets.ir.types import DTYPES, Shape
 
 ABI_VERSION: Final = 1
 """Version of the calling form; a loader refuses another one."""
@@ -42,18 +45,24 @@ def _since(revision: int, default: Any) -> Any:
     return field(default=default, metadata={"since": revision})
 
 
+def _where_some() -> Any:
+    """A list that manifests have where it is not empty."""
+    return field(default=(), metadata={"where_some": True})
+
+
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One buffer of a function: its C name, dtype and shape."""
+    """One buffer of a function: its C name, dtype and shape, of numbers and of sizes that a call
+    tells, which are texts in JSON."""
 
     name: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: Shape
 
     @property
     def text(self) -> str:
         """As in ``f32[32, 784]``."""
-        return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
+        return f"{self.dtype}[{', '.join(map(expression, self.shape))}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,8 @@ def laid_out(arguments: Sequence[Argument]) -> tuple[tuple[Member, ...], int]:
     members, end, alignment = [], 0, 1
     for a in arguments:
         unit = DTYPES[a.dtype].itemsize
-        member = Member(a.name, a.dtype, a.shape, -(-end // unit) * unit)
+        shape = tuple(size for size in a.shape if isinstance(size, int))
+        member = Member(a.name, a.dtype, shape, -(-end // unit) * unit)
         members.append(member)
         end = member.offset + member.size * unit
         alignment = max(alignment, unit)
@@ -105,6 +115,11 @@ class LibraryFunction:
     error it is in Python. ``state`` are the numbers of the members it uses, which ``updates``
     tells it changes. ``prints`` are the texts it prints. ``parallel_workspace_bytes`` is what its
     parallel twin needs, in a library for threads.
+
+    ``dims`` are the dimensions whose sizes a call tells, before all pointers: name, lowest, highest
+    and what divides it. ``requirements`` (kind, size, sentence) are what must hold of them, too
+    (``nets.ir.dims``). Their checks are the last ones, in this order; at the very end that of sizes
+    whose buffers no memory holds. JSON has neither for a function of sizes that are all known.
     """
 
     name: str
@@ -113,13 +128,21 @@ class LibraryFunction:
     positional: tuple[tuple[str, Tree], ...]
     keywords: tuple[tuple[str, Tree], ...]
     tree: Tree
-    workspace_bytes: int
+    workspace_bytes: Dim
     checks: tuple[tuple[int, str, str], ...]
     ir_sha256: str
     state: tuple[int, ...] = ()
     updates: bool = False
     prints: tuple[str, ...] = ()
-    parallel_workspace_bytes: int = _since(2, 0)
+    parallel_workspace_bytes: Dim = field(default=0, metadata={"since": 2})
+    dims: tuple[tuple[str, int, int, int], ...] = _where_some()
+    requirements: tuple[tuple[str, Dim, str], ...] = _where_some()
+
+    @property
+    def size_checks(self) -> tuple[tuple[int, str, str], ...]:
+        """The checks of the sizes that a call tells."""
+        count = len(self.dims) + len(self.requirements) + 1
+        return self.checks[-count:] if self.dims else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +204,12 @@ class Library:
         return json.dumps(self, default=_as_object, sort_keys=True, separators=(",", ":"))
 
 
-def _as_object(part: Any) -> dict[str, Any]:
-    return {field.name: getattr(part, field.name) for field in fields(part)}
+def _as_object(part: Any) -> dict[str, Any] | str:
+    if isinstance(part, Size):
+        return expression(part)
+    found = {own.name: getattr(part, own.name) for own in fields(part)}
+    empty = [own.name for own in fields(part) if "where_some" in own.metadata]
+    return {name: x for name, x in found.items() if x or name not in empty}
 
 
 # --------------------------------------------------------------------------------- reading
@@ -224,6 +251,7 @@ def from_json(text: str) -> Library:
     _check_levels(library)
     _check_names(library)
     _check_state(library)
+    _check_sizes(library)
     return library
 
 
@@ -295,7 +323,8 @@ def _objects(found: Any) -> list[dict[str, Any]]:
 
 
 def _function(value: Any, where: str) -> LibraryFunction:
-    data = _fields(_object(value, where), where, LibraryFunction)
+    no_sizes: dict[str, Any] = {"dims": [], "requirements": []}
+    data = _fields(no_sizes | _object(value, where), where, LibraryFunction)
     arguments = _items(data["arguments"], f"{where}.arguments", _argument)
     results = _items(data["results"], f"{where}.results", _argument)
     positional = _items(data["positional"], f"{where}.positional", _parameter)
@@ -317,16 +346,42 @@ def _function(value: Any, where: str) -> LibraryFunction:
         positional=positional,
         keywords=keywords,
         tree=data["tree"],
-        workspace_bytes=_number(data["workspace_bytes"], f"{where}.workspace_bytes"),
+        workspace_bytes=_size(data["workspace_bytes"], f"{where}.workspace_bytes"),
         checks=checks,
         ir_sha256=digest,
         state=_items(data["state"], f"{where}.state", _number),
         updates=updates,
         prints=_items(data["prints"], f"{where}.prints", _text),
-        parallel_workspace_bytes=_number(
+        parallel_workspace_bytes=_size(
             data["parallel_workspace_bytes"], f"{where}.parallel_workspace_bytes"
         ),
+        dims=_items(data["dims"], f"{where}.dims", _dim),
+        requirements=_items(data["requirements"], f"{where}.requirements", _requirement),
     )
+
+
+def _dim(value: Any, where: str) -> tuple[str, int, int, int]:
+    _require(type(value) is list and len(value) == 4, where, value)
+    name, *limits = value
+    _require(all(type(limit) is int and 0 <= limit < 1 << 63 for limit in limits), where, value)
+    low, high, multiple = limits
+    _require(low <= high and multiple >= 1, where, value)
+    return _text(name, where), low, high, multiple
+
+
+def _requirement(value: Any, where: str) -> tuple[str, Dim, str]:
+    _require(type(value) is list and len(value) == 3 and value[0] in KINDS, where, value)
+    return value[0], _size(value[1], where), _text(value[2], where)
+
+
+def _size(value: Any, where: str) -> Dim:
+    """A number, or the text of a size that a call tells."""
+    if type(value) is not str:
+        return _number(value, where)
+    try:
+        return parse(_text(value, where))
+    except ValueError:
+        raise _damaged(f"{where} is not right: {_short(value)}") from None
 
 
 def _form(value: Any, where: str) -> Form:
@@ -349,14 +404,17 @@ def _member(value: Any, where: str) -> Member:
     buffer = _buffer(data, where)
     offset = _number(data["offset"], f"{where}.offset")
     key, owner, entry = (_text(data[word], f"{where}.{word}") for word in ("key", "owner", "entry"))
-    return Member(buffer.name, buffer.dtype, buffer.shape, offset, key, owner, entry)
+    shape = tuple(size for size in buffer.shape if isinstance(size, int))
+    _require(len(shape) == len(buffer.shape), f"{where}.shape", data["shape"])
+    return Member(buffer.name, buffer.dtype, shape, offset, key, owner, entry)
 
 
 def _buffer(data: dict[str, Any], where: str) -> Argument:
     name, dtype = _text(data["name"], f"{where}.name"), _text(data["dtype"], f"{where}.dtype")
     _require(dtype in DTYPES, f"{where}.dtype", dtype)
-    shape = _items(data["shape"], f"{where}.shape", _number)
-    size = math.prod(max(dim, 1) for dim in shape) * DTYPES[dtype].itemsize
+    shape = _items(data["shape"], f"{where}.shape", _size)
+    known = (dim for dim in shape if isinstance(dim, int))
+    size = math.prod(max(dim, 1) for dim in known) * DTYPES[dtype].itemsize
     _require(len(shape) <= _MOST_AXES and size <= _MOST_BYTES, f"{where}.shape", list(shape))
     return Argument(name, dtype, shape)
 
@@ -378,7 +436,10 @@ def _check_names(library: Library) -> None:
     """The names that stand in C are such as an export gives."""
     taken = declared(library.name, [f.name for f in library.functions], library.threads)
     parts = [("state", [member.name for member in library.state])]
-    parts += [(f.name, [a.name for a in (*f.arguments, *f.results)]) for f in library.functions]
+    parts += [
+        (f.name, [*(name for name, *_ in f.dims), *(a.name for a in (*f.arguments, *f.results))])
+        for f in library.functions
+    ]
     for where, names in parts:
         _require(names == c_names(names, taken), f"{where}: a name", names)
 
@@ -410,6 +471,20 @@ def _check_keys(library: Library) -> None:
     _no_twice(keys, "keys")
     owned = [(member.owner, member.entry) for member in members]
     _no_twice(owned, "entries")
+
+
+def _check_sizes(library: Library) -> None:
+    """Sizes are of the dimensions that calls of the function tell."""
+    for function in library.functions:
+        names = [name for name, *_ in function.dims]
+        shapes = [argument.shape for argument in (*function.arguments, *function.results)]
+        sizes = [function.workspace_bytes, function.parallel_workspace_bytes]
+        sizes += [size for _, size, _ in function.requirements]
+        sizes += [size for shape in shapes for size in shape]
+        told = {name for size in sizes if isinstance(size, Size) for name in size.names}
+        _require(told <= {*names}, f"{function.name}: a size of", sorted(told - {*names}))
+        needed = len(names) + len(function.requirements) + 1 if names else 0
+        _require(len(function.checks) >= needed, f"{function.name}.checks", len(function.checks))
 
 
 def _check_trees(trees: list[Tree], leaves: int, where: str) -> None:

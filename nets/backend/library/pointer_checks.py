@@ -45,16 +45,16 @@ def check_pointers(target: Target) -> str:
     return _CHECK_POINTERS.replace("i64", target.word)
 
 
-def stores(array: str, pointers: Iterable[str]) -> str:
-    """Stores of the pointers into an array of them.
+def stores(array: str, values: Iterable[str], type: str = "ptr") -> str:
+    """Stores of pointers, or of values of another type, into an array of them.
 
     They are volatile, which keeps the code generator from looking, for each, at all the others for
     what it could join it with.
     """
     return "\n".join(
-        f"  %{array}.{i} = getelementptr ptr, ptr %{array}, i64 {i}\n"
-        f"  store volatile ptr {pointer}, ptr %{array}.{i}"
-        for i, pointer in enumerate(pointers)
+        f"  %{array}.{i} = getelementptr {type}, ptr %{array}, i64 {i}\n"
+        f"  store volatile {type} {value}, ptr %{array}.{i}"
+        for i, value in enumerate(values)
     )
 
 

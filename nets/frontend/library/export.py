@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from nets.frontend.calls.lowered import Lowered
 from nets.frontend.library.export_arguments import (
@@ -110,6 +110,11 @@ def _exported(
     return Exported(name, tuple(paths), library, initial)
 
 
+_FIRST_SIZE_CODE: Final = 1 << 15
+"""Statuses from here on are of sizes that a call tells; no two functions of a library share one, so
+that each has a sentence."""
+
+
 def _modules(parts: Sequence[FunctionExport], large: LargeData) -> list[str]:
     """The LLVM IR of all functions; their prints are numbered through."""
     modules, site = [], 0
@@ -134,6 +139,10 @@ def _described(
         Argument(member.name, variable(member.value).type.dtype.name, member.value.shape)
         for member in state.members
     ]
+    functions: list[Any] = []
+    for part in parts:
+        code_of_sizes = _FIRST_SIZE_CODE + sum(len(f.size_checks) for f in functions)
+        functions.append(part.describe(taken, code_of_sizes))
     members, size = state_layout(forms, [member.names for member in state.members])
     levels = tuple(Form(machine.cpu, machine.level) for machine in code.machines)
     return Library(
@@ -142,7 +151,7 @@ def _described(
         cpu=levels[0].cpu,
         level=levels[0].level,
         numerics=code.numerics,
-        functions=tuple(part.describe(taken) for part in parts),
+        functions=tuple(functions),
         state=members,
         state_bytes=size,
         levels=levels,

@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nets.compiler.compile import Compilation, CompileOptions
-from nets.errors import ShapeError
+from nets.errors import ArgumentError
 from nets.frontend.calls.lowered import Lowered
 from nets.frontend.library.export_arguments import CodeOptions, refused
 from nets.frontend.library.library_state import LibraryState
 from nets.ir.core import Function, Value
+from nets.ir.dims import ranges_of, requirements_of
+from nets.ir.estimates import room_for_either
 from nets.ir.printer import function_digest
+from nets.ir.sizes import Dim, substitute, symbol
+from nets.ir.types import Shape
 from nets.ops.definition.emitter import tensor_type
 
 if TYPE_CHECKING:
@@ -74,9 +78,13 @@ class FunctionExport:
         ops = self.serial[0].loops.walk()
         return tuple(op.attributes["text"] for op in ops if op.name == "loop.print")
 
-    def describe(self, taken: Collection[str]) -> Any:
-        """The manifest of the function; ``taken`` are names that its buffers cannot have."""
+    def describe(self, taken: Collection[str], first_code: int) -> Any:
+        """The manifest of the function; ``taken`` are names that its buffers cannot have.
+
+        The checks of sizes that a call tells have statuses from ``first_code`` on.
+        """
         from nets.backend.library.c_names import c_names
+        from nets.backend.library.callers.description import range_sentence
         from nets.backend.library.manifest import Argument, LibraryFunction
 
         lowered = self.lowered
@@ -84,13 +92,23 @@ class FunctionExport:
         inputs = self.function.arguments[: len(lowered.program.inputs)]
         outputs = self.function.returned[: lowered.out_tree.leaf_count]
         results = lowered.result_names[: len(outputs)]
-        names = c_names([*lowered.argument_names[: len(inputs)], *results], taken)
+        ranges, requirements = ranges_of(self.function), requirements_of(self.function)
+        dims = [*ranges]
+        names = c_names([*dims, *lowered.argument_names[: len(inputs)], *results], taken)
+        dims, names = names[: len(dims)], names[len(dims) :]
+        told = dict(zip(ranges, map(symbol, dims), strict=True))
+        limits = tuple((name, *range) for name, range in zip(dims, ranges.values(), strict=True))
         buffers = [
-            Argument(name, tensor_type(value).dtype.name, _shape(name, value))
+            Argument(name, tensor_type(value).dtype.name, _shape(value, told))
             for name, value in zip(names, (*inputs, *outputs), strict=True)
         ]
         _check_parameters(lowered)
         args, kwargs = lowered.in_tree.unflatten(range(lowered.in_tree.leaf_count))
+        sentences = [*(range_sentence(*limit) for limit in limits)]
+        sentences += [requirement.message for requirement in requirements]
+        sentences += ["no memory holds arrays of these sizes"] if dims else []
+        refuses = ArgumentError.__name__
+        of_sizes = [(code, text, refuses) for code, text in enumerate(sentences, first_code)]
         return LibraryFunction(
             name=self.name,
             arguments=tuple(buffers[: len(inputs)]),
@@ -98,13 +116,20 @@ class FunctionExport:
             positional=tuple(zip(lowered.parameter_names, map(tree, args), strict=True)),
             keywords=tuple((key, tree(value)) for key, value in kwargs.items()),
             tree=tree(lowered.out_tree.unflatten(range(lowered.out_tree.leaf_count))),
-            workspace_bytes=_workspace_bytes(self.serial),
-            checks=tuple((code, message, error) for code, message, _, error in self.checks),
+            workspace_bytes=substitute(_workspace_bytes(self.serial), told),
+            checks=(
+                *((code, message, error) for code, message, _, error in self.checks),
+                *of_sizes,
+            ),
             ir_sha256=function_digest(self.function),
             state=self.state,
             updates=bool(updates),
             prints=self.prints,
-            parallel_workspace_bytes=_workspace_bytes(self.twins),
+            parallel_workspace_bytes=substitute(_workspace_bytes(self.twins), told),
+            dims=limits,
+            requirements=tuple(
+                (kind, substitute(size, told), message) for kind, size, message, _ in requirements
+            ),
         )
 
 
@@ -118,10 +143,12 @@ def _compilations(
     return found
 
 
-def _workspace_bytes(compilations: Sequence[Compilation]) -> int:
+def _workspace_bytes(compilations: Sequence[Compilation]) -> Dim:
     """What is enough for each of them."""
-    sizes = [each.workspace_bytes for each in compilations]
-    return max((size for size in sizes if isinstance(size, int)), default=0)
+    most: Dim = 0
+    for each in compilations:
+        most = room_for_either(most, each.workspace_bytes)
+    return most
 
 
 def checks_of(forms: Sequence[Function]) -> tuple[tuple[int, str, str, str], ...]:
@@ -142,11 +169,9 @@ def checks_of(forms: Sequence[Function]) -> tuple[tuple[int, str, str, str], ...
     return tuple((code, *rest) for rest, code in codes.items())
 
 
-def _shape(name: str, value: Value) -> tuple[int, ...]:
-    type = tensor_type(value)
-    if not type.is_static:
-        raise ShapeError(f"{name} is {type}; only constant sizes can be exported")
-    return type.static_shape
+def _shape(value: Value, names: Mapping[str, Dim]) -> Shape:
+    """The shape, in the names that sizes of a call have in C."""
+    return tuple(substitute(size, names) for size in tensor_type(value).shape)
 
 
 def _check_parameters(lowered: Lowered) -> None:

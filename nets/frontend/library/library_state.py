@@ -31,6 +31,7 @@ from nets.frontend.world.slots import moved
 from nets.ir.builder import Builder
 from nets.ir.clone import body_without_terminator, clone_into
 from nets.ir.core import Function, Value
+from nets.ir.dims import declare, ranges_of, requirements_of
 from nets.ops.definition.registry import lookup
 
 
@@ -103,6 +104,8 @@ class LibraryState:
         news = [(key, value) for key, value in _news(lowered) if key in places]
         returned = [*source.returned[:kept], *(value for _, value in news)]
         builder.create(lookup("return"), [_mapped(mapping, value) for value in returned])
+        if ranges := ranges_of(source):
+            declare(function, ranges, requirements_of(source))
         arguments = {_key(x): mapping[a].index for a, x in _arguments(lowered) if _is_state(x)}
         if news:
             function.attributes["in_place"] = tuple(

@@ -57,6 +57,8 @@ class Function:
     updates: bool
     positional: tuple[tuple[str, Tree], ...]
     keywords: tuple[tuple[str, Tree], ...]
+    ranges: str = ""
+    """What sizes a call may tell."""
     twin: tuple[str, ...] = ()
     """The symbols of the parallel twin and of its workspace, in a library for threads."""
 
@@ -68,7 +70,7 @@ class Function:
     def sentence(self) -> str:
         """What goes in and what comes out."""
         given = ", ".join(a.text for a in self.arguments) or "nothing"
-        return f"{given} -> {', '.join(a.text for a in self.results) or 'nothing'}"
+        return f"{self.ranges}{given} -> {', '.join(a.text for a in self.results) or 'nothing'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,15 @@ def _function(library: Library, part: dict[str, Any]) -> Function:
         updates=part["updates"],
         positional=_parameters(part["positional"]),
         keywords=_parameters(part["keywords"]),
+        ranges="".join(f"{range_sentence(*dim)}; " for dim in part.get("dims", ())),
         twin=tuple(twin),
     )
+
+
+def range_sentence(name: str, low: int, high: int, multiple: int) -> str:
+    """What sizes of a dimension a call may tell."""
+    each = f", a multiple of {multiple}" if multiple != 1 else ""
+    return f"{name} is {low} to {high}{each}"
 
 
 def _buffers(parts: Iterable[dict[str, Any]]) -> tuple[Buffer, ...]:
