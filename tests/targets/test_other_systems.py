@@ -93,3 +93,23 @@ def test_bits_of_webassembly(
     file, library, names = module
     found = engine().results(file, library, ARRAYS, STEPS)
     assert [expected(name, results, status) for name, status, results in found] == lines(names)
+
+
+PLAIN = ("curves", "products64", "reductions", "network")
+
+
+@functools.cache
+def plain_lines() -> list[str]:
+    return [expected(name, PROGRAMS[name].results("strict-nofma")) for name in PLAIN]
+
+
+@pytest.mark.parametrize("name", ["aarch64 Linux", "Cortex-M0+"])
+def test_bits_of_the_other_profile(name: str, tmp_path: Path) -> None:
+    machine = MACHINES[name]
+    machine.skip_unless_there()
+    programs = {word: PROGRAMS[word].lowered() for word in PLAIN}
+    options = {"target": machine.target, "cpu": machine.cpu, "numerics": "strict-nofma"}
+    nets.export(tmp_path / "plain", formats=("a", "h", "o"), **options, **programs)
+    library = manifest((tmp_path / "plain.o").read_bytes())
+    caller = program(tmp_path, library, ARRAYS, STEPS)
+    assert machine.run(tmp_path, caller, tmp_path / "plain.a") == plain_lines()
