@@ -42,6 +42,7 @@ def add_command(commands: Commands) -> None:
         help="CPU to compile for, such as x86-64-v3 or native, or several with commas between; "
         "default: every level of x86-64 from v2 on",
     )
+    add("--target", metavar="TRIPLE", help="the system, as aarch64-linux-gnu; default: this one")
     add("--numerics", metavar="PROFILE", help=" or ".join(config.PROFILES))
     parser.set_defaults(run=run)
 
@@ -63,7 +64,11 @@ def run(arguments: argparse.Namespace) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     word = arguments.name or name.rpartition(".")[2]
     cpu = arguments.cpu.split(",") if arguments.cpu else None
-    options: dict[str, Any] = {"cpu": cpu, "numerics": arguments.numerics}
+    options: dict[str, Any] = {
+        "cpu": cpu,
+        "target": arguments.target,
+        "numerics": arguments.numerics,
+    }
     for path in export(output, **options, **{word: lowered}).files:
         print(path)
 

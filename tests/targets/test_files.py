@@ -84,6 +84,11 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"target": 3}, ArgumentError, "target is a triple such as aarch64-linux-gnu, not int"),
     ({"target": F}, ArgumentError, "target is a triple"),
     ({"target": "aarch64-linux", "cpu": "znver3"}, CompileError, "CPU 'znver3' of aarch64-linux"),
+    (
+        {"target": "wasm32", "cpu": "native"},
+        ArgumentError,
+        'native" is this machine, which is none',
+    ),
     ({"target": "aarch64-linux", "formats": "dll"}, ArgumentError, "formats are some of"),
 ]
 

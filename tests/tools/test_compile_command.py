@@ -56,6 +56,13 @@ def test_for_some_cpus_in_a_profile(module: str) -> None:
     assert about.numerics == "strict-nofma"
 
 
+def test_for_another_system(module: str) -> None:
+    options = ["--spec", "f64[2]", "--target", "thumbv7em-none-eabihf", "--cpu", "cortex-m7"]
+    assert main(["compile", f"{module}:Model.double", *options, "-o", "lib"]) == 0
+    assert "cortex-m7" in Path("lib.h").read_text()
+    assert not Path("lib.so").exists()
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [

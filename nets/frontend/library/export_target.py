@@ -28,10 +28,18 @@ def machines_for(cpu: object, target: object) -> list[Machine]:
     """
     system = _target(target)
     names = _cpu_names(cpu, system)
-    found = [_of_its_level(machine_of("" if name == "native" else name, system)) for name in names]
+    found = [_of_its_level(_machine(name, system)) for name in names]
     if len({machine.level for machine in found}) < len(found):
         raise refused(f"cpu names each level once, not {', '.join(names)}")
     return sorted(found, key=lambda machine: machine.level)
+
+
+def _machine(name: str, system: Target | None) -> Machine:
+    if name != "native":
+        return machine_of(name, system)
+    if system not in (None, native_target()):
+        raise refused(f'cpu="native" is this machine, which is none of the target {system}')
+    return machine_of("")
 
 
 def _target(target: object) -> Target | None:
