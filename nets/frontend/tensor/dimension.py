@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from nets.errors import ControlFlowError, LeakedTracerError, ShapeError
-from nets.frontend.tensor.scope import CallDims, current_scope, this_thread
+from nets.frontend.tensor.scope import NO_DIMS, CallDims, current_scope, this_thread
 from nets.ir.location import user_location
 from nets.ir.sizes import Dim, Size, divided, expression, least
 from nets.ir.types import Shape
@@ -230,6 +230,12 @@ def plain(x: Any) -> Any:
 def is_open(shape: Sequence[object]) -> bool:
     """Has a shape sizes that only a call tells?"""
     return any(isinstance(n, Dimension | Size) for n in shape)
+
+
+def has_open_sizes() -> bool:
+    """Is this a trace in which a call tells sizes?"""
+    scope = this_thread.innermost
+    return scope is not None and scope.dims is not NO_DIMS
 
 
 def _dims() -> CallDims:

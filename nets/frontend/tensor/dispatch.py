@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from nets.errors import DTypeError, NetsError, NumberError, ShapeError
 from nets.frontend.tensor.conversion import Scalar, array_of, is_scalar, scalar_array
-from nets.frontend.tensor.dimension import Dimension, plain, same_size
+from nets.frontend.tensor.dimension import Dimension, has_open_sizes, plain, same_size
 from nets.frontend.tensor.operators import Operators
-from nets.frontend.tensor.scope import NO_DIMS, current_scope, leaked
+from nets.frontend.tensor.scope import current_scope, leaked
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import (
     Array,
@@ -52,7 +52,7 @@ def apply(name: str, *operands: Tensor, **attributes: object) -> Tensor:
     if scope is not None:
         values = [scope.lift(x) for x in operands]
         scope.emitter.builder.location = user_location()
-        if scope.dims is not NO_DIMS:
+        if has_open_sizes():
             attributes = {key: plain(x) for key, x in attributes.items()}
         value = scope.emitter.emit(name, *values, **attributes)
         if not is_grad_enabled() and tensor_type(value).dtype.is_float:
@@ -337,13 +337,15 @@ def as_float(x: TensorLike) -> Tensor:
 
 def joined_shape(*shapes: Shape) -> Shape:
     """The shape these broadcast to, by NumPy's rule; ShapeError where they do not."""
-    different = {plain(shape) for shape in shapes if shape}
+    if has_open_sizes():
+        shapes = tuple(map(plain, shapes))
+    different = {shape for shape in shapes if shape}
     if len(different) <= 1:
         return different.pop() if different else ()
     rank = max(map(len, shapes))
     result = []
     for axis in range(-rank, 0):
-        sizes = {plain(shape[axis]) for shape in shapes if -axis <= len(shape)}
+        sizes = {shape[axis] for shape in shapes if -axis <= len(shape)}
         sizes = sizes - {1} or {1}
         if len(sizes) > 1:
             sizes = {_joined_size(sizes, shapes)}
@@ -368,13 +370,15 @@ def shape_text(shape: Shape) -> str:
 
 def expand(x: Tensor, shape: Shape) -> Tensor:
     """``x`` repeated to a shape it is known to broadcast to."""
-    own, shape = x.type.shape, plain(shape)
+    own, shape = x.type.shape, plain(shape) if has_open_sizes() else shape
     if own == shape:
         return x
     if not own and not x.requires_grad and current_scope() is None:
         return Tensor._of(_repeated(_eager(x), shape))
     axes = tuple(range(len(shape) - len(own), len(shape)))
-    x = resized(x, tuple(1 if n == 1 else shape[axis] for n, axis in zip(own, axes, strict=True)))
+    if has_open_sizes():
+        places = zip(own, axes, strict=True)
+        x = resized(x, tuple(1 if n == 1 else shape[axis] for n, axis in places))
     return apply("broadcast", x, shape=tuple(shape), axes=axes)
 
 

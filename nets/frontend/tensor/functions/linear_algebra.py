@@ -30,15 +30,9 @@ def matmul(x: TensorLike, y: TensorLike) -> Tensor:
     does not appear in the result. ShapeError for 0-d operands and sizes that differ.
     """
     a, b = promote(x, y)
-    shapes = f"shapes {shape_text(a.shape)} and {shape_text(b.shape)}"
     inner = -2 if b.ndim > 1 else 0
-    if (
-        not a.ndim
-        or not b.ndim
-        or not same_size(a.shape[-1], b.shape[inner], f"matmul of {shapes}")
-    ):
-        raise ShapeError(f"matmul: {shapes} do not fit together", user_location())
-    a = resized(a, (*a.type.shape[:-1], b.type.shape[inner]))
+    if not a.ndim or not b.ndim or a.type.shape[-1] != b.type.shape[inner]:
+        a = _with_columns(a, b, inner)
     if a.ndim > 2 and b.ndim == 2:  # one product of many rows, rather than many of a repeated b
         rows = apply("matmul", reshape(a, (math.prod(a.shape[:-1]), a.shape[-1])), b)
         return reshape(rows, (*a.shape[:-1], b.shape[-1]))
@@ -53,6 +47,16 @@ def matmul(x: TensorLike, y: TensorLike) -> Tensor:
     of_rows = left.shape[-2:-1] if a.ndim > 1 else ()
     of_columns = right.shape[-1:] if b.ndim > 1 else ()
     return reshape(result, (*batch, *of_rows, *of_columns))
+
+
+def _with_columns(a: Tensor, b: Tensor, inner: int) -> Tensor:
+    """``a`` with as many columns as b has rows, where each call is checked for that; ShapeError
+    where they are sure to differ."""
+    shapes = f"shapes {shape_text(a.shape)} and {shape_text(b.shape)}"
+    have, need = (x.shape[at] if x.ndim else None for x, at in ((a, -1), (b, inner)))
+    if have is None or need is None or not same_size(have, need, f"matmul of {shapes}"):
+        raise ShapeError(f"matmul: {shapes} do not fit together", user_location())
+    return resized(a, (*a.type.shape[:-1], b.type.shape[inner]))
 
 
 def dot(x: TensorLike, y: TensorLike) -> Tensor:

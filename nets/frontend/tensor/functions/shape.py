@@ -75,8 +75,11 @@ def _size(n: object) -> int:
 def new_shape(shape: object) -> tuple[int, ...]:
     """A shape whose sizes must not be negative, nor too large to count the bytes."""
     sizes = shape_of(shape)
-    what = f"shape {shape_text(sizes)}"
-    if not all(not_negative(n, what) for n in sizes):
+    if is_open(sizes):
+        fits = all(not_negative(n, f"shape {shape_text(sizes)}") for n in sizes)
+    else:
+        fits = all(n >= 0 for n in sizes)
+    if not fits:
         raise ShapeError(f"a size is negative in shape {shape_text(sizes)}", user_location())
     if not is_addressable(plain(sizes)):
         raise ShapeError(f"shape {shape_text(sizes)} has too many elements", user_location())
