@@ -76,6 +76,20 @@ PARSE_ERRORS = {
         body("%1 = constant {value = dense<1.0>} : tensor<?n xf32>"),
         "are numbers",
     ),
+    "size cut short": ("func @f(%x: tensor<?{n +} xf32>) { return }", "ends too early"),
+    "size of signs": ("func @f(%x: tensor<?{n $ m} xf32>) { return }", "no meaning in a size"),
+    "size divided by one": (
+        "func @f() attributes {a = ?{4//n}} { return }",
+        "positive number only",
+    ),
+    "size of many terms": (
+        "func @f() attributes {a = ?{" + "*".join(["(a + b + c + d)"] * 99) + "}} { return }",
+        "too many terms",
+    ),
+    "size nested deep": (
+        "func @f() attributes {a = ?{" + "(" * 10**4 + "n}} { return }",
+        "nests more than",
+    ),
     "element too large": (body("%1 = constant {value = dense<300>} : tensor<i8>"), "too large"),
     "float too large": (body("%1 = constant {value = dense<1e39>} : tensor<f32>"), "too large"),
     "float for integer": (body("%1 = constant {value = dense<1.5>} : tensor<i8>"), "invalid"),

@@ -236,6 +236,38 @@ def _trained(kind: str, options: dict[str, Any]) -> dict[str, Any]:
     return {"losses": losses, "parameters": parameters, "traces": step.stats()["traces"]}
 
 
+def test_state_that_a_function_keeps() -> None:
+    total, kept = nets.Tensor(np.zeros(3)), []
+
+    @nets.trace(dims={"x": "n, 3", "n": nets.dim()})
+    def added(x: Any) -> Any:
+        nonlocal total
+        total += x.sum(0)
+        kept.append(x.shape[0])
+        return total * 1
+
+    for n in (0, 1, 4):
+        added(x=np.ones((n, 3)))
+    assert total.tolist() == [5.0] * 3
+    assert kept == [0, 1, 4]
+    assert [*map(type, kept)] == [int] * 3
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_views_are_written_through(n: int) -> None:
+    def written(x: Any) -> Any:
+        y = x * 1
+        y[1:][:, 0] = 7
+        y.T[1] = 5
+        y.reshape(-1)[0] = -1
+        y[::-1][0, 2] = 3
+        return y
+
+    x = np.zeros((n, 3))
+    of_call = nets.trace(dims={"x": "n, 3", "n": nets.dim(1)})(written)
+    assert of_call(x).tolist() == written(x).tolist()
+
+
 def test_a_dimension_outside_of_its_trace() -> None:
     seen: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
