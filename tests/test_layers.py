@@ -51,7 +51,7 @@ APART = {("passes", "backend"), ("backend", "passes")}
 JOINED = {
     "frontend.tensor.functions": "frontend.tensor",
     **{f"backend.llvm.{name}": "backend.llvm" for name in ("conv", "gemm", "isa", "math")},
-    "backend.library.callers": "backend.library",
+    **{f"backend.library.{name}": "backend.library" for name in ("callers", "state")},
     "nn.functional": "nn",
 }
 """Folders that are of the room above. In ``frontend.tensor`` tensors, their operators and the

@@ -11,7 +11,7 @@ import pytest
 
 from nets.backend.library import interface
 from nets.backend.library.manifest import REVISION, Argument, Library, LibraryFunction, Member
-from nets.backend.library.state_functions import OTHER_STATE
+from nets.backend.library.state.functions import OTHER_STATE
 
 TEXT = (Path(__file__).parents[2] / "docs" / "abi.md").read_text(encoding="utf-8")
 ROWS = [line for line in TEXT.splitlines() if line.startswith("| ")]

@@ -74,7 +74,8 @@ def write(folder: Path, wanted: Mapping[str, Program], **options: Any) -> Path:
 
 def described(library: Path) -> Library:
     """The manifest in a library of any target."""
-    from nets.backend.library.manifest import MARK, from_json
+    from nets.backend.library.manifest import MARK
+    from nets.backend.library.manifest_reading import from_json
 
     data = library.read_bytes()
     start = data.index(MARK) + len(MARK)

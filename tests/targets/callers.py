@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nets.backend.library.manifest import MARK, Library, from_json
+from nets.backend.library.manifest import MARK, Library
+from nets.backend.library.manifest_reading import from_json
 from nets.ops.definition.registry import Array
 
 _FRAME = """\

@@ -28,7 +28,7 @@ from nets.backend.library.pointer_checks import (
     stores,
 )
 from nets.backend.library.size_checks import NOTHING_TEXT, SizesOfCall
-from nets.backend.library.state_functions import OTHER_STATE, state_alignment, state_functions
+from nets.backend.library.state.functions import OTHER_STATE, state_alignment, state_functions
 from nets.backend.llvm.constants import LargeData, constant
 from nets.backend.llvm.structure import COMMIT_HOOK
 from nets.backend.printing import HOOK

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from nets.backend.library.binary import HEADER_BYTES, check_elf, check_native
-from nets.backend.library.manifest import MARK, Library, from_json
+from nets.backend.library.manifest import MARK, Library
+from nets.backend.library.manifest_reading import from_json
 from nets.backend.library.private_copy import Bytes, taken
 from nets.errors import LoadError
 from nets.files import open_regular

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from nets.backend.library import state_exchange
 from nets.backend.library.c_header import C_TYPES
 from nets.backend.library.c_names import symbols
 from nets.backend.library.library_file import LibraryFile, read_library
 from nets.backend.library.manifest import ABI_VERSION, Library, LibraryFunction, Tree
+from nets.backend.library.nests import leaves, nest
 from nets.backend.library.private_copy import open_copy
+from nets.backend.library.state import exchange
 from nets.backend.printing import raise_pending, show
 from nets.errors import (
     REFUSALS,
@@ -236,14 +237,14 @@ class _State(Mapping[str, Array]):
         start = -int(ffi.cast("uintptr_t", ffi.from_buffer(memory))) % ALIGNMENT
         self._bytes = memory[start : start + library.state_bytes]
         self.pointer = ffi.cast("void *", ffi.from_buffer(self._bytes))
-        self._members = state_exchange.views(library, self._bytes)
+        self._members = exchange.views(library, self._bytes)
         self.reset()
         self._check()
 
     def _check(self) -> None:
         """LoadError unless the code has the layout that the description has."""
         try:
-            state_exchange.checked_bytes(self._code.library, self._bytes)
+            exchange.checked_bytes(self._code.library, self._bytes)
         except ArgumentError:
             raise LoadError(f"{self._code.path} is damaged: code and description differ") from None
 
@@ -272,12 +273,12 @@ class _State(Mapping[str, Array]):
     def load(self, data: bytes) -> None:
         """Take a saved state. ArgumentError where it is none of this library; then nothing has
         changed."""
-        self._bytes[:] = state_exchange.checked_bytes(self._code.library, data)
+        self._bytes[:] = exchange.checked_bytes(self._code.library, data)
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of the members under the keys that Python's state dicts have: ``0.weight`` of the
         only module, ``optimizer.state.0.exp_avg``, ``default_generator.key``."""
-        return state_exchange.state_dict(self._code.library, self._members)
+        return exchange.state_dict(self._code.library, self._members)
 
     def load_state_dict(self, state: Mapping[str, npt.ArrayLike], strict: bool = True) -> None:
         """Take members from arrays under those keys, as of a safetensors file.
@@ -285,15 +286,15 @@ class _State(Mapping[str, Array]):
         ``strict``: every key must be there, and no other. ArgumentError where this does not hold,
         ShapeError and DTypeError where an array has another form; nothing has changed then.
         """
-        state_exchange.load_state_dict(self._code.library, self._members, state, strict)
+        exchange.load_state_dict(self._code.library, self._members, state, strict)
 
     def take(self, objects: Sequence[Any], named: Mapping[str, Any]) -> None:
         """Become the state of these objects: see ``LoadedLibrary.state_from``."""
-        state_exchange.state_from(self._code.library, self._members, objects, named)
+        exchange.state_from(self._code.library, self._members, objects, named)
 
     def give(self, objects: Sequence[Any], named: Mapping[str, Any]) -> None:
         """Let these objects have this state: see ``LoadedLibrary.state_to``."""
-        state_exchange.state_to(self._code.library, self._members, objects, named)
+        exchange.state_to(self._code.library, self._members, objects, named)
 
     def __repr__(self) -> str:
         return f"<state of {self._code.library.name}: {', '.join(self._members) or 'none'}>"
@@ -336,7 +337,7 @@ class _Function:
         raise_pending()
         if status != 0:
             raise self._failure(status)
-        return _nest(self._function.tree, outputs)
+        return nest(self._function.tree, outputs)
 
     def _workspace(self, sizes: Sizes) -> Any:
         """Memory of this thread's own, aligned, kept for its next call."""
@@ -354,7 +355,7 @@ class _Function:
     def _arrays(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Array]:
         found: list[Array | None] = [None] * len(self._inputs)
         for name, tree, value in self._bind(args, kwargs):
-            for number, leaf in _leaves(tree, value, name):
+            for number, leaf in leaves(tree, value, name):
                 found[number] = self._array(number, leaf)
         return [array for array in found if array is not None]
 
@@ -427,58 +428,6 @@ def _sizes_of(function: LibraryFunction) -> Function:
     ranges = {name: Range(*limits) for name, *limits in function.dims}
     declare(head, ranges, (Requirement(*entry) for entry in function.requirements))
     return head
-
-
-# ---------------------------------------------------------------------------------- nests
-
-
-def _leaves(tree: Tree, value: Any, path: str) -> list[tuple[int, Any]]:
-    """(number, leaf) pairs of a value that has the structure of ``tree``."""
-    found = []
-    pending = [(tree, value, path)]
-    while pending:
-        tree, value, path = pending.pop()
-        if isinstance(tree, int):
-            found.append((tree, value))
-            continue
-        kind, *rest = tree
-        children = rest[0] if rest else []
-        got = _children(kind, value)
-        if got is None or set(got) != {key for key, _ in children}:
-            keys = ", ".join(str(key) for key, _ in children)
-            raise ArgumentError(f"{path} is a {kind} of ({keys}), not {type(value).__name__}")
-        pending += [(subtree, got[key], f"{path}[{key!r}]") for key, subtree in children]
-    return found
-
-
-def _children(kind: str, value: Any) -> dict[Any, Any] | None:
-    """The children of a container by key; None where it is not of that kind."""
-    if kind == "none":
-        return {} if value is None else None
-    if kind in ("list", "tuple"):
-        return dict(enumerate(value)) if isinstance(value, (list, tuple)) else None
-    if isinstance(value, dict):
-        return value
-    if kind == "fields":
-        names: Iterable[str] = getattr(value, "_fields", ()) or getattr(
-            value, "__dataclass_fields__", ()
-        )
-        return {name: getattr(value, name) for name in names} or None
-    return None
-
-
-def _nest(tree: Tree, arrays: Sequence[Array]) -> Any:
-    """The arrays in the structure of ``tree``; named tuples and dataclasses come as dicts."""
-    if isinstance(tree, int):
-        return arrays[tree]
-    kind, *rest = tree
-    if kind == "none":
-        return None
-    # Nests in a manifest are as deep as JSON's reader allows, so this recursion ends.
-    items = {key: _nest(subtree, arrays) for key, subtree in rest[0]}
-    if kind == "list":
-        return list(items.values())
-    return tuple(items.values()) if kind == "tuple" else items
 
 
 # --------------------------------------------------------------------------- declarations

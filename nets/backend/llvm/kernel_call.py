@@ -16,7 +16,7 @@ from nets.ir.types import Shape
 from nets.locks import imports
 from nets.machine.machine import Machine
 from nets.ops.loop.kernels import conv_shapes, is_work_for_threads, shapes_of
-from nets.ops.tensor.convolution import Geometry
+from nets.ops.tensor.conv_geometry import Geometry
 
 
 def kernel_code(op: Operation, machine: Machine) -> KernelCode:

@@ -21,7 +21,7 @@ from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType, VectorType
 from nets.ops.definition.registry import Array
 from nets.ops.loop.reduction_tree import ARG_COMBINERS, reduce_lanes
-from nets.ops.tensor.convolution import Geometry, convolved, input_of, weight_of
+from nets.ops.tensor.conv_geometry import Geometry, convolved, input_of, weight_of
 from nets.ops.tensor.effects import shown
 
 Register = Any

@@ -93,7 +93,7 @@ def _exported(
     """Compile the functions and write the library of that name."""
     from nets.backend.library.aot import write_library
     from nets.backend.library.c_names import declared
-    from nets.backend.library.state_layout import marked
+    from nets.backend.library.state.layout import marked
     from nets.backend.llvm.constants import LargeData
     from nets.frontend.library.export_target import around
 
@@ -133,7 +133,7 @@ def _described(
 ) -> Library:
     """The manifest of the library; ``taken`` are names that buffers of functions cannot have."""
     from nets.backend.library.manifest import Argument, Form, Library
-    from nets.backend.library.state_layout import state_layout
+    from nets.backend.library.state.layout import state_layout
 
     forms = [
         Argument(member.name, variable(member.value).type.dtype.name, member.value.shape)

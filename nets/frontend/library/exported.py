@@ -35,11 +35,11 @@ class Exported:
 
         ArgumentError where something does not fit, ExportError where the file cannot be written.
         """
-        from nets.backend.library import state_exchange
+        from nets.backend.library.state import exchange
 
         state = np.frombuffer(bytearray(self._initial), np.uint8)
-        arrays = state_exchange.views(self._library, state)
-        state_exchange.state_from(self._library, arrays, objects, named)
+        arrays = exchange.views(self._library, state)
+        exchange.state_from(self._library, arrays, objects, named)
         saved = state.tobytes()
         if file is not None:
             _write_state(Path(file), saved)
@@ -53,12 +53,12 @@ class Exported:
         ArgumentError where it is no state of this library, or something does not fit, LoadError
         where the file cannot be read; nothing has changed then.
         """
-        from nets.backend.library import state_exchange
+        from nets.backend.library.state import exchange
 
         data = _read_state(Path(saved)) if isinstance(saved, str | os.PathLike) else saved
-        state = state_exchange.checked_bytes(self._library, data).copy()
-        arrays = state_exchange.views(self._library, state)
-        state_exchange.state_to(self._library, arrays, objects, named)
+        state = exchange.checked_bytes(self._library, data).copy()
+        arrays = exchange.views(self._library, state)
+        exchange.state_to(self._library, arrays, objects, named)
 
 
 def _write_state(file: Path, saved: bytes) -> None:

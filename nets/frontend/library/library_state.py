@@ -15,7 +15,7 @@ from typing import Any
 
 from nets.backend.library.c_names import c_names
 from nets.backend.library.manifest import LAYOUT
-from nets.backend.library.state_layout import StateName
+from nets.backend.library.state.layout import StateName
 from nets.errors import ArgumentError
 from nets.frontend.calls.lowered import Lowered
 from nets.frontend.library.state_names import state_names

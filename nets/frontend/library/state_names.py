@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from nets.backend.library.state_layout import StateName
+from nets.backend.library.state.layout import StateName
 from nets.frontend.tracing.tensor_names import Entry, Ways
 
 Key = tuple[int, bool]

@@ -12,7 +12,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.types import BufferType, DType, TensorType, bool_, i32, index
 from nets.ops.loop.lowering import Lowering, buffer_type
-from nets.ops.tensor.convolution import Phase, input_axis
+from nets.ops.tensor.conv_geometry import Phase, input_axis
 from nets.ops.tensor.windows import Ints, Windows
 
 

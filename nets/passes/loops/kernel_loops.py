@@ -16,7 +16,7 @@ from nets.ir.sizes import Dim
 from nets.ir.types import Shape, index
 from nets.ops.loop.kernels import CONV_ROLES, K_BLOCK, conv_shapes, shapes_of
 from nets.ops.loop.loop_builder import LoopBuilder
-from nets.ops.tensor.convolution import channel_block, place_block, row_block
+from nets.ops.tensor.conv_geometry import channel_block, place_block, row_block
 
 Range = tuple[Value, Value]
 """From one number on, below another."""

@@ -17,7 +17,8 @@ import pytest
 
 import nets
 from nets.backend.library.library_file import embedded, sealed
-from nets.backend.library.manifest import MARK, from_json
+from nets.backend.library.manifest import MARK
+from nets.backend.library.manifest_reading import from_json
 from nets.errors import LoadError
 from nets.frontend.library import export as exporting
 from nets.machine.targets import X86_64_LINUX

@@ -13,7 +13,7 @@ from nets.machine.table import V2
 from nets.machine.table import V3 as AVX2
 from nets.machine.table import V4 as AVX512
 from nets.ops.definition.registry import Array, lookup
-from nets.ops.tensor.convolution import Geometry
+from nets.ops.tensor.conv_geometry import Geometry
 from tests.backend.guarded import Guarded
 from tests.backend.kernels import GemmKernel
 from tests.machines import NEON

@@ -12,7 +12,7 @@ import pytest
 
 import nets
 from nets import nn, optim
-from nets.backend.library.manifest import from_json
+from nets.backend.library.manifest_reading import from_json
 from nets.errors import LoadError, ShapeError
 
 BATCH = nets.dim(1, 4096)

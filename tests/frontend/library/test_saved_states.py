@@ -14,7 +14,7 @@ import pytest
 
 import nets
 from nets import nn, optim
-from nets.backend.library.state_functions import OTHER_STATE
+from nets.backend.library.state.functions import OTHER_STATE
 from nets.errors import LoadError
 from tests.backend.guarded import Guarded
 from tests.frontend.library.test_export import WARNINGS, bits
@@ -187,6 +187,6 @@ def test_a_description_of_another_layout_is_not_believed(
 ) -> None:
     path = exported(tmp_path / "own", nets.Tensor(np.zeros(3))).files[0]
     told: Callable[[Any], bytes] = lambda library: bytes(32)  # noqa: E731
-    monkeypatch.setattr("nets.backend.library.state_exchange.layout_mark", told)
+    monkeypatch.setattr("nets.backend.library.state.exchange.layout_mark", told)
     with pytest.raises(LoadError, match="code and description differ"):
         nets.load(path)

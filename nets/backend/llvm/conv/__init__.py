@@ -21,7 +21,7 @@ from nets.backend.llvm.kernel_code import KernelCode
 from nets.ir.sizes import Dim, Size
 from nets.ir.types import DType
 from nets.machine.machine import Machine
-from nets.ops.tensor.convolution import Geometry
+from nets.ops.tensor.conv_geometry import Geometry
 
 __all__ = ["convolution_code"]
 

@@ -14,7 +14,7 @@ from nets.backend.llvm.conv.writer import Lines
 from nets.ir.types import DType
 from nets.locks import made_once
 from nets.machine.machine import Machine
-from nets.ops.tensor.convolution import Axis, Tap, channel_block
+from nets.ops.tensor.conv_geometry import Axis, Tap, channel_block
 
 _COPY_CYCLES: Final = 1.0
 """What an element of one more plane costs, with a margin for the cache it takes."""

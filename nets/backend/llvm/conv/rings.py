@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 from nets.backend.llvm.gemm.kernel_text import Count, KernelText
-from nets.ops.tensor.convolution import Axis, Tap
+from nets.ops.tensor.conv_geometry import Axis, Tap
 
 
 @dataclass(frozen=True, slots=True)

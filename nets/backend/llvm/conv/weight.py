@@ -24,7 +24,7 @@ from nets.backend.llvm.gemm.pack import PackTransposed, offset, pack, scalar_nam
 from nets.ir.types import DType
 from nets.locks import made_once
 from nets.machine.machine import Machine
-from nets.ops.tensor.convolution import place_block, row_block
+from nets.ops.tensor.conv_geometry import place_block, row_block
 
 _DISTANCE: Final = 8
 """Bytes of an entry of a table of distances."""

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.backend.library.manifest import Argument, Library, Member
-from nets.backend.library.state_layout import layout_mark
+from nets.backend.library.state.layout import layout_mark
 from nets.errors import ArgumentError, DTypeError, MissingKeyError, ShapeError
 from nets.ir.location import user_location
 from nets.ir.types import DTYPES, from_numpy

@@ -9,7 +9,7 @@ import numpy as np
 
 from nets.backend.library.manifest import Library, Member
 from nets.backend.library.pointer_checks import pointer_checks
-from nets.backend.library.state_layout import layout_mark
+from nets.backend.library.state.layout import layout_mark
 from nets.backend.llvm.constants import LargeData, constant
 from nets.ir.types import DTYPES
 from nets.machine.targets import Target
