@@ -11,7 +11,7 @@ import functools
 import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -289,7 +289,7 @@ class Compilation:
             return None
         manifest, code = entry
         try:
-            if not _is_manifest(manifest):
+            if not _is_manifest(manifest, ranges_of(self.function)):
                 raise CompileError("its manifest is of another version")
             if manifest["level"] > cpu_level():
                 raise CompileError("it is code for another CPU")
@@ -399,11 +399,11 @@ def _size(function: Function) -> int:
     return sum(1 for _ in function.body) - 1
 
 
-def _is_manifest(data: Any) -> bool:
-    """Is this what ``_compile`` stores?"""
+def _is_manifest(data: Any, dims: Collection[str]) -> bool:
+    """Is this what ``_compile`` stores of a function with these dimensions?"""
     match data:
         case {"level": int(), "workspace_bytes": int() | str() as size, "checks": list(checks)}:
-            return _is_size(size) and all(map(_is_check, checks))
+            return _is_size(size, dims) and all(map(_is_check, checks))
         case _:
             return False
 
@@ -424,8 +424,9 @@ def _size_of_json(data: int | str) -> Dim:
     return data if isinstance(data, int) else parse_size(data)
 
 
-def _is_size(data: int | str) -> bool:
+def _is_size(data: int | str, dims: Collection[str]) -> bool:
     try:
-        return not isinstance(size := _size_of_json(data), int) or size >= 0
+        size = _size_of_json(data)
     except ValueError:
         return False
+    return size >= 0 if isinstance(size, int) else set(size.names) <= set(dims)

@@ -162,14 +162,16 @@ def test_weights_stand_there_once_for_all_levels(tmp_path: Path) -> None:
     assert [code.count(data.tobytes()) for data in (large, small)] == [1, 1]
 
 
-def test_a_library_of_all_levels_is_no_larger_than_twice_and_a_half(tmp_path: Path) -> None:
+def test_a_library_of_all_levels_is_smaller_than_three(tmp_path: Path) -> None:
+    """Than two and a half times what one level takes on average: they share what they can."""
     functions = {name: program.lowered for name, program in some().items() if name == "adam"}
     sizes = []
-    for cpu in ("x86-64-v3", None):
-        path = tmp_path / f"size_{cpu is None}"
+    for number, cpu in enumerate(("x86-64-v2", "x86-64-v3", "x86-64-v4", None)):
+        path = tmp_path / f"size_{number}"
         nets.export(path, cpu=cpu, formats=("so",), **functions)
         sizes.append(path.with_suffix(".so").stat().st_size)
-    assert sizes[1] <= 2.5 * sizes[0]
+    *single, all_ = sizes
+    assert all_ <= 2.5 * np.mean(single)
 
 
 # --------------------------------------------------------------------------------- profiles

@@ -447,12 +447,12 @@ def store_into_wrong_buffer(f: Function) -> None:
     f.arguments[1].type = BufferType((8,), t.f64)
 
 
-@broken("the attribute strides is a tuple of integers, not 1", loop_function)
+@broken("the attribute strides is a tuple of dimensions, not 1", loop_function)
 def strides_are_a_number(f: Function) -> None:
     find(f, "loop.load").attributes = {"lanes": 1, "offset": 0, "strides": 1}
 
 
-@broken("the attribute value is a number, not 'one'", loop_function)
+@broken("the attribute value is a number or a size, not 'one'", loop_function)
 def constant_is_a_text(f: Function) -> None:
     find(f, "loop.const").attributes = {"dtype": t.index, "value": "one"}
 

@@ -73,7 +73,7 @@ def test_a_seed_is_one_program() -> None:
 def test_every_tensor_op_takes_part() -> None:
     seen = {op.name for seed in SEEDS for op in program(seed).body}
     tensor_ops = {name for name, d in REGISTRY.items() if d.rules.evaluate}
-    assert tensor_ops - seen == set()
+    assert tensor_ops - seen == {"size_of"}  # of sizes that a call tells, in test_open_programs
 
 
 def test_programs_are_of_every_kind() -> None:

@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from tests.trust import equivalent, pages, texts
+from tests.trust import equivalent, pages, planted, texts
 from tests.trust.__main__ import COMMANDS, PROPERTIES, ROOT
 
 
@@ -20,6 +20,14 @@ def test_a_disguise_that_changes_a_bit_is_found(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(equivalent, "DISGUISES", (added,))
     assert any(equivalent.wrong_ones([seed]) for seed in (25, *range(100)))
+
+
+def test_every_planted_fault_has_its_place() -> None:
+    """What is right stands there once, and the tests that are to find the fault exist."""
+    for fault in planted.FAULTS:
+        text = (ROOT / fault.file).read_text(encoding="utf-8")
+        assert text.count(fault.right) == 1, fault
+        assert all((ROOT / test).exists() for test in fault.tests), fault
 
 
 def test_damaged_texts_are_refused_or_valid() -> None:

@@ -121,7 +121,7 @@ def _before(kind: type, name: str, own: Field[Any], part: dict[str, Any]) -> Any
     """What stands for a field in manifests from before it."""
     if kind is Member and name in ("key", "entry"):
         return part.get("name")
-    if own.name == "revision":
+    if name == "revision":
         return 1
     return [] if own.default == () else own.default
 

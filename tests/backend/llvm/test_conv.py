@@ -90,7 +90,10 @@ def kernel(name: str, case: Case, dtype: DType, target: Machine) -> GemmKernel:
     role = {"conv": "output", "conv_input": "input", "conv_weight": "weight"}[name]
     geometry = Geometry(case.steps, case.low, case.dilation, case.groups)
     return GemmKernel(
-        conv.convolution_code(role, dtype, case.x, case.w, case.y(dtype), geometry, target), target
+        conv.convolution_code(
+            role, dtype, case.x[0], case.x, case.w, case.y(dtype), geometry, target
+        ),
+        target,
     )
 
 
