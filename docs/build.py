@@ -157,7 +157,7 @@ def build(text: str) -> str:
 def _surroundings(folder: Path) -> Iterator[None]:
     """A working directory and an environment that are the same on every machine."""
     before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("NETS_")]:
+    for name in [name for name in os.environ if name.startswith(("NETS_", "MAKE", "MFLAGS"))]:
         del os.environ[name]
     os.environ |= {
         "NETS_CPU": "x86-64-v3",

@@ -498,7 +498,7 @@ def test_error_shows_the_surroundings_and_the_users_line() -> None:
     value = function.arguments[0]
     for number in range(40):
         op = make("negative", (value,), VECTOR4)
-        op.location = Location("model.py", number)
+        op.location = Location("no_such_model.py", number)
         function.body.append(op)
         value = op.result
     function.body.append(make("return", (value,)))
@@ -515,4 +515,4 @@ def test_error_shows_the_surroundings_and_the_users_line() -> None:
     assert len(shown) == 21
     assert "%10 = negative" in shown[0]
     assert "%30 = negative" in shown[-1]
-    assert "model.py:20" in lines[-1]
+    assert "no_such_model.py:20" in lines[-1]
