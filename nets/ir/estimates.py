@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from typing import Final
 
-from nets.ir.sizes import Dim, Size, evaluate
+from nets.ir.sizes import Dim, Size, at_most, evaluate
 from nets.ir.types import BufferType, TensorType
 
 TYPICAL: Final = 256
@@ -38,16 +38,8 @@ def divisor_of(size: Dim) -> int:
     return abs(size)
 
 
-def is_at_least(one: Dim, other: Dim) -> bool:
-    """Whether a size is never below another one, seen from their terms: dimensions are not
-    negative."""
-    difference = one - other
-    terms = difference.terms if isinstance(difference, Size) else (((), difference),)
-    return all(coefficient >= 0 for _, coefficient in terms)
-
-
 def room_for_either(one: Dim, other: Dim) -> Dim:
     """The larger of two sizes where it is sure which that is, else both together."""
-    if is_at_least(one, other):
+    if at_most(other, one, {}):
         return one
-    return other if is_at_least(other, one) else one + other
+    return other if at_most(one, other, {}) else one + other

@@ -1,10 +1,12 @@
 """Sizes of a call: one form for equal sizes, arithmetic as that of integers, what ranges decide."""
 
+import itertools
 import random
 from collections.abc import Callable
 
 import pytest
 
+from nets.ir.estimates import room_for_either
 from nets.ir.size_parser import parse
 from nets.ir.sizes import (
     Dim,
@@ -130,3 +132,13 @@ def test_a_polynomial_is_divided_by_another() -> None:
 def test_text_that_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match=r"size|missing"):
         parse(text)
+
+
+def test_room_for_either_of_two_sizes_holds_both() -> None:
+    """Also of a minimum and what it is of: their difference is an atom that is never positive."""
+    sizes = [N, M, least(N, M), N + 3, 2 * N, (N + 1) // 2, least(N, 4), N * M, 64]
+    for one, other in itertools.product(sizes, repeat=2):
+        room = room_for_either(one, other)
+        for numbers in itertools.product((0, 1, 2, 7, 100), repeat=2):
+            values = dict(zip("nm", numbers, strict=True))
+            assert evaluate(room, values) >= max(evaluate(x, values) for x in (one, other))

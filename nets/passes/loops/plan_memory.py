@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.ir.core import Block, Function, Operation, Value
-from nets.ir.estimates import about, is_at_least
-from nets.ir.sizes import Dim
+from nets.ir.estimates import about
+from nets.ir.sizes import Dim, at_most
 from nets.ir.types import BufferType
 from nets.machine.machine import ALIGNMENT
 from nets.passes.forms import ALLOCATED_OUTSIDE, LOOPS, PLACED
@@ -208,8 +208,8 @@ def _slots(lifetimes: Sequence[Lifetime]) -> list[list[Lifetime]]:
 
 
 def _fits(life: Lifetime, slot: Sequence[Lifetime]) -> bool:
-    is_large = is_at_least(_exact_bytes_of(slot[0].op), _exact_bytes_of(life.op))
-    return is_large and not any(
+    is_large = at_most(_exact_bytes_of(life.op), _exact_bytes_of(slot[0].op), {})
+    return bool(is_large) and not any(
         life.first <= other.last and other.first <= life.last for other in slot
     )
 
