@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from nets.backend.process.callable import NativeFunction
     from nets.backend.process.open_callable import OpenFunction
     from nets.machine.machine import Machine
-    from nets.machine.targets import Target
 
 Array = npt.NDArray[Any]
 Executable = Callable[..., list[Array]]
@@ -71,7 +70,6 @@ class CompileOptions:
     ``backend``: "llvm", "numpy" (the reference), or empty for what can run here. ``threads``: 0 for
     NETS_NUM_THREADS, or one per CPU. ``cpu``: the empty name is this machine's. ``pipeline``:
     "default", "none" or passes. ``optimize``: "speed", or "size" for the smallest code.
-    ``target``: the system, where it is another than this one; code for it can only be exported.
     ``numerics``: the profile, "strict" or "strict-nofma" (docs/numerics.md).
     """
 
@@ -80,7 +78,6 @@ class CompileOptions:
     cpu: str = field(default_factory=lambda: str(config.CPU.get()))
     pipeline: str = "default"
     optimize: str = "speed"
-    target: Target | None = None
     numerics: str = field(default_factory=lambda: str(config.NUMERICS.get()))
 
     def thread_count(self) -> int:
@@ -163,7 +160,7 @@ class Compilation:
         from nets.machine.table import V3
 
         try:
-            return machine_of(self.options.cpu, self.options.target)
+            return machine_of(self.options.cpu)
         except CompileError:
             if self.options.cpu or obstacle() is None:
                 raise

@@ -8,7 +8,7 @@ names the dimensions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from nets.errors import ShapeError
 from nets.ir.clone import clone_function
@@ -16,10 +16,12 @@ from nets.ir.core import Function, Value
 from nets.ir.dims import ranges_of, requirements_of
 from nets.ir.location import user_location
 from nets.ir.sizes import Dim, Range, Size, evaluate, expression, substitute, symbol
-from nets.ir.types import BufferType, TensorType, Type
+from nets.ir.types import BufferType, TensorType
 
 Sizes = Mapping[str, int]
 """By the name of the dimension."""
+
+T = TypeVar("T")
 
 
 def bind(function: Function, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
@@ -160,21 +162,22 @@ def with_sizes(function: Function, sizes: Sizes) -> Function:
     for name in ("dims", "requirements"):
         copy.attributes.pop(name, None)
     for value in copy.arguments:
-        value.type = _type(value.type, sizes)
+        value.type = type_at(value.type, sizes)
     for op in copy.walk():
         op.attributes = {name: _attribute(x, sizes) for name, x in op.attributes.items()}
         for value in op.results:
-            value.type = _type(value.type, sizes)
+            value.type = type_at(value.type, sizes)
         for region in op.regions:
             for value in region.block.arguments:
-                value.type = _type(value.type, sizes)
+                value.type = type_at(value.type, sizes)
     return copy
 
 
-def _type(type: Type, sizes: Sizes) -> Type:
+def type_at(type: T, sizes: Sizes) -> T:
+    """The type, of these sizes."""
     if isinstance(type, TensorType | BufferType):
         shape = tuple(evaluate(dim, sizes) for dim in type.shape)
-        return type if shape == type.shape else type.__class__(shape, type.dtype)
+        return type if shape == type.shape else cast(T, type.__class__(shape, type.dtype))
     return type
 
 
@@ -183,4 +186,4 @@ def _attribute(value: Any, sizes: Sizes) -> Any:
         return evaluate(value, sizes)
     if isinstance(value, tuple):
         return tuple(_attribute(item, sizes) for item in value)
-    return _type(value, sizes)
+    return type_at(value, sizes)

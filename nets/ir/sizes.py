@@ -188,12 +188,6 @@ def _atom_value(atom: Atom, values: Mapping[str, int]) -> int:
     return min(evaluate(atom.first, values), evaluate(atom.second, values))
 
 
-def estimate(size: Dim) -> int:
-    """About what a size is, for choices that no result depends on: every dimension counts as one
-    of 64."""
-    return evaluate(size, dict.fromkeys(size.names, 64)) if isinstance(size, Size) else size
-
-
 def substitute(size: Dim, sizes: Mapping[str, Dim]) -> Dim:
     """The size with others in the place of these names."""
     if isinstance(size, int):

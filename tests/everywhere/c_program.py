@@ -19,6 +19,7 @@ from nets.backend.library.manifest import Argument, Library, LibraryFunction
 from nets.ir.types import DTYPES
 from nets.ops.definition.registry import Array
 from tests.everywhere.programs import Program
+from tests.targets.callers import manifest
 
 NAME: Final = "everywhere"
 
@@ -74,12 +75,7 @@ def write(folder: Path, wanted: Mapping[str, Program], **options: Any) -> Path:
 
 def described(library: Path) -> Library:
     """The manifest in a library of any target."""
-    from nets.backend.library.manifest import MARK
-    from nets.backend.library.manifest_reading import from_json
-
-    data = library.read_bytes()
-    start = data.index(MARK) + len(MARK)
-    return from_json(data[start : data.index(b"\0", start)].decode())
+    return manifest(library.read_bytes())
 
 
 def text(library: Library, wanted: Mapping[str, Program]) -> str:

@@ -7,8 +7,8 @@ import struct
 from typing import Final
 
 from nets.backend.library.private_copy import Bytes
-from nets.errors import LoadError
-from nets.machine.targets import Architecture, Target
+from nets.errors import CompileError, LoadError
+from nets.machine.targets import Architecture, Target, native_target
 
 HEADER_BYTES: Final = 4096
 """So much of a file tells what it is."""
@@ -37,18 +37,18 @@ _OTHERS: Final = {
 }
 """What files of other systems begin with."""
 
-_NAMES: Final[dict[str, Architecture]] = {
-    "x86_64": "x86-64",
-    "aarch64": "aarch64",
-    "riscv64": "riscv64",
-}
-"""Python's names of the processors that nets can run on."""
-
 
 def is_native(target: Target) -> bool:
     """Whether this process could load libraries of the target."""
-    is_here = platform.system() == "Linux" and target.format == "elf" and not target.is_bare
-    return is_here and target.architecture == _NAMES.get(platform.machine())
+    return target.format == "elf" and target == _here()
+
+
+def _here() -> Target | None:
+    """That of this process; None where nets does not know it."""
+    try:
+        return native_target()
+    except CompileError:
+        return None
 
 
 def check_native(data: Bytes) -> None:
@@ -59,7 +59,8 @@ def check_native(data: Bytes) -> None:
     if data[:4] != b"\x7fELF" or len(data) < _HEADERS[2].size:
         raise LoadError("it is not a shared library of this system")
     found = _elf(data)
-    if found is None or found != _NAMES.get(platform.machine()):
+    here = _here()
+    if here is None or found != here.architecture:
         name = f", {found}; this one is {platform.machine()}" if found else ""
         raise LoadError(f"it is a library for another machine{name}")
 

@@ -17,7 +17,7 @@ from nets.backend.library.binary import is_native
 from nets.backend.library.interface import global_symbols
 from nets.backend.library.library_file import sealed
 from nets.backend.library.manifest import Library
-from nets.errors import ExportError
+from nets.errors import CompileError, ExportError
 from nets.machine.targets import (
     AARCH64_LINUX,
     AARCH64_MACOS,
@@ -28,6 +28,7 @@ from nets.machine.targets import (
     X86_64_MACOS,
     X86_64_WINDOWS,
     Target,
+    target_named,
 )
 
 _OTHER_FORMATS: Final = 'or export with formats=("a", "o", "h"), which need none'
@@ -193,9 +194,6 @@ def _lld(target: Target) -> str:
 
 def _compiles_for(command: Sequence[str], target: Target) -> bool:
     """Whether a C compiler says that it is one for the target."""
-    from nets.errors import CompileError
-    from nets.machine.targets import target_named
-
     try:
         said = subprocess.run(
             [*command, "-dumpmachine"], stdin=subprocess.DEVNULL, capture_output=True, check=True

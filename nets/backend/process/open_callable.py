@@ -11,9 +11,8 @@ from nets.backend.process.callable import Counts, Loaded, NativeFunction, Signat
 from nets.errors import ArgumentError
 from nets.ir.core import Function
 from nets.ir.dims import ranges_of
-from nets.ir.fixed_sizes import Sizes, bind
+from nets.ir.fixed_sizes import Sizes, bind, type_at
 from nets.ir.sizes import Dim, evaluate
-from nets.ir.types import TensorType
 
 _MOST_FORMS: Final = 16
 """Sets of sizes whose buffers and workspaces are kept."""
@@ -74,8 +73,8 @@ class OpenFunction:
         given = self._signature
         signature = replace(
             given,
-            inputs=tuple(_at(type, sizes) for type in given.inputs),
-            outputs=tuple(_at(type, sizes) for type in given.outputs),
+            inputs=tuple(type_at(type, sizes) for type in given.inputs),
+            outputs=tuple(type_at(type, sizes) for type in given.outputs),
             workspace_bytes=evaluate(self._workspace_bytes, sizes),
         )
         return NativeFunction(self._loaded, "", signature, [sizes[name] for name in self._names])
@@ -92,7 +91,3 @@ class OpenFunction:
     def workspace_bytes(self) -> int:
         """Size of the largest workspace of a call so far."""
         return max((form.workspace_bytes for form in list(self._forms.values())), default=0)
-
-
-def _at(type: TensorType, sizes: Sizes) -> TensorType:
-    return type.with_shape(tuple(evaluate(dim, sizes) for dim in type.shape))

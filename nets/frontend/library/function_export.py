@@ -63,8 +63,8 @@ class FunctionExport:
         for parallel, compilations in ((False, self.serial), (True, self.twins)):
             for each in compilations:
                 level = each.machine.level
-                symbol = entry_symbol(self.library, self.name, level, parallel=parallel)
-                found.append(each.module(symbol, first_site, large))
+                entry = entry_symbol(self.library, self.name, level, parallel=parallel)
+                found.append(each.module(entry, first_site, large))
         return found
 
     @functools.cached_property

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, clone_into
 from nets.ir.core import Block, Operation, Region, Trait, Value
-from nets.ir.sizes import Dim, estimate
+from nets.ir.estimates import bytes_about
+from nets.ir.sizes import Dim
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import definition_of, lookup
@@ -374,7 +375,7 @@ def _stacked_bytes(forward: _Forward, kept: Iterable[Value]) -> int:
     free = {*forward.slices, *forward.rest}
     types = [x.type for x in kept if x not in free]
     tensors = [t for t in types if isinstance(t, TensorType)]
-    return sum(estimate(t.elements) * t.dtype.itemsize for t in tensors)
+    return sum(map(bytes_about, tensors))
 
 
 _RULES = {"scan": _scan, "cond": _cond}

@@ -19,7 +19,7 @@ from nets.errors import GradientError, NetsError
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, body_without_terminator, clone_into
 from nets.ir.core import Attributes, Block, Function, Operation, Trait, Value
-from nets.ir.sizes import estimate
+from nets.ir.estimates import elements_about
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import Emitter, GraphEmitter
 from nets.ops.definition.registry import lookup
@@ -281,7 +281,7 @@ def _is_cheaper_again(op: Operation) -> bool:
 
 
 def _size(value: Value) -> int:
-    return estimate(value.type.elements) if isinstance(value.type, TensorType) else 0
+    return elements_about(value.type) if isinstance(value.type, TensorType) else 0
 
 
 def _sources(arguments: Sequence[Value], returned: Sequence[Value]) -> dict[Value, tuple[str, int]]:

@@ -16,8 +16,8 @@ from nets.ir.core import Operation, Trait, Value
 from nets.ir.dense import is_filled
 from nets.ir.rewriter import Pattern, Rewriter
 from nets.ir.sizes import Size
-from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter
+from nets.passes.forms import is_static
 
 Rule = Callable[[Operation, GraphEmitter], Value | None]
 """The value to use instead of the operation's only result; None where the rule does not fit."""
@@ -63,8 +63,7 @@ def has_fixed_sizes(*ops: Operation) -> bool:
 
 
 def _has_fixed_sizes(op: Operation) -> bool:
-    types = [value.type for value in (*op.operands, *op.results)]
-    if not all(type.is_static for type in types if isinstance(type, TensorType)):
+    if not is_static(op):
         return False
     lists = [x if isinstance(x, tuple) else (x,) for x in op.attributes.values()]
     return not any(isinstance(x, Size) for found in lists for x in found)

@@ -72,12 +72,8 @@ def choose(
     machine: Machine,
 ) -> Blocking:
     """The blocking of an m × k by k × n product, all three positive."""
-    lanes = _lanes(n, dtype.itemsize, machine)
-    product = _Sizes(
-        m, n, k, min(k, K_BLOCK[dtype]), dtype.itemsize, transpose_x, transpose_y, machine
-    )
-    chosen = _with_many_registers if machine.has_many_registers else _with_few_registers
-    return chosen(product, lanes, machine)
+    depth, size = min(k, K_BLOCK[dtype]), dtype.itemsize
+    return _blocking(_Sizes(m, n, k, depth, size, transpose_x, transpose_y, machine))
 
 
 def choose_open(
@@ -95,20 +91,9 @@ def choose_open(
 
     Only rows and columns of known numbers are cut into panels where they lie.
     """
-    lanes = _lanes(n, dtype.itemsize, machine)
-    product = _Sizes(
-        m,
-        n,
-        k,
-        min(k, K_BLOCK[dtype]),
-        dtype.itemsize,
-        transpose_x,
-        transpose_y,
-        machine,
-        is_open_m,
-    )
-    chosen = _with_many_registers if machine.has_many_registers else _with_few_registers
-    found = chosen(product, lanes, machine)
+    depth, size = min(k, K_BLOCK[dtype]), dtype.itemsize
+    product = _Sizes(m, n, k, depth, size, transpose_x, transpose_y, machine, is_open_m)
+    found = _blocking(product)
     pack_b = found.pack_b and (transpose_y or not is_open_n)
     if not is_open_m:
         return replace(found, pack_b=pack_b, packs_on_the_way=found.packs_on_the_way and pack_b)
@@ -163,6 +148,13 @@ class _Sizes:
     def most_rows(self) -> int:
         """Rows of a tile. Each takes a pointer into A, and leaves as many registers for others."""
         return self.machine.pointer_registers // 2
+
+
+def _blocking(product: _Sizes) -> Blocking:
+    machine = product.machine
+    lanes = _lanes(product.n, product.size, machine)
+    chosen = _with_many_registers if machine.has_many_registers else _with_few_registers
+    return chosen(product, lanes, machine)
 
 
 def _with_many_registers(product: _Sizes, lanes: int, machine: Machine) -> Blocking:

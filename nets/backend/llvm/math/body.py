@@ -394,12 +394,18 @@ class Body:
         """The label of the block being written."""
         return next((line[:-1] for line in reversed(self.lines) if line.endswith(":")), "entry")
 
-    def finish(self, symbol: str, arguments: Sequence[str], result: Lanes) -> Definition:
+    def finish(
+        self,
+        symbol: str,
+        arguments: Sequence[str],
+        result: Lanes,
+        attributes: str = "alwaysinline nounwind",
+    ) -> Definition:
         """The whole function."""
         type = self.type("float")
         parameters = ", ".join(f"{type} %{name}" for name in arguments)
         lines = (
-            f"define internal {type} @{symbol}({parameters}) alwaysinline nounwind {{",
+            f"define internal {type} @{symbol}({parameters}) {attributes} {{",
             "entry:",
             *self.lines,
             f"  ret {type} {result.text}",

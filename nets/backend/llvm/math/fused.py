@@ -108,9 +108,8 @@ def _definitions(
         result, inlined = body.joined([_called(part, *operands) for operands in parts]), True
         yield from _definitions(dtype, most, isa, attributes)
     symbol = _symbol(dtype, lanes)
-    text = body.finish(symbol, "xyz", result).text
     how = "alwaysinline" if inlined else "noinline"
-    yield symbol, text.replace(") alwaysinline nounwind {", f") {how} {attributes} {{", 1)
+    yield symbol, body.finish(symbol, "xyz", result, f"{how} {attributes}").text
 
 
 def _called(body: Body, x: Lanes, y: Lanes, z: Lanes) -> Lanes:

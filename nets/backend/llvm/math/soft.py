@@ -76,8 +76,8 @@ def _definition(symbol: str, name: str, form: Format, attributes: str) -> str:
     if name == "sqrt":
         return _root(symbol, form, attributes)
     body = Body(form, 1)
-    text = body.finish(symbol, "x", _ROUNDINGS[name](body, body.argument("x"))).text
-    return text.replace(") alwaysinline nounwind {", f") noinline {attributes} {{", 1)
+    result = _ROUNDINGS[name](body, body.argument("x"))
+    return body.finish(symbol, "x", result, f"noinline {attributes}").text
 
 
 # ------------------------------------------------------------------- integers of 128 bits
