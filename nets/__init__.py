@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from nets.backend.library.loader import load
     from nets.frontend.calls.lowered import evaluate, parse_ir
     from nets.frontend.calls.trace import trace
+    from nets.frontend.derived.forward import hvp, jvp, linearize
+    from nets.frontend.derived.jacobians import hessian, jacfwd, jacobian, jacrev
     from nets.frontend.derived.pullback import vjp
     from nets.frontend.derived.transforms import grad, value_and_grad
+    from nets.frontend.derived.vectorized import vmap
     from nets.frontend.library.export import export
     from nets.frontend.tracing.control_flow import cond, fori_loop, map, scan, while_loop  # noqa: A004
     from nets.frontend.tracing.debug import debug_print
@@ -38,6 +41,14 @@ _LATER = {
     "grad": "nets.frontend.derived.transforms",
     "value_and_grad": "nets.frontend.derived.transforms",
     "vjp": "nets.frontend.derived.pullback",
+    "vmap": "nets.frontend.derived.vectorized",
+    "jvp": "nets.frontend.derived.forward",
+    "linearize": "nets.frontend.derived.forward",
+    "hvp": "nets.frontend.derived.forward",
+    "jacfwd": "nets.frontend.derived.jacobians",
+    "jacrev": "nets.frontend.derived.jacobians",
+    "jacobian": "nets.frontend.derived.jacobians",
+    "hessian": "nets.frontend.derived.jacobians",
     "scan": "nets.frontend.tracing.control_flow",
     "fori_loop": "nets.frontend.tracing.control_flow",
     "while_loop": "nets.frontend.tracing.control_flow",
@@ -77,6 +88,14 @@ __all__ = [
     "grad",
     "value_and_grad",
     "vjp",
+    "jvp",
+    "linearize",
+    "vmap",
+    "jacfwd",
+    "jacrev",
+    "jacobian",
+    "hessian",
+    "hvp",
     "scan",
     "fori_loop",
     "while_loop",

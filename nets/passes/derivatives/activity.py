@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from nets.ir.core import Attributes, OpDefinition, Trait, Value
+from nets.ir.core import Attributes, Block, OpDefinition, Trait, Value
 from nets.ir.location import Location
 from nets.ir.types import TensorType, Type
 
@@ -39,3 +39,23 @@ def dependents(steps: Iterable[Step], wanted: Iterable[Value]) -> set[Value]:
         if not active.isdisjoint(step.operands):
             active.update(r for r in step.results if carries_cotangent(r.type))
     return active
+
+
+def loop_dependents(body: Block, carries: int, wanted: Iterable[Value]) -> set[Value]:
+    """The same for the body of a loop, over all its steps.
+
+    ``wanted`` are arguments of the body, of which the first ``carries`` are what the step before
+    yielded.
+    """
+    *steps, end = body
+    found = set(wanted)
+    while True:
+        reached = dependents(steps, found)
+        more = {
+            x
+            for x, following in zip(body.arguments[:carries], end.operands, strict=False)
+            if following in reached and carries_cotangent(x.type)
+        }
+        if more <= found:
+            return reached
+        found |= more
