@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nets.backend.library.loader import load
     from nets.frontend.calls.lowered import evaluate, parse_ir
     from nets.frontend.calls.trace import trace
+    from nets.frontend.derived.custom import custom_jvp, custom_vjp
     from nets.frontend.derived.forward import hvp, jvp, linearize
     from nets.frontend.derived.jacobians import hessian, jacfwd, jacobian, jacrev
     from nets.frontend.derived.pullback import vjp
@@ -41,6 +42,8 @@ _LATER = {
     "grad": "nets.frontend.derived.transforms",
     "value_and_grad": "nets.frontend.derived.transforms",
     "vjp": "nets.frontend.derived.pullback",
+    "custom_jvp": "nets.frontend.derived.custom",
+    "custom_vjp": "nets.frontend.derived.custom",
     "vmap": "nets.frontend.derived.vectorized",
     "jvp": "nets.frontend.derived.forward",
     "linearize": "nets.frontend.derived.forward",
@@ -96,6 +99,8 @@ __all__ = [
     "jacobian",
     "hessian",
     "hvp",
+    "custom_jvp",
+    "custom_vjp",
     "scan",
     "fori_loop",
     "while_loop",

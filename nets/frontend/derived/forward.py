@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from nets.errors import ArgumentError, GradientError, ShapeError
 from nets.frontend.calls.staged import kept
+from nets.frontend.derived import orders
 from nets.frontend.derived.derived import Derived, inserted, pair_of
 from nets.frontend.derived.pullback import Backward, forward_half
 from nets.frontend.derived.transforms import Gradient
@@ -68,7 +69,8 @@ def linearize(function: Callable[..., object], *primals: Nest, has_aux: bool = F
     pull-back, as of a ``while_loop``, it is ``jvp`` at the same point.
     """
     try:
-        program, _, backward, result = forward_half(function, primals)
+        with orders.changed(1):  # the pull-back is pulled back
+            program, _, backward, result = forward_half(function, primals)
     except GradientError:
         return _by_jvp(function, primals, has_aux)
     linear = backward.transposed(linear_map)
@@ -123,9 +125,10 @@ class Forward(Derived):
         primals, tangents = args
         call = BoundCall(self.inner, tuple(primals), {})
         call.check()
-        program, values = stage_nested(
-            self.name, call, range(len(primals)), lambda args, _: self.__wrapped__(*args)
-        )
+        with orders.changed(1):
+            program, values = stage_nested(
+                self.name, call, range(len(primals)), lambda args, _: self.__wrapped__(*args)
+            )
         given = direction([x.type for x in program.inputs], flatten(list(primals))[1], tangents)
         wrt = [i for i, x in enumerate(given) if x is not None]
         scope = current_scope()

@@ -15,6 +15,7 @@ from typing import Any
 import nets.frontend.tensor.functions as functions
 from nets.errors import DTypeError, GradientError
 from nets.frontend.calls.staged import kept
+from nets.frontend.derived import orders
 from nets.frontend.derived.derived import (
     Argnums,
     Derived,
@@ -118,9 +119,10 @@ class Jacobian(Derived):
         """The Jacobian, in the current scope."""
         positions = positions_of(self.name, self.argnums, args)
         call = BoundCall(self.binding, tuple(args), kwargs)
-        program, values = stage_nested(
-            self.name, call, positions, lambda args, kwargs: self.__wrapped__(*args, **kwargs)
-        )
+        with orders.changed(1):
+            program, values = stage_nested(
+                self.name, call, positions, lambda args, kwargs: self.__wrapped__(*args, **kwargs)
+            )
         outer = self._result_tree(program)
         task = _Task(self.name, program, values, outer.leaf_count)
         rows = task.rows(self._picked_mode(task))

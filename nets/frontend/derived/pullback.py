@@ -17,6 +17,7 @@ from nets.errors import ArgumentError, ShapeError, TraceError
 from nets.frontend.calls.specialisation import CompiledPullBack
 from nets.frontend.calls.staged import Staged, kept
 from nets.frontend.calls.trace import Traced, trace
+from nets.frontend.derived import orders
 from nets.frontend.derived.derived import pair_of
 from nets.frontend.pytree import expression, flatten
 from nets.frontend.tensor.dispatch import as_tensor, cast, constant
@@ -62,7 +63,8 @@ def forward_half(
     staged = function if isinstance(function, Staged) else _traced(function)
     call = BoundCall(staged.binding, primals, {})
     run = _run_compiled if current_scope() is None else _run_nested
-    program, results, backward = run(staged, call)
+    with orders.changed(1):
+        program, results, backward = run(staged, call)
     return program, call, backward, program.tree.unflatten(results)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from nets.errors import ArgumentError, DTypeError, GradientError
 from nets.frontend.calls.staged import kept
+from nets.frontend.derived import orders
 from nets.frontend.derived.derived import (
     Argnums,
     Derived,
@@ -91,7 +92,8 @@ class Gradient(Derived):
         """
         targets = [flatten(args[position]) for position in self._positions(args)]
         wanted = [self._target(leaf) for leaves, _ in targets for leaf in leaves]
-        result = self.__wrapped__(*args, **kwargs)
+        with orders.changed(1):
+            result = self.__wrapped__(*args, **kwargs)
         result, aux = pair_of(result) if self.has_aux else (result, None)
         cts = iter(_pull_to(self._scalar(result), wanted))
         found = [treedef.unflatten([next(cts) for _ in leaves]) for leaves, treedef in targets]

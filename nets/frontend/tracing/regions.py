@@ -76,10 +76,15 @@ def _changed(name: str, programs: Sequence[Program]) -> list[Place]:
     found: dict[int, Place] = {}
     for program in programs:
         for place, _ in program.updates:
-            if name == "cond" and not is_carried(place):
+            if not _may_change(name, place):
                 raise MutatedArgumentError(_REFUSAL.format(program.function.name), user_location())
             found[id(place)] = place
     return list(found.values())
+
+
+def _may_change(name: str, place: Place) -> bool:
+    """Loops carry every tensor along, branches the state of generators, others nothing."""
+    return name in ("scan", "while") or (name == "cond" and is_carried(place))
 
 
 def is_carried(place: Place) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from nets.ir.core import Attributes, Block, OpDefinition, Trait, Value
 from nets.ir.location import Location
 from nets.ir.types import TensorType, Type
+from nets.ops.definition.emitter import GraphEmitter
 
 
 class Step(Protocol):
@@ -23,6 +24,10 @@ class Step(Protocol):
     def attributes(self) -> Attributes: ...
     @property
     def location(self) -> Location | None: ...
+
+
+PullBack = Callable[[GraphEmitter, Sequence[Step], dict[Value, Value], Iterable[Value]], None]
+"""``nets.passes.derivatives.vjp.pull_back``, for those it calls."""
 
 
 def carries_cotangent(type: Type) -> bool:

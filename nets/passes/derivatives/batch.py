@@ -81,7 +81,7 @@ class _Over:
             self.b.builder.location = op.location
             if self.stacks.isdisjoint(op.operands):
                 clone_into(self.b.builder, [op], self.mapping)
-            elif op.has(Trait.CONTROL):
+            elif op.has(Trait.CONTROL | Trait.RULED):
                 RULES[op.name](self, op)
             elif not self._take(op):
                 self.by_entry(op)
@@ -292,4 +292,25 @@ def _inside(block: Block) -> Iterable[Operation]:
         yield from op.walk_regions()
 
 
-RULES: Final = {"scan": _scan, "while": _while, "cond": _cond}
+def _ruled(over: _Over, op: Operation) -> None:
+    """The function and its rule over stacks, of everything: a rule must fit whatever comes."""
+    regions = []
+    for each in op.regions:
+        region = _Region(each.block.arguments, {*each.block.arguments}, over.size)
+        *steps, end = each.block
+        region.walk(steps)
+        regions.append(region.end([region.stack(x) for x in end.operands]))
+    operands = [over.stack(x) for x in op.operands]
+    made = over.b.builder.create(definition_of(op), operands, op.attributes, regions)
+    for old, new in zip(op.results, made.results, strict=True):
+        over.keep(old, new)
+
+
+RULES: Final = {
+    "scan": _scan,
+    "while": _while,
+    "cond": _cond,
+    "custom_jvp": _ruled,
+    "custom_vjp": _ruled,
+    "underived": _ruled,
+}

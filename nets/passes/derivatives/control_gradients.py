@@ -11,7 +11,7 @@ operands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from nets.ir.builder import Builder
@@ -22,12 +22,9 @@ from nets.ir.sizes import Dim
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import definition_of, lookup
-from nets.passes.derivatives.activity import Step, loop_dependents
+from nets.passes.derivatives.activity import PullBack, loop_dependents
 from nets.passes.simplify.effects import drop_effects
 from nets.passes.simplify.sources import drop_unused, sources_over_steps
-
-PullBack = Callable[[GraphEmitter, Sequence[Step], dict[Value, Value], Iterable[Value]], None]
-"""``nets.passes.derivatives.vjp.pull_back``."""
 
 Cotangents = Sequence[Value | None]
 

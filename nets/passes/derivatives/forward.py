@@ -21,6 +21,8 @@ from nets.ir.core import Block, Function, Operation, Region, Trait, Value
 from nets.ops.definition.emitter import GraphEmitter
 from nets.ops.definition.registry import definition_of, lookup
 from nets.passes.derivatives.activity import carries_cotangent, dependents, loop_dependents
+from nets.passes.derivatives.custom_rules import push_ruled
+from nets.passes.derivatives.vjp import pull_back
 
 
 def jvp(function: Function, wrt: Sequence[int]) -> Function:
@@ -72,7 +74,7 @@ class _Along:
             moves = not op.has(Trait.STOPS_GRADIENT) and any(
                 x in self.tangents for x in op.operands
             )
-            if moves and op.has(Trait.CONTROL):
+            if moves and op.has(Trait.CONTROL | Trait.RULED):
                 self.b.builder.location = op.location
                 RULES[op.name](self, op)
                 continue
@@ -220,4 +222,21 @@ def _operands(
     return found
 
 
-RULES: Final = {"scan": _scan, "while": _while, "cond": _cond}
+def _ruled(along: _Along, op: Operation) -> None:
+    operands = [along.value(x) for x in op.operands]
+    given = [along.tangents.get(x) for x in op.operands]
+    results, tangents = push_ruled(along.b, op, operands, given, pull_back)
+    along.mapping.update(zip(op.results, results, strict=True))
+    moved = [x for x in op.results if carries_cotangent(x.type)]
+    pairs = zip(moved, tangents, strict=True)
+    along.tangents.update((x, tangent) for x, tangent in pairs if tangent is not None)
+
+
+RULES: Final = {
+    "scan": _scan,
+    "while": _while,
+    "cond": _cond,
+    "custom_jvp": _ruled,
+    "custom_vjp": _ruled,
+    "underived": _ruled,
+}
