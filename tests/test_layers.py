@@ -25,7 +25,7 @@ LAYERS = (
     ("machine",),
     ("ops.definition",),
     ("ops.loop",),
-    ("ops.tensor",),
+    ("ops.tensor", "ops.regions"),
     ("ops.pools",),
     ("ops",),
     ("passes", "backend"),

@@ -6,14 +6,13 @@ from nets.ops.loop import control as loop_control
 from nets.ops.loop import kernels as loop_kernels
 from nets.ops.loop import memory as loop_memory
 from nets.ops.pools import pooling
+from nets.ops.regions import control, custom, structure
 from nets.ops.tensor import (
     arithmetic,
     comparison,
     constant,
     contraction,
-    control,
     convolution,
-    custom,
     dynamic_slicing,
     effects,
     elementwise,
@@ -25,7 +24,6 @@ from nets.ops.tensor import (
     rounding,
     shape,
     slicing,
-    structure,
 )
 
 __all__ = [

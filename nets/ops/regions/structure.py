@@ -11,6 +11,7 @@ from nets.ir.core import Operation, Region, Trait
 from nets.ir.types import TensorType, Type
 from nets.ops.definition.attributes import Integer
 from nets.ops.definition.registry import Array, Run, structural
+from nets.ops.regions.yields import listed, yielded
 
 
 @structural("return", Trait.TERMINATOR | Trait.RETURN)
@@ -44,7 +45,7 @@ class Fusion:
     operands = ("*inputs",)
 
     def infer(*inputs: Type, regions: Sequence[Region]) -> tuple[Type, ...]:
-        return _yielded("fusion", inputs, regions[0])
+        return yielded("fusion", regions[0], inputs)
 
     def run(op: Operation, arrays: Sequence[Array]) -> Run:
         return (yield 0, arrays)
@@ -67,25 +68,10 @@ class Entries:
     kinds = {"axes": Integer()}
 
     def infer(*inputs: Type, axes: int, regions: Sequence[Region]) -> tuple[Type, ...]:
-        found = _yielded("entries", inputs, regions[0])
+        found = yielded("entries", regions[0], inputs)
         if axes < 1 or any(not isinstance(t, TensorType) or t.rank < axes for t in found):
-            raise VerifyError(f"entries over {axes} axes cannot give ({_list(found)})")
+            raise VerifyError(f"entries over {axes} axes cannot give ({listed(found)})")
         return found
 
     def run(op: Operation, arrays: Sequence[Array]) -> Run:
         return (yield 0, arrays)
-
-
-def _yielded(name: str, inputs: Sequence[Type], region: Region) -> tuple[Type, ...]:
-    """The types an isolated region yields, which takes the inputs."""
-    block = region.block
-    taken = tuple(argument.type for argument in block.arguments)
-    if taken != inputs:
-        raise VerifyError(f"the region of {name} takes ({_list(inputs)}), not ({_list(taken)})")
-    if block.terminator is None:
-        raise VerifyError(f"the region of {name} must end with a yield")
-    return tuple(value.type for value in block.terminator.operands)
-
-
-def _list(types: Sequence[Type]) -> str:
-    return ", ".join(map(str, types))

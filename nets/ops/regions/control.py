@@ -18,6 +18,7 @@ from nets.ir.core import Operation, Region, Trait
 from nets.ir.sizes import Dim, at_most
 from nets.ir.types import TensorType, Type, bool_
 from nets.ops.definition.registry import Array, Run, structural
+from nets.ops.regions.yields import listed, yielded
 
 _TRAITS: Final = Trait.PURE | Trait.ISOLATED | Trait.CONTROL
 
@@ -44,11 +45,11 @@ class Scan:
             raise VerifyError(f"scan has {carries} carries and {xs} xs of {len(values)} operands")
         rows = [_row(value, length) for value in values[carries : carries + xs]]
         expected = (*values[:carries], *rows, *values[carries + xs :])
-        given = _yielded("scan", regions[0], expected)
+        given = yielded("scan", regions[0], expected)
         if given[:carries] != values[:carries]:
             raise VerifyError(
-                f"the region of scan yields carries ({_list(given[:carries])}), "
-                f"not ({_list(values[:carries])})"
+                f"the region of scan yields carries ({listed(given[:carries])}), "
+                f"not ({listed(values[:carries])})"
             )
         stacked = [_tensor("scan", type) for type in given[carries:]]
         return (*given[:carries], *(type.with_shape((length, *type.shape)) for type in stacked))
@@ -89,13 +90,13 @@ class While:
     def infer(*values: Type, carries: int, regions: Sequence[Region]) -> tuple[Type, ...]:
         if not 0 <= carries <= len(values):
             raise VerifyError(f"while has {carries} carries of {len(values)} operands")
-        condition = _yielded("while", regions[0], values)
+        condition = yielded("while", regions[0], values)
         if condition != (TensorType((), bool_),):
-            raise VerifyError(f"the condition of while yields ({_list(condition)}), not a bool")
-        given = _yielded("while", regions[1], values)
+            raise VerifyError(f"the condition of while yields ({listed(condition)}), not a bool")
+        given = yielded("while", regions[1], values)
         if given != values[:carries]:
             raise VerifyError(
-                f"the body of while yields ({_list(given)}), not ({_list(values[:carries])})"
+                f"the body of while yields ({listed(given)}), not ({listed(values[:carries])})"
             )
         return values[:carries]
 
@@ -119,9 +120,9 @@ class Cond:
     def infer(predicate: Type, *values: Type, regions: Sequence[Region]) -> tuple[Type, ...]:
         if predicate != TensorType((), bool_):
             raise VerifyError(f"the predicate of cond is a bool, not {predicate}")
-        first, second = (_yielded("cond", region, values) for region in regions)
+        first, second = (yielded("cond", region, values) for region in regions)
         if first != second:
-            raise VerifyError(f"the regions of cond yield ({_list(first)}) and ({_list(second)})")
+            raise VerifyError(f"the regions of cond yield ({listed(first)}) and ({listed(second)})")
         return first
 
     def run(op: Operation, arrays: Sequence[Array]) -> Run:
@@ -140,18 +141,3 @@ def _row(type: Type, length: Dim) -> TensorType:
     if found.rank == 0 or found.shape[0] != length:
         raise VerifyError(f"scan cuts {found} into {length} slices")
     return found.with_shape(found.shape[1:])
-
-
-def _yielded(name: str, region: Region, expected: Sequence[Type]) -> tuple[Type, ...]:
-    """The types a region yields, which must take the expected ones."""
-    taken = tuple(argument.type for argument in region.block.arguments)
-    if taken != tuple(expected):
-        raise VerifyError(f"the region of {name} takes ({_list(taken)}), not ({_list(expected)})")
-    end = region.block.terminator
-    if end is None:
-        raise VerifyError(f"the region of {name} must end with a yield")
-    return tuple(value.type for value in end.operands)
-
-
-def _list(types: Sequence[Type]) -> str:
-    return ", ".join(map(str, types))

@@ -18,6 +18,7 @@ from nets.ir.core import Operation, Region, Trait
 from nets.ir.types import TensorType, Type
 from nets.ops.definition.attributes import Integer
 from nets.ops.definition.registry import Array, Run, structural
+from nets.ops.regions.yields import listed, yielded
 
 _TRAITS: Final = Trait.PURE | Trait.ISOLATED | Trait.RULED
 
@@ -35,8 +36,8 @@ class CustomJvp:
 
     def infer(*values: Type, inputs: int, regions: Sequence[Region]) -> tuple[Type, ...]:
         own, free = values[:inputs], values[inputs:]
-        results = _yielded("custom_jvp", regions[0], values)
-        given = _yielded("custom_jvp", regions[1], (*own, *floats(own), *free))
+        results = yielded("custom_jvp", regions[0], values)
+        given = yielded("custom_jvp", regions[1], (*own, *floats(own), *free))
         _check("custom_jvp", given, (*results, *floats(results)))
         return results
 
@@ -58,13 +59,13 @@ class CustomVjp:
 
     def infer(*values: Type, inputs: int, regions: Sequence[Region]) -> tuple[Type, ...]:
         own, free = values[:inputs], values[inputs:]
-        results = _yielded("custom_vjp", regions[0], values)
-        forward = _yielded("custom_vjp", regions[1], values)
+        results = yielded("custom_vjp", regions[0], values)
+        forward = yielded("custom_vjp", regions[1], values)
         _check("custom_vjp", forward[: len(results)], results)
         kept = forward[len(results) :]
         _check(
             "custom_vjp",
-            _yielded("custom_vjp", regions[2], (*kept, *floats(results), *free)),
+            yielded("custom_vjp", regions[2], (*kept, *floats(results), *free)),
             floats(own),
         )
         return results
@@ -82,7 +83,7 @@ class Underived:
     kinds = {"inputs": Integer()}
 
     def infer(*values: Type, inputs: int, regions: Sequence[Region]) -> tuple[Type, ...]:
-        return _yielded("underived", regions[0], values)
+        return yielded("underived", regions[0], values)
 
     def run(op: Operation, arrays: Sequence[Array]) -> Run:
         return (yield 0, arrays)
@@ -93,19 +94,6 @@ def floats(types: Sequence[Type]) -> tuple[Type, ...]:
     return tuple(t for t in types if isinstance(t, TensorType) and t.dtype.is_float)
 
 
-def _yielded(name: str, region: Region, expected: Sequence[Type]) -> tuple[Type, ...]:
-    """The types a region yields, which must take the expected ones."""
-    _check(name, [argument.type for argument in region.block.arguments], expected)
-    end = region.block.terminator
-    if end is None:
-        raise VerifyError(f"the region of {name} must end with a yield")
-    return tuple(value.type for value in end.operands)
-
-
 def _check(name: str, given: Sequence[Type], expected: Sequence[Type]) -> None:
     if tuple(given) != tuple(expected):
-        raise VerifyError(f"a region of {name} has ({_list(given)}) for ({_list(expected)})")
-
-
-def _list(types: Sequence[Type]) -> str:
-    return ", ".join(map(str, types))
+        raise VerifyError(f"a region of {name} has ({listed(given)}) for ({listed(expected)})")

@@ -1,0 +1,1 @@
+"""Operations that hold others: loops and branches, rules of derivatives, fusions."""
