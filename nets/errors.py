@@ -66,6 +66,10 @@ class ShapeError(NetsError, ValueError):
     """Operand shapes do not fit together, or a shape, axis or slice is not valid."""
 
 
+class OpenSizeError(ShapeError):
+    """What needs a size now was given one that only a call tells (``nets.dim``)."""
+
+
 class DTypeError(NetsError, TypeError):
     """An operand has a dtype the operation does not take, or nets does not have."""
 

@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from nets.errors import OpenSizeError
 from nets.ir.sizes import Dim, Size
 
 
@@ -143,7 +144,7 @@ class TensorType:
 
     @property
     def static_shape(self) -> tuple[int, ...]:
-        """The shape where every dimension is a number; a ValueError else."""
+        """The shape where every dimension is a number; an OpenSizeError else."""
         return _static(self.shape)
 
     @property
@@ -175,7 +176,7 @@ class BufferType:
 
     @property
     def static_shape(self) -> tuple[int, ...]:
-        """The shape where every dimension is a number; a ValueError else."""
+        """The shape where every dimension is a number; an OpenSizeError else."""
         return _static(self.shape)
 
     @property
@@ -232,7 +233,6 @@ class FunctionType:
 def _static(shape: Shape) -> tuple[int, ...]:
     for dim in shape:
         if not isinstance(dim, int):
-            raise ValueError(
-                f"shape {tuple(map(str, shape))} has a dimension that only a call tells"
-            )
+            shown = "x".join(map(str, shape))
+            raise OpenSizeError(f"each size of {shown} is needed now, and only a call tells one")
     return shape  # type: ignore[return-value]

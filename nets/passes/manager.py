@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from nets import config
-from nets.errors import ConfigError, PassError, VerifyError
+from nets.errors import ConfigError, OpenSizeError, PassError, VerifyError
 from nets.ir.clone import clone_function
 from nets.ir.core import Function
 from nets.ir.parser import parse_function
@@ -119,7 +119,8 @@ def run_pipeline(
 
     ``report`` gains the seconds of each pass. ``verified`` says that the function is what another
     pipeline gave. VerifyError where the function is broken from the start; PassError, naming a file
-    that repeats the failure, where a pass fails.
+    that repeats the failure, where a pass fails; OpenSizeError, with the user's line, where one
+    needs a size that only a call tells.
     """
     options = options or Options()
     pipeline = [(name, find_pass(name)) for name in passes]
@@ -142,7 +143,7 @@ def run_pipeline(
                 forms.check_kept(name, function)
             elif level == 1 and done == len(pipeline):
                 verify_function(function)
-        except (PassError, MemoryError):
+        except (PassError, OpenSizeError, MemoryError):
             raise
         except Exception as error:
             raise _failure(original, passes[:done], options, error) from error

@@ -80,6 +80,11 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], list[str]]] = {
 
 NEVER_EMPTY = {
     "attention": (attention, ["f32[4, n, 16]"] * 3),
+    "window": (lambda x, at: nets.dynamic_slice(x, (at, 0), (2, 5)), ["f32[n, 5]", "i64[]"]),
+    "window put in": (
+        nets.grad(lambda y, x, at: (nets.dynamic_update_slice(x, y, (at, 0)) ** 2).sum()),
+        ["f32[2, n]", "f32[7, n]", "i64[]"],
+    ),
     "gather from n": (lambda x, rows: x[rows], ["f32[n, 5]", "i64[7]"]),
 }
 """Of nothing there is no maximum, and no element to take."""

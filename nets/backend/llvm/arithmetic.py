@@ -22,6 +22,7 @@ from nets.backend.llvm.spelling import (
     splat,
     suffix,
 )
+from nets.backend.llvm.veil import veiled
 from nets.ir.core import Operation
 from nets.ir.sizes import Size
 from nets.ir.types import DType, ScalarType, Type, VectorType, bool_
@@ -334,7 +335,7 @@ def emit_arithmetic(code: Code, op: Operation) -> bool:
     name = op.name.removeprefix("loop.")
     if name not in _ARITHMETIC:
         return False
-    operands = [code.names[operand] for operand in op.operands]
+    operands = veiled(code, op, [code.names[operand] for operand in op.operands])
     if name in BINARY:
         found = BINARY[name](code, op.operands[0].type, operands[0], operands[1])
     elif name in _UNARY:

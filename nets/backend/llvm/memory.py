@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from nets.backend.llvm.code import Code
-from nets.backend.llvm.outlined import view_root
+from nets.backend.llvm.outlined import start_of, view_root
 from nets.backend.llvm.spelling import (
     constant,
     lanes_of,
@@ -288,25 +288,12 @@ def _regular(
         if isinstance(position.type, ScalarType):
             starts.append(position)
             continue
-        start = _start_of(position)
+        start = start_of(position)
         if start is None:
             return None
         starts.append(start)
         step = step + stride
     return (starts, list(strides)), step
-
-
-def _start_of(lanes: Value) -> Value | None:
-    """The scalar s of an index vector s, s + 1, s + 2, …"""
-    op = lanes.operation
-    if op is None or op.name != "loop.add":
-        return None
-    start, count = (operand.operation for operand in op.operands)
-    if start is None or count is None:
-        return None
-    if start.name != "loop.splat" or count.name != "loop.lane_index":
-        return None
-    return start.operands[0]
 
 
 def _lane_addresses(

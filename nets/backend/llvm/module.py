@@ -68,6 +68,7 @@ class ModuleText:
         self._calls: Counter[str] = Counter()
         self._outlined = 0
         self._globals: dict[tuple[bytes, int], str] = {}
+        self._kept: dict[str, int] = {}
 
     def define(self, symbol: str, text: Callable[[], str]) -> str:
         """Add a definition unless the symbol is there already; the symbol."""
@@ -118,6 +119,11 @@ class ModuleText:
             self._globals[key] = name
             self._definitions[name] = text
         return self._globals[key]
+
+    def kept_constant(self, text: str) -> str:
+        """The symbol of a constant, given with its type, that is to be read from memory."""
+        name = f"{self.symbol}.k{self._kept.setdefault(text, len(self._kept))}"
+        return self.define(name, lambda: f"@{name} = internal constant {text}")
 
     def text(self) -> str:
         """The whole module."""

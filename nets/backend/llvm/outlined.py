@@ -41,16 +41,33 @@ def outer_values(ops: Iterable[Operation]) -> list[Value]:
     """What the operations and their regions use but do not make, in order of use.
 
     Of the buffers, only scratch memory and slices: all others are found from the call's context.
+    With an index vector goes the scalar it starts at, which addresses are made of.
     """
     made: set[Value] = set()
     used: dict[Value, None] = {}
     for outer in ops:
         for op in (outer, *outer.walk_regions()):
-            used.update(dict.fromkeys(_needed(operand) for operand in op.operands))
+            for operand in op.operands:
+                used[_needed(operand)] = None
+                if (start := start_of(operand)) is not None:
+                    used[start] = None
             made.update(op.results)
             for region in op.regions:
                 made.update(region.block.arguments)
     return [value for value in used if value not in made and not _is_shared(value)]
+
+
+def start_of(lanes: Value) -> Value | None:
+    """The scalar s of an index vector s, s + 1, s + 2, …"""
+    op = lanes.operation
+    if op is None or op.name != "loop.add":
+        return None
+    start, count = (operand.operation for operand in op.operands)
+    if start is None or count is None:
+        return None
+    if start.name != "loop.splat" or count.name != "loop.lane_index":
+        return None
+    return start.operands[0]
 
 
 def _needed(value: Value) -> Value:

@@ -36,12 +36,22 @@ def emit_print(code: Code, op: Operation) -> None:
 def _fields(code: Code, buffer: Value) -> tuple[str, str, str, str]:
     type = buffer.type
     assert isinstance(type, BufferType)
-    shape = "null"
-    if type.static_shape:
-        shape = "@" + code.module.global_array(np.array(type.static_shape, np.int64))
     return (
         f"i32 {DTYPE_NUMBERS[type.dtype.name]}",
-        f"i32 {len(type.static_shape)}",
-        f"ptr {shape}",
+        f"i32 {len(type.shape)}",
+        f"ptr {_shape(code, type)}",
         f"ptr {buffer_base(code, buffer)}",
     )
+
+
+def _shape(code: Code, type: BufferType) -> str:
+    """The address of the sizes."""
+    if not type.shape:
+        return "null"
+    if all(isinstance(size, int) for size in type.shape):
+        return "@" + code.module.global_array(np.array(type.shape, np.int64))
+    sizes = code.value(f"alloca [{len(type.shape)} x i64], align 8", code.entry)
+    for number, size in enumerate(type.shape):
+        slot = code.value(f"getelementptr i64, ptr {sizes}, i64 {number}")
+        code.line(f"store i64 {size if isinstance(size, int) else code.size(size)}, ptr {slot}")
+    return sizes

@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypedDict, Unpack
 
-from nets.errors import DTypeError, ShapeError
+from nets.errors import DTypeError, OpenSizeError, ShapeError
 from nets.ir.core import Attribute, Trait, Value
 from nets.ir.estimates import about, elements_about
 from nets.ir.sizes import Dim, Size
@@ -91,9 +91,9 @@ def _check(
 
 
 def _known(name: str, dims: tuple[Dim, ...], types: str) -> Ints:
-    """The sizes; ShapeError where only a call tells one."""
+    """The sizes; OpenSizeError where only a call tells one."""
     if any(isinstance(dim, Size) for dim in dims):
-        raise ShapeError(
+        raise OpenSizeError(
             f"{name} of {types}: the batch is the only size that may wait for the call"
         )
     return tuple(dim for dim in dims if isinstance(dim, int))

@@ -54,7 +54,7 @@ def _window(x: Array, sizes: Sequence[int], starts: Sequence[Array]) -> tuple[sl
     return tuple(places)
 
 
-def _first(s: Lowering, start: Callable[[], Value], size: int, dim: int) -> Affine:
+def _first(s: Lowering, start: Callable[[], Value], size: Dim, dim: Dim) -> Affine:
     """Where the window begins along an axis; no start is read where there is one place alone."""
     if size == dim:
         return Affine()
@@ -115,8 +115,8 @@ class DynamicSlice:
         first = b.constant(0, i64)
         return (b.emit("dynamic_slice", x, first, *starts, shape=(size, *shape)),)
 
-    def lower(s: Lowering, at: Index, x: Value, *starts: Value, shape: tuple[int, ...]) -> Value:
-        dims = tensor_type(x).static_shape
+    def lower(s: Lowering, at: Index, x: Value, *starts: Value, shape: Shape) -> Value:
+        dims = tensor_type(x).shape
         places = [
             place + _first(s, lambda start=start: s.read(start, ()), size, dim)
             for place, start, size, dim in zip(at, starts, shape, dims, strict=True)
@@ -178,7 +178,7 @@ class DynamicUpdateSlice:
         """Stores the update, row by row of what is contiguous in both."""
         _, update, *starts = operands
         (out,) = results
-        dims, sizes = buffer_type(out).static_shape, buffer_type(update).static_shape
+        dims, sizes = buffer_type(out).shape, buffer_type(update).shape
         firsts = tuple(
             _first(s, lambda start=start: s.load(start, Affine()), size, dim)
             for start, size, dim in zip(starts, sizes, dims, strict=True)
@@ -188,7 +188,7 @@ class DynamicUpdateSlice:
 
 def _store_window(s: Lowering, update: Value, out: Value, target: Affine) -> None:
     """Loops that store the update from the element ``target`` of ``out`` on."""
-    sizes, dims = _merged(buffer_type(update).static_shape, buffer_type(out).static_shape)
+    sizes, dims = _merged(buffer_type(update).shape, buffer_type(out).shape)
     at: tuple[Affine, ...] = ()
     with ExitStack() as loops:
         for axis, size in enumerate(sizes):
@@ -199,11 +199,9 @@ def _store_window(s: Lowering, update: Value, out: Value, target: Affine) -> Non
         s.store(s.load(update, linear(at, sizes)), out, target + linear(at, dims))
 
 
-def _merged(
-    sizes: tuple[int, ...], dims: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _merged(sizes: Shape, dims: Shape) -> tuple[Shape, Shape]:
     """The same window with fewer axes: each with all axes behind it that are covered whole."""
-    merged: list[tuple[int, int]] = []
+    merged: list[tuple[Dim, Dim]] = []
     for size, dim in zip(reversed(sizes), reversed(dims), strict=True):
         if merged and merged[-1][0] == merged[-1][1]:
             whole = merged.pop()[0]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nets.errors import DTypeError, GradientError, ShapeError
+from nets.errors import DTypeError, OpenSizeError, ShapeError
 from nets.ir.core import Trait, Value
 from nets.ir.sizes import Size
 from nets.ir.types import DType, Shape, TensorType, f32, f64, from_numpy, i64
@@ -212,7 +212,7 @@ def _products_of_others(b: Emitter, x: Value, axes: Axes) -> Value:
     moved = b.transpose(x, order)
     count = math.prod(shape[axis] for axis in axes)
     if isinstance(count, Size):
-        raise GradientError(
+        raise OpenSizeError(
             "the gradient of a product takes it by halves, over a number of elements that is known "
             "when it is traced, not one that a call tells: take the logarithm of a product of "
             "positive numbers as a sum of logarithms"

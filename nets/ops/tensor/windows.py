@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nets.errors import ShapeError
+from nets.errors import OpenSizeError, ShapeError
 from nets.ir.types import TensorType
 
 Ints = tuple[int, ...]
@@ -35,7 +35,7 @@ class Windows:
             x.shape[2:], zip(*lists, strict=True), strict=True
         ):
             if not isinstance(size, int):
-                raise ShapeError(f"windows go over axes of known size, not over {x}")
+                raise OpenSizeError(f"windows go over axes of known size, not over {x}")
             span = size + low + high - apart * (k - 1) - 1
             if span < 0:
                 raise ShapeError(f"a window of {self.shape} does not fit into {x}")

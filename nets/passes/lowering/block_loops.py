@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from nets.errors import OpenSizeError
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.sizes import Dim, Size
 from nets.ir.types import BufferType, bool_
@@ -169,7 +170,11 @@ class BlockLowering:
     # Operations.
     def _lower(self, op: Operation) -> None:
         before = self.s.builder.block.last
-        stored = self._lower_to_buffers(op)
+        try:
+            stored = self._lower_to_buffers(op)
+        except OpenSizeError as error:
+            error.location = error.location or op.location
+            raise
         for value, result in zip(stored, op.results, strict=True):
             if result in self.destinations:
                 self._note_stored(value, self.destinations[result], before)

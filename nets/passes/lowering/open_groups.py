@@ -8,22 +8,17 @@ from collections.abc import Iterator
 from nets.ir.core import Trait
 from nets.ir.sizes import Dim, Size, divided
 from nets.ops.definition.emitter import tensor_type
-from nets.passes.lowering.combiners import combiner_of
 from nets.passes.spaces.group import Group
+from nets.passes.spaces.iteration import may_be_one, order_shows
 
 
 def columns_that_may_be_one(group: Group) -> Size | None:
-    """How many columns a COLUMN group has, where a call may tell that it is one and a sum has other
-    bits then; else None."""
-    space = group.space
-    sizes = space.sizes(space.columns)
+    """How many columns a COLUMN group has, where a call may tell that it is one and totals have
+    other bits then; else None."""
+    sizes = group.space.sizes(group.space.columns)
     columns = math.prod(sizes)
-    is_known = any(isinstance(size, int) and size != 1 for size in sizes)
-    rounds = any(
-        op.operands[0].type.dtype.is_float and combiner_of(op) in ("add", "mul")
-        for op in group.reductions
-    )
-    return columns if isinstance(columns, Size) and rounds and not is_known else None
+    shows = any(map(order_shows, group.reductions))
+    return columns if isinstance(columns, Size) and shows and may_be_one(sizes) else None
 
 
 def reads_of_nothing(group: Group) -> Iterator[tuple[Size, Dim]]:

@@ -16,7 +16,7 @@ from nets.ir.core import Operation, Trait, Value
 from nets.ir.dense import is_filled
 from nets.ir.rewriter import Pattern, Rewriter
 from nets.ir.sizes import Size
-from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.passes.forms import is_static
 
 Rule = Callable[[Operation, GraphEmitter], Value | None]
@@ -24,6 +24,9 @@ Rule = Callable[[Operation, GraphEmitter], Value | None]
 
 RULES: dict[str, list[Pattern]] = {}
 """The rules by the op whose result they replace."""
+
+SIZE_OPERATIONS: Final = 16
+"""Numbers computed of sizes by more operations are not told from others."""
 
 FILLED_ELEMENTS: Final = 4096
 """Larger constant arrays are not searched for being filled with one number."""
@@ -92,6 +95,29 @@ def filling(value: Value) -> Any:
     if array is None or not 0 < array.size <= FILLED_ELEMENTS or not is_filled(array):
         return None
     return array.reshape(-1)[0]
+
+
+def is_of_sizes(value: Value) -> bool:
+    """Whether the value is a number computed of sizes that a call tells and of constants, perhaps
+    broadcast."""
+    while (op := made_by(value, "broadcast", "reshape")) is not None:
+        (value,) = op.operands
+    pending, seen, sizes = [value], set[Value](), 0
+    while pending and len(seen) < SIZE_OPERATIONS:
+        value = pending.pop()
+        op = value.operation
+        if value in seen:
+            continue
+        seen.add(value)
+        if op is None or tensor_type(value).shape != () or not (op.operands or _tells(op)):
+            return False
+        sizes += op.definition.name == "size_of"
+        pending += op.operands
+    return not pending and sizes > 0
+
+
+def _tells(op: Operation) -> bool:
+    return op.has(Trait.CONSTANT) or op.definition.name == "size_of"
 
 
 def is_constant(value: Value) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from nets.ir.core import Operation, Value
 from nets.ir.types import DType
 from nets.ops.definition.emitter import GraphEmitter
-from nets.passes.simplify.patterns import filling, made_by, rule
+from nets.passes.simplify.patterns import filling, is_of_sizes, made_by, rule
 
 
 def _is(value: Value, number: float) -> bool:
@@ -173,6 +174,25 @@ def power_of_small_exponent(op: Operation, b: GraphEmitter) -> Value | None:
     if exponent == -1 and _is_float(x):
         return b.div(b.one(x), x)
     return None
+
+
+@rule("power")
+def power_of_size(op: Operation, b: GraphEmitter) -> Value | None:
+    """Where only a call tells the exponent: what the rule above makes of it, if it is one of those.
+
+    The power that stays has the exponent 0 in their place.
+    """
+    x, y = op.operands
+    if not _is_float(x) or not is_of_sizes(y):
+        return None
+    square, zero = b.mul(x, x), b.zero(y)
+    simpler = {0: b.one(x), 1: x, 2: square, 3: b.mul(square, x), -1: b.div(b.one(x), x)}
+    chosen = [(b.compare("equal", y, b.full_like(y, n)), value) for n, value in simpler.items()]
+    exponent = functools.reduce(lambda found, choice: b.select(choice[0], zero, found), chosen, y)
+    power = b.emit("power", x, exponent)
+    return functools.reduce(
+        lambda found, choice: b.select(choice[0], choice[1], found), chosen, power
+    )
 
 
 # ----------------------------------------------------------------- choices, bits, comparisons

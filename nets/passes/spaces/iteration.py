@@ -11,15 +11,18 @@ reductions, see ``nets.passes.spaces.split_reductions``.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from types import MappingProxyType
 
 from nets.ir.core import Operation
 from nets.ir.estimates import about
-from nets.ir.sizes import Dim
+from nets.ir.sizes import Dim, Ranges, equal
 from nets.ir.types import Shape
 from nets.ops.definition.emitter import tensor_type
+from nets.ops.definition.registry import definition_of
 
 Axes = tuple[int, ...]
 
@@ -71,12 +74,23 @@ and rows so long that the totals of their columns are worth storing after each."
 
 
 def crosses(column: Space, row: Space) -> bool:
-    """Whether a COLUMN space adds up all the rows of a ROW space, element by element."""
+    """Whether a COLUMN space adds up all the rows of a ROW space, element by element.
+
+    Not where a call may tell that there is one column: then its totals are those of a row.
+    """
     if column.kind is not Kind.COLUMN or row.kind is not Kind.ROW or column.shape != row.shape:
+        return False
+    if may_be_one(column.sizes(column.columns)):
         return False
     if about(row.count(row.outer)) < MIN_ROWS or about(row.count(row.reduced)) < MIN_ROW_LENGTH:
         return False
     return set(column.long(column.reduced)) == set(row.long(row.outer))
+
+
+def may_be_one(sizes: Iterable[Dim], ranges: Ranges = MappingProxyType({})) -> bool:
+    """Whether a call may tell that there is one element along axes of these sizes."""
+    long = [size for size in sizes if size != 1]
+    return bool(long) and all(equal(size, 1, ranges) is not False for size in long)
 
 
 def common_space(one: Space, other: Space) -> Space | None:
@@ -102,6 +116,11 @@ def reduced_axes(op: Operation) -> Axes:
     """The axes a reduction removes: its attribute ``axes``, or ``axis`` alone."""
     attributes = op.attributes
     return attributes["axes"] if "axes" in attributes else (attributes["axis"],)
+
+
+def order_shows(op: Operation) -> bool:
+    """Whether the order in which a reduction takes its elements shows in the bits of its result."""
+    return not definition_of(op).is_exact([operand.type for operand in op.operands])
 
 
 def reduction_space(op: Operation) -> Space | None:

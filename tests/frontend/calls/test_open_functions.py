@@ -192,6 +192,48 @@ def test_what_needs_the_size_now_is_refused(function: Callable[[Any], Any], mess
     assert caught.value.location.file == __file__
 
 
+NEEDS_SIZES: list[tuple[Callable[..., Any], list[str], str]] = [
+    (lambda x, w: nets.conv(x, w), ["f:2,3,n,8", "f:4,3,3,3"], "the batch is the only size"),
+    (lambda x, w: nets.conv(x, w), ["f:2,n,8,8", "f:4,n,3,3"], "the batch is the only size"),
+    (lambda x: nets.max_pool(x, 2), ["f:2,3,n,8"], "windows go over axes of known size"),
+    (lambda x: nets.einsum("ii->i", x), ["f:n,n"], r"the diagonal of \(n, n\)"),
+    (nets.grad(lambda x: nets.prod(x)), ["f:n"], "gradient of a product"),
+]
+
+
+@pytest.mark.parametrize(("function", "forms", "message"), NEEDS_SIZES)
+def test_ops_that_need_sizes_say_so_at_their_line(
+    function: Callable[..., Any], forms: list[str], message: str
+) -> None:
+    with pytest.raises(nets.errors.OpenSizeError, match=message) as caught:
+        nets.trace(function).lower(*specs(forms, lowest=3))
+    assert caught.value.location is not None
+    assert caught.value.location.file == __file__
+
+
+def test_a_pass_that_needs_sizes_says_so_at_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def needy(s: Any, outputs: Any, work: float) -> None:
+        assert outputs[0][0].type.static_shape
+
+    lowered = nets.trace(lambda x: x + 1).lower(*specs(["f:n"]))
+    monkeypatch.setattr("nets.passes.lowering.block_loops.lower_map", needy)
+    with pytest.raises(nets.errors.OpenSizeError, match=r"each size of \?n is needed") as caught:
+        lowered.ir("loops")
+    assert caught.value.location is not None
+    assert "x + 1" in caught.value.location.describe()
+
+
+def test_sizes_of_a_call_are_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    def shown(x: Any) -> Any:
+        nets.debug_print("{}", x)
+        return x
+
+    run = nets.trace(shown).lower(*specs(["f:n,2"])).compile()
+    for n in (0, 2):
+        run(np.ones((n, 2), "f4"))
+    assert capfd.readouterr().out == "[]\n[[1. 1.]\n [1. 1.]]\n"
+
+
 def test_what_the_range_decides_is_python() -> None:
     @nets.trace
     def chosen(x: Any) -> Any:
@@ -216,8 +258,3 @@ def test_different_sizes_are_an_error_at_once() -> None:
     ]:
         with pytest.raises(nets.errors.ShapeError, match=message):
             nets.trace(lambda x, y: x + y).lower(*specs(forms))
-
-
-def test_a_product_over_a_size_of_a_call_has_no_gradient() -> None:
-    with pytest.raises(nets.errors.GradientError, match="gradient of a product"):
-        nets.trace(nets.grad(lambda x: nets.prod(x))).lower(*specs(["f:n"]))

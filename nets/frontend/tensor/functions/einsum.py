@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, NoReturn
 
-from nets.errors import ShapeError
-from nets.frontend.tensor.dimension import plain, same_size
+from nets.errors import OpenSizeError, ShapeError
+from nets.frontend.tensor.dimension import is_open, plain, same_size
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
@@ -115,8 +115,9 @@ def _diagonal(term: Term) -> Term:
                 )
             square = moveaxis(tensor, (first, second), (-2, -1))
             flat = reshape(square, (*square.shape[:-2], n * n))
-            if not isinstance(n, int):
-                _refuse(letters, f"the diagonal of {shape_text(tensor.shape)} needs known sizes")
+            if is_open((n,)):
+                what = f"the diagonal of {shape_text(tensor.shape)} needs known sizes"
+                raise OpenSizeError(f"einsum {letters!r}: {what}", user_location())
             tensor = flat[..., :: n + 1] if n else flat
             rest = letters.replace(letter, "", 1).replace(letter, "", 1)
             letters = rest + letter
