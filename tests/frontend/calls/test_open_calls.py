@@ -14,6 +14,8 @@ import nets
 from nets.errors import ArgumentError, NetsError, ParseError, ShapeError
 from nets.ir.sizes import Range, symbol
 
+pytestmark = pytest.mark.both_roads
+
 N, M = symbol("n"), symbol("m")
 
 
