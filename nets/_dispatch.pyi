@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_Form = tuple[tuple[int, ...], np.dtype[Any]]
+_Count = tuple[int, ...]
+"""A size that a call tells, as a program: see runtime/python/sizes.c."""
+_Form = tuple[tuple[int | _Count, ...], np.dtype[Any]]
 
 class NativeCode:
     brief: bool
     calls: int
     arrays: int
     fresh_bytes: int
+    largest: int
     def __init__(
         self,
         *,
@@ -25,11 +28,13 @@ class NativeCode:
         arena_new: int,
         arena_free: int,
         pool: int,
-        workspace_bytes: int,
+        workspace_bytes: _Count,
         inputs: tuple[_Form, ...],
         outputs: tuple[_Form, ...],
         keep: object,
         in_place: tuple[tuple[int, int], ...],
+        dims: tuple[tuple[int, int, int, int, int, int, int], ...],
+        requirements: tuple[tuple[bool, _Count], ...],
     ) -> None: ...
     def run(self, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | int | None: ...
 

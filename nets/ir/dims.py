@@ -10,15 +10,21 @@ A function without ``dims`` may have any sizes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from nets.ir.core import Attribute, Function
+from nets.ir.core import Attribute, Function, Value
 from nets.ir.location import Location
-from nets.ir.sizes import Dim, Range, Size, evaluate
+from nets.ir.sizes import Dim, Range, Ranges, Size, bounds, evaluate, expression
 from nets.ir.types import BufferType, TensorType
 
 KINDS: Final = ("zero", "natural")
+
+LONGEST: Final = 2**63 - 1
+"""The largest size of a dimension that a call can tell, in 64 bits."""
+
+_COUNTED: Final = 2**62
+"""Up to here compiled code counts without wrapping around, with what it adds to round up."""
 
 
 class Requirement(NamedTuple):
@@ -57,6 +63,31 @@ def declare(
         function.attributes["requirements"] = found
 
 
+def counts_of(function: Function, ranges: Ranges) -> Iterator[Requirement]:
+    """Requirements that each size in a function, and the elements of each array, can be counted,
+    where its arguments and the ranges leave that open."""
+    seen = {count for value in function.arguments for count in _elements(value)}
+    for op in function.walk():
+        counts = [count for value in op.results for count in _elements(value)]
+        counts += [size for size in op.attributes.values() if isinstance(size, Size)]
+        for count in counts:
+            low, high = (0, 0) if count in seen else bounds(count, ranges)
+            seen.add(count)
+            needs = f"{op.name} needs {expression(count)} to be"
+            if high > _COUNTED:
+                message = f"{needs} at most 2**62"
+                yield Requirement("natural", _COUNTED - count, message, op.location)
+            if low < -_COUNTED:
+                message = f"{needs} at least -2**62"
+                yield Requirement("natural", _COUNTED + count, message, op.location)
+
+
+def _elements(value: Value) -> list[Size]:
+    """The number of elements, where a call tells it."""
+    count = value.type.elements if isinstance(value.type, TensorType) else 0
+    return [count] if isinstance(count, Size) else []
+
+
 def names_in(function: Function) -> list[str]:
     """The names in the types of the arguments, in order of appearance."""
     types = [argument.type for argument in function.arguments]
@@ -84,7 +115,7 @@ def _is_dim(entry: Attribute) -> bool:
         return False
     name, low, high, multiple = entry
     named = bool(name.isascii() and name.isidentifier())
-    return named and bool(0 <= low <= high and multiple >= 1)
+    return named and 0 <= low <= high <= LONGEST and 1 <= multiple <= LONGEST
 
 
 def _is_requirement(entry: Attribute) -> bool:

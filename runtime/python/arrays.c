@@ -123,7 +123,7 @@ PyObject *array_new(const Form *form, size_t *fresh) {
 PyObject *empty(PyObject *module, PyObject *args) {
     (void)module;
     PyArray_Dims shape = {NULL, 0};
-    Form form = {NULL, 0, NULL};
+    Form form = {NULL, 0, NULL, NULL};
     size_t fresh = 0;
     PyObject *array = NULL;
     if (PyArg_ParseTuple(args, "O&O&", PyArray_IntpConverter, &shape, PyArray_DescrConverter,

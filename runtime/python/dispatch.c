@@ -172,7 +172,7 @@ int add_table(PyObject *tables, const char *key, const char *const *names) {
 
 static PyObject *all_tables(void) {
     PyObject *tables = PyDict_New();
-    if (tables != NULL && (native_tables(tables) < 0 || guards_tables(tables) < 0 ||
+    if (tables != NULL && (sizes_tables(tables) < 0 || native_tables(tables) < 0 || guards_tables(tables) < 0 ||
                            record_tables(tables) < 0 || plan_tables(tables) < 0)) {
         Py_CLEAR(tables);
     }

@@ -1,6 +1,7 @@
 /* The extension nets._dispatch: what a repeated call of a traced function needs, without Python.
  *
  *   arrays.c    Backing: the memory of large arrays, used again
+ *   sizes.c     sizes that a call tells, computed and checked
  *   native.c    NativeCode: native code that takes and gives arrays
  *   nest.c      containers taken apart into leaves and put together again
  *   guards.c    Guards: what a traced function found in the world, compared at each call
@@ -41,6 +42,7 @@ typedef enum { MISS, HIT, FAILED /* an exception is set */ } Outcome;
 /* Adds the names that C and Python share in one place, the last one null, to a dict of all of them,
  * nets._dispatch.TABLES, which a test compares with Python's. Returns -1 with an exception. */
 int add_table(PyObject *tables, const char *key, const char *const *names);
+int sizes_tables(PyObject *tables);
 int native_tables(PyObject *tables);
 int guards_tables(PyObject *tables);
 int record_tables(PyObject *tables);
@@ -48,12 +50,39 @@ int plan_tables(PyObject *tables);
 
 /* ---- native.c ----------------------------------------------------------------------------- */
 
+/* A size, as a program: see sizes.c. */
+typedef struct {
+    Py_ssize_t length;
+    int64_t *words;
+} Count;
+
 /* Type and shape of an array. */
 typedef struct {
     PyArray_Descr *descr;
     int ndim;
-    npy_intp *dims;
+    npy_intp *dims; /* -1 where a call tells the size */
+    Count *counts;  /* what it is there; null where a call tells none */
 } Form;
+
+/* What the size of a dimension may be, and which axis of which input tells it: that has
+ * slope * size + start. */
+typedef struct {
+    int64_t lowest, highest, multiple;
+    Py_ssize_t input, axis;
+    int64_t slope, start;
+} Dimension;
+
+/* A size that must be 0, or else at least that. */
+typedef struct {
+    int is_zero;
+    Count size;
+} Condition;
+
+/* A workspace that no call is using. */
+typedef struct {
+    void *memory;
+    size_t bytes;
+} Arena;
 
 enum { KEPT_ARENAS = 8 };
 
@@ -65,14 +94,19 @@ typedef struct {
     void *(*arena_new)(size_t);
     void (*arena_free)(void *, size_t);
     nets_pool *pool;
-    size_t workspace_bytes;
+    Count workspace;
+    size_t largest; /* workspace of a call so far */
     char brief; /* so short a call that it keeps the GIL */
     Py_ssize_t inputs, outputs;
     Form *forms; /* of the inputs, then of the outputs */
     Py_ssize_t *places; /* which buffer each output is in: one of the inputs' if it is in place */
+    Py_ssize_t buffers; /* of inputs and outputs */
+    Py_ssize_t dims, conditions; /* of the sizes that a call tells; their address is one buffer more */
+    Dimension *dimensions;
+    Condition *requirements;
     char is_ready;
     PyObject *keep; /* what entry and pool live in */
-    void *arenas[KEPT_ARENAS]; /* workspaces that no call is using */
+    Arena arenas[KEPT_ARENAS];
     int arena_count;
     Py_ssize_t calls, arrays; /* so far: calls of the code, arrays made for them */
     size_t fresh_bytes;       /* and memory that had not been used before */
@@ -80,16 +114,35 @@ typedef struct {
 
 extern PyTypeObject NativeCode_Type;
 
-/* Can native code read the array in place, as an array of that form? */
+/* Can native code read the array in place, as an array of that form, whatever sizes a call tells? */
 int form_fits(const Form *form, PyArrayObject *array);
 
 /* Makes the output arrays and notes where their elements are. An output in place that is there
  * already is the array of its input; else it is a copy of that. Returns -1 with an exception. */
-int native_outputs(NativeCode *code, PyObject **outputs, void **buffers);
-
+int native_outputs(NativeCode *code, PyObject **outputs, void **buffers, const int64_t *sizes);
 
 /* Calls the code. Returns -1 with an exception, else 0 and the status. */
-int native_call(NativeCode *code, void **buffers, int32_t *status);
+int native_call(NativeCode *code, void **buffers, int64_t *sizes, int32_t *status);
+
+/* ---- sizes.c -------------------------------------------------------------------------------- */
+
+/* Sizes from a tuple of words, and from the tuples of Python. Return -1 with an exception. */
+int count_init(Count *count, PyObject *program, Py_ssize_t dims);
+int sizes_init(NativeCode *code, PyObject *dims, PyObject *requirements);
+void count_clear(Count *count);
+void sizes_clear(NativeCode *code);
+
+/* The value of a size; 0 where 64 bits do not hold it. */
+int count_value(const Count *count, const int64_t *sizes, int64_t *value);
+
+/* Reads the sizes that arrays tell, whose forms fit. Does the code take a call of these? */
+int sizes_told(const NativeCode *code, PyObject *const *arrays, int64_t *sizes);
+
+/* The bytes of a workspace; 0 where they cannot be counted. */
+int workspace_of(const NativeCode *code, const int64_t *sizes, int64_t *bytes);
+
+/* A form of these sizes, whose dims are stored there. Returns -1 with an exception. */
+int form_at(const Form *form, const int64_t *sizes, npy_intp *dims, Form *fixed);
 
 /* ---- arrays.c ------------------------------------------------------------------------------ */
 
@@ -183,6 +236,10 @@ int tensor_assign(PyObject *tensor, PyObject *array);
 
 /* Takes the value of a tensor that has been given away. */
 void tensor_consume(PyObject *tensor);
+
+/* A type with another shape, whose reference it takes. Runs no Python code. Null with an
+ * exception. */
+PyObject *tensor_type_new(PyObject *like, PyObject *shape);
 
 /* A tensor of an array, whose reference it takes. Null with an exception. */
 PyObject *tensor_new(PyObject *array, PyObject *type);

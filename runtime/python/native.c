@@ -8,18 +8,33 @@ int form_fits(const Form *form, PyArrayObject *array) {
         return 0;
     }
     const int readable = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED;
-    return PyArray_NDIM(array) == form->ndim &&
-           (PyArray_FLAGS(array) & readable) == readable &&
-           PyArray_CompareLists(PyArray_DIMS(array), form->dims, form->ndim);
+    if (PyArray_NDIM(array) != form->ndim || (PyArray_FLAGS(array) & readable) != readable) {
+        return 0;
+    }
+    for (int i = 0; i < form->ndim; i++) {
+        if (form->dims[i] != PyArray_DIM(array, i) && form->dims[i] >= 0) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
-int native_outputs(NativeCode *code, PyObject **outputs, void **buffers) {
+/* A new array for an output. */
+static PyObject *new_output(NativeCode *code, const Form *form, const int64_t *sizes) {
+    npy_intp dims[NPY_MAXDIMS];
+    Form fixed;
+    if (form->counts == NULL) {
+        return array_new(form, &code->fresh_bytes);
+    }
+    return form_at(form, sizes, dims, &fixed) < 0 ? NULL : array_new(&fixed, &code->fresh_bytes);
+}
+
+int native_outputs(NativeCode *code, PyObject **outputs, void **buffers, const int64_t *sizes) {
     for (Py_ssize_t i = 0; i < code->outputs; i++) {
         if (outputs[i] != NULL) {
             continue;
         }
-        const Form *form = &code->forms[code->inputs + i];
-        outputs[i] = array_new(form, &code->fresh_bytes);
+        outputs[i] = new_output(code, &code->forms[code->inputs + i], sizes);
         if (outputs[i] == NULL) {
             return -1;
         }
@@ -34,47 +49,77 @@ int native_outputs(NativeCode *code, PyObject **outputs, void **buffers) {
     return 0;
 }
 
-static int take_arena(NativeCode *code, void **arena) {
-    *arena = NULL;
-    if (code->workspace_bytes == 0) {
+/* The place of a waiting workspace with so many bytes; -1 where there is none. */
+static int fitting_arena(const NativeCode *code, size_t bytes) {
+    int i = code->arena_count - 1;
+    while (i >= 0 && code->arenas[i].bytes < bytes) {
+        i--;
+    }
+    return i;
+}
+
+static Arena remove_arena(NativeCode *code, int i) {
+    Arena found = code->arenas[i];
+    code->arenas[i] = code->arenas[--code->arena_count];
+    return found;
+}
+
+/* A workspace for the call alone: nobody else has one that is not among those that wait. One that
+ * is too small makes place for the new one. */
+static int take_arena(NativeCode *code, size_t bytes, Arena *arena) {
+    *arena = (Arena){NULL, bytes};
+    if (bytes == 0) {
+        return 0;
+    }
+    int i = fitting_arena(code, bytes);
+    if (i >= 0) {
+        *arena = remove_arena(code, i);
         return 0;
     }
     if (code->arena_count > 0) {
-        *arena = code->arenas[--code->arena_count];
-        return 0;
+        Arena small = remove_arena(code, code->arena_count - 1);
+        code->arena_free(small.memory, small.bytes);
     }
-    *arena = code->arena_new(code->workspace_bytes);
-    if (*arena == NULL) {
-        PyErr_Format(PyExc_MemoryError, "no memory for a workspace of %zu bytes",
-                     code->workspace_bytes);
+    arena->memory = code->arena_new(bytes);
+    if (arena->memory == NULL) {
+        PyErr_Format(PyExc_MemoryError, "no memory for a workspace of %zu bytes", bytes);
         return -1;
     }
-    code->fresh_bytes += code->workspace_bytes;
+    code->fresh_bytes += bytes;
+    code->largest = bytes > code->largest ? bytes : code->largest;
     return 0;
 }
 
-static void give_arena(NativeCode *code, void *arena) {
-    if (arena == NULL) {
+static void give_arena(NativeCode *code, Arena arena) {
+    if (arena.memory == NULL) {
         return;
     }
     if (code->arena_count < KEPT_ARENAS) {
         code->arenas[code->arena_count++] = arena;
     } else {
-        code->arena_free(arena, code->workspace_bytes);
+        code->arena_free(arena.memory, arena.bytes);
     }
 }
 
-int native_call(NativeCode *code, void **buffers, int32_t *status) {
-    void *arena;
-    if (take_arena(code, &arena) < 0) {
+int native_call(NativeCode *code, void **buffers, int64_t *sizes, int32_t *status) {
+    Arena arena;
+    int64_t bytes = 0;
+    if (!workspace_of(code, sizes, &bytes)) {
+        PyErr_SetString(PyExc_MemoryError, "no memory for a workspace of that size");
         return -1;
+    }
+    if (take_arena(code, (size_t)bytes, &arena) < 0) {
+        return -1;
+    }
+    if (code->dims > 0) {
+        buffers[code->buffers] = sizes;
     }
     code->calls++;
     if (code->brief) {
-        *status = code->call(code->entry, buffers, arena, code->pool);
+        *status = code->call(code->entry, buffers, arena.memory, code->pool);
     } else {
         Py_BEGIN_ALLOW_THREADS
-        *status = code->call_watched(code->entry, buffers, arena, code->pool);
+        *status = code->call_watched(code->entry, buffers, arena.memory, code->pool);
         Py_END_ALLOW_THREADS
     }
     give_arena(code, arena);
@@ -84,7 +129,7 @@ int native_call(NativeCode *code, void **buffers, int32_t *status) {
 /* ---- from Python --------------------------------------------------------------------------- */
 
 /* Notes where the elements of the inputs are, if native code can read all of them in place. */
-static int read_inputs(NativeCode *code, PyObject *arrays, void **buffers) {
+static int read_inputs(NativeCode *code, PyObject *arrays, void **buffers, int64_t *sizes) {
     if (PyTuple_GET_SIZE(arrays) != code->inputs) {
         return 0;
     }
@@ -95,18 +140,19 @@ static int read_inputs(NativeCode *code, PyObject *arrays, void **buffers) {
         }
         buffers[i] = PyArray_DATA((PyArrayObject *)array);
     }
-    return 1;
+    return code->dims == 0 || sizes_told(code, ((PyTupleObject *)arrays)->ob_item, sizes);
 }
 
 /* The outputs as a list, the status where it is not 0, or null with an exception. */
-static PyObject *run_to_list(NativeCode *code, void **buffers) {
+static PyObject *run_to_list(NativeCode *code, void **buffers, int64_t *sizes) {
     PyObject *outputs = PyList_New(code->outputs);
     int32_t status = 0;
     if (outputs == NULL) {
         return NULL;
     }
     PyObject **items = ((PyListObject *)outputs)->ob_item;
-    if (native_outputs(code, items, buffers) < 0 || native_call(code, buffers, &status) < 0) {
+    if (native_outputs(code, items, buffers, sizes) < 0 ||
+        native_call(code, buffers, sizes, &status) < 0) {
         Py_DECREF(outputs);
         return NULL;
     }
@@ -128,14 +174,16 @@ static PyObject *native_run(NativeCode *code, PyObject *sequence) {
     }
     size_t count = (size_t)(code->inputs + code->outputs);
     void **buffers = PyMem_Calloc(count + 1, sizeof *buffers);
+    int64_t *sizes = PyMem_Calloc((size_t)code->dims + 1, sizeof *sizes);
     PyObject *result = NULL;
-    if (buffers == NULL) {
+    if (buffers == NULL || sizes == NULL) {
         PyErr_NoMemory();
-    } else if (read_inputs(code, arrays, buffers)) {
-        result = run_to_list(code, buffers);
+    } else if (read_inputs(code, arrays, buffers, sizes)) {
+        result = run_to_list(code, buffers, sizes);
     } else {
         result = Py_NewRef(Py_None);
     }
+    PyMem_Free(sizes);
     PyMem_Free(buffers);
     Py_DECREF(arrays);
     return result;
@@ -143,44 +191,85 @@ static PyObject *native_run(NativeCode *code, PyObject *sequence) {
 
 /* ---- making and ending --------------------------------------------------------------------- */
 
-static int form_init(Form *form, PyObject *shape, PyObject *dtype) {
-    PyArray_Dims dims = {NULL, 0};
-    int is_read = PyArray_DescrCheck(dtype) && !PyDataType_REFCHK((PyArray_Descr *)dtype) &&
-                  PyArray_IntpConverter(shape, &dims);
-    for (int i = 0; is_read && i < dims.len; i++) {
-        is_read = dims.ptr[i] >= 0;
+/* One axis of a form: a number, or the program of a size. */
+static int axis_init(Form *form, int axis, PyObject *size, Py_ssize_t dims) {
+    if (PyTuple_Check(size)) {
+        form->dims[axis] = -1;
+        if (form->counts == NULL) {
+            form->counts = PyMem_Calloc((size_t)form->ndim, sizeof *form->counts);
+        }
+        if (form->counts == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        return count_init(&form->counts[axis], size, dims);
     }
-    if (!is_read) {
-        PyDimMem_FREE(dims.ptr);
+    form->dims[axis] = PyNumber_AsSsize_t(size, PyExc_OverflowError);
+    if (form->dims[axis] < 0 && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_TypeError, "a form has no negative size");
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static int form_init(Form *form, PyObject *pair, Py_ssize_t dims) {
+    PyObject *shape = NULL, *dtype = NULL;
+    if (PyTuple_Check(pair) && PyTuple_GET_SIZE(pair) == 2) {
+        shape = PyTuple_GET_ITEM(pair, 0), dtype = PyTuple_GET_ITEM(pair, 1);
+    }
+    if (shape == NULL || !PyTuple_Check(shape) || PyTuple_GET_SIZE(shape) > NPY_MAXDIMS ||
+        !PyArray_DescrCheck(dtype) || PyDataType_REFCHK((PyArray_Descr *)dtype)) {
         PyErr_SetString(PyExc_TypeError, "a form is a pair (shape, dtype)");
         return -1;
     }
     form->descr = (PyArray_Descr *)Py_NewRef(dtype);
-    form->ndim = dims.len;
-    form->dims = PyMem_Malloc(sizeof(npy_intp) * (size_t)(dims.len + 1));
-    if (form->dims != NULL && dims.len > 0) {
-        memcpy(form->dims, dims.ptr, sizeof(npy_intp) * (size_t)dims.len);
-    }
-    PyDimMem_FREE(dims.ptr);
+    form->dims = PyMem_Calloc((size_t)PyTuple_GET_SIZE(shape) + 1, sizeof *form->dims);
     if (form->dims == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    return 0;
-}
-
-static int forms_init(Form *forms, PyObject *tuple) {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) {
-        PyObject *pair = PyTuple_GET_ITEM(tuple, i);
-        if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
-            PyErr_SetString(PyExc_TypeError, "a form is a pair (shape, dtype)");
-            return -1;
-        }
-        if (form_init(&forms[i], PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1)) < 0) {
+    form->ndim = (int)PyTuple_GET_SIZE(shape);
+    for (int i = 0; i < form->ndim; i++) {
+        if (axis_init(form, i, PyTuple_GET_ITEM(shape, i), dims) < 0) {
             return -1;
         }
     }
     return 0;
+}
+
+static void form_clear(Form *form) {
+    Py_XDECREF(form->descr);
+    PyMem_Free(form->dims);
+    for (int i = 0; form->counts != NULL && i < form->ndim; i++) {
+        count_clear(&form->counts[i]);
+    }
+    PyMem_Free(form->counts);
+}
+
+static int forms_init(Form *forms, PyObject *tuple, Py_ssize_t dims) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) {
+        if (form_init(&forms[i], PyTuple_GET_ITEM(tuple, i), dims) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int is_same_count(const Count *x, const Count *y) {
+    return x->length == y->length &&
+           (x->length == 0 || memcmp(x->words, y->words, sizeof *x->words * (size_t)x->length) == 0);
+}
+
+static int is_same_form(const Form *x, const Form *y) {
+    if (x->descr != y->descr || x->ndim != y->ndim ||
+        !PyArray_CompareLists(x->dims, y->dims, x->ndim)) {
+        return 0;
+    }
+    for (int i = 0; x->counts != NULL && y->counts != NULL && i < x->ndim; i++) {
+        if (!is_same_count(&x->counts[i], &y->counts[i])) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 /* Is an input the place of an output already? */
@@ -213,9 +302,7 @@ static int places_init(NativeCode *code, PyObject *in_place) {
             PyErr_SetString(PyExc_ValueError, "an output in place of no input");
             return -1;
         }
-        const Form *to = &code->forms[input], *from = &code->forms[code->inputs + output];
-        if (to->descr != from->descr || to->ndim != from->ndim ||
-            !PyArray_CompareLists(to->dims, from->dims, to->ndim)) {
+        if (!is_same_form(&code->forms[input], &code->forms[code->inputs + output])) {
             PyErr_SetString(PyExc_ValueError, "an output in place of an input of another form");
             return -1;
         }
@@ -231,13 +318,15 @@ static int places_init(NativeCode *code, PyObject *in_place) {
             code->places[i] = next++;
         }
     }
+    code->buffers = next;
     return 0;
 }
 
 /* The keywords of NativeCode(…), in the order in which native_init parses them. */
 static char *native_names[] = {"entry",           "call",   "call_watched", "arena_new",
                                "arena_free",      "pool",   "workspace_bytes",
-                               "inputs",          "outputs", "keep",        "in_place",  NULL};
+                               "inputs",          "outputs", "keep",        "in_place",
+                               "dims",            "requirements",         NULL};
 
 int native_tables(PyObject *tables) {
     return add_table(tables, "native", (const char *const *)native_names);
@@ -245,20 +334,20 @@ int native_tables(PyObject *tables) {
 
 static int native_init(NativeCode *code, PyObject *args, PyObject *kwargs) {
     unsigned long long entry, call, call_watched, arena_new, arena_free, pool;
-    Py_ssize_t bytes;
-    PyObject *inputs, *outputs, *keep, *in_place;
+    PyObject *workspace, *inputs, *outputs, *keep, *in_place, *dims, *requirements;
     if (code->forms != NULL) {
         PyErr_SetString(PyExc_TypeError, "NativeCode is made once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$KKKKKKnO!O!OO!", native_names, &entry, &call,
-                                     &call_watched, &arena_new, &arena_free, &pool, &bytes,
-                                     &PyTuple_Type, &inputs, &PyTuple_Type, &outputs, &keep,
-                                     &PyTuple_Type, &in_place)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$KKKKKKO!O!O!OO!O!O!", native_names, &entry, &call,
+                                     &call_watched, &arena_new, &arena_free, &pool,
+                                     &PyTuple_Type, &workspace, &PyTuple_Type, &inputs,
+                                     &PyTuple_Type, &outputs, &keep, &PyTuple_Type, &in_place,
+                                     &PyTuple_Type, &dims, &PyTuple_Type, &requirements)) {
         return -1;
     }
-    if (!entry || !call || !call_watched || !arena_new || !arena_free || bytes < 0) {
-        PyErr_SetString(PyExc_ValueError, "NativeCode has addresses, and a workspace of some size");
+    if (!entry || !call || !call_watched || !arena_new || !arena_free) {
+        PyErr_SetString(PyExc_ValueError, "NativeCode has addresses");
         return -1;
     }
     code->entry = (nets_entry)(uintptr_t)entry;
@@ -268,7 +357,7 @@ static int native_init(NativeCode *code, PyObject *args, PyObject *kwargs) {
     code->arena_new = (void *(*)(size_t))(uintptr_t)arena_new;
     code->arena_free = (void (*)(void *, size_t))(uintptr_t)arena_free;
     code->pool = (nets_pool *)(uintptr_t)pool;
-    code->workspace_bytes = (size_t)bytes;
+    code->dims = PyTuple_GET_SIZE(dims);
     code->inputs = PyTuple_GET_SIZE(inputs);
     code->outputs = PyTuple_GET_SIZE(outputs);
     code->keep = Py_NewRef(keep);
@@ -278,9 +367,15 @@ static int native_init(NativeCode *code, PyObject *args, PyObject *kwargs) {
         PyErr_NoMemory();
         return -1;
     }
-    if (forms_init(code->forms, inputs) < 0 ||
-        forms_init(code->forms + code->inputs, outputs) < 0 ||
-        places_init(code, in_place) < 0) {
+    if (forms_init(code->forms, inputs, code->dims) < 0 ||
+        forms_init(code->forms + code->inputs, outputs, code->dims) < 0 ||
+        places_init(code, in_place) < 0 || count_init(&code->workspace, workspace, code->dims) < 0 ||
+        sizes_init(code, dims, requirements) < 0) {
+        return -1;
+    }
+    int64_t bytes;
+    if (code->dims == 0 && !workspace_of(code, NULL, &bytes)) {
+        PyErr_SetString(PyExc_ValueError, "NativeCode has a workspace of some size");
         return -1;
     }
     code->is_ready = 1;
@@ -289,12 +384,13 @@ static int native_init(NativeCode *code, PyObject *args, PyObject *kwargs) {
 
 static void native_dealloc(NativeCode *code) {
     while (code->arena_count > 0) {
-        code->arena_free(code->arenas[--code->arena_count], code->workspace_bytes);
+        Arena arena = remove_arena(code, code->arena_count - 1);
+        code->arena_free(arena.memory, arena.bytes);
     }
     for (Py_ssize_t i = 0; code->forms != NULL && i < code->inputs + code->outputs; i++) {
-        Py_XDECREF(code->forms[i].descr);
-        PyMem_Free(code->forms[i].dims);
+        form_clear(&code->forms[i]);
     }
+    sizes_clear(code);
     PyMem_Free(code->forms);
     PyMem_Free(code->places);
     Py_XDECREF(code->keep);
@@ -312,6 +408,8 @@ static PyMemberDef members[] = {
     {"brief", T_BOOL, offsetof(NativeCode, brief), 0, "Is a call so short that it keeps the GIL?"},
     {"calls", T_PYSSIZET, offsetof(NativeCode, calls), READONLY, "Calls of the code so far."},
     {"arrays", T_PYSSIZET, offsetof(NativeCode, arrays), READONLY, "Arrays made for them."},
+    {"largest", T_PYSSIZET, offsetof(NativeCode, largest), READONLY,
+     "Bytes of the largest workspace of a call so far."},
     {"fresh_bytes", T_PYSSIZET, offsetof(NativeCode, fresh_bytes), READONLY,
      "Memory taken from the system for them: arrays and workspaces, unless used before."},
     {NULL, 0, 0, 0, NULL},
@@ -320,7 +418,7 @@ static PyMemberDef members[] = {
 PyTypeObject NativeCode_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.NativeCode",
     .tp_doc = "NativeCode(*, entry, call, call_watched, arena_new, arena_free, pool, "
-              "workspace_bytes, inputs, outputs, keep, in_place)\n\nNative code that takes and gives arrays.",
+              "workspace_bytes, inputs, outputs, keep, in_place, dims, requirements)\n\nNative code that takes and gives arrays.",
     .tp_basicsize = sizeof(NativeCode),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,

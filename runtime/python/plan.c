@@ -28,7 +28,9 @@ typedef struct {
     PyObject *cleared;  /* tensors whose gradient is cleared by a call */
     PyObject *guards;
     Nest results;
-    PyObject *types;    /* the type of each result */
+    PyObject *types;    /* the type of each result, for any sizes of a call */
+    PyObject *of_sizes; /* those of the sizes of the latest call; null where calls tell none */
+    int64_t *latest;    /* these sizes */
     int changes;        /* something is updated, cleared or given away */
     int detached;       /* results take no part in gradients whatever the arguments are */
     Py_ssize_t words;   /* of the memory that a call needs; 0 until the plan is made */
@@ -48,6 +50,7 @@ typedef struct {
         double real;
         void *word;
     } *numbers; /* the elements of Python and NumPy scalars */
+    int64_t *sizes; /* of the dimensions, which the call tells */
 } Frame;
 
 enum { WORDS_ON_STACK = 384 };
@@ -185,6 +188,9 @@ static Outcome read_inputs(const Plan *plan, Frame *frame, PyObject *args) {
             return MISS;
         }
         requires_grad |= requires;
+    }
+    if (plan->code->dims > 0 && !sizes_told(plan->code, frame->inputs, frame->sizes)) {
+        return MISS;
     }
     if (!requires_grad || plan->detached) {
         return HIT;
@@ -330,7 +336,60 @@ static int write_state(const Plan *plan, Frame *frame) {
     return 0;
 }
 
-static Outcome run(const Plan *plan, Frame *frame, PyObject *args, PyObject **result) {
+/* The type of a result, of the sizes of a call. */
+static PyObject *type_at(PyObject *type, const Form *form, const int64_t *sizes) {
+    npy_intp dims[NPY_MAXDIMS];
+    Form fixed;
+    if (form->counts == NULL) {
+        return Py_NewRef(type);
+    }
+    if (form_at(form, sizes, dims, &fixed) < 0) {
+        return NULL;
+    }
+    PyObject *shape = PyArray_IntTupleFromIntp(fixed.ndim, dims);
+    return shape == NULL ? NULL : tensor_type_new(type, shape);
+}
+
+/* The types of the results of a call, owned; calls of the same sizes share them. */
+static PyObject *types_of(Plan *plan, const int64_t *sizes) {
+    const NativeCode *code = plan->code;
+    size_t bytes = (size_t)code->dims * sizeof *sizes;
+    if (code->dims == 0) {
+        return Py_NewRef(plan->types);
+    }
+    if (plan->of_sizes != NULL && memcmp(plan->latest, sizes, bytes) == 0) {
+        return Py_NewRef(plan->of_sizes);
+    }
+    PyObject *types = PyTuple_New(code->outputs);
+    for (Py_ssize_t i = 0; types != NULL && i < code->outputs; i++) {
+        PyObject *type = PyTuple_GET_ITEM(plan->types, i);
+        PyObject *made = type_at(type, &code->forms[code->inputs + i], sizes);
+        if (made == NULL) {
+            Py_CLEAR(types);
+        } else {
+            PyTuple_SET_ITEM(types, i, made);
+        }
+    }
+    if (types != NULL) {
+        memcpy(plan->latest, sizes, bytes);
+        Py_XSETREF(plan->of_sizes, Py_NewRef(types));
+    }
+    return types;
+}
+
+/* Makes tensors of the results, in their places. Returns -1 with an exception. */
+static int make_results(Plan *plan, Frame *frame) {
+    PyObject *types = types_of(plan, frame->sizes);
+    int failed = types == NULL;
+    for (Py_ssize_t i = 0; !failed && i < plan->results.leaves; i++) {
+        frame->outputs[i] = tensor_new(frame->outputs[i], PyTuple_GET_ITEM(types, i));
+        failed = frame->outputs[i] == NULL;
+    }
+    Py_XDECREF(types);
+    return failed ? -1 : 0;
+}
+
+static Outcome run(Plan *plan, Frame *frame, PyObject *args, PyObject **result) {
     Outcome outcome = read_inputs(plan, frame, args);
     if (outcome != HIT) {
         return outcome;
@@ -341,8 +400,8 @@ static Outcome run(const Plan *plan, Frame *frame, PyObject *args, PyObject **re
         take_updated(plan, frame);
         call_begin(&call, plan, frame);
     }
-    int failed = native_outputs(plan->code, frame->outputs, frame->buffers) < 0 ||
-                 native_call(plan->code, frame->buffers, &status) < 0;
+    int failed = native_outputs(plan->code, frame->outputs, frame->buffers, frame->sizes) < 0 ||
+                 native_call(plan->code, frame->buffers, frame->sizes, &status) < 0;
     if (plan->changes) {
         call_end(&call);
     }
@@ -355,14 +414,8 @@ static Outcome run(const Plan *plan, Frame *frame, PyObject *args, PyObject **re
         set_failure(plan, status);
         return FAILED;
     }
-    if (write_state(plan, frame) < 0) {
+    if (write_state(plan, frame) < 0 || make_results(plan, frame) < 0) {
         return FAILED;
-    }
-    for (Py_ssize_t i = 0; i < plan->results.leaves; i++) {
-        frame->outputs[i] = tensor_new(frame->outputs[i], PyTuple_GET_ITEM(plan->types, i));
-        if (frame->outputs[i] == NULL) {
-            return FAILED;
-        }
     }
     *result = nest_build(&plan->results, frame->outputs, frame->stack);
     return *result == NULL ? FAILED : HIT;
@@ -376,13 +429,14 @@ static Frame frame_in(const Plan *plan, void **memory) {
     frame.donors = frame.holders + in;
     frame.outputs = frame.donors + in;
     frame.buffers = (void **)(frame.outputs + out);
-    frame.numbers = (void *)(frame.buffers + in + out);
-    frame.stack = (PyObject **)(frame.numbers + in);
+    frame.numbers = (void *)(frame.buffers + in + out + 1);
+    frame.sizes = (int64_t *)(frame.numbers + in);
+    frame.stack = (PyObject **)(frame.sizes + plan->code->dims);
     return frame;
 }
 
 Outcome plan_run(PyObject *self, PyObject *args, PyObject **result) {
-    const Plan *plan = (Plan *)self;
+    Plan *plan = (Plan *)self;
     if (plan->words == 0 || PyTuple_GET_SIZE(args) != plan->arguments.tokens[0].size) {
         return MISS;
     }
@@ -459,10 +513,11 @@ static int is_leaf(const Plan *plan, const Input *input) {
            input->update < plan->results.leaves;
 }
 
-/* Something captured, and what takes its place is no result. Only tensors have gradients, and can
- * take other elements. */
+/* Something captured, of a known size, and what takes its place is no result. Only tensors have
+ * gradients, and can take other elements. */
 static int is_capture(const Plan *plan, const Input *input) {
     if (input->source == NULL || input->flags[IS_DONATED] ||
+        plan->code->forms[input - plan->inputs].counts != NULL ||
         (input->update >= 0 && input->update < plan->results.leaves)) {
         return 0;
     }
@@ -533,7 +588,12 @@ static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
     for (Py_ssize_t i = 0; i < plan->code->inputs; i++) {
         plan->changes |= plan->inputs[i].update >= 0 || plan->inputs[i].flags[IS_DONATED];
     }
-    plan->words = 5 * plan->code->inputs + 2 * plan->code->outputs + depth;
+    plan->latest = PyMem_Calloc((size_t)plan->code->dims + 1, sizeof *plan->latest);
+    if (plan->latest == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    plan->words = 5 * plan->code->inputs + 2 * plan->code->outputs + 1 + plan->code->dims + depth;
     return 0;
 }
 
@@ -550,6 +610,7 @@ static int plan_traverse(Plan *plan, visitproc visit, void *arg) {
         Py_VISIT(plan->inputs[i].source);
     }
     Py_VISIT(plan->types);
+    Py_VISIT(plan->of_sizes);
     Py_VISIT(plan->cleared);
     Py_VISIT(plan->guards);
     int stopped = nest_visit(&plan->arguments, visit, arg);
@@ -571,6 +632,8 @@ static void plan_dealloc(Plan *plan) {
     Py_XDECREF(plan->cleared);
     Py_XDECREF(plan->guards);
     Py_XDECREF(plan->types);
+    Py_XDECREF(plan->of_sizes);
+    PyMem_Free(plan->latest);
     Py_TYPE(plan)->tp_free((PyObject *)plan);
 }
 

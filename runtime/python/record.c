@@ -34,7 +34,7 @@ static int is_configured;
 typedef enum { OF_VALUE, OF_TENSOR, OF_TOTAL, OF_FUNCTION, OWNERS } Owner;
 
 static Py_ssize_t data_at, total_at, gradient_at, type_at, requires_grad_at, value_at, weak_at;
-static Py_ssize_t plans_at;
+static Py_ssize_t plans_at, shape_at, dtype_at;
 
 static const struct {
     Owner owner;
@@ -183,6 +183,17 @@ static PyObject *record_new(const Record *record, PyObject *const *given) {
         *slot(made, to->offset) = Py_NewRef(x);
     }
     return made;
+}
+
+PyObject *tensor_type_new(PyObject *like, PyObject *shape) {
+    PyObject *type = type_class->tp_alloc(type_class, 0);
+    if (type == NULL) {
+        Py_DECREF(shape);
+        return NULL;
+    }
+    *slot(type, shape_at) = shape;
+    *slot(type, dtype_at) = Py_XNewRef(*slot(like, dtype_at));
+    return type;
 }
 
 PyObject *tensor_new(PyObject *array, PyObject *type) {
@@ -338,6 +349,11 @@ PyObject *record_configure(PyObject *Py_UNUSED(module), PyObject *args, PyObject
         return NULL;
     }
     type_class = (PyTypeObject *)Py_NewRef(Py_TYPE(*slot(value, type_at)));
+    shape_at = offset_of(type_class, "shape");
+    dtype_at = shape_at < 0 ? -1 : offset_of(type_class, "dtype");
+    if (dtype_at < 0) {
+        return NULL;
+    }
     function_type = (PyTypeObject *)Py_NewRef(function);
     total_type = (PyTypeObject *)Py_NewRef(Py_TYPE(total));
     elements_type = (PyTypeObject *)Py_NewRef(elements);

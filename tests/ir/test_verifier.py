@@ -368,6 +368,11 @@ def dimension_without_sizes(f: Function) -> None:
     declare(f, {"n": Range(3, 2)})
 
 
+@broken("dims are tuples of a name")
+def dimension_beyond_64_bits(f: Function) -> None:
+    declare(f, {"n": Range(0, 2**63)})
+
+
 @broken("requirements are tuples of a kind")
 def requirement_of_no_kind(f: Function) -> None:
     declare(f, {"n": Range()}, [Requirement("odd", symbol("n"), "n must be odd")])

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 import nets
+from nets.backend.process.counted_sizes import OPERATIONS
 from nets.errors import DTypeError, IndexOutOfBoundsError
 from nets.frontend.calls import plans
 from nets.frontend.calls.staged import Staged
@@ -536,15 +537,20 @@ def nothing(*_: Any) -> Any:
     """What stands for the failure of a plan."""
 
 
+NUMBER, DIMENSION, PLUS, TIMES, QUOTIENT, LEAST = range(6)
+TOLD = (0, 9, 1, 0, 0, 1, 0)
+"""A dimension that the first axis of the first input tells."""
 ONE, TWO = ((1,), np.dtype("f4")), ((2,), np.dtype("f4"))
 CODE = {
     **dict.fromkeys(("entry", "call", "call_watched", "arena_new", "arena_free"), 1),
     "pool": 0,
-    "workspace_bytes": 0,
+    "workspace_bytes": (NUMBER, 0),
     "keep": None,
     "inputs": (ONE,),
     "outputs": (TWO,),
     "in_place": (),
+    "dims": (),
+    "requirements": (),
 }
 """A code that can be made, and not called."""
 
@@ -555,7 +561,36 @@ CODE = {
         {"entry": 0},
         {"arena_free": 0},
         {"call": -1.5},
-        {"workspace_bytes": -1},
+        {"workspace_bytes": 0},
+        {"workspace_bytes": ()},
+        {"workspace_bytes": (NUMBER,)},
+        {"workspace_bytes": (NUMBER, -1)},
+        {"workspace_bytes": (NUMBER, 2**63)},
+        {"workspace_bytes": (NUMBER, "1")},
+        {"workspace_bytes": (NUMBER, 1, NUMBER, 1)},
+        {"workspace_bytes": (NUMBER, 1, PLUS, 0)},
+        {"workspace_bytes": (NUMBER, 1, QUOTIENT, 0)},
+        {"workspace_bytes": (LEAST, 0)},
+        {"workspace_bytes": (LEAST + 1, 0)},
+        {"workspace_bytes": (-1, 0)},
+        {"workspace_bytes": (NUMBER, 1) * 17 + (PLUS, 0) * 16},
+        {"workspace_bytes": (DIMENSION, 0)},
+        {"workspace_bytes": (DIMENSION, 1), "dims": (TOLD,)},
+        {"workspace_bytes": (DIMENSION, -1), "dims": (TOLD,)},
+        {"inputs": ((((DIMENSION, 0),), np.dtype("f4")),)},
+        {"outputs": ((((DIMENSION, 0, TIMES, 0),), np.dtype("f4")),), "dims": (TOLD,)},
+        *({"dims": (dim,)} for dim in [TOLD[:6], 7, (-1, *TOLD[1:]), (*TOLD[:2], 0, *TOLD[3:])]),
+        *({"dims": ((*TOLD[:3], *place, 1, 0),)} for place in [(1, 0), (-1, 0), (0, 1), (0, -1)]),
+        *({"dims": ((*TOLD[:5], slope, 0),)} for slope in (0, -1)),
+        {"requirements": ((True,),)},
+        {"requirements": (True,)},
+        {"requirements": ((True, (DIMENSION, 0)),)},
+        {
+            "inputs": ((((DIMENSION, 0),), np.dtype("f4")),),
+            "outputs": ((((DIMENSION, 0, NUMBER, 1, PLUS, 0),), np.dtype("f4")),),
+            "dims": (TOLD,),
+            "in_place": ((0, 0),),
+        },
         {"inputs": [ONE]},
         {"inputs": (ONE, (1,))},
         {"inputs": (((-1,), np.dtype("f4")),)},
@@ -570,7 +605,7 @@ CODE = {
 )
 def test_code_of_parts_that_do_not_fit_are_refused(change: dict[str, Any]) -> None:
     _dispatch.NativeCode(**CODE)
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises((ValueError, TypeError, OverflowError)):
         _dispatch.NativeCode(**(CODE | change))
 
 
@@ -726,7 +761,9 @@ def test_the_names_that_c_and_python_share() -> None:
     for name, kind in classes.items():
         slots = {slot for base in kind.__mro__ for slot in base.__dict__.get("__slots__", ())}
         assert set(tables[name]) <= slots
-    assert set(tables) == {*classes, "input", "guard", "native", "plan", "configure"}
+    assert tables["operation"] == OPERATIONS
+    others = {"input", "guard", "native", "plan", "configure", "operation"}
+    assert set(tables) == {*classes, *others}
     assert plans._is_configured
 
 

@@ -97,10 +97,14 @@ PROPERTIES: Final = (
     Property(
         7,
         "Nothing outside of the buffers is touched, whatever the length and the alignment.",
-        ("backend/llvm/test_memory_safety",),
+        ("backend/llvm/test_memory_safety", "frontend/library/sized"),
         ("pages",),
     ),
-    Property(8, "valgrind is silent on callers in C.", ("frontend/library/test_export",)),
+    Property(
+        8,
+        "valgrind is silent on callers in C.",
+        ("frontend/library/test_export", "frontend/library/sized"),
+    ),
     Property(
         9,
         "One bit pattern for any number of calls, threads, alignment and hash seed; code and "

@@ -3,6 +3,7 @@ for the workspace and for buffers that may be without elements."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -13,8 +14,14 @@ from nets.ir.sizes import Atom, Dim, Quotient, Size, symbol
 from nets.ir.types import DTYPES
 from nets.machine.machine import Machine
 
+_MOST_COUNTED: Final = 2.0**63
+"""A size of so much is no number of 64 bits."""
+
 _MOST_BYTES: Final = 2.0**62
 """So many bytes could not be counted with a sign bit."""
+
+_MOST_OF_WORD: Final = {"i64": 2**63 - 1, "i32": 2**31 - 1}
+"""The most bytes that a word of the target counts so."""
 
 NOTHING: Final = "@nothing"
 """The address that stands for that of an array without elements, which may be null."""
@@ -37,6 +44,7 @@ class SizesOfCall:
 
     def __init__(self, function: LibraryFunction, machine: Machine) -> None:
         self._function = function
+        self._most_of_word = _MOST_OF_WORD[machine.target.word]
         self._code = _Code(ModuleText(function.name, machine))
         names = [name for name, *_ in function.dims]
         self.registers = [f"%dim.{name}" for name in names]
@@ -74,26 +82,34 @@ class SizesOfCall:
             rest = value(f"urem i64 {register}, {multiple}")
             is_between = value(f"icmp ne i64 {rest}, 0")
             yield value(f"or i1 {value(f'or i1 {is_below}, {is_above}')}, {is_between}")
+        wraps = "false"
         for kind, size, _ in self._function.requirements:
             predicate = "ne" if kind == "zero" else "slt"
-            yield value(f"icmp {predicate} i64 {self.number(size)}, 0")
-        yield self._is_too_much()
+            is_other = value(f"icmp {predicate} i64 {self.number(size)}, 0")
+            may_wrap = self._is_above(_MOST_COUNTED, size)
+            # What has wrapped around tells nothing; the last check refuses it.
+            yield value(f"select i1 {may_wrap}, i1 false, i1 {is_other}")
+            wraps = value(f"or i1 {wraps}, {may_wrap}")
+        yield value(f"or i1 {wraps}, {self._is_too_much()}")
 
     def _is_too_much(self) -> str:
         """Whether a buffer, the workspace or anything counted on the way has too many bytes."""
-        function, value = self._function, self._code.value
-        counted: list[Dim] = [function.workspace_bytes, function.parallel_workspace_bytes]
-        for buffer in (*function.arguments, *function.results):
-            size: Dim = DTYPES[buffer.dtype].itemsize
-            for dim in buffer.shape:
-                size = size * dim
-            counted.append(size)
-        found = "false"
+        function, found = self._function, "false"
+        counted: list[Dim] = [
+            DTYPES[buffer.dtype].itemsize * math.prod(buffer.shape)
+            for buffer in (*function.arguments, *function.results)
+        ]
+        counted += [function.workspace_bytes, function.parallel_workspace_bytes]
         for size in dict.fromkeys(size for size in counted if isinstance(size, Size)):
-            bound = self._bound(size)
-            is_too_much = value(f"fcmp oge double {bound}, {_literal(_MOST_BYTES)}")
-            found = value(f"or i1 {found}, {is_too_much}")
+            may_wrap = self._is_above(_MOST_BYTES, size)
+            is_more = self._code.value(f"icmp sgt i64 {self.number(size)}, {self._most_of_word}")
+            for fails in (may_wrap, is_more):
+                found = self._code.value(f"or i1 {found}, {fails}")
         return found
+
+    def _is_above(self, limit: float, size: Dim) -> str:
+        """Whether anything counted for a size may reach the limit."""
+        return self._code.value(f"fcmp oge double {self._bound(size)}, {_literal(limit)}")
 
     # Bounds are of all that is computed for a size, and as floats they do not wrap around.
     def _bound(self, size: Dim) -> str:

@@ -17,13 +17,14 @@ import numpy as np
 
 from nets.backend.arrays import Array, empty
 from nets.backend.printing import is_pending, keep, raise_pending, show, take_pending
+from nets.backend.process.counted_sizes import NONE_TOLD, Count, ToldDims, count_of
 from nets.errors import REFUSALS, ArgumentError, CompileError, IndexOutOfBoundsError
 from nets.extension import in_use, is_installed
 from nets.ir.location import Location
 from nets.ir.types import TensorType
 
 if TYPE_CHECKING:
-    from nets._dispatch import NativeCode
+    from nets._dispatch import NativeCode as NativeCode
 
 
 @functools.cache
@@ -94,7 +95,7 @@ def _print_in_python() -> None:
 
 
 @functools.cache
-def _look_at_signals() -> None:
+def look_at_signals() -> None:
     """Let long calls on the main thread run Python's handlers of signals: what one of them raises,
     KeyboardInterrupt after Ctrl-C, ends the call."""
     ffi, lib = _runtime()
@@ -192,6 +193,65 @@ def load_object(code: bytes, symbol: str) -> Loaded:
     return handle, ffi.cast("nets_entry", address)
 
 
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Shapes and dtypes of inputs and outputs as the extension ``nets._dispatch`` takes them, and
+    what it needs to know of sizes that a call tells."""
+
+    inputs: tuple[tuple[tuple[int | Count, ...], np.dtype[Any]], ...]
+    outputs: tuple[tuple[tuple[int | Count, ...], np.dtype[Any]], ...]
+    workspace_bytes: Count | None = None
+    """Where a call tells it."""
+    told: ToldDims = NONE_TOLD
+
+
+def native_code(loaded: Loaded, signature: Signature, forms: Forms) -> NativeCode | None:
+    """Code for the extension ``nets._dispatch``; None without it, and where the code prints, for
+    the extension may keep the GIL and looks for no error of Python."""
+    if not in_use() or signature.prints:
+        return None
+    from nets._dispatch import NativeCode
+
+    handle, entry = loaded
+    pool = _pool(signature.threads)
+    return NativeCode(
+        entry=_address(entry),
+        call=_address_of("nets_call"),
+        call_watched=_address_of("nets_call_watched"),
+        arena_new=_address_of("nets_arena_new"),
+        arena_free=_address_of("nets_arena_free"),
+        pool=_address(pool),
+        workspace_bytes=forms.workspace_bytes or count_of(signature.workspace_bytes, ()),
+        inputs=forms.inputs,
+        outputs=forms.outputs,
+        keep=(handle, pool),
+        in_place=signature.in_place,
+        dims=forms.told.dims,
+        requirements=forms.told.requirements,
+    )
+
+
+def _address(pointer: Any) -> int:
+    return int(_runtime()[0].cast("uintptr_t", pointer))
+
+
+def _address_of(function: str) -> int:
+    ffi, lib = _runtime()
+    return _address(ffi.addressof(lib, function))
+
+
+def failure(checks: Sequence[Check], status: int) -> BaseException:
+    """What to raise for a call that returned ``status``."""
+    ffi, lib = _runtime()
+    if status == lib.NETS_INTERRUPTED:
+        return take_pending() or KeyboardInterrupt()
+    check = next((check for check in checks if check.code == status), None)
+    if check is None:
+        text = ffi.string(lib.nets_status_message(status)).decode()
+        return CompileError(f"native code returned status {status}: {text}")
+    return REFUSALS[check.error](check.message, _location(check.location))
+
+
 class NativeFunction:
     """Compiled code that takes and gives NumPy arrays; any number of threads may call it."""
 
@@ -211,20 +271,18 @@ class NativeFunction:
         self._pool = _pool(signature.threads)
         self._forms = [(t.static_shape, t.dtype.numpy) for t in signature.inputs]
         self._results = [(t.static_shape, t.dtype.numpy) for t in signature.outputs]
-        self._checks = {check.code: check for check in signature.checks}
         self._in_place = dict(signature.in_place)
         count = len(self._forms) + len(self._results) - len(self._in_place) + len(self._sizes)
         self._pointers = self._ffi.typeof(f"void *[{count}]")
         self._arenas: list[object] = []
         """Workspaces that no call is using."""
-        self.code = None if signature.prints else self._native_code()
-        """The same code for the extension ``nets._dispatch``; None without it, and where the code
-        prints, for the extension may keep the GIL and looks for no error of Python."""
+        self.code = self._native_code()
+        """The same code for the extension ``nets._dispatch``, where it takes it."""
         self._calls, self._arrays, self._fresh_bytes = 0, 0, 0
         """Of the calls that went by cffi; the code counts its own."""
         if signature.prints:
             _print_in_python()
-        _look_at_signals()
+        look_at_signals()
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for these inputs, in fresh arrays.
@@ -260,29 +318,10 @@ class NativeFunction:
         return outputs
 
     def _native_code(self) -> NativeCode | None:
-        if not in_use() or self._sizes:
+        if self._sizes:
             return None
-        from nets._dispatch import NativeCode
-
-        return NativeCode(
-            entry=self._address(self._entry),
-            call=self._address_of("nets_call"),
-            call_watched=self._address_of("nets_call_watched"),
-            arena_new=self._address_of("nets_arena_new"),
-            arena_free=self._address_of("nets_arena_free"),
-            pool=self._address(self._pool),
-            workspace_bytes=self._signature.workspace_bytes,
-            inputs=tuple(self._forms),
-            outputs=tuple(self._results),
-            keep=(self._handle, self._pool),
-            in_place=self._signature.in_place,
-        )
-
-    def _address(self, pointer: Any) -> int:
-        return int(self._ffi.cast("uintptr_t", pointer))
-
-    def _address_of(self, function: str) -> int:
-        return self._address(self._ffi.addressof(self._lib, function))
+        forms = Forms(tuple(self._forms), tuple(self._results))
+        return native_code((self._handle, self._entry), self._signature, forms)
 
     @property
     def counts(self) -> Counts:
@@ -326,13 +365,7 @@ class NativeFunction:
 
     def failure(self, status: int) -> BaseException:
         """What to raise for a call that returned ``status``."""
-        if status == self._lib.NETS_INTERRUPTED:
-            return take_pending() or KeyboardInterrupt()
-        check = self._checks.get(status)
-        if check is None:
-            text = self._ffi.string(self._lib.nets_status_message(status)).decode()
-            return CompileError(f"native code returned status {status}: {text}")
-        return REFUSALS[check.error](check.message, _location(check.location))
+        return failure(self._signature.checks, status)
 
 
 def _converted(array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

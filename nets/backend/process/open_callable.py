@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nets.backend.arrays import Array
-from nets.backend.process.callable import Counts, Loaded, NativeFunction, Signature
+from nets.backend.process.callable import (
+    Counts,
+    Forms,
+    Loaded,
+    NativeFunction,
+    Signature,
+    failure,
+    look_at_signals,
+    native_code,
+)
+from nets.backend.process.counted_sizes import Count, count_of, shape_of, told_dims
 from nets.errors import ArgumentError
 from nets.ir.core import Function
 from nets.ir.dims import ranges_of
 from nets.ir.fixed_sizes import Sizes, bind, type_at
 from nets.ir.sizes import Dim, evaluate
+from nets.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from nets.backend.process.callable import NativeCode
 
 _MOST_FORMS: Final = 16
 """Sets of sizes whose buffers and workspaces are kept."""
@@ -23,9 +37,6 @@ _Key = tuple[tuple[tuple[int, ...], ...], tuple[tuple[str, int], ...]]
 class OpenFunction:
     """Compiled code for all sizes in its ranges, that takes and gives NumPy arrays; any number of
     threads may call it."""
-
-    code: Final = None
-    """It has no form for the extension ``nets._dispatch``."""
 
     def __init__(
         self, loaded: Loaded, function: Function, workspace_bytes: Dim, signature: Signature
@@ -42,6 +53,9 @@ class OpenFunction:
         self._signature = signature
         self._forms: dict[_Key, NativeFunction] = {}
         self._past = Counts()
+        self.code = self._native_code(function)
+        """The same code for the extension ``nets._dispatch``, where it takes it."""
+        look_at_signals()
 
     def __call__(self, arrays: Sequence[Array], sizes: Sizes | None = None) -> list[Array]:
         """The outputs for these inputs, in fresh arrays.
@@ -49,6 +63,12 @@ class OpenFunction:
         ``sizes``: those of the dimensions by their names, where they are known. ShapeError where no
         sizes fit the arrays, or a call may not have them.
         """
+        if self.code is not None and sizes is None:
+            found = self.code.run(arrays)
+            if isinstance(found, list):
+                return found
+            if found is not None:
+                raise self.failure(found)
         told = () if sizes is None else tuple(sizes.items())
         key = (tuple([array.shape for array in arrays]), told)
         form = self._forms.get(key)
@@ -79,10 +99,36 @@ class OpenFunction:
         )
         return NativeFunction(self._loaded, "", signature, [sizes[name] for name in self._names])
 
+    def _native_code(self, function: Function) -> NativeCode | None:
+        """The code for all sizes; None where the extension cannot tell these from the arrays."""
+        try:
+            told = told_dims(function)
+            if told is None:
+                return None
+            inputs, outputs = (
+                tuple(map(self._open_form, types))
+                for types in (self._signature.inputs, self._signature.outputs)
+            )
+            workspace_bytes = count_of(self._workspace_bytes, self._names)
+        except OverflowError:
+            return None
+        forms = Forms(inputs, outputs, workspace_bytes, told)
+        return native_code(self._loaded, self._signature, forms)
+
+    def _open_form(self, type: TensorType) -> tuple[tuple[int | Count, ...], Any]:
+        return shape_of(type.shape, self._names), type.dtype.numpy
+
+    def failure(self, status: int) -> BaseException:
+        """What to raise for a call that returned ``status``."""
+        return failure(self._signature.checks, status)
+
     @property
     def counts(self) -> Counts:
-        """What its calls have taken so far."""
+        """What its calls have taken so far, by either road."""
         total = self._past
+        if self.code is not None:
+            code = self.code
+            total = total.plus(Counts(code.calls, code.arrays, code.fresh_bytes))
         for form in list(self._forms.values()):
             total = total.plus(form.counts)
         return total
@@ -90,4 +136,5 @@ class OpenFunction:
     @property
     def workspace_bytes(self) -> int:
         """Size of the largest workspace of a call so far."""
-        return max((form.workspace_bytes for form in list(self._forms.values())), default=0)
+        largest = 0 if self.code is None else self.code.largest
+        return max([largest, *(form.workspace_bytes for form in list(self._forms.values()))])

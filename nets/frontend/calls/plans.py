@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from nets.backend.process.callable import NativeFunction
+from nets.backend.process.open_callable import OpenFunction
 from nets.compiler.cost import cost
 from nets.extension import in_use
 from nets.frontend.pytree import Token, TreeDef
@@ -156,7 +157,7 @@ def plan_of(ready: Specialisation, arguments: TreeDef) -> Plan | None:
     native = ready.executable
     if not in_use() or not _is_configured:
         return None
-    if not isinstance(native, NativeFunction) or native.code is None:
+    if not isinstance(native, NativeFunction | OpenFunction) or native.code is None:
         return None
     guards = program.guards
     if program.writes or any(program.objects) or guards is None or isinstance(guards.table, Table):
@@ -237,7 +238,7 @@ def _orders(tree: TreeDef) -> tuple[tuple[int, ...], ...]:
 
 
 def _is_brief(function: Function) -> bool:
-    if any(op.regions for op in function.walk()):
+    if "dims" in function.attributes or any(op.regions for op in function.walk()):
         return False
     counted = cost(function, function, 0)
     return counted["flops"] + counted["bytes"] // 8 <= BRIEF

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nets.backend.process.callable import NativeFunction
+from nets.backend.process.open_callable import OpenFunction
 from nets.compiler.compile import Compilation, CompileOptions, Executable
 from nets.errors import GradientError
 from nets.frontend.tensor.autograd import PullBack, record_call
@@ -285,12 +286,12 @@ class Specialisation:
         """The leaves of the result of a call, after what it changes outside has been done."""
         return finish(self.program, results, found, donated)
 
-    def natives(self) -> list[NativeFunction]:
+    def natives(self) -> list[NativeFunction | OpenFunction]:
         """The native code there is so far."""
         pairs = [half for half in self._halves.values() if isinstance(half, Halves)]
         halves = [code for half in pairs for code in (half.forward, half.backward)]
         found = [x for x in (self._executable, *halves) if x is not None]
-        return [x for x in found if isinstance(x, NativeFunction)]
+        return [x for x in found if isinstance(x, NativeFunction | OpenFunction)]
 
     @property
     def state_bytes(self) -> int:

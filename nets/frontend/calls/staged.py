@@ -158,7 +158,7 @@ class Staged(Planned):
         recorded = None if program.detached else _recorded(call.leaves, fitting.values)
         if recorded is None:
             results = ready.call(arrays)
-            if not (call.kwargs or call.static or self.is_traced_anew or call.ranges):
+            if not (call.kwargs or call.static or self.is_traced_anew):
                 self._plan(ready, call)
         elif all(x.type.dtype.is_float for x in recorded if x is not None and x.requires_grad):
             results = ready.call_recorded(arrays, recorded)

@@ -13,6 +13,7 @@ from types import EllipsisType
 from typing import Any, Final
 
 from nets.errors import ParseError, ShapeError
+from nets.ir.dims import LONGEST
 from nets.ir.location import user_location
 from nets.ir.size_parser import parse
 from nets.ir.sizes import Dim, Range, Size, expression, symbol
@@ -28,12 +29,16 @@ def dim(lowest: int = 0, highest: int = LARGEST, *, multiple_of: int = 1) -> Ran
     """What the size of a dimension may be, for ``nets.spec`` and the ``dims`` of ``nets.trace``.
 
     ``lowest`` and ``highest`` are included; sizes are multiples of ``multiple_of``. By default any
-    size below 2³¹ is allowed, 0 and 1 as well. ShapeError where no size is.
+    size below 2³¹ is allowed, 0 and 1 as well. ShapeError where no size is, and from 2⁶³ on.
     """
     low, high, multiple = (_whole(x) for x in (lowest, highest, multiple_of))
     if low < 0 or multiple < 1 or high // multiple * multiple < low:
         steps = f" that is a multiple of {multiple}" if multiple != 1 else ""
         raise ShapeError(f"there is no size from {low} to {high}{steps}", user_location())
+    if max(high, multiple) > LONGEST:
+        raise ShapeError(
+            f"{max(high, multiple)} is no size: sizes are numbers of 64 bits", user_location()
+        )
     return Range(low, high, multiple)
 
 

@@ -43,7 +43,7 @@ from nets.frontend.world.slots import NO_SLOTS, Slots
 from nets.frontend.world.world import World, alone
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
-from nets.ir.dims import declare
+from nets.ir.dims import counts_of, declare
 from nets.ir.location import user_location
 from nets.ir.sizes import Ranges
 from nets.ops.definition.emitter import tensor_type
@@ -193,7 +193,8 @@ def stage(
         scope.emitter.builder.location = None
         scope.emitter.builder.create(lookup("return"), [*values, *extra, *found.values])
     if dims:
-        declare(function, dims, scope.dims.requirements.values())
+        counts = counts_of(function, dims)
+        declare(function, dims, [*scope.dims.requirements.values(), *counts])
     _name_captures(function, len(inputs))
     return _program(scope, inputs, tree, updates, found)
 

@@ -14,6 +14,8 @@ import nets
 from nets.errors import ArgumentError, NetsError, ParseError, ShapeError
 from nets.ir.sizes import Range, symbol
 
+pytestmark = pytest.mark.both_roads
+
 N, M = symbol("n"), symbol("m")
 
 
@@ -44,6 +46,8 @@ def test_specs_with_names() -> None:
         (lambda: nets.dim(-1, 3), ShapeError, "no size from -1"),
         (lambda: nets.dim(1, 7, multiple_of=8), ShapeError, "that is a multiple of 8"),
         (lambda: nets.dim(multiple_of=0), ShapeError, "no size"),
+        (lambda: nets.dim(0, 2**63), ShapeError, "sizes are numbers of 64 bits"),
+        (lambda: nets.dim(0, 9, multiple_of=2**64), ShapeError, "sizes are numbers of 64 bits"),
         (lambda: nets.dim(1.5), ShapeError, "1.5 is no size"),  # type: ignore[arg-type]
     ],
 )
@@ -51,6 +55,26 @@ def test_wrong_dimensions(make: Callable[[], Any], error: type[NetsError], messa
     with pytest.raises(error, match=message) as caught:
         make()
     assert caught.value.location is not None
+
+
+def test_products_that_64_bits_do_not_hold() -> None:
+    """In 64 bits they would be 0."""
+
+    def number(x: Any, y: Any, z: Any) -> Any:
+        n, m, k = (a.shape[0] for a in (x, y, z))
+        return nets.asarray(-n * m * k), (x[:, None, None] + y[:, None] + z).sum()
+
+    specs = [nets.spec(f"i64[{name}]", **{name: nets.dim()}) for name in "nmk"]
+    lowered = nets.trace(number).lower(*specs)
+    compiled, zeros = lowered.compile(), np.zeros(2**22, np.int64)
+    assert [x.item() for x in compiled(*[np.ones(3, np.int64)] * 3)] == [-27, 81]
+    for call in (compiled, lambda *arrays: nets.evaluate(lowered, *arrays)):
+        with pytest.raises(ShapeError, match=r"needs .* to be at (least -|most )2\*\*62") as caught:
+            call(zeros, zeros, zeros[::2])
+        assert caught.value.location is not None
+        assert caught.value.location.file == __file__
+    small = [nets.spec(f"i64[{name}]", **{name: nets.dim(0, 2**20)}) for name in "nmk"]
+    assert "2**62" not in nets.trace(number).lower(*small).ir("traced")
 
 
 ROWS = {"x": "batch, 3", "batch": nets.dim(1, 100)}
