@@ -14,6 +14,9 @@ one derivative decision
 ``forward``, ``batch``
     the decisions about forward mode and batching, where the kind of op does not tell
     (``nets.ops.definition.decisions``).
+``footprint``
+    which elements the result depends on, where the traits and ``pieces`` do not tell
+    (``nets.ops.definition.footprints``).
 two rules for the derivatives of loops, where they pay
     ``total`` and ``stacked``.
 one lowering
@@ -47,6 +50,7 @@ from nets.ir.types import DType, Shape, Type
 
 if TYPE_CHECKING:
     from nets.ops.definition.emitter import Emitter
+    from nets.ops.definition.footprints import Footprint, Footprints
 
 Array = npt.NDArray[Any]
 
@@ -122,6 +126,14 @@ class Vjp(Protocol):
         cts: Sequence[Value | None],
         **attributes: Attribute,
     ) -> Sequence[Lazy]: ...
+
+
+class FootprintRule(Protocol):
+    """The footprint of the result, of those of the operands."""
+
+    def __call__(
+        self, f: Footprints, *operands: Footprint, **attributes: Attribute
+    ) -> Footprint: ...
 
 
 class Total(Protocol):
@@ -226,6 +238,7 @@ class Rules:
         "evaluate",
         "exact",
         "flops",
+        "footprint",
         "identity",
         "infer",
         "leading",
@@ -260,6 +273,7 @@ class Rules:
         self.transpose: Transpose | None = take("transpose", None)
         self.vjp: Vjp | None = take("vjp", None)
         self.no_derivative: str | None = take("no_derivative", None)
+        self.footprint: FootprintRule | None = take("footprint", None)
         self.total: Total | None = take("total", None)
         self.stacked: Stacked | None = take("stacked", None)
 

@@ -15,11 +15,13 @@ import numpy as np
 
 from nets.errors import DTypeError, ShapeError
 from nets.ir.core import Trait, Value
-from nets.ir.types import TensorType, from_numpy
+from nets.ir.types import TensorType, f32, from_numpy
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
+from nets.ops.definition.tap_footprints import Meetings, pooled, unpooled
 from nets.ops.loop.lowering import Lowering
 from nets.ops.pools.pool_loops import least, lower_largest, lower_put
 from nets.ops.pools.pool_walks import is_walked, walk_largest, walk_put
@@ -80,6 +82,14 @@ def _pair(name: str, x: TensorType, other: TensorType, expected: TensorType) -> 
         raise ShapeError(f"{name} of {x} goes with {expected}, not {other}")
 
 
+def _meetings(x: Footprint, windows: Windows) -> Meetings:
+    """Which elements of x meet which windows."""
+    places = windows.places(TensorType(x.shape, f32))
+    return Meetings(
+        x.shape[2:], places, windows.shape, windows.steps, windows.low, windows.dilation
+    )
+
+
 def _lower_largest(s: Lowering, x: Value, carried: Value | None, out: Value, w: Windows) -> None:
     largest = walk_largest if is_walked(w) else lower_largest
     largest(s, x, carried, out, w)
@@ -123,6 +133,9 @@ class MaxPool:
         (x,), (ct,) = operands, cts
         return (lambda: b.emit("max_pool_put", b.cast(x, ct.type.dtype), ct, **windows),)
 
+    def footprint(f: Footprints, x: Footprint, **windows: Ints) -> Footprint:
+        return pooled(f, x, _meetings(x, Windows(**windows)))
+
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], **windows: Ints
     ) -> None:
@@ -165,6 +178,9 @@ class MaxPoolPick:
     ) -> tuple[None, Callable[[], Value]]:
         (x, _), (ct,) = operands, cts
         return None, lambda: b.emit("max_pool_put", b.cast(x, ct.type.dtype), ct, **windows)
+
+    def footprint(f: Footprints, x: Footprint, y: Footprint, **windows: Ints) -> Footprint:
+        return pooled(f, y, _meetings(x, Windows(**windows)))
 
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], **windows: Ints
@@ -215,6 +231,9 @@ class MaxPoolPut:
     ) -> tuple[None, Callable[[], Value]]:
         (x, _), (ct,) = operands, cts
         return None, lambda: b.emit("max_pool_pick", b.cast(x, ct.type.dtype), ct, **windows)
+
+    def footprint(f: Footprints, x: Footprint, y: Footprint, **windows: Ints) -> Footprint:
+        return unpooled(f, y, _meetings(x, Windows(**windows)))
 
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], **windows: Ints

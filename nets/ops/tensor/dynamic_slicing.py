@@ -21,6 +21,7 @@ from nets.ir.types import Shape, TensorType, i64, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, Spec, op, sample
 from nets.ops.loop.lowering import Lowering, buffer_type
 
@@ -101,6 +102,11 @@ class DynamicSlice:
 
         return (of_x, *(None for _ in starts))
 
+    def footprint(
+        f: Footprints, x: Footprint, *starts: Footprint, shape: tuple[int, ...]
+    ) -> Footprint:
+        return f.window(x, shape, starts)
+
     def lower(s: Lowering, at: Index, x: Value, *starts: Value, shape: tuple[int, ...]) -> Value:
         dims = tensor_type(x).static_shape
         places = [
@@ -148,6 +154,9 @@ class DynamicUpdateSlice:
             return b.emit("dynamic_slice", ct, *starts, shape=tensor_type(update).shape)
 
         return (of_x, of_update, *(None for _ in starts))
+
+    def footprint(f: Footprints, x: Footprint, update: Footprint, *starts: Footprint) -> Footprint:
+        return f.update(x, update, starts)
 
     updates = 0
 

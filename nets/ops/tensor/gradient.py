@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from nets.ir.core import Trait, Value
 from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, Lazy, op, sample
 from nets.ops.definition.samples import boolean, f32, f64, i64
 from nets.ops.loop.loop_builder import LoopBuilder
@@ -53,6 +54,9 @@ class Leaf:
         b: Emitter, operands: Sequence[Value], results: Sequence[Value], cts: Sequence[Value | None]
     ) -> list[Value | None]:
         return [None, cts[0]]
+
+    def footprint(f: Footprints, x: Footprint, y: Footprint) -> Footprint:
+        return y
 
     def lower(s: LoopBuilder, x: Value, y: Value) -> Value:
         return x
