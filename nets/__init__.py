@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nets.frontend.calls.lowered import evaluate, parse_ir
     from nets.frontend.calls.trace import trace
     from nets.frontend.derived.pullback import vjp
+    from nets.frontend.derived.sparse import sparse_hessian, sparse_jacobian, sparsity
+    from nets.frontend.derived.sparse_matrix import SparseMatrix, SparsityPattern
     from nets.frontend.derived.transforms import grad, value_and_grad
     from nets.frontend.library.export import export
     from nets.frontend.tracing.control_flow import cond, fori_loop, map, scan, while_loop  # noqa: A004
@@ -38,6 +40,11 @@ _LATER = {
     "grad": "nets.frontend.derived.transforms",
     "value_and_grad": "nets.frontend.derived.transforms",
     "vjp": "nets.frontend.derived.pullback",
+    "sparsity": "nets.frontend.derived.sparse",
+    "sparse_jacobian": "nets.frontend.derived.sparse",
+    "sparse_hessian": "nets.frontend.derived.sparse",
+    "SparseMatrix": "nets.frontend.derived.sparse_matrix",
+    "SparsityPattern": "nets.frontend.derived.sparse_matrix",
     "scan": "nets.frontend.tracing.control_flow",
     "fori_loop": "nets.frontend.tracing.control_flow",
     "while_loop": "nets.frontend.tracing.control_flow",
@@ -77,6 +84,11 @@ __all__ = [
     "grad",
     "value_and_grad",
     "vjp",
+    "sparsity",
+    "sparse_jacobian",
+    "sparse_hessian",
+    "SparseMatrix",
+    "SparsityPattern",
     "scan",
     "fori_loop",
     "while_loop",
