@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from nets.backend.library.loader import load
     from nets.frontend.calls.lowered import evaluate, parse_ir
     from nets.frontend.calls.trace import trace
+    from nets.frontend.derived.custom import custom_jvp, custom_vjp
+    from nets.frontend.derived.forward import hvp, jvp, linearize
+    from nets.frontend.derived.jacobians import hessian, jacfwd, jacobian, jacrev
     from nets.frontend.derived.pullback import vjp
     from nets.frontend.derived.sparse import sparse_hessian, sparse_jacobian, sparsity
     from nets.frontend.derived.sparse_matrix import SparseMatrix, SparsityPattern
     from nets.frontend.derived.transforms import grad, value_and_grad
+    from nets.frontend.derived.vectorized import vmap
     from nets.frontend.library.export import export
     from nets.frontend.tracing.control_flow import cond, fori_loop, map, scan, while_loop  # noqa: A004
     from nets.frontend.tracing.debug import debug_print
@@ -45,6 +49,16 @@ _LATER = {
     "sparse_hessian": "nets.frontend.derived.sparse",
     "SparseMatrix": "nets.frontend.derived.sparse_matrix",
     "SparsityPattern": "nets.frontend.derived.sparse_matrix",
+    "custom_jvp": "nets.frontend.derived.custom",
+    "custom_vjp": "nets.frontend.derived.custom",
+    "vmap": "nets.frontend.derived.vectorized",
+    "jvp": "nets.frontend.derived.forward",
+    "linearize": "nets.frontend.derived.forward",
+    "hvp": "nets.frontend.derived.forward",
+    "jacfwd": "nets.frontend.derived.jacobians",
+    "jacrev": "nets.frontend.derived.jacobians",
+    "jacobian": "nets.frontend.derived.jacobians",
+    "hessian": "nets.frontend.derived.jacobians",
     "scan": "nets.frontend.tracing.control_flow",
     "fori_loop": "nets.frontend.tracing.control_flow",
     "while_loop": "nets.frontend.tracing.control_flow",
@@ -89,6 +103,16 @@ __all__ = [
     "sparse_hessian",
     "SparseMatrix",
     "SparsityPattern",
+    "jvp",
+    "linearize",
+    "vmap",
+    "jacfwd",
+    "jacrev",
+    "jacobian",
+    "hessian",
+    "hvp",
+    "custom_jvp",
+    "custom_vjp",
     "scan",
     "fori_loop",
     "while_loop",

@@ -115,11 +115,20 @@ def _load_compiler() -> None:
             nets.backend.llvm.target.llvm_version()
 
 
+def _without_rules(function: Function) -> Function:
+    """The function without rules of derivatives, which have done their work."""
+    if not any(op.has(Trait.RULED) for op in function.walk()):
+        return function
+    from nets.passes.derivatives.custom_rules import without_rules
+
+    return without_rules(function)
+
+
 class Compilation:
     """The stages of one function of the tensor dialect; the function itself is left alone."""
 
     def __init__(self, function: Function, options: CompileOptions | None = None) -> None:
-        self.function = function
+        self.function = _without_rules(function)
         self.options = options or CompileOptions()
         self._seconds: dict[str, float] = {}
         self._lock = lock()

@@ -72,6 +72,8 @@ class Trait(Flag):
     CONTROL = auto()
     """Decides which of its regions run, and how often; each is a program like that of a function,
     and passes treat it as one."""
+    RULED = auto()
+    """Stands for the operations of its first region; the others are what derivatives make of it."""
     REPEATS = auto()
     """Takes any time: its region runs as often as an attribute or its operands say."""
     EFFECT = auto()
@@ -196,7 +198,7 @@ class Operation:
     @property
     def has_effects(self) -> bool:
         """Whether running the operation does more than give its results."""
-        if not self.has(Trait.CONTROL):
+        if not self.has(Trait.CONTROL | Trait.RULED):
             return self.has(Trait.EFFECT)
         return any(op.has(Trait.EFFECT) for op in self.walk_regions())
 

@@ -69,11 +69,18 @@ class CompiledPullBack:
         executable: Executable,
         residuals: Sequence[Array],
         sizes: Sizes,
+        options: CompileOptions,
     ) -> None:
+        self._options = options
         self.function = function
         self.residuals = residuals
         self._executable = executable
         self.sizes = sizes
+
+    def replaced(self, function: Function) -> CompiledPullBack:
+        """The same with another function of the residuals and something else."""
+        executable = Compilation(function, self._options).executable
+        return CompiledPullBack(function, executable, self.residuals, self.sizes, self._options)
 
     def __call__(self, cts: Sequence[Array | None]) -> list[Array]:
         """The cotangents; None stands for one of zeros."""
@@ -258,7 +265,9 @@ class Specialisation:
         outputs = run_for(sizes, halves.forward, arrays)
         sources = {"argument": arrays, "result": outputs}
         residuals = [sources[kind][i] for kind, i in halves.split.residuals]
-        pull = CompiledPullBack(halves.split.backward, halves.backward, residuals, sizes)
+        pull = CompiledPullBack(
+            halves.split.backward, halves.backward, residuals, sizes, self.options
+        )
         return outputs[: len(self._result_types)], pull
 
     @property

@@ -17,6 +17,8 @@ from nets.errors import ArgumentError, ShapeError, TraceError
 from nets.frontend.calls.specialisation import CompiledPullBack
 from nets.frontend.calls.staged import Staged, kept
 from nets.frontend.calls.trace import Traced, trace
+from nets.frontend.derived import orders
+from nets.frontend.derived.derived import pair_of
 from nets.frontend.pytree import expression, flatten
 from nets.frontend.tensor.dispatch import as_tensor, cast, constant
 from nets.frontend.tensor.inner import eager_value, tensor_of, tensor_of_array
@@ -46,20 +48,24 @@ def vjp(function: Callable[..., object], *primals: object, has_aux: bool = False
 
     GradientError where an operation on the way has no derivative.
     """
+    program, call, backward, result = forward_half(function, primals)
+    if not has_aux:
+        return result, Pullback(program, call, backward, result)
+    first, aux = pair_of(result)
+    return first, Pullback(program, call, backward, first), aux
+
+
+def forward_half(
+    function: Callable[..., object], primals: tuple[object, ...]
+) -> tuple[Program, BoundCall, Backward, Any]:
+    """The program of a function for these arguments, the backward half of this call, and its
+    result."""
     staged = function if isinstance(function, Staged) else _traced(function)
     call = BoundCall(staged.binding, primals, {})
     run = _run_compiled if current_scope() is None else _run_nested
-    program, results, backward = run(staged, call)
-    result = program.tree.unflatten(results)
-    if not has_aux:
-        return result, Pullback(program, call, backward, result)
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise ArgumentError(
-            "with has_aux=True the function returns a pair (result, aux), not a "
-            f"{type(result).__name__}",
-            user_location(),
-        )
-    return result[0], Pullback(program, call, backward, result[0]), result[1]
+    with orders.changed(1):
+        program, results, backward = run(staged, call)
+    return program, call, backward, program.tree.unflatten(results)
 
 
 def _traced(function: Callable[..., object]) -> Traced[..., object]:
@@ -85,6 +91,14 @@ class Backward:
     residuals: Sequence[Tensor]
     wrt: Sequence[int]
     compiled: CompiledPullBack | None
+
+    def transposed(self, transpose: Callable[[Function, int], Function]) -> Backward:
+        """The linear map the other way: from the cotangents of the inputs at ``wrt`` to those of
+        the floating-point results; ``transpose`` makes it of the function and the number of
+        residuals."""
+        function = transpose(self.function, len(self.residuals))
+        compiled = None if self.compiled is None else self.compiled.replaced(function)
+        return Backward(function, self.residuals, (), compiled)
 
     def zeros(self, type: TensorType) -> Tensor:
         """The cotangent of a result of that type that nobody has one for."""

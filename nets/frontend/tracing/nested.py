@@ -19,6 +19,7 @@ from nets.frontend.tracing.arguments import BoundCall
 from nets.frontend.tracing.program import Program, lift_results, stage
 from nets.frontend.tracing.signature import declared
 from nets.ir.core import Value
+from nets.ir.types import TensorType
 
 
 def stage_nested(
@@ -26,12 +27,13 @@ def stage_nested(
     call: BoundCall,
     positions: Sequence[int],
     run: Callable[[Sequence[Any], dict[str, Any]], Any],
+    types: Sequence[TensorType] | None = None,
 ) -> tuple[Program, list[Value]]:
     """The Program of ``run(args, kwargs)`` as a function of the leaves at ``positions`` of the
     arguments of a call.
 
     Also gives the values of the outer trace for its arguments. The other arguments stay as they
-    are.
+    are. ``types``: what the arguments are to the function, where that is another type.
     """
     scope = current_scope()
     assert scope is not None
@@ -41,7 +43,8 @@ def stage_nested(
     values = [scope.lift(tensor) for tensor in tensors]
     roots = [call.binding.root(position) for position in positions]
     places = [(roots[first.key], rest) for first, *rest in treedef.paths()]
-    inputs = declared(places, [(x.type, is_weak(x)) for x in tensors])
+    own = [x.type for x in tensors] if types is None else types
+    inputs = declared(places, [(t, is_weak(x)) for t, x in zip(own, tensors, strict=True)])
 
     def body(traced: list[Tensor]) -> tuple[list[Value], TreeDef]:
         replaced = list(args)

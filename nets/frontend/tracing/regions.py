@@ -76,15 +76,20 @@ def _changed(name: str, programs: Sequence[Program]) -> list[Place]:
     found: dict[int, Place] = {}
     for program in programs:
         for place, _ in program.updates:
-            if not _is_carried(name, place):
+            if not _may_change(name, place):
                 raise MutatedArgumentError(_REFUSAL.format(program.function.name), user_location())
             found[id(place)] = place
     return list(found.values())
 
 
-def _is_carried(name: str, place: Place) -> bool:
-    """By loops every tensor, by branches the state of a generator."""
-    return name != "cond" or getattr(type(place), _CARRIED, False)
+def _may_change(name: str, place: Place) -> bool:
+    """Loops carry every tensor along, branches the state of generators, others nothing."""
+    return name in ("scan", "while") or (name == "cond" and is_carried(place))
+
+
+def is_carried(place: Place) -> bool:
+    """Is it the state of a generator, which branches carry as loops do every tensor?"""
+    return getattr(type(place), _CARRIED, False)
 
 
 def _bound(scope: Scope, source: Place) -> Value:

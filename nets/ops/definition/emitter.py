@@ -15,7 +15,7 @@ import numpy as np
 from nets.ir.builder import Builder
 from nets.ir.core import Attribute, Value
 from nets.ir.location import GradientLocation, Location
-from nets.ir.sizes import Size
+from nets.ir.sizes import Dim, Size
 from nets.ir.types import DType, Shape, TensorType
 from nets.ops.definition.registry import lookup
 
@@ -93,6 +93,17 @@ class Emitter(ABC):
         if tensor_type(x).shape == tuple(shape):
             return x
         return self.emit("broadcast", x, shape=tuple(shape), axes=tuple(axes))
+
+    def repeated(self, x: Value, size: Dim) -> Value:
+        """x with a new first axis of that size, along which it repeats."""
+        shape = tensor_type(x).shape
+        return self.broadcast(x, (size, *shape), range(1, 1 + len(shape)))
+
+    def moved(self, x: Value, source: int, target: int) -> Value:
+        """x with one axis moved to another place among the others, as in numpy.moveaxis."""
+        axes = list(range(tensor_type(x).rank))
+        axes.insert(target, axes.pop(source))
+        return self.transpose(x, axes)
 
     def reshape(self, x: Value, shape: Shape) -> Value:
         if tensor_type(x).shape == tuple(shape):

@@ -21,7 +21,16 @@ from nets.ir.core import Attribute, Attributes, OpDefinition, Operation, Region,
 from nets.ir.sizes import Dim
 from nets.ir.types import DType, TensorType, Type, is_addressable
 from nets.ops.definition.attributes import KINDS, Kind
-from nets.ops.definition.decisions import ITSELF, Decision, batch_of, forward_of
+from nets.ops.definition.decisions import (
+    EACH,
+    IN_EACH,
+    ITSELF,
+    PARTIALS,
+    Decision,
+    batch_of,
+    forward_of,
+)
+from nets.ops.definition.linear import cotangents, filled, forced, sum_in_each, sum_of_products
 from nets.ops.definition.rules import (
     Array,
     Begin,
@@ -35,6 +44,7 @@ from nets.ops.definition.rules import (
     Rules,
     Run,
     Stacked,
+    Tangents,
     Total,
 )
 
@@ -128,7 +138,8 @@ class OpDef(OpDefinition):
         ]
         self.rules = Rules(name, namespace, traits)
         self.forward = _decision(name, "forward", namespace, forward_of(self.rules, traits))
-        self.batch = _decision(name, "batch", namespace, batch_of(self.operand_names, traits))
+        batch = batch_of(self.rules, self.operand_names, traits)
+        self.batch = _decision(name, "batch", namespace, batch)
         self.is_variadic = any(name.startswith("*") for name in self.operand_names)
         # Asked for with every operation that is made.
         self._attribute_set = frozenset(attributes)
@@ -283,17 +294,55 @@ class OpDef(OpDefinition):
 
         ``cts`` holds a cotangent per result, None for zero; not all are None.
         """
+        given = cotangents(self.rules, b, operands, results, cts, attributes)
+        if given is None:
+            raise GradientError(f"{self.name} has no derivative: {self.rules.no_derivative}")
+        return [forced(ct) if want else None for ct, want in zip(given, wanted, strict=True)]
+
+    def jvp(
+        self,
+        b: Emitter,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        tangents: Tangents,
+        attributes: Attributes,
+    ) -> Tangents:
+        """Tangents of the results (None for zero), of an op without regions.
+
+        ``tangents`` holds one per operand, None for zero; not all are None.
+        """
         rules = self.rules
-        if rules.vjp is not None:
-            found = rules.vjp(b, operands, results, cts, **attributes)
-        elif rules.transpose is not None:
-            found = rules.transpose(b, _only(cts), *operands, **attributes)
-        elif rules.partials is not None:
+        if rules.jvp is not None:
+            return rules.jvp(b, operands, results, tangents, **attributes)
+        if self.forward is PARTIALS:
+            assert rules.partials is not None
             partials = rules.partials(b, *operands, *results, **attributes)
-            found = [_product(b, _only(cts), partial) for partial in partials]
-        else:
-            raise GradientError(f"{self.name} has no derivative: {rules.no_derivative}")
-        return [_force(ct) if want else None for ct, want in zip(found, wanted, strict=True)]
+            return [sum_of_products(b, tangents, partials)]
+        if self.forward is ITSELF:
+            return b.emit_all(self.name, *filled(b, operands, tangents), **attributes)
+        if self.forward is IN_EACH:
+            return [sum_in_each(self.name, b, operands, tangents, attributes)]
+        return [None] * len(results)
+
+    def stack(
+        self,
+        b: Emitter,
+        operands: Sequence[Value],
+        stacked: Sequence[bool],
+        size: Dim,
+        attributes: Attributes,
+    ) -> Sequence[Value] | None:
+        """Results with a new first axis of that size, one entry per example, as the operands have
+        it that are ``stacked``; of an op without regions. None where each entry needs the op."""
+        if self.rules.stack is not None:
+            return self.rules.stack(b, operands, stacked, size, **attributes)
+        if self.batch is EACH or self.batch is None:
+            return None
+        given = [
+            x if is_stacked else b.repeated(x, size)
+            for x, is_stacked in zip(operands, stacked, strict=True)
+        ]
+        return b.emit_all(self.name, *given, **self.stacked_attributes(attributes, size))
 
 
 def _decision(
@@ -311,25 +360,6 @@ def _in_one_piece(array: Array) -> Array:
     last bits on some CPUs, and the reference must not depend on the layout."""
     is_plain = array.flags.c_contiguous and array.size != 1  # one element has any strides
     return array if is_plain or not array.ndim else np.array(array, order="C")
-
-
-def _force(value: Lazy) -> Value | None:
-    return value() if callable(value) else value
-
-
-def _only(cts: Sequence[Value | None]) -> Value:
-    """The cotangent of the only result."""
-    (ct,) = cts
-    assert ct is not None
-    return ct
-
-
-def _product(b: Emitter, ct: Value, partial: Lazy) -> Lazy:
-    def product() -> Value | None:
-        factor = _force(partial)
-        return None if factor is None else b.mul(ct, factor)
-
-    return product
 
 
 REGISTRY: dict[str, OpDef] = {}
@@ -418,9 +448,6 @@ def structural(
     """
 
     def make(namespace: type) -> OpDef:
-        definition = OpDef(name, namespace, traits, attributes, implied, regions)
-        if traits & Trait.CONTROL:
-            _check_decisions(definition)
-        return _register(definition)
+        return _register(OpDef(name, namespace, traits, attributes, implied, regions))
 
     return make

@@ -11,9 +11,9 @@ than their name tells, see ``nets.ops.definition.attributes``):
 one derivative decision
     ``partials`` for elementwise ops, ``transpose`` for ops linear in their operands, ``vjp`` for
     the rest, or ``no_derivative = "why"``.
-``forward``, ``batch``
-    the decisions about forward mode and batching, where the kind of op does not tell
-    (``nets.ops.definition.decisions``).
+``jvp``, ``stack``
+    the rules of forward mode and of batching, where neither the kind of op nor ``forward`` and
+    ``batch`` tell, decisions out of ``nets.ops.definition.decisions``.
 ``footprint``
     which elements the result depends on, where the traits and ``pieces`` do not tell
     (``nets.ops.definition.footprints``).
@@ -46,6 +46,7 @@ import numpy.typing as npt
 
 from nets.ir.affine import Affine
 from nets.ir.core import Attribute, Operation, Trait, Value
+from nets.ir.sizes import Dim
 from nets.ir.types import DType, Shape, Type
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ gave, and returns the results."""
 
 Lazy = Value | None | Callable[[], Value | None]
 """A value of a derivative; None stands for zero, a function for one to be built only if wanted."""
+
+Tangents = Sequence[Value | None]
+"""A tangent for each operand or result; None stands for zero."""
 
 Pieces = tuple[tuple[tuple[int, Shape], ...], int | None]
 """What a result is put together from: operands and where the first element of each stands; and the
@@ -134,6 +138,34 @@ class FootprintRule(Protocol):
     def __call__(
         self, f: Footprints, *operands: Footprint, **attributes: Attribute
     ) -> Footprint: ...
+
+
+class Jvp(Protocol):
+    """The tangent of each result; not all of the ``tangents`` are None."""
+
+    def __call__(
+        self,
+        b: Emitter,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        tangents: Tangents,
+        **attributes: Attribute,
+    ) -> Tangents: ...
+
+
+class Stack(Protocol):
+    """The results for operands some of which, those that are ``stacked``, have a new first axis of
+    that size, one entry per example. All results have it. None where it is to be done entry by
+    entry."""
+
+    def __call__(
+        self,
+        b: Emitter,
+        operands: Sequence[Value],
+        stacked: Sequence[bool],
+        size: Dim,
+        **attributes: Attribute,
+    ) -> Sequence[Value] | None: ...
 
 
 class Total(Protocol):
@@ -241,6 +273,7 @@ class Rules:
         "footprint",
         "identity",
         "infer",
+        "jvp",
         "leading",
         "lower_element",
         "lower_kernel",
@@ -250,6 +283,7 @@ class Rules:
         "perform",
         "pieces",
         "run",
+        "stack",
         "stacked",
         "total",
         "transpose",
@@ -274,6 +308,8 @@ class Rules:
         self.vjp: Vjp | None = take("vjp", None)
         self.no_derivative: str | None = take("no_derivative", None)
         self.footprint: FootprintRule | None = take("footprint", None)
+        self.jvp: Jvp | None = take("jvp", None)
+        self.stack: Stack | None = take("stack", None)
         self.total: Total | None = take("total", None)
         self.stacked: Stacked | None = take("stacked", None)
 

@@ -17,10 +17,11 @@ from nets.errors import DTypeError, ShapeError
 from nets.ir.core import Trait, Value
 from nets.ir.types import TensorType, f32, from_numpy
 from nets.ops.definition import samples as draw
-from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.emitter import Emitter
 from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
+from nets.ops.definition.rules import Tangents
+from nets.ops.definition.stacks import examples_as_images
 from nets.ops.definition.tap_footprints import Meetings, pooled, unpooled
 from nets.ops.loop.lowering import Lowering
 from nets.ops.pools.pool_loops import least, lower_largest, lower_put
@@ -90,6 +91,13 @@ def _meetings(x: Footprint, windows: Windows) -> Meetings:
     )
 
 
+def _of_second(
+    name: str, b: Emitter, x: Value, tangent: Value | None, windows: dict[str, Ints]
+) -> Value | None:
+    """The tangent of an op that is linear in its second operand, and steps where the first does."""
+    return None if tangent is None else b.emit(name, x, tangent, **windows)
+
+
 def _lower_largest(s: Lowering, x: Value, carried: Value | None, out: Value, w: Windows) -> None:
     largest = walk_largest if is_walked(w) else lower_largest
     largest(s, x, carried, out, w)
@@ -101,8 +109,7 @@ class MaxPool:
     integers the least one."""
 
     operands = ("x",)
-    forward = ToCome("pick the tangent at the largest element")
-    batch = ToCome("examples as images")
+    stack = examples_as_images("max_pool")
     samples = [
         sample(draw.f32(2, 3, 6, 8), **_TWO),
         sample(draw.f64(2, 2, 5, 6), **_OVER),
@@ -136,6 +143,17 @@ class MaxPool:
     def footprint(f: Footprints, x: Footprint, **windows: Ints) -> Footprint:
         return pooled(f, x, _meetings(x, Windows(**windows)))
 
+    def jvp(
+        b: Emitter,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        tangents: Tangents,
+        **windows: Ints,
+    ) -> Tangents:
+        (x,), (tangent,) = operands, tangents
+        assert tangent is not None
+        return (b.emit("max_pool_pick", x, tangent, **windows),)
+
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], **windows: Ints
     ) -> None:
@@ -147,8 +165,7 @@ class MaxPoolPick:
     """For each window, the element of y at the place of the largest element of x; 0 of none."""
 
     operands = ("x", "y")
-    forward = ToCome("pick the tangent of y")
-    batch = ToCome("examples as images")
+    stack = examples_as_images("max_pool_pick")
     samples = [
         sample(draw.f32(2, 3, 6, 8), draw.f32(2, 3, 6, 8), **_TWO),
         sample(draw.f64(2, 2, 5, 6), draw.f64(2, 2, 5, 6), **_OVER),
@@ -182,6 +199,15 @@ class MaxPoolPick:
     def footprint(f: Footprints, x: Footprint, y: Footprint, **windows: Ints) -> Footprint:
         return pooled(f, y, _meetings(x, Windows(**windows)))
 
+    def jvp(
+        b: Emitter,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        tangents: Tangents,
+        **windows: Ints,
+    ) -> Tangents:
+        return (_of_second("max_pool_pick", b, operands[0], tangents[1], windows),)
+
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], **windows: Ints
     ) -> None:
@@ -194,8 +220,7 @@ class MaxPoolPut:
     element of x in its window: rows of windows in order, in a row tap by tap."""
 
     operands = ("x", "y")
-    forward = ToCome("put the tangent of y")
-    batch = ToCome("examples as images")
+    stack = examples_as_images("max_pool_put")
     samples = [
         sample(draw.f32(2, 3, 6, 8), draw.f32(2, 3, 3, 4), **_TWO),
         sample(draw.f64(2, 2, 5, 6), draw.f64(2, 2, 3, 4), **_OVER),
@@ -234,6 +259,15 @@ class MaxPoolPut:
 
     def footprint(f: Footprints, x: Footprint, y: Footprint, **windows: Ints) -> Footprint:
         return unpooled(f, y, _meetings(x, Windows(**windows)))
+
+    def jvp(
+        b: Emitter,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        tangents: Tangents,
+        **windows: Ints,
+    ) -> Tangents:
+        return (_of_second("max_pool_put", b, operands[0], tangents[1], windows),)
 
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], **windows: Ints

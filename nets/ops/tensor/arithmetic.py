@@ -8,6 +8,8 @@ its remainder; the smallest integer divided by −1 is itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nets.ir.core import Trait, Value
@@ -15,6 +17,7 @@ from nets.ir.types import DType
 from nets.ops.definition.emitter import Emitter
 from nets.ops.definition.footprints import Footprint, Footprints, nonzero
 from nets.ops.definition.registry import Array, Lazy, op, sample
+from nets.ops.definition.rules import Tangents
 from nets.ops.definition.samples import boolean, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.ops.tensor.elementwise import EXACT, anything, floats, numbers
@@ -40,6 +43,12 @@ class Add:
     def transpose(b: Emitter, ct: Value, x: Value, y: Value) -> tuple[Lazy, ...]:
         return ct, ct
 
+    def jvp(
+        b: Emitter, operands: Sequence[Value], results: Sequence[Value], tangents: Tangents
+    ) -> Tangents:
+        x, y = tangents
+        return (b.add(x, y) if x and y else x or y,)
+
     def lower(s: LoopBuilder, x: Value, y: Value) -> Value:
         return s.add(x, y)
 
@@ -62,6 +71,14 @@ class Subtract:
 
     def transpose(b: Emitter, ct: Value, x: Value, y: Value) -> tuple[Lazy, ...]:
         return ct, lambda: b.neg(ct)
+
+    def jvp(
+        b: Emitter, operands: Sequence[Value], results: Sequence[Value], tangents: Tangents
+    ) -> Tangents:
+        x, y = tangents
+        if y is None:
+            return (x,)
+        return (b.neg(y) if x is None else b.sub(x, y),)
 
     def lower(s: LoopBuilder, x: Value, y: Value) -> Value:
         return s.sub(x, y)

@@ -13,12 +13,14 @@ from nets.errors import DTypeError, ShapeError
 from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
 from nets.ir.estimates import about, elements_about
+from nets.ir.sizes import Dim
 from nets.ir.types import BufferType, DType, TensorType
 from nets.ops.definition import samples as draw
-from nets.ops.definition.decisions import IN_EACH, ITSELF
+from nets.ops.definition.decisions import IN_EACH
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.footprints import Footprint, Footprints, nonzero
 from nets.ops.definition.registry import Array, op, sample
+from nets.ops.definition.stacks import each_repeated, merged, parted
 from nets.ops.loop.lowering import Lowering, buffer_type, fill_zero
 
 
@@ -33,7 +35,6 @@ class MatMul:
 
     operands = ("x", "y")
     forward = IN_EACH
-    batch = ITSELF
     samples = [
         sample(draw.f32(3, 5), draw.f32(5, 4)),
         sample(draw.f64(2, 3, 4), draw.f64(2, 4, 5)),
@@ -100,6 +101,23 @@ class MatMul:
             columns, targets, sources = np.arange(n), matrix * m + row, matrix * k + at
             of_y = f.link(y, shape, targets[:, None] * n + columns, sources[:, None] * n + columns)
         return f.union(of_x, of_y)
+
+    def stack(
+        b: Emitter, operands: Sequence[Value], stacked: Sequence[bool], size: Dim
+    ) -> tuple[Value]:
+        """Matrices that all examples have in common are multiplied by the rows of all of them.
+
+        An element is the sum of the same products in the same order whatever stands beside it.
+        """
+        x, y = operands
+        if all(stacked) or tensor_type(x).rank > 2 + stacked[0]:
+            return (b.emit("matmul", *each_repeated(b, operands, stacked, size)),)
+        if stacked[0]:
+            rows = tensor_type(x).shape[1]
+            return (parted(b, b.emit("matmul", merged(b, x), y), size, rows),)
+        columns = tensor_type(y).shape[2]
+        turned = b.emit("matmul", merged(b, _swap_last(b, y)), _swap_last(b, x))
+        return (_swap_last(b, parted(b, turned, size, columns)),)
 
     def total(b: Emitter, x: Value, y: Value) -> Value:
         """One product over the steps and k together, [b…, m, steps · k] and [b…, steps · k, n]."""

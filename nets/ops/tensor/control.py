@@ -17,7 +17,6 @@ from nets.errors import VerifyError
 from nets.ir.core import Operation, Region, Trait
 from nets.ir.sizes import Dim, at_most
 from nets.ir.types import TensorType, Type, bool_
-from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.registry import Array, Run, structural
 
 _TRAITS: Final = Trait.PURE | Trait.ISOLATED | Trait.CONTROL
@@ -37,8 +36,6 @@ class Scan:
     """
 
     operands = ("*values",)
-    forward = ToCome("tangents carried beside the values")
-    batch = ToCome("stacks carried, with the region batched")
 
     def infer(
         *values: Type, carries: int, xs: int, length: Dim, reverse: bool, regions: Sequence[Region]
@@ -84,8 +81,6 @@ class While:
     """
 
     operands = ("*values",)
-    forward = ToCome("tangents carried beside the values")
-    batch = ToCome("steps until every example is done")
     no_derivative = (
         "how often a while_loop runs is known only when it runs, so that its steps cannot be kept "
         "for the way back; nets.scan and nets.fori_loop with constant bounds have a derivative"
@@ -120,8 +115,6 @@ class Cond:
     """
 
     operands = ("predicate", "*values")
-    forward = ToCome("both regions with tangents")
-    batch = ToCome("both regions and a choice, where predicates differ")
 
     def infer(predicate: Type, *values: Type, regions: Sequence[Region]) -> tuple[Type, ...]:
         if predicate != TensorType((), bool_):

@@ -22,15 +22,17 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict, Unpack
 
 from nets.errors import DTypeError, ShapeError
-from nets.ir.core import Trait, Value
+from nets.ir.core import Attribute, Trait, Value
 from nets.ir.estimates import about, elements_about
 from nets.ir.sizes import Dim, Size
 from nets.ir.types import BufferType, TensorType
 from nets.ops.definition import samples as draw
-from nets.ops.definition.decisions import IN_EACH, ToCome
+from nets.ops.definition.decisions import EACH, IN_EACH
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
+from nets.ops.definition.rules import Stack
+from nets.ops.definition.stacks import merged, parted
 from nets.ops.definition.tap_footprints import Meetings, of_images, of_places, of_terms, of_weights
 from nets.ops.loop.lowering import Lowering, buffer_type, fill_zero
 from nets.ops.tensor.conv_geometry import Geometry, Ints, convolved, input_of, weight_of
@@ -158,6 +160,25 @@ def _with_one_row(s: Lowering, buffer: Value) -> Value:
     return s.view(buffer, BufferType((n, channels, 1, length), buffer.type.dtype))
 
 
+def _with_one_kernel(name: str) -> Stack:
+    """The rule of a convolution: examples as images, where they have the kernel in common."""
+
+    def stack(
+        b: Emitter,
+        operands: Sequence[Value],
+        stacked: Sequence[bool],
+        size: Dim,
+        **attributes: Attribute,
+    ) -> tuple[Value] | None:
+        images, kernel = operands
+        if stacked[1]:
+            return None
+        result = b.emit(name, merged(b, images), kernel, **attributes)
+        return (parted(b, result, size, tensor_type(images).shape[1]),)
+
+    return stack
+
+
 _ATTRIBUTES = ("steps", "low", "high", "dilation", "groups")
 _TRAITS = Trait.PURE | Trait.KERNEL | Trait.FLOAT_ONLY
 _PLAIN: dict[str, Ints] = {"steps": (1, 1), "low": (0, 0), "high": (0, 0), "dilation": (1, 1)}
@@ -175,7 +196,7 @@ class Conv:
 
     operands = ("x", "w")
     forward = IN_EACH
-    batch = ToCome("examples as images or, with a kernel each, as groups")
+    stack = _with_one_kernel("conv")
     samples = [
         sample(draw.f32(2, 3, 5, 6), draw.f32(4, 3, 3, 2), groups=1, **_PLAIN),
         sample(draw.f64(2, 4, 7, 6), draw.f64(6, 2, 2, 3), groups=2, **_EVERY),
@@ -235,7 +256,7 @@ class ConvInput:
 
     operands = ("y", "w")
     forward = IN_EACH
-    batch = ToCome("examples as images or, with a kernel each, as groups")
+    stack = _with_one_kernel("conv_input")
     samples = [
         sample(draw.f32(2, 4, 3, 5), draw.f32(4, 3, 3, 2), groups=1, shape=(5, 6), **_PLAIN),
         sample(draw.f64(2, 6, 4, 2), draw.f64(6, 2, 2, 3), groups=2, shape=(7, 6), **_EVERY),
@@ -305,7 +326,7 @@ class ConvWeight:
 
     operands = ("x", "y")
     forward = IN_EACH
-    batch = ToCome("examples as groups, for each has a kernel of its own")
+    batch = EACH
     samples = [
         sample(draw.f32(2, 3, 5, 6), draw.f32(2, 4, 3, 5), groups=1, shape=(3, 2), **_PLAIN),
         sample(draw.f64(2, 4, 7, 6), draw.f64(2, 6, 4, 2), groups=2, shape=(2, 3), **_EVERY),

@@ -16,13 +16,13 @@ import numpy as np
 from nets.errors import DTypeError, ShapeError
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Trait, Value
-from nets.ir.sizes import at_most
+from nets.ir.sizes import Dim, at_most
 from nets.ir.types import Shape, TensorType, i64, index
 from nets.ops.definition import samples as draw
-from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, Spec, op, sample
+from nets.ops.definition.stacks import each_repeated
 from nets.ops.loop.lowering import Lowering, buffer_type
 
 Index = tuple[Affine, ...]
@@ -75,7 +75,6 @@ class DynamicSlice:
     """The window of x of that shape which begins at the starts."""
 
     operands = ("x", "*starts")
-    batch = ToCome("cut each example at its own starts")
     samples = [
         sample(draw.f32(5, 7), _start(), _start(), shape=(2, 7)),
         sample(draw.f64(3, 4), _start(), _start(), shape=(2, 3)),
@@ -107,6 +106,21 @@ class DynamicSlice:
     ) -> Footprint:
         return f.window(x, shape, starts)
 
+    def stack(
+        b: Emitter,
+        operands: Sequence[Value],
+        stacked: Sequence[bool],
+        size: Dim,
+        *,
+        shape: Shape,
+    ) -> tuple[Value] | None:
+        """One window, of all examples, where they have the starts in common."""
+        x, *starts = operands
+        if any(stacked[1:]):
+            return None
+        first = b.constant(0, i64)
+        return (b.emit("dynamic_slice", x, first, *starts, shape=(size, *shape)),)
+
     def lower(s: Lowering, at: Index, x: Value, *starts: Value, shape: tuple[int, ...]) -> Value:
         dims = tensor_type(x).static_shape
         places = [
@@ -121,7 +135,6 @@ class DynamicUpdateSlice:
     """x with ``update`` in the window of its shape which begins at the starts."""
 
     operands = ("x", "update", "*starts")
-    batch = ToCome("update each example at its own starts")
     samples = [
         sample(draw.f32(5, 7), draw.f32(2, 7), _start(), _start()),
         sample(draw.f64(3, 4), draw.f64(2, 3), _start(), _start()),
@@ -157,6 +170,16 @@ class DynamicUpdateSlice:
 
     def footprint(f: Footprints, x: Footprint, update: Footprint, *starts: Footprint) -> Footprint:
         return f.update(x, update, starts)
+
+    def stack(
+        b: Emitter, operands: Sequence[Value], stacked: Sequence[bool], size: Dim
+    ) -> tuple[Value] | None:
+        """One window, of all examples, where they have the starts in common."""
+        if any(stacked[2:]):
+            return None
+        x, update = each_repeated(b, operands[:2], stacked[:2], size)
+        first = b.constant(0, i64)
+        return (b.emit("dynamic_update_slice", x, update, first, *operands[2:]),)
 
     updates = 0
 

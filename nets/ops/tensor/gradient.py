@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nets.ir.core import Trait, Value
-from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.emitter import Emitter
 from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, Lazy, op, sample
+from nets.ops.definition.rules import Tangents
 from nets.ops.definition.samples import boolean, f32, f64, i64
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.ops.tensor.elementwise import EXACT, anything, floats
@@ -43,7 +43,6 @@ class Leaf:
     """
 
     operands = ("x", "y")
-    forward = ToCome("the tangent of y")
     samples = [sample(f32(3, 5), f32(3, 5)), sample(f64(), f64()), sample(f32(7, 0), f32(7, 0))]
     infer = floats("leaf")
 
@@ -57,6 +56,11 @@ class Leaf:
 
     def footprint(f: Footprints, x: Footprint, y: Footprint) -> Footprint:
         return y
+
+    def jvp(
+        b: Emitter, operands: Sequence[Value], results: Sequence[Value], tangents: Tangents
+    ) -> Tangents:
+        return (tangents[1],)
 
     def lower(s: LoopBuilder, x: Value, y: Value) -> Value:
         return x

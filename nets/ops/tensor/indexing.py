@@ -20,10 +20,11 @@ from nets.ir.core import Trait, Value
 from nets.ir.sizes import Dim, Size, expression, greatest
 from nets.ir.types import BufferType, TensorType, i32, i64, index
 from nets.ops.definition import samples as draw
-from nets.ops.definition.decisions import ITSELF, ToCome
+from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
+from nets.ops.definition.stacks import each_repeated, merged, own_positions
 from nets.ops.loop.lowering import Lowering, buffer_type
 
 Index = tuple[Affine, ...]
@@ -58,7 +59,6 @@ class Gather:
     """The slices of x along ``axis`` at the indices; their axes take the place of that axis."""
 
     operands = ("x", "indices")
-    batch = ToCome("gather from each example at its own indices")
     samples = [
         sample(draw.f32(3, 5), draw.i64(4, low=-3, high=2), axis=0),
         sample(draw.f64(2, 3, 4), draw.i64(2, 2, low=-3, high=2), axis=1),
@@ -88,6 +88,20 @@ class Gather:
     def footprint(f: Footprints, x: Footprint, indices: Footprint, *, axis: int) -> Footprint:
         return f.gather(x, axis, indices)
 
+    def stack(
+        b: Emitter, operands: Sequence[Value], stacked: Sequence[bool], size: Dim, *, axis: int
+    ) -> tuple[Value]:
+        """Rows of all examples together, where each has indices of its own."""
+        x, indices = operands
+        if not stacked[1]:
+            return (b.emit("gather", x, indices, axis=axis + 1),)
+        if not stacked[0]:
+            return (b.moved(b.emit("gather", x, indices, axis=axis), axis, 0),)
+        rows = b.moved(x, axis + 1, 1)
+        own = own_positions(b, indices, tensor_type(rows).shape[1])
+        found = b.emit("gather", merged(b, rows), own, axis=0)
+        return (_placed_at(b, found, tensor_type(indices).rank - 1, axis + 1),)
+
     def lower(s: Lowering, index: Index, x: Value, indices: Value, *, axis: int) -> Value:
         rank = tensor_type(indices).rank
         size = tensor_type(x).shape[axis]
@@ -96,6 +110,20 @@ class Gather:
         if size == 0:
             return s.const(0, x.type.dtype)
         return s.read(x, (*index[:axis], Affine.of(position), *index[axis + rank :]))
+
+
+def _placed_at(b: Emitter, x: Value, count: int, axis: int) -> Value:
+    """x with the ``count`` axes behind the first one moved, to begin at ``axis``."""
+    order = list(range(1, tensor_type(x).rank))
+    picked, rest = order[:count], order[count:]
+    return b.transpose(x, (0, *rest[: axis - 1], *picked, *rest[axis - 1 :]))
+
+
+def _taken_from(b: Emitter, x: Value, count: int, axis: int) -> Value:
+    """The other way: ``count`` axes from ``axis`` on moved behind the first one."""
+    order = list(range(1, tensor_type(x).rank))
+    picked = order[axis - 1 : axis - 1 + count]
+    return b.transpose(x, (0, *picked, *(i for i in order if i not in picked)))
 
 
 def _checked(s: Lowering, name: str, picked: Value, axis: int, size: Dim) -> Value:
@@ -192,7 +220,6 @@ class ScatterAdd:
     """
 
     operands = ("x", "indices", "updates")
-    batch = ToCome("add to each example at its own indices")
     samples = [
         sample(draw.f32(3, 5), draw.i64(4, low=-3, high=2), draw.f32(4, 5), axis=0),
         sample(draw.f64(2, 3, 4), draw.i64(2, 2, low=-3, high=2), draw.f64(2, 2, 2, 4), axis=1),
@@ -229,6 +256,22 @@ class ScatterAdd:
         f: Footprints, x: Footprint, indices: Footprint, updates: Footprint, *, axis: int
     ) -> Footprint:
         return f.union(x, f.scatter(updates, x.shape, axis, indices))
+
+    def stack(
+        b: Emitter, operands: Sequence[Value], stacked: Sequence[bool], size: Dim, *, axis: int
+    ) -> tuple[Value]:
+        """Rows of all examples together, where each has indices of its own."""
+        x, updates = each_repeated(b, operands[::2], stacked[::2], size)
+        indices = operands[1]
+        if not stacked[1]:
+            return (b.emit("scatter_add", x, indices, updates, axis=axis + 1),)
+        rows = b.moved(x, axis + 1, 1)
+        shape = tensor_type(rows).shape
+        own = own_positions(b, indices, shape[1])
+        count = tensor_type(indices).rank - 1
+        added = _taken_from(b, updates, count, axis + 1)
+        found = b.emit("scatter_add", merged(b, rows), own, added, axis=0)
+        return (b.moved(b.reshape(found, shape), 1, axis + 1),)
 
     updates = 0
 

@@ -22,9 +22,9 @@ from nets.ir.core import Trait, Value
 from nets.ir.sizes import Size
 from nets.ir.types import DType, Shape, TensorType, f32, f64, from_numpy, i64
 from nets.ops.definition import samples as draw
-from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array, op, sample
+from nets.ops.definition.rules import Tangents
 
 Axes = tuple[int, ...]
 
@@ -155,7 +155,6 @@ class ReduceProd:
     """
 
     operands = ("x",)
-    forward = ToCome("each tangent times the product of the other elements")
     samples = [
         sample(draw.f32(3, 5), axes=(1,)),
         sample(draw.f64(2, 3, 4), axes=(0, 2)),
@@ -188,6 +187,18 @@ class ReduceProd:
     ) -> tuple[Value]:
         x, ct = b.cast(operands[0], cts[0].type.dtype), cts[0]
         return (b.mul(_spread(b, ct, x, axes), _products_of_others(b, x, axes)),)
+
+    def jvp(
+        b: Emitter,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        tangents: Tangents,
+        *,
+        axes: Axes,
+    ) -> Tangents:
+        (tangent,) = tangents
+        assert tangent is not None
+        return (b.sum(b.mul(tangent, _products_of_others(b, operands[0], axes)), axes),)
 
 
 def _products_of_others(b: Emitter, x: Value, axes: Axes) -> Value:
@@ -259,12 +270,34 @@ def _extreme_vjp(
 ) -> tuple[Value]:
     """The cotangent in equal shares to the elements that equal the result, or are NaN as it is."""
     (x,), (result,), (ct,) = operands, results, cts
-    hit = b.compare("equal", x, _spread(b, result, x, axes))
-    if tensor_type(x).dtype.is_float:
-        hit = b.emit("bitwise_or", hit, b.compare("not_equal", x, x))
+    hit = _hit(b, x, result, axes)
     share = b.div(ct, b.sum(b.cast(hit, ct.type.dtype), axes))
     spread = _spread(b, share, x, axes)
     return (b.select(hit, spread, b.zero(spread)),)
+
+
+def _extreme_jvp(
+    b: Emitter,
+    operands: Sequence[Value],
+    results: Sequence[Value],
+    tangents: Tangents,
+    *,
+    axes: Axes,
+) -> Tangents:
+    """The mean of the tangents of the elements that equal the result, or are NaN as it is."""
+    (x,), (result,), (tangent,) = operands, results, tangents
+    assert tangent is not None
+    hit = _hit(b, x, result, axes)
+    total = b.sum(b.select(hit, tangent, b.zero(tangent)), axes)
+    return (b.div(total, b.sum(b.cast(hit, tangent.type.dtype), axes)),)
+
+
+def _hit(b: Emitter, x: Value, result: Value, axes: Axes) -> Value:
+    """Which elements of x equal the extreme one of their reduction, or are NaN as it is."""
+    hit = b.compare("equal", x, _spread(b, result, x, axes))
+    if tensor_type(x).dtype.is_float:
+        hit = b.emit("bitwise_or", hit, b.compare("not_equal", x, x))
+    return hit
 
 
 @op("reduce_max", _PURE_REDUCTION, attributes=("axes",))
@@ -275,7 +308,6 @@ class ReduceMax:
     """
 
     operands = ("x",)
-    forward = ToCome("the mean of the tangents of the elements that tie")
     samples = [
         sample(draw.f32(3, 5), axes=(1,)),
         sample(draw.f64(4, 3, 2), axes=(0, 1)),
@@ -300,6 +332,7 @@ class ReduceMax:
         return not dtype.is_float
 
     vjp = _extreme_vjp
+    jvp = _extreme_jvp
 
 
 @op("reduce_min", _PURE_REDUCTION, attributes=("axes",))
@@ -310,7 +343,6 @@ class ReduceMin:
     """
 
     operands = ("x",)
-    forward = ToCome("the mean of the tangents of the elements that tie")
     samples = [
         sample(draw.f32(3, 5), axes=(1,)),
         sample(draw.f64(4, 3, 2), axes=(0, 1)),
@@ -335,6 +367,7 @@ class ReduceMin:
         return not dtype.is_float
 
     vjp = _extreme_vjp
+    jvp = _extreme_jvp
 
 
 @op("reduce_any", _PURE_REDUCTION | Trait.EXACT, attributes=("axes",))

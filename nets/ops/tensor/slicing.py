@@ -8,7 +8,7 @@ widths may be sizes that a call tells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -19,7 +19,7 @@ from nets.ir.core import Trait, Value
 from nets.ir.sizes import Dim, at_most, least
 from nets.ir.types import Shape, TensorType, bool_, index
 from nets.ops.definition import samples as draw
-from nets.ops.definition.decisions import ITSELF, ToCome
+from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
@@ -135,7 +135,6 @@ class Pad:
     """x with ``low[i]`` elements ``value`` (0-d) before and ``high[i]`` after it on axis i."""
 
     operands = ("x", "value")
-    batch = ToCome("pad each example with its own value")
     samples = [
         sample(draw.f32(3, 5), draw.f32(), low=(1, 0), high=(0, 2)),
         sample(draw.f64(2, 3), draw.f64(), low=(1, 2), high=(3, 0)),
@@ -172,12 +171,32 @@ class Pad:
             return b.emit("slice", ct, starts=low, stops=stops, steps=(1,) * len(low))
 
         def of_value() -> Value:
-            kept, edge = b.constant(False, bool_), b.constant(True, bool_)
-            is_edge = b.emit("pad", b.broadcast(kept, inner, ()), edge, low=low, high=high)
+            is_edge = _edges(b, inner, low, high)
             edges = b.select(is_edge, ct, b.zero(ct))
             return b.sum(edges, tuple(range(len(low))))
 
         return of_x, of_value
+
+    def stack(
+        b: Emitter,
+        operands: Sequence[Value],
+        stacked: Sequence[bool],
+        size: Dim,
+        *,
+        low: Shape,
+        high: Shape,
+    ) -> tuple[Value]:
+        """Where each example has a value of its own, it is put where the padding stands."""
+        x, value = operands
+        if not stacked[0]:
+            x = b.repeated(x, size)
+        widths = {"low": (0, *low), "high": (0, *high)}
+        if not stacked[1]:
+            return (b.emit("pad", x, value, **widths),)
+        padded = b.emit("pad", x, b.constant(0, x.type.dtype), **widths)
+        shape = tensor_type(padded).shape
+        is_edge = b.repeated(_edges(b, tensor_type(x).shape[1:], low, high), size)
+        return (b.select(is_edge, b.broadcast(value, shape, (0,)), padded),)
 
     def pieces(*types: TensorType, low: Axes, high: Axes) -> Pieces:
         """x stands at ``low``, the value around it."""
@@ -200,6 +219,12 @@ class Pad:
         for test in inside[1:]:
             ok = s.binary("and", ok, test)
         return s.select(ok, read, s.read(value, ()))
+
+
+def _edges(b: Emitter, inner: Shape, low: Shape, high: Shape) -> Value:
+    """Which elements of a padded tensor are padding."""
+    kept, edge = b.constant(False, bool_), b.constant(True, bool_)
+    return b.emit("pad", b.broadcast(kept, inner, ()), edge, low=low, high=high)
 
 
 def _clamped(

@@ -11,7 +11,7 @@ operands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from nets.ir.builder import Builder
@@ -22,12 +22,9 @@ from nets.ir.sizes import Dim
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import definition_of, lookup
-from nets.passes.derivatives.activity import Step, carries_cotangent, dependents
+from nets.passes.derivatives.activity import PullBack, loop_dependents
 from nets.passes.simplify.effects import drop_effects
 from nets.passes.simplify.sources import drop_unused, sources_over_steps
-
-PullBack = Callable[[GraphEmitter, Sequence[Step], dict[Value, Value], Iterable[Value]], None]
-"""``nets.passes.derivatives.vjp.pull_back``."""
 
 Cotangents = Sequence[Value | None]
 
@@ -111,17 +108,8 @@ class _Forward:
 
     def active(self, wanted: Sequence[bool]) -> set[Value]:
         """The values of the body through which the wanted operands reach the results."""
-        found = {x for x, want in zip(self.arguments, wanted, strict=True) if want}
-        while True:
-            reached = dependents(self.ops, found)
-            more = {
-                x
-                for x, following in zip(self.carries, self.end.operands, strict=False)
-                if following in reached and carries_cotangent(x.type)
-            }
-            if more <= found:
-                return reached
-            found |= more
+        given = [x for x, want in zip(self.arguments, wanted, strict=True) if want]
+        return loop_dependents(self.block, self.count, given)
 
     def carrying_cotangents(self, active: set[Value], cts: Cotangents) -> list[Value]:
         """The active carries that have cotangents: at the end, or from what a step makes of them.
