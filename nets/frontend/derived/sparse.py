@@ -8,8 +8,9 @@ function is traced: what runs are the products, and a gather that puts their ele
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -17,14 +18,13 @@ from nets.errors import ArgumentError, GradientError
 from nets.frontend.calls.staged import Staged, kept
 from nets.frontend.calls.trace import trace
 from nets.frontend.derived.sparse_matrix import SparseMatrix, SparsityPattern
-from nets.frontend.tensor.functions import concatenate, take
+from nets.frontend.tensor.functions import take
 from nets.frontend.tensor.inner import tensor_of
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.state import bound_value
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tracing.arguments import BoundCall, with_static
 from nets.frontend.tracing.binding import Binding
-from nets.frontend.tracing.control_flow import map as map_
 from nets.frontend.tracing.nested import stage_nested
 from nets.frontend.tracing.program import Program
 from nets.ir.clone import inline
@@ -32,13 +32,12 @@ from nets.ir.core import Function, Value
 from nets.ir.location import user_location
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import Array
+from nets.passes.derivatives.batch import batch
+from nets.passes.derivatives.forward import jvp
 from nets.passes.derivatives.vjp import vjp
 from nets.passes.simplify.sources import drop_unused
 from nets.passes.sparsity.colouring import Colouring, coloured, star_coloured
 from nets.passes.sparsity.pattern import Pattern, hessian_pattern, pattern
-
-UNROLLED: Final = 16
-"""Seeds up to which each product is code of its own, fused with the others; more are a loop."""
 
 
 def sparsity(function: Callable[..., object], argnums: int = 0) -> Callable[..., SparsityPattern]:
@@ -154,9 +153,7 @@ class SparseDerivative(Staged):
         function = program.function
         found = hessian_pattern(function, 0) if self.is_second else pattern(function, 0, 0)
         colouring = star_coloured(found) if self.is_second else coloured(found)
-        product = _product(function, self.is_second, colouring.by_rows)
-        products = _Products(product, function, arguments)
-        return _public(found).matrix(products.elements(colouring))
+        return _public(found).matrix(_with_seeds(function, arguments, colouring, self.is_second))
 
     def _staged(
         self, args: tuple[object, ...], kwargs: dict[str, object]
@@ -194,60 +191,41 @@ class SparseDerivative(Staged):
         return f"<function {self.name}>"
 
 
-def _product(function: Function, is_second: bool, by_rows: bool) -> Function:
-    """(arguments…, ct of each result, seed) → product of the derivative with the seed; by rows the
-    seed is the ct of the first result.
-
-    A product from the right is the pull-back of the pull-back, which is linear in its ct.
-    """
-    pulled = vjp(function, [0])
+def _product(function: Function, is_second: bool, by_rows: bool) -> tuple[Function, int]:
+    """(arguments…, cts of results where there is need of them, seed) → products of the derivative,
+    and which of its results is that of the first result with the seed. By rows the seed is the ct
+    of the first result, and those of the others follow."""
     if by_rows:
-        return pulled
-    found = vjp(pulled, [0 if is_second else len(function.arguments)])
-    drop_unused(found.body)
-    return found
+        return vjp(function, [0]), 0
+    if is_second:
+        return jvp(vjp(function, [0]), [0]), 1
+    return jvp(function, [0]), len(function.returned)
 
 
-class _Products:
-    """Products of a derivative with seeds, in the trace that is open."""
-
-    def __init__(self, product: Function, function: Function, arguments: Sequence[Value]) -> None:
-        self.product, self.function = product, function
-        self.arguments = [tensor_of(value) for value in arguments]
-
-    def elements(self, colouring: Colouring) -> Tensor:
-        """The elements of the pattern."""
-        seeds = np.arange(colouring.count)[:, None] == colouring.colours
-        made = self._all(seeds, colouring.by_rows)
-        size = made.shape[0] // max(colouring.count, 1)
-        return take(made, colouring.seed * size + colouring.place)
-
-    def _all(self, seeds: Array, by_rows: bool) -> Tensor:
-        """The products with all seeds, one behind the other."""
-        given = self.function.returned[0] if by_rows else self.function.arguments[0]
-        kind = tensor_type(given)
-        shaped = seeds.astype(kind.dtype.numpy).reshape(len(seeds), *kind.static_shape)
-
-        def of(seed: Tensor) -> Tensor:
-            return self._of(seed, by_rows)
-
-        if len(seeds) > UNROLLED:
-            rows: Tensor = map_(of, _constant(shaped))
-            return rows.reshape(-1)
-        return concatenate([of(_constant(seed)) for seed in shaped])
-
-    def _of(self, seed: Tensor, by_rows: bool) -> Tensor:
-        scope = current_scope()
-        assert scope is not None
-        emitter = scope.emitter
-        cts = [
-            emitter.full(tensor_type(x).shape, int(i == 0), tensor_type(x).dtype)
-            for i, x in enumerate(self.function.returned)
-        ]
-        cts = [scope.lift(seed), *cts[1:]] if by_rows else [*cts, scope.lift(seed)]
-        arguments = [scope.lift(x) for x in self.arguments]
-        (made,) = inline(emitter.builder, self.product, [*arguments, *cts])
-        return tensor_of(made).reshape(-1)
+def _with_seeds(
+    function: Function, arguments: Sequence[Value], colouring: Colouring, is_second: bool
+) -> Tensor:
+    """The elements of the pattern, in the trace that is open."""
+    scope = current_scope()
+    assert scope is not None
+    emitter = scope.emitter
+    by_rows = colouring.by_rows
+    product, place = _product(function, is_second, by_rows)
+    kind = tensor_type((function.returned if by_rows else function.arguments)[0])
+    lanes = np.arange(colouring.count)[:, None] == colouring.colours
+    lanes = lanes.astype(kind.dtype.numpy).reshape(colouring.count, *kind.static_shape)
+    cts = [
+        emitter.full(tensor_type(x).shape, int(i == 0), tensor_type(x).dtype)
+        for i, x in enumerate(function.returned)
+        if by_rows or is_second
+    ]
+    seeds = emitter.emit("constant", value=lanes)
+    given = [*arguments, seeds, *cts[1:]] if by_rows else [*arguments, *cts, seeds]
+    batched, _ = batch(product, [x is seeds for x in given], colouring.count)
+    drop_unused(batched.body)
+    made = tensor_of(inline(emitter.builder, batched, given)[place])
+    size = math.prod(made.shape[1:])
+    return take(made.reshape(-1), colouring.seed * size + colouring.place)
 
 
 def _constant(array: Array) -> Tensor:

@@ -51,6 +51,14 @@ class Follow:
         """Of a value of that shape that depends on nothing."""
         return Footprint(shape, self.columns, self.lead)
 
+    def silent(self, x: Footprint) -> Footprint:
+        """The same value, as one that depends on nothing."""
+        return replace(x.none(x.shape), known=x.known)
+
+    def within(self, columns: int | None = None) -> Follow:
+        """For a region that runs as often; or for one by itself, by so many columns."""
+        raise NotImplementedError
+
     def run(self, block: Block, arguments: Sequence[Footprint]) -> list[Footprint]:
         """The footprints of what a block gives for those of its arguments."""
         self.found = dict(zip(block.arguments, arguments, strict=True))

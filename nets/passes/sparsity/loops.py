@@ -8,7 +8,7 @@ dense recurrences). Only what does neither, such as a stencil that spreads, goes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -22,6 +22,7 @@ from nets.passes.sparsity import pieces as parts
 from nets.passes.sparsity.follow import Follow
 from nets.passes.sparsity.footprint import Footprint
 from nets.passes.sparsity.pieces import Counter, Ints, Piece, Pieces
+from nets.passes.sparsity.ruled import by_cotangents, by_tangents
 
 ROUNDS: Final = 6
 """Steps that what is new may take to end, or to settle."""
@@ -33,10 +34,14 @@ class FollowAll(Follow):
     """Also through control flow."""
 
     def control(self, op: Operation, operands: Footprints) -> Footprints:
-        rules = {"scan": _scan, "while": _while, "cond": _cond}
-        if op.name not in rules:
+        if op.name not in _RULES:
             raise GradientError(f"there is no pattern through {op.name}", op.location)
-        return rules[op.name](self, op, operands)
+        return _RULES[op.name](self, op, operands)
+
+    def within(self, columns: int | None = None) -> FollowAll:
+        if columns is not None:
+            return FollowAll(columns)
+        return FollowAll(self.columns, self.lead)
 
     def run_inside(
         self, op: Operation, region: int, arguments: Footprints, steps: Ints = ()
@@ -64,7 +69,7 @@ def _while(outer: FollowAll, op: Operation, operands: Footprints) -> Footprints:
     """What any number of steps makes: they may run until nothing new comes."""
     count = op.attributes["carries"]
     carried, rest = [x.dependence() for x in operands[:count]], operands[count:]
-    silent = [replace(x.none(x.shape), known=x.known) for x in rest]
+    silent = [*map(outer.silent, rest)]
     new = carried
     while True:
         made = outer.run_inside(op, 1, [*new, *rest])
@@ -286,3 +291,12 @@ def _slice(x: Footprint, step: int) -> Footprint:
     if known is not None:
         known = np.take(known, step, axis=known.ndim - len(x.shape))
     return replace(x.at(0, np.array(step)), known=known)
+
+
+_RULES: Final[dict[str, Callable[[FollowAll, Operation, Footprints], Footprints]]] = {
+    "scan": _scan,
+    "while": _while,
+    "cond": _cond,
+    "custom_jvp": by_tangents,
+    "custom_vjp": by_cotangents,
+}
