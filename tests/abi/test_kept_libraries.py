@@ -27,7 +27,7 @@ from tests.abi.record import decoded, encoded
 HERE = Path(__file__).parent
 KEPT = sorted(path.relative_to(HERE).as_posix() for path in HERE.glob("*/*.so"))
 MARK = b"\x7fnets-library\0"
-MOST_BYTES = 300_000
+MOST_BYTES = 400_000
 
 pytestmark = pytest.mark.skipif(
     platform.machine() != "x86_64" or cpu_level() < 3, reason="the libraries are for x86-64-v3"
@@ -46,7 +46,7 @@ def record_of(path: Path) -> dict[str, Any]:
 
 def test_each_version_has_each_program_and_all_are_small() -> None:
     versions = {path.split("/")[0] for path in KEPT}
-    assert versions >= {"revision1", "revision2"}
+    assert versions >= {"revision1", "revision2", "revision3"}
     assert sorted(f"{version}/{name}.so" for version in versions for name in PROGRAMS) == KEPT
     assert sum(path.stat().st_size for path in HERE.rglob("*.*") if path.is_file()) < MOST_BYTES
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nets.backend.library.manifest import MARK, Library
+from nets.backend.library.manifest import MARK, Library, LibraryFunction
 from nets.backend.library.manifest_reading import from_json
 from nets.ops.definition.registry import Array
 
@@ -67,6 +67,14 @@ _CALL = """\
     }}"""
 
 
+_BACKWARDS = """\
+static int shared_loops;
+static void backwards(void *context, {name}_parallel_part part, void *task, int64_t count) {{
+    for (int64_t i = count - 1; i >= 0; i--) part(task, i);
+    *(int *)context += 1;
+}}"""
+
+
 def manifest(code: bytes) -> Library:
     """What a file of a library says of it."""
     start = code.index(MARK) + len(MARK)
@@ -74,8 +82,12 @@ def manifest(code: bytes) -> Library:
 
 
 def program(folder: Path, library: Library, arrays: dict[str, Sequence[Array]], steps: int) -> Path:
-    """A C file that calls each function with its arrays, those of a state so many times."""
-    data, calls = [], []
+    """A C file that calls each function with its arrays, those of a state so many times.
+
+    In a library for threads, it calls the twins, whose parts it runs in another order; where none
+    has come, the status is -99.
+    """
+    data, calls = [_BACKWARDS.format(name=library.name)] if library.threads else [], []
     has_state = bool(library.state)
     if has_state:
         data.append(f"static {library.name}_state state;")
@@ -93,10 +105,11 @@ def program(folder: Path, library: Library, arrays: dict[str, Sequence[Array]], 
             found.append(f"        sum = add(sum, {name}, {size}, {kind.itemsize}, {is_float});")
             names.append(name)
         given = ["&state"] * bool(function.state) + [f"(void *){name}" for name in names]
-        call = f"{library.name}_{function.name}({', '.join([*given, 'workspace'])})"
+        call = _call(library, function, [*given, "workspace"])
         text = _CALL.format(call=call, word=function.name, sums="\n".join(found))
         calls += [text] * (steps if function.state else 1)
-    workspace = max([64, *(function.workspace_bytes for function in library.functions)])
+    sizes = [(f.workspace_bytes, f.parallel_workspace_bytes) for f in library.functions]
+    workspace = max(64, *(size for pair in sizes for size in pair))
     path = folder / "caller.c"
     path.write_text(
         _FRAME.format(
@@ -104,6 +117,14 @@ def program(folder: Path, library: Library, arrays: dict[str, Sequence[Array]], 
         )
     )
     return path
+
+
+def _call(library: Library, function: LibraryFunction, given: list[str]) -> str:
+    symbol = f"{library.name}_{function.name}"
+    if not library.threads:
+        return f"{symbol}({', '.join(given)})"
+    twin = f"{symbol}_parallel({', '.join([*given, 'backwards', '&shared_loops'])})"
+    return f"{twin}; if (shared_loops == 0) status = -99"
 
 
 def _numpy(dtype: str) -> str:

@@ -7,13 +7,16 @@ run by its engines. Where one of them is missing, its tests are skipped.
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import nets
 from nets.backend.library.manifest import Library
+from nets.errors import ArgumentError
 from tests.targets.callers import expected, manifest, program
 from tests.targets.engines import Node, Wasmtime
 from tests.targets.machines import MACHINES, Emulated
@@ -70,6 +73,41 @@ def test_shared_libraries_run_as_well(name: str, tmp_path: Path) -> None:
     files = nets.export(tmp_path / "few", target=machine.target, **lowered(few)).files
     caller = program(tmp_path, manifest(files[0].read_bytes()), ARRAYS, STEPS)
     assert machine.run(tmp_path, caller, files[0]) == lines(few)
+
+
+PARTS = 3
+WIDE = np.linspace(-3, 3, 60_001, dtype="float32")
+
+
+@pytest.mark.parametrize("name", [*MACHINES][:3])
+def test_parallel_twins_run_as_well(name: str, tmp_path: Path) -> None:
+    """Also where a division of 64 bits would need the compiler's library."""
+    machine = MACHINES[name]
+    machine.skip_unless_there()
+    curve = nets.trace(lambda x: nets.tanh(x) * nets.exp(x))
+    low, formats = curve.lower(WIDE), ("a", "h", "o")
+    for base, threads in (("one", None), ("wide", PARTS)):
+        nets.export(
+            tmp_path / base, target=machine.target, threads=threads, formats=formats, curve=low
+        )
+    one, wide = ((tmp_path / f"{base}.o").read_bytes() for base in ("one", "wide"))
+    assert called(wide) <= called(one)
+    caller = program(tmp_path, manifest(wide), {"curve": [WIDE]}, 1)
+    wanted = [expected("curve", [curve(WIDE).numpy()])]
+    assert machine.run(tmp_path, caller, tmp_path / "wide.a") == wanted
+
+
+def called(code: bytes) -> set[bytes]:
+    """Functions of the compiler's library that an object may call."""
+    return set(re.findall(rb"__aeabi_\w+|__\w+[dt]i3", code))
+
+
+@pytest.mark.parametrize("target", ["wasm32", "thumbv7em-none-eabihf", "thumbv6m-none-eabi"])
+def test_systems_without_threads_have_no_twins(target: str, tmp_path: Path) -> None:
+    low = nets.trace(nets.exp).lower(WIDE)
+    with pytest.raises(ArgumentError, match=f"code for {target} runs on one"):
+        nets.export(tmp_path / "no", target=target, threads=2, f=low)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module", params=[None, "simd128"], ids=["plain", "simd128"])

@@ -65,6 +65,14 @@ def check_native(data: Bytes) -> None:
         raise LoadError(f"it is a library for another machine{name}")
 
 
+def check_target(name: str) -> None:
+    """LoadError where a manifest says that the library is for another system than this one, which
+    the file alone may not tell; those of earlier revisions say nothing."""
+    here = _here()
+    if name and (here is None or name != here.name):
+        raise LoadError(f"it is a library for {name}; this is {here or platform.machine()}")
+
+
 def check_elf(data: bytes, architecture: Architecture) -> None:
     """ValueError unless the bytes are a whole shared library in ELF for the processor."""
     try:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nets.backend.library.binary import HEADER_BYTES, check_elf, check_native
+from nets.backend.library.binary import HEADER_BYTES, check_elf, check_native, check_target
 from nets.backend.library.manifest import MARK, Library
 from nets.backend.library.manifest_reading import from_json
 from nets.backend.library.private_copy import Bytes, taken
@@ -92,7 +92,9 @@ def read_library(path: Path) -> LibraryFile:
         data = _read(path)
         check_native(data)
         place = _place(data)
-        return LibraryFile(path, data, place, from_json(data[place].decode()))
+        library = from_json(data[place].decode())
+        check_target(library.target)
+        return LibraryFile(path, data, place, library)
     except (LoadError, UnicodeDecodeError) as error:
         raise LoadError(f"{path}: {error}") from None
     except OSError as error:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from nets.backend.library.c_header import C_TYPES
 from nets.backend.library.c_names import symbols
 from nets.backend.library.library_file import LibraryFile, read_library
+from nets.backend.library.loop_threads import check_threads, sharing
 from nets.backend.library.manifest import ABI_VERSION, Library, LibraryFunction, Tree
 from nets.backend.library.nests import leaves, nest
 from nets.backend.library.private_copy import open_copy
@@ -38,7 +39,7 @@ from nets.ieee import in_ieee_mode
 from nets.ir.core import Function
 from nets.ir.dims import Requirement, declare
 from nets.ir.fixed_sizes import Sizes, bind
-from nets.ir.sizes import Range, evaluate
+from nets.ir.sizes import Dim, Range, evaluate
 from nets.ir.types import DTYPES, TensorType, gives_way
 from nets.locks import imports
 from nets.machine.machine import ALIGNMENT
@@ -46,18 +47,21 @@ from nets.machine.machine import ALIGNMENT
 Array = npt.NDArray[Any]
 
 
-def load(path: str | os.PathLike[str]) -> LoadedLibrary:
+def load(path: str | os.PathLike[str], *, threads: int = 1) -> LoadedLibrary:
     """The library of that file, with a method for each of its functions.
 
     It is a copy of the file as it is now: the file may be written anew or deleted afterwards.
-    ArgumentError where ``path`` is no path. LoadError where the file is missing, not a library of
-    nets, of another version, not as it was exported, or for another CPU.
+    ``threads`` share the loops of its functions, where it was exported with ``threads=``; the bits
+    are the same. ArgumentError where ``path`` is no path, ``threads`` no number of threads, or more
+    than one for a library without parallel twins. LoadError where the file is missing, not a
+    library of nets, of another version, not as it was exported, or for another CPU or target.
     """
     file = read_library(_place(path))
     _check_cpu(file.path, file.library)
     file.check_seal()
+    check_threads(file.path, file.library, threads)
     with imports.inside():  # cffi's parser has a lock, which a fork would leave locked
-        return LoadedLibrary(_Code(file))
+        return LoadedLibrary(_Code(file, threads))
 
 
 def _place(path: Any) -> Path:
@@ -86,9 +90,9 @@ def _level_here(library: Library) -> int:
     return max((form.level for form in library.forms if form.level <= here), default=0)
 
 
-def _loaded_again(path: str, seal: bytes, state: bytes) -> LoadedLibrary:
+def _loaded_again(path: str, seal: bytes, state: bytes, threads: int) -> LoadedLibrary:
     """A library that was pickled. LoadError where the file holds another one by now."""
-    library = load(path)
+    library = load(path, threads=threads)
     if library._code.seal != seal:
         raise LoadError(f"{path} is another library than the one that was pickled")
     library.state.load(state)
@@ -98,8 +102,10 @@ def _loaded_again(path: str, seal: bytes, state: bytes) -> LoadedLibrary:
 class _Code:
     """The code of a library in this process, closed when nothing uses it any more."""
 
-    def __init__(self, file: LibraryFile) -> None:
+    def __init__(self, file: LibraryFile, threads: int) -> None:
         from cffi import FFI
+
+        self.threads = threads
 
         self.path, self.library, self.seal = file.path, file.library, file.seal
         self.cpu_level = _level_here(file.library)
@@ -113,6 +119,7 @@ class _Code:
         library = file.library
         if library.prints:
             self._print_in_python()
+        self._sharing = sharing(self.ffi, library.name, threads) if threads > 1 else ()
 
     def __del__(self) -> None:
         opened = self.__dict__.get("_opened")
@@ -153,6 +160,13 @@ class _Code:
         found = {w: self.function(f"{function.name}_{w}")(*sizes.values()) for w in told}
         none = [0] if sizes else []
         return all(found[word] in (evaluate(size, sizes), *none) for word, size in told.items())
+
+    def callee(self, function: LibraryFunction) -> tuple[Any, Dim, tuple[Any, ...]]:
+        """What a call of the function calls, the size of its workspace, and what comes behind."""
+        if not self._sharing:
+            return self.function(function.name), function.workspace_bytes, ()
+        twin = self.function(f"{function.name}_parallel")
+        return twin, function.parallel_workspace_bytes, self._sharing
 
     def _print_in_python(self) -> None:
         """Let the functions print to ``sys.stdout``."""
@@ -219,7 +233,8 @@ class LoadedLibrary:
         self.state.give(objects, named)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _loaded_again, (str(self.path), self._code.seal, self.state.save())
+        told = (str(self.path), self._code.seal, self.state.save(), self._code.threads)
+        return _loaded_again, told
 
     def __repr__(self) -> str:
         return f"<library {self.path.name}: {', '.join(self._functions)}>"
@@ -308,7 +323,7 @@ class _Function:
         self._ffi = ffi = code.ffi
         self._state = state
         self._first = [state.pointer] if function.state else []
-        self._call = code.function(function.name)
+        self._call, self._workspace_bytes, self._last = code.callee(function)
         self._function = function
         self._inputs = [DTYPES[a.dtype].numpy for a in function.arguments]
         self._sizes = _sizes_of(function)
@@ -332,7 +347,7 @@ class _Function:
         cast, view = self._ffi.cast, self._ffi.from_buffer
         pointers = [cast(t, view(array)) for t, array in zip(self._types, inputs, strict=True)]
         pointers += [cast(t, view(a)) for t, a in zip(self._result_types, outputs, strict=True)]
-        given = (*sizes.values(), *self._first, *pointers, self._workspace(sizes))
+        given = (*sizes.values(), *self._first, *pointers, self._workspace(sizes), *self._last)
         status = in_ieee_mode(self._call)(*given)
         raise_pending()
         if status != 0:
@@ -341,7 +356,7 @@ class _Function:
 
     def _workspace(self, sizes: Sizes) -> Any:
         """Memory of this thread's own, aligned, kept for its next call."""
-        size = evaluate(self._function.workspace_bytes, sizes)
+        size = evaluate(self._workspace_bytes, sizes)
         if size == 0:
             return self._ffi.NULL
         found = getattr(self._workspaces, "memory", None)
@@ -453,6 +468,12 @@ def _declarations(library: Library) -> str:
             f"int32_t {library.name}_init_state(void *state);",
             f"size_t {library.name}_state_bytes(void);",
         ]
+    name = library.name
+    if library.threads:
+        lines += [
+            f"typedef void (*{name}_parallel_part)(void *, int64_t);",
+            f"typedef void (*{name}_parallel_for)(void *, {name}_parallel_part, void *, int64_t);",
+        ]
     for function in library.functions:
         state = ["void *"] if function.state else []
         inputs = [f"const {C_TYPES[a.dtype]} *" for a in function.arguments]
@@ -461,6 +482,8 @@ def _declarations(library: Library) -> str:
         parameters = ", ".join([*sizes, *state, *inputs, *outputs, "void *"])
         call, *others = symbols(library.name, function.name, library.threads)
         lines += [f"int32_t {call}({parameters});"]
+        if library.threads:
+            lines += [f"int32_t {others[1]}({parameters}, {name}_parallel_for, void *);"]
         told = ", ".join(sizes) or "void"
         lines += [f"size_t {name}({told});" for name in others if name.endswith("_bytes")]
     return "\n".join(lines)

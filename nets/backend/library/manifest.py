@@ -14,7 +14,7 @@ from nets.ir.types import DTYPES, Shape
 ABI_VERSION: Final = 1
 """Version of the calling form; a loader refuses another one."""
 
-REVISION: Final = 2
+REVISION: Final = 3
 """Of the manifest: a new one when fields are added. A manifest without a field ``revision`` is of
 the first. Readers leave out the fields they do not know of a later one."""
 
@@ -157,7 +157,8 @@ class Library:
     ``contract`` the number of the contract (docs/numerics.md) that defines them.
     ``state`` is what its functions share, ``state_bytes`` the size of it; 0 for no state.
     ``threads`` is how many parts the parallel twins of its functions cut a loop into; 0 where there
-    are none.
+    are none. ``target`` is the triple of the system it is for, as ``nets.export`` takes it; empty
+    in libraries of earlier revisions.
     """
 
     name: str
@@ -173,6 +174,7 @@ class Library:
     levels: tuple[Form, ...] = _since(2, ())
     contract: int = _since(2, 1)
     threads: int = _since(2, 0)
+    target: str = _since(3, "")
 
     @property
     def forms(self) -> tuple[Form, ...]:

@@ -66,6 +66,7 @@ def from_json(text: str) -> Library:
         levels=_items(data["levels"], "levels", _form),
         contract=_number(data["contract"], "contract"),
         threads=threads,
+        target=_text(data["target"], "target"),
     )
     _check_levels(library)
     _check_names(library)

@@ -13,8 +13,9 @@ from typing import Final
 
 _POOL: Final = "{ ptr, ptr, ptr, i64 }"
 """What compiled code calls, the caller's function, what that gets first, and the most parts."""
-_TASK: Final = "{ ptr, ptr, i64, i64 }"
-"""The body of a loop, its context, the iterations, and the parts they are cut into."""
+_TASK: Final = "{ ptr, ptr, i64, i64, i64 }"
+"""The body of a loop, its context, the parts it is cut into, the iterations that each part has, and
+how many parts have one more."""
 
 PARALLEL_FOR: Final = f"""\
 define internal void @parallel.for(ptr %pool, ptr %body, ptr %context, i64 %count) nounwind {{
@@ -25,18 +26,39 @@ entry:
   %is.short = icmp slt i64 %count, %most
   %parts = select i1 %is.short, i64 %count, i64 %most
   %is.alone = icmp slt i64 %parts, 2
-  br i1 %is.alone, label %alone, label %shared
+  br i1 %is.alone, label %alone, label %digit
 alone:
   call void %body(ptr %context, i64 0, i64 %count, i32 0)
   ret void
+digit:
+  ; As in longhand: processors of 32 bits have no division of 64, and would call a library.
+  %i = phi i64 [ 64, %entry ], [ %i.next, %digit ]
+  %rest = phi i64 [ %count, %entry ], [ %rest.next, %digit ]
+  %each = phi i64 [ 0, %entry ], [ %each.next, %digit ]
+  %more = phi i64 [ 0, %entry ], [ %more.next, %digit ]
+  %bit = lshr i64 %rest, 63
+  %rest.next = shl i64 %rest, 1
+  %lifted = shl i64 %more, 1
+  %head = or i64 %lifted, %bit
+  %is.in = icmp uge i64 %head, %parts
+  %taken = select i1 %is.in, i64 %parts, i64 0
+  %more.next = sub i64 %head, %taken
+  %found = zext i1 %is.in to i64
+  %each.lifted = shl i64 %each, 1
+  %each.next = or i64 %each.lifted, %found
+  %i.next = sub i64 %i, 1
+  %is.over = icmp eq i64 %i.next, 0
+  br i1 %is.over, label %shared, label %digit
 shared:
   %context.at = getelementptr {_TASK}, ptr %task, i64 0, i32 1
-  %count.at = getelementptr {_TASK}, ptr %task, i64 0, i32 2
-  %parts.at = getelementptr {_TASK}, ptr %task, i64 0, i32 3
+  %parts.at = getelementptr {_TASK}, ptr %task, i64 0, i32 2
+  %each.at = getelementptr {_TASK}, ptr %task, i64 0, i32 3
+  %more.at = getelementptr {_TASK}, ptr %task, i64 0, i32 4
   store ptr %body, ptr %task
   store ptr %context, ptr %context.at
-  store i64 %count, ptr %count.at
   store i64 %parts, ptr %parts.at
+  store i64 %each.next, ptr %each.at
+  store i64 %more.next, ptr %more.at
   %for.at = getelementptr {_POOL}, ptr %pool, i64 0, i32 1
   %given.at = getelementptr {_POOL}, ptr %pool, i64 0, i32 2
   %for = load ptr, ptr %for.at
@@ -48,17 +70,17 @@ shared:
 define internal void @parallel.part(ptr %task, i64 %part) nounwind {{
 entry:
   %context.at = getelementptr {_TASK}, ptr %task, i64 0, i32 1
-  %count.at = getelementptr {_TASK}, ptr %task, i64 0, i32 2
-  %parts.at = getelementptr {_TASK}, ptr %task, i64 0, i32 3
+  %parts.at = getelementptr {_TASK}, ptr %task, i64 0, i32 2
+  %each.at = getelementptr {_TASK}, ptr %task, i64 0, i32 3
+  %more.at = getelementptr {_TASK}, ptr %task, i64 0, i32 4
   %body = load ptr, ptr %task
   %context = load ptr, ptr %context.at
-  %count = load i64, ptr %count.at
   %parts = load i64, ptr %parts.at
+  %each = load i64, ptr %each.at
+  %more = load i64, ptr %more.at
   %is.one = icmp ult i64 %part, %parts
   br i1 %is.one, label %run, label %done
 run:
-  %each = udiv i64 %count, %parts
-  %more = urem i64 %count, %parts
   %is.longer = icmp ult i64 %part, %more
   %longer = select i1 %is.longer, i64 %part, i64 %more
   %before = mul i64 %each, %part

@@ -139,6 +139,12 @@ class ModuleText:
         """Whether a product may be rounded together with a sum: in kernels and math functions."""
         return any("fma." in text or "fused." in text for text in self._definitions.values())
 
+    @property
+    def _is_slow(self) -> bool:
+        """Whether all that multiplies and adds is a call, beside which one more costs nothing, and
+        of which a copy is large."""
+        return not self.machine.fma_sizes and self._numerics == "strict"
+
     def _with_functions(self, text: str) -> str:
         with imports.inside():
             from nets.backend.llvm.math.fused import with_functions
@@ -152,6 +158,6 @@ class ModuleText:
 
         In a library all functions say what CPU they are for: it has others for other CPUs.
         """
-        if self._calls[symbol] > (1 if self._is_small else INLINED_CALLS):
+        if self._calls[symbol] > (1 if self._is_small or self._is_slow else INLINED_CALLS):
             text = text.replace(") alwaysinline nounwind {", f") noinline {ATTRIBUTES} {{", 1)
         return text if self._large is None else text.replace(" nounwind {", f" {ATTRIBUTES} {{")

@@ -191,14 +191,15 @@ def _linked(texts: Sequence[str], public: Sequence[str], machine: Machine) -> by
         for constant in first.global_variables:
             if constant.name.startswith(PREFIX):
                 constant.linkage = "internal"
-        _merge_constants(first, machine)
+        _merge(first, machine)
         return _emit(first, machine)
 
 
-def _merge_constants(module: Any, machine: Machine) -> None:
-    """Weights that several functions read stand in a library once."""
+def _merge(module: Any, machine: Machine) -> None:
+    """Weights that several functions read, and kernels that they call, stand in a library once."""
     passes = _llvm().create_new_module_pass_manager()
     passes.add_constant_merge_pass()
+    passes.add_merge_functions_pass()
     passes.run(module, _pass_builder(machine))
 
 

@@ -10,6 +10,7 @@ from nets.frontend.calls.lowered import Lowered
 from nets.frontend.library.export_arguments import (
     CodeOptions,
     base_path,
+    check_threads,
     chosen_optimize,
     chosen_prefix,
     chosen_threads,
@@ -56,7 +57,8 @@ def export(
     element at a time, the same bits. ``threads`` adds a parallel twin of each function,
     ``digits_predict_parallel``, which gets a function that runs parts of a loop on the caller's
     threads, up to so many parts at a time (1 to 1024); ``nets_threads.h``, written beside the
-    header, has one. The bits are those of the serial function, whatever the threads.
+    header, has one. The bits are those of the serial function, whatever the threads. WebAssembly
+    and microcontrollers have no threads, and no twins.
 
     Each function is there for x86-64-v2 (SSE4.2), v3 (AVX2 and FMA) and v4 (AVX-512), with the same
     results; the CPU chooses at the first call, and one below them gets a status. ``cpu`` names
@@ -83,6 +85,7 @@ def export(
         optimize=chosen_optimize(optimize),
         threads=parts_of_loops,
     )
+    check_threads(parts_of_loops, code.machines[0])
     files = chosen_files(formats, base, prefix, code.machines[0].target)
     return _exported(name, functions, code, files)
 
@@ -157,6 +160,7 @@ def _described(
         levels=levels,
         contract=NUMERICS_CONTRACT,
         threads=code.threads,
+        target=code.machines[0].target.name,
     )
 
 

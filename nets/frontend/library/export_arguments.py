@@ -97,6 +97,15 @@ def chosen_threads(threads: object, functions: dict[str, Lowered]) -> int:
     return count
 
 
+def check_threads(threads: int, machine: Machine) -> None:
+    """ArgumentError where twins could share nothing."""
+    if threads and not machine.has_threads:
+        raise refused(
+            f"threads is for systems that have threads: code for {machine.target} runs on one, so "
+            "that parallel twins would share nothing; leave threads out"
+        )
+
+
 def library_named(base: Path, functions: dict[str, Any], threads: int) -> str:
     from nets.backend.library.c_names import library_name, refusal
 

@@ -21,7 +21,7 @@ from nets.backend.library.manifest import MARK
 from nets.backend.library.manifest_reading import from_json
 from nets.errors import LoadError
 from nets.frontend.library import export as exporting
-from nets.machine.targets import X86_64_LINUX
+from nets.machine.targets import X86_64_LINUX, native_target
 
 ROOT = Path(__file__).parents[3]
 X = np.arange(30, dtype="float32").reshape(6, 5) / 7
@@ -289,3 +289,18 @@ def test_no_manifest_raises_what_is_not_ours(library: Path) -> None:
         except LoadError:
             refused += 1
     assert refused > 285  # others have names and workspaces that only the code has not
+
+
+@pytest.mark.parametrize("target", ["x86_64-macos", "aarch64-linux-gnu", "of a later nets"])
+def test_a_library_for_another_system_is_refused(
+    target: str, library: Path, tmp_path: Path
+) -> None:
+    """By what its manifest says, where its file looks like one of this system."""
+    data = library.read_bytes()
+    manifest = json.loads(text_of(data))
+    assert target != manifest["target"] == str(native_target())
+    place = tmp_path / "other.so"
+    other = manifest | {"target": target, "nets_version": "VERSION"}
+    place.write_bytes(forged(data, other))
+    with pytest.raises(LoadError, match=f"it is a library for {target}; this is {native_target()}"):
+        nets.load(place)

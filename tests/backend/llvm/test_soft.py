@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from nets.backend.llvm.math.soft import with_soft_functions
-from nets.machine.families import WASM
-from nets.machine.table import V3
+from nets.machine.families import SIMD128, WASM
+from nets.machine.machine import Machine
+from nets.machine.table import V2, V3
 from nets.ops.definition.registry import Array
 from tests.backend.kernels import compiled
 
@@ -96,8 +97,8 @@ define void @run(ptr %x, ptr %y, i64 %n) nounwind {
 
 def test_products_and_shifts_of_128_bits() -> None:
     text = with_soft_functions(WIDE, WASM, "nounwind")
-    assert "@nets_multiply(" in text
-    assert "@nets_shift(" in text
+    assert "@nets_mul(" in text
+    assert "@nets_shl(" in text
     run = compiled(text, "run", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
     rng = np.random.default_rng(1)
     ends = [0, 1, 2**32 - 1, 2**32, 2**64 - 1]
@@ -109,3 +110,15 @@ def test_products_and_shifts_of_128_bits() -> None:
         low, high, shifted_low, shifted_high = map(int, y)
         assert low | high << 64 == a * b
         assert shifted_low | shifted_high << 64 == (a * b << by) % 2**128
+
+
+@pytest.mark.parametrize(
+    ("machine", "is_split"), [(WASM, True), (SIMD128, False), (V2, False)], ids=str
+)
+def test_vectors_of_multiply_additions_stay_where_there_are_vectors(
+    machine: Machine, is_split: bool
+) -> None:
+    text = EACH.format(type="<4 x float>", scalar="float", suffix="v4f32", name="fma", lanes=4)
+    text = with_soft_functions(text, machine, "nounwind")
+    assert ("@llvm.fma.v4f32(" not in text) == is_split
+    assert ("@llvm.fma.f32(" in text) == is_split

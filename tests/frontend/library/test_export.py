@@ -237,6 +237,14 @@ def test_size_or_speed(tmp_path: Path) -> None:
     assert sizes["size"] < 0.85 * sizes["speed"]
 
 
+def test_small_code_of_all_levels_needs_nothing(tmp_path: Path) -> None:
+    """LLVM would call the compiler's library for shifts of 128 bits, of sines of large numbers."""
+    x = np.array([1.0, 1e300, -3e19])
+    nets.export(tmp_path / "sine", optimize="size", sine=nets.trace(lambda x: nets.sin(x)).lower(x))
+    found = nets.load(tmp_path / "sine.so").sine(x)
+    assert found.tobytes() == nets.trace(lambda x: nets.sin(x))(x).numpy().tobytes()
+
+
 def leaves(value_and_grads: Any) -> list[Any]:
     value, grads = value_and_grads
     return [np.asarray(value), *(np.asarray(grads[name]) for name in ("b", "w"))]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import pickle
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -282,3 +284,50 @@ def test_c_programs_with_threads_of_any_number(library: Path, tmp_path: Path, ho
     training = Training()
     losses = [bits(training.fit(X, Y).numpy()) for _ in range(steps)]
     assert done.stdout.splitlines() == ["".join(losses)] * 6
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_loaded_libraries_share_loops(library: Path, threads: int) -> None:
+    training, path = Training(), library.with_suffix(".so")
+    loaded = nets.load(path, threads=threads)
+    before = threading.active_count()
+    for _ in range(3):
+        assert bits(loaded.fit(X, Y)) == bits(training.fit(X, Y).numpy())
+    assert threading.active_count() == before + threads
+    with pytest.raises(IndexOutOfBoundsError):
+        loaded.fit(X, WRONG)
+    again = pickle.loads(pickle.dumps(loaded))
+    assert bits(again.predict(X)) == bits(training.predict(X).numpy())
+    del loaded, again
+
+
+def test_a_signal_leaves_no_part_out(library: Path) -> None:
+    """What a handler raises comes after the call, whose state is that of a whole step."""
+    one, many = (nets.load(library.with_suffix(".so"), threads=n) for n in (1, 3))
+    was = signal.signal(signal.SIGALRM, lambda *told: [][0])
+    raised = 0
+    try:
+        for _ in range(40):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-4)
+                many.fit(X, Y)
+            except IndexError:
+                raised += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, was)
+    steps = next(name for name in many.state if name.endswith("step"))
+    for _ in range(int(many.state[steps])):
+        one.fit(X, Y)
+    assert raised > 0
+    assert many.state.save() == one.state.save()
+
+
+def test_threads_that_cannot_share(library: Path, tmp_path: Path) -> None:
+    nets.export(tmp_path / "one", f=nets.trace(nets.exp).lower(X), formats="so")
+    with pytest.raises(ArgumentError, match="has no parallel twins; export it with threads="):
+        nets.load(tmp_path / "one.so", threads=2)
+    for threads in (0, 1025, True, "2"):
+        with pytest.raises(ArgumentError, match="threads is 1 to 1024"):
+            nets.load(library.with_suffix(".so"), threads=threads)  # type: ignore[arg-type]

@@ -7,12 +7,18 @@ from typing import Final
 
 from nets.backend.library.c_header import C_TYPES
 from nets.backend.library.c_names import c_names
+from nets.backend.library.c_threads import THREADS_FILE
 from nets.backend.library.callers.description import Buffer, Description, Function
 from nets.backend.library.callers.files import Files
 from nets.backend.library.callers.names import STATE_METHODS, free_name, free_names
 from nets.backend.library.callers.sizes import Words, spelled
 
-_OWN: Final = (*STATE_METHODS, "library", "state", "state_", "workspace_")
+_OWN: Final = (*STATE_METHODS, "library", "state", "state_", "workspace_", "parallel_for_")
+_THREADS_INCLUDED: Final = f"""\
+#include "{THREADS_FILE}"
+
+#include <functional>
+"""
 _MACROS: Final = """
 alloca assert assert_perror be16toh be32toh be64toh clrbit htobe16 htobe32 htobe64 htole16 htole32
 htole64 howmany isalnum_l isalpha_l isascii isascii_l isblank_l isclr iscntrl_l isdigit_l isgraph_l
@@ -51,7 +57,7 @@ def _header(library: Description, files: Files) -> str:
 #define NETS_LIBRARY_{name}_HPP
 
 #include "{files.header}"
-
+{_THREADS_INCLUDED if library.threads else ""}
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -61,22 +67,24 @@ def _header(library: Description, files: Files) -> str:
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace nets {{
 namespace {space} {{
-{_SUPPORT.replace("LIBRARY", name).replace("::nets::SPACE", scope)}
+{_SUPPORT.replace("LIBRARY", name).replace("::nets::SPACE", scope)}\
+{_PARALLEL_FOR.replace("LIBRARY", name) if library.threads else ""}
 /* What functions of several results return. */
 namespace results {{
 {results}}} // namespace results
 
 class library {{
   public:
-{_state_methods(library, scope)}{_print_method(library)}\
+{_sharing(library, scope)}{_state_methods(library, scope)}{_print_method(library)}\
 {"".join(_methods(library, scope, *pair) for pair in pairs)}
   private:
     {scope}::detail::memory workspace_;
-{_state_members(library)}}};
+{_SHARED.format(scope=scope) if library.threads else ""}{_state_members(library)}}};
 
 }} // namespace {space}
 }} // namespace nets
@@ -206,6 +214,58 @@ class memory {
 """
 
 
+_PARALLEL_FOR: Final = """
+/* Runs part(i) for each i from 0 to count - 1, once, on any threads, all of which have ended with
+ * it when it returns. It must not throw. */
+using parallel_for =
+    std::function<void(std::int64_t count, const std::function<void(std::int64_t)> &part)>;
+
+namespace detail {
+
+inline void share(void *context, ::LIBRARY_parallel_part part, void *task,
+                  std::int64_t count) noexcept {
+    const parallel_for &run = *static_cast<const parallel_for *>(context);
+    run(count, [part, task](std::int64_t i) { part(task, i); });
+}
+
+/* Threads of nets_threads.h, as long as somebody has them. */
+inline parallel_for on_threads(int count) {
+    if (count < 2) return nullptr;
+    std::shared_ptr<nets_threads> threads(nets_threads_new(count), nets_threads_free);
+    if (threads == nullptr) throw std::bad_alloc();
+    return [threads](std::int64_t parts, const std::function<void(std::int64_t)> &part) {
+        using function = std::function<void(std::int64_t)>;
+        const auto run = [](void *task, std::int64_t i) {
+            (*static_cast<const function *>(task))(i);
+        };
+        nets_threads_for(threads.get(), run, const_cast<function *>(&part), parts);
+    };
+}
+
+} // namespace detail
+"""
+
+_SHARED: Final = "    {scope}::parallel_for parallel_for_;\n"
+
+
+def _sharing(library: Description, scope: str) -> str:
+    """The constructors for loops that threads share."""
+    if not library.threads:
+        return ""
+    start = " : library() " if library.state else " "
+    default = "" if library.state else "    library() = default;\n"
+    return f"""{default}
+    /* Let so many threads, the caller's among them, share the loops of functions; copies of the
+     * object have the same threads. */
+    explicit library(int threads){start}{{
+        this->parallel_for_ = {scope}::detail::on_threads(threads);
+    }}
+
+    /* Let threads of your own share them. */
+    explicit library({scope}::parallel_for run){start}{{ this->parallel_for_ = std::move(run); }}
+"""
+
+
 def _results(method: str, function: Function) -> str:
     if len(function.results) < 2:
         return ""
@@ -224,8 +284,18 @@ def _methods(library: Description, scope: str, method: str, function: Function) 
     inputs += [_parameter(scope, a, "const ") for a in function.arguments]
     outputs = [_parameter(scope, a, "") for a in function.results]
     lines = _checks(scope, function, function.buffers)
-    call = f"{scope}::detail::succeed(::{function.symbol}("
-    lines += [f"{call}{', '.join(_passed(library, function))}));"]
+    succeed = f"{scope}::detail::succeed"
+    if function.twin:
+        twin = ", ".join(_passed(function, function.twin[1]))
+        lines += [
+            "if (this->parallel_for_ != nullptr) {",
+            f"    {succeed}(::{function.twin[0]}({twin}, "
+            f"{scope}::detail::share, &this->parallel_for_));",
+            "    return;",
+            "}",
+        ]
+    own = ", ".join(_passed(function, function.workspace_symbol))
+    lines += [f"{succeed}(::{function.symbol}({own}));"]
     body = "\n".join(f"        {line}" for line in lines)
     made = f"""
     /* {function.sentence} */
@@ -301,23 +371,25 @@ def _extent(scope: str, buffer: Buffer) -> str:
     return str(buffer.count) if is_known else f"{scope}::dynamic_extent"
 
 
-def _passed(library: Description, function: Function) -> list[str]:
+def _passed(function: Function, workspace_symbol: str) -> list[str]:
     state = ["this->state_.get()"] if function.uses_state else []
     buffers = [f"&{a.name}" if a.is_single else f"{a.name}.data()" for a in function.buffers]
-    workspace = f"::{function.workspace_symbol}({', '.join(function.dims)})"
+    workspace = f"::{workspace_symbol}({', '.join(function.dims)})"
     return [*function.dims, *state, *buffers, f"this->workspace_.of({workspace})"]
 
 
 def _state_methods(library: Description, scope: str) -> str:
     if not library.state:
         return ""
-    name = library.name
+    name, has_threads = library.name, library.threads > 0
+    shared = ", parallel_for_(other.parallel_for_)" * has_threads
+    assigned = "\n        this->parallel_for_ = other.parallel_for_;" * has_threads
     return f"""\
     library() : state_(new ::{name}_state) {{ this->init_state(); }}
     library(const library &other)
-        : workspace_(), state_(new ::{name}_state(*other.state_)) {{}}
+        : workspace_(){shared}, state_(new ::{name}_state(*other.state_)) {{}}
     library &operator=(const library &other) {{
-        *this->state_ = *other.state_;
+        *this->state_ = *other.state_;{assigned}
         return *this;
     }}
     library(library &&) noexcept = default;

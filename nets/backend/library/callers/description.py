@@ -61,6 +61,8 @@ class Function:
     """What sizes a call may tell."""
     twin: tuple[str, ...] = ()
     """The symbols of the parallel twin and of its workspace, in a library for threads."""
+    twin_workspace_bytes: int | None = 0
+    """As ``workspace_bytes``, of the twin."""
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
@@ -85,11 +87,14 @@ class Description:
     state_bytes: int
     prints: bool
     sha256: str
+    threads: int = 0
+    """Parts that the twins of functions cut a loop into; 0 for no twins."""
 
     @property
     def most_workspace(self) -> int:
         """Bytes that are enough for every function without dimensions."""
-        return max(function.workspace_bytes or 0 for function in self.functions)
+        sizes = ((f.workspace_bytes, f.twin_workspace_bytes) for f in self.functions)
+        return max(size or 0 for pair in sizes for size in pair)
 
 
 def described(library: Library) -> Description:
@@ -104,13 +109,14 @@ def described(library: Library) -> Description:
         state_bytes=library.state_bytes,
         prints=bool(library.prints),
         sha256=hashlib.sha256(text.encode()).hexdigest(),
+        threads=library.threads,
     )
 
 
 def _function(library: Library, part: dict[str, Any]) -> Function:
     """A function, from its JSON: there the sizes that a call tells are texts."""
     symbol, workspace_symbol, *twin = symbols(library.name, part["name"], library.threads)
-    workspace = part["workspace_bytes"]
+    workspace, shared = part["workspace_bytes"], part["parallel_workspace_bytes"]
     return Function(
         name=part["name"],
         symbol=symbol,
@@ -125,6 +131,7 @@ def _function(library: Library, part: dict[str, Any]) -> Function:
         keywords=_parameters(part["keywords"]),
         ranges="".join(f"{range_sentence(*dim)}; " for dim in part.get("dims", ())),
         twin=tuple(twin),
+        twin_workspace_bytes=shared if isinstance(shared, int) else None,
     )
 
 

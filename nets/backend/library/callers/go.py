@@ -13,6 +13,7 @@ from nets.backend.library.callers.description import (
     count,
 )
 from nets.backend.library.callers.files import Files
+from nets.backend.library.callers.go_threads import ATOMIC, sharing, sharing_declaration
 from nets.backend.library.callers.names import free_name, free_names
 from nets.backend.library.callers.sizes import Words, spelled
 from nets.backend.library.manifest import Member
@@ -30,11 +31,11 @@ println real recover rune string true uint uint16 uint32 uint64 uint8 uintptr
 """
 _OWN: Final = """
 C fmt sync unsafe aligned err failure least length memory pointer quotient reserved result size
-state times workspaces _
+state threads times workspaces _
 """
 _TAKEN: Final = f"{_KEYWORDS}{_PREDECLARED}{_OWN}".split()
 """No names of parameters: keywords, and what the code of a function uses."""
-_EXPORTED: Final = ("C", "Error", "State", "NewState", "SetPrint", "Printed")
+_EXPORTED: Final = ("C", "Error", "State", "NewState", "SetPrint", "Printed", "SetThreads")
 _PACKAGES: Final = (*_KEYWORDS.split(), "main", "documentation", "_")
 _SYSTEMS: Final = """
 aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris
@@ -78,17 +79,17 @@ package {package}
 /*
 #cgo LDFLAGS: {_linked(files)}
 #include "{files.header}"
-{_print_declaration(library)}*/
+{_print_declaration(library)}{sharing_declaration(library)}*/
 import "C"
 
 import (
 	"fmt"
 	"sync"
-	"unsafe"
+{ATOMIC if library.threads else ""}	"unsafe"
 )
 
 {_SUPPORT.replace("LIBRARY", name).replace("MEMORY", memory)}\
-{_state(library)}{_printer(library)}{"".join(functions)}"""
+{sharing(library)}{_state(library)}{_printer(library)}{"".join(functions)}"""
 
 
 _SUPPORT: Final = """\
@@ -242,18 +243,35 @@ def _into(
     passed = [*told, *(["&state.c"] if function.uses_state else [])]
     passed += [_passed(a, f"unsafe.Pointer(&{word})", word) for word, a in inputs]
     passed += [_passed(a, f"unsafe.Pointer({word})", word) for word, a in outputs]
-    memory = "memory"
-    if function.workspace_bytes is None:
-        memory = f"reserved(memory, C.{function.workspace_symbol}({', '.join(told)}))"
-    passed += [f"aligned({memory})"]
+    twin = _twin(function, told, passed) if function.twin else ""
+    passed += [_workspace(function.workspace_bytes, function.workspace_symbol, told)]
     return f"""
 // {name} calls {function.symbol}, {function.sentence}
 func {name}({", ".join(parameters)}) error {{
 {checks}	memory := workspaces.Get().(*[]byte)
 	defer workspaces.Put(memory)
-	return failure(C.{function.symbol}(
+{twin}	return failure(C.{function.symbol}(
 {"".join(f"		{x},{chr(10)}" for x in passed)}	))
 }}
+"""
+
+
+def _workspace(size: int | None, symbol: str, told: Sequence[str]) -> str:
+    if size is not None:
+        return "aligned(memory)"
+    return f"aligned(reserved(memory, C.{symbol}({', '.join(told)})))"
+
+
+def _twin(function: Function, told: Sequence[str], passed: Sequence[str]) -> str:
+    """The call of the parallel twin, where goroutines are to share loops."""
+    call, workspace_symbol = function.twin
+    workspace = _workspace(function.twin_workspace_bytes, workspace_symbol, told)
+    given = "".join(f"			{x},\n" for x in [*passed, workspace, "sharing", "nil"])
+    return f"""\
+	if threads > 1 {{
+		return failure(C.{call}(
+{given}		))
+	}}
 """
 
 

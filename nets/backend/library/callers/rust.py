@@ -32,6 +32,7 @@ def rust(library: Description, files: Files) -> dict[str, str]:
 def _module(library: Description, files: Files) -> str:
     names = free_names([function.name for function in library.functions], _TAKEN)
     functions = [_function(*x) for x in zip(names, library.functions, strict=True)]
+    functions += [_twin(names, *x) for x in zip(names, library.functions, strict=True) if x[1].twin]
     functions += [_blocks_function(names, *x) for x in zip(names, library.functions, strict=True)]
     return f"""\
 //! {library.name}: {", ".join(names)}. Made by nets {library.nets_version}.
@@ -43,7 +44,8 @@ def _module(library: Description, files: Files) -> str:
 #![allow(dead_code, non_snake_case, clippy::all, clippy::pedantic)]
 
 {_SUPPORT.format(most=-(-library.most_workspace // ALIGNMENT), alignment=ALIGNMENT)}
-{_state(library)}{_PRINTER.replace("LIBRARY", library.name) if library.prints else ""}\
+{_PARALLEL_FOR if library.threads else ""}{_state(library)}\
+{_PRINTER.replace("LIBRARY", library.name) if library.prints else ""}\
 {"".join(functions)}
 mod ffi {{
     {_link(files)}
@@ -53,7 +55,7 @@ mod ffi {{
     }}
 }}
 
-{_DETAIL.replace("LIBRARY", library.name)}"""
+{_DETAIL.replace("LIBRARY", library.name)}{_SHARING if library.threads else ""}"""
 
 
 def _linked(files: Files) -> str:
@@ -157,6 +159,50 @@ mod detail {
 }
 """
 
+_PARALLEL_FOR: Final = """
+/// Lets threads share a loop: gets a function that takes parts of it until none are left, calls
+/// that on as many threads as it likes, and returns when all have ended. With `std`:
+///
+/// ```ignore
+/// &|help| std::thread::scope(|threads| {
+///     threads.spawn(help);
+///     help();
+/// })
+/// ```
+pub type ParallelFor<'a> = &'a dyn Fn(&(dyn Fn() + Sync));
+"""
+
+_SHARING: Final = """
+mod sharing {
+    use core::ffi::c_void;
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    pub type Part = unsafe extern "C" fn(*mut c_void, i64);
+    pub type Caller = unsafe extern "C" fn(*mut c_void, Part, *mut c_void, i64);
+
+    struct Task(*mut c_void);
+    unsafe impl Sync for Task {}
+
+    // Each part is taken once, and all of them are, whatever the caller's function does.
+    pub unsafe extern "C" fn run(caller: *mut c_void, part: Part, task: *mut c_void, count: i64) {
+        let (task, next) = (Task(task), AtomicUsize::new(0));
+        let help = || {
+            let task = &task;
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= count as usize {
+                    return;
+                }
+                unsafe { part(task.0, i as i64) }
+            }
+        };
+        let caller = unsafe { *caller.cast::<super::ParallelFor<'_>>() };
+        caller(&help);
+        help();
+    }
+}
+"""
+
 # ----------------------------------------------------------------------------- functions
 
 
@@ -182,28 +228,39 @@ def _count(function: Function, buffer: Buffer, dims: Sequence[str]) -> str:
     return f"{spelled(buffer.count, _WORDS, names)} as usize"
 
 
-def _blocks(function: Function, dims: Sequence[str]) -> str:
-    """The number of blocks of its workspace."""
-    if function.workspace_bytes is not None:
-        return str(-(-function.workspace_bytes // ALIGNMENT))
-    return f"unsafe {{ ffi::{function.workspace_symbol}({', '.join(dims)}) }}.div_ceil({ALIGNMENT})"
+def _blocks(function: Function, dims: Sequence[str], *, is_twin: bool = False) -> str:
+    """The number of blocks of its workspace, or of that of its twin."""
+    size = function.twin_workspace_bytes if is_twin else function.workspace_bytes
+    symbol = function.twin[1] if is_twin else function.workspace_symbol
+    if size is not None:
+        return str(-(-size // ALIGNMENT))
+    return f"unsafe {{ ffi::{symbol}({', '.join(dims)}) }}.div_ceil({ALIGNMENT})"
+
+
+def _twin(names: Sequence[str], name: str, function: Function) -> str:
+    """The function whose loops threads share."""
+    return _function(free_name(f"{name}_parallel", names), function, is_twin=True)
 
 
 def _blocks_function(names: Sequence[str], name: str, function: Function) -> str:
     """A function that tells the blocks of a workspace, where they depend on dimensions."""
-    if function.workspace_bytes is not None:
-        return ""
     dims = free_names(function.dims, _TAKEN)
     parameters = ", ".join(f"{dim}: i64" for dim in dims)
-    return f"""
-/// How many blocks `{name}` needs.
-pub fn {free_name(f"{name}_blocks", names)}({parameters}) -> usize {{
-    {_blocks(function, dims)}
+    own = (False, name, function.workspace_bytes)
+    twin = (True, f"{name}_parallel", function.twin_workspace_bytes)
+    return "".join(
+        f"""
+/// How many blocks `{word}` needs.
+pub fn {free_name(f"{word}_blocks", names)}({parameters}) -> usize {{
+    {_blocks(function, dims, is_twin=is_twin)}
 }}
 """
+        for is_twin, word, size in (own, twin)
+        if size is None
+    )
 
 
-def _function(name: str, function: Function) -> str:
+def _function(name: str, function: Function, *, is_twin: bool = False) -> str:
     buffers = function.buffers
     words = free_names([*function.dims, *(buffer.name for buffer in buffers)], _TAKEN)
     dims = words[: len(function.dims)]
@@ -213,7 +270,7 @@ def _function(name: str, function: Function) -> str:
     parameters += [f"state: &{'mut ' if function.updates else ''}State"] * function.uses_state
     parameters += [_parameter(word, a, "") for word, a in inputs]
     parameters += [_parameter(word, a, "mut ") for word, a in outputs]
-    parameters += ["workspace: &mut [Block]"]
+    parameters += ["workspace: &mut [Block]", *["parallel_for: ParallelFor<'_>"] * is_twin]
     checks = [f'    detail::size("{function.name}: {dim}", {dim})?;\n' for dim in dims]
     checks += [
         f'    detail::length("{function.name}: {a.name}", {word}.len(), '
@@ -221,12 +278,15 @@ def _function(name: str, function: Function) -> str:
         for word, a in named
         if not a.is_single
     ]
-    checks += [f"    detail::workspace(workspace.len(), {_blocks(function, dims)})?;\n"]
+    checks += [
+        f"    detail::workspace(workspace.len(), {_blocks(function, dims, is_twin=is_twin)})?;\n"
+    ]
     passed = [*dims, *(["state"] if function.uses_state else [])]
     passed += [f"&{word}" if a.is_single else f"{word}.as_ptr()" for word, a in inputs]
     passed += [word if a.is_single else f"{word}.as_mut_ptr()" for word, a in outputs]
     passed += ["workspace.as_mut_ptr()"]
-    call = f"ffi::{function.symbol}({', '.join(passed)})"
+    passed += ["sharing::run", "(&raw const parallel_for).cast_mut().cast()"] * is_twin
+    call = f"ffi::{function.twin[0] if is_twin else function.symbol}({', '.join(passed)})"
     return f"""
 /// {function.sentence.replace("[", "&#91;")}
 pub fn {name}(
@@ -251,9 +311,14 @@ def _declaration(function: Function) -> str:
     pointers += ["*mut super::Block"]
     parameters = ", ".join(f"_: {pointer}" for pointer in pointers)
     found = f"        pub fn {function.symbol}({parameters}) -> i32;\n"
+    dims = ", ".join("_: i64" for _ in function.dims)
     if function.workspace_bytes is None:
-        dims = ", ".join("_: i64" for _ in function.dims)
         found += f"        pub fn {function.workspace_symbol}({dims}) -> usize;\n"
+    if function.twin_workspace_bytes is None:
+        found += f"        pub fn {function.twin[1]}({dims}) -> usize;\n"
+    if function.twin:
+        sharing = "_: super::sharing::Caller, _: *mut core::ffi::c_void"
+        found += f"        pub fn {function.twin[0]}({parameters}, {sharing}) -> i32;\n"
     return found
 
 

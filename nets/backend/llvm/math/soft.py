@@ -24,17 +24,21 @@ _CALL: Final = re.compile(r"@llvm\.(sqrt|floor|ceil|trunc|roundeven|fma)\.(?:v(\
 def with_soft_functions(text: str, machine: Machine, attributes: str) -> str:
     """The module, with functions of its own in the place of instructions that the machine lacks.
 
-    Vectors of ``fma`` become single ones here, where the machine has no vectors.
+    Vectors of ``fma`` become single ones here, where the machine has no vectors; where it has,
+    ``fused`` computes on them.
     """
     parts = [text]
     for name, lanes, dtype in sorted(set(_CALL.findall(text))):
-        if lanes and _lacks(machine, name, dtype):
+        is_left = name == "fma" and machine.vector_bytes > 0
+        if lanes and _lacks(machine, name, dtype) and not is_left:
             spelled, symbol = f"@llvm.{name}.v{lanes}{dtype}(", f"nets_{name}_v{lanes}{dtype}"
             parts = [part.replace(spelled, f"@{symbol}(") for part in parts]
             parts.append(_by_lanes(symbol, name, FORMATS[DTYPES[dtype]], int(lanes), attributes))
     text = "\n\n".join(parts)
-    if machine.target.architecture == "wasm32" and " i128 " in text:
-        text = _with_wide_integers(text, attributes)
+    if machine.target.architecture == "wasm32":
+        text = _with_wide(text, "mul", _MULTIPLY, attributes)
+    if machine.target.architecture == "wasm32" or " minsize " in text:
+        text = _with_wide(text, "shl", _SHIFT, attributes)
     for name, lanes, dtype in sorted(set(_CALL.findall(text))):
         if not lanes and name != "fma" and _lacks(machine, name, dtype):
             symbol = f"nets_{name}_{dtype}"
@@ -83,16 +87,17 @@ def _definition(symbol: str, name: str, form: Format, attributes: str) -> str:
 # ------------------------------------------------------------------- integers of 128 bits
 
 
-def _with_wide_integers(text: str, attributes: str) -> str:
-    """Products and shifts of 128 bits, for which LLVM calls the compiler's library."""
-    text = re.sub(r"\bmul i128 (%\w+), (%\w+)", r"call i128 @nets_multiply(i128 \1, i128 \2)", text)
-    text = re.sub(r"\bshl i128 (%\w+), (%\w+)", r"call i128 @nets_shift(i128 \1, i128 \2)", text)
-    return text + _WIDE_INTEGERS.format(attributes=attributes)
+def _with_wide(text: str, instruction: str, function: str, attributes: str) -> str:
+    """Products or shifts of 128 bits, for which LLVM calls the compiler's library: it has none of
+    both for WebAssembly, and where code is to be small, no shift."""
+    called = rf"call i128 @nets_{instruction}(i128 \1, i128 \2)"
+    text, count = re.subn(rf"\b{instruction} i128 (%\w+), (%\w+)", called, text)
+    return text + function.format(attributes=attributes) * bool(count)
 
 
-_WIDE_INTEGERS: Final = """
+_MULTIPLY: Final = """
 ; x · y for x and y below 2^64, in halves of 32 bits.
-define internal i128 @nets_multiply(i128 %x, i128 %y) noinline {attributes} {{
+define internal i128 @nets_mul(i128 %x, i128 %y) noinline {attributes} {{
   %a = trunc i128 %x to i64
   %b = trunc i128 %y to i64
   %a.low = and i64 %a, 4294967295
@@ -118,8 +123,10 @@ define internal i128 @nets_multiply(i128 %x, i128 %y) noinline {attributes} {{
   %product = or i128 %lifted, %low.wide
   ret i128 %product
 }}
+"""
 
-define internal i128 @nets_shift(i128 %x, i128 %by) noinline {attributes} {{
+_SHIFT: Final = """
+define internal i128 @nets_shl(i128 %x, i128 %by) noinline {attributes} {{
   %low = trunc i128 %x to i64
   %upper = lshr i128 %x, 64
   %high = trunc i128 %upper to i64

@@ -273,6 +273,7 @@ def manifest() -> str:
         "tree": ["list", [[0, 0], [1, 1]]],
         "dims": [["n", 0, 99, 1], ["type", 0, 99, 1]],
         "workspace_bytes": "64*n + type",
+        "parallel_workspace_bytes": 0,
         "checks": [],
         "prints": [],
         "state": [],
