@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from nets.frontend.derived.forward import hvp, jvp, linearize
     from nets.frontend.derived.jacobians import hessian, jacfwd, jacobian, jacrev
     from nets.frontend.derived.pullback import vjp
+    from nets.frontend.derived.sparse import sparse_hessian, sparse_jacobian, sparsity
+    from nets.frontend.derived.sparse_matrix import SparseMatrix, SparsityPattern
     from nets.frontend.derived.transforms import grad, value_and_grad
     from nets.frontend.derived.vectorized import vmap
     from nets.frontend.library.export import export
@@ -42,6 +44,11 @@ _LATER = {
     "grad": "nets.frontend.derived.transforms",
     "value_and_grad": "nets.frontend.derived.transforms",
     "vjp": "nets.frontend.derived.pullback",
+    "sparsity": "nets.frontend.derived.sparse",
+    "sparse_jacobian": "nets.frontend.derived.sparse",
+    "sparse_hessian": "nets.frontend.derived.sparse",
+    "SparseMatrix": "nets.frontend.derived.sparse_matrix",
+    "SparsityPattern": "nets.frontend.derived.sparse_matrix",
     "custom_jvp": "nets.frontend.derived.custom",
     "custom_vjp": "nets.frontend.derived.custom",
     "vmap": "nets.frontend.derived.vectorized",
@@ -91,6 +98,11 @@ __all__ = [
     "grad",
     "value_and_grad",
     "vjp",
+    "sparsity",
+    "sparse_jacobian",
+    "sparse_hessian",
+    "SparseMatrix",
+    "SparsityPattern",
     "jvp",
     "linearize",
     "vmap",

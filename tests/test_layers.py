@@ -31,7 +31,7 @@ LAYERS = (
     ("passes", "backend"),
     ("passes.simplify", "passes.spaces", "backend.numpy", "backend.llvm", "backend.process"),
     ("passes.derivatives", "passes.fusion", "passes.loops", "backend.library"),
-    ("passes.lowering",),
+    ("passes.lowering", "passes.sparsity"),
     ("compiler",),
     ("frontend",),
     ("frontend.tensor",),

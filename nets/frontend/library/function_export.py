@@ -209,5 +209,5 @@ def _parts(nest: Any) -> tuple[str, list[tuple[Any, Any]]]:
     if names is None and isinstance(nest, tuple):
         return "tuple", list(enumerate(nest))
     if names is None:
-        names = nest.__dataclass_fields__
+        names = [field.name for field in dataclasses.fields(nest)]
     return "fields", [(name, getattr(nest, name)) for name in names]

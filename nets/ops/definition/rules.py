@@ -14,6 +14,9 @@ one derivative decision
 ``jvp``, ``stack``
     the rules of forward mode and of batching, where neither the kind of op nor ``forward`` and
     ``batch`` tell, decisions out of ``nets.ops.definition.decisions``.
+``footprint``
+    which elements the result depends on, where the traits and ``pieces`` do not tell
+    (``nets.ops.definition.footprints``).
 two rules for the derivatives of loops, where they pay
     ``total`` and ``stacked``.
 one lowering
@@ -48,6 +51,7 @@ from nets.ir.types import DType, Shape, Type
 
 if TYPE_CHECKING:
     from nets.ops.definition.emitter import Emitter
+    from nets.ops.definition.footprints import Footprint, Footprints
 
 Array = npt.NDArray[Any]
 
@@ -126,6 +130,14 @@ class Vjp(Protocol):
         cts: Sequence[Value | None],
         **attributes: Attribute,
     ) -> Sequence[Lazy]: ...
+
+
+class FootprintRule(Protocol):
+    """The footprint of the result, of those of the operands."""
+
+    def __call__(
+        self, f: Footprints, *operands: Footprint, **attributes: Attribute
+    ) -> Footprint: ...
 
 
 class Jvp(Protocol):
@@ -258,6 +270,7 @@ class Rules:
         "evaluate",
         "exact",
         "flops",
+        "footprint",
         "identity",
         "infer",
         "jvp",
@@ -294,6 +307,7 @@ class Rules:
         self.transpose: Transpose | None = take("transpose", None)
         self.vjp: Vjp | None = take("vjp", None)
         self.no_derivative: str | None = take("no_derivative", None)
+        self.footprint: FootprintRule | None = take("footprint", None)
         self.jvp: Jvp | None = take("jvp", None)
         self.stack: Stack | None = take("stack", None)
         self.total: Total | None = take("total", None)

@@ -15,12 +15,14 @@ import numpy as np
 
 from nets.errors import DTypeError, ShapeError
 from nets.ir.core import Trait, Value
-from nets.ir.types import TensorType, from_numpy
+from nets.ir.types import TensorType, f32, from_numpy
 from nets.ops.definition import samples as draw
 from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.definition.stacks import examples_as_images
+from nets.ops.definition.tap_footprints import Meetings, pooled, unpooled
 from nets.ops.loop.lowering import Lowering
 from nets.ops.pools.pool_loops import least, lower_largest, lower_put
 from nets.ops.pools.pool_walks import is_walked, walk_largest, walk_put
@@ -81,6 +83,14 @@ def _pair(name: str, x: TensorType, other: TensorType, expected: TensorType) -> 
         raise ShapeError(f"{name} of {x} goes with {expected}, not {other}")
 
 
+def _meetings(x: Footprint, windows: Windows) -> Meetings:
+    """Which elements of x meet which windows."""
+    places = windows.places(TensorType(x.shape, f32))
+    return Meetings(
+        x.shape[2:], places, windows.shape, windows.steps, windows.low, windows.dilation
+    )
+
+
 def _of_second(
     name: str, b: Emitter, x: Value, tangent: Value | None, windows: dict[str, Ints]
 ) -> Value | None:
@@ -129,6 +139,9 @@ class MaxPool:
     ) -> tuple[Callable[[], Value]]:
         (x,), (ct,) = operands, cts
         return (lambda: b.emit("max_pool_put", b.cast(x, ct.type.dtype), ct, **windows),)
+
+    def footprint(f: Footprints, x: Footprint, **windows: Ints) -> Footprint:
+        return pooled(f, x, _meetings(x, Windows(**windows)))
 
     def jvp(
         b: Emitter,
@@ -182,6 +195,9 @@ class MaxPoolPick:
     ) -> tuple[None, Callable[[], Value]]:
         (x, _), (ct,) = operands, cts
         return None, lambda: b.emit("max_pool_put", b.cast(x, ct.type.dtype), ct, **windows)
+
+    def footprint(f: Footprints, x: Footprint, y: Footprint, **windows: Ints) -> Footprint:
+        return pooled(f, y, _meetings(x, Windows(**windows)))
 
     def jvp(
         b: Emitter,
@@ -240,6 +256,9 @@ class MaxPoolPut:
     ) -> tuple[None, Callable[[], Value]]:
         (x, _), (ct,) = operands, cts
         return None, lambda: b.emit("max_pool_pick", b.cast(x, ct.type.dtype), ct, **windows)
+
+    def footprint(f: Footprints, x: Footprint, y: Footprint, **windows: Ints) -> Footprint:
+        return unpooled(f, y, _meetings(x, Windows(**windows)))
 
     def jvp(
         b: Emitter,

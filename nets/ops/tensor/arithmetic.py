@@ -15,6 +15,7 @@ import numpy as np
 from nets.ir.core import Trait, Value
 from nets.ir.types import DType
 from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.footprints import Footprint, Footprints, nonzero
 from nets.ops.definition.registry import Array, Lazy, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.definition.samples import boolean, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
@@ -102,6 +103,10 @@ class Multiply:
     def partials(b: Emitter, x: Value, y: Value, z: Value) -> tuple[Lazy, ...]:
         return y, x
 
+    def footprint(f: Footprints, x: Footprint, y: Footprint) -> Footprint:
+        """What is multiplied by a zero that is known counts for nothing."""
+        return f.union(f.where(x, nonzero(y)), f.where(y, nonzero(x)))
+
     def lower(s: LoopBuilder, x: Value, y: Value) -> Value:
         return s.mul(x, y)
 
@@ -123,6 +128,10 @@ class Divide:
 
     def partials(b: Emitter, x: Value, y: Value, z: Value) -> tuple[Lazy, ...]:
         return lambda: b.div(b.one(y), y), lambda: b.neg(b.div(z, y))
+
+    def footprint(f: Footprints, x: Footprint, y: Footprint) -> Footprint:
+        """What divides a zero that is known counts for nothing."""
+        return f.union(x, f.where(y, nonzero(x)))
 
     def lower(s: LoopBuilder, x: Value, y: Value) -> Value:
         return s.div(x, y)

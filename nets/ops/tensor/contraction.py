@@ -18,6 +18,7 @@ from nets.ir.types import BufferType, DType, TensorType
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import IN_EACH
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints, nonzero
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.stacks import each_repeated, merged, parted
 from nets.ops.loop.lowering import Lowering, buffer_type, fill_zero
@@ -84,6 +85,23 @@ class MatMul:
             lambda: b.emit("matmul", _swapped(b, x, ct.type.dtype), ct),
         )
 
+    def footprint(f: Footprints, x: Footprint, y: Footprint) -> Footprint:
+        """Rows of x and columns of y; of a matrix that is known, what is not zero."""
+        *batch, m, k = x.shape
+        n, rank = y.shape[-1], len(x.shape)
+        shape, axes = (*batch, m, n), tuple(range(rank))
+        of_x = f.broadcast(f.reduce(x, axes[-1:]), shape, axes[:-1])
+        of_y = f.broadcast(f.reduce(y, axes[-2:-1]), shape, (*axes[:-2], rank - 1))
+        if (of := _nonzeros(y)) is not None:
+            matrix, at, column = of
+            rows = (matrix * m)[:, None] + np.arange(m)
+            of_x = f.link(x, shape, rows * n + column[:, None], rows * k + at[:, None])
+        if (of := _nonzeros(x)) is not None:
+            matrix, row, at = of
+            columns, targets, sources = np.arange(n), matrix * m + row, matrix * k + at
+            of_y = f.link(y, shape, targets[:, None] * n + columns, sources[:, None] * n + columns)
+        return f.union(of_x, of_y)
+
     def stack(
         b: Emitter, operands: Sequence[Value], stacked: Sequence[bool], size: Dim
     ) -> tuple[Value]:
@@ -116,6 +134,16 @@ class MatMul:
             s.emit("gemm", x, y, out, transpose_x=False, transpose_y=False)
         else:
             _exact_loops(s, x, y, out)
+
+
+def _nonzeros(x: Footprint) -> tuple[Array, ...] | None:
+    """The numbers of matrix, row and column of what is not zero in known matrices; None where
+    nothing is."""
+    mask = nonzero(x)
+    if mask is None or mask.all() or mask.ndim != len(x.shape):
+        return None
+    full = np.broadcast_to(mask, x.shape)
+    return np.nonzero(full.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]))
 
 
 def _joined(b: Emitter, x: Value) -> Value:

@@ -29,9 +29,11 @@ from nets.ir.types import BufferType, TensorType
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import EACH, IN_EACH
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Stack
 from nets.ops.definition.stacks import merged, parted
+from nets.ops.definition.tap_footprints import Meetings, of_images, of_places, of_terms, of_weights
 from nets.ops.loop.lowering import Lowering, buffer_type, fill_zero
 from nets.ops.tensor.conv_geometry import Geometry, Ints, convolved, input_of, weight_of
 
@@ -108,6 +110,13 @@ def _one_dtype(name: str, first: TensorType, second: TensorType) -> None:
 
 def _geometry(*, steps: Ints, low: Ints, high: Ints, dilation: Ints, groups: int) -> Geometry:
     return Geometry(steps, low, dilation, groups)
+
+
+def _meetings(name: str, x: Ints, w: Ints, attributes: Along) -> Meetings:
+    """Which elements of x meet which places at which taps, for x and w of these shapes."""
+    places = _check(name, x, w, None, "", attributes)
+    windows = attributes["steps"], attributes["low"], attributes["dilation"]
+    return Meetings(x[2:], places, w[2:], *windows)
 
 
 def _lower(s: Lowering, role: str, terms: Dim, buffers: Sequence[Value], attributes: Along) -> None:
@@ -223,6 +232,13 @@ class Conv:
             lambda: b.emit("conv_weight", b.cast(x, ct.type.dtype), ct, shape=kernel, **attributes),
         )
 
+    def footprint(
+        f: Footprints, x: Footprint, w: Footprint, **attributes: Unpack[Along]
+    ) -> Footprint:
+        meetings, groups = _meetings("conv", x.shape, w.shape, attributes), attributes["groups"]
+        of_w = of_weights(f, w, x.shape[0], meetings, groups, back=False)
+        return f.union(of_images(f, x, w, meetings, groups), of_w)
+
     def lower(
         s: Lowering,
         operands: Sequence[Value],
@@ -281,6 +297,15 @@ class ConvInput:
             lambda: b.emit("conv", ct, b.cast(w, ct.type.dtype), **attributes),
             lambda: b.emit("conv_weight", ct, b.cast(y, ct.type.dtype), shape=kernel, **attributes),
         )
+
+    def footprint(
+        f: Footprints, y: Footprint, w: Footprint, *, shape: Ints, **attributes: Unpack[Along]
+    ) -> Footprint:
+        groups = attributes["groups"]
+        x = (y.shape[0], groups * w.shape[1], *shape)
+        meetings = _meetings("conv_input", x, w.shape, attributes)
+        of_w = of_weights(f, w, y.shape[0], meetings, groups, back=True)
+        return f.union(of_places(f, y, w, meetings, groups), of_w)
 
     def lower(
         s: Lowering,
@@ -343,6 +368,13 @@ class ConvWeight:
             lambda: b.emit("conv_input", b.cast(y, ct.type.dtype), ct, shape=sizes, **attributes),
             lambda: b.emit("conv", b.cast(x, ct.type.dtype), ct, **attributes),
         )
+
+    def footprint(
+        f: Footprints, x: Footprint, y: Footprint, *, shape: Ints, **attributes: Unpack[Along]
+    ) -> Footprint:
+        groups = attributes["groups"]
+        w = (y.shape[1], x.shape[1] // groups, *shape)
+        return of_terms(f, x, y, _meetings("conv_weight", x.shape, w, attributes), groups)
 
     def lower(
         s: Lowering,

@@ -20,6 +20,7 @@ from nets.ir.sizes import Dim, at_most
 from nets.ir.types import Shape, TensorType, i64, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, Spec, op, sample
 from nets.ops.definition.stacks import each_repeated
 from nets.ops.loop.lowering import Lowering, buffer_type
@@ -100,6 +101,11 @@ class DynamicSlice:
 
         return (of_x, *(None for _ in starts))
 
+    def footprint(
+        f: Footprints, x: Footprint, *starts: Footprint, shape: tuple[int, ...]
+    ) -> Footprint:
+        return f.window(x, shape, starts)
+
     def stack(
         b: Emitter,
         operands: Sequence[Value],
@@ -161,6 +167,9 @@ class DynamicUpdateSlice:
             return b.emit("dynamic_slice", ct, *starts, shape=tensor_type(update).shape)
 
         return (of_x, of_update, *(None for _ in starts))
+
+    def footprint(f: Footprints, x: Footprint, update: Footprint, *starts: Footprint) -> Footprint:
+        return f.update(x, update, starts)
 
     def stack(
         b: Emitter, operands: Sequence[Value], stacked: Sequence[bool], size: Dim

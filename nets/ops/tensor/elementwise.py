@@ -18,6 +18,7 @@ from nets.errors import REFUSALS, DTypeError, ShapeError, VerifyError
 from nets.ir.core import Trait, Value
 from nets.ir.types import TensorType, Type
 from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.footprints import Footprint, Footprints, opposite
 from nets.ops.definition.registry import Array, Lazy, op, sample
 from nets.ops.definition.samples import boolean, f32, f64, i16, u64
 from nets.ops.loop.loop_builder import LoopBuilder
@@ -121,6 +122,11 @@ class Select:
             lambda: b.select(condition, ct, b.zero(ct)),
             lambda: b.select(condition, b.zero(ct), ct),
         )
+
+    def footprint(f: Footprints, condition: Footprint, x: Footprint, y: Footprint) -> Footprint:
+        """Where the condition is known, of the operand that is chosen."""
+        chosen = condition.known
+        return f.union(f.where(x, chosen), f.where(y, opposite(chosen)))
 
     def lower(s: LoopBuilder, condition: Value, x: Value, y: Value) -> Value:
         return s.select(condition, x, y)

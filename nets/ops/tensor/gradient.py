@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from nets.ir.core import Trait, Value
 from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, Lazy, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.definition.samples import boolean, f32, f64, i64
@@ -52,6 +53,9 @@ class Leaf:
         b: Emitter, operands: Sequence[Value], results: Sequence[Value], cts: Sequence[Value | None]
     ) -> list[Value | None]:
         return [None, cts[0]]
+
+    def footprint(f: Footprints, x: Footprint, y: Footprint) -> Footprint:
+        return y
 
     def jvp(
         b: Emitter, operands: Sequence[Value], results: Sequence[Value], tangents: Tangents

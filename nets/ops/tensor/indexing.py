@@ -22,6 +22,7 @@ from nets.ir.types import BufferType, TensorType, i32, i64, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.stacks import each_repeated, merged, own_positions
 from nets.ops.loop.lowering import Lowering, buffer_type
@@ -83,6 +84,9 @@ class Gather:
             return b.emit("scatter_add", zero, indices, ct, axis=axis)
 
         return of_x, None
+
+    def footprint(f: Footprints, x: Footprint, indices: Footprint, *, axis: int) -> Footprint:
+        return f.gather(x, axis, indices)
 
     def stack(
         b: Emitter, operands: Sequence[Value], stacked: Sequence[bool], size: Dim, *, axis: int
@@ -192,6 +196,9 @@ class Pick:
 
         return of_x, None
 
+    def footprint(f: Footprints, x: Footprint, indices: Footprint, *, axis: int) -> Footprint:
+        return f.pick(x, axis, indices)
+
     def lower(s: Lowering, index: Index, x: Value, indices: Value, *, axis: int) -> Value:
         size = tensor_type(x).shape[axis]
         position = _checked(s, "pick", s.read(indices, index), axis, size)
@@ -244,6 +251,11 @@ class ScatterAdd:
         b: Emitter, ct: Value, x: Value, indices: Value, updates: Value, *, axis: int
     ) -> tuple[Value, None, Callable[[], Value]]:
         return ct, None, lambda: b.emit("gather", ct, indices, axis=axis)
+
+    def footprint(
+        f: Footprints, x: Footprint, indices: Footprint, updates: Footprint, *, axis: int
+    ) -> Footprint:
+        return f.union(x, f.scatter(updates, x.shape, axis, indices))
 
     def stack(
         b: Emitter, operands: Sequence[Value], stacked: Sequence[bool], size: Dim, *, axis: int

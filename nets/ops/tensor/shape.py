@@ -23,6 +23,7 @@ from nets.ops.definition import samples as draw
 from nets.ops.definition.attributes import Places
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.loop.lowering import Lowering
 
@@ -90,6 +91,9 @@ class Broadcast:
         repeated = tuple(axis for axis in range(len(shape)) if axis not in same)
         return (b.reshape(b.sum(ct, repeated), source),)
 
+    def footprint(f: Footprints, x: Footprint, *, shape: Shape, axes: Axes) -> Footprint:
+        return f.broadcast(x, shape, axes)
+
     def lower(s: Lowering, index: Index, x: Value, *, shape: Shape, axes: Axes) -> Value:
         source = tensor_type(x).shape
         picked = (
@@ -133,6 +137,9 @@ class Reshape:
 
     def transpose(b: Emitter, ct: Value, x: Value, *, shape: Shape) -> tuple[Value]:
         return (b.reshape(ct, tensor_type(x).shape),)
+
+    def footprint(f: Footprints, x: Footprint, *, shape: Shape) -> Footprint:
+        return f.reshape(x, shape)
 
     def lower(s: Lowering, index: Index, x: Value, *, shape: Shape) -> Value:
         """Divides only where dimensions are split otherwise than by size 1."""
@@ -217,6 +224,9 @@ class Transpose:
     def stacked(b: Emitter, x: Value, *, axes: Axes) -> Value:
         return b.transpose(x, (0, *(axis + 1 for axis in axes)))
 
+    def footprint(f: Footprints, x: Footprint, *, axes: Axes) -> Footprint:
+        return f.transpose(x, axes)
+
     def lower(s: Lowering, index: Index, x: Value, *, axes: Axes) -> Value:
         places = [Affine()] * len(axes)
         for place, axis in zip(index, axes, strict=True):
@@ -247,6 +257,9 @@ class Flip:
 
     def transpose(b: Emitter, ct: Value, x: Value, *, axes: Axes) -> tuple[Value]:
         return (b.emit("flip", ct, axes=axes),)
+
+    def footprint(f: Footprints, x: Footprint, *, axes: Axes) -> Footprint:
+        return f.flip(x, axes)
 
     def lower(s: Lowering, index: Index, x: Value, *, axes: Axes) -> Value:
         places = list(index)

@@ -21,6 +21,7 @@ from nets.ir.types import Shape, TensorType, bool_, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Pieces
 from nets.ops.loop.lowering import Lowering
@@ -71,6 +72,11 @@ class Slice:
     ) -> tuple[Value]:
         """The cotangent put back in place, zeros around it and between."""
         return (_placed(b, _spaced(b, ct, steps), starts, steps, tensor_type(x).shape),)
+
+    def footprint(
+        f: Footprints, x: Footprint, *, starts: Axes, stops: Axes, steps: Axes
+    ) -> Footprint:
+        return f.slice(x, starts, stops, steps)
 
     def lower(
         s: Lowering, index: Index, x: Value, *, starts: Axes, stops: Axes, steps: Axes
