@@ -85,8 +85,9 @@ def outcomes(kind: str, state: str, size: int, rooms: list[float]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("kind", "size", "rooms"),
-    [("address space", 12, [6, 9, 10.5, 60]), ("data", 2, [2, 60])],
+    [("data", 2, [2, 60]), ("address space", 12, [6, 9, 10.5, 60])],
 )
+@pytest.mark.sampled(2)
 def test_a_limit_refuses_or_changes_nothing(kind: str, size: int, rooms: list[float]) -> None:
     found = outcomes(kind, "warm", size, rooms)
     assert set(found) == {"refused", "right"}
@@ -95,6 +96,7 @@ def test_a_limit_refuses_or_changes_nothing(kind: str, size: int, rooms: list[fl
     assert found[-1] == "right"
 
 
+@pytest.mark.long
 def test_a_limit_below_which_llvm_cannot_be_loaded() -> None:
     found = outcomes("address space", "cold", 1, [60, 150, 170, 400])
     assert set(found) == {"refused", "right"}

@@ -68,6 +68,7 @@ def test_every_program_has_a_hash() -> None:
 
 
 @pytest.mark.parametrize("cpu", ["x86-64-v2", ""])
+@pytest.mark.long
 def test_in_process(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_CPU", cpu)
     assert in_process([*QUICK]) == expected()
@@ -78,6 +79,7 @@ def test_in_c(program: Path) -> None:
 
 
 @pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.sampled(4)
 def test_in_c_on(cpu: str, program: Path) -> None:
     found = c_program.printed([*emulator(cpu), program])
     if CPUS[cpu]:
@@ -87,6 +89,7 @@ def test_in_c_on(cpu: str, program: Path) -> None:
 
 
 @pytest.mark.parametrize("level", [2, 3, 4])
+@pytest.mark.sampled(3)
 def test_a_library_of_one_level_runs_from_there_on(level: int, tmp_path: Path) -> None:
     if shutil.which("cc") is None:
         pytest.skip("no cc")
@@ -162,6 +165,7 @@ def test_weights_stand_there_once_for_all_levels(tmp_path: Path) -> None:
     assert [code.count(data.tobytes()) for data in (large, small)] == [1, 1]
 
 
+@pytest.mark.long
 def test_a_library_of_all_levels_is_smaller_than_three(tmp_path: Path) -> None:
     """Than two and a half times what one level takes on average: they share what they can."""
     functions = {name: program.lowered for name, program in some().items() if name == "adam"}
@@ -200,12 +204,14 @@ def test_results_without_fma_in_c(without_fma: Path) -> None:
 
 
 @pytest.mark.parametrize("cpu", ["Nehalem", "Haswell"])
+@pytest.mark.long
 def test_results_without_fma_in_c_on(cpu: str, without_fma: Path) -> None:
     found = c_program.printed([*emulator(cpu), without_fma])
     assert found == {name: kept(NOFMA)[name] for name in found}
 
 
 @pytest.mark.parametrize("cpu", ["x86-64-v2", ""])
+@pytest.mark.sampled(2)
 def test_results_without_fma_in_process(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_CPU", cpu)
     monkeypatch.setenv("NETS_NUMERICS", NOFMA)
