@@ -1,4 +1,5 @@
-# Two commands: `make demo` and `make test`. Both make .venv first and install everything into it.
+# Three commands: `make demo`, `make test` and `make check`. Each makes .venv first and installs
+# everything into it.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,14 +9,22 @@ RUNTIME := $(wildcard runtime/*.c runtime/*.h runtime/build.py runtime/python/*)
 # Here an extension in C that cannot be built is an error; `pip install .` does without it.
 export NETS_REQUIRE_C ?= 1
 
-.PHONY: demo test torch lint types unit trust bench docs clean
+# Each process of the tests would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test check torch lint types unit whole trust bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py build/demo
 
-# mypy works on one core beside the first tests.
+# Without what is marked as long; the last line says how many cases that is. mypy works on one core
+# beside the first tests.
 test: $(VENV)/.test
 	$(MAKE) --no-print-directory -j 3 lint types unit
+
+# Everything: what CI runs.
+check: $(VENV)/.test
+	$(MAKE) --no-print-directory -j 3 lint types whole
 
 # PyTorch, which the tests of nn and optim compare with where it is installed; CI installs it.
 torch: $(VENV)/.torch
@@ -28,6 +37,9 @@ types: $(VENV)/.test
 	$(BIN)/mypy
 
 unit: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
+
+whole: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The suite, and the long checks that docs/trust.md tells of, which it rewrites.

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.left_out import *  # noqa: F403
+
 os.environ.setdefault("NETS_TRACEBACK", "full")  # who tests nets wants to see where it fails
 
 # A shell lets what it starts in the background ignore Ctrl-C; tests send it.

@@ -15,9 +15,20 @@ BUILD = ROOT / "docs" / "build.py"
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 ALL = [*DOCUMENTS, ROOT / "CHANGELOG.md"]
 LONG = ("add-a-pass.md", "add-an-op.md", "training.md", "export.md", "deploy-browser.md")
-"""Those that take seconds. The others are built by one process, as all are without arguments."""
-TOGETHER = [path for path in DOCUMENTS if path.name not in LONG]
-PARTS = [*([path] for path in DOCUMENTS if path.name in LONG), TOGETHER]
+"""Those that take seconds. The others are built by two processes."""
+SHORT = (
+    *("README.md", "CONTRIBUTING.md", "architecture.md", "deploy-server.md", "ir.md"),
+    *("reference.md", "tracing.md"),
+)
+"""What ``make test`` builds: blocks of every kind, and the tables that are generated."""
+TOGETHER = [path for path in DOCUMENTS if path.name not in LONG + SHORT]
+PARTS = [
+    [path for path in DOCUMENTS if path.name in SHORT],
+    *(
+        pytest.param(paths, marks=pytest.mark.long)
+        for paths in (*([path] for path in DOCUMENTS if path.name in LONG), TOGETHER)
+    ),
+]
 FAILING = "import nets; raise nets.errors.ShapeError('nothing fits')"
 
 

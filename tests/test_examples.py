@@ -48,6 +48,9 @@ DRAWS = {
 }
 """Examples that draw a picture of their name, and its kind."""
 
+SHORT = {"black_scholes", "export_filter", "three_hump_camel"}
+"""What ``make test`` runs: one that prints, one that exports, one that draws."""
+
 TAKES_FOLDER = NEEDS_COMPILER | DRAWS.keys() | {"train_digits"}
 
 
@@ -55,7 +58,9 @@ def test_every_example_is_run() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == PROMISED.keys()
 
 
-@pytest.mark.parametrize("name", PROMISED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(x, marks=() if x in SHORT else pytest.mark.long) for x in PROMISED]
+)
 def test_example(name: str, tmp_path: Path) -> None:
     for module in NEEDS.get(name, ()):
         pytest.importorskip(module)
@@ -69,7 +74,7 @@ def test_example(name: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert PROMISED[name] in done.stdout

@@ -156,6 +156,7 @@ def steps(write: Callable[[], Any], stride: int) -> Any:
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 @pytest.mark.parametrize("unnamed", [True, False])
+@pytest.mark.sampled(4)
 def test_a_state_is_the_old_one_or_the_new_one(
     suffix: str, unnamed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -228,26 +228,29 @@ def reaches(tree: ast.AST) -> Iterator[tuple[str, int]]:
                     yield str(x.value), node.lineno
 
 
-def trees() -> dict[Path, ast.Module]:
-    return {x.relative_to(ROOT): ast.parse(x.read_text(encoding="utf-8")) for x in files()}
+@functools.cache
+def hidden(path: Path) -> tuple[set[str], Found]:
+    """The names with an underscore that a file defines, and what it asks other objects for."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return set(filter(is_hidden, names_in(tree))), list(reaches(tree))
 
 
-def hidden_names(parsed: dict[Path, ast.Module]) -> dict[str, set[str]]:
+@functools.cache
+def hidden_names() -> dict[str, set[str]]:
     """The names with an underscore that each room defines."""
     found: dict[str, set[str]] = {}
-    for place, tree in parsed.items():
-        found.setdefault(folder(place), set()).update(filter(is_hidden, names_in(tree)))
+    for path in files():
+        found.setdefault(folder(path.relative_to(ROOT)), set()).update(hidden(path)[0])
     return found
 
 
 def test_rooms_keep_what_is_hidden_to_themselves() -> None:
-    parsed = trees()
-    known = hidden_names(parsed)
+    known = hidden_names()
     beyond = [
-        (f"{place}:{line}", name)
-        for place, tree in parsed.items()
-        for name, line in reaches(tree)
-        if name not in known[folder(place)]
+        (f"{path.relative_to(ROOT)}:{line}", name)
+        for path in files()
+        for name, line in hidden(path)[1]
+        if name not in known[folder(path.relative_to(ROOT))]
     ]
     assert [(place, name) for place, name in beyond if name not in FOREIGN_NAMES] == []
     assert {name for _, name in beyond} == FOREIGN_NAMES
@@ -258,7 +261,7 @@ def test_rooms_keep_what_is_hidden_to_themselves() -> None:
 )
 def test_what_reaches_into_a_tensor_is_seen(code: str) -> None:
     ((name, _),) = reaches(ast.parse(code))
-    known = hidden_names(trees())
+    known = hidden_names()
     assert [room for room, names in known.items() if name in names] == ["frontend.tensor"]
 
 

@@ -80,6 +80,7 @@ def environment(**variables: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("text", "is_file"), [(MODEL, True), (EAGER, False), (EAGER, True), (THREAD, False)]
 )
+@pytest.mark.sampled(4)
 def test_what_python_prints_is_short_and_the_users(
     text: str, is_file: bool, tmp_path: Path
 ) -> None:

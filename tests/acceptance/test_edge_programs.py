@@ -90,6 +90,7 @@ def test_nothing_to_add_up() -> None:
     ],
     ids=["trace", "vjp"],
 )
+@pytest.mark.sampled(2)
 def test_the_first_draw_of_a_process_is_in_a_trace(program: str) -> None:
     """Each call has a mask of its own, and the generator lives on."""
     checks = "assert len(masks) == 3\nnets.manual_seed(0)\nnets.nn.Linear(2, 2)\n"

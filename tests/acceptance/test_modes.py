@@ -63,6 +63,7 @@ def expected(cache: Path) -> str:
 
 
 @pytest.mark.parametrize(("options", "environment"), MODES.values(), ids=MODES)
+@pytest.mark.sampled(6)
 def test_mode(
     options: tuple[str, ...], environment: dict[str, str], cache: Path, expected: str
 ) -> None:

@@ -128,6 +128,7 @@ def outcome(call: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.sampled(3)
 def test_functions(name: str) -> None:
     draw, function = Draw(name), FUNCTIONS[name]
     for _ in range(12):

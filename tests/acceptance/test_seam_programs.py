@@ -208,6 +208,7 @@ def first_draw():
 
 
 @pytest.mark.parametrize("program", [first_dropout, first_draw])
+@pytest.mark.long
 def test_the_first_use_of_random_numbers_is_in_a_trace(program):
     """In a process of its own, where nobody has drawn before."""
     code = f"from {__name__} import {program.__name__} as program; program()"
@@ -474,13 +475,14 @@ def test_convolution_with_groups_and_stride():
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(1, 4, 7, 7)), rng.normal(size=(4, 1, 3, 3))
     f = lambda x, w: nets.sum(nets.sin(nets.conv(x, w, stride=2, padding=1, groups=4)))
+    traced = nets.trace(f)
     for k, a in enumerate((x, w)):
         want = np.zeros_like(a)
         for i in np.ndindex(a.shape):
             p, m = a.copy(), a.copy()
             p[i] += 1e-6
             m[i] -= 1e-6
-            g = [nets.trace(f)(*((q, w) if k == 0 else (x, q))).item() for q in (p, m)]
+            g = [traced(*((q, w) if k == 0 else (x, q))).item() for q in (p, m)]
             want[i] = (g[0] - g[1]) / 2e-6
         eq(nets.grad(f, argnums=k)(x, w), want, 1e-6, 1e-7)
 

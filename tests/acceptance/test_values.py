@@ -114,6 +114,7 @@ def test_derivatives_of_any_order_keep_their_variables_apart() -> None:
 # ----------------------------------------------------------------------------- size
 
 
+@pytest.mark.long
 def test_many_arguments_and_results_and_deep_nests() -> None:
     limit = sys.getrecursionlimit()
     many = [np.full(2, float(i)) for i in range(300)]

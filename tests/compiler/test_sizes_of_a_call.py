@@ -131,6 +131,7 @@ def compare(function: Function, sizes: tuple[int, ...], threads: int) -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.sampled(7)
 def test_bits_are_those_of_fixed_sizes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_VERIFY", "2")
     compare(lowered(*PROGRAMS[name]), SIZES, threads=1)

@@ -97,6 +97,7 @@ def given(loader: data.DataLoader, count: int) -> tuple[list[Any], dict[str, int
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.sampled(5)
 def test_a_loader_goes_on_after_any_batch(options: dict[str, Any]) -> None:
     def loader() -> data.DataLoader:
         return data.DataLoader(data.TensorDataset(np.arange(10)), seed=1, **options)
@@ -529,6 +530,7 @@ def test_csv(tmp_path: Path) -> None:
         datasets.csv(path, "z")
 
 
+@pytest.mark.long
 def test_sets_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn")
     x, y = datasets.digits().arrays

@@ -98,6 +98,7 @@ def whole_run() -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize(("name", "time"), INTERRUPTIONS)
+@pytest.mark.long
 def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path: Path, name: str, time: int) -> None:
     expected, weights = whole_run()
     path = tmp_path / f"run.{'npz' if time % 2 else 'safetensors'}"
@@ -168,6 +169,7 @@ def test_plot_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         solver.plot()
 
 
+@pytest.mark.long
 def test_plot(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     solver, loader = problem(trace=False)

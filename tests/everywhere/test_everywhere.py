@@ -72,6 +72,7 @@ def test_every_program_has_a_hash() -> None:
 
 
 @pytest.mark.parametrize("cpu", ["x86-64-v2", ""])
+@pytest.mark.long
 def test_in_process(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_CPU", cpu)
     assert in_process([*QUICK]) == expected()
@@ -82,6 +83,7 @@ def test_in_c(program: Path) -> None:
 
 
 @pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.sampled(4)
 def test_in_c_on(cpu: str, program: Path) -> None:
     found = c_program.printed([*emulator(cpu), program])
     if CPUS[cpu]:
@@ -91,6 +93,7 @@ def test_in_c_on(cpu: str, program: Path) -> None:
 
 
 @pytest.mark.parametrize("level", [2, 3, 4])
+@pytest.mark.sampled(3)
 def test_a_library_of_one_level_runs_from_there_on(level: int, tmp_path: Path) -> None:
     if shutil.which("cc") is None:
         pytest.skip("no cc")
@@ -206,7 +209,14 @@ def adam() -> dict[str, Lowered]:
     return {"adam": programs()["adam"].lowered}
 
 
-@pytest.mark.parametrize("functions", [adam, network, images])
+@pytest.mark.parametrize(
+    "functions",
+    [
+        adam,
+        pytest.param(network, marks=pytest.mark.long),
+        pytest.param(images, marks=pytest.mark.long),
+    ],
+)
 def test_a_library_of_all_levels_is_not_much_larger_than_one(
     functions: Callable[[], dict[str, Lowered]], tmp_path: Path
 ) -> None:
@@ -245,12 +255,14 @@ def test_results_without_fma_in_c(without_fma: Path) -> None:
 
 
 @pytest.mark.parametrize("cpu", ["Nehalem", "Haswell"])
+@pytest.mark.long
 def test_results_without_fma_in_c_on(cpu: str, without_fma: Path) -> None:
     found = c_program.printed([*emulator(cpu), without_fma])
     assert found == {name: kept(NOFMA)[name] for name in found}
 
 
 @pytest.mark.parametrize("cpu", ["x86-64-v2", ""])
+@pytest.mark.sampled(2)
 def test_results_without_fma_in_process(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_CPU", cpu)
     monkeypatch.setenv("NETS_NUMERICS", NOFMA)

@@ -54,6 +54,7 @@ nests = st.recursive(
 
 @settings(max_examples=50)
 @given(nests)
+@pytest.mark.long
 def test_unflatten_inverts_flatten(tree: Any) -> None:
     leaves, treedef = flatten(tree)
     again = treedef.unflatten(leaves)

@@ -195,6 +195,7 @@ WORDS = sorted(REGISTRY) + re.findall(r'[\w.%@"]+|[^\s\w]', VALID)
 
 @settings(max_examples=400, deadline=None)
 @given(st.data())
+@pytest.mark.long
 def test_changed_text(data: st.DataObject) -> None:
     """Tokens of a valid text deleted, doubled and exchanged."""
     tokens = re.findall(r'"[^"]*"|[\w.%@?]+|\s+|[^\s\w]', VALID)

@@ -44,6 +44,7 @@ MASKS = (SEEN, FLOATS, FLOATS[:1], np.zeros((5, 6), bool))
         (MASKS[3], "llvm"),
     ],
 )
+@pytest.mark.sampled(4)
 def test_queries_without_keys(mask: Any, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     added = np.where(mask, 0.0, -math.inf) if mask.dtype == bool else mask
     call: Callable[..., Any] = nets.value_and_grad(
@@ -78,6 +79,7 @@ def test_masks_get_gradients(traced: bool) -> None:
 
 @pytest.mark.parametrize(("queries", "keys"), [(5, 0), (0, 3), (0, 0), (7, 2), (1, 4)])
 @pytest.mark.parametrize(("causal", "traced"), [(False, True), (True, True), (True, False)])
+@pytest.mark.sampled(4)
 def test_any_number_of_queries_and_keys(
     queries: int, keys: int, causal: bool, traced: bool
 ) -> None:
@@ -98,6 +100,7 @@ def test_one_seen_key_gets_everything() -> None:
 
 
 @pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.sampled(2)
 def test_layers_of_attention(traced: bool) -> None:
     layer = nn.MultiheadAttention(4, 2, batch_first=True, dtype="float64")
     x, padding = Q[0], np.array([[False] * 5, [True] * 5, [True] * 4 + [False]])
@@ -129,6 +132,7 @@ def logsumexp(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
 
 
 @pytest.mark.parametrize(("dtype", "traced"), [("float32", True), ("float64", False)])
+@pytest.mark.sampled(2)
 def test_logsumexp_of_nothing(dtype: str, traced: bool) -> None:
     shapes = [(), (0,), (2, 0), (3, 0, 2)]
     for x in [ROWS.astype(dtype), *(np.full(s, NOTHING, dtype) for s in shapes)]:
@@ -153,6 +157,7 @@ def test_logsumexp_of_nothing(dtype: str, traced: bool) -> None:
 
 @pytest.mark.parametrize("traced", [False, True])
 @pytest.mark.parametrize("softmax", [nets.softmax, nets.log_softmax])
+@pytest.mark.sampled(4)
 def test_softmax_of_nothing(softmax: Callable[..., Any], traced: bool) -> None:
     def both(x: Any, axis: int) -> Any:
         return softmax(x, axis), nets.grad(lambda x: softmax(x, axis).sum())(x)

@@ -59,6 +59,7 @@ def with_last(value: int, dtype: str = "int64") -> Any:
 
 @pytest.mark.parametrize("mode", ["eager", "traced", "interpreted"])
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.sampled(5)
 def test_what_is_no_class_is_refused(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_BACKEND", "numpy" if mode == "interpreted" else "llvm")
     call = ALL[name] if mode == "eager" else nets.trace(ALL[name])
@@ -69,6 +70,7 @@ def test_what_is_no_class_is_refused(name: str, mode: str, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int32", "uint8", "uint64"])
+@pytest.mark.sampled(3)
 def test_classes_of_every_dtype(dtype: str) -> None:
     bad = with_last(COUNT if dtype.startswith("u") else -1, dtype)
     for call in (ALL["of weights"], ALL["Embedding"], ALL["one_hot"]):
@@ -93,6 +95,7 @@ def test_a_library_refuses_by_a_status(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", TAKE_CLASSES)
 @pytest.mark.parametrize("ignored", [-1, -100, -(2**40), 1, 7])
+@pytest.mark.sampled(7)
 def test_ignored_classes_may_be_any_number(name: str, ignored: int) -> None:
     call = TAKE_CLASSES[name]
     found = [np.asarray(f(with_last(ignored), ignored)) for f in (call, nets.trace(call))]

@@ -93,6 +93,7 @@ def normal(x: Array, axes: tuple[int, ...], eps: float = 1e-5) -> Array:
 
 @pytest.mark.parametrize("momentum", [0.1, 0.7, None])
 @pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5), (2, 3, 4, 2)])
+@pytest.mark.sampled(4)
 def test_batch_norm(shape: tuple[int, ...], momentum: float | None) -> None:
     """Running statistics are of the unbiased variance, and what eval mode takes."""
     layer = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d}[len(shape)](
@@ -149,6 +150,7 @@ def reduced(losses: Array, reduction: str, divisor: float | None = None) -> Any:
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("shape", [(6, 3), (2, 3, 4), (3,)])
+@pytest.mark.sampled(5)
 def test_cross_entropy(
     shape: tuple[int, ...], weighted: bool, smoothing: float, reduction: Any
 ) -> None:
@@ -310,6 +312,7 @@ def pooled(
 
 @pytest.mark.parametrize("ceil", [False, True])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4])
+@pytest.mark.sampled(3)
 def test_pools(kernel: int, ceil: bool) -> None:
     """Every size, step and padding, along one axis and along two."""
     for size, step in itertools.product((4, 5, 8), (1, 2, 3, 5)):

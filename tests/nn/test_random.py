@@ -70,6 +70,7 @@ def test_distributions() -> None:
     assert np.abs(picks - [0.1, 0.2, 0.7]).max() < 0.01
 
 
+@pytest.mark.long
 def test_permutations() -> None:
     key = random.key(3)
     order = random.permutation(50, key)
@@ -170,6 +171,7 @@ nets.nn.Linear(2, 2)
     ],
     ids=["trace", "grad", "vjp", "import"],
 )
+@pytest.mark.sampled(4)
 def test_the_first_use_may_be_inside_a_trace(first: str) -> None:
     """In a process of its own, for the module is imported once."""
     program = FIRST_USE.format(first=first)

@@ -254,6 +254,7 @@ def test_options_at_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name[0].islower()])
+@pytest.mark.sampled(5)
 def test_options_in_a_trace(name: str) -> None:
     call, bad, good = FUNCTIONS[name]
     for value in bad:

@@ -79,6 +79,7 @@ MODELS: dict[str, Callable[[int, int], int]] = {
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.sampled(5)
 def test_every_pair_of_bytes(name: str, dtype: type) -> None:
     info = np.iinfo(dtype)
     numbers = range(info.min, info.max + 1)

@@ -92,6 +92,7 @@ def test_the_type_rule_tells_what_evaluate_gives(definition: OpDef, sample: Samp
 
 
 @pytest.mark.parametrize(("definition", "sample"), list(_cases()))
+@pytest.mark.sampled(4)
 def test_text_is_read_back(definition: OpDef, sample: Sample) -> None:
     arrays = _draw(sample)
     function = program(definition.name, _types(arrays, sample), **sample.attributes)
@@ -102,6 +103,7 @@ def test_text_is_read_back(definition: OpDef, sample: Sample) -> None:
 
 
 @pytest.mark.parametrize(("definition", "sample"), list(_differentiable()))
+@pytest.mark.sampled(3)
 def test_derivatives_agree_with_differences(definition: OpDef, sample: Sample) -> None:
     check_derivatives(definition.name, *_draw(sample), **sample.attributes)
 

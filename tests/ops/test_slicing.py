@@ -20,6 +20,7 @@ def draw(shape: tuple[int, ...], dtype: str = "float64") -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 5, 7])
+@pytest.mark.sampled(3)
 def test_every_slice_of_a_row(size: int) -> None:
     x = draw((size,))
     for start in range(size + 1):

@@ -166,6 +166,7 @@ FORMULAS: dict[str, Callable[..., Steps]] = {
 
 
 @pytest.mark.parametrize(("name", "options"), [*OPTIMISERS, *MORE])
+@pytest.mark.sampled(4)
 def test_steps_are_those_of_the_formula(name: str, options: dict[str, Any]) -> None:
     gradients = [wave((7,), t) * 10.0 ** (np.arange(7) - 5) for t in range(6)]
     expected = list(FORMULAS[name](wave((7,), 0.5), gradients, **options))

@@ -74,12 +74,14 @@ def check_every_way(function: Function, seed: int) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(700_000, 700_006))
+@pytest.mark.sampled(3)
 def test_random_programs(seed: int) -> None:
     function = with_prints(random_program(seed, 14), seed)
     assert check_every_way(function, seed)
 
 
 @pytest.mark.parametrize("seed", range(710_000, 710_008))
+@pytest.mark.sampled(3)
 def test_random_loops_and_branches(seed: int) -> None:
     function = with_prints(Loop(seed, smooth=False).function(False), seed)
     assert check_every_way(function, seed)

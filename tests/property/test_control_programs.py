@@ -17,6 +17,7 @@ from tests.property.results import assert_same
 
 
 @pytest.mark.parametrize("seed", range(500_000, 500_025))
+@pytest.mark.sampled(5)
 def test_a_scan_has_the_bits_of_its_steps(seed: int) -> None:
     loop = Loop(seed, smooth=False)
     kept, written = loop.function(False), loop.function(True)
@@ -31,6 +32,7 @@ def test_a_scan_has_the_bits_of_its_steps(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(600_000, 600_012))
+@pytest.mark.sampled(5)
 def test_gradients_of_a_scan_are_those_of_its_steps(seed: int) -> None:
     loop = Loop(seed, smooth=True)
     kept, written = loop.function(False), loop.function(True)

@@ -17,6 +17,7 @@ STEPS = (1e-5, 1e-6)
 
 
 @pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.sampled(2)
 def test_derivatives_agree_with_differences(order: int) -> None:
     programs = PROGRAMS // order
     checked = sum(_check(seed, order) for seed in range(programs))

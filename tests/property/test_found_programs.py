@@ -80,6 +80,7 @@ PIPELINES = ("default", "none", "dce", "fuse,canonicalize", "fuse,fold,cse,canon
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
 @pytest.mark.parametrize("name", FOUND)
+@pytest.mark.sampled(4)
 def test_found(name: str, pipeline: str) -> None:
     function = parse_function(FOUND[name], lookup)
     arrays = arguments(function, np.random.default_rng(0), special=False)

@@ -55,6 +55,7 @@ PAIRS = list(itertools.permutations(READS, 2))
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
+@pytest.mark.sampled(5)
 def test_what_is_read_later_is_not_stored_over(first: str, second: str) -> None:
     assert agree(first, second)
 

@@ -127,6 +127,7 @@ def _one_bit_off(array: Array) -> Array:
     return raw.view(array.dtype).reshape(array.shape)
 
 
+@pytest.mark.long
 def test_comparison_catches_a_wrong_function_of_an_inexact_program() -> None:
     caught = total = 0
     for seed in FEWER:

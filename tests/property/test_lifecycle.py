@@ -25,6 +25,7 @@ def wrong(found: list[Found]) -> str:
     return "\n\n".join(str(one) for one in found if one.verdict.what in ("wrong", "invalid"))
 
 
+@pytest.mark.long
 def test_programs() -> None:
     found = hunt(range(PROGRAMS), Choice(native=10))
     assert not wrong(found)
@@ -33,6 +34,7 @@ def test_programs() -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].weight])
+@pytest.mark.sampled(7)
 def test_kind(kind: str) -> None:
     """Programs of one kind alone: every kind is tried, however rare it is."""
     assert not wrong([examine(0, Choice(only=(kind,), native=0, size=2))])

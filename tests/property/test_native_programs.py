@@ -21,6 +21,7 @@ SEEDS = range(100_000, 100_028)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.sampled(5)
 def test_random_programs(seed: int) -> None:
     check(seed)
 
@@ -34,6 +35,7 @@ def test_the_ways_to_compile_differ() -> None:
 
 
 @pytest.mark.parametrize("seed", range(200_000, 200_003))
+@pytest.mark.sampled(3)
 def test_every_pass_alone_and_none(seed: int) -> None:
     function = random_program(seed)
     arrays = arguments(function, np.random.default_rng(seed))
@@ -66,6 +68,7 @@ def everywhere(shape: tuple[int, ...]) -> Function:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.sampled(4)
 def test_shapes(shape: tuple[int, ...]) -> None:
     function = everywhere(shape)
     arrays = arguments(function, np.random.default_rng(len(shape)))

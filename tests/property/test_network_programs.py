@@ -12,6 +12,7 @@ SHARED = (0, 1, 2, 10)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.sampled(8)
 def test_compiled_steps_are_eager_ones(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     eager_losses, eager = train(seed, 3)
     losses, state = train(seed, 3, threads=1)

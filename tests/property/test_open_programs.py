@@ -65,10 +65,12 @@ def program(seed: int) -> Callable[[Rows], Any]:
 
 
 @pytest.mark.parametrize("seed", range(24))
+@pytest.mark.sampled(6)
 def test_values_have_the_bits_of_every_fixed_size(seed: int) -> None:
     assert_as_fixed(program(seed), ["f:n,3"], SIZES)
 
 
 @pytest.mark.parametrize("seed", range(12))
+@pytest.mark.sampled(6)
 def test_gradients_have_the_bits_of_every_fixed_size(seed: int) -> None:
     assert_as_fixed(gradient(program(seed), ["f:n,3"]), ["f:n,3"], (0, 1, 3, 33, 64))

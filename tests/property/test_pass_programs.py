@@ -37,6 +37,7 @@ kept_reference, kept_sample = cache(reference), cache(sample)
 
 
 @pytest.mark.parametrize("name", PASSES)
+@pytest.mark.sampled(4)
 def test_each_pass_keeps_the_values(name: str) -> None:
     for seed in range(PROGRAMS):
         keeps_the_values(kept_reference(seed), name)
@@ -57,6 +58,7 @@ def keeps_the_values(wanted: Reference, *passes: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PASSES if name not in STEPWISE])
+@pytest.mark.sampled(4)
 def test_a_second_time_changes_nothing(name: str) -> None:
     for seed in range(2000, 2000 + PROGRAMS):
         once = run_passes(kept_sample(seed), name)

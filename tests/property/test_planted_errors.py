@@ -53,6 +53,7 @@ def derivative_matches(seed: int) -> None:
 
 
 @pytest.mark.parametrize("check", [native_matches, sums_match, folded_matches, derivative_matches])
+@pytest.mark.sampled(4)
 def test_nothing_is_found_where_nothing_is_planted(check: Callable[[int], object]) -> None:
     assert not is_found(check, SEEDS[:15])
 

@@ -31,6 +31,7 @@ first; 0 where it is not said."""
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.sampled(5)
 def test_a_planted_fault_is_found(fault: str) -> None:
     first = FIRST.get(fault, 0)
     seeds = [*range(first, first + 3), *range(60)]

@@ -64,6 +64,7 @@ def check_gradient(loop: SmallLoop, xs: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.sampled(5)
 def test_small_loops(form: str) -> None:
     for loop in sampled(form):
         check(loop)

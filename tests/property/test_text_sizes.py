@@ -17,6 +17,7 @@ def is_looked_at(name: str) -> bool:
 
 
 @pytest.mark.parametrize("name", list(filter(is_looked_at, ROWS)))
+@pytest.mark.sampled(11)
 def test_the_code_of_twice_the_size_is_no_longer(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

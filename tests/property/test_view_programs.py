@@ -19,6 +19,7 @@ BATCH = 25
 
 
 @pytest.mark.parametrize("first", range(0, 150, BATCH))
+@pytest.mark.sampled(6)
 def test_eager_programs(first: int) -> None:
     for seed in range(first, first + BATCH):
         program = random_program(seed)
@@ -28,6 +29,7 @@ def test_eager_programs(first: int) -> None:
 
 
 @pytest.mark.parametrize("first", range(0, 50, BATCH))
+@pytest.mark.sampled(2)
 def test_traced_programs(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_BACKEND", "numpy")
     for seed in range(first, first + BATCH):
@@ -38,6 +40,7 @@ def test_traced_programs(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
+@pytest.mark.sampled(4)
 def test_native_programs(seed: int) -> None:
     program = random_program(seed)
     check_state(program)

@@ -16,6 +16,7 @@ def test_every_program_has_its_hashes() -> None:
 
 
 @pytest.mark.parametrize("name", QUICK)
+@pytest.mark.sampled(4)
 def test_code_is_what_it_was(name: str) -> None:
     i = QUICK.index(name) % len(SETTINGS)
     assert hashes_of(name, [SETTINGS[i]]) == [kept()[name][i]], (

@@ -16,6 +16,9 @@ SANITIZERS = {"memory": "address,undefined", "threads": "thread"}
 OBJECTS = {"whole": (), "whole-no-plt": ("-fno-plt",), "small": (), "foreign": (), "endless": ()}
 """Object → flags; the part of the name before the first dash is its source."""
 
+LONG = pytest.mark.long
+"""For programs with a sanitizer of their own, which take seconds to build."""
+
 
 def _run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
     """Standard error of a command that must succeed, and say nothing, within a minute."""
@@ -84,7 +87,7 @@ def objects(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         *(("memory", group) for group in ("arena", "call", "pool", "fork")),
         # The thread sanitizer does not follow programs that fork and then start threads.
-        *(("threads", group) for group in ("arena", "call", "pool")),
+        *(pytest.param("threads", group, marks=LONG) for group in ("arena", "call", "pool")),
     ],
 )
 def test_group(programs: Programs, kind: str, group: str) -> None:

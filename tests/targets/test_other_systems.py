@@ -25,6 +25,8 @@ from tests.targets.programs import FEW, KINDS, OPTIMIZERS, POINTS, PROGRAMS, STE
 ARRAYS = {name: entry.arrays for name, entry in PROGRAMS.items()}
 ARRAYS |= dict.fromkeys(OPTIMIZERS, (POINTS, KINDS))
 
+LONG = pytest.mark.long
+
 
 @functools.cache
 def line(name: str) -> str:
@@ -47,7 +49,11 @@ def lines(names: tuple[str, ...]) -> list[str]:
     return [*map(line, names), *steps]
 
 
-@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+@pytest.mark.parametrize(
+    "machine",
+    [pytest.param(it, marks=LONG if len(it.programs) > 2 else ()) for it in MACHINES.values()],
+    ids=MACHINES,
+)
 def test_bits_are_those_of_this_machine(machine: Emulated, tmp_path: Path) -> None:
     machine.skip_unless_there()
     nets.export(
@@ -66,6 +72,7 @@ SHARED = [name for name, machine in MACHINES.items() if machine.shared or name =
 
 
 @pytest.mark.parametrize("name", SHARED)
+@pytest.mark.sampled(5)
 def test_shared_libraries_run_as_well(name: str, tmp_path: Path) -> None:
     machine = MACHINES[name]
     machine.skip_unless_there()
@@ -79,6 +86,7 @@ PARTS = 3
 WIDE = np.linspace(-3, 3, 60_001, dtype="float32")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [*MACHINES][:3])
 def test_parallel_twins_run_as_well(name: str, tmp_path: Path) -> None:
     """Also where a division of 64 bits would need the compiler's library."""
@@ -110,7 +118,7 @@ def test_systems_without_threads_have_no_twins(target: str, tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture(scope="module", params=[None, "simd128"], ids=["plain", "simd128"])
+@pytest.fixture(scope="module", params=[pytest.param(None, id="plain", marks=LONG), "simd128"])
 def module(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A library as WebAssembly, and what it says of itself."""
     cpu, folder = request.param, tmp_path_factory.mktemp("wasm")
@@ -142,6 +150,7 @@ def plain_lines() -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["aarch64 Linux", "Cortex-M0+"])
+@pytest.mark.long
 def test_bits_of_the_other_profile(name: str, tmp_path: Path) -> None:
     machine = MACHINES[name]
     machine.skip_unless_there()

@@ -14,6 +14,7 @@ from nets.tools.command_line import main
 SMALL = ("sgemm/32", "sgemm/37x53x91")
 
 
+@pytest.mark.long
 def test_measures_compares_and_reports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

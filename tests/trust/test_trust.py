@@ -44,6 +44,7 @@ def test_calls_between_forbidden_pages() -> None:
     assert pages.check(3) == 12
 
 
+@pytest.mark.long
 def test_graphs_of_nnsmith() -> None:
     pytest.importorskip("nnsmith")
     from tests.trust import graphs, ways

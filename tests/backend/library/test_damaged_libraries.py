@@ -263,6 +263,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return make(tmp_path_factory.mktemp("damaged") / "whole")
 
 
+@pytest.mark.long
 def test_no_change_of_a_file_kills_or_raises_what_is_not_ours(library: Path) -> None:
     module = "tests.backend.library.test_damaged_libraries"
     program = f"import sys; from {module} import main; main(sys.argv[1])"

@@ -58,12 +58,14 @@ def expected(name: str) -> list[Array]:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.sampled(3)
 def test_the_bits_are_those_of_the_order(name: str) -> None:
     """The reference, bit for bit where sums and products are all that rounds otherwise."""
     assert_native(program(name), arrays(name), expected(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.sampled(3)
 def test_threads(name: str) -> None:
     """Code for several threads is the same for any number of them."""
     compilation, code = for_threads(name)
@@ -76,6 +78,7 @@ def test_threads(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.sampled(5)
 def test_narrow_vectors_and_every_loop_shared(name: str) -> None:
     with sharing(everything=True):
         other = Way(threads=3, vector_bytes=16).compile(program(name))
@@ -83,6 +86,7 @@ def test_narrow_vectors_and_every_loop_shared(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.sampled(7)
 def test_wide_vectors_and_no_passes(name: str) -> None:
     other = Way("none", vector_bytes=64).compile(program(name))
     assert_same(expected(name), other(arrays(name)), name)
@@ -147,6 +151,7 @@ def test_code_is_the_same_bytes_again() -> None:
     assert digest() == digest_here()
 
 
+@pytest.mark.long
 def test_code_does_not_depend_on_the_hash_seed() -> None:
     script = "from tests.backend.llvm import test_bits; print(test_bits.digest())"
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"  # another than here

@@ -104,6 +104,7 @@ def targets(number: int) -> tuple[Machine, Machine]:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("number", range(len(CASES)))
+@pytest.mark.sampled(7)
 def test_every_cpu_and_split_has_the_bits_of_the_order(name: str, number: int) -> None:
     """Between pages that cannot be touched. Of three kernels, one or two are in f64."""
     turn = number + NAMES.index(name)
@@ -121,6 +122,7 @@ def test_every_cpu_and_split_has_the_bits_of_the_order(name: str, number: int) -
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("number", range(0, len(CASES), 4))
+@pytest.mark.sampled(5)
 def test_the_profile_without_fma_rounds_products_and_sums(name: str, number: int) -> None:
     case, dtype = CASES[number], (f32, f64)[number // 4 % 2]
     arrays, shape = operands(name, case, dtype)

@@ -61,6 +61,7 @@ def elementwise(dtype: DType, count: int) -> Function:
 
 
 @pytest.mark.parametrize("dtype", TENSOR_DTYPES, ids=str)
+@pytest.mark.sampled(3)
 def test_every_op(dtype: DType) -> None:
     x, y = pairs(dtype)
     function = elementwise(dtype, x.size)

@@ -123,6 +123,7 @@ LAYOUTS = (
 
 @pytest.mark.parametrize("dtype", [f32, f64])
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.sampled(5)
 def test_every_layout_cpu_and_split_gives_the_same_bits(shape: Shape, dtype: DType) -> None:
     x, y = operands(shape, dtype)
     expected = plain_product(shape, dtype)
@@ -181,6 +182,7 @@ def check_between_guards(
 
 @pytest.mark.parametrize("dtype", [f32, f64])
 @pytest.mark.parametrize("number", range(3))
+@pytest.mark.sampled(3)
 def test_nothing_outside_the_buffers_is_touched(number: int, dtype: DType) -> None:
     transpose_x, transpose_y = ((False, False), (False, True), (True, False))[number]
     target = (AVX2, AVX512, V2)[(number + (dtype == f64)) % 3]
@@ -198,6 +200,7 @@ def test_nothing_outside_the_buffers_is_touched(number: int, dtype: DType) -> No
 
 @pytest.mark.parametrize("dtype", [f32, f64])
 @pytest.mark.parametrize("number", range(len(WAYS)))
+@pytest.mark.sampled(5)
 def test_every_way_of_blocking_gives_the_same_bits(
     number: int, dtype: DType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +231,7 @@ def test_rows_from_far_away_have_the_same_bits(
 
 @pytest.mark.parametrize("dtype", [f32, f64])
 @pytest.mark.parametrize("m", range(1, 9))
+@pytest.mark.sampled(5)
 def test_strips_for_a_few_rows_give_the_same_bits(
     m: int, dtype: DType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

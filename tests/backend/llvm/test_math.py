@@ -89,6 +89,7 @@ def bits_of(x: Array) -> Array:
 
 @pytest.mark.parametrize("numerics", PROFILES)
 @pytest.mark.parametrize(("function", "dtype"), CASES)
+@pytest.mark.sampled(5)
 def test_error_stays_below_the_bound(function: str, dtype: DType, numerics: str) -> None:
     arguments = arguments_of(function, dtype)
     got = kernel(function, dtype, 8, numerics=numerics)(*arguments)
@@ -99,6 +100,7 @@ def test_error_stays_below_the_bound(function: str, dtype: DType, numerics: str)
 
 @pytest.mark.parametrize(("function", "dtype"), CASES)
 @pytest.mark.parametrize("lanes", [1, 4, 16])
+@pytest.mark.sampled(5)
 def test_every_number_of_lanes_gives_the_same_bits(function: str, dtype: DType, lanes: int) -> None:
     arguments = arguments_of(function, dtype)
     expected = kernel(function, dtype, 8)(*arguments)
@@ -107,6 +109,7 @@ def test_every_number_of_lanes_gives_the_same_bits(function: str, dtype: DType, 
 
 
 @pytest.mark.parametrize(("function", "dtype"), CASES)
+@pytest.mark.sampled(5)
 def test_processors_without_fma_give_the_same_bits(function: str, dtype: DType) -> None:
     arguments = [x[:: 16 if x.size > 1 << 16 else 1] for x in arguments_of(function, dtype)]
     arguments = [whole(x) for x in arguments]
@@ -117,6 +120,7 @@ def test_processors_without_fma_give_the_same_bits(function: str, dtype: DType) 
 
 
 @pytest.mark.parametrize(("function", "dtype"), CASES)
+@pytest.mark.sampled(5)
 def test_all_forms_agree_where_products_are_rounded(function: str, dtype: DType) -> None:
     """The profile strict-nofma: what has to be rounded once still is, with fma or without."""
     arguments = [x[:: 16 if x.size > 1 << 16 else 1] for x in arguments_of(function, dtype)]
@@ -128,6 +132,7 @@ def test_all_forms_agree_where_products_are_rounded(function: str, dtype: DType)
 
 
 @pytest.mark.parametrize(("function", "dtype"), CASES)
+@pytest.mark.sampled(5)
 def test_avx512_gives_the_same_bits(function: str, dtype: DType) -> None:
     arguments = arguments_of(function, dtype)
     expected = kernel(function, dtype, 8)(*arguments)

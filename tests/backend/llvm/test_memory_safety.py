@@ -24,7 +24,8 @@ def run(*parts: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
-@pytest.mark.parametrize("parts", ["lengths matrices", "corpus strided indices"])
+@pytest.mark.parametrize("parts", ["strided indices", "lengths matrices", "corpus"])
+@pytest.mark.sampled(3)
 def test_nothing_out_of_bounds_is_touched(parts: str) -> None:
     found = run(*parts.split())
     last = found.stdout.splitlines()[-1:]

@@ -114,6 +114,7 @@ def elementwise(dtype: DType) -> Batch:
 
 
 @pytest.mark.parametrize(("dtype", "way"), CASES)
+@pytest.mark.sampled(3)
 def test_elementwise_ops(dtype: DType, way: Way) -> None:
     batch = elementwise(dtype)
     function = batch.done()
@@ -207,6 +208,7 @@ def is_index(definition: OpDef, sample: Sample) -> bool:
 
 
 @pytest.mark.parametrize(("dtype", "way"), CASES)
+@pytest.mark.sampled(7)
 def test_other_ops(dtype: DType, way: Way) -> None:
     batch = others(dtype, np.random.default_rng(1))
     function = batch.done()

@@ -325,6 +325,7 @@ def workers() -> Iterator[Sequence[multiprocessing.process.BaseProcess]]:
         process.kill()
 
 
+@pytest.mark.long
 def test_many_processes_on_one_key(place: Path, workers: Any) -> None:
     for process in workers:
         process.join(timeout=60)

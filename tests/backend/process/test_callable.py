@@ -168,6 +168,7 @@ def fresh(code: str, folder: Path, *options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_child_processes_of_every_kind(tmp_path: Path) -> None:
     assert fresh(FAMILY, tmp_path) == "done\n"
 
@@ -282,6 +283,7 @@ print("alive")
 """
 
 
+@pytest.mark.long
 def test_too_little_memory_is_an_error_and_no_end(tmp_path: Path) -> None:
     assert fresh(NO_MEMORY, tmp_path).split() == ["MemoryError", "MemoryError", "alive"]
 

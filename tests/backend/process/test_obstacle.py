@@ -86,6 +86,7 @@ def trained(backend: str, *hidden: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_a_program_runs_without_what_is_written_in_c_as_with_it_and_says_so_once() -> None:
     reference, found = trained("numpy"), trained("", *HIDDEN)
     assert reference.pop("said") == []

@@ -91,6 +91,7 @@ def ctrl_c() -> Iterator[None]:
 
 @THREADS
 @pytest.mark.parametrize("name", BODIES)
+@pytest.mark.sampled(4)
 def test_ctrl_c_ends_a_loop_without_end(name: str, threads: int) -> None:
     step, x = BODIES[name]
     traced = nets.trace(lambda times, x: repeat(times, step, x), threads=threads)
@@ -393,6 +394,7 @@ os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.sampled(2)
 def test_in_a_process_of_its_own(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ALONE + PROGRAMS[name]], capture_output=True, text=True, timeout=120

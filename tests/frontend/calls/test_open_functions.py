@@ -108,6 +108,7 @@ NO_GRADIENT = {"integers", "counted", "counted down", "one_hot", "diagonals"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.sampled(4)
 def test_values_are_those_of_known_sizes(name: str) -> None:
     function, forms = FUNCTIONS[name]
     sizes = FEW[:4] if forms[0].count(",") == 3 else FEW
@@ -117,6 +118,7 @@ def test_values_are_those_of_known_sizes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in NO_GRADIENT])
+@pytest.mark.sampled(5)
 def test_gradients_are_those_of_known_sizes(name: str) -> None:
     function, forms = FUNCTIONS[name]
     if name != "reshaped evenly":
@@ -124,6 +126,7 @@ def test_gradients_are_those_of_known_sizes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.sampled(11)
 def test_simplified_programs_mean_the_same(name: str) -> None:
     function, forms = FUNCTIONS[name]
     if name not in NO_GRADIENT:

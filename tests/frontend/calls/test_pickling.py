@@ -314,6 +314,7 @@ def test_lowered_functions() -> None:
         found.compile()(PARAMS)
 
 
+@pytest.mark.long
 def test_lowered_functions_take_their_state_along(tmp_path: Any) -> None:
     learner = Learner()
     learner.model.eval()

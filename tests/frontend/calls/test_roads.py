@@ -306,6 +306,7 @@ def told(make: Case) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.sampled(5)
 def test_both_roads_give_the_same(name: str) -> None:
     by_c = told(CASES[name])
     with extension.set_aside():

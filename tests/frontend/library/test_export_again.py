@@ -66,6 +66,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("change", AGAIN)
 @pytest.mark.parametrize("before", AGAIN)
+@pytest.mark.sampled(5)
 def test_an_export_to_the_path_of_an_open_library(
     before: str, change: str, exported: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def macros(names: Iterable[str], tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.sampled(4)
 def test_every_name_can_be_a_parameter_and_a_member(language: str, tmp_path: Path) -> None:
     if shutil.which("cc") is None:
         pytest.skip("no cc")
@@ -145,6 +146,7 @@ FUNCTIONS = [
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.sampled(3)
 def test_generated_libraries_compile_and_can_be_called(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
 

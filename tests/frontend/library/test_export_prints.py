@@ -100,6 +100,7 @@ site 3 [no values]
 
 @pytest.mark.parametrize("language", ["c", "c++"])
 @pytest.mark.parametrize("kind", ["a", "so"])
+@pytest.mark.sampled(3)
 def test_a_program_prints_through_its_callback(library: Path, language: str, kind: str) -> None:
     compiler, standard = {"c": ("cc", "c11"), "c++": ("c++", "c++17")}[language]
     if shutil.which(compiler) is None:

@@ -150,6 +150,7 @@ def test_ways_to_name_a_compiler(
 # ------------------------------------------------------------------------------- places
 
 
+@pytest.mark.long
 def test_a_full_disk(folder: Path) -> None:
     nets.export("lib", f=LOWERED, formats=("so", "a", "o", "h"))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}

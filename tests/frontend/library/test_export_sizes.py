@@ -107,6 +107,7 @@ def test_empty_arrays_may_be_null(folder: Path) -> None:
     assert (status, total.value) == (0, 0)
 
 
+@pytest.mark.long
 def test_a_training_step_takes_any_batch(tmp_path: Path) -> None:
     nets.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))

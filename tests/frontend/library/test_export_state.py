@@ -115,6 +115,7 @@ int main(void) {
 
 
 @pytest.mark.parametrize("language", ["c", "c++", "valgrind"])
+@pytest.mark.sampled(3)
 def test_c_programs_train_with_the_bits_of_python(
     training: Training, library: Path, language: str
 ) -> None:
@@ -271,6 +272,7 @@ def train_frozen(model: Frozen, teacher: Any = None) -> tuple[Any, Any]:
     return fit, nets.trace(lambda x: model(x) if teacher is None else teacher(model.backbone(x)))
 
 
+@pytest.mark.long
 def test_a_frozen_backbone_is_constant(tmp_path: Path) -> None:
     nets.manual_seed(5)
     model = Frozen().train()
@@ -294,6 +296,7 @@ def test_a_frozen_backbone_is_constant(tmp_path: Path) -> None:
     assert bits(loaded.predict(X)) == expected
 
 
+@pytest.mark.long
 def test_what_a_step_writes_is_state_though_it_needs_no_gradient(tmp_path: Path) -> None:
     model = Frozen().train()
     teacher = nn.Linear(8, 3)
@@ -341,6 +344,7 @@ class Noisy:
         return x + nets.random.uniform(x.shape) + settings.generator_of_a_module.key[0]
 
 
+@pytest.mark.long
 def test_keys_are_named_after_their_generators(tmp_path: Path) -> None:
     noisy = Noisy()
     draw = nets.trace(functools.partial(noisy.draw, generator=nets.random.Generator(5)))

@@ -128,6 +128,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[Any]:
     return request.param
 
 
+@pytest.mark.sampled(4)
 def test_any_order_of_parts_gives_the_bits_of_python(library: Path, way: Any) -> None:
     training, fit, predict = Training(), Twin(library, "fit"), Twin(library, "predict")
     for _ in range(2):
@@ -154,6 +155,7 @@ def test_what_is_refused(library: Path) -> None:
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 1024])
+@pytest.mark.sampled(3)
 def test_any_number_of_parts_gives_the_same_bits(tmp_path: Path, parts: int) -> None:
     training = Training()
     predict = training.predict.lower(X)
@@ -260,6 +262,7 @@ SANITIZERS = {"thread": ["-fsanitize=thread"], "address": ["-fsanitize=address,u
 
 
 @pytest.mark.parametrize("how", ["c", "c++", "valgrind", *SANITIZERS])
+@pytest.mark.sampled(4)
 def test_c_programs_with_threads_of_any_number(library: Path, tmp_path: Path, how: str) -> None:
     compiler = "c++" if how == "c++" else "cc"
     for needed in (compiler, "valgrind") if how == "valgrind" else (compiler,):

@@ -77,6 +77,7 @@ def test_states_begin_as_python_has_them(tmp_path: Path, density: float) -> None
         assert np.array_equal(found, own)
 
 
+@pytest.mark.long
 def test_zeros_take_no_bytes(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(64, 256), nn.Tanh(), nn.Linear(256, 64))
     optimizer = optim.Adam(model.parameters())

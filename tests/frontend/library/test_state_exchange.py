@@ -196,6 +196,7 @@ def momentum(parameters: Any, lr: float) -> Any:
 
 
 @pytest.mark.parametrize("make", [optim.Adam, momentum, optim.RMSprop])
+@pytest.mark.long
 def test_training_goes_on_in_c_and_again_in_python(tmp_path: Path, make: Any) -> None:
     there, here = Session(1, make), Session(2, make)
     exported = nets.export(tmp_path / "on", fit=there.step.lower(X), formats=("so",))
@@ -218,6 +219,7 @@ def test_training_goes_on_in_c_and_again_in_python(tmp_path: Path, make: Any) ->
     assert here.losses(3) == [library.fit(X).item() for _ in range(3)]
 
 
+@pytest.mark.long
 def test_state_dicts_and_files_of_weights(tmp_path: Path) -> None:
     session = Session(3)
     exported = nets.export(tmp_path / "dict", fit=session.step.lower(X), formats=("so",))

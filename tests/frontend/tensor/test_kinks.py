@@ -65,6 +65,7 @@ CASES: dict[str, Case] = {
 
 @pytest.mark.parametrize("mode", ["eager", "backward", "llvm", "numpy"])
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.sampled(3)
 def test_derivatives_where_a_choice_was_made(
     name: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

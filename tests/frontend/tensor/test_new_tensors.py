@@ -118,6 +118,7 @@ PUBLIC = sorted(set(functions.__all__) - CONVERSIONS - WITHOUT_TENSOR)
 
 
 @pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.sampled(3)
 def test_functions(name: str) -> None:
     check(getattr(nets, name), name in VIEWS)
 
@@ -127,6 +128,7 @@ NEEDING_MORE = {"batch_norm", "conv2d", "conv_transpose2d", "cross_entropy", "nl
 
 
 @pytest.mark.parametrize("name", sorted(set(functional.__all__) - NEEDING_MORE))
+@pytest.mark.sampled(3)
 def test_functional(name: str) -> None:
     check(getattr(functional, name))
 
@@ -180,6 +182,7 @@ TRACED = [np.ones((2, 3)), np.array(2.0), np.ones((1, 1, 4), np.int64), np.ones(
 
 
 @pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.sampled(4)
 def test_functions_in_a_trace(name: str) -> None:
     outside = [nets.Tensor(array) for array in TRACED]
 

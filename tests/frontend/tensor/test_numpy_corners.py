@@ -107,6 +107,7 @@ SHAPES = [(3, 4), (1, 4), (3, 1), (1, 1), (2, 4), (0, 4), (3, 0)]
 
 
 @pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.long
 def test_take_along_axis_broadcasts_both_ways(traced: bool) -> None:
     rng = np.random.default_rng(0)
     for number, (shape, of_indices) in enumerate(itertools.product(SHAPES, SHAPES)):

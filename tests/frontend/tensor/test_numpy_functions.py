@@ -111,6 +111,7 @@ PARAMETERS = sorted(DISPATCHED.keys() - OF_OTHER_THINGS)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.sampled(3)
 def test_the_result_is_numpys(name: str) -> None:
     function, taken = DISPATCHED[name], 0
     for arguments, want in on_arrays(function):
@@ -141,6 +142,7 @@ WRITING = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.sampled(4)
 def test_a_gradient_is_never_lost(name: str) -> None:
     function, seen = DISPATCHED[name], 0
     for arguments, want in on_arrays(function):
@@ -168,6 +170,7 @@ def requiring_gradient(array: Any) -> nets.Tensor:
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.sampled(4)
 def test_a_trace_takes_or_refuses(name: str) -> None:
     function, seen = DISPATCHED[name], queue.SimpleQueue()
 

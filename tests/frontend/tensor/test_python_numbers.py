@@ -121,6 +121,7 @@ def compared(x: Any, number: Any) -> list[Any]:
 
 @pytest.mark.usefixtures("reference")
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.sampled(4)
 def test_comparisons(dtype: str) -> None:
     compare_comparisons(dtype)
 
@@ -161,11 +162,13 @@ def compare_operators(names: Iterable[str], dtype: str) -> None:
 @pytest.mark.usefixtures("reference")
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if "16" not in d and d != "uint32"])
 @pytest.mark.parametrize("name", ARITHMETIC)
+@pytest.mark.sampled(5)
 def test_arithmetic(dtype: str, name: str) -> None:
     compare_operators([name], dtype)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64", "float32"])
+@pytest.mark.sampled(3)
 def test_arithmetic_of_native_code(dtype: str) -> None:
     compare_operators(["add", "floordiv", "lshift"], dtype)
 
@@ -206,6 +209,7 @@ def _added(x: Any, number: float) -> Any:
 @pytest.mark.usefixtures("reference")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.sampled(5)
 def test_functions(dtype: str, name: str) -> None:
     own, numpys = FUNCTIONS[name]
     x = elements(dtype)
@@ -221,6 +225,7 @@ def test_functions(dtype: str, name: str) -> None:
 @pytest.mark.usefixtures("reference")
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int64", "uint64", "float32"])
 @pytest.mark.parametrize("name", ["lt", "ge", "eq", "add", "floordiv", "rshift"])
+@pytest.mark.sampled(5)
 def test_numbers_that_are_closed_over(dtype: str, name: str) -> None:
     f, x = OPERATORS[name], elements(dtype)
     x = x[np.isfinite(x)]

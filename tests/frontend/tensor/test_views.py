@@ -486,6 +486,7 @@ def test_exports_read_views_from_their_roots(tmp_path: Path) -> None:
 
 
 @on_a_small_stack
+@pytest.mark.long
 def test_long_chains_of_views() -> None:
     x = nets.Tensor(np.zeros(3001))
     whole = x

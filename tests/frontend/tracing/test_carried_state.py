@@ -182,6 +182,7 @@ COMPILED = (scan, while_condition, branch, nested, changed_elements)
 
 
 @pytest.mark.parametrize("f", PROGRAMS, ids=lambda f: f.__name__)
+@pytest.mark.sampled(7)
 def test_traced_calls_draw_what_eager_ones_do(f: Program, monkeypatch: Any) -> None:
     expected = run(f)
     if f in COMPILED:
@@ -216,6 +217,7 @@ def composed(seed: int) -> Program:
 
 
 @pytest.mark.parametrize("seed", [3, 6, 10, 12, 13, 17])
+@pytest.mark.sampled(3)
 def test_random_nests_draw_what_eager_ones_do(seed: int, monkeypatch: Any) -> None:
     f = composed(seed)
     monkeypatch.setenv("NETS_BACKEND", "numpy")
@@ -270,6 +272,7 @@ def in_one_trace() -> Any:
     return lambda _, xs: step(xs)
 
 
+@pytest.mark.long
 def test_gradients_through_loops_that_draw(monkeypatch: Any) -> None:
     monkeypatch.setenv("NETS_BACKEND", "numpy")
     ways = {

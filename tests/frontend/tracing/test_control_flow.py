@@ -139,6 +139,7 @@ def loss_of(scan: Any, reverse: bool) -> Any:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.sampled(2)
 def test_gradients_of_a_scan_are_those_of_the_steps_written_out(reverse):
     arguments = (SQUARE, STATE, ROWS, STATE[0])
     kept, written = (loss_of(scan, reverse) for scan in (nets.scan, unrolled))

@@ -295,6 +295,7 @@ def test_parallel_loops_around_prints(lines: Lines) -> None:
     assert lines(nets.trace(f, threads=4), x) == lines(f, nets.Tensor(x))
 
 
+@pytest.mark.long
 def test_the_object_cache_prints_as_well(tmp_path: Any) -> None:
     source = (
         "import nets, numpy as np\n"

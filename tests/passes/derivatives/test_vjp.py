@@ -307,6 +307,7 @@ def long_chain(length: int) -> Function:
     return function
 
 
+@pytest.mark.long
 def test_thousands_of_operations() -> None:
     function = long_chain(3_000)
     gradient = dce(vjp(function, [0]), Options())

@@ -33,6 +33,7 @@ def softmax(b: GraphEmitter, x: Value) -> Value:
 
 
 @pytest.mark.parametrize("seed", range(60))
+@pytest.mark.sampled(5)
 def test_random_programs_keep_their_bits(seed: int) -> None:
     function = random_program(seed, 20)
     arrays = arguments(function, np.random.default_rng(seed))
@@ -211,6 +212,7 @@ def norm(b: GraphEmitter, x: Value, weight: Value) -> Value:
 
 @pytest.mark.parametrize("shape", [(40, 64), (33, 67), (3, 11, 70)], ids=str)
 @pytest.mark.parametrize("dtype", [f32, f64], ids=str)
+@pytest.mark.sampled(4)
 def test_sums_of_rows_and_across_them_share_loops_and_keep_their_bits(
     shape: tuple[int, ...], dtype: DType
 ) -> None:

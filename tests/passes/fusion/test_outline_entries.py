@@ -79,6 +79,7 @@ def draw(function: Function) -> list[Array]:
     [*((shape, f32) for shape in SHAPES), (SHAPES[0], f64), (SHAPES[2], f64)],
     ids=str,
 )
+@pytest.mark.sampled(7)
 def test_attention_and_its_gradient(shape: tuple[int, int, int, int], dtype: DType) -> None:
     function = attention(shape, dtype)
     if dtype == f64 or shape == SHAPES[-1]:  # the gradient begins with what is in it
@@ -88,6 +89,7 @@ def test_attention_and_its_gradient(shape: tuple[int, int, int, int], dtype: DTy
 
 
 @pytest.mark.parametrize("shape", SHAPES[:3], ids=str)
+@pytest.mark.sampled(3)
 def test_the_loops_are_those_of_the_reference(shape: tuple[int, int, int, int]) -> None:
     """By the strict interpreter: no access outside a buffer, nothing read that was not stored."""
     function = vjp(attention(shape), [0])
@@ -103,6 +105,7 @@ def test_the_loops_are_those_of_the_reference(shape: tuple[int, int, int, int]) 
 
 
 @pytest.mark.parametrize("seed", range(40))
+@pytest.mark.sampled(5)
 def test_random_programs_keep_their_bits(seed: int) -> None:
     function = random_program(seed, 20)
     fused = run_passes(function, *FUSE)

@@ -56,6 +56,7 @@ def windows_on_windows(module: Any, x: Any, levels: Plan) -> list[Any]:
 
 
 @pytest.mark.parametrize("seed", range(24))
+@pytest.mark.sampled(5)
 def test_windows_on_windows(seed: int) -> None:
     x, levels = np.arange(-4, 9, dtype=np.float32), plan(seed)
     found = nets.trace(lambda x: windows_on_windows(nets, x, levels))(x)

@@ -30,6 +30,7 @@ def diffused(module: Any, field: Any) -> Any:
 @pytest.mark.parametrize("cpu", ["", "x86-64-v3"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(1, 64), (2, 33), (5, 48), (64, 256)])
+@pytest.mark.sampled(5)
 def test_stencils_have_the_bits_of_numpy(
     shape: tuple[int, int], dtype: type, cpu: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def special(shape: tuple[int, ...], dtype: DType) -> Array:
 
 @pytest.mark.parametrize("dtype", [f32, f64, i16], ids=str)
 @pytest.mark.parametrize("length", [0, 1, 2, 10, 32, 63, 64, 65, 200, 1500])
+@pytest.mark.sampled(7)
 def test_sums_and_extremes_of_every_length(length: int, dtype: DType) -> None:
     names = ("reduce_sum", "reduce_prod", *("reduce_max", "reduce_min") * (length > 0))
     for name, (shape, axes) in product(names, (((3, length), (1,)), ((length, 2), (0,)))):
@@ -49,6 +50,7 @@ def test_sums_and_extremes_of_every_length(length: int, dtype: DType) -> None:
 
 @pytest.mark.parametrize("dtype", [f32, f64, i64], ids=str)
 @pytest.mark.parametrize("length", [1, 63, 65, 700])
+@pytest.mark.sampled(5)
 def test_places_of_extremes(length: int, dtype: DType) -> None:
     for name in ("argmax", "argmin"):
         p = Program(tensor(2, length, dtype=dtype))
@@ -63,6 +65,7 @@ def test_places_of_extremes(length: int, dtype: DType) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("transposed", list(product((False, True), repeat=2)), ids=str)
+@pytest.mark.sampled(5)
 def test_products(
     shape: tuple[int, int, int, int], dtype: DType, transposed: tuple[bool, bool]
 ) -> None:
@@ -106,6 +109,7 @@ PADDED = along((1, 1), (1, 1), (1, 1))
         ((1, 2, 9, 9), (2, 2, 2, 2), along((4, 3), (1, 1), (1, 1))),
     ],
 )
+@pytest.mark.sampled(3)
 def test_convolutions(x: tuple[int, ...], w: tuple[int, ...], attributes: dict[str, Any]) -> None:
     infer = lookup("conv").rules.infer
     y = infer(TensorType(x, f32), TensorType(w, f32), **attributes).static_shape

@@ -51,6 +51,7 @@ def streams_of(function: Function) -> list[Operation]:
 
 @pytest.mark.parametrize("name", REDUCTIONS)
 @pytest.mark.parametrize(("dtype", "shape"), CASES)
+@pytest.mark.sampled(11)
 def test_the_bits_are_those_of_one_place(
     name: str, dtype: type, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

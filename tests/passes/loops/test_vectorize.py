@@ -168,6 +168,7 @@ def strided_function(dtype: DType, step: int, lengths: Sequence[int]) -> Functio
     [*((dtype, step) for dtype in (f32, f64) for step in (2, 3, 4)), (i16, 3)],
     ids=str,
 )
+@pytest.mark.sampled(3)
 def test_strided_accesses(dtype: DType, step: int) -> None:
     """In whole vectors, without a touch of what lies beyond the first and the last element."""
     rng = np.random.default_rng(step)
@@ -292,6 +293,7 @@ def body_function(body: Callable[..., None], n: int) -> Function:
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
+@pytest.mark.sampled(5)
 def test_bodies(body: Callable[..., None]) -> None:
     x = np.random.default_rng(0).permutation(69) % 50
     y = np.linspace(0, 9, 69)
@@ -436,6 +438,7 @@ def values_of(dtype: DType, n: int, seed: int) -> Array:
 
 
 @pytest.mark.parametrize("dtype", [f32, f64, u8, i64, bool_], ids=str)
+@pytest.mark.sampled(3)
 def test_reductions(dtype: DType) -> None:
     for seed, n in enumerate((1, 7, 64, 67, 130)):
         extra = ("", "dynamic", "stores")[seed % 3]
@@ -454,6 +457,7 @@ def test_reductions(dtype: DType) -> None:
     ],
     ids=str,
 )
+@pytest.mark.sampled(5)
 def test_reductions_natively(dtype: DType, extra: str) -> None:
     n = 131
     function = reduction(dtype, n, combiners_of(dtype), extra=extra)

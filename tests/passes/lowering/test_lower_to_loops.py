@@ -48,6 +48,7 @@ def check(function: Function, *passes: str) -> Function:
 
 
 @pytest.mark.parametrize("seed", range(24))
+@pytest.mark.sampled(5)
 def test_random_programs(seed: int) -> None:
     function = random_program(seed, 8)
     arrays = arguments(function, np.random.default_rng(seed))
@@ -77,6 +78,7 @@ def test_sums_over_rows(length: int, dtype: object) -> None:
 @pytest.mark.usefixtures("_sharing")
 @pytest.mark.parametrize("rows", [0, 1, 2, 16, 17, 33, 100])
 @pytest.mark.parametrize(("batch", "columns"), [(1, 5), (3, 2), (9, 3), (2, 0)])
+@pytest.mark.sampled(5)
 def test_sums_over_columns(rows: int, batch: int, columns: int) -> None:
     p = Program(tensor(batch, rows, columns))
     check(p.done(p.b.sum(p.arguments[0], (1,))))
@@ -107,6 +109,7 @@ def test_axes_of_size_one_split_no_run() -> None:
 
 @pytest.mark.usefixtures("_sharing")
 @pytest.mark.parametrize("shape", [(3, 40), (70, 10), (2, 1030), (1, 1030), (20, 1), (5, 0)])
+@pytest.mark.sampled(5)
 def test_softmax_and_statistics_share_rows(shape: tuple[int, int]) -> None:
     p = Program(tensor(*shape))
     (x,) = p.arguments
@@ -157,6 +160,7 @@ def test_short_rows_have_no_loop_of_their_own(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.usefixtures("_sharing")
 @pytest.mark.parametrize("axes", [(1, 0, 2), (0, 2, 1), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.sampled(3)
 def test_transposes(axes: tuple[int, ...]) -> None:
     p = Program(tensor(34, 2, 33))
     check(p.done(p.b.transpose(p.arguments[0], axes)))

@@ -82,6 +82,7 @@ def finish(b: GraphEmitter, *values: object) -> None:
 
 
 @pytest.mark.parametrize(("definition", "dtype"), BINARY, ids=str)
+@pytest.mark.sampled(4)
 def test_with_constants_and_with_itself(definition: OpDef, dtype: DType) -> None:
     x = specials(dtype)
     for constant in x:

@@ -31,6 +31,7 @@ def on_constants(definition: OpDef, arrays: list[Array], attributes: dict[str, o
 
 
 @pytest.mark.parametrize(("definition", "sample"), SAMPLES)
+@pytest.mark.sampled(4)
 def test_every_op_on_constants(definition: OpDef, sample: Sample) -> None:
     rng = np.random.default_rng(5)
     arrays = [spec.draw(rng) for spec in sample.operands]

@@ -198,6 +198,7 @@ def useful(function: Function) -> int:
 
 @pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.__name__)
 @pytest.mark.parametrize("is_gradient", [False, True], ids=["value", "gradient"])
+@pytest.mark.sampled(5)
 def test_bits_stay(loop: Callable[..., Any], is_gradient: bool) -> None:
     arrays = arguments()
     function = nets.value_and_grad(total(loop), argnums=(0, 1)) if is_gradient else loop
@@ -212,6 +213,7 @@ def test_bits_stay(loop: Callable[..., Any], is_gradient: bool) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.__name__)
+@pytest.mark.sampled(4)
 def test_both_halves_of_a_gradient(
     loop: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,8 @@ def split(printed: str, expected: str) -> str:
     return printed[len(expected) :]
 
 
-@pytest.mark.parametrize("options", ["-std=c++17 -fsanitize=undefined,address", "-std=c++20"])
+@pytest.mark.parametrize("options", ["-std=c++20", "-std=c++17 -fsanitize=undefined,address"])
+@pytest.mark.sampled(2)
 def test_cpp(options: str, folder: Path, expected: str) -> None:
     compiler = [program("c++"), *options.split(), "-Wall", "-Wextra", "-Werror", "-pedantic"]
     run(folder, *compiler, "main.cpp", "demo.a", "-o", "main_cpp")
@@ -102,6 +103,7 @@ def test_rust_needs_no_std(folder: Path) -> None:
     run(folder, program("rustc"), *options, "bare.rs")
 
 
+@pytest.mark.long
 def test_go(folder: Path, expected: str) -> None:
     package = folder / "go" / "demo"
     package.mkdir(parents=True)
@@ -148,6 +150,7 @@ int main(void) {
 
 @pytest.mark.parametrize("prefix", ["", "lib"])
 @pytest.mark.parametrize("formats", ["so a", "a", "so"])
+@pytest.mark.sampled(5)
 def test_pkg_config(formats: str, prefix: str, tmp_path: Path) -> None:
     folder = tmp_path / "a folder"
     lowered = nets.trace(model.pick).lower(model.VALUES, model.INDICES)
@@ -171,6 +174,7 @@ def test_cmake(folder: Path, tmp_path: Path) -> None:
     assert [run(tmp_path, f"built/{name}") for name in ("shared", "static")] == ["4 1"] * 2
 
 
+@pytest.mark.long
 def test_cmake_takes_the_library_that_is_there(folder: Path, tmp_path: Path) -> None:
     for file in ("demo.a", "demo.h", "demoConfig.cmake"):
         shutil.copy(folder / file, tmp_path)

@@ -141,6 +141,7 @@ sys/sysmacros.h sys/param.h pthread.h time.h endian.h arpa/inet.h strings.h
 EVERY_HEADER = "".join(f"#include <{word}>\n" for word in _HEADERS.split())
 
 
+@pytest.mark.long
 def test_cpp(folder: Path) -> None:
     includes = "".join(f'#include "{stem}/{stem}.hpp"\n' for stem in ["hpp", *FILES])
     (folder / "all.cpp").write_text(EVERY_HEADER + includes)
@@ -157,6 +158,7 @@ def test_rust(folder: Path) -> None:
     run(folder, program("rustc"), *options, "all.rs")
 
 
+@pytest.mark.long
 def test_go(folder: Path) -> None:
     (folder / "go.mod").write_text("module example\n\ngo 1.18\n")
     stems = ("go", "main", "x_test")
@@ -256,6 +258,7 @@ assert [int(x[0]) for x in module.functions_of_python()] == [1]
 """
 
 
+@pytest.mark.long
 def test_python_calls_functions_of_all_names(tmp_path: Path) -> None:
     """Those of Python's functions, too, which the code behind them uses."""
     given = {word: float(i) for i, word in enumerate([*keyword.kwlist[:8], *ODD])}
