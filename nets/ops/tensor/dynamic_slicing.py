@@ -16,7 +16,7 @@ import numpy as np
 from nets.errors import DTypeError, ShapeError
 from nets.ir.affine import Affine, linear
 from nets.ir.core import Trait, Value
-from nets.ir.sizes import at_most
+from nets.ir.sizes import Dim, at_most
 from nets.ir.types import Shape, TensorType, i64, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ToCome
@@ -54,14 +54,14 @@ def _window(x: Array, sizes: Sequence[int], starts: Sequence[Array]) -> tuple[sl
     return tuple(places)
 
 
-def _first(s: Lowering, start: Callable[[], Value], size: int, dim: int) -> Affine:
+def _first(s: Lowering, start: Callable[[], Value], size: Dim, dim: Dim) -> Affine:
     """Where the window begins along an axis; no start is read where there is one place alone."""
     if size == dim:
         return Affine()
     zero = s.const(0, index)
     given = s.cast(start(), index)
-    place = s.select(s.compare("lt", given, zero), s.add(given, s.const(dim, index)), given)
-    return Affine.of(s.binary("max", s.binary("min", place, s.const(dim - size, index)), zero))
+    place = s.select(s.compare("lt", given, zero), s.add(given, s.index(dim)), given)
+    return Affine.of(s.binary("max", s.binary("min", place, s.index(dim - size)), zero))
 
 
 @op(
@@ -101,8 +101,8 @@ class DynamicSlice:
 
         return (of_x, *(None for _ in starts))
 
-    def lower(s: Lowering, at: Index, x: Value, *starts: Value, shape: tuple[int, ...]) -> Value:
-        dims = tensor_type(x).static_shape
+    def lower(s: Lowering, at: Index, x: Value, *starts: Value, shape: Shape) -> Value:
+        dims = tensor_type(x).shape
         places = [
             place + _first(s, lambda start=start: s.read(start, ()), size, dim)
             for place, start, size, dim in zip(at, starts, shape, dims, strict=True)
