@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from nets.backend.library.loader import load
     from nets.frontend.calls.lowered import evaluate, parse_ir
     from nets.frontend.calls.trace import trace
+    from nets.frontend.derived import checkpoint_policies
+    from nets.frontend.derived.checkpoint import checkpoint
     from nets.frontend.derived.pullback import vjp
     from nets.frontend.derived.transforms import grad, value_and_grad
     from nets.frontend.library.export import export
+    from nets.frontend.tracing.associative import associative_scan
     from nets.frontend.tracing.control_flow import cond, fori_loop, map, scan, while_loop  # noqa: A004
     from nets.frontend.tracing.debug import debug_print
     from nets.frontend.tracing.open_sizes import dim
@@ -38,6 +41,9 @@ _LATER = {
     "grad": "nets.frontend.derived.transforms",
     "value_and_grad": "nets.frontend.derived.transforms",
     "vjp": "nets.frontend.derived.pullback",
+    "checkpoint": "nets.frontend.derived.checkpoint",
+    "checkpoint_policies": "nets.frontend.derived.checkpoint",
+    "associative_scan": "nets.frontend.tracing.associative",
     "scan": "nets.frontend.tracing.control_flow",
     "fori_loop": "nets.frontend.tracing.control_flow",
     "while_loop": "nets.frontend.tracing.control_flow",
@@ -77,11 +83,14 @@ __all__ = [
     "grad",
     "value_and_grad",
     "vjp",
+    "checkpoint",
+    "checkpoint_policies",
     "scan",
     "fori_loop",
     "while_loop",
     "cond",
     "map",
+    "associative_scan",
     "debug_print",
     "spec",
     "dim",

@@ -26,12 +26,13 @@ def stage_nested(
     call: BoundCall,
     positions: Sequence[int],
     run: Callable[[Sequence[Any], dict[str, Any]], Any],
+    once: bool = True,
 ) -> tuple[Program, list[Value]]:
     """The Program of ``run(args, kwargs)`` as a function of the leaves at ``positions`` of the
     arguments of a call.
 
     Also gives the values of the outer trace for its arguments. The other arguments stay as they
-    are.
+    are. ``once`` is that of ``stage``.
     """
     scope = current_scope()
     assert scope is not None
@@ -49,7 +50,7 @@ def stage_nested(
             replaced[position] = part
         return lift_results(run(replaced, kwargs))
 
-    return stage(name, inputs, body), values
+    return stage(name, inputs, body, once=once), values
 
 
 def inlined(program: Program, arguments: Sequence[Value]) -> object:

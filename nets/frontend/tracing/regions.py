@@ -19,7 +19,9 @@ from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import is_grad_enabled
 from nets.frontend.tracing.nested import adopt
 from nets.frontend.tracing.program import Program
-from nets.ir.core import Operation, Region, Value
+from nets.ir.builder import Builder
+from nets.ir.clone import Mapping, clone_into
+from nets.ir.core import Block, Operation, Region, Value
 from nets.ir.location import user_location
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import lookup
@@ -39,8 +41,11 @@ def emit_control(
     attributes: dict[str, Any],
     programs: Sequence[Program],
     free: int = 0,
+    checkpoints: int | None = None,
 ) -> list[Tensor]:
     """The operation over the bodies of these programs, in the current scope; its results.
+
+    With ``checkpoints`` it is a loop that reverse mode stores so many states of.
 
     ``free`` operands come first that no body takes. Tensors from outside that a body changes are
     further carries, or results of a branch, behind those that the user gave.
@@ -60,6 +65,8 @@ def emit_control(
         attributes = {**attributes, "carries": carries + len(changed)}
     scope.emitter.builder.location = user_location()
     op = scope.emitter.builder.create(lookup(name), [*values, *shared], attributes, regions)
+    if checkpoints is not None:
+        op = _checkpointed(op, checkpoints)
     end = carries + len(changed)
     for place, value in zip(changed, op.results[carries:end], strict=True):
         hand_over(scope, place, value)
@@ -69,6 +76,22 @@ def emit_control(
     if not is_grad_enabled():
         results = [apply("stop_gradient", x) if x.type.dtype.is_float else x for x in results]
     return results
+
+
+def _checkpointed(loop: Operation, slots: int) -> Operation:
+    """The operation that a loop becomes of which reverse mode stores so many states."""
+    assert loop.block is not None
+    builder, regions = Builder(loop.block, loop, loop.location), []
+    for _ in range(2):
+        block = Block([x.type for x in loop.operands], [x.hint for x in loop.operands])
+        mapping: Mapping = dict(zip(loop.operands, block.arguments, strict=True))
+        inner = Builder(block, location=loop.location)
+        clone_into(inner, [loop], mapping)
+        inner.create(lookup("yield"), [mapping[x] for x in loop.results])
+        regions.append(Region(block))
+    made = builder.create(lookup("checkpointed_loop"), loop.operands, {"slots": slots}, regions)
+    loop.replace_with(made.results)
+    return made
 
 
 def _changed(name: str, programs: Sequence[Program]) -> list[Place]:

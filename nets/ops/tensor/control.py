@@ -17,10 +17,15 @@ from nets.errors import VerifyError
 from nets.ir.core import Operation, Region, Trait
 from nets.ir.sizes import Dim, at_most
 from nets.ir.types import TensorType, Type, bool_
+from nets.ops.definition.attributes import Integer, Texts
 from nets.ops.definition.decisions import ToCome
 from nets.ops.definition.registry import Array, Run, structural
 
 _TRAITS: Final = Trait.PURE | Trait.ISOLATED | Trait.CONTROL
+_IN_PLACE: Final = _TRAITS | Trait.ONCE
+_SAVED: Final = {"saved": Texts()}
+_FORWARD: Final = ToCome("the same operation with tangents")
+_BATCH: Final = ToCome("the same operation with its regions batched")
 
 
 @structural(
@@ -47,11 +52,11 @@ class Scan:
             raise VerifyError(f"scan has {carries} carries and {xs} xs of {len(values)} operands")
         rows = [_row(value, length) for value in values[carries : carries + xs]]
         expected = (*values[:carries], *rows, *values[carries + xs :])
-        given = _yielded("scan", regions[0], expected)
+        given = yielded("scan", regions[0], expected)
         if given[:carries] != values[:carries]:
             raise VerifyError(
-                f"the region of scan yields carries ({_list(given[:carries])}), "
-                f"not ({_list(values[:carries])})"
+                f"the region of scan yields carries ({listed_types(given[:carries])}), "
+                f"not ({listed_types(values[:carries])})"
             )
         stacked = [_tensor("scan", type) for type in given[carries:]]
         return (*given[:carries], *(type.with_shape((length, *type.shape)) for type in stacked))
@@ -88,19 +93,23 @@ class While:
     batch = ToCome("steps until every example is done")
     no_derivative = (
         "how often a while_loop runs is known only when it runs, so that its steps cannot be kept "
-        "for the way back; nets.scan and nets.fori_loop with constant bounds have a derivative"
+        "for the way back; with checkpoints=64, say, nets.while_loop has a first derivative, and "
+        "nets.scan and nets.fori_loop with constant bounds have any"
     )
 
     def infer(*values: Type, carries: int, regions: Sequence[Region]) -> tuple[Type, ...]:
         if not 0 <= carries <= len(values):
             raise VerifyError(f"while has {carries} carries of {len(values)} operands")
-        condition = _yielded("while", regions[0], values)
+        condition = yielded("while", regions[0], values)
         if condition != (TensorType((), bool_),):
-            raise VerifyError(f"the condition of while yields ({_list(condition)}), not a bool")
-        given = _yielded("while", regions[1], values)
+            raise VerifyError(
+                f"the condition of while yields ({listed_types(condition)}), not a bool"
+            )
+        given = yielded("while", regions[1], values)
         if given != values[:carries]:
             raise VerifyError(
-                f"the body of while yields ({_list(given)}), not ({_list(values[:carries])})"
+                f"the body of while yields ({listed_types(given)}), "
+                f"not ({listed_types(values[:carries])})"
             )
         return values[:carries]
 
@@ -126,13 +135,106 @@ class Cond:
     def infer(predicate: Type, *values: Type, regions: Sequence[Region]) -> tuple[Type, ...]:
         if predicate != TensorType((), bool_):
             raise VerifyError(f"the predicate of cond is a bool, not {predicate}")
-        first, second = (_yielded("cond", region, values) for region in regions)
+        first, second = (yielded("cond", region, values) for region in regions)
         if first != second:
-            raise VerifyError(f"the regions of cond yield ({_list(first)}) and ({_list(second)})")
+            raise VerifyError(
+                f"the regions of cond yield ({listed_types(first)}) and ({listed_types(second)})"
+            )
         return first
 
     def run(op: Operation, arrays: Sequence[Array]) -> Run:
         return (yield 0 if arrays[0] else 1, arrays[1:])
+
+
+# What derivatives see of a program, besides what it does. Where it runs forward only, each of these
+# is its first region, but for ``recomputed``.
+
+
+def _once(op: Operation, arrays: Sequence[Array]) -> Run:
+    return (yield 0, arrays)
+
+
+@structural("checkpoint", _IN_PLACE, attributes=("saved",), regions=1)
+class Checkpoint:
+    """Runs its region, whose values reverse mode computes again from the operands.
+
+    It keeps only results of the operations whose names are ``saved``.
+    """
+
+    operands = ("*values",)
+    kinds = _SAVED
+    forward = _FORWARD
+    batch = _BATCH
+
+    def infer(*values: Type, saved: tuple[str, ...], regions: Sequence[Region]) -> tuple[Type, ...]:
+        return yielded("checkpoint", regions[0], values)
+
+    run = _once
+
+
+@structural("recomputed", _TRAITS, attributes=("saved",), regions=1)
+class Recomputed:
+    """The way back through a checkpoint: its region begins with the values of the way there.
+
+    No pass may merge it with what surrounds it, or all those values would live in between. To
+    reverse mode it is a checkpoint.
+    """
+
+    operands = ("*values",)
+    kinds = _SAVED
+    forward = _FORWARD
+    batch = _BATCH
+
+    def infer(*values: Type, saved: tuple[str, ...], regions: Sequence[Region]) -> tuple[Type, ...]:
+        return yielded("recomputed", regions[0], values)
+
+    run = _once
+
+
+@structural("checkpointed_loop", _IN_PLACE, attributes=("slots",), regions=2)
+class CheckpointedLoop:
+    """A loop that reverse mode stores at most ``slots`` states of.
+
+    The second region is one loop of the operands, whose results it yields. The first gives these
+    and then what a way back that has been built needs besides: states on the way, and which.
+    """
+
+    operands = ("*values",)
+    kinds: Final = {"slots": Integer()}
+    forward = _FORWARD
+    batch = _BATCH
+
+    def infer(*values: Type, slots: int, regions: Sequence[Region]) -> tuple[Type, ...]:
+        first, second = (yielded("checkpointed_loop", region, values) for region in regions)
+        if slots < 1:
+            raise VerifyError(f"checkpointed_loop needs a slot, not {slots}")
+        if first[: len(second)] != second:
+            raise VerifyError(
+                f"the regions of checkpointed_loop yield ({listed_types(first)}) and "
+                f"({listed_types(second)})"
+            )
+        return first
+
+    run = _once
+
+
+@structural("as_if", _IN_PLACE, regions=2)
+class AsIf:
+    """Runs its first region; to derivatives it is the second, which gives the same bits."""
+
+    operands = ("*values",)
+    forward = _FORWARD
+    batch = _BATCH
+
+    def infer(*values: Type, regions: Sequence[Region]) -> tuple[Type, ...]:
+        first, second = (yielded("as_if", region, values) for region in regions)
+        if first != second:
+            raise VerifyError(
+                f"the regions of as_if yield ({listed_types(first)}) and ({listed_types(second)})"
+            )
+        return first
+
+    run = _once
 
 
 def _tensor(name: str, type: Type) -> TensorType:
@@ -149,16 +251,19 @@ def _row(type: Type, length: Dim) -> TensorType:
     return found.with_shape(found.shape[1:])
 
 
-def _yielded(name: str, region: Region, expected: Sequence[Type]) -> tuple[Type, ...]:
-    """The types a region yields, which must take the expected ones."""
+def yielded(name: str, region: Region, expected: Sequence[Type]) -> tuple[Type, ...]:
+    """The types a region yields. VerifyError unless it takes the expected ones."""
     taken = tuple(argument.type for argument in region.block.arguments)
     if taken != tuple(expected):
-        raise VerifyError(f"the region of {name} takes ({_list(taken)}), not ({_list(expected)})")
+        raise VerifyError(
+            f"the region of {name} takes ({listed_types(taken)}), not ({listed_types(expected)})"
+        )
     end = region.block.terminator
     if end is None:
         raise VerifyError(f"the region of {name} must end with a yield")
     return tuple(value.type for value in end.operands)
 
 
-def _list(types: Sequence[Type]) -> str:
+def listed_types(types: Sequence[Type]) -> str:
+    """Types for an error message."""
     return ", ".join(map(str, types))

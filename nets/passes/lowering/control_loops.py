@@ -93,10 +93,18 @@ def _cond(low: BlockLowering, op: Operation, made: Sequence[Value]) -> None:
             s.yield_()
 
 
+def _once(low: BlockLowering, op: Operation, made: Sequence[Value]) -> None:
+    block = op.regions[0].block
+    for argument, value in zip(block.arguments, op.operands, strict=True):
+        _bind(low, argument, value)
+    _run_body(low, block, [], list(zip(block.yielded, made, strict=True)))
+
+
 _RULES: dict[str, Callable[[BlockLowering, Operation, Sequence[Value]], None]] = {
     "scan": _scan,
     "while": _while,
     "cond": _cond,
+    **dict.fromkeys(("checkpoint", "recomputed", "checkpointed_loop", "as_if"), _once),
 }
 
 
