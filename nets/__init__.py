@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from nets.backend.library.loader import load
     from nets.frontend.calls.lowered import evaluate, parse_ir
     from nets.frontend.calls.trace import trace
+    from nets.frontend.derived import checkpoint_policies
+    from nets.frontend.derived.checkpoint import checkpoint
     from nets.frontend.derived.custom import custom_jvp, custom_vjp
     from nets.frontend.derived.forward import hvp, jvp, linearize
     from nets.frontend.derived.jacobians import hessian, jacfwd, jacobian, jacrev
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from nets.frontend.derived.transforms import grad, value_and_grad
     from nets.frontend.derived.vectorized import vmap
     from nets.frontend.library.export import export
+    from nets.frontend.tracing.associative import associative_scan
     from nets.frontend.tracing.control_flow import cond, fori_loop, map, scan, while_loop  # noqa: A004
     from nets.frontend.tracing.debug import debug_print
     from nets.frontend.tracing.open_sizes import dim
@@ -59,6 +62,9 @@ _LATER = {
     "jacrev": "nets.frontend.derived.jacobians",
     "jacobian": "nets.frontend.derived.jacobians",
     "hessian": "nets.frontend.derived.jacobians",
+    "checkpoint": "nets.frontend.derived.checkpoint",
+    "checkpoint_policies": "nets.frontend.derived.checkpoint",
+    "associative_scan": "nets.frontend.tracing.associative",
     "scan": "nets.frontend.tracing.control_flow",
     "fori_loop": "nets.frontend.tracing.control_flow",
     "while_loop": "nets.frontend.tracing.control_flow",
@@ -113,11 +119,14 @@ __all__ = [
     "hvp",
     "custom_jvp",
     "custom_vjp",
+    "checkpoint",
+    "checkpoint_policies",
     "scan",
     "fori_loop",
     "while_loop",
     "cond",
     "map",
+    "associative_scan",
     "debug_print",
     "spec",
     "dim",

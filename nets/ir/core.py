@@ -76,6 +76,9 @@ class Trait(Flag):
     """Stands for the operations of its first region; the others are what derivatives make of it."""
     REPEATS = auto()
     """Takes any time: its region runs as often as an attribute or its operands say."""
+    ONCE = auto()
+    """Of CONTROL: its first region runs once, and may take the place of the operation; what more it
+    says is for derivatives."""
     EFFECT = auto()
     """Does something besides giving results, as often as the program says and in its order. A
     loop or branch around one does as well (``Operation.has_effects``)."""

@@ -6,7 +6,7 @@ from nets.ops.loop import control as loop_control
 from nets.ops.loop import kernels as loop_kernels
 from nets.ops.loop import memory as loop_memory
 from nets.ops.pools import pooling
-from nets.ops.regions import control, custom, structure
+from nets.ops.regions import control, custom, recomputation, structure
 from nets.ops.tensor import (
     arithmetic,
     comparison,
@@ -46,6 +46,7 @@ __all__ = [
     "loop_memory",
     "mathematics",
     "pooling",
+    "recomputation",
     "reduction",
     "rounding",
     "shape",

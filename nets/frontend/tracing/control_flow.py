@@ -28,14 +28,14 @@ from nets.frontend.tensor.dispatch import (
     limits_of,
     note_bounds,
     promote,
-    renewed,
     resized,
 )
 from nets.frontend.tensor.functions import arange, stack
 from nets.frontend.tensor.inner import is_weak, with_weakness
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tracing.loop_lengths import known_integer, scan_length
+from nets.frontend.tracing.carries import Carry, Nest
+from nets.frontend.tracing.loop_lengths import known_integer, scan_length, slot_count
 from nets.frontend.tracing.program import Program, lift_results, stage
 from nets.frontend.tracing.regions import emit_control
 from nets.frontend.tracing.signature import Input, declared
@@ -44,9 +44,6 @@ from nets.ir.core import Value
 from nets.ir.location import user_location
 from nets.ir.types import TensorType, bool_, gives_way
 from nets.ops.definition.emitter import tensor_type
-
-Nest = Any
-"""Containers of tensors, arrays and numbers."""
 
 C = TypeVar("C")
 
@@ -58,6 +55,8 @@ def scan(
     length: int | None = None,
     reverse: bool = False,
     unroll: int = 1,
+    *,
+    checkpoints: int | None = None,
 ) -> tuple[Any, Any]:
     """Run ``carry, y = f(carry, x)`` over the slices of ``xs`` along their first axis.
 
@@ -66,15 +65,21 @@ def scan(
     last slice to the first; ``y`` stands at the place of its slice. Differentiable in reverse.
     ``unroll`` is accepted and has no effect.
 
+    With ``checkpoints`` reverse mode keeps at most so many carries, whatever the number of steps,
+    and runs steps again (Griewank and Walther, Revolve, 2000): one step at most r times, where
+    ``(checkpoints + r)! / (checkpoints! r!)`` is at least the number of steps. It counts in traces;
+    outside, the tape of eager gradients keeps everything.
+
     ArgumentError where f returns no pair, or a carry of another nest; ShapeError or DTypeError
     where a leaf of the carry changes its type, or leaves of ``xs`` differ in length.
     """
+    slots = slot_count(checkpoints)
     leaves, tree = flatten(xs)
     slices = [as_tensor(leaf) for leaf in leaves]
     steps = scan_length(slices, tree, length)
     if current_scope() is not None:
-        return _staged_scan(f, init, slices, tree, steps, reverse)
-    carry = _Carry("scan", "init", init)
+        return _Staged("scan", f, init, slots).scan(slices, tree, steps, reverse)
+    carry = Carry("scan", "init", init)
     order = range(steps)[:: -1 if reverse else 1]
     added: list[list[Tensor]] = []
     nest = None
@@ -95,18 +100,27 @@ def map(f: Callable[[Any], Any], xs: Nest) -> Any:
     return scan(lambda _, x: (None, f(x)), None, xs)[1]
 
 
-def fori_loop(lower: object, upper: object, body: Callable[[Any, C], C], init: C) -> C:
+def fori_loop(
+    lower: object,
+    upper: object,
+    body: Callable[[Any, C], C],
+    init: C,
+    *,
+    checkpoints: int | None = None,
+) -> C:
     """``body(i, …body(lower + 1, body(lower, init)))`` for i from ``lower`` below ``upper``.
 
     Differentiable in reverse where the bounds are numbers. Where one is a traced tensor it is a
-    ``while_loop``. Errors are those of ``scan``.
+    ``while_loop``, which with ``checkpoints`` is so, too. ``checkpoints`` and errors are those of
+    ``scan``.
     """
+    slots = slot_count(checkpoints)
     bounds = [known_integer(bound) for bound in (lower, upper)]
     if None in bounds:
-        return _counted_while(lower, upper, body, init)
+        return _counted_while(lower, upper, body, init, slots)
     first, end = (bound for bound in bounds if bound is not None)
     if current_scope() is None:
-        carry = _Carry("fori_loop", "init", init)
+        carry = Carry("fori_loop", "init", init)
         for i in range(first, end):
             carry.advance(body(i, carry.nest()))
         found: C = carry.nest()
@@ -122,22 +136,33 @@ def fori_loop(lower: object, upper: object, body: Callable[[Any, C], C], init: C
         is_first = isinstance(first, int) and first == 0
         return body(i if is_first else i + first, carry), None
 
-    staged = _Staged("fori_loop", step, init)
+    staged = _Staged("fori_loop", step, init, slots)
     last, _ = staged.scan([steps], flatten(0)[1], count, reverse=False)
     result: C = last
     return result
 
 
-def while_loop(cond: Callable[[C], Any], body: Callable[[C], C], init: C) -> C:
+def while_loop(
+    cond: Callable[[C], Any],
+    body: Callable[[C], C],
+    init: C,
+    *,
+    checkpoints: int | None = None,
+) -> C:
     """``value = body(value)`` from ``init`` on, as long as ``cond(value)``.
 
-    ``cond`` gives a bool scalar, ``body`` the nest of ``init`` with the same types. Inside a trace
-    it has no derivative in reverse (GradientError): the number of steps is not known; use ``scan``
-    or ``fori_loop``. DTypeError or ShapeError where ``cond`` gives something else.
+    ``cond`` gives a bool scalar, ``body`` the nest of ``init`` with the same types. DTypeError or
+    ShapeError where ``cond`` gives something else.
+
+    The number of steps is not known, so inside a trace there is a derivative in reverse only with
+    ``checkpoints`` (else GradientError): so many carries are kept, and steps run again (Wang, Moin
+    and Iaccarino, 2009). It has the bits of the ``fori_loop`` of as many steps. There is no second
+    derivative in reverse.
     """
+    slots = slot_count(checkpoints)
     if current_scope() is not None:
-        return _staged_while(cond, body, init)
-    carry = _Carry("while_loop", "init", init)
+        return _staged_while(cond, body, init, slots)
+    carry = Carry("while_loop", "init", init)
     while _predicate("the condition of while_loop", cond(carry.nest())).item():
         carry.advance(body(carry.nest()))
     found: C = carry.nest()
@@ -189,79 +214,7 @@ def _predicate(what: str, given: Any) -> Tensor:
     return tensor
 
 
-class _Carry:
-    """The nest a loop carries along: every step gives the same nest with the same types.
-
-    A Python number gives way, as everywhere: one in the initial nest takes the dtype that the
-    first step gives, one that a step gives takes the dtype the carry has.
-    """
-
-    def __init__(self, loop: str, root: str, init: Nest) -> None:
-        self.loop, self.root = loop, root
-        leaves, self.tree = flatten(init)
-        self.tensors = [renewed(as_tensor(leaf)) for leaf in leaves]
-        self.weak = [is_weak(x) for x in self.tensors]
-        """Which of what the last step gave are Python numbers."""
-
-    def nest(self) -> Any:
-        return self.tree.unflatten(self.tensors)
-
-    def advance(self, given: Nest) -> None:
-        """Take what a step gave."""
-        self.tensors = self.matched(given)
-
-    def matched(self, given: Nest) -> list[Tensor]:
-        """The leaves of what a step gave, of the types of the carry; where a Python number of the
-        initial nest gave way, of its new type."""
-        leaves, tree = flatten(given)
-        if tree != self.tree:
-            raise ArgumentError(
-                f"the function of {self.loop} returns a carry of another nest than {self.root}: "
-                f"{tree}, not {self.tree}",
-                user_location(),
-            )
-        paths = self.tree.paths()
-        found = [
-            self._fitting(as_tensor(leaf), before, expression(self.root, path))
-            for leaf, before, path in zip(leaves, self.tensors, paths, strict=True)
-        ]
-        self.weak = [is_weak(x) for x in found]
-        return found
-
-    def like(self, results: Sequence[Tensor]) -> list[Tensor]:
-        """The last carries: those that were Python numbers in each step are such."""
-        rows = zip(results, self.tensors, self.weak, strict=True)
-        return [with_weakness(x, is_weak(before) and weak) for x, before, weak in rows]
-
-    def _fitting(self, leaf: Tensor, before: Tensor, path: str) -> Tensor:
-        own = leaf.type
-        if own == before.type:
-            return leaf
-        if own.shape == before.shape:
-            if is_weak(leaf) and gives_way(own.dtype.kind, before.type.dtype.kind):
-                return fitted(leaf, before.type.dtype)
-            if is_weak(before) and gives_way(before.type.dtype.kind, own.dtype.kind):
-                return leaf
-        error = DTypeError if own.shape == before.shape else ShapeError
-        raise error(
-            f"the function of {self.loop} changes the type of the carry: {path} is "
-            f"{short(before.type)}, and what it returns in its place {short(own)}",
-            user_location(),
-        )
-
-
 # --------------------------------------------------------------------------- inside a trace
-
-
-def _staged_scan(
-    f: Callable[[Any, Any], tuple[object, object]],
-    init: Nest,
-    slices: Sequence[Tensor],
-    tree: TreeDef,
-    length: int,
-    reverse: bool,
-) -> tuple[object, object]:
-    return _Staged("scan", f, init).scan(slices, tree, length, reverse)
 
 
 def _empty_scan(
@@ -286,7 +239,9 @@ def _empty_scan(
     return found
 
 
-def _counted_while(lower: Any, upper: Any, body: Callable[[Any, C], C], init: C) -> C:
+def _counted_while(
+    lower: Any, upper: Any, body: Callable[[Any, C], C], init: C, slots: int | None
+) -> C:
     """A fori_loop whose bounds are known only when it runs."""
     start, last = promote(lower, upper)
     least, largest = limits_of(last.type.dtype)
@@ -296,15 +251,21 @@ def _counted_while(lower: Any, upper: Any, body: Callable[[Any, C], C], init: C)
         note_bounds(i, (least, largest - 1))  # for it is below ``last``
         return i + 1, body(i, value)
 
-    return while_loop(lambda state: state[0] < last, step, (start, init))[1]
+    return while_loop(lambda state: state[0] < last, step, (start, init), checkpoints=slots)[1]
 
 
 class _Staged:
-    """A scan to be staged: its function and its carry."""
+    """A scan to be staged: its function, its carry, and how many carries reverse mode keeps."""
 
-    def __init__(self, loop: str, f: Callable[[Any, Any], tuple[Any, Any]], init: Nest) -> None:
-        self.loop, self.f = loop, f
-        self.carry = _Carry(loop, "init", init)
+    def __init__(
+        self,
+        loop: str,
+        f: Callable[[Any, Any], tuple[Any, Any]],
+        init: Nest,
+        slots: int | None = None,
+    ) -> None:
+        self.loop, self.f, self.slots = loop, f, slots
+        self.carry = Carry(loop, "init", init)
         self._stacks: TreeDef | None = None
 
     def scan(
@@ -321,7 +282,8 @@ class _Staged:
             "length": plain(length),
             "reverse": bool(reverse),
         }
-        results = emit_control("scan", [*carry.tensors, *slices], attributes, [program])
+        operands = [*carry.tensors, *slices]
+        results = emit_control("scan", operands, attributes, [program], checkpoints=self.slots)
         last, stacks = carry.like(results[: len(carry.tensors)]), results[len(carry.tensors) :]
         assert self._stacks is not None
         return carry.tree.unflatten(last), self._stacks.unflatten(stacks)
@@ -357,7 +319,7 @@ def _inputs(
     return declared(places, [entry for _, _, entries in parts for entry in entries])
 
 
-def _settled(carry: _Carry, program: Callable[[], Program]) -> Program:
+def _settled(carry: Carry, program: Callable[[], Program]) -> Program:
     """The program of a body for a carry whose Python numbers have the dtypes the body gives."""
     while True:
         found = program()
@@ -372,8 +334,10 @@ def _settled(carry: _Carry, program: Callable[[], Program]) -> Program:
         ]
 
 
-def _staged_while(condition: Callable[[C], object], body: Callable[[C], C], init: C) -> C:
-    carry = _Carry("while_loop", "init", init)
+def _staged_while(
+    condition: Callable[[C], object], body: Callable[[C], C], init: C, slots: int | None
+) -> C:
+    carry = Carry("while_loop", "init", init)
 
     def program(run: Callable[[Any], list[Tensor]]) -> Program:
         inputs = _inputs([("carry", carry.tree, [(x.type, is_weak(x)) for x in carry.tensors])])
@@ -387,15 +351,19 @@ def _staged_while(condition: Callable[[C], object], body: Callable[[C], C], init
     advance = _settled(carry, lambda: program(lambda nest: carry.matched(body(nest))))
     test = program(lambda nest: [_predicate("the condition of while_loop", condition(nest))])
     if test.updates:
-        last: C = _flagged_while(condition, body, carry.nest())
+        last: C = _flagged_while(condition, body, carry.nest(), slots)
         return last
-    results = emit_control("while", carry.tensors, {"carries": len(carry.tensors)}, [test, advance])
+    count = {"carries": len(carry.tensors)}
+    results = emit_control("while", carry.tensors, count, [test, advance], checkpoints=slots)
     found: C = carry.tree.unflatten(carry.like(results))
     return found
 
 
 def _flagged_while(
-    condition: Callable[[Any], object], body: Callable[[Any], object], init: object
+    condition: Callable[[Any], object],
+    body: Callable[[Any], object],
+    init: object,
+    slots: int | None,
 ) -> Any:
     """A while_loop whose condition changes something: it is computed at the end of each step."""
 
@@ -406,7 +374,8 @@ def _flagged_while(
         value = body(state[1])
         return test(value), value
 
-    return while_loop(lambda state: state[0], step, (test(init), init))[1]
+    start = (test(init), init)
+    return while_loop(lambda state: state[0], step, start, checkpoints=slots)[1]
 
 
 def _staged_cond(

@@ -1,4 +1,4 @@
-"""How often loops run: the bounds of fori_loop, the length of a scan."""
+"""How often loops run: the bounds of fori_loop, the length of a scan; how much they store."""
 
 from __future__ import annotations
 
@@ -55,3 +55,15 @@ def scan_length(slices: Sequence[Tensor], tree: TreeDef, length: int | None) -> 
     if found is None:
         raise ArgumentError("scan without xs needs a length", user_location())
     return found
+
+
+def slot_count(checkpoints: object) -> int | None:
+    """How many carries of a loop reverse mode keeps; None for all. ArgumentError for no count."""
+    if checkpoints is None:
+        return None
+    if not isinstance(checkpoints, int) or isinstance(checkpoints, bool) or checkpoints < 1:
+        raise ArgumentError(
+            f"checkpoints is how many carries to keep, 1 or more, not {checkpoints!r}",
+            user_location(),
+        )
+    return checkpoints

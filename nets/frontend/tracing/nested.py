@@ -28,12 +28,14 @@ def stage_nested(
     positions: Sequence[int],
     run: Callable[[Sequence[Any], dict[str, Any]], Any],
     types: Sequence[TensorType] | None = None,
+    once: bool = True,
 ) -> tuple[Program, list[Value]]:
     """The Program of ``run(args, kwargs)`` as a function of the leaves at ``positions`` of the
     arguments of a call.
 
     Also gives the values of the outer trace for its arguments. The other arguments stay as they
-    are. ``types``: what the arguments are to the function, where that is another type.
+    are. ``types``: what the arguments are to the function, where that is another type. ``once`` is
+    that of ``stage``.
     """
     scope = current_scope()
     assert scope is not None
@@ -52,7 +54,7 @@ def stage_nested(
             replaced[position] = part
         return lift_results(run(replaced, kwargs))
 
-    return stage(name, inputs, body), values
+    return stage(name, inputs, body, once=once), values
 
 
 def inlined(program: Program, arguments: Sequence[Value]) -> object:

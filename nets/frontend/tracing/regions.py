@@ -23,6 +23,7 @@ from nets.ir.core import Operation, Region, Value
 from nets.ir.location import user_location
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import lookup
+from nets.passes.derivatives.checkpointed import checkpointed
 
 _CARRIED: Final = "is_carried"
 """The attribute of classes of tensors that branches carry along, too: the state of generators."""
@@ -39,8 +40,11 @@ def emit_control(
     attributes: dict[str, Any],
     programs: Sequence[Program],
     free: int = 0,
+    checkpoints: int | None = None,
 ) -> list[Tensor]:
     """The operation over the bodies of these programs, in the current scope; its results.
+
+    With ``checkpoints`` it is a loop that reverse mode stores so many states of.
 
     ``free`` operands come first that no body takes. Tensors from outside that a body changes are
     further carries, or results of a branch, behind those that the user gave.
@@ -60,6 +64,8 @@ def emit_control(
         attributes = {**attributes, "carries": carries + len(changed)}
     scope.emitter.builder.location = user_location()
     op = scope.emitter.builder.create(lookup(name), [*values, *shared], attributes, regions)
+    if checkpoints is not None:
+        op = checkpointed(op, checkpoints)
     end = carries + len(changed)
     for place, value in zip(changed, op.results[carries:end], strict=True):
         hand_over(scope, place, value)
@@ -83,8 +89,10 @@ def _changed(name: str, programs: Sequence[Program]) -> list[Place]:
 
 
 def _may_change(name: str, place: Place) -> bool:
-    """Loops carry every tensor along, branches the state of generators, others nothing."""
-    return name in ("scan", "while") or (name == "cond" and is_carried(place))
+    """Branches carry the state of generators along, functions with rules nothing, the rest all."""
+    if name in ("custom_jvp", "custom_vjp", "underived"):
+        return False
+    return name != "cond" or is_carried(place)
 
 
 def is_carried(place: Place) -> bool:

@@ -84,7 +84,8 @@ class While:
     operands = ("*values",)
     no_derivative = (
         "how often a while_loop runs is known only when it runs, so that its steps cannot be kept "
-        "for the way back; nets.scan and nets.fori_loop with constant bounds have a derivative"
+        "for the way back; with checkpoints=64, say, nets.while_loop has a first derivative, and "
+        "nets.scan and nets.fori_loop with constant bounds have any"
     )
 
     def infer(*values: Type, carries: int, regions: Sequence[Region]) -> tuple[Type, ...]:

@@ -61,8 +61,8 @@ def _first(s: Lowering, start: Callable[[], Value], size: Dim, dim: Dim) -> Affi
         return Affine()
     zero = s.const(0, index)
     given = s.cast(start(), index)
-    place = s.select(s.compare("lt", given, zero), s.add(given, s.const(dim, index)), given)
-    return Affine.of(s.binary("max", s.binary("min", place, s.const(dim - size, index)), zero))
+    place = s.select(s.compare("lt", given, zero), s.add(given, s.index(dim)), given)
+    return Affine.of(s.binary("max", s.binary("min", place, s.index(dim - size)), zero))
 
 
 @op(

@@ -21,6 +21,7 @@ from nets.ir.sizes import Dim
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import definition_of, lookup
+from nets.passes.derivatives.checkpointed import checkpointed
 
 
 def batch(function: Function, stacked: Sequence[bool], size: Dim) -> tuple[Function, list[bool]]:
@@ -155,7 +156,7 @@ def _over_steps(over: _Over, body: Block, carries: int, stacks: set[Value]) -> _
         stacks |= more
 
 
-def _scan(over: _Over, op: Operation) -> None:
+def _scan(over: _Over, op: Operation) -> Operation:
     count, xs = op.attributes["carries"], op.attributes["xs"]
     body = op.regions[0].block
     stacks = _stacked_arguments(over, body, op.operands)
@@ -169,14 +170,18 @@ def _scan(over: _Over, op: Operation) -> None:
     stacked = [x in stacks for x in body.arguments[:count]]
     stacked += [x in region.stacks for x in yielded[count:]]
     made = region.end([region.given(x, s) for x, s in zip(yielded, stacked, strict=True)])
-    results = over.b.builder.create(lookup("scan"), operands, op.attributes, [made]).results
-    for old, new, is_stack in zip(op.results, results, stacked, strict=True):
+    loop = over.b.builder.create(lookup("scan"), operands, op.attributes, [made])
+    for old, new, is_stack in zip(op.results, loop.results, stacked, strict=True):
         is_added = is_stack and old.index >= count
         over.keep(old, over.b.moved(new, 1, 0) if is_added else new, is_stack)
+    return loop
 
 
-def _while(over: _Over, op: Operation) -> None:
-    """Runs until every example is done; those that are keep what they have."""
+def _while(over: _Over, op: Operation) -> Operation | None:
+    """Runs until every example is done; those that are keep what they have.
+
+    None where that cannot be, for a step may only run for an example that needs it.
+    """
     count = op.attributes["carries"]
     test, body = (region.block for region in op.regions)
     stacks = _stacked_arguments(over, body, op.operands)
@@ -185,8 +190,7 @@ def _while(over: _Over, op: Operation) -> None:
     (go_on,) = test.yielded
     if go_on in asked.stacks:
         if not all(map(_runs_for_all, op.regions)):
-            over.by_entry(op)
-            return
+            return None
         stacks.update(body.arguments[:count])
         region = _over_steps(over, body, count, stacks)
         asked = _asked(over, test, body, stacks)
@@ -201,9 +205,18 @@ def _while(over: _Over, op: Operation) -> None:
         for x, given in zip(body.arguments, op.operands, strict=True)
     ]
     regions = [asked.end([whether]), region.end(yielded)]
-    results = over.b.builder.create(lookup("while"), operands, op.attributes, regions).results
-    for x, old, new in zip(body.arguments, op.results, results, strict=False):
+    loop = over.b.builder.create(lookup("while"), operands, op.attributes, regions)
+    for x, old, new in zip(body.arguments, op.results, loop.results, strict=False):
         over.keep(old, new, x in stacks)
+    return loop
+
+
+LOOPS: Final = {"scan": _scan, "while": _while}
+
+
+def _loop(over: _Over, op: Operation) -> None:
+    if LOOPS[op.name](over, op) is None:
+        over.by_entry(op)
 
 
 def _asked(over: _Over, test: Block, body: Block, stacks: set[Value]) -> _Region:
@@ -292,6 +305,47 @@ def _inside(block: Block) -> Iterable[Operation]:
         yield from op.walk_regions()
 
 
+def _in_place(over: _Over, op: Operation) -> None:
+    """The same operation with its regions over stacks."""
+    made = []
+    for each in op.regions:
+        stacks = _stacked_arguments(over, each.block, op.operands)
+        made.append(_Region(each.block.arguments, stacks, over.size))
+        *steps, _ = each.block
+        made[-1].walk(steps)
+    rows = list(zip(*(each.block.yielded for each in op.regions), strict=True))
+    stacked = [any(x in r.stacks for x, r in zip(row, made, strict=True)) for row in rows]
+    regions = [
+        region.end([region.given(row[i], s) for row, s in zip(rows, stacked, strict=True)])
+        for i, region in enumerate(made)
+    ]
+    operands = [over.value(x) for x in op.operands]
+    results = over.b.builder.create(definition_of(op), operands, op.attributes, regions).results
+    for old, new, is_stack in zip(op.results, results, stacked, strict=True):
+        over.keep(old, new, is_stack)
+
+
+def _checkpointed_loop(over: _Over, op: Operation) -> None:
+    """One loop over stacks; example by example where it has been differentiated, for then it holds
+    more than a loop."""
+    block = op.regions[1].block
+    loop, end = block
+    if len(end.operands) != len(op.results):
+        over.by_entry(op)
+        return
+    for x, given in zip(block.arguments, op.operands, strict=True):
+        over.keep(x, over.value(given), given in over.stacks)
+    made = LOOPS[loop.name](over, loop)
+    if made is None:
+        over.by_entry(op)
+        return
+    wrapped = checkpointed(made, op.attributes["slots"])
+    replaced = dict(zip(made.results, wrapped.results, strict=True))
+    for old, x in zip(op.results, loop.results, strict=True):
+        value = over.value(x)
+        over.keep(old, replaced.get(value, value), x in over.stacks)
+
+
 def _ruled(over: _Over, op: Operation) -> None:
     """The function and its rule over stacks, of everything: a rule must fit whatever comes."""
     regions = []
@@ -307,9 +361,13 @@ def _ruled(over: _Over, op: Operation) -> None:
 
 
 RULES: Final = {
-    "scan": _scan,
-    "while": _while,
+    "scan": _loop,
+    "while": _loop,
     "cond": _cond,
+    "checkpoint": _in_place,
+    "recomputed": _in_place,
+    "checkpointed_loop": _checkpointed_loop,
+    "as_if": _in_place,
     "custom_jvp": _ruled,
     "custom_vjp": _ruled,
     "underived": _ruled,

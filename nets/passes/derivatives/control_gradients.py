@@ -1,4 +1,4 @@
-"""Derivatives of control flow: what ``vjp`` does at a scan or a branch.
+"""Derivatives of loops and branches: what ``vjp`` does at a scan or a cond.
 
 A scan is differentiated by a scan that runs the other way. It carries the cotangents of the
 carries, sums up those of what is the same in every step, and stacks those of the slices. What it
@@ -24,24 +24,18 @@ from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import definition_of, lookup
 from nets.passes.derivatives.activity import PullBack, loop_dependents
 from nets.passes.simplify.effects import drop_effects
-from nets.passes.simplify.sources import drop_unused, sources_over_steps
+from nets.passes.simplify.sources import drop_unused, sources_over_steps, used_from_outside
 
 Cotangents = Sequence[Value | None]
-
-
-def pull_back_control(
-    b: GraphEmitter, op: Operation, cts: Cotangents, wanted: Sequence[bool], pull_back: PullBack
-) -> list[Value | None]:
-    """The cotangents of the wanted operands; None for zero or not wanted."""
-    return _RULES[op.name](b, op, cts, wanted, pull_back)
 
 
 # ----------------------------------------------------------------------------- branches
 
 
-def _cond(
+def pull_back_branch(
     b: GraphEmitter, op: Operation, cts: Cotangents, wanted: Sequence[bool], pull_back: PullBack
 ) -> list[Value | None]:
+    """The cotangents of the operands of a branch."""
     given = [(i, ct) for i, ct in enumerate(cts) if ct is not None]
     sought = [i for i, want in enumerate(wanted[1:]) if want]
     regions = []
@@ -56,7 +50,7 @@ def _cond(
         drop_effects(block)
         local: dict[Value, Value] = {}
         for (i, _), seed in zip(given, block.arguments[len(inputs) :], strict=True):
-            _accumulate(inner, local, mapping.get(end.operands[i], end.operands[i]), seed)
+            accumulate(inner, local, mapping.get(end.operands[i], end.operands[i]), seed)
         targets = [block.arguments[i] for i in sought]
         pull_back(inner, list(block), local, targets)
         inner.builder.location = op.location
@@ -70,7 +64,8 @@ def _cond(
     return found
 
 
-def _accumulate(b: GraphEmitter, cts: dict[Value, Value], value: Value, ct: Value) -> None:
+def accumulate(b: GraphEmitter, cts: dict[Value, Value], value: Value, ct: Value) -> None:
+    """Add ``ct`` to what has reached ``value`` so far."""
     before = cts.get(value)
     cts[value] = ct if before is None else b.add(before, ct)
 
@@ -82,24 +77,25 @@ def _end(block: Block, values: Sequence[Value]) -> None:
 # -------------------------------------------------------------------------------- loops
 
 
-def _scan(
+def pull_back_scan(
     b: GraphEmitter, op: Operation, cts: Cotangents, wanted: Sequence[bool], pull_back: PullBack
 ) -> list[Value | None]:
-    forward = _Forward(op)
+    """The cotangents of the operands of a scan."""
+    forward = ForwardLoop(op)
     active = forward.active(wanted)
-    reverse = _Reverse(forward, active, cts)
+    reverse = ReverseLoop(forward, active, cts)
     reverse.run(pull_back)
     return reverse.finish(b, cts)
 
 
-class _Forward:
-    """The parts of a scan that is differentiated."""
+class ForwardLoop:
+    """The parts of a loop that is differentiated."""
 
     def __init__(self, op: Operation) -> None:
         self.op = op
         self.count: int = op.attributes["carries"]
-        self.rows: int = op.attributes["xs"]
-        self.block = op.regions[0].block
+        self.rows: int = op.attributes.get("xs", 0)
+        self.block = op.regions[-1].block
         *self.ops, self.end = self.block
         self.arguments = self.block.arguments
         self.carries = self.arguments[: self.count]
@@ -136,8 +132,8 @@ class _Forward:
 
 
 @dataclass
-class _Part:
-    """Operands of the reverse scan of one kind, and what its region calls them: first by the
+class Part:
+    """Operands of the reverse loop of one kind, and what its region calls them: first by the
     values the region is written with, which ``build`` replaces by arguments."""
 
     operands: list[Value] = field(default_factory=list)
@@ -148,13 +144,16 @@ class _Part:
         self.inside.append(inside)
 
 
-class _Reverse:
-    """The reverse scan in the making.
+class ReverseLoop:
+    """The reverse loop in the making.
 
     Its body is first written into ``draft`` with values of the forward body as operands.
     """
 
-    def __init__(self, forward: _Forward, active: set[Value], cts: Cotangents) -> None:
+    has_totals = True
+    """Whether sums over all steps may be one operation on stacks, with bits of its own."""
+
+    def __init__(self, forward: ForwardLoop, active: set[Value], cts: Cotangents) -> None:
         self.forward = forward
         self.active = active
         self.draft = Block()
@@ -172,9 +171,9 @@ class _Reverse:
         """Write the body: from the cotangents behind a step to those in front of it."""
         forward, b = self.forward, self.b
         for x in self.carried:
-            _accumulate(b, self.local, forward.end.operands[x.index], self.seeds[x])
+            accumulate(b, self.local, forward.end.operands[x.index], self.seeds[x])
         for i, seed in self.stacked:
-            _accumulate(b, self.local, forward.end.operands[i], seed)
+            accumulate(b, self.local, forward.end.operands[i], seed)
         targets = [x for x in forward.arguments if x in self.active]
         pull_back(b, forward.ops, self.local, targets)
         b.builder.location = forward.op.location
@@ -182,14 +181,15 @@ class _Reverse:
     def finish(self, b: GraphEmitter, cts: Cotangents) -> list[Value | None]:
         """Build the scan where ``b`` stands; the cotangents of the operands of the forward one."""
         forward = self.forward
-        carries, slices, rest = _Part(), _Part(), _Part()
+        carries, slices, rest = Part(), Part(), Part()
         yielded: list[Value] = []
         for x in self.carried:
             result = forward.op.results[x.index]
             carries.add(cts[x.index] or b.zero(result), self.seeds[x])
             yielded.append(self.local.get(x) or self.b.zero(x))
         sums = [x for x in forward.rest if x in self.active and x in self.local]
-        totals = [total for x in sums if (total := _Total.of(x, self.local[x], self.draft))]
+        made = [_Total.of(x, self.local[x], self.draft) for x in sums if self.has_totals]
+        totals = [total for total in made if total is not None]
         summed = [x for x in sums if x not in {total.argument for total in totals}]
         for x in summed:
             before = self.draft.add_argument(x.type, "ct")
@@ -207,18 +207,17 @@ class _Reverse:
         drop_unused(self.draft)
 
         again = self._residuals(slices, rest)
-        scan = self._build(b, carries, slices, rest, again)
-        results = iter(scan.results)
-        found: dict[Value, Value] = {x: next(results) for x in (*self.carried, *summed, *rows)}
-        factors = iter(scan.results[first_factor:])
+        results = self._build(b, carries, slices, rest, again)
+        found = dict(zip((*self.carried, *summed, *rows), results, strict=False))
+        factors = iter(results[first_factor:])
         for total in totals:
             found[total.argument] = total.emit(b, [next(factors) for _ in total.factors])
         return [found.get(x) for x in forward.arguments]
 
-    def _residuals(self, slices: _Part, rest: _Part) -> list[Operation]:
+    def _residuals(self, slices: Part, rest: Part) -> list[Operation]:
         """Give the reverse scan what it needs of the forward body; what it computes again."""
         forward = self.forward
-        kept, again = _choose_residuals(forward, _used_from_outside(self.draft))
+        kept, again = _choose_residuals(forward, used_from_outside(self.draft))
         for value in kept:
             if value in forward.slices:
                 slices.add(forward.operand_of(value), value)
@@ -229,8 +228,8 @@ class _Reverse:
         return again
 
     def _build(
-        self, b: GraphEmitter, carries: _Part, slices: _Part, rest: _Part, again: list[Operation]
-    ) -> Operation:
+        self, b: GraphEmitter, carries: Part, slices: Part, rest: Part, again: list[Operation]
+    ) -> Sequence[Value]:
         forward = self.forward
         inside = [*carries.inside, *slices.inside, *rest.inside]
         block = Block([x.type for x in inside], [x.hint for x in inside])
@@ -247,7 +246,7 @@ class _Reverse:
             "reverse": not forward.op.attributes["reverse"],
         }
         operands = [*carries.operands, *slices.operands, *rest.operands]
-        return b.builder.create(lookup("scan"), operands, attributes, [Region(block)])
+        return b.builder.create(lookup("scan"), operands, attributes, [Region(block)]).results
 
 
 @dataclass(frozen=True)
@@ -287,21 +286,11 @@ class _Total:
         return definition_of(self.op).total(b, *ready)
 
 
-def _used_from_outside(block: Block) -> list[Value]:
-    """The values that the operations of a block use and do not make, in order of use."""
-    here = set(block.arguments)
-    found: dict[Value, None] = {}
-    for op in block:
-        found.update((x, None) for x in op.operands if x not in here)
-        here.update(op.results)
-    return list(found)
-
-
 # ---------------------------------------------------------------------------- residuals
 
 
 def _choose_residuals(
-    forward: _Forward, needed: Sequence[Value]
+    forward: ForwardLoop, needed: Sequence[Value]
 ) -> tuple[list[Value], list[Operation]]:
     """The values the reverse steps take from outside, and operations they do again.
 
@@ -316,7 +305,7 @@ def _choose_residuals(
 
 
 def _residuals_from(
-    forward: _Forward, needed: Sequence[Value], carries: Iterable[Value]
+    forward: ForwardLoop, needed: Sequence[Value], carries: Iterable[Value]
 ) -> tuple[list[Value], list[Operation]]:
     repeated = _repeatable(forward, set(needed), carries)
     kept: set[Value] = set()
@@ -334,7 +323,9 @@ def _residuals_from(
     return [x for x in in_order if x in kept], [op for op in forward.ops if op in again]
 
 
-def _repeatable(forward: _Forward, needed: set[Value], carries: Iterable[Value]) -> set[Operation]:
+def _repeatable(
+    forward: ForwardLoop, needed: set[Value], carries: Iterable[Value]
+) -> set[Operation]:
     """Operations that a reverse step may do again, given what it has at hand.
 
     Those that are the same in every step are moved out of it later. Of the others, cheap ones.
@@ -359,11 +350,8 @@ def _is_cheap(op: Operation) -> bool:
     return op.is_pure and not op.has(dear) and not op.regions
 
 
-def _stacked_bytes(forward: _Forward, kept: Iterable[Value]) -> int:
+def _stacked_bytes(forward: ForwardLoop, kept: Iterable[Value]) -> int:
     free = {*forward.slices, *forward.rest}
     types = [x.type for x in kept if x not in free]
     tensors = [t for t in types if isinstance(t, TensorType)]
     return sum(map(bytes_about, tensors))
-
-
-_RULES = {"scan": _scan, "cond": _cond}

@@ -11,16 +11,17 @@ often a ``while`` runs, and which branch is taken, the values alone decide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from nets.errors import NetsError
+from nets.errors import GradientError, NetsError
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, body_without_terminator, clone_into
 from nets.ir.core import Block, Function, Operation, Region, Trait, Value
 from nets.ops.definition.emitter import GraphEmitter
 from nets.ops.definition.registry import definition_of, lookup
 from nets.passes.derivatives.activity import carries_cotangent, dependents, loop_dependents
+from nets.passes.derivatives.checkpointed import checkpointed
 from nets.passes.derivatives.custom_rules import push_ruled
 from nets.passes.derivatives.vjp import pull_back
 
@@ -130,7 +131,7 @@ class _Region(_Along):
         return Region(self.block)
 
 
-def _scan(along: _Along, op: Operation) -> None:
+def _scan(along: _Along, op: Operation) -> Operation:
     count, xs = op.attributes["carries"], op.attributes["xs"]
     body = op.regions[0].block
     *steps, end = body
@@ -151,13 +152,14 @@ def _scan(along: _Along, op: Operation) -> None:
         "carries": count + len(carried),
         "xs": xs + sum(x in active for x in inside[1]),
     }
-    results = along.b.builder.create(definition_of(op), operands, attributes, [made]).results
+    loop = along.b.builder.create(definition_of(op), operands, attributes, [made])
     last = count + len(carried)
-    along.keep(op.results[:count], [op.results[i] for i in carried], results[:last])
-    along.keep(op.results[count:], [op.results[i] for i in stacked], results[last:])
+    along.keep(op.results[:count], [op.results[i] for i in carried], loop.results[:last])
+    along.keep(op.results[count:], [op.results[i] for i in stacked], loop.results[last:])
+    return loop
 
 
-def _while(along: _Along, op: Operation) -> None:
+def _while(along: _Along, op: Operation) -> Operation:
     count = op.attributes["carries"]
     test, body = (region.block for region in op.regions)
     active = loop_dependents(body, count, _moved_arguments(along, body.arguments, op.operands))
@@ -175,8 +177,12 @@ def _while(along: _Along, op: Operation) -> None:
     operands = _operands(along, op.operands, inside, active)
     attributes = {"carries": count + len(carried)}
     regions = [asked.end((end.operands, ())), advance]
-    results = along.b.builder.create(definition_of(op), operands, attributes, regions).results
-    along.keep(op.results, [op.results[i] for i in carried], results)
+    loop = along.b.builder.create(definition_of(op), operands, attributes, regions)
+    along.keep(op.results, [op.results[i] for i in carried], loop.results)
+    return loop
+
+
+LOOPS: Final = {"scan": _scan, "while": _while}
 
 
 def _cond(along: _Along, op: Operation) -> None:
@@ -222,6 +228,63 @@ def _operands(
     return found
 
 
+def _in_place(along: _Along, op: Operation) -> None:
+    """A checkpoint, whose way back is to do the tangents again, too."""
+    block = op.regions[0].block
+    moved = set(_moved_arguments(along, block.arguments, op.operands))
+    *steps, end = block
+    region = _Region([block.arguments], moved)
+    region.walk(steps)
+    results = [x for x in end.operands if x in region.tangents]
+    made = region.end((end.operands, results))
+    operands = _operands(along, op.operands, [block.arguments], moved)
+    found = along.b.builder.create(definition_of(op), operands, op.attributes, [made]).results
+    named = zip(op.results, end.operands, strict=True)
+    along.keep(op.results, [old for old, x in named if x in region.tangents], found)
+
+
+def _as_if(along: _Along, op: Operation) -> None:
+    """What derivatives see, in place of the operation."""
+    *steps, end = op.regions[1].block
+    for x, given in zip(op.regions[1].block.arguments, op.operands, strict=True):
+        along.mapping[x] = along.value(given)
+        if given in along.tangents:
+            along.tangents[x] = along.tangents[given]
+    along.walk(steps)
+    for old, x in zip(op.results, end.operands, strict=True):
+        along.mapping[old] = along.value(x)
+        if x in along.tangents:
+            along.tangents[old] = along.tangents[x]
+
+
+def _checkpointed_loop(along: _Along, op: Operation) -> None:
+    """The loop with tangents, which stores as few states. One that has been differentiated already
+    stays, for what it stores, and another one beside it has the tangents."""
+    block = op.regions[1].block
+    loop, end = block
+    is_plain = len(end.operands) == len(op.results)
+    if not is_plain:
+        if loop.name == "while":
+            raise GradientError(
+                "a while_loop with checkpoints has first derivatives in reverse mode, and none of "
+                "these; take the derivative by nets.jvp or nets.jacfwd first",
+                op.location,
+            )
+        clone_into(along.b.builder, [op], along.mapping)
+    for x, given in zip(block.arguments, op.operands, strict=True):
+        along.mapping[x] = along.value(given)
+        if given in along.tangents:
+            along.tangents[x] = along.tangents[given]
+    made = LOOPS[loop.name](along, loop)
+    wrapped = checkpointed(made, op.attributes["slots"])
+    replaced = dict(zip(made.results, wrapped.results, strict=True))
+    for old, x in zip(op.results, loop.results, strict=False):
+        if is_plain:
+            along.mapping[old] = replaced[along.value(x)]
+        if x in along.tangents:
+            along.tangents[old] = replaced[along.tangents[x]]
+
+
 def _ruled(along: _Along, op: Operation) -> None:
     operands = [along.value(x) for x in op.operands]
     given = [along.tangents.get(x) for x in op.operands]
@@ -232,10 +295,13 @@ def _ruled(along: _Along, op: Operation) -> None:
     along.tangents.update((x, tangent) for x, tangent in pairs if tangent is not None)
 
 
-RULES: Final = {
-    "scan": _scan,
-    "while": _while,
+RULES: Final[dict[str, Callable[[_Along, Operation], object]]] = {
+    **LOOPS,
     "cond": _cond,
+    "checkpoint": _in_place,
+    "recomputed": _in_place,
+    "checkpointed_loop": _checkpointed_loop,
+    "as_if": _as_if,
     "custom_jvp": _ruled,
     "custom_vjp": _ruled,
     "underived": _ruled,

@@ -24,8 +24,7 @@ from nets.ir.types import TensorType
 from nets.ops.definition.emitter import Emitter, GraphEmitter
 from nets.ops.definition.registry import lookup
 from nets.passes.derivatives.activity import Step, carries_cotangent, dependents
-from nets.passes.derivatives.control_gradients import pull_back_control
-from nets.passes.derivatives.custom_rules import pull_back_ruled
+from nets.passes.derivatives.control_rules import pull_back_control
 from nets.passes.simplify.sources import drop_unused
 
 __all__ = ["carries_cotangent", "pull_back", "split_vjp", "value_and_vjp", "vjp"]
@@ -93,8 +92,7 @@ def _pull_back_step(
     try:
         if isinstance(step, Operation) and step.has(Trait.CONTROL | Trait.RULED):
             assert isinstance(b, GraphEmitter)
-            rule = pull_back_control if step.has(Trait.CONTROL) else pull_back_ruled
-            found = rule(b, step, incoming, wanted, pull_back)
+            found = pull_back_control(b, step, incoming, wanted, pull_back, cts)
         else:
             found = definition.vjp(
                 b, step.operands, step.results, incoming, step.attributes, wanted

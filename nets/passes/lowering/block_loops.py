@@ -201,7 +201,7 @@ class BlockLowering:
         if self.keeps_scalars and self._lower_scalars(op):
             return op.results
         made = [
-            self.wholes.get(op) or self._outdated(op) or self.make_buffer(value)
+            self.wholes.get(op) or self.outdated(value) or self.make_buffer(value)
             for value in op.results
         ]
         if is_for_kernels(op) and op.result not in self.destinations:
@@ -234,18 +234,18 @@ class BlockLowering:
         """Put the elements of an operand where a kernel changes some of them."""
         self.copy(value, buffer)
 
-    def _outdated(self, op: Operation) -> Value | None:
-        """The buffer of an operand that the operation may change, for nobody needs it later."""
-        old = outdated_by(op, self.last_readers)
-        if old is None or op.result in self.destinations:
+    def outdated(self, result: Value) -> Value | None:
+        """The buffer of an operand that the result may take, for nobody needs it later."""
+        old = outdated_by(result, self.last_readers)
+        if old is None or result in self.destinations:
             return None
         buffer = self.buffers.get(old)
         if buffer is None:
             return None
         is_own = old.operation is not None and self._is_free(buffer)
-        if not is_own and buffer is not self.over.get(op.result):
+        if not is_own and buffer is not self.over.get(result):
             return None
-        return self.s.view(buffer, buffer_type(op.result))
+        return self.s.view(buffer, buffer_type(result))
 
     def _run_fusion(self, op: Operation, results: Sequence[Value]) -> Sequence[Value]:
         """Emit a fusion. Gives the values inside it that become its results."""

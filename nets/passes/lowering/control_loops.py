@@ -15,14 +15,19 @@ from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.types import index
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.lowering.block_loops import BlockLowering, Output, buffer_type
-from nets.passes.lowering.in_place import behind_views, in_one_place, last_readers
+from nets.passes.lowering.in_place import (
+    behind_buffer_views,
+    behind_views,
+    in_one_place,
+    last_readers,
+)
 from nets.passes.spaces.kernel_operands import is_for_kernels
 from nets.passes.spaces.pieces import has_pieces
 
 
 def lower_control(low: BlockLowering, op: Operation) -> None:
     """Lower an operation that decides which of its regions run."""
-    made = [low.make_buffer(result) for result in op.results]
+    made = [low.outdated(result) or low.make_buffer(result) for result in op.results]
     _RULES[op.name](low, op, made)
     low.buffers.update(zip(op.results, made, strict=True))
 
@@ -88,10 +93,18 @@ def _cond(low: BlockLowering, op: Operation, made: Sequence[Value]) -> None:
             s.yield_()
 
 
+def _once(low: BlockLowering, op: Operation, made: Sequence[Value]) -> None:
+    block = op.regions[0].block
+    for argument, value in zip(block.arguments, op.operands, strict=True):
+        _bind(low, argument, value)
+    _run_body(low, block, [], list(zip(block.yielded, made, strict=True)))
+
+
 _RULES: dict[str, Callable[[BlockLowering, Operation, Sequence[Value]], None]] = {
     "scan": _scan,
     "while": _while,
     "cond": _cond,
+    **dict.fromkeys(("checkpoint", "recomputed", "checkpointed_loop", "as_if"), _once),
 }
 
 
@@ -131,10 +144,15 @@ def _part(low: BlockLowering, stack: Value, step: Value, value: Value) -> Value:
 def _start(
     low: BlockLowering, op: Operation, made: Sequence[Value], but: Container[int] = ()
 ) -> None:
-    """Put what the carries start from into their buffers."""
+    """Put what the carries start from into their buffers, unless it is there."""
     for i, buffer in enumerate(made):
-        if i not in but:
+        if i not in but and not _is_there(low, op.operands[i], buffer):
             low.copy(op.operands[i], buffer)
+
+
+def _is_there(low: BlockLowering, value: Value, buffer: Value) -> bool:
+    held = low.buffers.get(value)
+    return held is not None and behind_buffer_views(held) is behind_buffer_views(buffer)
 
 
 # ------------------------------------------------------------------------------- bodies

@@ -3,7 +3,7 @@
 For a group of operations this is safe where each element of the old tensor is loaded before the
 same element of the result is stored. Both may happen in one iteration of a loop; or the load stands
 in an earlier loop over the same elements. A kernel that changes only some elements of an operand is
-written to work in the memory of the operand.
+written to work in the memory of the operand, and a loop carries a tensor on where it starts from.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nets.ir.core import Block, Operation, Trait, Value
+from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import definition_of
 from nets.passes.lowering.element_builder import Accesses, Index
 from nets.passes.spaces.kernel_operands import is_for_kernels
@@ -44,15 +45,25 @@ def updated_operand(op: Operation) -> Value | None:
     return None if number is None else op.operands[number]
 
 
-def outdated_by(op: Operation, last: Mapping[Value, Operation]) -> Value | None:
-    """The value whose memory the result may take; None where there is none.
+def _made_from(value: Value) -> Value | None:
+    """The operand of which the value is a later state: one that is updated, or carried along."""
+    op = value.operation
+    if op is None:
+        return None
+    if value.index < op.attributes.get("carries", 0):
+        return op.operands[value.index] if tensor_type(value).shape else None
+    return updated_operand(op)
 
-    There is one where the operation changes only some elements of an operand, uses that operand
-    once, and nothing reads it later (``last`` comes from ``last_readers``). Where the operand is a
-    view, it is the value that the view shows.
+
+def outdated_by(value: Value, last: Mapping[Value, Operation]) -> Value | None:
+    """The value whose memory this one, a result, may take; None where there is none.
+
+    There is one where the operation changes only some elements of an operand or carries it along,
+    uses that operand once, and nothing reads it later (``last`` comes from ``last_readers``). Where
+    the operand is a view, it is the value that the view shows.
     """
-    updated = updated_operand(op)
-    if updated is None:
+    updated, op = _made_from(value), value.operation
+    if updated is None or op is None:
         return None
     roots = [behind_views(operand) for operand in op.operands]
     root = behind_views(updated)
@@ -62,10 +73,7 @@ def outdated_by(op: Operation, last: Mapping[Value, Operation]) -> Value | None:
 def in_one_place(value: Value, last: Mapping[Value, Operation]) -> list[Value]:
     """The values that can follow each other in one place in memory, the latest, given, first."""
     found = [value]
-    while (op := found[-1].operation) is not None:
-        old = outdated_by(op, last)
-        if old is None:
-            break
+    while (old := outdated_by(found[-1], last)) is not None:
         found.append(old)
     return found
 

@@ -35,6 +35,16 @@ def sources_over_steps(loop: Operation, values: Iterable[Value]) -> set[Value]:
         found = reached
 
 
+def used_from_outside(block: Block) -> list[Value]:
+    """The values that the operations of a block use and do not make, in order of use."""
+    here = set(block.arguments)
+    found: dict[Value, None] = {}
+    for op in block:
+        found.update((x, None) for x in op.operands if x not in here)
+        here.update(op.results)
+    return list(found)
+
+
 def drop_unused(block: Block) -> None:
     """Remove pure operations of a block whose results are not used."""
     for op in reversed(block):

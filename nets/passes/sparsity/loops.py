@@ -293,10 +293,17 @@ def _slice(x: Footprint, step: int) -> Footprint:
     return replace(x.at(0, np.array(step)), known=known)
 
 
+def _first(outer: FollowAll, op: Operation, operands: Footprints) -> Footprints:
+    """What runs: the first region."""
+    return outer.run_inside(op, 0, operands)
+
+
 _RULES: Final[dict[str, Callable[[FollowAll, Operation, Footprints], Footprints]]] = {
     "scan": _scan,
     "while": _while,
     "cond": _cond,
+    **dict.fromkeys(("checkpoint", "recomputed", "checkpointed_loop"), _first),
+    "as_if": lambda outer, op, operands: outer.run_inside(op, 1, operands),
     "custom_jvp": by_tangents,
     "custom_vjp": by_cotangents,
 }

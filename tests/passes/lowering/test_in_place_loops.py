@@ -73,8 +73,7 @@ def program() -> Program:
 
 
 def old_of(p: Program, value: Value) -> Value | None:
-    assert value.operation is not None
-    return outdated_by(value.operation, last_readers(p.function.body))
+    return outdated_by(value, last_readers(p.function.body))
 
 
 def test_a_kernel_that_changes_some_elements_takes_the_place_of_its_operand() -> None:
