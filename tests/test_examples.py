@@ -83,6 +83,7 @@ def test_example(name: str, tmp_path: Path) -> None:
         assert 1_000 < picture.stat().st_size < 100_000
 
 
+@pytest.mark.long
 def test_the_bar_of_the_demo_moves(capsys: pytest.CaptureFixture[str]) -> None:
     for module in NEEDS["digits"]:
         pytest.importorskip(module)

@@ -211,7 +211,7 @@ def test_results_without_fma_in_c_on(cpu: str, without_fma: Path) -> None:
 
 
 @pytest.mark.parametrize("cpu", ["x86-64-v2", ""])
-@pytest.mark.sampled(2)
+@pytest.mark.long
 def test_results_without_fma_in_process(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_CPU", cpu)
     monkeypatch.setenv("NETS_NUMERICS", NOFMA)

@@ -56,6 +56,7 @@ def _is_caught(seeds: int = 100) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_planted_errors_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not _is_caught(20)
     plants = [

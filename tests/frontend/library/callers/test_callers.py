@@ -75,6 +75,7 @@ std::vector<double> x; demo.predict(x)
 """
 
 
+@pytest.mark.long
 def test_the_cpp_compiler_sees_wrong_types_and_lengths(folder: Path) -> None:
     mistakes = MISTAKES.splitlines()
     lines = [f"void f{i}(nets::demo::library &demo) {{ {m}; }}" for i, m in enumerate(mistakes)]
