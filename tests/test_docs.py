@@ -18,7 +18,7 @@ LONG = ("add-a-pass.md", "add-an-op.md", "training.md", "export.md", "deploy-bro
 """Those that take seconds. The others are built by two processes."""
 SHORT = (
     *("README.md", "CONTRIBUTING.md", "architecture.md", "deploy-server.md", "ir.md"),
-    *("reference.md", "tracing.md"),
+    "reference.md",
 )
 """What ``make test`` builds: blocks of every kind, and the tables that are generated."""
 TOGETHER = [path for path in DOCUMENTS if path.name not in LONG + SHORT]

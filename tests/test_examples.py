@@ -48,8 +48,8 @@ DRAWS = {
 }
 """Examples that draw a picture of their name, and its kind."""
 
-SHORT = {"black_scholes", "export_filter", "three_hump_camel"}
-"""What ``make test`` runs: one that prints, one that exports, one that draws."""
+SHORT = {"black_scholes", "export_filter"}
+"""What ``make test`` runs: one that prints, one that exports."""
 
 TAKES_FOLDER = NEEDS_COMPILER | DRAWS.keys() | {"train_digits"}
 

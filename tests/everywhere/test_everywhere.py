@@ -195,6 +195,7 @@ def without_fma(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return c_program.compiled(c_program.write(folder, wanted, cpu=levels, numerics=NOFMA))
 
 
+@pytest.mark.long
 def test_results_without_fma_in_c(without_fma: Path) -> None:
     found = c_program.printed([without_fma])
     assert found == {name: kept(NOFMA)[name] for name in found}

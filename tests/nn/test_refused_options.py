@@ -245,6 +245,7 @@ def refused(call: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *MADE])
+@pytest.mark.sampled(3)
 def test_options_at_once(name: str) -> None:
     call, bad, good = (FUNCTIONS | MADE)[name]
     for value in bad:

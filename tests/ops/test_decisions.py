@@ -70,6 +70,7 @@ def _tangent(
 
 
 @pytest.mark.parametrize(("definition", "sample"), list(_linear()))
+@pytest.mark.sampled(3)
 def test_the_tangent_is_the_slope(definition: OpDef, sample: Sample) -> None:
     """Of what is linear, or linear in each of two operands, central differences are exact."""
     rng = np.random.default_rng(3)

@@ -285,6 +285,7 @@ def test_python(folder: Path, expected: str) -> None:
     assert rest == SAID.replace("SIZE", size)
 
 
+@pytest.mark.long
 def test_python_finds_the_library_in_its_folder_and_no_other(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "demo", tmp_path / "demo")
     tried = "try: import demo\nexcept ImportError as error: print(error)"
