@@ -18,7 +18,7 @@ LONG = ("add-a-pass.md", "add-an-op.md", "training.md", "export.md", "deploy-bro
 """Those that take seconds. The others are built by two processes."""
 SHORT = (
     *("README.md", "CONTRIBUTING.md", "architecture.md", "deploy-server.md", "ir.md"),
-    *("reference.md", "tracing.md"),
+    "reference.md",
 )
 """What ``make test`` builds: blocks of every kind, and the tables that are generated."""
 TOGETHER = [path for path in DOCUMENTS if path.name not in LONG + SHORT]
@@ -88,6 +88,7 @@ def test_an_output_is_written(tmp_path: Path) -> None:
     assert build("--check", str(copy)).returncode == 0
 
 
+@pytest.mark.long
 def test_commands_of_programs_that_are_not_there_are_left_alone(tmp_path: Path) -> None:
     page = "```console needs {}\n$ echo $((1 + 1))\n{}\n```\n"
     path = tmp_path / "page.md"
@@ -102,6 +103,7 @@ def test_commands_of_programs_that_are_not_there_are_left_alone(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("block", ["```python\n1 / 0\n```\n", "```console\n$ false\n```\n"])
+@pytest.mark.sampled(2)
 def test_a_block_that_fails_is_no_document(block: str, tmp_path: Path) -> None:
     copy = tmp_path / "page.md"
     copy.write_text(block)

@@ -48,8 +48,8 @@ DRAWS = {
 }
 """Examples that draw a picture of their name, and its kind."""
 
-SHORT = {"black_scholes", "export_filter", "three_hump_camel"}
-"""What ``make test`` runs: one that prints, one that exports, one that draws."""
+SHORT = {"black_scholes", "export_filter"}
+"""What ``make test`` runs: one that prints, one that exports."""
 
 TAKES_FOLDER = NEEDS_COMPILER | DRAWS.keys() | {"train_digits"}
 
@@ -83,6 +83,7 @@ def test_example(name: str, tmp_path: Path) -> None:
         assert 1_000 < picture.stat().st_size < 100_000
 
 
+@pytest.mark.long
 def test_the_bar_of_the_demo_moves(capsys: pytest.CaptureFixture[str]) -> None:
     for module in NEEDS["digits"]:
         pytest.importorskip(module)

@@ -196,6 +196,7 @@ def test_a_writer_at_work_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monk
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"slow"]
 
 
+@pytest.mark.long
 def test_a_cache_entry_is_there_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_CACHE_DIR", str(tmp_path))
     key = "0" * 64  # of those that have the folder cleaned
@@ -208,6 +209,7 @@ def test_a_cache_entry_is_there_or_not(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(tmp_path.iterdir()) == [entry]
 
 
+@pytest.mark.long
 def test_a_library_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
     old, new = b"old" * 1000, b"new" * 1000
     paths = [tmp_path / "scaled.so", tmp_path / "scaled.h"]

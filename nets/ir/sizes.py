@@ -215,18 +215,30 @@ def _replaced(atom: Atom, sizes: Mapping[str, Dim]) -> Dim:
 def bounds(size: Dim, ranges: Ranges) -> tuple[int, int]:
     """Limits, both included, that the size has for all sizes that the ranges allow. They may be
     wider than need be."""
-    return _lower(size, ranges, _MANY), -_lower(-size, ranges, _MANY)
+    return _limits(size, _Known(ranges, {}))
+
+
+class _Known(NamedTuple):
+    """What is known of the names, and what has been found of atoms: these stand in many of the
+    sizes that come of one, and have minima of their own."""
+
+    ranges: Ranges
+    atoms: dict[Atom, tuple[int, int]]
+
+
+def _limits(size: Dim, known: _Known) -> tuple[int, int]:
+    return _lower(size, known, _MANY), -_lower(-size, known, _MANY)
 
 
 _MANY: Final = 6
 """Minima in a size that are looked into, at most."""
 
 
-def _lower(size: Dim, ranges: Ranges, left: int) -> int:
+def _lower(size: Dim, known: _Known, left: int) -> int:
     """A number that the size is never below."""
     if isinstance(size, int):
         return size
-    plain, _ = _interval(size, ranges)
+    plain, _ = _interval(size, known)
     minima = [
         (monomial[0], coefficient)
         for monomial, coefficient in size.terms
@@ -239,14 +251,14 @@ def _lower(size: Dim, ranges: Ranges, left: int) -> int:
         assert isinstance(atom, Least)
         rest = size - coefficient * _atom(atom)
         limits = [
-            _lower(rest + coefficient * operand, ranges, left - 1)
+            _lower(rest + coefficient * operand, known, left - 1)
             for operand in (atom.first, atom.second)
         ]
         return max(plain, min(limits) if coefficient > 0 else max(limits))
-    return max(plain, _lower_of_quotients(size, ranges))
+    return max(plain, _lower_of_quotients(size, known))
 
 
-def _lower_of_quotients(size: Size, ranges: Ranges) -> int:
+def _lower_of_quotients(size: Size, known: _Known) -> int:
     """The same, with x − (0 to k − 1) in the place of k·⌊x/k⌋: x may cancel with other terms."""
     quotients = [m[0] for m, _ in size.terms if len(m) == 1 and isinstance(m[0], Quotient)]
     factor = math.lcm(*(atom.divisor for atom in quotients if isinstance(atom, Quotient)))
@@ -258,16 +270,16 @@ def _lower_of_quotients(size: Size, ranges: Ranges) -> int:
             times = coefficient // atom.divisor
             found = found - coefficient * _atom(atom) + times * atom.numerator
             lost += min(0, -times * (atom.divisor - 1))
-    low, _ = _interval(found, ranges)
+    low, _ = _interval(found, known)
     return -((low + lost) // -factor)
 
 
-def _interval(size: Dim, ranges: Ranges) -> tuple[int, int]:
+def _interval(size: Dim, known: _Known) -> tuple[int, int]:
     if isinstance(size, int):
         return size, size
     low = high = 0
     for monomial, coefficient in size.terms:
-        ends = reduce(_interval_product, (_atom_bounds(atom, ranges) for atom in monomial), (1, 1))
+        ends = reduce(_interval_product, (_atom_bounds(atom, known) for atom in monomial), (1, 1))
         first, last = sorted(coefficient * end for end in ends)
         low, high = low + first, high + last
     return low, high
@@ -278,14 +290,20 @@ def _interval_product(x: tuple[int, int], y: tuple[int, int]) -> tuple[int, int]
     return min(products), max(products)
 
 
-def _atom_bounds(atom: Atom, ranges: Ranges) -> tuple[int, int]:
+def _atom_bounds(atom: Atom, known: _Known) -> tuple[int, int]:
+    if atom not in known.atoms:
+        known.atoms[atom] = _atom_limits(atom, known)
+    return known.atoms[atom]
+
+
+def _atom_limits(atom: Atom, known: _Known) -> tuple[int, int]:
     if isinstance(atom, str):
-        low, high, multiple = ranges.get(atom, Range())
+        low, high, multiple = known.ranges.get(atom, Range())
         return -(-low // multiple) * multiple, high // multiple * multiple
     if isinstance(atom, Quotient):
-        low, high = bounds(atom.numerator, ranges)
+        low, high = _limits(atom.numerator, known)
         return low // atom.divisor, high // atom.divisor
-    lows, highs = zip(bounds(atom.first, ranges), bounds(atom.second, ranges), strict=True)
+    lows, highs = zip(_limits(atom.first, known), _limits(atom.second, known), strict=True)
     return min(lows), min(highs)
 
 

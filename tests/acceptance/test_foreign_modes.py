@@ -87,7 +87,7 @@ def in_ieee_mode(name: str) -> list[tuple[Array, list[bytes]]]:
 
 
 @pytest.mark.parametrize("name", UNARY)
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(11)
 def test_operations(name: str, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_CACHE", "0")
     f = UNARY[name]

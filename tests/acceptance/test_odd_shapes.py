@@ -140,6 +140,7 @@ def test_functions(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::nets.errors.PrecisionWarning")
 @pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.sampled(3)
 def test_layers(name: str) -> None:
     draw = Draw(name)
     for _ in range(12):

@@ -149,6 +149,7 @@ def _innermost_squared(nest: Any) -> Any:
     return _innermost(nest) ** 2
 
 
+@pytest.mark.long
 def test_a_long_chain_and_a_deep_diamond() -> None:
     limit = sys.getrecursionlimit()
     x = nets.Tensor(1.0, requires_grad=True)

@@ -169,7 +169,7 @@ CORPUS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 
 
 @pytest.mark.parametrize("name", CORPUS)
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(7)
 def test_right_programs_raise_no_alarm(name: str) -> None:
     function, arguments = CORPUS[name]
     nets.trace(function)(*arguments)

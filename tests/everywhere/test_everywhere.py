@@ -246,6 +246,7 @@ def without_fma(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return c_program.compiled(c_program.write(folder, wanted, cpu=levels, numerics=NOFMA))
 
 
+@pytest.mark.long
 def test_results_without_fma_in_c(without_fma: Path) -> None:
     found = c_program.printed([without_fma])
     assert found == {name: kept(NOFMA)[name] for name in found}
@@ -262,7 +263,7 @@ def test_results_without_fma_in_c_on(cpu: str, without_fma: Path) -> None:
 
 
 @pytest.mark.parametrize("cpu", ["x86-64-v2", ""])
-@pytest.mark.sampled(2)
+@pytest.mark.long
 def test_results_without_fma_in_process(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_CPU", cpu)
     monkeypatch.setenv("NETS_NUMERICS", NOFMA)

@@ -148,6 +148,7 @@ VERIFY_ERRORS = {
 
 
 @pytest.mark.parametrize(("text", "reason"), PARSE_ERRORS.values(), ids=PARSE_ERRORS)
+@pytest.mark.sampled(3)
 def test_not_in_the_language(text: str, reason: str) -> None:
     with pytest.raises(ParseError, match=reason) as caught:
         parse_module(text, lookup)

@@ -53,6 +53,7 @@ def drawn(rng: random.Random, depth: int) -> tuple[Dim, Callable[[dict[str, int]
 
 
 @pytest.mark.parametrize("seed", range(8))
+@pytest.mark.sampled(4)
 def test_arithmetic_text_and_proofs_are_those_of_integers(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(60):

@@ -137,6 +137,7 @@ def test_special_floats(dtype: str, count: int) -> None:
 
 @pytest.mark.parametrize("dtype", TENSOR_DTYPES, ids=str)
 @pytest.mark.parametrize("shape", [(), (1,), (0,), (3,), (2, 3), (0, 4), (4, 0), (1, 1, 1), (5, 7)])
+@pytest.mark.sampled(4)
 def test_every_dtype_and_shape(dtype: t.DType, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(3)
     data = rng.bytes(math.prod(shape) * dtype.itemsize)

@@ -100,7 +100,7 @@ def test_one_seen_key_gets_everything() -> None:
 
 
 @pytest.mark.parametrize("traced", [False, True])
-@pytest.mark.sampled(2)
+@pytest.mark.long
 def test_layers_of_attention(traced: bool) -> None:
     layer = nn.MultiheadAttention(4, 2, batch_first=True, dtype="float64")
     x, padding = Q[0], np.array([[False] * 5, [True] * 5, [True] * 4 + [False]])
@@ -132,7 +132,7 @@ def logsumexp(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
 
 
 @pytest.mark.parametrize(("dtype", "traced"), [("float32", True), ("float64", False)])
-@pytest.mark.sampled(2)
+@pytest.mark.long
 def test_logsumexp_of_nothing(dtype: str, traced: bool) -> None:
     shapes = [(), (0,), (2, 0), (3, 0, 2)]
     for x in [ROWS.astype(dtype), *(np.full(s, NOTHING, dtype) for s in shapes)]:

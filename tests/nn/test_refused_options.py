@@ -245,6 +245,7 @@ def refused(call: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *MADE])
+@pytest.mark.sampled(3)
 def test_options_at_once(name: str) -> None:
     call, bad, good = (FUNCTIONS | MADE)[name]
     for value in bad:
@@ -262,6 +263,7 @@ def test_options_in_a_trace(name: str) -> None:
     nets.trace(lambda: call(good[0])).lower()
 
 
+@pytest.mark.long
 def test_probabilities_are_checked_when_compiled_code_runs(tmp_path: Any) -> None:
     loss = nets.trace(chances)
     draw = nets.trace(lambda p: nets.random.bernoulli(p, key=nets.random.key(0)))

@@ -86,6 +86,7 @@ def _stackable() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("definition", "sample"), list(_stackable()))
+@pytest.mark.sampled(3)
 def test_the_stacked_op_does_the_same_to_each_entry(definition: OpDef, sample: Sample) -> None:
     rng = np.random.default_rng(7)
     stacks = [Spec((3, *s.shape), s.dtype, s.low, s.high).draw(rng) for s in sample.operands]

@@ -65,6 +65,7 @@ def _parts(function: Function) -> tuple[Sequence[Any], Sequence[Any]]:
 
 
 @pytest.mark.parametrize(("definition", "sample"), list(_with_tangents()))
+@pytest.mark.sampled(3)
 def test_the_tangent_is_the_slope(definition: OpDef, sample: Sample) -> None:
     rng = np.random.default_rng(3)
     function = program(definition.name, [s.type for s in sample.operands], **sample.attributes)
@@ -102,13 +103,22 @@ def _check_slope(
     steps: dict[int, Array],
     tangents: Sequence[Array],
 ) -> None:
-    h = 1e-6
+    """Where two differences agree, as they do where the curve is not too strong."""
+    coarse, fine = (_differences(function, arrays, steps, h) for h in (1e-5, 1e-6))
+    for tangent, x, y in zip(tangents, coarse, fine, strict=True):
+        tells = np.isclose(x, y, rtol=1e-5, atol=1e-6)
+        assert tells.mean() > 0.8 if tells.size else True
+        np.testing.assert_allclose(tangent[tells], y[tells], rtol=1e-4, atol=1e-6)
+
+
+def _differences(
+    function: Function, arrays: Sequence[Array], steps: dict[int, Array], h: float
+) -> list[Array]:
     ahead, behind = (
         evaluate(function, [x + s * steps[i] if i in steps else x for i, x in enumerate(arrays)])
         for s in (h, -h)
     )
-    for tangent, a, b in zip(tangents, ahead, behind, strict=True):
-        np.testing.assert_allclose(tangent, (a - b) / (2 * h), rtol=1e-5, atol=1e-6)
+    return [(a - b) / (2 * h) for a, b in zip(ahead, behind, strict=True)]
 
 
 # -------------------------------------------------------------------------------- batching
@@ -138,6 +148,7 @@ def _drawn(sample: Sample, stacked: Sequence[bool], size: int) -> list[Array]:
 
 
 @pytest.mark.parametrize(("definition", "sample", "stacked"), list(_with_stacks()))
+@pytest.mark.sampled(4)
 def test_an_entry_of_a_stack_has_the_bits_of_the_op(
     definition: OpDef, sample: Sample, stacked: Sequence[bool]
 ) -> None:
@@ -167,6 +178,7 @@ def _compiled() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("definition", "stacked"), list(_compiled()))
+@pytest.mark.sampled(4)
 def test_native_stacks_have_the_bits_of_native_entries(
     definition: OpDef, stacked: Sequence[bool]
 ) -> None:

@@ -78,6 +78,7 @@ def _types(arrays: list[Array], sample: Sample) -> list[TensorType]:
 
 
 @pytest.mark.parametrize(("definition", "sample"), list(_cases()))
+@pytest.mark.sampled(3)
 def test_the_type_rule_tells_what_evaluate_gives(definition: OpDef, sample: Sample) -> None:
     arrays = _draw(sample)
     before = [array.copy() for array in arrays]
@@ -140,6 +141,7 @@ def _elementwise_samples() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("definition", "sample"), list(_elementwise_samples()))
+@pytest.mark.sampled(3)
 def test_shape_and_layout_do_not_matter(definition: OpDef, sample: Sample) -> None:
     rng = np.random.default_rng(7)
     for shape in SHAPES:
@@ -226,6 +228,7 @@ def _run_scalar_body(
 
 
 @pytest.mark.parametrize(("definition", "dtypes"), list(_taken()))
+@pytest.mark.sampled(3)
 def test_the_scalar_body_computes_the_reference(
     definition: OpDef, dtypes: tuple[DType, ...]
 ) -> None:

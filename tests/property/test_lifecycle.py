@@ -187,6 +187,7 @@ def test_numbers_among_results_count_as_tensors() -> None:
     assert not difference(result({"r": 2.0}), result({"r": nets.Tensor(2.0)}))
 
 
+@pytest.mark.long
 def test_a_failing_program_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nets, "trace", stale)
     choice = Choice(only=("write elements", "read", "mix", "list"), native=0, shrink=True)

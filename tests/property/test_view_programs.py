@@ -29,7 +29,7 @@ def test_eager_programs(first: int) -> None:
 
 
 @pytest.mark.parametrize("first", range(0, 50, BATCH))
-@pytest.mark.sampled(2)
+@pytest.mark.long
 def test_traced_programs(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETS_BACKEND", "numpy")
     for seed in range(first, first + BATCH):
@@ -56,6 +56,7 @@ def _is_caught(seeds: int = 100) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_planted_errors_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not _is_caught(20)
     plants = [

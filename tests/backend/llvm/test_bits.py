@@ -103,6 +103,7 @@ def test_rows_of_the_table_of_machines(row: Machine) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.sampled(5)
 def test_addresses_of_the_arguments(name: str) -> None:
     for shift in (1, 3, 8):
         moved = [at_shift(array, shift) for array in arrays(name)]

@@ -200,7 +200,7 @@ def test_nothing_outside_the_buffers_is_touched(number: int, dtype: DType) -> No
 
 @pytest.mark.parametrize("dtype", [f32, f64])
 @pytest.mark.parametrize("number", range(len(WAYS)))
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(7)
 def test_every_way_of_blocking_gives_the_same_bits(
     number: int, dtype: DType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

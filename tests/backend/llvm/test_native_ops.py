@@ -114,7 +114,7 @@ def elementwise(dtype: DType) -> Batch:
 
 
 @pytest.mark.parametrize(("dtype", "way"), CASES)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(7)
 def test_elementwise_ops(dtype: DType, way: Way) -> None:
     batch = elementwise(dtype)
     function = batch.done()

@@ -67,6 +67,7 @@ CASES = (
 @pytest.mark.parametrize(
     ("shape", "axes"), [*CASES, ((100, 101, 99), (1,)), ((100, 101, 99), (0, 2))]
 )
+@pytest.mark.sampled(5)
 def test_bound(shape: tuple[int, ...], axes: tuple[int, ...], data: Callable[..., Array]) -> None:
     """No error exceeds what so many roundings can do."""
     x = data(np.random.default_rng(0), shape)

@@ -145,6 +145,7 @@ def trained(early: bool, inside: bool) -> tuple[Any, dict[str, nets.Tensor]]:
 
 @pytest.mark.parametrize("early", [True, False])
 @pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.sampled(3)
 def test_state_is_as_before_the_call(early: bool, inside: bool) -> None:
     traced, state = trained(early, inside)
     other, expected = trained(early, inside)

@@ -224,6 +224,7 @@ def test_methods_containers_and_static_arguments() -> None:
 
 
 @pytest.mark.parametrize("kind", ["SGD", "AdamW"])
+@pytest.mark.sampled(2)
 def test_training_steps_of_all_sizes_are_one_program(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,6 +181,7 @@ def test_layers(layer: nn.Module) -> None:
         np.testing.assert_array_equal(before[name], after[name])
 
 
+@pytest.mark.long
 def test_a_model_and_its_optimiser_stay_together() -> None:
     nets.manual_seed(3)
     learner = Learner()

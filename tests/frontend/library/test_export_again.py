@@ -154,6 +154,7 @@ def test_loads_while_others_are_written(tmp_path: Path) -> None:
         writer.join()
 
 
+@pytest.mark.long
 def test_loading_and_dropping_keeps_nothing(tmp_path: Path) -> None:
     path = times(tmp_path / "model", 2)
 

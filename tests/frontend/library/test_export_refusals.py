@@ -119,6 +119,7 @@ SCRIPTS = {
 
 
 @pytest.mark.parametrize(("command", "match"), COMPILERS.values(), ids=COMPILERS)
+@pytest.mark.sampled(4)
 def test_compilers(command: str, match: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tools = folder / "tools"
     tools.mkdir()

@@ -311,6 +311,7 @@ def test_what_a_step_writes_is_state_though_it_needs_no_gradient(tmp_path: Path)
     assert bits(loaded.predict(X)) == bits(predict(X).numpy())
 
 
+@pytest.mark.long
 def test_weights_that_require_a_gradient_are_state_though_nothing_writes_them(
     tmp_path: Path,
 ) -> None:

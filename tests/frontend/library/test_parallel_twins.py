@@ -155,7 +155,7 @@ def test_what_is_refused(library: Path) -> None:
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 1024])
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 def test_any_number_of_parts_gives_the_same_bits(tmp_path: Path, parts: int) -> None:
     training = Training()
     predict = training.predict.lower(X)

@@ -161,6 +161,7 @@ def test_a_tensor_called_like_an_entry_of_a_module(tmp_path: Path) -> None:
     assert {"bias", "model.bias", "model.weight"} < set(keys)
 
 
+@pytest.mark.long
 def test_keys_of_what_was_pickled(tmp_path: Path) -> None:
     two, generator = Trainer([network(), network()]), nets.random.Generator(3)
 
@@ -249,6 +250,7 @@ def test_state_dicts_and_files_of_weights(tmp_path: Path) -> None:
     assert library.state.save() == before
 
 
+@pytest.mark.long
 def test_objects_that_cannot_be_told_are_named(tmp_path: Path) -> None:
     two = Trainer([network(), network()])
     first, second = two.parts
@@ -296,6 +298,7 @@ def test_tensors_and_nests_by_name(tmp_path: Path) -> None:
         library.state_from(v=w)
 
 
+@pytest.mark.long
 def test_what_does_not_fit_changes_nothing(tmp_path: Path) -> None:
     session = Session(4)
     exported = nets.export(tmp_path / "fit", fit=session.step.lower(X), formats=("so",))

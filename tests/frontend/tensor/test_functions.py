@@ -55,6 +55,7 @@ NUMBERS = [
 @pytest.mark.parametrize(
     "name", ["add", "subtract", "multiply", "maximum", "minimum", "equal", "less", "greater_equal"]
 )
+@pytest.mark.sampled(3)
 def test_binary_functions_promote_and_broadcast_as_numpy(name: str, x: Any, y: Any) -> None:
     check(getattr(nets, name)(x, y), getattr(np, name)(x, y))
 
@@ -140,6 +141,7 @@ UNARY = ["exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "floor", 
 @pytest.mark.parametrize("name", UNARY)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(), (0,), (3, 5), (2, 1, 4)])
+@pytest.mark.sampled(3)
 def test_unary_functions(name: str, dtype: Any, shape: tuple[int, ...]) -> None:
     x = array(*shape, dtype=dtype, low=0.1, high=3)
     check(getattr(nets, name)(x), getattr(np, name)(x), exact=False)
@@ -268,6 +270,7 @@ AXES = [None, 0, -1, (0, 2), (1,), (-1, 0), ()]
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("name", ["sum", "prod", "max", "min", "mean", "var", "std", "any", "all"])
+@pytest.mark.sampled(5)
 def test_reductions_over_axes(name: str, axis: Any, keepdims: bool) -> None:
     x = array(2, 3, 4)
     expected = getattr(np, name)(x, axis=axis, keepdims=keepdims)
@@ -657,6 +660,7 @@ def test_reading_by_index(key: Any) -> None:
 
 @pytest.mark.parametrize("key", KEYS, ids=repr)
 @pytest.mark.parametrize("dtype", [np.float64, np.int32])
+@pytest.mark.sampled(3)
 def test_assigning_by_index(key: Any, dtype: Any) -> None:
     x = array(4, 3, 4, dtype=dtype)
     t, expected = nets.Tensor(x), x.copy()

@@ -137,6 +137,7 @@ def test_take_along_axis_broadcasts_both_ways(traced: bool) -> None:
 
 @pytest.mark.parametrize("traced", [False, True])
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "uint64", "float32"])
+@pytest.mark.sampled(5)
 def test_pools_keep_the_dtype(dtype: str, traced: bool) -> None:
     limits = np.iinfo(dtype if dtype != "float32" else "int32")
     rng = np.random.default_rng(1)

@@ -127,6 +127,7 @@ def test_comparisons(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64"])
+@pytest.mark.sampled(3)
 def test_comparisons_of_native_code(dtype: str) -> None:
     compare_comparisons(dtype)
 
@@ -168,7 +169,7 @@ def test_arithmetic(dtype: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64", "float32"])
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 def test_arithmetic_of_native_code(dtype: str) -> None:
     compare_operators(["add", "floordiv", "lshift"], dtype)
 

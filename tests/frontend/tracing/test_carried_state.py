@@ -182,7 +182,7 @@ COMPILED = (scan, while_condition, branch, nested, changed_elements)
 
 
 @pytest.mark.parametrize("f", PROGRAMS, ids=lambda f: f.__name__)
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(11)
 def test_traced_calls_draw_what_eager_ones_do(f: Program, monkeypatch: Any) -> None:
     expected = run(f)
     if f in COMPILED:
@@ -295,6 +295,7 @@ def test_gradients_through_loops_that_draw(monkeypatch: Any) -> None:
         assert random.default_generator.counter.item() == count, name
 
 
+@pytest.mark.long
 def test_two_gradients_in_one_trace_draw_one_after_the_other() -> None:
     def twice(x: Any) -> Any:
         slope = nets.grad(lambda v: F.dropout(v, 0.5).sum())

@@ -109,6 +109,7 @@ PROGRAMS = [several_carries, rotating_carries, numbers, nested, in_place, no_ste
 
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.sampled(3)
 def test_native_and_eager_agree_with_the_reference(program, dtype):
     arguments = [x.astype(dtype) for x in (SQUARE, STATE, ROWS)]
     low = nets.trace(program).lower(*arguments)
@@ -139,7 +140,7 @@ def loss_of(scan: Any, reverse: bool) -> Any:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.sampled(2)
+@pytest.mark.long
 def test_gradients_of_a_scan_are_those_of_the_steps_written_out(reverse):
     arguments = (SQUARE, STATE, ROWS, STATE[0])
     kept, written = (loss_of(scan, reverse) for scan in (nets.scan, unrolled))

@@ -174,6 +174,7 @@ def test_no_group_grows_without_bound() -> None:
     assert len(sizes) == -(-500 // MAX_OPERATIONS)
 
 
+@pytest.mark.long
 def test_long_chains_and_wide_programs_take_linear_time() -> None:
     p = Program(tensor(4), *[tensor(4) for _ in range(1000)])
     value = p.arguments[0]

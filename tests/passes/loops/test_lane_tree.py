@@ -165,6 +165,7 @@ def test_few_heavy_elements_suit_registers() -> None:
 @pytest.mark.parametrize("machine", [V3, NEON], ids=lambda machine: machine.family)
 @pytest.mark.parametrize("is_known", [True, False])
 @pytest.mark.parametrize("body", [light, heavy, ordered])
+@pytest.mark.sampled(5)
 def test_positions_beside_a_tree_with_wider_rows(
     body: Body, is_known: bool, machine: Machine
 ) -> None:

@@ -70,6 +70,7 @@ def test_random_programs(seed: int) -> None:
 @pytest.mark.usefixtures("_sharing")
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("dtype", [f32, f64])
+@pytest.mark.sampled(5)
 def test_sums_over_rows(length: int, dtype: object) -> None:
     p = Program(tensor(3, length, dtype=dtype))
     check(p.done(p.b.sum(p.arguments[0], (1,))))

@@ -103,6 +103,7 @@ S = tensor(3, 4)
         (lambda p, x: [p.b.full((3, 4), 2, x[0].type.dtype)], [(0, 0)], 0),
     ],
 )
+@pytest.mark.sampled(5)
 def test_updates(build: Build, in_place: Any, copies: int | None, before: tuple[str, ...]) -> None:
     loops = check(made(build, S, S, in_place=in_place), [A, B], *before)
     if copies is not None and before == OPTIMIZE:

@@ -75,6 +75,7 @@ std::vector<double> x; demo.predict(x)
 """
 
 
+@pytest.mark.long
 def test_the_cpp_compiler_sees_wrong_types_and_lengths(folder: Path) -> None:
     mistakes = MISTAKES.splitlines()
     lines = [f"void f{i}(nets::demo::library &demo) {{ {m}; }}" for i, m in enumerate(mistakes)]
@@ -284,6 +285,7 @@ def test_python(folder: Path, expected: str) -> None:
     assert rest == SAID.replace("SIZE", size)
 
 
+@pytest.mark.long
 def test_python_finds_the_library_in_its_folder_and_no_other(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "demo", tmp_path / "demo")
     tried = "try: import demo\nexcept ImportError as error: print(error)"

@@ -149,6 +149,7 @@ def test_cpp(folder: Path) -> None:
     run(folder, program("c++"), "-std=gnu++17", *warnings, "-fsyntax-only", "all.cpp")
 
 
+@pytest.mark.long
 def test_rust(folder: Path) -> None:
     files = [path for stem in ["rs", *FILES] for path in (folder / stem).glob("*.rs")]
     assert {"main_.rs", "type_.rs", "x_test.rs", "_9_a.rs"} < {path.name for path in files}
