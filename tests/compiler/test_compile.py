@@ -20,11 +20,16 @@ from nets.compiler.compile import Compilation, CompileOptions
 from nets.errors import CacheWarning, CompileError, IndexOutOfBoundsError
 from nets.ir.core import Function
 
+REVERSE = (
+    *("activity", "checkpoint_gradients", "checkpointed_loops", "closures", "control_gradients"),
+    *("control_rules", "custom_rules", "kept_states", "schedule", "vjp"),
+)
 DERIVATIVES = [
     "nets.passes.derivatives",
-    *(f"nets.passes.derivatives.{name}" for name in ("activity", "control_gradients", "vjp")),
+    *(f"nets.passes.derivatives.{name}" for name in REVERSE),
+    "nets.passes.forms",
     "nets.passes.simplify",
-    *(f"nets.passes.simplify.{name}" for name in ("effects", "sources")),
+    *(f"nets.passes.simplify.{name}" for name in ("effects", "patterns", "sources")),
 ]
 """The modules of the one pass that tracing a gradient needs."""
 

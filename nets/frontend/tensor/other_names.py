@@ -30,8 +30,9 @@ _DTYPE_WORDS: Final = {
 _ARRAY: Final = "nets.Tensor(data) makes a tensor of an array, a list or a number"
 _CPU: Final = "nets runs on the CPU, where every tensor is"
 _JOIN: Final = "nets.concatenate joins along an axis, nets.stack along a new one"
-_MAP: Final = "functions work on all leading axes at once; nets.map runs one for each entry of them"
-_FORWARD: Final = "nets has derivatives in reverse: nets.grad, nets.value_and_grad, nets.vjp"
+_MAP: Final = (
+    "functions work on all leading axes at once; nets.vmap makes one of those for an entry"
+)
 _NO_GRAD: Final = "nets.no_grad()"
 _HALF: Final = 'nets has the floating-point dtypes "float32" and "float64"'
 _COMPILE: Final = "nets.trace compiles a function"
@@ -80,15 +81,12 @@ FUNCTIONS: Final = {
     **dict.fromkeys(("expand", "expand_as"), "nets.broadcast_to"),
     **dict.fromkeys(("pi", "e", "inf", "nan"), "math.pi, math.e, math.inf, math.nan of Python"),
     **dict.fromkeys(("jit", "compile", "function"), _COMPILE),
-    **dict.fromkeys(("vmap", "pmap", "vectorize", "apply_along_axis"), _MAP),
+    **dict.fromkeys(("pmap", "vectorize", "apply_along_axis"), _MAP),
     **dict.fromkeys(("lax", "fori", "switch", "foreach"), f"loops and branches: {_LOOPS}"),
     "select": "nets.where",
-    "autograd": "nets.grad, nets.value_and_grad and nets.vjp, or t.backward()",
+    "autograd": "nets.grad, nets.vjp, nets.jvp and so on, or t.backward()",
     "gradient": "nets.grad, of a function",
     "remat": "nets.checkpoint",
-    **dict.fromkeys(("jvp", "linearize", "jacfwd"), _FORWARD),
-    **dict.fromkeys(("jacobian", "jacrev", "hessian", "hvp"), f"{_FORWARD}; they nest"),
-    **dict.fromkeys(("custom_vjp", "custom_jvp"), _FORWARD),
     **dict.fromkeys(("inference_mode", "set_grad_enabled"), _NO_GRAD),
     **dict.fromkeys(("rand", "random_sample"), "nets.random.uniform(shape)"),
     **dict.fromkeys(("randn", "rand_like", "randn_like"), "nets.random.normal(shape)"),

@@ -17,7 +17,7 @@ T = nets.Tensor(np.zeros((2, 3), "float32"))
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("vmap", "nets.map"),
+        ("vectorize", "nets.vmap"),
         ("jit", "nets.trace"),
         ("tensor", "nets.Tensor"),
         ("float32", '"float32"'),
