@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from nets.frontend.calls.lowered import evaluate, parse_ir
     from nets.frontend.calls.trace import trace
     from nets.frontend.derived import checkpoint_policies
+    from nets.frontend.derived.checking import check_grads
     from nets.frontend.derived.checkpoint import checkpoint
     from nets.frontend.derived.custom import custom_jvp, custom_vjp
     from nets.frontend.derived.forward import hvp, jvp, linearize
+    from nets.frontend.derived.implicit import implicit
     from nets.frontend.derived.jacobians import hessian, jacfwd, jacobian, jacrev
     from nets.frontend.derived.pullback import vjp
     from nets.frontend.derived.sparse import sparse_hessian, sparse_jacobian, sparsity
@@ -52,6 +54,8 @@ _LATER = {
     "sparse_hessian": "nets.frontend.derived.sparse",
     "SparseMatrix": "nets.frontend.derived.sparse_matrix",
     "SparsityPattern": "nets.frontend.derived.sparse_matrix",
+    "check_grads": "nets.frontend.derived.checking",
+    "implicit": "nets.frontend.derived.implicit",
     "custom_jvp": "nets.frontend.derived.custom",
     "custom_vjp": "nets.frontend.derived.custom",
     "vmap": "nets.frontend.derived.vectorized",
@@ -119,6 +123,8 @@ __all__ = [
     "hvp",
     "custom_jvp",
     "custom_vjp",
+    "implicit",
+    "check_grads",
     "checkpoint",
     "checkpoint_policies",
     "scan",

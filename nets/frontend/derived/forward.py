@@ -69,7 +69,7 @@ def linearize(function: Callable[..., object], *primals: Nest, has_aux: bool = F
     pull-back, as of a ``while_loop``, it is ``jvp`` at the same point.
     """
     try:
-        with orders.changed(1):  # the pull-back is pulled back
+        with orders.changed(orders.REVERSE):  # and the pull-back is pulled back
             program, _, backward, result = forward_half(function, primals)
     except GradientError:
         return _by_jvp(function, primals, has_aux)
@@ -125,7 +125,7 @@ class Forward(Derived):
         primals, tangents = args
         call = BoundCall(self.inner, tuple(primals), {})
         call.check()
-        with orders.changed(1):
+        with orders.changed(orders.FORWARD):
             program, values = stage_nested(
                 self.name, call, range(len(primals)), lambda args, _: self.__wrapped__(*args)
             )

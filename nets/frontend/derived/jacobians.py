@@ -119,7 +119,7 @@ class Jacobian(Derived):
         """The Jacobian, in the current scope."""
         positions = positions_of(self.name, self.argnums, args)
         call = BoundCall(self.binding, tuple(args), kwargs)
-        with orders.changed(1):
+        with orders.changed(orders.FORWARD):
             program, values = stage_nested(
                 self.name, call, positions, lambda args, kwargs: self.__wrapped__(*args, **kwargs)
             )

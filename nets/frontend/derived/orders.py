@@ -10,6 +10,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+FORWARD: Final = 2
+"""What forward mode asks of rules: a pull-back is used, and transposed, which is a derivative of
+it."""
+
+REVERSE: Final = 1
 
 
 class _Orders(threading.local):

@@ -63,7 +63,7 @@ def forward_half(
     staged = function if isinstance(function, Staged) else _traced(function)
     call = BoundCall(staged.binding, primals, {})
     run = _run_compiled if current_scope() is None else _run_nested
-    with orders.changed(1):
+    with orders.changed(orders.REVERSE):
         program, results, backward = run(staged, call)
     return program, call, backward, program.tree.unflatten(results)
 

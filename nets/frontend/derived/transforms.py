@@ -92,7 +92,7 @@ class Gradient(Derived):
         """
         targets = [flatten(args[position]) for position in self._positions(args)]
         wanted = [self._target(leaf) for leaves, _ in targets for leaf in leaves]
-        with orders.changed(1):
+        with orders.changed(orders.REVERSE):
             result = self.__wrapped__(*args, **kwargs)
         result, aux = pair_of(result) if self.has_aux else (result, None)
         cts = iter(_pull_to(self._scalar(result), wanted))

@@ -1,0 +1,144 @@
+"""implicit: derivatives of what an equation defines, by the implicit function theorem.
+
+Where r(x, a) = 0 defines x(a), dx = −(∂r/∂x)⁻¹ (∂r/∂a) da: whatever steps have found x, they are
+not differentiated (Krantz and Parks, 2003, "The implicit function theorem"; for programs, Blondel
+et al., 2022, "Efficient and modular implicit differentiation").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import nets.frontend.tensor.functions as functions
+from nets.errors import ArgumentError, ShapeError
+from nets.frontend.derived.custom import custom_vjp
+from nets.frontend.derived.jacobians import jacfwd
+from nets.frontend.derived.pullback import vjp
+from nets.frontend.pytree import TreeDef, flatten
+from nets.frontend.tensor.dispatch import as_tensor
+from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tracing.control_flow import fori_loop
+from nets.frontend.tracing.spec import short
+from nets.ir.location import user_location
+
+
+def implicit(solve: Callable[..., Any], residual: Callable[..., Any]) -> custom_vjp:
+    """A function that ``solve`` computes and that ``residual`` defines.
+
+    ``solve(*arguments)`` gives x, a nest of floating-point tensors, at which ``residual(x,
+    *arguments)``, a nest with as many elements, is zero; it may do so by any means, such as a
+    ``while_loop``. The new function gives the same, and has derivatives in both modes, to any
+    order: of the equation, at the x that was found. A fixed point of ``step`` is a root of ``x -
+    step(x, …)``. The Jacobian of the residual by x is built and factored: x has few elements.
+
+    ShapeError where the residual has another number of elements than x. A Jacobian that is singular
+    gives infinities or NaN.
+    """
+
+    @custom_vjp
+    def root(*arguments: Any) -> Any:
+        return solve(*arguments)
+
+    def forward(*arguments: Any) -> tuple[Any, Any]:
+        x = root(*arguments)
+        return x, (x, arguments)
+
+    def backward(kept: Any, ct: Any) -> tuple[Any, ...]:
+        x, arguments = kept
+        found = _Vector(x)
+        jacobian = jacfwd(lambda v: _joined(residual(found.nest(v), *arguments), found.size))
+        multipliers = solved(functions.transpose(jacobian(found.joined)), _joined(ct, found.size))
+        _, pull = vjp(lambda *a: _joined(residual(x, *a), found.size), *arguments)
+        given: tuple[Any, ...] = pull(-multipliers)
+        return given
+
+    root.defvjp(forward, backward)
+    root.name = root.__name__ = getattr(solve, "__name__", "root")
+    return root
+
+
+class _Vector:
+    """A nest of tensors as one vector."""
+
+    def __init__(self, nest: Any) -> None:
+        leaves, self.tree = flatten(nest)
+        self.leaves: Sequence[Tensor] = [as_tensor(leaf) for leaf in leaves]
+        if not self.leaves:
+            raise ArgumentError("what is solved for has no elements", user_location())
+        self.sizes = [math.prod(x.shape) for x in self.leaves]
+        self.size = sum(self.sizes)
+        self.joined = _joined(nest, self.size)
+
+    tree: TreeDef
+
+    def nest(self, vector: Tensor) -> Any:
+        """The nest with the elements of a vector."""
+        ends = accumulate(self.sizes)
+        parts = [
+            functions.reshape(vector[end - size : end], x.shape)
+            for x, size, end in zip(self.leaves, self.sizes, ends, strict=True)
+        ]
+        return self.tree.unflatten(parts)
+
+
+def _joined(nest: Any, size: int) -> Tensor:
+    """The elements of a nest in a row; ShapeError where they are not so many."""
+    leaves, _ = flatten(nest)
+    rows = [functions.reshape(as_tensor(leaf), (-1,)) for leaf in leaves]
+    joined = rows[0] if len(rows) == 1 else functions.concatenate(rows)
+    if joined.shape != (size,):
+        raise ShapeError(
+            f"the residual has {short(joined.type)} elements for {size} unknowns", user_location()
+        )
+    return joined
+
+
+# --------------------------------------------------------------------- systems of equations
+
+
+@custom_vjp
+def solved(matrix: Any, right: Any) -> Any:
+    """x with matrix @ x = right, by elimination with partial pivoting (Golub and Van Loan, 2013,
+    3.4), for a square matrix and a vector."""
+    size = matrix.shape[0]
+    places = functions.arange(0, size)
+    rows = functions.concatenate([matrix, functions.reshape(right, (size, 1))], axis=1)
+
+    def eliminated(k: Any, rows: Any) -> Any:
+        column = functions.reshape(functions.take(rows, k, axis=1), (size,))
+        magnitude = functions.where(places < k, -1.0, functions.abs(column))
+        pivot = functions.argmax(magnitude)
+        order = functions.where(places == k, pivot, functions.where(places == pivot, k, places))
+        rows = functions.take(rows, order, axis=0)
+        first = functions.take(rows, k, axis=0)
+        column = functions.reshape(functions.take(rows, k, axis=1), (size,))
+        factors = functions.where(places > k, column / functions.take(column, k), 0.0)
+        return rows - functions.reshape(factors, (size, 1)) * functions.reshape(first, (1, -1))
+
+    rows = fori_loop(0, size, eliminated, rows)
+    upper, right = rows[:, :size], rows[:, size]
+
+    def substituted(i: Any, x: Any) -> Any:
+        k = size - 1 - i
+        row = functions.take(upper, k, axis=0)
+        value = (functions.take(right, k) - (row * x).sum()) / functions.take(row, k)
+        return functions.where(places == k, value, x)
+
+    return fori_loop(0, size, substituted, functions.zeros_like(right))
+
+
+def _solved_forward(matrix: Any, right: Any) -> tuple[Any, Any]:
+    x = solved(matrix, right)
+    return x, (matrix, x)
+
+
+def _solved_backward(kept: Any, ct: Any) -> tuple[Any, Any]:
+    matrix, x = kept
+    back = solved(functions.transpose(matrix), ct)
+    return -functions.reshape(back, (-1, 1)) * functions.reshape(x, (1, -1)), back
+
+
+solved.defvjp(_solved_forward, _solved_backward)
