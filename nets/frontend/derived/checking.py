@@ -11,9 +11,11 @@ from nets.errors import ArgumentError, GradientError
 from nets.frontend.derived.forward import jvp
 from nets.frontend.derived.pullback import vjp
 from nets.frontend.pytree import flatten
+from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.dispatch import as_tensor
 from nets.frontend.tensor.inner import elements_of
 from nets.frontend.tensor.variable import Array
+from nets.frontend.tracing.binding import Binding
 from nets.ir.location import user_location
 
 _STEPS: Final = {"float32": 1e-2, "float64": 1e-5}
@@ -43,6 +45,8 @@ def check_grads(
     GradientError where they differ, or an operation has no derivative; ArgumentError for another
     mode. A function with a kink near the point may fail. As ``jax.test_util.check_grads``.
     """
+    Binding(function)  # refuses what is no function
+    order = integer_of(order, "order")
     for mode in modes:
         if mode not in _WORDS:
             raise ArgumentError(f"modes are 'fwd' and 'rev', not {mode!r}", user_location())

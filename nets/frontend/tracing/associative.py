@@ -13,6 +13,7 @@ from typing import Any
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.pytree import TreeDef, expression, flatten
+from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.dimension import is_open
 from nets.frontend.tensor.dispatch import as_tensor
 from nets.frontend.tensor.functions import concatenate, flip, moveaxis, reshape, stack
@@ -41,6 +42,7 @@ def associative_scan(
     ShapeError where a leaf has no such axis, or leaves differ in its length; ArgumentError or
     ShapeError where ``fn`` gives another nest or other shapes.
     """
+    axis = integer_of(axis, "axis")
     leaves, tree = flatten(elems)
     tensors = _along_first(leaves, tree, axis)
     tensors = [flip(x, 0) for x in tensors] if reverse else tensors
