@@ -63,6 +63,7 @@ EXTREMES = ("maximum", "minimum", "reduce_max", "reduce_min", "max_pool")
 """Ops that depend on one operand or another: few points see all."""
 
 
+@pytest.mark.long
 def test_patterns_are_what_random_points_see() -> None:
     """No element outside of a pattern is other than zero, and hardly any inside is zero at every
     point: where it is, terms cancel."""

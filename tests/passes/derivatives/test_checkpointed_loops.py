@@ -137,6 +137,7 @@ def test_a_while_loop_has_the_bits_of_the_loop_of_as_many_steps(steps: int) -> N
             assert sines <= (r + 3) * steps
 
 
+@pytest.mark.long
 def test_a_long_while_loop_repeats_steps_few_times() -> None:
     """States that are kept without knowing the end are nearly as good as the best ones."""
     for steps, slots in ((200, 4), (311, 5), (400, 8)):

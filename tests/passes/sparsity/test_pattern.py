@@ -124,6 +124,7 @@ CHOOSE = {
 
 
 @pytest.mark.parametrize("name", [d.name for d in REGISTRY.values() if d.rules.evaluate])
+@pytest.mark.sampled(3)
 def test_every_op(name: str) -> None:
     definition = lookup(name)
     if definition.derivative_reason is not None:

@@ -97,6 +97,7 @@ int main() {
 
 
 @pytest.mark.parametrize("options", ["-std=c++17 -fsanitize=thread", "-std=c++20"])
+@pytest.mark.sampled(2)
 def test_cpp(options: str, folder: Path, wanted: bytes) -> None:
     (folder / "main.cpp").write_text(CPP)
     compiler = [program("c++"), *options.split(), "-Wall", "-Wextra", "-Werror", "-pedantic"]

@@ -168,6 +168,7 @@ def steps() -> Iterator[Call]:
 
 @pytest.mark.parametrize("threads", [0, *THREADS])
 @pytest.mark.parametrize("where", ["start", "end"])
+@pytest.mark.sampled(4)
 def test_bits_are_those_of_the_fixed_size(built: Built, threads: int, where: str) -> None:
     calls = fitting(threads)
     found = printed(built.program, built.library, calls, where)
@@ -235,6 +236,7 @@ EMULATED = {"Nehalem": "end", "Haswell": "start"}
 
 @pytest.mark.parametrize("threads", [0, 3])
 @pytest.mark.parametrize("cpu", EMULATED)
+@pytest.mark.sampled(4)
 def test_on_each_level(built: Built, cpu: str, threads: int) -> None:
     if shutil.which("qemu-x86_64") is None:
         pytest.skip("no qemu-x86_64")
@@ -245,6 +247,7 @@ def test_on_each_level(built: Built, cpu: str, threads: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [0, 3])
+@pytest.mark.sampled(4)
 def test_valgrind_is_silent(built: Built, threads: int) -> None:
     if shutil.which("valgrind") is None:
         pytest.skip("no valgrind")
