@@ -16,6 +16,7 @@ from nets.errors import ArgumentError, GradientError
 from nets.frontend.calls.staged import Staged
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.state import bound_value
+from nets.frontend.tracing.arguments import BoundCall
 from nets.frontend.tracing.binding import Binding
 from nets.frontend.tracing.nested import carry_out
 from nets.frontend.tracing.program import Program
@@ -43,6 +44,11 @@ class Derived(Staged):
         self.__name__ = self.name
         self.arguments = arguments
         self.is_traced_anew = not isinstance(function, Staged) or function.is_traced_anew
+
+    def inline(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+        call = BoundCall(self.binding, args, kwargs)
+        call.check()
+        return self.result_of(*call.complete())
 
     def eagerly(self, args: Sequence[object], kwargs: dict[str, object]) -> Any:
         raise GradientError(

@@ -110,11 +110,6 @@ class Jacobian(Derived):
         self.has_aux = has_aux
         self.mode = mode
 
-    def inline(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
-        call = BoundCall(self.binding, args, kwargs)
-        call.check()
-        return self.result_of(*call.complete())
-
     def result_of(self, args: Sequence[object], kwargs: dict[str, object]) -> Any:
         """The Jacobian, in the current scope."""
         positions = positions_of(self.name, self.argnums, args)

@@ -83,11 +83,6 @@ class Vectorized(Derived):
         super().__init__(function, "vmap", arguments)
         self.in_axes, self.out_axes, self.axis_size, self.randomness = arguments
 
-    def inline(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
-        call = BoundCall(self.binding, args, kwargs)
-        call.check()
-        return self.result_of(*call.complete())
-
     def result_of(self, args: Sequence[object], kwargs: dict[str, object]) -> Any:
         """The function of all entries, in the current scope."""
         named = sorted(kwargs)

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from nets.errors import DTypeError, ShapeError
-from nets.ir.core import Trait, Value
+from nets.ir.core import Attribute, Trait, Value
 from nets.ir.types import TensorType, f32, from_numpy
 from nets.ops.definition import samples as draw
 from nets.ops.definition.emitter import Emitter
 from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
-from nets.ops.definition.rules import Tangents
+from nets.ops.definition.rules import Jvp, Tangents
 from nets.ops.definition.stacks import examples_as_images
 from nets.ops.definition.tap_footprints import Meetings, pooled, unpooled
 from nets.ops.loop.lowering import Lowering
@@ -91,11 +91,20 @@ def _meetings(x: Footprint, windows: Windows) -> Meetings:
     )
 
 
-def _of_second(
-    name: str, b: Emitter, x: Value, tangent: Value | None, windows: dict[str, Ints]
-) -> Value | None:
+def _jvp_of_second(name: str) -> Jvp:
     """The tangent of an op that is linear in its second operand, and steps where the first does."""
-    return None if tangent is None else b.emit(name, x, tangent, **windows)
+
+    def jvp(
+        b: Emitter,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        tangents: Tangents,
+        **windows: Attribute,
+    ) -> Tangents:
+        tangent = tangents[1]
+        return (None if tangent is None else b.emit(name, operands[0], tangent, **windows),)
+
+    return jvp
 
 
 def _lower_largest(s: Lowering, x: Value, carried: Value | None, out: Value, w: Windows) -> None:
@@ -199,14 +208,7 @@ class MaxPoolPick:
     def footprint(f: Footprints, x: Footprint, y: Footprint, **windows: Ints) -> Footprint:
         return pooled(f, y, _meetings(x, Windows(**windows)))
 
-    def jvp(
-        b: Emitter,
-        operands: Sequence[Value],
-        results: Sequence[Value],
-        tangents: Tangents,
-        **windows: Ints,
-    ) -> Tangents:
-        return (_of_second("max_pool_pick", b, operands[0], tangents[1], windows),)
+    jvp = _jvp_of_second("max_pool_pick")
 
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], **windows: Ints
@@ -260,14 +262,7 @@ class MaxPoolPut:
     def footprint(f: Footprints, x: Footprint, y: Footprint, **windows: Ints) -> Footprint:
         return unpooled(f, y, _meetings(x, Windows(**windows)))
 
-    def jvp(
-        b: Emitter,
-        operands: Sequence[Value],
-        results: Sequence[Value],
-        tangents: Tangents,
-        **windows: Ints,
-    ) -> Tangents:
-        return (_of_second("max_pool_put", b, operands[0], tangents[1], windows),)
+    jvp = _jvp_of_second("max_pool_put")
 
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], **windows: Ints

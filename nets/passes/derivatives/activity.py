@@ -8,7 +8,7 @@ from typing import Protocol
 from nets.ir.core import Attributes, Block, OpDefinition, Trait, Value
 from nets.ir.location import Location
 from nets.ir.types import TensorType, Type
-from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.emitter import Emitter, GraphEmitter
 
 
 class Step(Protocol):
@@ -33,6 +33,12 @@ PullBack = Callable[[GraphEmitter, Sequence[Step], dict[Value, Value], Iterable[
 def carries_cotangent(type: Type) -> bool:
     """Do values of this type have derivatives? Floating-point tensors do."""
     return isinstance(type, TensorType) and type.dtype.is_float
+
+
+def accumulate(b: Emitter, cts: dict[Value, Value], value: Value, ct: Value) -> None:
+    """Add ``ct`` to what has reached ``value`` so far."""
+    before = cts.get(value)
+    cts[value] = ct if before is None else b.add(before, ct)
 
 
 def dependents(steps: Iterable[Step], wanted: Iterable[Value]) -> set[Value]:

@@ -252,22 +252,7 @@ def _cond(over: _Over, op: Operation) -> None:
         else:
             over.by_entry(op)
         return
-    made = []
-    for region in op.regions:
-        stacks = _stacked_arguments(over, region.block, values)
-        made.append(_Region(region.block.arguments, stacks, over.size))
-        *steps, _ = region.block
-        made[-1].walk(steps)
-    yielded = list(zip(*(region.block.yielded for region in op.regions), strict=True))
-    stacked = [any(x in r.stacks for x, r in zip(row, made, strict=True)) for row in yielded]
-    regions = [
-        region.end([region.given(row[i], s) for row, s in zip(yielded, stacked, strict=True)])
-        for i, region in enumerate(made)
-    ]
-    operands = [over.value(x) for x in op.operands]
-    results = over.b.builder.create(lookup("cond"), operands, {}, regions).results
-    for old, new, is_stack in zip(op.results, results, stacked, strict=True):
-        over.keep(old, new, is_stack)
+    _in_place(over, op, values)
 
 
 def _both(over: _Over, op: Operation, values: Sequence[Value]) -> None:
@@ -305,11 +290,11 @@ def _inside(block: Block) -> Iterable[Operation]:
         yield from op.walk_regions()
 
 
-def _in_place(over: _Over, op: Operation) -> None:
-    """The same operation with its regions over stacks."""
+def _in_place(over: _Over, op: Operation, values: Sequence[Value] | None = None) -> None:
+    """The same operation with its regions over stacks; ``values`` are the operands these take."""
     made = []
     for each in op.regions:
-        stacks = _stacked_arguments(over, each.block, op.operands)
+        stacks = _stacked_arguments(over, each.block, op.operands if values is None else values)
         made.append(_Region(each.block.arguments, stacks, over.size))
         *steps, _ = each.block
         made[-1].walk(steps)

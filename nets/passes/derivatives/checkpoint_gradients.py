@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from nets.ir.clone import Mapping, clone_into
 from nets.ir.core import Operation, Value
 from nets.ops.definition.emitter import GraphEmitter
-from nets.passes.derivatives.activity import PullBack
+from nets.passes.derivatives.activity import PullBack, accumulate
 from nets.passes.derivatives.closures import emit_closed
-from nets.passes.derivatives.control_gradients import Cotangents, accumulate
+from nets.passes.derivatives.control_gradients import Cotangents
 from nets.passes.simplify.effects import drop_effects
 
 

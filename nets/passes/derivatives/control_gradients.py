@@ -22,7 +22,7 @@ from nets.ir.sizes import Dim
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import definition_of, lookup
-from nets.passes.derivatives.activity import PullBack, loop_dependents
+from nets.passes.derivatives.activity import PullBack, accumulate, loop_dependents
 from nets.passes.simplify.effects import drop_effects
 from nets.passes.simplify.sources import drop_unused, sources_over_steps, used_from_outside
 
@@ -62,12 +62,6 @@ def pull_back_branch(
     for i, result in zip(sought, made.results, strict=True):
         found[i + 1] = result
     return found
-
-
-def accumulate(b: GraphEmitter, cts: dict[Value, Value], value: Value, ct: Value) -> None:
-    """Add ``ct`` to what has reached ``value`` so far."""
-    before = cts.get(value)
-    cts[value] = ct if before is None else b.add(before, ct)
 
 
 def _end(block: Block, values: Sequence[Value]) -> None:

@@ -14,8 +14,9 @@ from nets.errors import GradientError
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, clone_function, clone_into
 from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ir.dissolve import dissolve_all
 from nets.ops.definition.emitter import GraphEmitter
-from nets.passes.derivatives.activity import PullBack, carries_cotangent
+from nets.passes.derivatives.activity import PullBack, accumulate, carries_cotangent
 from nets.passes.simplify.effects import drop_effects
 
 Some = Sequence[Value | None]
@@ -23,36 +24,10 @@ Some = Sequence[Value | None]
 
 
 def without_rules(function: Function) -> Function:
-    """The function with the operations of such functions in their place; itself if it has none."""
-    if not any(op.has(Trait.RULED) for op in function.walk()):
-        return function
+    """A copy of the function with the operations of such functions in their place."""
     copy = clone_function(function)
-    for block in copy.programs():
-        for op in block:
-            if op.has(Trait.RULED):
-                _inline(op)
+    dissolve_all(copy, Trait.RULED)
     return copy
-
-
-def _inline(op: Operation) -> None:
-    """Put the first region in place, and what it holds of other such functions."""
-    assert op.block is not None
-    pending = [op]
-    while pending:
-        op = pending.pop()
-        assert op.block is not None
-        block = op.regions[0].block
-        mapping: Mapping = dict(zip(block.arguments, op.operands, strict=True))
-        *steps, end = block
-        before = op.previous
-        clone_into(Builder(op.block, op), steps, mapping)
-        first = op.block.first if before is None else before.next
-        while first is not op:
-            assert first is not None
-            if first.has(Trait.RULED):
-                pending.append(first)
-            first = first.next
-        op.replace_with([mapping[x] for x in end.operands])
 
 
 def pull_back_ruled(
@@ -135,23 +110,16 @@ def _written(
     b: GraphEmitter, block: Block, arguments: Sequence[Value]
 ) -> tuple[list[Operation], list[Value]]:
     """The operations of a region, inserted for these arguments, and what it yields."""
-    target, before = b.builder.block, b.builder.before
-    last = target.last if before is None else before.previous
     mapping: Mapping = dict(zip(block.arguments, arguments, strict=True))
     *steps, end = block
     draft = Block()
     clone_into(Builder(draft), steps, mapping)
     drop_effects(draft)
-    clone_into(b.builder, draft, inner := dict[Value, Value]())
-    for op in reversed(draft):
-        op.erase()
-    made: list[Operation] = []
-    op_ = target.first if last is None else last.next
-    while op_ is not before and op_ is not None:
-        made.append(op_)
-        op_ = op_.next
-    values = [mapping.get(x, x) for x in end.operands]
-    return made, [inner.get(x, x) for x in values]
+    made = list(draft)
+    for op in made:
+        draft.remove(op)
+        b.builder.block.insert(op, b.builder.before)
+    return made, [mapping.get(x, x) for x in end.operands]
 
 
 def _transposed(
@@ -167,8 +135,7 @@ def _transposed(
     found: dict[Value, Value] = {}
     for output, ct in zip(outputs, cts, strict=True):
         if ct is not None:
-            before = found.get(output)
-            found[output] = ct if before is None else b.add(before, ct)
+            accumulate(b, found, output, ct)
     pull_back(b, steps, found, seeds)
     results = [found.get(seed) for seed in seeds]
     _refuse_nonlinear(op, [x for x in results if x is not None], seeds)

@@ -23,7 +23,7 @@ from nets.ir.estimates import elements_about
 from nets.ir.types import TensorType
 from nets.ops.definition.emitter import Emitter, GraphEmitter
 from nets.ops.definition.registry import lookup
-from nets.passes.derivatives.activity import Step, carries_cotangent, dependents
+from nets.passes.derivatives.activity import Step, accumulate, carries_cotangent, dependents
 from nets.passes.derivatives.control_rules import pull_back_control
 from nets.passes.simplify.sources import drop_unused
 
@@ -48,12 +48,6 @@ class Differentiable(Protocol):
         attributes: Attributes,
         wanted: Sequence[bool],
     ) -> list[Value | None]: ...
-
-
-def accumulate(b: Emitter, cts: dict[Value, Value], value: Value, ct: Value) -> None:
-    """Add ``ct`` to what has reached ``value`` so far."""
-    before = cts.get(value)
-    cts[value] = ct if before is None else b.add(before, ct)
 
 
 def pull_back(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from nets.ir.core import Block, Function, Operation, Trait, Value
+from nets.ir.dissolve import dissolve
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.forms import TENSOR, Form
 from nets.passes.fusion.entries import are_entries
@@ -37,11 +38,11 @@ def inline_unfit_fusions(function: Function, options: Options) -> Function:
     """
     for op in [op for block in function.programs() for op in block if op.has(Trait.BY_ENTRY)]:
         if not _has_entries(op):
-            _inline(op)
+            dissolve(op)
     for block in function.programs():
         for op in block:
             if not _fits(op):
-                _inline(op)
+                dissolve(op)
     return function
 
 
@@ -103,17 +104,3 @@ def _space(ops: list[Operation], yielded: tuple[Value, ...]) -> Space | None:
 def _is_stored(value: Value, space: Space) -> bool:
     shape = tensor_type(value).shape
     return shape == space.shape or (space.kind is not Kind.MAP and is_reduced(space, shape))
-
-
-def _inline(fusion: Operation) -> None:
-    block, body = fusion.regions[0].block, fusion.block
-    assert body is not None
-    for argument, value in zip(block.arguments, fusion.operands, strict=True):
-        argument.replace_uses(value)
-    *ops, end = block
-    results = end.operands
-    block.remove(end)
-    for op in ops:
-        block.remove(op)
-        body.insert(op, fusion)
-    fusion.replace_with(results)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, clone_into
 from nets.ir.core import Block, Function, Operation, Region, Trait, Value
+from nets.ir.dissolve import dissolve_all
 from nets.ir.sizes import Dim
 from nets.ir.types import TensorType, i64
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
@@ -26,41 +27,12 @@ def simplify_control(function: Function, options: Options) -> Function:
     passed twice or in vain; what a loop carries changes and is needed; what it stacks is used. In
     a loop no arithmetic is the same in every step. What is no longer used is left for dce.
     """
-    for block in _programs_in_place(function):  # what leaves an inner loop may leave the next one
+    programs = dissolve_all(function, Trait.ONCE)
+    for block in reversed(programs):  # what leaves an inner loop may leave the next one
         for op in block:
             if op.has(Trait.CONTROL):
                 _simplify(op)
     return function
-
-
-def _programs_in_place(function: Function) -> list[Block]:
-    """The programs of a function, inner ones first, with what runs once put in place."""
-    found = [function.body]
-    for block in found:
-        op = block.first
-        while op is not None:
-            if op.has(Trait.ONCE):
-                op = _put_in_place(op)
-                continue
-            if op.has(Trait.CONTROL):
-                found += [region.block for region in op.regions]
-            op = op.next
-    return found[::-1]
-
-
-def _put_in_place(op: Operation) -> Operation | None:
-    """Let the first region of an operation take its place; what is there now."""
-    block, outer = op.regions[0].block, op.block
-    assert outer is not None
-    for argument, value in zip(block.arguments, op.operands, strict=True):
-        argument.replace_uses(value)
-    *inner, end = block
-    for each in inner:
-        block.remove(each)
-        outer.insert(each, op)
-    first = inner[0] if inner else op.next
-    op.replace_with(end.operands)
-    return first
 
 
 def _simplify(op: Operation) -> None:

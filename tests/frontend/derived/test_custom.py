@@ -94,6 +94,18 @@ def test_in_loops_maps_traces_and_on_the_tape() -> None:
     np.testing.assert_allclose(x.grad.numpy(), sigmoid(xs), rtol=1e-12)
 
 
+def test_a_rule_within_a_loop_within_a_rule() -> None:
+    """What such a function holds is compiled as if it stood alone, however deep."""
+
+    @nets.custom_jvp
+    def looped(x: Any) -> Any:
+        return nets.scan(lambda c, _: (softplus(c), None), x, length=2)[0]
+
+    looped.defjvp(lambda primals, tangents: (looped(*primals), 3.0 * tangents[0]))
+    np.testing.assert_allclose(looped(1.0).item(), np.log1p(np.exp(np.log1p(np.e))), rtol=1e-14)
+    assert nets.grad(looped)(1.0).item() == 3
+
+
 def test_plain_arguments_come_first_and_have_no_derivative() -> None:
     @partial(nets.custom_jvp, nondiff_argnums=(0,))
     def apply(f: Any, x: Any) -> Any:
