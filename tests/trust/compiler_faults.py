@@ -92,7 +92,7 @@ COMPILER_FAULTS: Final = (
     Fault(
         "derivatives",
         "the last cotangent that reaches a value replaces the others",
-        "nets/passes/derivatives/vjp.py",
+        "nets/passes/derivatives/activity.py",
         "cts[value] = ct if before is None else b.add(before, ct)",
         "cts[value] = ct",
         ("tests/passes/derivatives/test_vjp.py",),
