@@ -30,13 +30,14 @@ from nets.frontend.tracing.program import Program
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
 from nets.ir.location import user_location
-from nets.ops.definition.emitter import tensor_type
+from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array
 from nets.passes.derivatives.batch import batch
 from nets.passes.derivatives.forward import jvp
 from nets.passes.derivatives.vjp import vjp
 from nets.passes.simplify.sources import drop_unused
 from nets.passes.sparsity.colouring import Colouring, coloured, star_coloured
+from nets.passes.sparsity.diagonals import diagonals
 from nets.passes.sparsity.pattern import Pattern, hessian_pattern, pattern
 
 
@@ -152,8 +153,11 @@ class SparseDerivative(Staged):
         program, arguments = self._staged(tuple(args), kwargs)
         function = program.function
         found = hessian_pattern(function, 0) if self.is_second else pattern(function, 0, 0)
-        colouring = star_coloured(found) if self.is_second else coloured(found)
-        return _public(found).matrix(_with_seeds(function, arguments, colouring, self.is_second))
+        values = _by_diagonals(function, arguments, found, self.is_second)
+        if values is None:
+            colouring = star_coloured(found) if self.is_second else coloured(found)
+            values = _with_seeds(function, arguments, colouring, self.is_second)
+        return _public(found).matrix(values)
 
     def _staged(
         self, args: tuple[object, ...], kwargs: dict[str, object]
@@ -202,6 +206,25 @@ def _product(function: Function, is_second: bool, by_rows: bool) -> tuple[Functi
     return jvp(function, [0]), len(function.returned)
 
 
+def _by_diagonals(
+    function: Function, arguments: Sequence[Value], found: Pattern, is_second: bool
+) -> Tensor | None:
+    """The elements of the pattern, in the trace that is open, where no seeds are needed."""
+    scope = current_scope()
+    assert scope is not None
+    made = diagonals(vjp(function, [0]) if is_second else function, 0, found)
+    if made is None:
+        return None
+    cts = _cts(scope.emitter, function) if is_second else []
+    return tensor_of(inline(scope.emitter.builder, made, [*arguments, *cts])[0])
+
+
+def _cts(emitter: Emitter, function: Function) -> list[Value]:
+    """One for the first result, and zeros for the others."""
+    types = map(tensor_type, function.returned)
+    return [emitter.full(type.shape, int(i == 0), type.dtype) for i, type in enumerate(types)]
+
+
 def _with_seeds(
     function: Function, arguments: Sequence[Value], colouring: Colouring, is_second: bool
 ) -> Tensor:
@@ -214,11 +237,7 @@ def _with_seeds(
     kind = tensor_type((function.returned if by_rows else function.arguments)[0])
     lanes = np.arange(colouring.count)[:, None] == colouring.colours
     lanes = lanes.astype(kind.dtype.numpy).reshape(colouring.count, *kind.static_shape)
-    cts = [
-        emitter.full(tensor_type(x).shape, int(i == 0), tensor_type(x).dtype)
-        for i, x in enumerate(function.returned)
-        if by_rows or is_second
-    ]
+    cts = _cts(emitter, function) if by_rows or is_second else []
     seeds = emitter.emit("constant", value=lanes)
     given = [*arguments, seeds, *cts[1:]] if by_rows else [*arguments, *cts, seeds]
     batched, _ = batch(product, [x is seeds for x in given], colouring.count)
