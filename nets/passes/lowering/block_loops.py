@@ -21,6 +21,7 @@ from nets.ops.definition.registry import definition_of
 from nets.passes.fusion.inline_unfit_fusions import is_fusion
 from nets.passes.lowering.column_loops import lower_columns
 from nets.passes.lowering.element_builder import Accesses, ElementBuilder
+from nets.passes.lowering.homes import block_homes_in, homes_in, is_one_number
 from nets.passes.lowering.in_place import (
     behind_buffer_views,
     behind_views,
@@ -32,7 +33,7 @@ from nets.passes.lowering.in_place import (
 )
 from nets.passes.lowering.map_loops import lower_map
 from nets.passes.lowering.open_groups import columns_that_may_be_one, reads_of_nothing
-from nets.passes.lowering.piece_loops import lower_pieces, pieces_stored_in_place, start_of_piece
+from nets.passes.lowering.piece_loops import lower_pieces
 from nets.passes.lowering.row_loops import lower_rows
 from nets.passes.lowering.transposed_operands import TransposedOperand
 from nets.passes.spaces.group import Group
@@ -76,13 +77,10 @@ class BlockLowering:
         self.last_readers = last_readers(block)
         self.over: Overwritten = over or {}
         self.keeps_scalars = isinstance(block.owner and block.owner.owner, Operation)
-        self.homes = {
-            value: op
-            for op in block
-            for value in pieces_stored_in_place(op)
-            if not self._is_scalar(value)
-        }
+        self.homes = {x: home for x, home in homes_in(block).items() if not self._is_scalar(x)}
         self.wholes: dict[Operation, Value] = {}
+        self.block_homes = block_homes_in(block)
+        self.placed: set[Value] = set()
 
     def run(self, outputs: Sequence[Output], later: Sequence[Output] = ()) -> None:
         """Lower the block, and put values into the buffers where they are wanted.
@@ -144,15 +142,22 @@ class BlockLowering:
 
     def make_buffer(self, value: Value) -> Value:
         """The buffer the tensor is stored to; that of the whole for a piece of it."""
-        whole = self.homes.get(value)
-        if whole is not None:
-            if whole not in self.wholes:
-                self.wholes[whole] = self.make_buffer(whole.result)
-            return self.wholes[whole]
+        if value in self.homes:
+            return self._whole(self.homes[value].whole)
         type = buffer_type(value)
         if value in self.destinations:
             return self.s.view(self.destinations[value], type)
+        if value in self.block_homes and not self._is_scalar(value):
+            whole, offset = self.block_homes[value]
+            self.placed.add(value)
+            return self.s.view(self._whole(whole), type, offset)
         return self.s.alloc(type)
+
+    def _whole(self, op: Operation) -> Value:
+        """The buffer of a result that is put together from others, some of which come first."""
+        if op not in self.wholes:
+            self.wholes[op] = self.make_buffer(op.result)
+        return self.wholes[op]
 
     def bind(self, argument: Value, value: Value) -> None:
         """Let an argument of a region stand for the value."""
@@ -194,7 +199,11 @@ class BlockLowering:
             if tensor_type(op.result).shape:
                 self.in_memory(op.result)
             return op.results
+        if is_one_number(op) and all(map(has_pieces, op.result.users)):
+            return op.results  # part of the loops that fill the pieces
         if op.has(Trait.ALIAS):
+            if op.operands[0] in self.homes:
+                return op.results
             source = self.in_memory(op.operands[0])
             self.buffers[op.result] = self.s.view(source, buffer_type(op.result))
             return op.results
@@ -213,13 +222,21 @@ class BlockLowering:
         if op.has(Trait.KERNEL):
             self._run_kernel(op, made)
         elif has_pieces(op):
-            placed = [operand for operand in op.operands if operand in self.homes]
-            lower_pieces(self.s, op, made[0], placed)
+            lower_pieces(self.s, op, made[0], self._placed_for(op))
         else:
             stored = self._run_fusion(op, made) if op.regions else self._run_alone(op, made)
             made = self._reuse_operands(op, stored, made)
         self.buffers.update(zip(op.results, made, strict=True))
         return stored
+
+    def _placed_for(self, op: Operation) -> list[Value]:
+        """The operands that stand in the result already."""
+        return [x for x in op.operands if self._stands_in(op, behind_views(x))]
+
+    def _stands_in(self, whole: Operation, root: Value) -> bool:
+        if root in self.homes:
+            return self.homes[root].whole is whole
+        return root in self.placed and self.block_homes[root].whole is whole
 
     def _run_kernel(self, op: Operation, results: Sequence[Value]) -> None:
         operands = [self.in_memory(value) for value in op.operands]
@@ -274,11 +291,8 @@ class BlockLowering:
     def _note_places(self, op: Operation, stored: Sequence[Value]) -> None:
         """Note where in wholes the results of an operation begin, by the values stored there."""
         for result, value in zip(op.results, stored, strict=True):
-            if (whole := self.homes.get(result)) is not None:
-                self.s.places[value] = (
-                    start_of_piece(whole, result),
-                    tensor_type(whole.result).shape,
-                )
+            if result in self.homes:
+                self.s.places[value] = self.homes[result].place
 
     def _run_group(self, ops: list[Operation], outputs: list[Output]) -> None:
         group = Group(ops, outputs)
@@ -366,7 +380,8 @@ class BlockLowering:
         dying = self._dying(op)
         for place, (value, buffer) in enumerate(zip(stored, made, strict=True)):
             result = op.results[place]
-            if result in self.destinations or value in self.s.places or not self._is_free(buffer):
+            is_elsewhere = result in self.destinations or result in self.placed
+            if is_elsewhere or value in self.s.places or not self._is_free(buffer):
                 continue
             home = self.over.get(result)
             for old in dying if home is None else [home]:

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nets.errors import IndexOutOfBoundsError
 from nets.ir.affine import Affine, linear
@@ -30,6 +31,23 @@ from nets.passes.spaces.loop_nests import Extent
 Index = tuple[Affine, ...]
 Home = Callable[[Index], tuple[Value, Affine]]
 """Where the element at an index is in memory: the buffer and the offset in it."""
+
+
+class Place(NamedTuple):
+    """Where the elements of a tensor stand in one of that shape: from ``start`` on, each axis along
+    one of the ``axes`` there."""
+
+    start: Shape
+    shape: Shape
+    axes: tuple[int, ...]
+
+    def index_of(self, index: Index) -> Index:
+        """The index there of the element at ``index``."""
+        found = [Affine.of(first) for first in self.start]
+        for axis, at in zip(self.axes, index, strict=True):
+            found[axis] += at
+        return tuple(found)
+
 
 Checks = list[tuple[int, str, str, str]]
 """(code, message, location text or "", name of the error) of every check of a function."""
@@ -75,9 +93,8 @@ class ElementBuilder(Lowering):
         self.machine = machine
         self.buffers = buffers
         self.checks = checks
-        self.places: dict[Value, tuple[Shape, Shape]] = {}
-        """Tensors that are stored as a piece of another one: where it begins there, and the shape
-        of the other."""
+        self.places: dict[Value, Place] = {}
+        """Where tensors go that are stored as a piece of another one."""
         self._stored: dict[Value, Home] = {}
         self._scopes: list[dict[tuple[Value, int], Value]] = [{}]
         self._numbers: dict[Index, int] = {}
@@ -134,10 +151,10 @@ class ElementBuilder(Lowering):
 
     def home(self, value: Value, buffer: Value, index: Index) -> tuple[Value, Affine]:
         """Where the element at ``index`` of a tensor that is stored to ``buffer`` goes."""
-        start, shape = self.places.get(value, (None, tensor_type(value).shape))
-        if start is not None:
-            index = tuple(at + first for at, first in zip(index, start, strict=True))
-        return buffer, self._offset_in(buffer, index, shape)
+        place = self.places.get(value)
+        if place is None:
+            return buffer, self._offset_in(buffer, index, tensor_type(value).shape)
+        return buffer, self._offset_in(buffer, place.index_of(index), place.shape)
 
     def _offset_in(self, buffer: Value, index: Index, shape: Shape) -> Affine:
         """The offset of an element in a buffer, which may hold an entry of the tensor alone."""

@@ -7,52 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
-from nets.ir.core import Operation, Trait, Value
+from nets.ir.core import Operation, Value
 from nets.ir.sizes import Dim, Size
 from nets.ir.types import Shape
 from nets.machine import costs
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.lowering.element_builder import ElementBuilder
 from nets.passes.lowering.map_loops import emit_loop_nest
-from nets.passes.spaces.group import Group
 from nets.passes.spaces.loop_nests import Extent
-from nets.passes.spaces.pieces import has_pieces, pieces_of
-
-
-def start_of_piece(op: Operation, piece: Value) -> Shape:
-    """Where in the result an operand that stands there once begins."""
-    return next(start for number, start in pieces_of(op)[0] if op.operands[number] is piece)
-
-
-def pieces_stored_in_place(op: Operation) -> list[Value]:
-    """The operands whose loops store them straight into the result, for nothing else reads them."""
-    if not has_pieces(op):
-        return []
-    numbers = [number for number, _ in pieces_of(op)[0]]
-    return [op.operands[number] for number in numbers if _is_made_for(op, op.operands[number])]
-
-
-def _is_made_for(user: Operation, value: Value) -> bool:
-    """Whether a group computes the value, with an element per element of its loops, for one use."""
-    op = value.operation
-    if (
-        op is None
-        or op.has(Trait.BY_ENTRY)
-        or len(value.uses) != 1
-        or tensor_type(value).elements == 0
-    ):
-        return False
-    if op.has(Trait.CONTROL):
-        return False
-    if not op.regions:
-        is_map = op.has(Trait.ELEMENTWISE | Trait.INDEXING)
-        return is_map and not op.has(Trait.ALIAS | Trait.CONSTANT) and not has_pieces(op)
-    if op.has(Trait.CONTROL):
-        return False
-    *ops, end = op.regions[0].block
-    inside = end.operands[op.results.index(value)]
-    group = Group(ops, [(inside, inside)])
-    return end.operands.count(inside) == 1 and tensor_type(inside).shape == group.space.shape
+from nets.passes.spaces.pieces import pieces_of
 
 
 def lower_pieces(

@@ -236,6 +236,45 @@ def concatenate_nested(op: Operation, b: GraphEmitter) -> Value | None:
     return b.emit("concatenate", *parts, axis=axis) if len(parts) > len(op.operands) else None
 
 
+@rule("concatenate")
+def join_of_joined(op: Operation, b: GraphEmitter) -> Value | None:
+    """Columns that are joined of parts alike, side by side: the parts side by side, then joined.
+
+    So each part is stored where it ends, and not first in a column.
+    """
+    if op.attributes["axis"] != 1 or not has_fixed_sizes(op):
+        return None
+    if any(_shape(x) != (_shape(op.operands[0])[0], 1) for x in op.operands):
+        return None
+    columns = [_parts_of_column(x) for x in op.operands]
+    lengths = next(([_shape(x)[0] for x in parts] for parts in columns if parts), None)
+    if lengths is None:
+        return None
+    rows = []
+    for x, parts in zip(op.operands, columns, strict=True):
+        number = made_by(x, "broadcast")
+        if number is not None and _shape(number.operands[0]) == ():
+            parts = [b.broadcast(number.operands[0], (length,), ()) for length in lengths]
+        if [_shape(part)[0] for part in parts] != lengths:
+            return None
+        rows.append(
+            [b.reshape(part, (length, 1)) for part, length in zip(parts, lengths, strict=True)]
+        )
+    blocks = [b.emit("concatenate", *row, axis=1) for row in zip(*rows, strict=True)]
+    return b.emit("concatenate", *blocks, axis=0)
+
+
+def _parts_of_column(x: Value) -> list[Value]:
+    """The vectors that a column is joined of, for nothing else; none where it is not."""
+    column = made_by(x, "reshape")
+    if column is None or len(x.uses) != 1:
+        return []
+    joined = made_by(column.operands[0], "concatenate")
+    if joined is None or len(joined.result.uses) != 1 or tensor_type(joined.result).rank != 1:
+        return []
+    return list(joined.operands)
+
+
 # ------------------------------------------------------------------------------- reductions
 
 
