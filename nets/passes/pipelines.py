@@ -7,8 +7,8 @@ from typing import Final
 SIMPLIFY: Final = ("reroll", "simplify_control", "canonicalize", "cse", "simplify_control", "dce")
 """Tensor IR → less of it. (canonicalize folds constants; ``fold`` does nothing else.)"""
 
-FUSE: Final = ("split_reductions", "share_windows", "dce", "fuse")
-"""Tensor IR → fused tensor IR. The first two let more of it be fused."""
+FUSE: Final = ("share_overlaps", "split_reductions", "share_windows", "dce", "fuse")
+"""Tensor IR → fused tensor IR. The second and third let more of it be fused."""
 
 OPTIMIZE: Final = (*SIMPLIFY, *FUSE, "outline_entries")
 """What a program goes through unless ``pipeline=`` says otherwise."""

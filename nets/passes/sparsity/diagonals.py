@@ -212,7 +212,7 @@ class _Walk:
     def elements(self, result: Value, pattern: Pattern) -> Value:
         """The elements of the pattern, in its order."""
         type = tensor_type(result)
-        lanes = self.lanes.get(result, [])
+        lanes = self._parted(self.lanes.get(result, []))
         if not pattern.nnz or not lanes:
             raise _NotOfThisKind
         rows = type.size
@@ -222,14 +222,28 @@ class _Walk:
         places = np.flatnonzero(columns != NONE)
         held = numbers.ravel()[places]
         order = np.argsort(held, kind="stable")
-        held, places = np.append(held[order], [-1, -1]), places[order]
-        at = np.searchsorted(held[:-2], wanted)
-        # Each once: an element that stands in two lanes is their sum.
-        if np.any(held[at] != wanted) or np.any(held[at + 1] == wanted):
+        held, places = np.append(held[order], -1), places[order]
+        at = np.searchsorted(held[:-1], wanted)
+        if np.any(held[at] != wanted):
             raise _NotOfThisKind
         parts = [self.b.reshape(lane.slope, (rows, 1)) for lane in lanes]
         table = parts[0] if len(parts) == 1 else self.b.emit("concatenate", *parts, axis=1)
         return self._picked(self.b.reshape(table, (rows * len(lanes),)), places[at])
+
+    def _parted(self, lanes: list[Lane]) -> list[Lane]:
+        """The same, with elements of which several lanes hold a term in the first of them."""
+        parted: list[Lane] = []
+        for lane in lanes:
+            columns, slope = lane
+            for i, (there, first) in enumerate(parted):
+                met = (there == columns) & (columns != NONE)
+                if np.any(met):
+                    mask, zero = self.b.emit("constant", value=met), self.b.zero(slope)
+                    sum = self.b.add(first, self.b.select(mask, slope, zero))
+                    parted[i] = Lane(there, sum)
+                    columns = np.where(met, NONE, columns)
+            parted.append(Lane(columns, slope))
+        return parted
 
     def _picked(self, table: Value, places: Array) -> Value:
         """Elements of a vector: slices of it side by side, where that are few."""

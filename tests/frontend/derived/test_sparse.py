@@ -177,7 +177,7 @@ def test_code_does_not_grow_with_colours() -> None:
     x = np.linspace(0.1, 2, 24)
     found = nets.sparse_jacobian(lambda x: x * x.sum())(x)
     assert np.allclose(found.todense(), np.diag([x.sum()] * 24) + x[:, None])
-    assert operations(100) == operations(4)
+    assert operations(100) == operations(30)
 
 
 def test_custom_rules_tell_the_pattern() -> None:
