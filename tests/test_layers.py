@@ -38,7 +38,8 @@ LAYERS = (
     ("frontend.world",),
     ("frontend.tracing",),
     ("frontend.calls",),
-    ("frontend.derived", "frontend.library"),
+    ("frontend.derived",),
+    ("frontend.library",),
     ("tools", "nn", "optim", "data", "datasets", "random", "solver"),
 )
 """Folders, and modules of the top, from the bottom up. Each may import what stands in a line above

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from nets.backend.library import interface
-from nets.backend.library.manifest import REVISION, Argument, Library, LibraryFunction, Member
+from nets.backend.library.manifest import (
+    REVISION,
+    Argument,
+    Library,
+    LibraryFunction,
+    Matrix,
+    Member,
+)
 from nets.backend.library.state.functions import OTHER_STATE
 
 TEXT = (Path(__file__).parents[2] / "docs" / "abi.md").read_text(encoding="utf-8")
@@ -32,8 +39,13 @@ def test_every_status_is_there() -> None:
 
 
 def test_every_symbol_is_there() -> None:
-    function = LibraryFunction("FN", (), (), (), (), ["none"], 0, (), "", prints=("",))
+    matrix = Matrix(0, (1, 1), 1)
+    function = LibraryFunction(
+        *("FN", (), (), (), (), ["none"], 0, (), ""), prints=("",), matrices=(matrix,)
+    )
     member = Member("w", "f32", (), 0, "w", "", "w")
     library = Library("NAME", "", "", 0, "strict", (function,), (member,), 4, threads=2)
     symbols = interface.global_symbols(library)
-    assert sorted(symbols) == sorted(re.findall(r"^\| `(NAME_\w+)` ", TEXT, re.M))
+    rows = re.findall(r"^\| (`NAME_\w+`.*?) \| `", TEXT, re.M)
+    told = [name for row in rows for name in re.findall(r"NAME_\w+", row)]
+    assert sorted(symbols) == sorted(told)

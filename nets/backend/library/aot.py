@@ -20,7 +20,7 @@ from nets.backend.library.c_threads import THREADS_FILE, THREADS_HEADER
 from nets.backend.library.callers.description import described
 from nets.backend.library.callers.files import Files
 from nets.backend.library.callers.wrappers import WRAPPERS
-from nets.backend.library.interface import global_symbols, interface
+from nets.backend.library.interface import Tables, global_symbols, interface
 from nets.backend.library.linking import Linker
 from nets.backend.library.manifest import Library
 from nets.backend.llvm.constants import LargeData
@@ -58,15 +58,17 @@ def write_library(
     large: LargeData,
     machine: Machine,
     state: bytes = b"",
+    tables: Tables | None = None,
 ) -> list[Path]:
     """Write the files and give their paths.
 
     ``modules`` are the LLVM IR of the functions at all levels, each function in it with its CPU,
     and with the entry points of ``entry_symbol``; ``large`` is what has stand-ins there;
     ``machine`` is what the functions around them are compiled for; ``state`` is the initial state,
-    as it lies in memory. ExportError where a file cannot be written or linked.
+    as it lies in memory; ``tables`` are those of its sparse results. ExportError where a file
+    cannot be written or linked.
     """
-    public = interface(library, state, large, machine)
+    public = interface(library, tables or {}, state, large, machine)
     code = linked_object_code([*modules, public], global_symbols(library), large, machine)
     base, linker = wanted.base, wanted.linker
     files = Files(base.name, wanted.formats, wanted.prefix, machine.target.suffix)

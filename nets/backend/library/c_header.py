@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from nets.backend.library.c_names import guard
+from nets.backend.library.c_names import guard, symbols, table_symbols
 from nets.backend.library.c_sizes import FunctionSizes, definition, function_sizes
 from nets.backend.library.callers.description import Buffer, Description, Function, described
-from nets.backend.library.manifest import ABI_VERSION, Library, Member
+from nets.backend.library.manifest import ABI_VERSION, Library, Matrix, Member
 from nets.backend.printing import DTYPE_NUMBERS
 
 C_TYPES: Final = {
@@ -204,6 +204,7 @@ def _declaration(library: str, function: Function, sizes: FunctionSizes) -> str:
 {_function(function.symbol, parameters)}
 size_t {function.workspace_symbol}({told});
 """
+    text += "".join(_matrix(library, function, matrix) for matrix in function.matrices)
     if not function.twin:
         return text
     parameters += [f"{library}_parallel_for parallel_for", "void *parallel_context"]
@@ -216,6 +217,21 @@ size_t {workspace_symbol}({told});
 """
 
 
+def _matrix(library: str, function: Function, matrix: Matrix) -> str:
+    """What a caller needs to know of a result that is sparse."""
+    rows, cols, indptr = table_symbols(library, function.name, matrix.word)
+    name, (height, width) = function.results[matrix.result].name, matrix.shape
+    return f"""
+/* {name} holds the elements of a matrix of {height} rows and {width} columns: the row and the
+ * column of each, sorted by row, then by column; and where each row begins, and the last one ends.
+ */
+enum {{ {rows.removesuffix("rows")}nnz = {matrix.nnz} }};
+const int32_t *{rows}(void);   /* {matrix.nnz} */
+const int32_t *{cols}(void);   /* {matrix.nnz} */
+const int32_t *{indptr}(void); /* {height + 1} */
+"""
+
+
 def _function(symbol: str, parameters: Sequence[str]) -> str:
     joined = ",\n    ".join(parameters)
     return f"int32_t {symbol}(\n    {joined});\n"
@@ -223,3 +239,47 @@ def _function(symbol: str, parameters: Sequence[str]) -> str:
 
 def _parameters(buffers: Sequence[Buffer], qualifier: str) -> list[str]:
     return [f"{qualifier}{C_TYPES[a.dtype]} *{a.name}" for a in buffers]
+
+
+def called_declarations(library: Library) -> str:
+    """What a loader calls, without the names of parameters and all that only compilers read."""
+    lines = [
+        f"int32_t {library.name}_abi_version(void);",
+        f"const char *{library.name}_describe(void);",
+        f"const char *{library.name}_status_message(int32_t status);",
+    ]
+    if library.prints:
+        lines += [
+            "typedef struct { int32_t dtype, rank; const int64_t *shape; const void *data; }",
+            "nets_printed;",
+            f"typedef void (*{library.name}_printer)"
+            "(void *, int32_t, const char *, int32_t, const nets_printed *);",
+            f"void {library.name}_set_print({library.name}_printer, void *);",
+        ]
+    if library.state:
+        lines += [
+            f"int32_t {library.name}_init_state(void *state);",
+            f"size_t {library.name}_state_bytes(void);",
+        ]
+    name = library.name
+    if library.threads:
+        lines += [
+            f"typedef void (*{name}_parallel_part)(void *, int64_t);",
+            f"typedef void (*{name}_parallel_for)(void *, {name}_parallel_part, void *, int64_t);",
+        ]
+    for function in library.functions:
+        state = ["void *"] if function.state else []
+        inputs = [f"const {C_TYPES[a.dtype]} *" for a in function.arguments]
+        outputs = [f"{C_TYPES[a.dtype]} *" for a in function.results]
+        sizes = ["int64_t" for _ in function.dims]
+        parameters = ", ".join([*sizes, *state, *inputs, *outputs, "void *"])
+        call, *others = symbols(library.name, function.name, library.threads)
+        lines += [f"int32_t {call}({parameters});"]
+        if library.threads:
+            lines += [f"int32_t {others[1]}({parameters}, {name}_parallel_for, void *);"]
+        told = ", ".join(sizes) or "void"
+        lines += [f"size_t {name}({told});" for name in others if name.endswith("_bytes")]
+        for matrix in function.matrices:
+            tables = table_symbols(library.name, function.name, matrix.word)
+            lines += [f"const int32_t *{name}(void);" for name in tables]
+    return "\n".join(lines)

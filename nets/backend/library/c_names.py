@@ -168,6 +168,12 @@ def symbols(library: str, function: str, threads: int = 0) -> tuple[str, ...]:
     ]
 
 
+def table_symbols(library: str, function: str, word: str) -> tuple[str, str, str]:
+    """What tells the rows of a sparse result's elements, their columns, and where rows begin."""
+    whole = f"{library}_{function}_{word}_" if word else f"{library}_{function}_"
+    return f"{whole}rows", f"{whole}cols", f"{whole}indptr"
+
+
 def declared(library: str, functions: Iterable[str], threads: int = 0) -> frozenset[str]:
     """Every name that the header of such a library may declare, now or with a state."""
     words = (*_OWN_FUNCTIONS, *_OWN_TYPES, *(_PARALLEL_TYPES if threads else ()))

@@ -7,9 +7,10 @@ that in-process code has too (``backend/llvm/emit.py``).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
-from nets.backend.library.c_names import symbols
+from nets.backend.library.c_names import symbols, table_symbols
 from nets.backend.library.cpu_level import UNKNOWN_CPU, level_function
 from nets.backend.library.library_file import embedded
 from nets.backend.library.manifest import (
@@ -36,6 +37,9 @@ from nets.ir.sizes import Dim
 from nets.ir.types import DTYPES
 from nets.machine.machine import ALIGNMENT, Machine
 
+Tables = Mapping[str, bytes]
+"""Symbols of functions that tell tables, and the tables."""
+
 _MESSAGES: Final = {
     0: "success",
     NULL_POINTER: "a pointer is null",
@@ -59,10 +63,14 @@ def global_symbols(library: Library) -> list[str]:
         names += [f"{library.name}_set_print"]
     for function in library.functions:
         names += symbols(library.name, function.name, library.threads)
+        for matrix in function.matrices:
+            names += table_symbols(library.name, function.name, matrix.word)
     return names
 
 
-def interface(library: Library, state: bytes, large: LargeData, machine: Machine) -> str:
+def interface(
+    library: Library, tables: Tables, state: bytes, large: LargeData, machine: Machine
+) -> str:
     """LLVM IR of the public functions, which are compiled for that machine."""
     target = machine.target
     parts = [
@@ -86,6 +94,7 @@ def interface(library: Library, state: bytes, large: LargeData, machine: Machine
         parts += [PARALLEL_FOR]
     if any(function.dims for function in library.functions):
         parts += [NOTHING_TEXT]
+    parts += [_table(name, data, large) for name, data in tables.items()]
     for function in library.functions:
         parts += [_status_of_sizes(library, function, machine)] if function.dims else []
         parts += [_flat_form(library, function, machine)]
@@ -95,6 +104,12 @@ def interface(library: Library, state: bytes, large: LargeData, machine: Machine
 
 def _text(name: str, data: bytes) -> str:
     return constant(name, data, align=16)[1]
+
+
+def _table(name: str, data: bytes, large: LargeData) -> str:
+    """A function that gives the address of a table."""
+    symbol, definition = constant(f"table.{name}", data, large)
+    return f"{definition}\n\ndefine ptr @{name}() nounwind {{ ret ptr @{symbol} }}"
 
 
 def _status_message(library: Library) -> str:

@@ -16,11 +16,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from nets.backend.library.c_header import C_TYPES
-from nets.backend.library.c_names import symbols
+from nets.backend.library.c_header import C_TYPES, called_declarations
+from nets.backend.library.c_names import table_symbols
 from nets.backend.library.library_file import LibraryFile, read_library
 from nets.backend.library.loop_threads import check_threads, sharing
-from nets.backend.library.manifest import ABI_VERSION, Library, LibraryFunction, Tree
+from nets.backend.library.manifest import ABI_VERSION, Library, LibraryFunction, Matrix, Tree
 from nets.backend.library.nests import leaves, nest
 from nets.backend.library.private_copy import open_copy
 from nets.backend.library.state import exchange
@@ -110,7 +110,7 @@ class _Code:
         self.path, self.library, self.seal = file.path, file.library, file.seal
         self.cpu_level = _level_here(file.library)
         self.ffi = FFI()
-        self.ffi.cdef(_declarations(file.library))
+        self.ffi.cdef(called_declarations(file.library))
         try:
             self._opened = open_copy(self.ffi, file.data, file.library.name, file.path.parent)
         except OSError as error:
@@ -160,6 +160,18 @@ class _Code:
         found = {w: self.function(f"{function.name}_{w}")(*sizes.values()) for w in told}
         none = [0] if sizes else []
         return all(found[word] in (evaluate(size, sizes), *none) for word, size in told.items())
+
+    def pattern(self, function: LibraryFunction, matrix: Matrix) -> dict[str, Any]:
+        """What a sparse result has beside its values: copies of ``rows`` and ``cols``, which cannot
+        be written to, and ``shape``."""
+        prefix = len(self.library.name) + 1
+        rows, cols, _ = table_symbols(self.library.name, function.name, matrix.word)
+        found: dict[str, Any] = {}
+        for key, name in (("rows", rows), ("cols", cols)):
+            memory = self.ffi.buffer(self.function(name[prefix:])(), 4 * matrix.nnz)
+            found[key] = np.frombuffer(memory, np.int32).copy()
+            found[key].flags.writeable = False
+        return {**found, "shape": matrix.shape}
 
     def callee(self, function: LibraryFunction) -> tuple[Any, Dim, tuple[Any, ...]]:
         """What a call of the function calls, the size of its workspace, and what comes behind."""
@@ -330,6 +342,7 @@ class _Function:
         self._types = [ffi.typeof(f"{C_TYPES[a.dtype]} *") for a in function.arguments]
         self._result_types = [ffi.typeof(f"{C_TYPES[a.dtype]} *") for a in function.results]
         self._workspaces = threading.local()
+        self._patterns = {m.result: code.pattern(function, m) for m in function.matrices}
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """The result, in the nest the Python function gave it.
@@ -352,7 +365,7 @@ class _Function:
         raise_pending()
         if status != 0:
             raise self._failure(status)
-        return nest(self._function.tree, outputs)
+        return nest(self._function.tree, outputs, self._patterns)
 
     def _workspace(self, sizes: Sizes) -> Any:
         """Memory of this thread's own, aligned, kept for its next call."""
@@ -443,47 +456,3 @@ def _sizes_of(function: LibraryFunction) -> Function:
     ranges = {name: Range(*limits) for name, *limits in function.dims}
     declare(head, ranges, (Requirement(*entry) for entry in function.requirements))
     return head
-
-
-# --------------------------------------------------------------------------- declarations
-
-
-def _declarations(library: Library) -> str:
-    """The C declarations of what is called."""
-    lines = [
-        f"int32_t {library.name}_abi_version(void);",
-        f"const char *{library.name}_describe(void);",
-        f"const char *{library.name}_status_message(int32_t status);",
-    ]
-    if library.prints:
-        lines += [
-            "typedef struct { int32_t dtype, rank; const int64_t *shape; const void *data; }",
-            "nets_printed;",
-            f"typedef void (*{library.name}_printer)"
-            "(void *, int32_t, const char *, int32_t, const nets_printed *);",
-            f"void {library.name}_set_print({library.name}_printer, void *);",
-        ]
-    if library.state:
-        lines += [
-            f"int32_t {library.name}_init_state(void *state);",
-            f"size_t {library.name}_state_bytes(void);",
-        ]
-    name = library.name
-    if library.threads:
-        lines += [
-            f"typedef void (*{name}_parallel_part)(void *, int64_t);",
-            f"typedef void (*{name}_parallel_for)(void *, {name}_parallel_part, void *, int64_t);",
-        ]
-    for function in library.functions:
-        state = ["void *"] if function.state else []
-        inputs = [f"const {C_TYPES[a.dtype]} *" for a in function.arguments]
-        outputs = [f"{C_TYPES[a.dtype]} *" for a in function.results]
-        sizes = ["int64_t" for _ in function.dims]
-        parameters = ", ".join([*sizes, *state, *inputs, *outputs, "void *"])
-        call, *others = symbols(library.name, function.name, library.threads)
-        lines += [f"int32_t {call}({parameters});"]
-        if library.threads:
-            lines += [f"int32_t {others[1]}({parameters}, {name}_parallel_for, void *);"]
-        told = ", ".join(sizes) or "void"
-        lines += [f"size_t {name}({told});" for name in others if name.endswith("_bytes")]
-    return "\n".join(lines)

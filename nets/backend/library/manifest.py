@@ -14,7 +14,7 @@ from nets.ir.types import DTYPES, Shape
 ABI_VERSION: Final = 1
 """Version of the calling form; a loader refuses another one."""
 
-REVISION: Final = 3
+REVISION: Final = 4
 """Of the manifest: a new one when fields are added. A manifest without a field ``revision`` is of
 the first. Readers leave out the fields they do not know of a later one."""
 
@@ -101,6 +101,18 @@ LAYOUT: Final = Argument("nets_layout", "u8", (32,))
 
 
 @dataclass(frozen=True, slots=True)
+class Matrix:
+    """A result that is the elements of a sparse matrix: its number, the shape of the matrix, and
+    how many elements it has. The library tells their rows and columns (``c_names.table_symbols``);
+    ``word`` stands in the names of what tells them, "" where the function gives one matrix."""
+
+    result: int
+    shape: tuple[int, int]
+    nnz: int
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LibraryFunction:
     """One function: its buffers in calling order and the Python nests they stand for.
 
@@ -114,6 +126,7 @@ class LibraryFunction:
     and what divides it. ``requirements`` (kind, size, sentence) are what must hold of them, too
     (``nets.ir.dims``). Their checks are the last ones, in this order; at the very end that of sizes
     whose buffers no memory holds. JSON has neither for a function of sizes that are all known.
+    ``matrices`` are the results that are sparse.
     """
 
     name: str
@@ -131,6 +144,7 @@ class LibraryFunction:
     parallel_workspace_bytes: Dim = field(default=0, metadata={"since": 2})
     dims: tuple[tuple[str, int, int, int], ...] = _where_some()
     requirements: tuple[tuple[str, Dim, str], ...] = _where_some()
+    matrices: tuple[Matrix, ...] = _where_some()
 
     @property
     def size_checks(self) -> tuple[tuple[int, str, str], ...]:

@@ -21,6 +21,7 @@ from nets.backend.library.manifest import (
     Form,
     Library,
     LibraryFunction,
+    Matrix,
     Member,
     Tree,
     laid_out,
@@ -143,8 +144,8 @@ def _objects(found: Any) -> list[dict[str, Any]]:
 
 
 def _function(value: Any, where: str) -> LibraryFunction:
-    no_sizes: dict[str, Any] = {"dims": [], "requirements": []}
-    data = _fields(no_sizes | _object(value, where), where, LibraryFunction)
+    no_more: dict[str, Any] = {"dims": [], "requirements": [], "matrices": []}
+    data = _fields(no_more | _object(value, where), where, LibraryFunction)
     arguments = _items(data["arguments"], f"{where}.arguments", _argument)
     results = _items(data["results"], f"{where}.results", _argument)
     positional = _items(data["positional"], f"{where}.positional", _parameter)
@@ -177,7 +178,29 @@ def _function(value: Any, where: str) -> LibraryFunction:
         ),
         dims=_items(data["dims"], f"{where}.dims", _dim),
         requirements=_items(data["requirements"], f"{where}.requirements", _requirement),
+        matrices=_matrices(data["matrices"], f"{where}.matrices", results),
     )
+
+
+def _matrices(found: Any, where: str, results: Sequence[Argument]) -> tuple[Matrix, ...]:
+    """Each of a result of its own that has as many elements, under a name of its own."""
+    matrices = _items(found, where, _matrix)
+    for matrix in matrices:
+        _require(matrix.result < len(results), where, matrix.result)
+        shape = results[matrix.result].shape
+        _require(shape == (matrix.nnz,), where, list(shape))
+        word = results[matrix.result].name.removesuffix("_values")
+        _require(matrix.word == (word if len(matrices) > 1 else ""), where, matrix.word)
+    _no_twice([matrix.result for matrix in matrices], where)
+    return matrices
+
+
+def _matrix(value: Any, where: str) -> Matrix:
+    data = _fields(_object(value, where), where, Matrix)
+    shape = _items(data["shape"], f"{where}.shape", _number)
+    result, nnz = (_number(data[word], f"{where}.{word}") for word in ("result", "nnz"))
+    _require(len(shape) == 2 and max(*shape, nnz) < 1 << 31, where, data["shape"])
+    return Matrix(result, (shape[0], shape[1]), nnz, _text(data["word"], f"{where}.word"))
 
 
 def _dim(value: Any, where: str) -> tuple[str, int, int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -48,15 +48,19 @@ def _children(kind: str, value: Any) -> dict[Any, Any] | None:
     return None
 
 
-def nest(tree: Tree, arrays: Sequence[Array]) -> Any:
-    """The arrays in the structure of ``tree``; named tuples and dataclasses come as dicts."""
+def nest(tree: Tree, arrays: Sequence[Array], patterns: Mapping[int, dict[str, Any]]) -> Any:
+    """The arrays in the structure of ``tree``; named tuples and dataclasses come as dicts, those of
+    sparse matrices with what ``patterns`` tell of their values."""
     if isinstance(tree, int):
         return arrays[tree]
     kind, *rest = tree
     if kind == "none":
         return None
     # Nests in a manifest are as deep as JSON's reader allows, so this recursion ends.
-    items = {key: nest(subtree, arrays) for key, subtree in rest[0]}
+    items = {key: nest(subtree, arrays, patterns) for key, subtree in rest[0]}
+    if kind == "fields":
+        leaves = [subtree for _, subtree in rest[0] if isinstance(subtree, int)]
+        items |= next((patterns[leaf] for leaf in leaves if leaf in patterns), {})
     if kind == "list":
         return list(items.values())
     return tuple(items.values()) if kind == "tuple" else items

@@ -16,6 +16,7 @@ from nets.frontend.library.export_arguments import (
     chosen_threads,
     library_named,
     profile_of,
+    refused,
 )
 from nets.frontend.library.exported import Exported
 from nets.frontend.library.function_export import FunctionExport
@@ -109,8 +110,20 @@ def _exported(
     large = LargeData()
     modules = _modules(parts, large)
     initial = marked(library, _initial(library, state))
-    paths = write_library(files, library, modules, large, around(code.machines[0]), initial)
+    machine = around(code.machines[0])
+    paths = write_library(files, library, modules, large, machine, initial, _tables(parts, library))
     return Exported(name, tuple(paths), library, initial)
+
+
+def _tables(parts: Sequence[FunctionExport], library: Library) -> dict[str, bytes]:
+    """The tables of sparse results. ArgumentError where a function has the name of one."""
+    found: dict[str, bytes] = {}
+    for part, function in zip(parts, library.functions, strict=True):
+        found |= part.tables(function)
+    for function in library.functions:
+        if f"{library.name}_{function.name}" in found:
+            raise refused(f"{function.name!r} cannot name a function: it tells indices of a matrix")
+    return found
 
 
 _FIRST_SIZE_CODE: Final = 1 << 15

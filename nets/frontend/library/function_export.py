@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nets.compiler.compile import Compilation, CompileOptions
 from nets.errors import ArgumentError
 from nets.frontend.calls.lowered import Lowered
+from nets.frontend.derived.sparse_matrix import SparseMatrix, SparsityPattern
 from nets.frontend.library.export_arguments import CodeOptions, refused
 from nets.frontend.library.library_state import LibraryState
 from nets.ir.core import Function, Value
@@ -22,6 +23,7 @@ from nets.ir.types import Shape
 from nets.ops.definition.emitter import tensor_type
 
 if TYPE_CHECKING:
+    from nets.backend.library.manifest import LibraryFunction
     from nets.backend.llvm.constants import LargeData
     from nets.machine.machine import Machine
 
@@ -85,7 +87,7 @@ class FunctionExport:
         """
         from nets.backend.library.c_names import c_names
         from nets.backend.library.callers.description import range_sentence
-        from nets.backend.library.manifest import Argument, LibraryFunction
+        from nets.backend.library.manifest import Argument, LibraryFunction, Matrix
 
         lowered = self.lowered
         updates = self.function.attributes.get("in_place", ())
@@ -109,6 +111,11 @@ class FunctionExport:
         sentences += ["no memory holds arrays of these sizes"] if dims else []
         refuses = ArgumentError.__name__
         of_sizes = [(code, text, refuses) for code, text in enumerate(sentences, first_code)]
+        matrices = [
+            Matrix(number, pattern.shape, pattern.nnz, word if len(self.patterns) > 1 else "")
+            for number, pattern in self.patterns.items()
+            for word in [buffers[len(inputs) + number].name.removesuffix("_values")]
+        ]
         return LibraryFunction(
             name=self.name,
             arguments=tuple(buffers[: len(inputs)]),
@@ -130,7 +137,33 @@ class FunctionExport:
             requirements=tuple(
                 (kind, substitute(size, told), message) for kind, size, message, _ in requirements
             ),
+            matrices=tuple(matrices),
         )
+
+    @functools.cached_property
+    def patterns(self) -> dict[int, SparsityPattern]:
+        """The patterns of the results that are the values of sparse matrices, by their numbers."""
+        tree = self.lowered.out_tree
+        found = {x.values: x.pattern for x in matrices_in(tree.unflatten(range(tree.leaf_count)))}
+        for pattern in found.values():
+            if max(*pattern.shape, pattern.nnz) >= 1 << 31:
+                raise refused(f"{self.name} gives a matrix whose indices do not fit in 32 bits")
+        return found
+
+    def tables(self, library: LibraryFunction) -> dict[str, bytes]:
+        """The tables of the sparse results, by what tells them."""
+        from nets.backend.library.c_names import table_symbols
+
+        found: dict[str, bytes] = {}
+        for matrix in library.matrices:
+            pattern = self.patterns[matrix.result]
+            arrays = pattern.rows, pattern.cols, pattern.indptr
+            names = table_symbols(self.library, self.name, matrix.word)
+            found |= {
+                name: array.astype("<i4").tobytes()
+                for name, array in zip(names, arrays, strict=True)
+            }
+        return found
 
 
 def _compilations(
@@ -194,6 +227,15 @@ def tree(nest: object, level: int = 0) -> object:
         raise refused(f"a library takes and gives nests of {MOST_LEVELS} levels at most")
     kind, items = _parts(nest)
     return [kind, [[key, tree(child, level + 1)] for key, child in items]]
+
+
+def matrices_in(nest: Any) -> list[SparseMatrix]:
+    """The sparse matrices among the containers of a nest of leaf numbers."""
+    if isinstance(nest, SparseMatrix):
+        return [nest]
+    if nest is None or isinstance(nest, int):
+        return []
+    return [found for _, child in _parts(nest)[1] for found in matrices_in(child)]
 
 
 def _parts(nest: Any) -> tuple[str, list[tuple[Any, Any]]]:

@@ -117,6 +117,20 @@ class Code:
         text: bytes = self.function("status_message", (ctypes.c_int32,), ctypes.c_char_p)(status)
         return text.decode()
 
+    def patterns(self, function: dict[str, Any]) -> dict[int, dict[str, Any]]:
+        """The rows and columns of the elements of each sparse result, and its shape."""
+        name, found = function["name"], {}
+        for matrix in function.get("matrices", ()):
+            word = f"{name}_{matrix['word']}_" if matrix["word"] else f"{name}_"
+            count = matrix["nnz"]
+            pattern: dict[str, Any] = {"shape": tuple(matrix["shape"])}
+            for key in ("rows", "cols"):
+                address = self.function(f"{word}{key}", (), ctypes.c_void_p)()
+                data = ctypes.string_at(address, 4 * count) if count else b""
+                pattern[key] = np.frombuffer(data, np.int32)
+            found[matrix["result"]] = pattern
+        return found
+
     def _print_in_python(self) -> None:
         values = ctypes.POINTER(_Printed)
         number, text, user = ctypes.c_int32, ctypes.c_char_p, ctypes.c_void_p
@@ -220,7 +234,7 @@ class Library:
         self._code.raise_print_error()
         if status:
             raise self._refusal(function, status)
-        return _nest(function["tree"], outputs)
+        return _nest(function["tree"], outputs, self._code.patterns(function))
 
     def _call_bound(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The same for a call of a function whose parameters Python has no words for."""
@@ -382,13 +396,17 @@ def _children(kind: str, value: Any) -> dict[Any, Any] | None:
     return {name: getattr(value, name) for name in names} or None
 
 
-def _nest(tree: Any, arrays: list[Any]) -> Any:
-    """The arrays, built as ``tree`` is; named tuples and dataclasses come as dicts."""
+def _nest(tree: Any, arrays: list[Any], patterns: dict[int, dict[str, Any]]) -> Any:
+    """The arrays, built as ``tree`` is; named tuples and dataclasses come as dicts, and sparse
+    matrices with what ``patterns`` tell of their values."""
     if isinstance(tree, int):
         return arrays[tree]
     if tree == ["none"]:
         return None
-    items = {key: _nest(subtree, arrays) for key, subtree in tree[1]}
+    items = {key: _nest(subtree, arrays, patterns) for key, subtree in tree[1]}
+    if tree[0] == "fields":
+        numbers = [subtree for _, subtree in tree[1] if isinstance(subtree, int)]
+        items |= next((patterns[number] for number in numbers if number in patterns), {})
     if tree[0] == "list":
         return list(items.values())
     return tuple(items.values()) if tree[0] == "tuple" else items

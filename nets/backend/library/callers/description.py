@@ -15,7 +15,7 @@ from typing import Any
 
 from nets.backend.library.c_names import symbols
 from nets.backend.library.callers.sizes import Size, product
-from nets.backend.library.manifest import Library, Member, Tree
+from nets.backend.library.manifest import Library, Matrix, Member, Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class Function:
     """The symbols of the parallel twin and of its workspace, in a library for threads."""
     twin_workspace_bytes: int | None = 0
     """As ``workspace_bytes``, of the twin."""
+    matrices: tuple[Matrix, ...] = ()
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
@@ -132,6 +133,7 @@ def _function(library: Library, part: dict[str, Any]) -> Function:
         ranges="".join(f"{range_sentence(*dim)}; " for dim in part.get("dims", ())),
         twin=tuple(twin),
         twin_workspace_bytes=shared if isinstance(shared, int) else None,
+        matrices=tuple(Matrix(**matrix) for matrix in part.get("matrices", ())),
     )
 
 
