@@ -55,9 +55,11 @@ from nets.nn.loss import (
 from nets.nn.module import Module, Parameter
 from nets.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
 from nets.nn.recurrent import GRU, LSTM, RNN
+from nets.nn.stateless import functional_call
 
 __all__ = [
     "functional",
+    "functional_call",
     "init",
     "utils",
     "Module",

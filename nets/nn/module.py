@@ -152,7 +152,7 @@ class Module:
             for name, value in vars(module).items():
                 if isinstance(value, Parameter) and id(value) not in seen:
                     seen.add(id(value))
-                    yield _joined(path, name), value
+                    yield joined(path, name), value
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters, once each."""
@@ -162,7 +162,7 @@ class Module:
         """All buffers with their paths."""
         for path, module in self.named_modules(prefix):
             for name in sorted(module._buffers, key=list(vars(module)).index):
-                yield _joined(path, name), getattr(module, name)
+                yield joined(path, name), getattr(module, name)
 
     def buffers(self) -> Iterator[nets.Tensor]:
         """All buffers."""
@@ -172,7 +172,7 @@ class Module:
         """Every way from here to a module: a shared module comes several times."""
         yield prefix, self
         for name, child in self.named_children():
-            yield from child._paths(_joined(prefix, name))
+            yield from child._paths(joined(prefix, name))
 
     # -------------------------------------------------------------------------- state
 
@@ -182,10 +182,10 @@ class Module:
             saved = module._buffers - module._unsaved
             for name, value in vars(module).items():
                 if isinstance(value, Parameter):
-                    yield _joined(path, name), value
+                    yield joined(path, name), value
             for name, value in vars(module).items():
                 if name in saved:
-                    yield _joined(path, name), value
+                    yield joined(path, name), value
 
     def state_dict(self) -> State:
         """Copies of all parameters and saved buffers as NumPy arrays, by path."""
@@ -313,7 +313,7 @@ def _say_layer(error: nets.errors.NetsError, module: Module) -> None:
         for name, value in vars(inner).items()
         if isinstance(value, nets.Tensor)
     ]
-    title = _joined("model", path) if path else "the layer"
+    title = joined("model", path) if path else "the layer"
     has = f" with {', '.join(held)}" if held else ""
     error.place = f"  in {title} ({type(inner).__name__}){has}"
 
@@ -366,5 +366,6 @@ def _rows(module: Module, name: str, first: str, rest: str) -> Iterator[tuple[st
         yield from _rows(child, f"{name}: ", rest + branch, rest + below)
 
 
-def _joined(path: str, name: str) -> str:
+def joined(path: str, name: str) -> str:
+    """The path of what a module of that path calls so."""
     return f"{path}.{name}" if path else name
