@@ -39,6 +39,7 @@ LAYERS = (
     ("frontend.tracing",),
     ("frontend.calls",),
     ("frontend.derived", "frontend.library"),
+    ("optimize",),
     ("tools", "nn", "optim", "data", "datasets", "random", "solver"),
 )
 """Folders, and modules of the top, from the bottom up. Each may import what stands in a line above
