@@ -7,6 +7,7 @@ function at the start: so the program has it once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import nets.frontend.tensor.functions as functions
@@ -22,12 +23,17 @@ STUCK: Final = 2
 NOT_A_NUMBER: Final = 3
 
 
+Bounds = tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...]
+
+
 class Method:
     """A way to choose directions; ``options`` are those of the user."""
 
     defaults: dict[str, Any] = {"gtol": 1e-5, "maxiter": None, "c1": 1e-4, "c2": 0.9, "maxls": 25}
     tolerances: tuple[str, ...] = ("gtol",)
     """What ``tol`` sets."""
+    bounds: Bounds = (("0 < c1 < c2 < 1", lambda o: 0 < o["c1"] < o["c2"] < 1),)
+    """What must hold of the options."""
     has_products = False
     """Whether it computes products with the Hessian."""
 

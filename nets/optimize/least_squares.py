@@ -96,13 +96,14 @@ def _result(equations: Equations, found: State) -> LeastSquaresResult:
     x = unknowns.defined(equations.gradient, found.x, args)
     residuals = known(equations.residuals, found.residuals, x, *args)
     jacobian = known(equations.jacobian, found.linear.jacobian, x, *args)
+    gradient = residuals @ jacobian
     return LeastSquaresResult(
         x=unknowns.nest(x),
         cost=0.5 * dot(residuals, residuals),
         fun=equations.nest(residuals),
         jac=jacobian,
-        grad=unknowns.nest(residuals @ jacobian),
-        optimality=largest(found.linear.gradient),
+        grad=unknowns.nest(gradient),
+        optimality=largest(gradient),
         status=found.status,
         nfev=found.nfev,
         njev=found.njev,

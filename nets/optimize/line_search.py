@@ -67,8 +67,9 @@ def search(
         value, slopes = evaluate(x + s.trial * direction)
         here = Point(s.trial, value, (slopes * direction).sum())
         is_lower = (value <= start.value + c1 * s.trial * start.slope) & (value < s.low.value)
-        is_lower = is_lower & functions.isfinite(value)
-        is_flat = functions.abs(here.slope) <= -c2 * start.slope
+        is_finite = functions.isfinite(value) & functions.isfinite(here.slope)
+        is_lower = is_lower & is_finite
+        is_flat = is_finite & (functions.abs(here.slope) <= -c2 * start.slope)
         done = anyway | (is_flat & (is_lower | (value <= start.value + _slack(start.value))))
         turns = here.slope * (s.high.step - s.low.step) >= 0
         low = _chosen(done | is_lower, here, s.low)

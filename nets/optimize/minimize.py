@@ -107,7 +107,11 @@ def _method(method: str | None) -> str:
 def _options(name: str, tol: float | None, options: Any) -> dict[str, Any]:
     kind, _ = _METHODS[name]
     given = {} if tol is None else dict.fromkeys(kind.tolerances, tol)
-    return options_of(name, options_of(name, kind.defaults, given), options)
+    chosen = options_of(name, options_of(name, kind.defaults, given), options)
+    for text, holds in kind.bounds:
+        if not holds(chosen):
+            raise ArgumentError(f"the options of {name} are such that {text}", user_location())
+    return chosen
 
 
 def _result(objective: Objective, args: tuple[Any, ...], found: Minimum) -> MinimizeResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
@@ -9,8 +10,12 @@ from nets.errors import ArgumentError, GradientError
 from nets.frontend.calls.staged import Staged, kept
 from nets.frontend.tracing.binding import Binding
 from nets.ir.location import user_location
+from nets.locks import lock
 
 _BINDING: Final = Binding(lambda x0, args: None)
+
+_SOLVERS_KEPT: Final = 32
+"""Of one function."""
 
 
 class Solver(Staged):
@@ -42,11 +47,28 @@ class Solver(Staged):
 def solver(
     name: str, functions: tuple[Any, ...], options: Hashable, solve: Callable[[Any, Any], Any]
 ) -> Solver:
-    """The solver of functions, the first of which keeps it: it is the same each time for the same
-    functions and options. ArgumentError where the first is no function."""
+    """The solver of functions, the first of which keeps the latest: it is the same each time for
+    the same functions and options. ArgumentError where the first is no function."""
     if not callable(functions[0]):
         raise ArgumentError(
             f"fun is a function, not a {type(functions[0]).__name__}", user_location()
         )
-    key = (name, functions[1:], options)
-    return kept(functions[0], key, lambda: Solver(name, functions, solve))
+    # By identity: the solvers hold their functions, so that no other gets the address of one.
+    key = (name, tuple(map(id, functions[1:])), options)
+    return kept(functions[0], "solvers", _Latest).get(key, lambda: Solver(name, functions, solve))
+
+
+class _Latest:
+    """The solvers of a function that were used last: derivatives may be made anew for each call."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[Hashable, Solver] = OrderedDict()
+        self._lock = lock()
+
+    def get(self, key: Hashable, make: Callable[[], Solver]) -> Solver:
+        with self._lock:
+            found = self._found.pop(key, None) or make()
+            self._found[key] = found
+            while len(self._found) > _SOLVERS_KEPT:
+                self._found.popitem(last=False)
+            return found

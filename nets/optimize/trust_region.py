@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import nets.frontend.tensor.functions as functions
 from nets.frontend.tracing.control_flow import while_loop
 from nets.optimize import conjugate_gradients
-from nets.optimize.descent import CONVERGED, NOT_A_NUMBER, STOPPED, STUCK
+from nets.optimize.descent import CONVERGED, NOT_A_NUMBER, STOPPED, STUCK, Bounds
 from nets.optimize.numbers import dot, epsilon, first_of, norm
 from nets.optimize.objective import Minimum, Objective
 
@@ -31,6 +31,13 @@ class TrustNCG:
         "eta": 0.15,
     }
     tolerances = ("gtol",)
+    bounds: Bounds = (
+        ("eta < 0.25", lambda o: o["eta"] < 0.25),
+        (
+            "0 < initial_trust_radius < max_trust_radius",
+            lambda o: 0 < o["initial_trust_radius"] < o["max_trust_radius"],
+        ),
+    )
 
     def __init__(self, objective: Objective, options: dict[str, Any]) -> None:
         self.objective, self.options = objective, options

@@ -79,6 +79,18 @@ def test_it_is_traced_once_for_a_function_and_types(
     assert capsys.readouterr().err.count("nets trace: minimize(") == 2
 
 
+def test_derivatives_that_are_made_anew_are_taken_anew() -> None:
+    def square(x: Any) -> Any:
+        return ((x - 1) ** 2).sum()
+
+    def slopes(sign: float) -> Any:
+        return lambda x: sign * 2 * (x - 1)
+
+    right, wrong = slopes(1.0), slopes(-1.0)
+    for jac, status in ((right, 0), (wrong, 2), (right, 0), (slopes(-1.0), 2)):
+        assert minimize(square, START, jac=jac).status.item() == status
+
+
 def test_what_the_function_reads_is_seen_at_each_call() -> None:
     target = nets.Tensor([1.0, 2.0])
     settings = {"power": 2}
@@ -167,6 +179,12 @@ METHOD_ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda: minimize(rosenbrock, START, options={"eps": 1}), ArgumentError, "no option 'eps'"),
     (lambda: minimize(rosenbrock, START, options={"gtol": -1}), ArgumentError, "from 0 on, not -1"),
     (lambda: minimize(rosenbrock, START, options={"maxiter": 1.5}), ArgumentError, "an integer"),
+    (lambda: minimize(rosenbrock, START, options={"c1": 0.95}), ArgumentError, "c1 < c2 < 1"),
+    (
+        lambda: minimize(rosenbrock, START, method="trust-ncg", options={"eta": 0.5}),
+        ArgumentError,
+        "eta < 0.25",
+    ),
     (lambda: minimize(rosenbrock, START, options=[1]), ArgumentError, "options are a dict"),
     (lambda: minimize(rosenbrock, START, jac="2-point"), ArgumentError, "jac is a function or"),
     (lambda: minimize(rosenbrock, START, jac=lambda x: x[:1]), ShapeError, r"jac gives f64\[1\]"),

@@ -97,17 +97,23 @@ def test_roots(method: str) -> None:
         np.testing.assert_allclose(jacobian(x)(A), np.diag(A ** (-2 / 3) / 3), atol=1e-12)
 
 
-def test_fits() -> None:
-    @nets.trace
-    def fitted(y: Any) -> Any:
-        return least_squares(growth, A, args=(T, y), gtol=0, ftol=0, xtol=1e-13)
+@nets.trace
+def fitted(y: Any) -> Any:
+    return least_squares(growth, A, args=(T, y), gtol=0, ftol=0, xtol=1e-13)
 
+
+def test_fits() -> None:
     x, y = fitted(Y).x.numpy(), Y
     slopes = nets.jacrev(lambda y: fitted(y).x)(y)
     np.testing.assert_allclose(slopes, central(lambda y: fitted(y).x, y), rtol=1e-4, atol=1e-5)
     # That of the cost by y is by the residuals alone, for x moves along a valley.
     gradient = nets.grad(lambda y: fitted(y).cost)(y)
     np.testing.assert_allclose(gradient, -growth(x, T, y).numpy(), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.long
+def test_residuals_of_fits_and_their_jacobian() -> None:
+    y = Y
     np.testing.assert_allclose(
         nets.jacrev(lambda y: fitted(y).fun)(y),
         central(lambda y: fitted(y).fun, y),

@@ -324,10 +324,10 @@ class Staged(Planned):
         }
 
 
-StagedT = TypeVar("StagedT", bound=Staged)
+Kept = TypeVar("Kept")
 
 
-def kept(function: Callable[..., object], key: Hashable, make: Callable[[], StagedT]) -> StagedT:
+def kept(function: Callable[..., object], key: Hashable, make: Callable[[], Kept]) -> Kept:
     """What was staged of a function before, kept in the function's own dictionary.
 
     The owner is compared, for decorators copy the dictionary of the function they wrap.
@@ -340,7 +340,7 @@ def kept(function: Callable[..., object], key: Hashable, make: Callable[[], Stag
         vars(function)[_KEPT] = (function, made)
     if key not in made:
         made[key] = make()
-    found: StagedT = made[key]
+    found: Kept = made[key]
     return found
 
 
