@@ -33,7 +33,7 @@ FLOW = (
     *("backend", "backend/numpy", "backend/llvm", "backend/process", "backend/library"),
     *("compiler", "frontend", "frontend/tensor", "frontend/world", "frontend/tracing"),
     *("frontend/calls", "frontend/derived", "frontend/library"),
-    *("nn", "optim", "data", "datasets"),
+    *("optimize", "nn", "optim", "data", "datasets"),
 )
 """The packages from the bottom up."""
 
@@ -264,6 +264,24 @@ def compiler() -> str:
     return "\n\n".join(_entry(f"nets.{word}", thing) for word, thing in entries.items())
 
 
+def optimization() -> str:
+    """The solvers, and what they give."""
+    solvers = ("minimize", "least_squares", "root")
+    results = ("OptimizeResult", "MinimizeResult", "LeastSquaresResult", "RootResult")
+    entries = [_entry(f"nets.optimize.{word}", getattr(nets.optimize, word)) for word in solvers]
+    fields = [_result(word, getattr(nets.optimize, word)) for word in results]
+    return "\n\n".join([*entries, *fields])
+
+
+def _result(name: str, cls: type) -> str:
+    """A class of results: its own fields, of which the comments in its source tell."""
+    lines = inspect.getsource(cls)
+    found = re.findall(r'^    (\w+): Any(?: = None)?\n    """(.*?)"""', lines, re.M | re.S)
+    rows = ((f"`{word}`", _one_line(doc)) for word, doc in found)
+    head = _prose(inspect.getdoc(cls) or "")
+    return f"### {name}\n\n{head}\n\n{_table(('field', 'what it is'), rows)}"
+
+
 def libraries() -> str:
     """The public modules besides ``nets.errors``: their names, and what each is."""
     found = {word: getattr(nets, word) for word in nets.__all__ if word != "errors"}
@@ -363,6 +381,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
         tensor,
         functions_by_theme,
         compiler,
+        optimization,
         libraries,
         lowered,
         leaving,

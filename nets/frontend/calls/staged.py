@@ -134,6 +134,10 @@ class Staged(Planned):
         """What the callable gives for traced arguments, in the current scope."""
         raise NotImplementedError
 
+    def roots(self) -> tuple[object, ...]:
+        """The Python functions that run when it is traced, whose world the program depends on."""
+        return (self.__wrapped__,)
+
     def inline(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """The result of a call from inside a trace: plain Python in that trace."""
         return self.result_of(args, kwargs)
@@ -273,7 +277,7 @@ class Staged(Planned):
         def body(tensors: list[Tensor]) -> tuple[list[Value], TreeDef]:
             return lift_results(self.result_of(*call.with_leaves(tensors)))
 
-        roots = (self.__wrapped__, *(value for _, value in call.static))
+        roots = (*self.roots(), *(value for _, value in call.static))
         guarded = not self.is_traced_anew
         return stage(self.name, call.inputs(), body, roots, guarded=guarded, dims=call.ranges)
 
@@ -320,10 +324,10 @@ class Staged(Planned):
         }
 
 
-StagedT = TypeVar("StagedT", bound=Staged)
+Kept = TypeVar("Kept")
 
 
-def kept(function: Callable[..., object], key: Hashable, make: Callable[[], StagedT]) -> StagedT:
+def kept(function: Callable[..., object], key: Hashable, make: Callable[[], Kept]) -> Kept:
     """What was staged of a function before, kept in the function's own dictionary.
 
     The owner is compared, for decorators copy the dictionary of the function they wrap.
@@ -336,7 +340,7 @@ def kept(function: Callable[..., object], key: Hashable, make: Callable[[], Stag
         vars(function)[_KEPT] = (function, made)
     if key not in made:
         made[key] = make()
-    found: StagedT = made[key]
+    found: Kept = made[key]
     return found
 
 

@@ -7,18 +7,15 @@ et al., 2022, "Efficient and modular implicit differentiation").
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from itertools import accumulate
+from collections.abc import Callable
 from typing import Any
 
 import nets.frontend.tensor.functions as functions
-from nets.errors import ArgumentError, ShapeError
+from nets.errors import ShapeError
 from nets.frontend.derived.custom import custom_vjp
 from nets.frontend.derived.jacobians import jacfwd
 from nets.frontend.derived.pullback import vjp
-from nets.frontend.pytree import TreeDef, flatten
-from nets.frontend.tensor.dispatch import as_tensor
+from nets.frontend.derived.vectors import Vector, joined
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tracing.control_flow import fori_loop
 from nets.frontend.tracing.spec import short
@@ -48,9 +45,9 @@ def implicit(solve: Callable[..., Any], residual: Callable[..., Any]) -> custom_
 
     def backward(kept: Any, ct: Any) -> tuple[Any, ...]:
         x, arguments = kept
-        found = _Vector(x)
+        found = Vector(x)
         jacobian = jacfwd(lambda v: _joined(residual(found.nest(v), *arguments), found.size))
-        multipliers = solved(functions.transpose(jacobian(found.joined)), _joined(ct, found.size))
+        multipliers = solved(functions.transpose(jacobian(found.row)), _joined(ct, found.size))
         _, pull = vjp(lambda *a: _joined(residual(x, *a), found.size), *arguments)
         given: tuple[Any, ...] = pull(-multipliers)
         return given
@@ -60,40 +57,14 @@ def implicit(solve: Callable[..., Any], residual: Callable[..., Any]) -> custom_
     return root
 
 
-class _Vector:
-    """A nest of tensors as one vector."""
-
-    def __init__(self, nest: Any) -> None:
-        leaves, self.tree = flatten(nest)
-        self.leaves: Sequence[Tensor] = [as_tensor(leaf) for leaf in leaves]
-        if not self.leaves:
-            raise ArgumentError("what is solved for has no elements", user_location())
-        self.sizes = [math.prod(x.shape) for x in self.leaves]
-        self.size = sum(self.sizes)
-        self.joined = _joined(nest, self.size)
-
-    tree: TreeDef
-
-    def nest(self, vector: Tensor) -> Any:
-        """The nest with the elements of a vector."""
-        ends = accumulate(self.sizes)
-        parts = [
-            functions.reshape(vector[end - size : end], x.shape)
-            for x, size, end in zip(self.leaves, self.sizes, ends, strict=True)
-        ]
-        return self.tree.unflatten(parts)
-
-
 def _joined(nest: Any, size: int) -> Tensor:
     """The elements of a nest in a row; ShapeError where they are not so many."""
-    leaves, _ = flatten(nest)
-    rows = [functions.reshape(as_tensor(leaf), (-1,)) for leaf in leaves]
-    joined = rows[0] if len(rows) == 1 else functions.concatenate(rows)
-    if joined.shape != (size,):
+    row = joined(nest)
+    if row.shape != (size,):
         raise ShapeError(
-            f"the residual has {short(joined.type)} elements for {size} unknowns", user_location()
+            f"the residual has {short(row.type)} elements for {size} unknowns", user_location()
         )
-    return joined
+    return row
 
 
 # --------------------------------------------------------------------- systems of equations
