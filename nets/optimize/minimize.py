@@ -23,6 +23,7 @@ from nets.optimize.unknowns import (
 _METHODS: Final[dict[str, tuple[Any, Callable[[Any], Minimum]]]] = {
     "BFGS": (descent.BFGS, descent.descend),
     "L-BFGS": (descent.LBFGS, descent.descend),
+    "L-BFGS-B": (descent.LBFGS, descent.descend),
     "Newton-CG": (descent.NewtonCG, descent.descend),
     "trust-ncg": (trust_region.TrustNCG, trust_region.descend),
 }
@@ -51,7 +52,8 @@ def minimize(
 
     - ``"BFGS"``, the default: an n×n matrix, strong Wolfe line search. Options ``gtol`` (1e-5, of
       the largest magnitude in the gradient), ``maxiter`` (200 n), ``c1``, ``c2``, ``maxls``;
-    - ``"L-BFGS"``: for many unknowns. ``maxcor`` (10), ``ftol``, ``gtol``, ``maxiter``, ``maxls``;
+    - ``"L-BFGS"``, also by the name ``"L-BFGS-B"``: for many unknowns. ``maxcor`` (10), ``ftol``,
+      ``gtol``, ``maxiter``, ``maxls``;
     - ``"Newton-CG"``: products with the Hessian. ``xtol`` (1e-5, of the mean step), ``maxiter``;
     - ``"trust-ncg"``: the same within trust regions. ``gtol`` (1e-4, of the gradient's length),
       ``maxiter``, ``initial_trust_radius``, ``max_trust_radius``, ``eta``.
@@ -90,18 +92,15 @@ def minimize(
     return found
 
 
-def _method(method: str | None) -> str:
-    name = "BFGS" if method is None else method
-    if name == "L-BFGS-B":
-        raise ArgumentError(
-            "minimize has no bounds, so no L-BFGS-B; without bounds it is 'L-BFGS'",
-            user_location(),
-        )
-    if not isinstance(name, str) or name not in _METHODS:
-        raise ArgumentError(
-            f"minimize has the methods {', '.join(_METHODS)}, not {method!r}", user_location()
-        )
-    return name
+def _method(method: Any) -> str:
+    """The method of that name, whatever its capitals, as in SciPy."""
+    wanted = "bfgs" if method is None else str(method).lower()
+    for name in _METHODS:
+        if name.lower() == wanted:
+            return name
+    raise ArgumentError(
+        f"minimize has the methods {', '.join(_METHODS)}, not {method!r}", user_location()
+    )
 
 
 def _options(name: str, tol: float | None, options: Any) -> dict[str, Any]:

@@ -172,7 +172,6 @@ METHOD_ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda: minimize(lambda x: nets.argmax(x), START), DTypeError, "scalar, not i64"),
     (lambda: minimize("f", START), ArgumentError, "fun is a function, not a str"),
     (lambda: minimize(rosenbrock, START, method="CG"), ArgumentError, "has the methods BFGS"),
-    (lambda: minimize(rosenbrock, START, method="L-BFGS-B"), ArgumentError, "no bounds, so no"),
     (lambda: minimize(rosenbrock, START, bounds=[(0, 1)] * 2), ArgumentError, "has no bounds"),
     (lambda: minimize(rosenbrock, START, constraints=[{}]), ArgumentError, "no constraints"),
     (lambda: minimize(rosenbrock, START, callback=print), ArgumentError, "has no callback"),

@@ -185,3 +185,11 @@ def test_against_scipy() -> None:
     np.testing.assert_allclose(own.x, theirs.x, atol=1e-5)
     assert {"x", "fun", "jac", "status", "success", "message", "nit", "nfev", "njev"} <= {*theirs}
     assert own.nfev.item() < 1.5 * theirs.nfev
+
+
+def test_names_of_methods_are_those_of_scipy() -> None:
+    first = minimize(rosenbrock, np.array([-1.0, 1.0]), method="L-BFGS")
+    for name in ("L-BFGS-B", "l-bfgs-b"):
+        again = minimize(rosenbrock, np.array([-1.0, 1.0]), method=name)
+        assert np.array_equal(first.x, again.x)
+    assert minimize(rosenbrock, np.array([-1.0, 1.0]), method="newton-cg").success
