@@ -16,8 +16,8 @@ MODES = ("ff", "fr", "rf", "rr")
 
 NEAR, FIRST_STEP, GOOD_STEPS = 1e-5, 1e-5, 10
 
-CHECKPOINTS = 256
-"""As many states of a loop as reverse mode keeps: about all that there are."""
+CHECKPOINTS = 512
+"""As many states of a loop as reverse mode keeps: all that there are."""
 
 
 def modes_of(lib: Any, modes: str) -> list[tuple[Any, Any]]:
