@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.peers import Peer, PeerError
+from benchmarks.peers import Peer, PeerError, Seat
 
 PROGRAMS = {"chain": "chain/1M", "mlp": "mlp/784-512-512-10", "transformer": "transformer/2 layers"}
 
@@ -38,7 +38,7 @@ Samples = dict[str, dict[str, list[float]]]
 
 
 def rows(
-    names: Sequence[str], systems: Sequence[str], threads: int, cores: Sequence[int], rounds: int
+    names: Sequence[str], systems: Sequence[str], seat: Seat, rounds: int
 ) -> Iterator[dict[str, Any]]:
     """The rows of those names, measured in so many rounds."""
     for program, workload in PROGRAMS.items():
@@ -50,7 +50,7 @@ def rows(
         for _ in range(rounds):
             for name in [name for name in systems if name in SYSTEMS and name not in failed]:
                 try:
-                    found = _start_twice(name, workload, threads, cores)
+                    found = _start_twice(name, workload, seat)
                 except PeerError as error:
                     failed[name] = str(error)
                     continue
@@ -59,21 +59,21 @@ def rows(
         for kind in kinds:
             unit, what = KINDS[kind]
             name = f"{kind}/{program}"
-            yield report.fresh_row(name, f"{program}: {what}", unit, threads, samples[kind], failed)
+            yield report.fresh_row(
+                name, f"{program}: {what}", unit, seat.threads, samples[kind], failed
+            )
 
 
-def _start_twice(
-    name: str, workload: str, threads: int, cores: Sequence[int]
-) -> Mapping[str, float]:
+def _start_twice(name: str, workload: str, seat: Seat) -> Mapping[str, float]:
     """Kind → what two processes with the same caches show."""
     with tempfile.TemporaryDirectory(prefix="nets-bench-") as folder:
         caches = Path(folder)
-        with Peer(name, threads, cores, caches) as peer:
+        with Peer(name, seat, caches) as peer:
             cold = peer.ask("prepare", name=workload, folder=folder)
             if not cold["supported"]:
                 return {}
             size = peer.ask("artifact", folder=folder)["bytes"]
-        with Peer(name, threads, cores, caches) as peer:
+        with Peer(name, seat, caches) as peer:
             cached = peer.ask("prepare", name=workload, folder=folder)
             found = {
                 "import": peer.import_seconds,

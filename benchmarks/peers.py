@@ -10,11 +10,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.systems import environment
+from benchmarks.systems import environment, python_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,21 +24,35 @@ class PeerError(Exception):
     """A system failed at a workload, or its process ended."""
 
 
+@dataclass(frozen=True)
+class Seat:
+    """Where workers run: so many threads, on these CPUs; the peers of nets by this Python."""
+
+    threads: int
+    cores: Sequence[int]
+    peer_python: str = sys.executable
+
+    def command(self, name: str) -> list[str]:
+        """Starts the worker of a system."""
+        python = python_of(name, self.peer_python)
+        cores = ",".join(map(str, self.cores))
+        return [python, "-m", "benchmarks.worker", name, str(self.threads), cores]
+
+
 class Peer:
     """A worker process of one system; stopped (SIGSTOP) whenever it is not asked something."""
 
-    def __init__(self, name: str, threads: int, cores: Sequence[int], caches: Path) -> None:
+    def __init__(self, name: str, seat: Seat, caches: Path) -> None:
         self.name = name
         self._log = tempfile.TemporaryFile("w+", prefix="nets-bench-")  # noqa: SIM115
-        command = [sys.executable, "-m", "benchmarks.worker", name, str(threads)]
         self._process = subprocess.Popen(
-            [*command, ",".join(map(str, cores))],
+            seat.command(name),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
             cwd=ROOT,
-            env={**environment(name, threads, caches), "PYTHONPATH": _path()},
+            env={**environment(name, seat.threads, caches), "PYTHONPATH": _path()},
         )
         try:
             self.import_seconds: float = self._answer()["import_seconds"]

@@ -149,29 +149,25 @@ def write_json(found: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-MEASURED = ("<!-- measured -->\n", "<!-- end -->")
-"""Between these lines of a page stands what ``write_table`` writes."""
+MEASURED, END = "<!-- measured -->\n", "<!-- end -->"
+"""Between these lines of a page stands what ``write_section`` writes."""
 
 
-def write_table(found: Mapping[str, Any], path: Path) -> None:
-    """Put the rows into a page in Markdown, in place of those of an earlier run."""
-    page = path.read_text(encoding="utf-8") if path.exists() else "".join(MEASURED)
-    before, _, rest = page.partition(MEASURED[0])
-    _, _, after = rest.partition(MEASURED[1])
+def write_section(path: Path, start: str, text: str) -> None:
+    """Put a table into a page in Markdown, in place of that of an earlier run."""
+    page = path.read_text(encoding="utf-8") if path.exists() else ""
+    before, _, rest = page.partition(start)
+    _, _, after = rest.partition(END)
     path.parent.mkdir(parents=True, exist_ok=True)
-    parts = [before, MEASURED[0], table(found), MEASURED[1], after or "\n"]
-    path.write_text("".join(parts), encoding="utf-8")
+    path.write_text("".join([before, start, text, END, after or "\n"]), encoding="utf-8")
 
 
 def table(found: Mapping[str, Any]) -> str:
     """The machine, and a line per row: nets, the best peer, their ratio, part of the bound."""
-    machine, versions = found["machine"], found["versions"]
     lines = [
-        f"{machine['cpu']}, {machine['cpus']} CPUs; "
-        + ", ".join(f"{name} {version}" for name, version in versions.items())
-        + ".",
+        setting(found),
         "",
-        *(f"* {_limits_text(limits)}" for limits in machine["limits"]),
+        *(f"* {_limits_text(limits)}" for limits in found["machine"]["limits"]),
         "",
         "| row | threads | nets | best peer | its time ÷ nets | of the bound |",
         "| --- | --: | --: | --: | --: | --: |",
@@ -185,6 +181,13 @@ def table(found: Mapping[str, Any]) -> str:
         name = f"{row['workload']}: {row['what']}"
         lines.append(f"| {name} | {row['threads']} | {mine} | {peer} | {ratio} | {part} |")
     return "\n".join([*lines, ""])
+
+
+def setting(found: Mapping[str, Any]) -> str:
+    """The machine and the versions, as a sentence."""
+    machine, versions = found["machine"], found["versions"].items()
+    known = ", ".join(f"{name} {version}" for name, version in versions)
+    return f"{machine['cpu']}, {machine['cpus']} CPUs; {known}."
 
 
 def _limits_text(limits: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ class Effort:
     """How long to measure: ``rounds`` turns per system, each of ``samples`` samples.
 
     A system that has taken ``seconds`` has no further turn: slow ones get fewer samples, three
-    turns at least.
+    turns at least. One whose single call takes that long has one sample.
     """
 
     rounds: int
@@ -74,11 +74,16 @@ def measure(
     """System → times, and system → why it has none."""
     results, first, failed = _prepare(workload, peers)
     errors = _compare(workload, results, failed)
-    measured = {}
+    measured, fast = {}, []
     for peer in [peer for peer in peers if peer.name in errors]:
-        calls = peer.ask("calibrate", sample_seconds=effort.sample_seconds)["calls"]
-        measured[peer.name] = Measured([], calls, first[peer.name], errors[peer.name])
-    _take_turns([peer for peer in peers if peer.name in measured], measured, effort)
+        found = peer.ask("calibrate", sample_seconds=effort.sample_seconds)
+        mine = Measured([], found["calls"], first[peer.name], errors[peer.name])
+        measured[peer.name] = mine
+        if found["seconds"] > effort.seconds:
+            mine.samples.append(found["seconds"])
+        else:
+            fast.append(peer)
+    _take_turns(fast, measured, effort)
     for peer in peers:
         if peer.alive:
             peer.ask("forget")

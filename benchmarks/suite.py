@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -12,8 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from benchmarks import fresh, machine, plot, report
-from benchmarks.peers import Peer
+from benchmarks import fresh, gradbench, machine, plot, report
+from benchmarks.gradbench import table
+from benchmarks.peers import Peer, Seat
 from benchmarks.rounds import FULL, QUICK, Effort, measure
 from benchmarks.systems import SYSTEMS, version
 from benchmarks.workloads import WORKLOADS
@@ -29,42 +31,54 @@ def run(options: argparse.Namespace) -> None:
     if options.list:
         print("\n".join(f"{name:<24} {described(name)}" for name in chosen))
         return
-    systems = installed(options.peers)
+    python = options.peer_python or sys.executable
+    systems = installed(options.peers, python)
     found: dict[str, Any] = {"machine": machine.describe(), "versions": systems, "rows": []}
     report.print_head(found)
     for threads in counts(options.threads):
-        run_threads(found, chosen, list(systems), threads, options.quick)
+        seat = Seat(threads, pick_cores(threads), python)
+        run_threads(found, chosen, list(systems), seat, options.quick)
     if options.json:
         report.write_json(found, options.json)
     if options.table:
-        report.write_table(found, options.table)
+        write_tables(found, options.table)
     if options.svg:
         plot.write_svg(found, options.svg)
 
 
+def write_tables(found: dict[str, Any], page: Path) -> None:
+    """Each table into its place of the page."""
+    ours, theirs = [], []
+    for row in found["rows"]:
+        (theirs if row["workload"].startswith(f"{gradbench.FAMILY}/") else ours).append(row)
+    if ours:
+        report.write_section(page, report.MEASURED, report.table({**found, "rows": ours}))
+    if theirs:
+        report.write_section(page, table.MEASURED, table.table({**found, "rows": theirs}))
+
+
 def run_threads(
-    found: dict[str, Any], chosen: Sequence[str], systems: list[str], threads: int, quick: bool
+    found: dict[str, Any], chosen: Sequence[str], systems: list[str], seat: Seat, quick: bool
 ) -> None:
-    """Measure everything with that many threads; the rows join ``found``."""
-    cores = pick_cores(threads)
-    limits = machine.measure(threads, cores, quick)
+    """Measure everything in that seat; the rows join ``found``."""
+    limits = machine.measure(seat.threads, seat.cores, quick)
     found["machine"].setdefault("limits", []).append(limits.as_json())
     report.print_limits(limits)
     report.print_columns(systems)
     warm = [name for name in chosen if name in WORKLOADS]
-    rows = warm_rows(warm, systems, limits, cores, QUICK if quick else FULL) if warm else []
-    starts = fresh.rows(chosen, systems, threads, cores, 1 if quick else 5)
+    rows = warm_rows(warm, systems, limits, seat, QUICK if quick else FULL) if warm else []
+    starts = fresh.rows(chosen, systems, seat, 1 if quick else 5)
     for row in chain(rows, starts):
         found["rows"].append(row)
         report.print_row(row, systems)
-    report.print_drift(limits, machine.measure(threads, cores, quick))
+    report.print_drift(limits, machine.measure(seat.threads, seat.cores, quick))
 
 
 def warm_rows(
     names: Sequence[str],
     systems: Sequence[str],
     limits: machine.Machine,
-    cores: Sequence[int],
+    seat: Seat,
     effort: Effort,
 ) -> Iterator[dict[str, Any]]:
     """The rows of workloads in processes that stay: one per system."""
@@ -74,17 +88,19 @@ def warm_rows(
         for name in names:
             for system in systems:
                 if system not in peers or not peers[system].alive:
-                    peer = Peer(system, limits.threads, cores, caches)
+                    peer = Peer(system, seat, caches)
                     peers[system] = stack.enter_context(peer)
             times, failed = measure(WORKLOADS[name], list(peers.values()), effort)
             yield report.row(WORKLOADS[name], times, failed, limits)
 
 
 def choose(only: str | None) -> list[str]:
-    """The names that ``--only`` means, in the order of the table."""
+    """The names that ``--only`` means, in the order of the table; else all but gradbench."""
     known = [*WORKLOADS, *fresh.NAMES]
+    if not only:
+        return [name for name in known if not name.startswith(f"{gradbench.FAMILY}/")]
     chosen: set[str] = set()
-    for pattern in only.split(",") if only else ["*"]:
+    for pattern in only.split(","):
         names = fnmatch.filter(known, pattern) or fnmatch.filter(known, f"{pattern}/*")
         if not names:
             raise ChoiceError(f"there is no workload {pattern!r}; --list names them")
@@ -100,14 +116,14 @@ def described(name: str) -> str:
     return f"{program}: {fresh.KINDS[kind][1]}"
 
 
-def installed(names: str | None) -> dict[str, str]:
+def installed(names: str | None, peer_python: str) -> dict[str, str]:
     """System → version of those asked for; says which are not installed."""
     asked = names.split(",") if names else list(SYSTEMS)
     found = {}
     for name in asked:
         if name not in SYSTEMS:
             raise ChoiceError(f"there is no system {name!r}; there are {', '.join(SYSTEMS)}")
-        known = version(name)
+        known = version(name, peer_python)
         if known is None:
             print(f"{name} is not installed and left out")
         else:

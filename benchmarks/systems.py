@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -201,15 +203,30 @@ def environment(name: str, threads: int, caches: Path) -> dict[str, str]:
     return {**inherited, **common, **SYSTEMS[name].environment(threads, caches)}
 
 
-def version(name: str) -> str | None:
+OUR_OWN = ("nets", "numpy")
+"""Systems that always run in the Python of the suite."""
+
+
+def python_of(name: str, peer_python: str) -> str:
+    """The Python that runs a system."""
+    return sys.executable if name in OUR_OWN else peer_python
+
+
+def version(name: str, peer_python: str) -> str | None:
     """The version of a system; None where it is not installed."""
-    system = SYSTEMS[name]
+    system, python = SYSTEMS[name], python_of(name, peer_python)
+    if python != sys.executable:
+        command = [python, "-c", _VERSION.format(system.package)]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
     if find_spec(system.module) is None:
         return None
     try:
         return metadata.version(system.package)
     except metadata.PackageNotFoundError:
         return "of this folder"
+
+
+_VERSION = "from importlib.metadata import version; print(version({!r}))"
 
 
 def stepping(function: Callable[..., Any], given: tuple[Any, ...]) -> Run:

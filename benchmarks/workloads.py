@@ -17,11 +17,13 @@ from benchmarks import (
     scans,
     transformer,
 )
+from benchmarks.gradbench import evaluations
 from benchmarks.workload import Workload
 
 _FAMILIES = (
     *(calls, matmul, elementwise, reductions, chains, rows),
     *(finance, mlp, transformer, convolutions, heat, scans, recurrent),
+    evaluations,
 )
 
 WORKLOADS: dict[str, Workload] = {

@@ -38,8 +38,10 @@ def add_command(commands: Commands) -> None:
         description="Measures workloads on every system that is installed, in turns, and compares.",
     )
     add = parser.add_argument
+    add("names", metavar="NAMES", nargs="*", help="the same as --only; gradbench is left out else")
     for name, metavar, text in _LISTS:
         add(name, metavar=metavar, action="append", help=text)
+    add("--peer-python", metavar="PYTHON", help="runs the peers; default: this one")
     add("--quick", action="store_true", help="few samples, for a first look")
     add("--list", action="store_true", help="name the workloads and stop")
     add("--json", metavar="FILE", type=Path, help="write everything that was measured")
@@ -53,6 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     suite = _suite()
     if not arguments.list:
         _refuse_unbuilt()
+    arguments.only = [*arguments.names, *(arguments.only or ())]
     for name, _, _ in _LISTS:
         given = getattr(arguments, name.strip("-"))
         setattr(arguments, name.strip("-"), given and ",".join(given))

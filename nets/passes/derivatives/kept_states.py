@@ -3,15 +3,16 @@
 Each step writes the state it starts from into one slot, in place, and the next step into the same
 one, unless the state is to stay. Where the number of steps is known, the schedule says which stay.
 Where it is not, each state has a level, and gives way to new ones where a later state has a higher
-one; if none does, the newest moves on and rises (Wang, Moin and Iaccarino, Minimal repetition
-dynamic checkpointing algorithm for unsteady adjoint calculation, SIAM J. Sci. Comput. 31(4), 2009).
+one, the earliest first; if none does, the newest moves on and rises (Wang, Moin and Iaccarino,
+Minimal repetition dynamic checkpointing algorithm for unsteady adjoint calculation, SIAM J. Sci.
+Comput. 31(4), 2009).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -22,7 +23,7 @@ from nets.ir.core import Block, Operation, Value
 from nets.ir.types import i64
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import lookup
-from nets.passes.derivatives.closures import Body, emit_closed
+from nets.passes.derivatives.closures import Body, emit_closed, emit_while
 from nets.passes.derivatives.control_gradients import ForwardLoop
 from nets.passes.derivatives.schedule import MOST_STEPS, Schedule, element, number, with_row
 
@@ -190,12 +191,33 @@ class KnownSteps(States):
         return [*stored, b.add(i, number(b, 1)), row, element(b, positions, row)]
 
 
+@dataclass(frozen=True)
+class _Ages:
+    """Which states are kept, by their slots, in the order of their steps: a list linked both ways.
+
+    ``positions`` are the steps that start from them, ``levels`` their levels. ``newest`` is the
+    last one, ``risen`` the last that rose, ``next_out`` where to look on for one that gives way:
+    those before ``risen`` of a lower level do. ``following`` and ``before`` have a spare element.
+    """
+
+    positions: Value
+    levels: Value
+    following: Value
+    before: Value
+    newest: Value
+    risen: Value
+    next_out: Value
+    count: Value
+
+    def values(self) -> list[Value]:
+        return [getattr(self, each.name) for each in fields(self)]
+
+
 class UnknownSteps(States):
     """The states of a loop whose length only a call tells.
 
-    Carried along, for each slot: which step starts from the state in it, its level, and its turn to
-    give way, the smallest first; what is not negative does not. Then the newest slot, and the
-    number of the step.
+    No step looks at all of the states: those that give way after a rise do so in the order of their
+    steps, so that one walk along the list finds all of them.
     """
 
     @property
@@ -203,53 +225,90 @@ class UnknownSteps(States):
         return Schedule(self.rows, MOST_STEPS)
 
     def find(self, b: GraphEmitter) -> Found:
-        *slots, positions, _, _, _, steps = self.left()
         if self.rows == 1:
+            (steps,) = self.left()
             return Found(self.starts(b), b.constant([0], i64), None, number(b, 0), steps)
-        order, positions = _sorted(b, positions, self.rows)
-        used = b.cast(b.compare("less", positions, b.full_like(positions, _NEVER)), i64)
-        return Found(slots, positions, order, b.sub(b.sum(used, (0,)), number(b, 1)), steps)
+        count = len(self.carries)
+        slots, ages = self.left()[:count], _Ages(*self.left()[count:])
+        top = b.sub(b.emit("minimum", ages.count, number(b, self.rows)), number(b, 1))
+        order, positions = self._in_order(b, ages, top)
+        return Found(slots, positions, order, top, ages.count)
 
     def start(self, b: GraphEmitter) -> list[Value]:
-        slots = np.arange(self.rows)
-        held = (_NEVER + slots, np.full(self.rows, _NEVER), slots - 2 * _NEVER)
-        return [
-            *(self.empty(b) if self.rows > 1 else ()),
-            *(b.constant(x, i64) for x in held),
-            number(b, 0),
-            number(b, 0),
-        ]
+        if self.rows == 1:
+            return [number(b, 0)]
+        links = b.constant(np.arange(self.rows + 1), i64)
+        levels = b.constant([_NEVER, *[0] * (self.rows - 1)], i64)
+        positions = b.constant([0] * self.rows, i64)
+        return [*self.empty(b), positions, levels, links, links, *[number(b, 0)] * 4]
 
     def step(self, b: GraphEmitter, held: Sequence[Value], state: Sequence[Value]) -> list[Value]:
-        *slots, positions, levels, turns, newest, i = held
-        following = b.add(i, number(b, 1))
         if self.rows == 1:
-            return [positions, levels, turns, newest, following]
-        first = b.emit("argmin", turns, axis=0)
-        gives_way = b.compare("less", element(b, turns, first), number(b, 0))
-        row = b.select(gives_way, first, newest)
-        risen = b.add(element(b, levels, newest), number(b, 1))
-        level = b.select(gives_way, number(b, 0), risen)
-        level = b.select(b.compare("equal", i, number(b, 0)), number(b, _NEVER), level)
-        is_lower = b.compare("less", levels, b.broadcast(level, (self.rows,), ()))
-        turns = b.select(is_lower, b.sub(positions, b.full_like(positions, _NEVER)), turns)
-        return [
-            *self._stored(b, slots, state, row),
-            with_row(b, positions, i, row),
-            with_row(b, levels, level, row),
-            with_row(b, turns, number(b, 0), row),
-            row,
-            following,
-        ]
+            return [b.add(held[0], number(b, 1))]
+        slots, ages = held[: len(state)], _Ages(*held[len(state) :])
+        out = self._next_out(b, ages)
+        is_free = b.compare("less", ages.count, number(b, self.rows))
+        is_left = b.compare("not_equal", out, ages.risen)
+        row = b.select(is_free, ages.count, b.select(is_left, out, ages.newest))
+        rises = b.emit("bitwise_invert", b.emit("bitwise_or", is_free, is_left))
+        return [*self._stored(b, slots, state, row), *self._aged(b, ages, row, rises).values()]
 
+    def _next_out(self, b: GraphEmitter, ages: _Ages) -> Value:
+        """The next slot whose state gives way, or that of the last one that rose."""
+        level = element(b, ages.levels, ages.risen)
 
-def _sorted(b: GraphEmitter, x: Value, count: int) -> tuple[Value, Value]:
-    """The places of the elements, which all differ, in ascending order, and the elements so."""
-    square = (count, count)
-    mine, others = b.broadcast(x, square, (0,)), b.broadcast(x, square, (1,))
-    rank = b.sum(b.cast(b.compare("less", others, mine), i64), (1,))
-    place = b.constant(np.arange(count), i64)
-    is_there = b.compare("equal", b.broadcast(rank, square, (1,)), b.broadcast(place, square, (0,)))
-    here = b.cast(is_there, i64)
-    order = b.sum(b.mul(here, b.broadcast(place, square, (1,))), (1,))
-    return order, b.sum(b.mul(here, others), (1,))
+        def stays(b: GraphEmitter, given: Sequence[Value]) -> list[Value]:
+            is_high = b.compare("greater_equal", element(b, ages.levels, given[0]), level)
+            is_other = b.compare("not_equal", given[0], ages.risen)
+            return [b.emit("bitwise_and", is_high, is_other)]
+
+        def on(b: GraphEmitter, given: Sequence[Value]) -> list[Value]:
+            return [element(b, ages.following, given[0])]
+
+        return emit_while(b, [ages.next_out], stays, on)[0]
+
+    def _aged(self, b: GraphEmitter, ages: _Ages, row: Value, rises: Value) -> _Ages:
+        """The same with the newest state in that slot, which is the newest one where it rises."""
+        zero, newest = number(b, 0), ages.newest
+        is_first = b.compare("equal", ages.count, zero)
+        risen = b.add(element(b, ages.levels, newest), number(b, 1))
+        level = b.select(is_first, number(b, _NEVER), b.select(rises, risen, zero))
+        earlier, later = element(b, ages.before, row), element(b, ages.following, row)
+
+        def linked(links: Value, *pairs: tuple[Value, Value]) -> Value:
+            for at, slot in pairs:
+                at = b.select(rises, number(b, self.rows), at)
+                links = with_row(b, links, slot, at)
+            return links
+
+        is_out = b.compare("greater_equal", ages.count, number(b, self.rows))
+        return _Ages(
+            positions=with_row(b, ages.positions, ages.count, row),
+            levels=with_row(b, ages.levels, level, row),
+            following=linked(ages.following, (earlier, later), (newest, row)),
+            before=linked(ages.before, (later, earlier), (row, newest)),
+            newest=row,
+            risen=b.select(rises, newest, ages.risen),
+            next_out=b.select(b.emit("bitwise_xor", is_out, rises), later, zero),
+            count=b.add(ages.count, number(b, 1)),
+        )
+
+    def _in_order(self, b: GraphEmitter, ages: _Ages, top: Value) -> tuple[Value, Value]:
+        """The slots in the order of their steps, those that are free last, and the steps."""
+
+        def is_left(b: GraphEmitter, given: Sequence[Value]) -> list[Value]:
+            return [b.compare("greater_equal", given[0], number(b, 0))]
+
+        def back(b: GraphEmitter, given: Sequence[Value]) -> list[Value]:
+            place, slot, order, positions = given
+            position = element(b, ages.positions, slot)
+            order, positions = (
+                with_row(b, order, slot, place),
+                with_row(b, positions, position, place),
+            )
+            return [b.sub(place, number(b, 1)), element(b, ages.before, slot), order, positions]
+
+        order = b.constant(np.arange(self.rows), i64)
+        start = [top, ages.newest, order, b.zero(order)]
+        _, _, order, positions = emit_while(b, start, is_left, back)
+        return order, positions

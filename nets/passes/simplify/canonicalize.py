@@ -10,6 +10,7 @@ from nets.passes.simplify import (
     simplify_arithmetic,  # noqa: F401  (enters its rules)
     simplify_gathers,  # noqa: F401
     simplify_shapes,
+    simplify_sums_of_pads,  # noqa: F401
     simplify_windows,  # noqa: F401
 )
 from nets.passes.simplify.fold import fold_operation

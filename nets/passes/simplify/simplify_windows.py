@@ -1,7 +1,8 @@
 """Rules of canonicalize for slices and pads: windows on a tensor, and on what lies around it.
 
 The transpose of a slice is a pad, so gradients of stencils and of splits are sums of nested pads
-that are cut again. These rules bring them to one pad, or one slice, each. Every rule is exact.
+that are cut again. These rules bring them to one pad, or one slice, each; those of
+``simplify_sums_of_pads`` do the sums. Every rule is exact.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from nets.ir.core import Operation, Trait, Value
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
-from nets.passes.simplify.patterns import constant, filling, has_fixed_sizes, made_by, rule
+from nets.passes.simplify.patterns import constant, has_fixed_sizes, made_by, rule
 
 Axes = tuple[int, ...]
 
@@ -127,77 +128,6 @@ def slice_of_broadcast(op: Operation, b: GraphEmitter) -> Value | None:
 def _bounds(op: Operation, axis: int) -> tuple[int, int, int]:
     attributes = op.attributes
     return attributes["starts"][axis], attributes["stops"][axis], attributes["steps"][axis]
-
-
-@rule("add")
-def add_disjoint_pads(op: Operation, b: GraphEmitter) -> Value | None:
-    """Tensors put side by side with zeros around each and added are their concatenation.
-
-    In the sum every element has had 0.0 added to it, which makes 0.0 of −0.0; so it has here.
-    """
-    if any(len(operand.uses) != 1 for operand in op.operands):
-        return None
-    one, other = (made_by(operand, "pad") for operand in op.operands)
-    if one is None or other is None or not _is_zero(one.operands[1]):
-        return None
-    if not same_scalar(one.operands[1], other.operands[1]):
-        return None
-    axis = _axis_between(one, other)
-    if axis is None:
-        return None
-    first, second = sorted((one, other), key=lambda pad: pad.attributes["low"][axis])
-    return _joined(b, first, second, axis)
-
-
-def _is_zero(value: Value) -> bool:
-    """Whether the value is filled with zeros, none of them −0.0."""
-    number = filling(value)
-    return number is not None and number == 0 and not np.signbit(number)
-
-
-def _axis_between(one: Operation, other: Operation) -> int | None:
-    """The axis along which two pads hold disjoint ranges, equal along the others."""
-    types = [tensor_type(pad.operands[0]) for pad in (one, other)]
-    if not has_fixed_sizes(one, other):
-        return None
-    found = None
-    for axis, sizes in enumerate(zip(*(type.static_shape for type in types), strict=True)):
-        lows = [pad.attributes["low"][axis] for pad in (one, other)]
-        if lows[0] == lows[1] and sizes[0] == sizes[1]:
-            continue
-        is_apart = lows[0] + sizes[0] <= lows[1] or lows[1] + sizes[1] <= lows[0]
-        if found is not None or not is_apart:
-            return None
-        found = axis
-    return found
-
-
-def _joined(b: GraphEmitter, first: Operation, second: Operation, axis: int) -> Value:
-    """The sum of two pads, the first of which ends before the second begins along the axis."""
-    x, value = first.operands
-    y = second.operands[0]
-    sizes = tensor_type(x).static_shape
-    low, high = first.attributes["low"], list(first.attributes["high"])
-    high[axis] = second.attributes["high"][axis]
-    gap = second.attributes["low"][axis] - low[axis] - sizes[axis]
-    parts = [_plus_zero(b, x), _plus_zero(b, y)]
-    if gap:
-        parts.insert(1, b.broadcast(value, (*sizes[:axis], gap, *sizes[axis + 1 :]), ()))
-    whole = b.emit("concatenate", *parts, axis=axis)
-    return b.emit("pad", whole, value, low=low, high=tuple(high)) if any((*low, *high)) else whole
-
-
-def _plus_zero(b: GraphEmitter, x: Value) -> Value:
-    """x + 0.0; x itself where that has been added to it."""
-    return x if not x.type.dtype.is_float or _has_zero_added(x) else b.add(x, b.zero(x))
-
-
-def _has_zero_added(x: Value) -> bool:
-    """Whether x, or each part of it, is a sum with 0.0."""
-    joined = made_by(x, "concatenate")
-    parts = joined.operands if joined is not None else (x,)
-    sums = [made_by(part, "add") for part in parts if not _is_zero(part)]
-    return all(op is not None and _is_zero(op.operands[1]) for op in sums)
 
 
 # ------------------------------------------------------------------- windows at a start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -13,7 +14,7 @@ import pytest
 
 import nets
 from nets.backend.numpy.interpreter import evaluate
-from nets.passes.derivatives.schedule import Schedule
+from nets.passes.derivatives.schedule import MOST_STEPS, Schedule
 
 RNG = np.random.default_rng(7)
 START = RNG.uniform(0.2, 0.9, 3)
@@ -45,7 +46,12 @@ def fewest_of_all(steps: int, slots: int) -> int:
 def needed(schedule: Schedule, steps: int) -> int:
     """Steps that a way back with this schedule advances, the first sweep up to its last state."""
     at = schedule.first(steps)
-    count = at[-1]
+    return at[-1] + way_back(schedule, at, steps)
+
+
+def way_back(schedule: Schedule, at: list[int], steps: int) -> int:
+    """Steps that the way back advances, from states that are kept before the steps ``at``."""
+    count = 0
     for t in reversed(range(steps)):
         here = at[-1]
         while t - here > 1 and len(at) < schedule.slots:
@@ -135,6 +141,47 @@ def test_a_while_loop_has_the_bits_of_the_loop_of_as_many_steps(steps: int) -> N
         if steps > 1 and slots > 1:
             r = next(r for r in range(steps) if beta(slots, r) >= steps)
             assert sines <= (r + 3) * steps
+
+
+def kept(steps: int, slots: int) -> list[int]:
+    """The states of Wang, Moin and Iaccarino, 2009: those of a lower level than a later one go."""
+    states: list[tuple[int, float]] = []
+    for step in range(steps):
+        highest, out = -1.0, None
+        for place in reversed(range(len(states))):
+            if states[place][1] < highest:
+                out = place
+            highest = max(highest, states[place][1])
+        level = 0.0 if states else math.inf
+        if len(states) == slots and out is not None:
+            states.pop(out)
+        elif len(states) == slots:
+            level = states.pop()[1] + 1
+        states.append((step, level))
+    return [step for step, _ in states]
+
+
+@pytest.mark.parametrize("slots", [2, 3, 5, 8, 40])
+def test_which_states_of_a_while_loop_stay(slots: int) -> None:
+    for steps in (1, 2, 3, 4, 7, 12, 33):
+        _, sines = run(repeated(steps, slots), steps)
+        at = kept(steps, slots)
+        assert sines == steps + way_back(Schedule(slots, MOST_STEPS), at, steps), steps
+
+
+def test_a_step_of_a_while_loop_looks_at_as_few_states_of_many_as_of_few() -> None:
+    elements = []
+    for slots in (64, 1024):
+        low = nets.grad(repeated(30, slots)).lower(START, SCALE, rows := np.ones((30, 3)))
+        counted: Counter[str] = Counter()
+
+        def observe(op: Any, results: Any, counted: Counter[str] = counted) -> None:
+            if not op.regions and op.name not in ("constant", "broadcast", "dynamic_update_slice"):
+                counted.update({op.name: sum(x.size for x in results)})
+
+        evaluate(low.program.function, [START, SCALE, rows], observe)
+        elements.append(counted)
+    assert elements[0] == elements[1]
 
 
 @pytest.mark.long
