@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 PROMISED = {
     "black_scholes": "at most ",
+    "bundle_adjustment": "its values and the blocks: the same bits",
     "digits": "C program: trained 1320 steps: every loss and weight the same bits as in Python",
     "digits_cnn": "held-out accuracy 9",
     "export_filter": "loaded: the same bits",
@@ -22,7 +23,10 @@ PROMISED = {
     "inverse_kinematics": "hand at (-0.500, 1.200)",
     "lstm": "held-out accuracy 9",
     "lynx_and_hare": "u' = (0.5",
+    "neural_ode": "their bits are the same",
     "pendulum": "length 1.30",
+    "physics_informed": "largest error on a grid of 3321 points: 0.00",
+    "quadrotor_mpc": "the flights of Python and C: the same bits",
     "spirals": "% of 600 points are on their arm",
     "three_hump_camel": "ends at (-0.000, +0.000)",
     "train_digits": "the exported library gives the same digits",
@@ -37,7 +41,7 @@ NEEDS = {
     "lstm": ("sklearn",),
     "train_digits": ("sklearn",),
 }
-NEEDS_COMPILER = {"digits", "export_filter"}
+NEEDS_COMPILER = {"digits", "export_filter", "quadrotor_mpc"}
 DRAWS = {
     "digits_cnn": "png",
     "lstm": "png",
