@@ -11,10 +11,12 @@ import numpy as np
 from nets.backend.numpy.interpreter import evaluate as interpret
 from nets.compiler.compile import Compilation, CompileOptions, Executable, thread_option
 from nets.errors import ArgumentError, ParseError
+from nets.frontend.calls.plans import Planned, plan_of, remember
 from nets.frontend.calls.specialisation import finish
-from nets.frontend.pytree import TreeDef
+from nets.frontend.pytree import TreeDef, flatten
 from nets.frontend.tensor.conversion import array_of, scalar_array
 from nets.frontend.tensor.inner import held_value, tensor_of_array
+from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.state import Place, at_call
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Array, no_grad, variable
@@ -197,13 +199,15 @@ class Lowered:
         return fitting + [held_value(at_call(place, found)).data for place in self.captures]
 
 
-class Compiled:
+class Compiled(Planned):
     """A lowered function, compiled; records no gradients."""
 
     def __init__(self, lowered: Lowered, executable: Executable, options: CompileOptions) -> None:
         self.lowered = lowered
         self.options = options
         self._executable = executable
+        self._plans = []
+        self._is_planned = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The lowered function, which is compiled again where it arrives."""
@@ -211,12 +215,25 @@ class Compiled:
 
         return reduce_compiled(self)
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    def call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         lowered, found = self.lowered, self.lowered.found()
         results = self._executable(lowered.arrays(args, kwargs, found))
+        if not kwargs and current_scope() is None:
+            self._plan(args)
         return lowered.out_tree.unflatten(
             finish(lowered.program, list(map(variable, results)), found)
         )
+
+    def _plan(self, args: tuple[object, ...]) -> None:
+        """Let further calls run without Python.
+
+        Not where tensors are updated or given away: plans are then of code that writes in place.
+        """
+        form, program = self.lowered.form, self.lowered.program
+        if self._is_planned or form.static or form.binding.donated or program.in_place:
+            return
+        self._is_planned = True
+        remember(self._plans, plan_of(program, self._executable, flatten(args)[1]))
 
     def __repr__(self) -> str:
         return f"<compiled function {self.lowered.name}>"

@@ -1,10 +1,10 @@
 """Plans: repeated calls of traced functions go from Python to native code without Python between.
 
-After a call by the Python road (``Staged.run``), its signature becomes a ``Plan`` of the extension
-``nets._dispatch``: the structure of the arguments, the form of each leaf, captured tensors and
-their guards, native code, the structure of the result. The next call tries the plans of its
-function first, in C, and takes the Python road where none fits. Without the extension every call
-takes the Python road; the results are the same.
+After a call by the Python road (``Staged.run``, ``Compiled.call``), its signature becomes a
+``Plan`` of the extension ``nets._dispatch``: the structure of the arguments, the form of each leaf,
+captured tensors and their guards, native code, the structure of the result. The next call tries the
+plans of its function first, in C, and takes the Python road where none fits. Without the extension
+every call takes the Python road; the results are the same.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from nets.frontend.tensor.state import GradientPlace, Place, Update
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tracing.signature import Input
 from nets.frontend.world.arrays import ArraySource
-from nets.frontend.world.guards import Table
+from nets.frontend.world.guards import Guards, Table
 from nets.ir.core import Function
 
 if TYPE_CHECKING:
     from nets._dispatch import Plan as Plan
-    from nets.frontend.calls.specialisation import Specialisation
+    from nets.compiler.compile import Executable
+    from nets.frontend.tracing.program import Program
 
 PLANS_KEPT: Final = 8
 """Plans of a function that a call tries, the latest first."""
@@ -146,21 +147,19 @@ def forget(plans: list[Plan], old: Plan | None) -> None:
     plans[:] = [plan for plan in plans if plan is not old]
 
 
-def plan_of(ready: Specialisation, arguments: TreeDef) -> Plan | None:
+def plan_of(program: Program, native: Executable, arguments: TreeDef) -> Plan | None:
     """The plan of calls whose positional arguments have this structure.
 
     ``arguments`` is the structure of the tuple of all arguments. None where a call needs Python:
     for a container that the extension cannot make, for code that is not native, and where each
     call stores objects in the world.
     """
-    program = ready.program
-    native = ready.executable
     if not in_use() or not _is_configured:
         return None
     if not isinstance(native, NativeFunction | OpenFunction) or native.code is None:
         return None
-    guards = program.guards
-    if program.writes or any(program.objects) or guards is None or isinstance(guards.table, Table):
+    guards = program.guards or Guards(())
+    if program.writes or any(program.objects) or isinstance(guards.table, Table):
         return None
     if not all(map(_is_built, program.tree.tokens)) or not all(map(_is_taken, arguments.tokens)):
         return None

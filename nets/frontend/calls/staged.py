@@ -176,7 +176,7 @@ class Staged(Planned):
         """Let further calls with such arguments run without Python."""
         if not ready.is_planned:
             ready.is_planned = True
-            ready.plan = plan_of(ready, flatten(call.args)[1])
+            ready.plan = plan_of(ready.program, ready.executable, flatten(call.args)[1])
         remember(self._plans, ready.plan)
 
     def find(self, call: BoundCall) -> Fitting:

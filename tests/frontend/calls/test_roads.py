@@ -315,6 +315,42 @@ def test_both_roads_give_the_same(name: str) -> None:
         assert one == other, f"call {number}"
 
 
+def compiled(make: Case) -> Case:
+    """The same calls of the function's code for the first of them."""
+
+    def made() -> Any:
+        function, calls, state = make()
+        return function.lower(*calls[0]).compile(), calls, state
+
+    return made
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.sampled(5)
+def test_both_roads_of_compiled_code_give_the_same(name: str) -> None:
+    make = compiled(CASES[name])
+    try:
+        make()
+    except (AttributeError, TypeError, nets.errors.NetsError):
+        pytest.skip("there is nothing to compile")
+    by_c = told(make)
+    with extension.set_aside():
+        by_python = told(make)
+    for number, (one, other) in enumerate(zip(by_c, by_python, strict=True)):
+        assert one == other, f"call {number}"
+
+
+def test_compiled_code_goes_by_both_roads() -> None:
+    code = nets.trace(plus_one).lower(F).compile()
+    assert not code._plans
+    assert code(F).tolist() == code(F).tolist()
+    assert len(code._plans) == 1
+    with extension.set_aside():
+        code = nets.trace(plus_one).lower(F).compile()
+        code(F)
+        assert not code._plans
+
+
 def test_cases_go_by_both_roads() -> None:
     """The first road has plans, the second none."""
     function, calls, _ = CASES["counting"]()
