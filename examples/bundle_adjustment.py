@@ -111,7 +111,7 @@ def adjust(cameras, points, seen):
         return chosen | {"steps": state["steps"] + 1}
 
     start = {"cameras": cameras, "points": points, "sum": squares(cameras, points, seen)}
-    start |= {"gain": nets.ones(()), "damping": nets.full((), 1e-3), "steps": 0}
+    start |= {"gain": 1.0, "damping": 1e-3, "steps": 0}
     last = nets.while_loop(goes_on, step, start)
     return last["cameras"], last["points"], last["sum"], last["steps"]
 

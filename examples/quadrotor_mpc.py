@@ -130,13 +130,13 @@ def quadratic(states, plan, goal):
     """Model and cost around a plan: matrices for each step, and for the end."""
 
     def moment(x, thrusts):
-        a, b = nets.jacobian(model, argnums=(0, 1))(x, thrusts)
+        a, b = nets.jacfwd(model, argnums=(0, 1))(x, thrusts)
         m = miss(x, thrusts, goal)
-        mx, mu = nets.jacobian(miss, argnums=(0, 1))(x, thrusts, goal)
+        mx, mu = nets.jacfwd(miss, argnums=(0, 1))(x, thrusts, goal)
         return a, b, mx.T @ mx, mu.T @ mu, mu.T @ mx, mx.T @ m, mu.T @ m
 
     end = AT_THE_END * miss(states[-1], plan[-1], goal)
-    ends = AT_THE_END[:, None] * nets.jacobian(miss)(states[-1], plan[-1], goal)
+    ends = AT_THE_END[:, None] * nets.jacfwd(miss)(states[-1], plan[-1], goal)
     return nets.vmap(moment)(states[:-1], plan), (ends.T @ ends, ends.T @ end)
 
 
@@ -172,7 +172,7 @@ def within_limits(stages, end, plan):
 
     du = nets.zeros_like(plan)
     z = 0.1 / slack(du)
-    count, du, _, _ = nets.while_loop(goes_on, step, (0, du, z, nets.full((), 0.1)))
+    count, du, _, _ = nets.while_loop(goes_on, step, (0, du, z, 0.1))
     return du, count
 
 
@@ -191,19 +191,20 @@ def control(x, goal, plan):
         tried = plan + search[0] / 2 * du
         return search[0] / 2, cost(path(x, tried), tried, goal)
 
-    length, now = nets.while_loop(too_far, nearer, nearer((nets.full((), 2.0), before)))
+    length, now = nets.while_loop(too_far, nearer, nearer((2.0, before)))
     plan = plan + length * du
     return plan[0], nets.concatenate([plan[1:], plan[-1:]]), now, count
 
 
 def fly_in_python(start, goals, wind):
-    """The states of a flight to one goal after the other."""
-    x, plan, states = start, np.full((HORIZON, 4), HOVER), []
+    """The states of a flight to one goal after the other, and the thrusts."""
+    x, plan, states, used = start, np.full((HORIZON, 4), HOVER), [], []
     for goal in np.repeat(goals, STEPS // len(goals), axis=0):
         thrusts, plan, _, _ = control(x, goal, plan)
         x = fly(x, thrusts, wind)
         states.append(x.numpy())
-    return np.array(states)
+        used.append(thrusts.numpy())
+    return np.array(states), np.array(used)
 
 
 def fly_in_c(folder, start, goals, wind):
@@ -230,7 +231,7 @@ def main(folder):
     start = np.array([0.0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0])
     goals, wind = np.array([[2.0, -1.0, 1.5], [0.0, 0.0, 1.0]]), np.array([0.4, 0.3, 0.0])
     began = time.perf_counter()
-    states = fly_in_python(start, goals, wind)
+    states, used = fly_in_python(start, goals, wind)
     print(f"Python: {STEPS} steps in {time.perf_counter() - began:.1f} s, compilation included")
     for number, goal in enumerate(goals, 1):
         there = states[STEPS * number // len(goals) - 1]
@@ -239,6 +240,9 @@ def main(folder):
             f"goal {goal}: {away:.3f} m away in the end, at {np.linalg.norm(there[7:10]):.4f} m/s"
         )
         assert away < 0.1
+    print(f"thrusts: {used.min():.3f} to {used.max():.3f} N, allowed are {LOW} to {HIGH} N")
+    assert used.min() >= LOW
+    assert used.max() <= HIGH
     same = np.array_equal(states, fly_in_c(folder, start, goals, wind))
     print(f"the flights of Python and C: {'the same bits' if same else 'OTHER BITS'}")
     assert same
