@@ -7,6 +7,7 @@ prints the table and writes JSON, ``plot`` draws it. What is measured stands in 
 of workloads, written once per system.
 
 Systems that are not installed are left out. NumPy is always there; ``pip install -e ".[bench]"``
-adds numba; the large ones are installed by hand: ``pip install jax`` and ``pip install torch``.
+adds numba; the large ones are installed by hand: ``pip install jax`` and ``pip install torch``, for
+sparse derivatives ``pip install asdex casadi``.
 torch.compile ("inductor" in the table) needs a C++ compiler.
 """

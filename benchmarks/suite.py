@@ -13,8 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from benchmarks import fresh, gradbench, machine, plot, report
-from benchmarks.gradbench import table
+from benchmarks import fresh, machine, plot, report, side_by_side
 from benchmarks.peers import Peer, Seat
 from benchmarks.rounds import FULL, QUICK, Effort, measure
 from benchmarks.systems import SYSTEMS, version
@@ -48,13 +47,18 @@ def run(options: argparse.Namespace) -> None:
 
 def write_tables(found: dict[str, Any], page: Path) -> None:
     """Each table into its place of the page."""
-    ours, theirs = [], []
-    for row in found["rows"]:
-        (theirs if row["workload"].startswith(f"{gradbench.FAMILY}/") else ours).append(row)
-    if ours:
-        report.write_section(page, report.MEASURED, report.table({**found, "rows": ours}))
-    if theirs:
-        report.write_section(page, table.MEASURED, table.table({**found, "rows": theirs}))
+    tables = {None: (report.MEASURED, report.table)}
+    tables |= {f: (side_by_side.marker(f), side_by_side.table) for f in side_by_side.FAMILIES}
+    for family, (marker, table) in tables.items():
+        rows = [row for row in found["rows"] if own_family(row["workload"]) == family]
+        if rows:
+            report.write_section(page, marker, table({**found, "rows": rows}))
+
+
+def own_family(name: str) -> str | None:
+    """The family of a workload where that has a table of its own."""
+    family = name.partition("/")[0]
+    return family if family in side_by_side.FAMILIES else None
 
 
 def run_threads(
@@ -95,10 +99,10 @@ def warm_rows(
 
 
 def choose(only: str | None) -> list[str]:
-    """The names that ``--only`` means, in the order of the table; else all but gradbench."""
+    """The names that ``--only`` means, in the order of the table; else all of the main one."""
     known = [*WORKLOADS, *fresh.NAMES]
     if not only:
-        return [name for name in known if not name.startswith(f"{gradbench.FAMILY}/")]
+        return [name for name in known if own_family(name) is None]
     chosen: set[str] = set()
     for pattern in only.split(","):
         names = fnmatch.filter(known, pattern) or fnmatch.filter(known, f"{pattern}/*")

@@ -182,6 +182,13 @@ class Numba(System):
         return staged
 
 
+class Casadi(System):
+    """CasADi: expression graphs of scalars, written out as C or run by its virtual machine."""
+
+    module = package = "casadi"
+    written_for = ("casadi",)
+
+
 SYSTEMS: dict[str, type[System]] = {
     "nets": Nets,
     "numpy": System,
@@ -189,6 +196,7 @@ SYSTEMS: dict[str, type[System]] = {
     "torch": Torch,
     "inductor": Inductor,
     "numba": Numba,
+    "casadi": Casadi,
 }
 """Every system by the name that tables and options use; nets first."""
 

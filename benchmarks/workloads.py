@@ -6,6 +6,7 @@ from benchmarks import (
     calls,
     chains,
     convolutions,
+    derivatives,
     elementwise,
     finance,
     heat,
@@ -23,6 +24,7 @@ from benchmarks.workload import Workload
 _FAMILIES = (
     *(calls, matmul, elementwise, reductions, chains, rows),
     *(finance, mlp, transformer, convolutions, heat, scans, recurrent),
+    derivatives,
     evaluations,
 )
 
