@@ -84,7 +84,8 @@ class While:
     operands = ("*values",)
     no_derivative = (
         "how often a while_loop runs is known only when it runs, so that its steps cannot be kept "
-        "for the way back; with checkpoints=64, say, nets.while_loop has a first derivative, and "
+        "for the way back; with checkpoints=64, say, nets.while_loop has a derivative in reverse "
+        "mode, before or behind any in forward mode, such as nets.hvp and nets.hessian, and "
         "nets.scan and nets.fori_loop with constant bounds have any"
     )
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from nets.errors import GradientError, NetsError
+from nets.errors import NetsError
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, body_without_terminator, clone_into
 from nets.ir.core import Block, Function, Operation, Region, Trait, Value
@@ -245,8 +245,13 @@ def _in_place(along: _Along, op: Operation) -> None:
 
 def _as_if(along: _Along, op: Operation) -> None:
     """What derivatives see, in place of the operation."""
-    *steps, end = op.regions[1].block
-    for x, given in zip(op.regions[1].block.arguments, op.operands, strict=True):
+    _in_its_place(along, op, op.regions[1].block)
+
+
+def _in_its_place(along: _Along, op: Operation, block: Block) -> None:
+    """The operations of a region that takes the place of an operation."""
+    *steps, end = block
+    for x, given in zip(block.arguments, op.operands, strict=True):
         along.mapping[x] = along.value(given)
         if given in along.tangents:
             along.tangents[x] = along.tangents[given]
@@ -259,17 +264,15 @@ def _as_if(along: _Along, op: Operation) -> None:
 
 def _checkpointed_loop(along: _Along, op: Operation) -> None:
     """The loop with tangents, which stores as few states. One that has been differentiated already
-    stays, for what it stores, and another one beside it has the tangents."""
+    stays, for what it stores, and another one beside it has the tangents; but a while, whose way
+    back is through what it stores, stores tangents of that."""
     block = op.regions[1].block
     loop, end = block
     is_plain = len(end.operands) == len(op.results)
+    if not is_plain and loop.name == "while":
+        _in_its_place(along, op, op.regions[0].block)
+        return
     if not is_plain:
-        if loop.name == "while":
-            raise GradientError(
-                "a while_loop with checkpoints has first derivatives in reverse mode, and none of "
-                "these; take the derivative by nets.jvp or nets.jacfwd first",
-                op.location,
-            )
         clone_into(along.b.builder, [op], along.mapping)
     for x, given in zip(block.arguments, op.operands, strict=True):
         along.mapping[x] = along.value(given)
