@@ -266,7 +266,7 @@ def compiler() -> str:
 
 def optimization() -> str:
     """The solvers, and what they give."""
-    solvers = ("minimize", "least_squares", "root")
+    solvers = ("minimize", "least_squares", "root", "cg")
     results = ("OptimizeResult", "MinimizeResult", "LeastSquaresResult", "RootResult")
     entries = [_entry(f"nets.optimize.{word}", getattr(nets.optimize, word)) for word in solvers]
     fields = [_result(word, getattr(nets.optimize, word)) for word in results]

@@ -5,6 +5,7 @@ Hessian as programs: it runs as one native call, inside traces, under ``vmap`` a
 libraries, and its solution has the derivatives of the equation that defines it.
 """
 
+from nets.optimize.conjugate_gradients import cg
 from nets.optimize.least_squares import least_squares
 from nets.optimize.minimize import minimize
 from nets.optimize.result import (
@@ -20,6 +21,7 @@ __all__ = [
     "MinimizeResult",
     "OptimizeResult",
     "RootResult",
+    "cg",
     "least_squares",
     "minimize",
     "root",

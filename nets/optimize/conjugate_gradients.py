@@ -1,4 +1,5 @@
-"""Conjugate gradients: the minimum of a quadratic model, from products with its matrix alone."""
+"""Conjugate gradients: linear systems and minima of quadratic models, from products with a matrix
+alone (Hestenes and Stiefel, 1952, "Methods of conjugate gradients for solving linear systems")."""
 
 from __future__ import annotations
 
@@ -6,7 +7,10 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import nets.frontend.tensor.functions as functions
+from nets.errors import DTypeError, ShapeError
+from nets.frontend.tensor.dispatch import as_tensor
 from nets.frontend.tracing.control_flow import while_loop
+from nets.ir.location import user_location
 from nets.optimize.numbers import dot, norm
 
 _PER_UNKNOWN: Final = 20
@@ -69,3 +73,71 @@ def _to_border(s: Model, radius: Any) -> Any:
     rest = radius * radius - dot(s.step, s.step)
     # The root of |step + t direction| = radius without cancellation, for along is not negative.
     return rest / (along + functions.sqrt(along * along + length * rest))
+
+
+# ------------------------------------------------------------------------- linear systems
+
+
+class _System(NamedTuple):
+    x: Any
+    residual: Any
+    direction: Any
+    square: Any
+    """Of the residual's length."""
+    count: Any
+
+
+def cg(
+    A: Any,
+    b: Any,
+    x0: Any = None,
+    *,
+    tol: float = 1e-5,
+    atol: float = 0.0,
+    maxiter: int | None = None,
+) -> tuple[Any, Any]:
+    """The solution of ``A x = b`` for a symmetric positive definite matrix, by conjugate gradients.
+
+    ``A`` is a matrix (n, n), or a function that gives its product with a tensor of the shape of
+    ``b``, which is floating-point and of any shape. It ends where the residual is no longer than
+    ``max(tol · |b|, atol)``, or after ``maxiter`` steps (10 n). Names are those of SciPy and JAX;
+    the result is ``(x, info)``: 0, or after how many steps (1 at least) it ended elsewhere.
+
+    Golub and Van Loan, 2013, "Matrix computations", algorithm 11.3.3. A product with NaN ends it.
+    ShapeError where ``x0`` or a product has another shape than ``b``, DTypeError where that is not
+    floating-point.
+    """
+    right = as_tensor(b)
+    if right.dtype.kind != "f":
+        raise DTypeError(f"the b of cg is floating-point, not {right.dtype}", user_location())
+    start = functions.zeros_like(right) if x0 is None else as_tensor(x0)
+    _check_shape("x0", start, right)
+
+    def product(x: Any) -> Any:
+        image = as_tensor(A(x) if callable(A) else as_tensor(A) @ x)
+        _check_shape("A(x)", image, right)
+        return image
+
+    most = 10 * right.size if maxiter is None else maxiter
+    enough = functions.maximum(tol * tol * dot(right, right), atol * atol)
+
+    def advance(s: _System) -> _System:
+        image = product(s.direction)
+        length = s.square / dot(s.direction, image)
+        residual = s.residual - length * image
+        square = dot(residual, residual)
+        direction = residual + square / s.square * s.direction
+        return _System(s.x + length * s.direction, residual, direction, square, s.count + 1)
+
+    first = right - product(start)
+    state = _System(start, first, first, dot(first, first), functions.zeros((), "int64"))
+    last = while_loop(lambda s: (s.square > enough) & (s.count < most), advance, state)
+    steps = functions.maximum(last.count, 1)
+    return last.x, functions.where(last.square <= enough, 0, steps)
+
+
+def _check_shape(what: str, found: Any, right: Any) -> None:
+    if found.shape != right.shape:
+        raise ShapeError(
+            f"{what} of cg has shape {found.shape}, not that of b, {right.shape}", user_location()
+        )

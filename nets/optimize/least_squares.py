@@ -93,7 +93,7 @@ def _check_choice(name: str, given: object, only: tuple[object, ...]) -> None:
 
 def _result(equations: Equations, found: State) -> LeastSquaresResult:
     unknowns, args = equations.unknowns, equations.args
-    x = unknowns.defined(equations.gradient, found.x, args)
+    x = unknowns.defined(equations.gradient, found.x, args, is_minimum=True)
     residuals = known(equations.residuals, found.residuals, x, *args)
     jacobian = known(equations.jacobian, found.linear.jacobian, x, *args)
     gradient = residuals @ jacobian

@@ -66,8 +66,9 @@ def minimize(
     Called outside a trace it is compiled once for ``fun`` (and ``jac``, ``hess``, ``hessp``) and
     the types of ``x0`` and ``args``. ``x``, ``fun`` and ``jac`` of the result have derivatives by
     ``args``, in both modes and to any order: those of the equation gradient = 0 at the ``x`` that
-    was found, whatever ``status`` says (``nets.implicit``; the Hessian is built). Those by ``x0``
-    are zero; ``hess_inv`` is a constant. A value that ``fun`` closes over has none: GradientError.
+    was found, whatever ``status`` says (``nets.implicit``; for more than 256 unknowns by
+    conjugate gradients, without the Hessian). Those by ``x0`` are zero; ``hess_inv`` is a constant.
+    A value that ``fun`` closes over has none: GradientError.
 
     A value or gradient at the start that is not finite ends it with status 3. ArgumentError for
     unknown methods and options, ``bounds``, ``constraints`` and ``callback``, and nests that do not
@@ -115,7 +116,7 @@ def _options(name: str, tol: float | None, options: Any) -> dict[str, Any]:
 
 def _result(objective: Objective, args: tuple[Any, ...], found: Minimum) -> MinimizeResult:
     unknowns = objective.unknowns
-    x = unknowns.defined(objective.gradient, found.x, args)
+    x = unknowns.defined(objective.gradient, found.x, args, is_minimum=True)
     return MinimizeResult(
         x=unknowns.nest(x),
         fun=known(objective.value, found.value, x, *args),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Final
 
 import nets.frontend.tensor.functions as functions
 from nets.errors import ArgumentError, DTypeError, GradientError, ShapeError
@@ -21,6 +21,12 @@ from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tracing.spec import short
 from nets.ir.location import user_location
 from nets.ir.types import f32, f64
+from nets.optimize.conjugate_gradients import cg
+from nets.optimize.numbers import epsilon
+
+MOST_DENSE: Final = 256
+"""Unknowns of a minimum up to which its derivatives factor the Hessian, which takes n³ steps but
+meets no bad condition; behind that they take products with it."""
 
 Flat = Callable[..., Any]
 """A function of the unknowns as a vector, and of the arguments."""
@@ -87,8 +93,14 @@ class Unknowns:
 
     # ------------------------------------------------------------------------- derivatives
 
-    def defined(self, residual: Flat, row: Any, args: Sequence[Any]) -> Any:
-        """What a solver found, with the derivatives by ``args`` of the equation it solves."""
+    def defined(
+        self, residual: Flat, row: Any, args: Sequence[Any], *, is_minimum: bool = False
+    ) -> Any:
+        """What a solver found, with the derivatives by ``args`` of the equation it solves.
+
+        The matrix of that equation at a minimum is positive definite, so that many unknowns need no
+        matrix.
+        """
 
         def found(row: Any, *args: Any) -> Any:
             return row
@@ -96,7 +108,13 @@ class Unknowns:
         def equation(row: Any, _: Any, *args: Any) -> Any:
             return residual(row, *args)
 
-        return differentiable(implicit(found, equation), functions.stop_gradient(row), *args)
+        by_products = is_minimum and self.size > MOST_DENSE
+        solved = implicit(found, equation, _by_products if by_products else None)
+        return differentiable(solved, functions.stop_gradient(row), *args)
+
+
+def _by_products(product: Callable[[Any], Any], right: Any) -> Any:
+    return cg(product, right, tol=epsilon(right) ** 0.75)[0]
 
 
 def constant(args: Any) -> Any:
