@@ -27,10 +27,10 @@ COMPILER_FAULTS: Final = (
     Fault(
         "simplify",
         "sums of pads that overlap by one element become their concatenation",
-        "nets/passes/simplify/simplify_windows.py",
-        "is_apart = lows[0] + sizes[0] <= lows[1] or",
-        "is_apart = lows[0] + sizes[0] <= lows[1] + 1 or",
-        ("tests/passes/simplify/test_canonicalize.py", "tests/passes/test_filetests.py"),
+        "nets/passes/simplify/simplify_sums_of_pads.py",
+        "is_after = i == 0 or self.places[i - 1][axis][1] <= start",
+        "is_after = i == 0 or self.places[i - 1][axis][1] <= start + 1",
+        ("tests/passes/simplify/test_sums_of_pads.py",),
     ),
     Fault(
         "simplify",

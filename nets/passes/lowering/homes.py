@@ -79,16 +79,27 @@ def _is_made_for_it(value: Value) -> bool:
 
 
 def block_homes_in(block: Block) -> dict[Value, BlockHome]:
-    """What is computed straight into one piece of a result's memory, others may read it there."""
+    """What is computed straight into one piece of a result's memory, for nothing else reads it: the
+    memory is that of the result alone, which something may be stored over when it is not needed."""
     found: dict[Value, BlockHome] = {}
     for op in filter(has_pieces, block):
-        roots = [behind_views(x) for x in op.operands]
         for number, start in pieces_of(op)[0]:
-            root = roots[number]
-            offset = _offset(tensor_type(op.operands[number]), start, tensor_type(op.result))
-            if offset is not None and roots.count(root) == 1 and _has_own_loops(root, block):
-                found.setdefault(root, BlockHome(op, offset))
+            piece = op.operands[number]
+            offset = _offset(tensor_type(piece), start, tensor_type(op.result))
+            root = behind_views(piece)
+            if offset is not None and _is_read_once(piece) and _has_own_loops(root, block):
+                found[root] = BlockHome(op, offset)
     return found
+
+
+def _is_read_once(value: Value) -> bool:
+    """Whether a value, and the values it is a view of, have one use each."""
+    while len(value.uses) == 1:
+        op = value.operation
+        if op is None or not op.has(Trait.ALIAS):
+            return True
+        (value,) = op.operands
+    return False
 
 
 def _has_own_loops(value: Value, block: Block) -> bool:
