@@ -216,7 +216,8 @@ class _Task:
         self, function: Function, flags: Sequence[bool], size: Dim, seeds: Sequence[Value]
     ) -> list[Tensor]:
         """What the function gives besides the results of the program, for all seeds."""
-        batched, stacked = batch(function, flags, size)
+        units = flags.index(True) if sum(flags) == 1 else None
+        batched, stacked = batch(function, flags, size, units)
         self.own, found = inserted(self.program, batched, self.values, seeds)
         scope = current_scope()
         assert scope is not None

@@ -22,12 +22,16 @@ from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import definition_of, lookup
 from nets.passes.derivatives.checkpointed import checkpointed
+from nets.passes.derivatives.unit_stacks import Units
 
 
-def batch(function: Function, stacked: Sequence[bool], size: Dim) -> tuple[Function, list[bool]]:
+def batch(
+    function: Function, stacked: Sequence[bool], size: Dim, units: int | None = None
+) -> tuple[Function, list[bool]]:
     """The function for ``size`` examples at once, and which of its results are stacks.
 
     Those arguments are stacks that are ``stacked``, and those results that depend on the example.
+    ``units`` is the argument, if there is one, whose stack is that of all unit vectors.
 
     Requires: tensor dialect, not fused. Ensures: tensor dialect, a new function ``NAME_batched``.
     """
@@ -40,6 +44,9 @@ def batch(function: Function, stacked: Sequence[bool], size: Dim) -> tuple[Funct
     over = _Over(batched.body, size)
     for x, new, is_stacked in zip(function.arguments, batched.arguments, stacked, strict=True):
         over.keep(x, new, is_stacked)
+    if units is not None:
+        over.units = Units(over.b, batched.arguments[units], size)
+        over.units.diagonals[function.arguments[units]] = None
     over.walk(body_without_terminator(function))
     over.b.builder.location = None
     returned = function.returned
@@ -64,6 +71,7 @@ class _Over:
         self.size = size
         self.mapping: Mapping = {}
         self.stacks: set[Value] = set()
+        self.units: Units | None = None
 
     def keep(self, old: Value, new: Value, is_stack: bool = True) -> None:
         self.mapping[old] = new
@@ -71,7 +79,13 @@ class _Over:
             self.stacks.add(old)
 
     def value(self, x: Value) -> Value:
+        if x not in self.mapping and self._is_unit(x):
+            assert self.units is not None
+            self.mapping[x] = self.units.stack(x)
         return self.mapping.get(x, x)
+
+    def _is_unit(self, x: Value) -> bool:
+        return self.units is not None and x in self.units.diagonals
 
     def stack(self, x: Value) -> Value:
         """The stack of a value, which repeats where it is the same for all examples."""
@@ -82,10 +96,26 @@ class _Over:
             self.b.builder.location = op.location
             if self.stacks.isdisjoint(op.operands):
                 clone_into(self.b.builder, [op], self.mapping)
+            elif self._through_units(op):
+                continue
             elif op.has(Trait.CONTROL | Trait.RULED):
                 RULES[op.name](self, op)
             elif not self._take(op):
                 self.by_entry(op)
+
+    def _through_units(self, op: Operation) -> bool:
+        """Do an operation to unit stacks the short way, if it has one."""
+        if self.units is None or len(op.results) != 1:
+            return False
+        if any(x in self.stacks and not self._is_unit(x) for x in op.operands):
+            return False
+        operands = [None if self._is_unit(x) else self.value(x) for x in op.operands]
+        found = self.units.through(op, operands)
+        if found is not None:
+            self.keep(op.result, found)
+        elif self._is_unit(op.result):
+            self.stacks.add(op.result)
+        return op.result in self.stacks
 
     def _take(self, op: Operation) -> bool:
         """Do an operation to whole stacks, if it can be."""

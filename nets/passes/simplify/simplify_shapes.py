@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from nets.ir.core import Operation, Trait, Value
 from nets.ir.types import Shape
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
@@ -128,6 +130,58 @@ def transpose_ones(op: Operation, b: GraphEmitter) -> Value | None:
     (x,) = op.operands
     moved = [axis for axis in op.attributes["axes"] if _shape(x)[axis] != 1]
     return b.reshape(x, _shape(op.result)) if moved == sorted(moved) else None
+
+
+@rule("transpose")
+def transpose_of_elements(op: Operation, b: GraphEmitter) -> Value | None:
+    """A transpose of what is computed of transposes and broadcasts alone is computed of others."""
+    (x,) = op.operands
+    maker = x.operation
+    if maker is None or not maker.has(Trait.ELEMENTWISE) or not _turns(x):
+        return None
+    return _turned(b, x, op.attributes["axes"])
+
+
+_MOST_TURNED: Final = 32
+"""Operations of an expression that is turned as a whole."""
+
+
+def _turns(x: Value) -> bool:
+    """Whether a value used once is elementwise of transposes and broadcasts, of one at least."""
+    pending, found, count = [x], False, 0
+    while pending:
+        value = pending.pop()
+        op = value.operation
+        if op is None or (count := count + 1) > _MOST_TURNED:
+            return False
+        if op.name == "transpose":
+            found = True
+        elif op.has(Trait.ELEMENTWISE) and op.operands and len(value.uses) == 1:
+            pending += op.operands
+        elif op.name != "broadcast":
+            return False
+    return found
+
+
+def _turned(b: GraphEmitter, x: Value, axes: tuple[int, ...]) -> Value:
+    """The transpose of a value that ``_turns``."""
+    op = x.operation
+    assert op is not None
+    shape = tuple(_shape(x)[axis] for axis in axes)
+    if op.name == "transpose":
+        return b.transpose(op.operands[0], tuple(op.attributes["axes"][axis] for axis in axes))
+    if op.name == "broadcast":
+        places = tuple(axes.index(axis) for axis in op.attributes["axes"])
+        return _broadcast(b, op.operands[0], shape, places)
+    operands = [_turned(b, operand, axes) for operand in op.operands]
+    return b.builder.create(op.definition, operands, op.attributes).result
+
+
+def _broadcast(b: GraphEmitter, x: Value, shape: Shape, places: tuple[int, ...]) -> Value:
+    """x along those axes, which a broadcast takes in ascending order."""
+    order = tuple(sorted(range(len(places)), key=places.__getitem__))
+    moved = x if order == tuple(range(len(places))) else b.transpose(x, order)
+    return b.broadcast(moved, shape, tuple(sorted(places)))
 
 
 @rule("transpose")
