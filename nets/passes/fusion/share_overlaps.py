@@ -26,6 +26,9 @@ from nets.passes.simplify.simplify_windows import cut, is_window
 GAIN = 2
 """How many times what is saved must be what it takes to store and load the numbers."""
 
+MOST_DEEP = 64
+"""Elementwise operations between a costly one and the slices, on the longest way."""
+
 _WORDS: Final = {"power": "pow", "divide": "div", "remainder": "rem"}
 """What functions are called in the table of costs, where that is not their own name."""
 
@@ -120,7 +123,7 @@ class _Sharing:
         first, sizes = places[0], tensor_type(family[0].result).static_shape
         low = tuple(p - a for a, p in zip(start, first, strict=True))
         high = tuple(z - p - n for z, p, n in zip(stop, first, sizes, strict=True))
-        whole = self._wider(b, family[0].result, low, high)
+        whole = self._wider(b, family[0].result, low, high, MOST_DEEP)
         if whole is None:
             return
         for op, place in zip(family, places, strict=True):
@@ -139,15 +142,19 @@ class _Sharing:
         moved = costs.FAR * (costs.STORE * around + costs.LOAD * elements)
         return cycles * (elements - around) > GAIN * moved
 
-    def _wider(self, b: GraphEmitter, x: Value, low: Place, high: Place) -> Value | None:
+    def _wider(
+        self, b: GraphEmitter, x: Value, low: Place, high: Place, depth: int
+    ) -> Value | None:
         """A value that is elementwise of slices, with so much more before and behind it on each
         axis; None where there is no more."""
         key = (x, low, high)
         if key not in self.widened:
-            self.widened[key] = self._made_wider(b, x, low, high)
+            self.widened[key] = self._made_wider(b, x, low, high, depth)
         return self.widened[key]
 
-    def _made_wider(self, b: GraphEmitter, x: Value, low: Place, high: Place) -> Value | None:
+    def _made_wider(
+        self, b: GraphEmitter, x: Value, low: Place, high: Place, depth: int
+    ) -> Value | None:
         if not any(low) and not any(high):
             return x
         scalar, op = _scalar_behind(x), x.operation
@@ -158,9 +165,9 @@ class _Sharing:
             starts = tuple(s - a for s, a in zip(op.attributes["starts"], low, strict=True))
             stops = tuple(s + z for s, z in zip(op.attributes["stops"], high, strict=True))
             return self._box_of(b, op.operands[0], starts, stops)
-        if op is None or not op.has(Trait.ELEMENTWISE):
+        if op is None or not op.has(Trait.ELEMENTWISE) or not depth:
             return None
-        operands = [self._wider(b, operand, low, high) for operand in op.operands]
+        operands = [self._wider(b, operand, low, high, depth - 1) for operand in op.operands]
         given = [operand for operand in operands if operand is not None]
         if len(given) < len(operands):
             return None

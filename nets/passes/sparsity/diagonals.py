@@ -31,6 +31,8 @@ MOST: Final = 16
 """Lanes of a value; where there are more, seeds are as cheap."""
 FEW_RUNS: Final = 8
 """Up to so many slices are put side by side, rather than single elements picked."""
+KNOWN_ELEMENTS: Final = 1 << 22
+"""Larger indices are not computed here."""
 NONE: Final = -1
 """The column where a lane holds no element; its number there is zero."""
 
@@ -82,7 +84,8 @@ class _Walk:
         given = made.arguments[argument]
         columns = np.arange(tensor_type(given).size).reshape(tensor_type(given).static_shape)
         self.lanes = {function.arguments[argument]: [Lane(columns, self.b.one(given))]}
-        self.known: dict[Value, Array | None] = {}
+        self.known: dict[Value, Array] = {}
+        """The indices and masks that the program tells."""
 
     def value(self, x: Value) -> Value:
         return self.mapping.get(x, x)
@@ -90,6 +93,7 @@ class _Walk:
     def all(self, operations: Iterable[Operation]) -> None:
         for op in operations:
             clone_into(self.b.builder, [op], self.mapping)
+            self._note_known(op)
             ends = op.has(Trait.STOPS_GRADIENT) or not any(
                 carries_cotangent(x.type) for x in op.results
             )
@@ -160,23 +164,17 @@ class _Walk:
             return lane.columns
         if carries_cotangent(x.type):
             return np.full(tensor_type(x).static_shape, NONE)
-        known = self._known(x)
-        if known is None:
+        if x not in self.known:
             raise _NotOfThisKind
-        return known
+        return self.known[x]
 
-    def _known(self, x: Value) -> Array | None:
-        """The indices that a value holds, where the program tells them."""
-        if x in self.known:
-            return self.known[x]
-        op, found = x.operation, None
-        is_told = op is not None and op.has(Trait.PURE) and not op.regions
-        if op is not None and is_told and not op.has(Trait.KERNEL) and len(op.results) == 1:
-            given = [known for y in op.operands if (known := self._known(y)) is not None]
-            if len(given) == len(op.operands):
-                found = _evaluated(op, given)
-        self.known[x] = found
-        return found
+    def _note_known(self, op: Operation) -> None:
+        """Compute a result that is no floating-point number, where all it is made of is known."""
+        is_told = op.has(Trait.PURE) and not op.has(Trait.KERNEL) and not op.regions
+        if not is_told or len(op.results) != 1 or carries_cotangent(op.result.type):
+            return
+        if tensor_type(op.result).size <= KNOWN_ELEMENTS and self.known.keys() >= {*op.operands}:
+            self.known[op.result] = _evaluated(op, [self.known[x] for x in op.operands])
 
     def _summed(self, op: Operation) -> list[Lane]:
         """A lane for each lane of the operand and each term of the sum."""

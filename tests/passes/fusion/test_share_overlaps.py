@@ -98,3 +98,14 @@ def test_random_stencils(seed: int) -> None:
     assert want.tobytes() == have.tobytes()
     assert sum(costly(after)) <= sum(costly(before))
     same_bits(function, *arrays)
+
+
+def test_long_expressions_stay_as_they_are() -> None:
+    def function(x: Any) -> Any:
+        one, other = x[1:], x[:-1]
+        for number in range(1500):
+            one, other = one + number, other + number
+        return nets.sin(one) + nets.sin(other)
+
+    _, after = shared(function, X)
+    assert costly(after) == [39, 39]

@@ -158,3 +158,14 @@ def test_more_lanes_than_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert agrees(function, [x])
     monkeypatch.setattr(module, "MOST", 1)
     assert not agrees(function, [x])
+
+
+def test_indices_by_many_steps() -> None:
+    def function(x: Any) -> Any:
+        places = nets.arange(4)
+        for _ in range(1500):
+            places = 3 - places
+        return x[places] * 2
+
+    x = np.linspace(0.3, 1.7, 4)
+    assert agrees(program(function, x), [x])
