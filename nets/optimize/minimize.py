@@ -66,9 +66,8 @@ def minimize(
     Called outside a trace it is compiled once for ``fun`` (and ``jac``, ``hess``, ``hessp``) and
     the types of ``x0`` and ``args``. ``x``, ``fun`` and ``jac`` of the result have derivatives by
     ``args``, in both modes and to any order: those of the equation gradient = 0 at the ``x`` that
-    was found, whatever ``status`` says (``nets.implicit``; for more than 256 unknowns by
-    conjugate gradients, without the Hessian). Those by ``x0`` are zero; ``hess_inv`` is a constant.
-    A value that ``fun`` closes over has none: GradientError.
+    was found, whatever ``status`` says (by conjugate gradients for more than 256 unknowns). Those
+    by ``x0`` are zero; ``hess_inv`` is a constant. A value that ``fun`` closes over has none.
 
     A value or gradient at the start that is not finite ends it with status 3. ArgumentError for
     unknown methods and options, ``bounds``, ``constraints`` and ``callback``, and nests that do not

@@ -22,9 +22,8 @@ def newton(a: Any) -> Any:
 root = nets.implicit(newton, lambda x, a: x * x - a)
 
 
-@pytest.mark.parametrize("modes", [("fwd",), ("rev",), ("fwd", "rev")])
-def test_a_root_has_derivatives_to_any_order(modes: tuple[str, ...]) -> None:
-    nets.check_grads(root, (2.0,), order=2, modes=modes)
+def test_a_root_has_derivatives_to_any_order() -> None:
+    nets.check_grads(root, (2.0,), order=2, modes=("fwd", "rev"))
 
 
 def test_values_of_derivatives() -> None:
