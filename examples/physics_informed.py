@@ -68,7 +68,7 @@ def main():
 
     began = time.perf_counter()
     train_step()
-    print("compile", time.perf_counter() - began)
+    print(f"first step, compilation included: {time.perf_counter() - began:.1f} s")
     began = time.perf_counter()
     for step in range(1, STEPS + 1):
         value = train_step().item()

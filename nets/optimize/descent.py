@@ -80,8 +80,7 @@ class _State(NamedTuple):
 def descend(method: Method) -> Minimum:
     """Go down from the start until the method is there."""
     objective, options = method.objective, method.options
-    maxiter = options["maxiter"]
-    most = 200 * objective.size if maxiter is None else maxiter
+    most = objective.most_steps(options["maxiter"])
 
     def advance(s: _State) -> _State:
         direction, products = method.direction(s.memory, s.x, s.gradient)

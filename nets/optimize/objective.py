@@ -50,6 +50,10 @@ class Objective:
         self.jac, self.hess, self.hessp = jac, hess, hessp
         self.start, self.size = unknowns.start, unknowns.size
 
+    def most_steps(self, maxiter: int | None) -> int:
+        """After how many steps a method ends: SciPy's number where the user gives none."""
+        return 200 * self.size if maxiter is None else maxiter
+
     # ------------------------------------------------------- of the vector, and any arguments
 
     @property

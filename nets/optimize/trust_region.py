@@ -58,8 +58,7 @@ class _State(NamedTuple):
 def descend(method: TrustNCG) -> Minimum:
     """Go down from the start until the gradient is small."""
     objective, options = method.objective, method.options
-    maxiter = options["maxiter"]
-    most = 200 * objective.size if maxiter is None else maxiter
+    most = objective.most_steps(options["maxiter"])
 
     def advance(s: _State) -> _State:
         model = conjugate_gradients.minimum(

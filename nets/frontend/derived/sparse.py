@@ -31,7 +31,6 @@ from nets.ir.clone import inline
 from nets.ir.core import Function, Value
 from nets.ir.location import user_location
 from nets.ops.definition.emitter import Emitter, tensor_type
-from nets.ops.definition.registry import Array
 from nets.passes.derivatives.batch import batch
 from nets.passes.derivatives.forward import jvp
 from nets.passes.derivatives.vjp import vjp
@@ -245,10 +244,3 @@ def _with_seeds(
     made = tensor_of(inline(emitter.builder, batched, given)[place])
     size = math.prod(made.shape[1:])
     return take(made.reshape(-1), colouring.seed * size + colouring.place)
-
-
-def _constant(array: Array) -> Tensor:
-    """A constant of the program."""
-    scope = current_scope()
-    assert scope is not None
-    return tensor_of(scope.emitter.emit("constant", value=np.asarray(array)))

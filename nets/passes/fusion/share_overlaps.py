@@ -20,7 +20,7 @@ from nets.machine.machine import Machine
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.passes.forms import TENSOR, is_static
 from nets.passes.manager import Options, register_pass
-from nets.passes.simplify.patterns import made_by
+from nets.passes.simplify.patterns import made_by, repeated_number
 from nets.passes.simplify.simplify_windows import cut, is_window
 
 GAIN = 2
@@ -75,7 +75,7 @@ class _Sharing:
 
     def _number(self, op: Operation) -> None:
         """Number the expression that the result of an elementwise operation is part of."""
-        operands = [x if _scalar_behind(x) else self._part(x) for x in op.operands]
+        operands = [x if repeated_number(x) else self._part(x) for x in op.operands]
         first = next((x for x in operands if isinstance(x, Part)), None)
         if first is None:
             return
@@ -94,7 +94,7 @@ class _Sharing:
 
     def _relative(self, x: Value | Part, first: Part) -> Hashable:
         if isinstance(x, Value):
-            return _scalar_behind(x)
+            return repeated_number(x)
         return x.number, tuple(a - b for a, b in zip(x.start, first.start, strict=True))
 
     def _part(self, x: Value) -> Part:
@@ -157,7 +157,7 @@ class _Sharing:
     ) -> Value | None:
         if not any(low) and not any(high):
             return x
-        scalar, op = _scalar_behind(x), x.operation
+        scalar, op = repeated_number(x), x.operation
         if scalar is not None:
             sizes = zip(low, tensor_type(x).static_shape, high, strict=True)
             return b.broadcast(scalar, tuple(map(sum, sizes)), ())
@@ -181,12 +181,6 @@ class _Sharing:
         if key not in self.widened:
             self.widened[key] = cut(b, x, starts, stops)
         return self.widened[key]
-
-
-def _scalar_behind(x: Value) -> Value | None:
-    """The number that a value repeats."""
-    op = made_by(x, "broadcast")
-    return op.operands[0] if op is not None and tensor_type(op.operands[0]).shape == () else None
 
 
 def _around(family: list[Operation], places: list[Place]) -> tuple[Place, Place]:

@@ -21,7 +21,7 @@ from nets.ops.definition.registry import definition_of
 from nets.passes.fusion.inline_unfit_fusions import is_fusion
 from nets.passes.lowering.column_loops import lower_columns
 from nets.passes.lowering.element_builder import Accesses, ElementBuilder
-from nets.passes.lowering.homes import block_homes_in, homes_in, is_one_number
+from nets.passes.lowering.homes import block_homes_in, homes_in
 from nets.passes.lowering.in_place import (
     behind_buffer_views,
     behind_views,
@@ -36,6 +36,7 @@ from nets.passes.lowering.open_groups import columns_that_may_be_one, reads_of_n
 from nets.passes.lowering.piece_loops import lower_pieces
 from nets.passes.lowering.row_loops import lower_rows
 from nets.passes.lowering.transposed_operands import TransposedOperand
+from nets.passes.simplify.patterns import repeated_number
 from nets.passes.spaces.group import Group
 from nets.passes.spaces.iteration import Kind
 from nets.passes.spaces.kernel_operands import is_for_kernels
@@ -199,7 +200,7 @@ class BlockLowering:
             if tensor_type(op.result).shape:
                 self.in_memory(op.result)
             return op.results
-        if is_one_number(op) and all(map(has_pieces, op.result.users)):
+        if _is_for_pieces(op):
             return op.results  # part of the loops that fill the pieces
         if op.has(Trait.ALIAS):
             if op.operands[0] in self.homes:
@@ -410,6 +411,13 @@ class BlockLowering:
         """Whether the buffer is one of the arena, to be used as is best."""
         op = buffer.operation
         return op is not None and op.name == "loop.alloc"
+
+
+def _is_for_pieces(op: Operation) -> bool:
+    """Whether the result is one number everywhere, and only put together with others."""
+    if len(op.results) != 1 or repeated_number(op.result) is None:
+        return False
+    return all(map(has_pieces, op.result.users))
 
 
 def _needs_memory(user: Operation) -> bool:

@@ -11,6 +11,7 @@ from nets.ir.types import Shape, TensorType
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.lowering.element_builder import Place
 from nets.passes.lowering.in_place import behind_views
+from nets.passes.simplify.patterns import repeated_number
 from nets.passes.spaces.group import Group
 from nets.passes.spaces.kernel_operands import is_for_kernels
 from nets.passes.spaces.pieces import has_pieces, pieces_of
@@ -70,7 +71,7 @@ def _is_made_for_it(value: Value) -> bool:
     ):
         return False
     if not op.regions:
-        is_map = op.has(Trait.ELEMENTWISE | Trait.INDEXING) and not is_one_number(op)
+        is_map = op.has(Trait.ELEMENTWISE | Trait.INDEXING) and repeated_number(value) is None
         return is_map and not op.has(Trait.ALIAS | Trait.CONSTANT) and not has_pieces(op)
     *ops, end = op.regions[0].block
     inside = end.operands[op.results.index(value)]
@@ -105,7 +106,9 @@ def _is_read_once(value: Value) -> bool:
 def _has_own_loops(value: Value, block: Block) -> bool:
     """Whether loops of the block make the value, and may store it anywhere."""
     op = value.operation
-    if op is None or op.block is not block or is_for_kernels(op) or is_one_number(op):
+    if op is None or op.block is not block or is_for_kernels(op):
+        return False
+    if repeated_number(value) is not None:
         return False
     return not op.has(Trait.CONTROL | Trait.BY_ENTRY | Trait.CONSTANT | Trait.KERNEL)
 
@@ -119,8 +122,3 @@ def _offset(piece: TensorType, start: Shape, whole: TensorType) -> Dim | None:
     for at, size in zip(start, whole.shape, strict=True):
         offset = offset * size + at
     return offset
-
-
-def is_one_number(op: Operation) -> bool:
-    """Whether the result is one number everywhere, which no piece needs in memory."""
-    return op.name == "broadcast" and tensor_type(op.operands[0]).shape == ()

@@ -97,6 +97,12 @@ def filling(value: Value) -> Any:
     return array.reshape(-1)[0]
 
 
+def repeated_number(value: Value) -> Value | None:
+    """The number that a broadcast repeats; None for all other values."""
+    op = made_by(value, "broadcast")
+    return op.operands[0] if op is not None and tensor_type(op.operands[0]).shape == () else None
+
+
 def is_of_sizes(value: Value) -> bool:
     """Whether the value is a number computed of sizes that a call tells and of constants, perhaps
     broadcast."""

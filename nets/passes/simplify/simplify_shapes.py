@@ -8,7 +8,7 @@ from nets.ir.core import Operation, Trait, Value
 from nets.ir.types import Shape
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import definition_of
-from nets.passes.simplify.patterns import has_fixed_sizes, made_by, rule
+from nets.passes.simplify.patterns import has_fixed_sizes, made_by, repeated_number, rule
 
 
 def _shape(value: Value) -> Shape:
@@ -70,10 +70,8 @@ def broadcast_to_ones(op: Operation, b: GraphEmitter) -> Value | None:
 @rule("reshape", "transpose", "slice", "flip")
 def move_of_filled(op: Operation, b: GraphEmitter) -> Value | None:
     """However the elements of a broadcast scalar are moved, they are that scalar."""
-    inner = made_by(op.operands[0], "broadcast")
-    if inner is None or _shape(inner.operands[0]) != ():
-        return None
-    return b.broadcast(inner.operands[0], _shape(op.result), ())
+    number = repeated_number(op.operands[0])
+    return None if number is None else b.broadcast(number, _shape(op.result), ())
 
 
 def compute_before_broadcast(op: Operation, b: GraphEmitter) -> Value | None:
@@ -306,9 +304,9 @@ def join_of_joined(op: Operation, b: GraphEmitter) -> Value | None:
         return None
     rows = []
     for x, parts in zip(op.operands, columns, strict=True):
-        number = made_by(x, "broadcast")
-        if number is not None and _shape(number.operands[0]) == ():
-            parts = [b.broadcast(number.operands[0], (length,), ()) for length in lengths]
+        number = repeated_number(x)
+        if number is not None:
+            parts = [b.broadcast(number, (length,), ()) for length in lengths]
         if [_shape(part)[0] for part in parts] != lengths:
             return None
         rows.append(

@@ -17,14 +17,15 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from nets.errors import NetsError
 from nets.ir.builder import Builder
 from nets.ir.clone import Mapping, clone_into
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import Array, definition_of, lookup
 from nets.passes.derivatives.activity import carries_cotangent
+from nets.passes.simplify.simplify_windows import cut
 from nets.passes.simplify.sources import drop_unused, sources
+from nets.passes.sparsity.follow import evaluated
 from nets.passes.sparsity.pattern import Pattern
 
 MOST: Final = 16
@@ -195,7 +196,7 @@ class _Walk:
                 columns = lane.columns[box].reshape(result.static_shape)
                 if np.all(columns == NONE):
                     continue
-                one = self.b.emit("slice", lane.slope, **_box(starts, stops))
+                one = cut(self.b, lane.slope, tuple(starts), tuple(stops))
                 _gather_terms(groups, columns, self.b.reshape(one, result.shape))
         return [Lane(columns, self._total(slopes)) for columns, slopes in groups]
 
@@ -251,9 +252,7 @@ class _Walk:
             indices = self.b.emit("constant", value=places)
             return self.b.emit("gather", table, indices, axis=0)
         ends = [(int(run[0]), int(run[-1]) + 1) for run in runs]
-        if ends == [(0, tensor_type(table).size)]:
-            return table
-        cuts = [self.b.emit("slice", table, **_box([start], [stop])) for start, stop in ends]
+        cuts = [cut(self.b, table, (start,), (stop,)) for start, stop in ends]
         return cuts[0] if len(cuts) == 1 else self.b.emit("concatenate", *cuts, axis=0)
 
 
@@ -281,12 +280,7 @@ def _in_order(lanes: list[Lane]) -> list[Lane]:
 
 
 def _evaluated(op: Operation, arrays: Sequence[Array]) -> Array:
-    try:
-        (found,) = definition_of(op).evaluate(arrays, op.attributes)
-    except NetsError:  # as the call will
-        raise _NotOfThisKind from None
-    return found
-
-
-def _box(starts: Sequence[int], stops: Sequence[int]) -> dict[str, tuple[int, ...]]:
-    return {"starts": tuple(starts), "stops": tuple(stops), "steps": (1,) * len(starts)}
+    found = evaluated(op, arrays)
+    if found is None:
+        raise _NotOfThisKind
+    return found[0]

@@ -115,10 +115,10 @@ class Follow:
         if sum(map(math.prod, shapes)) * count > KNOWN_ELEMENTS:
             return None
         if not by_step:
-            return _evaluate(op, arrays)
+            return evaluated(op, arrays)
         if op.has(Trait.ELEMENTWISE):
             full = (*self.lead, *shapes[0])
-            return _evaluate(op, [np.broadcast_to(x, full) for x in arrays])
+            return evaluated(op, [np.broadcast_to(x, full) for x in arrays])
         return self._each_step(op, arrays, ranks) if count <= KNOWN_STEPS else None
 
     def _uniform(self, op: Operation, arrays: Sequence[Array], shape: Ints) -> list[Array] | None:
@@ -126,7 +126,7 @@ class Follow:
         elements = [x[(0,) * x.ndim] for x in arrays]
         if not op.has(Trait.ELEMENTWISE):
             return [np.broadcast_to(elements[0], shape)]
-        found = _evaluate(op, [np.asarray(x) for x in elements])
+        found = evaluated(op, [np.asarray(x) for x in elements])
         return None if found is None else [np.broadcast_to(x, shape) for x in found]
 
     def _each_step(
@@ -135,7 +135,7 @@ class Follow:
         rows = []
         for step in np.ndindex(*self.lead):
             given = [x[step] if x.ndim > rank else x for x, rank in zip(arrays, ranks, strict=True)]
-            found = _evaluate(op, given)
+            found = evaluated(op, given)
             if found is None:
                 return None
             rows.append(found)
@@ -143,7 +143,7 @@ class Follow:
         return [x.reshape(*self.lead, *x.shape[1:]) for x in results]
 
 
-def _evaluate(op: Operation, arrays: Sequence[Array]) -> list[Array] | None:
+def evaluated(op: Operation, arrays: Sequence[Array]) -> list[Array] | None:
     """What the reference gives; None where it fails, as the call will."""
     try:
         return list(definition_of(op).evaluate(arrays, op.attributes))
