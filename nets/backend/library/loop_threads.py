@@ -71,7 +71,7 @@ class LoopThreads:
                 self._start()
                 for _ in range(min(self.count, loop.left)):
                     self._queue.put(loop)
-                loop.ended.wait()
+                loop.wait()
             except BaseException as error:
                 raised = error
         return raised
@@ -93,7 +93,9 @@ class _Loop:
         self._lock = threading.Lock()
         self._next, self._count = 0, count
         self.left = count
-        self.ended = threading.Event()
+        # Not an Event: what a handler of a signal raises in its wait may leave it locked for good.
+        self._under_way = threading.Lock()
+        self._under_way.acquire()
 
     def help(self) -> None:
         """Run parts until none are left to take."""
@@ -103,7 +105,11 @@ class _Loop:
                 self.left -= 1
                 is_last = self.left == 0
             if is_last:
-                self.ended.set()
+                self._under_way.release()
+
+    def wait(self) -> None:
+        """Return when all parts have ended, to one thread once."""
+        self._under_way.acquire()
 
     def _taken(self) -> int | None:
         with self._lock:
