@@ -26,7 +26,7 @@ LAYERS = (
     ("ops.definition",),
     ("ops.loop",),
     ("ops.tensor", "ops.regions"),
-    ("ops.pools",),
+    ("ops.pools", "ops.linalg"),
     ("ops",),
     ("passes", "backend"),
     ("passes.simplify", "passes.spaces", "backend.numpy", "backend.llvm", "backend.process"),
