@@ -1,7 +1,7 @@
 """What the words mean: one class per op, one family per file. Importing nets.ops fills the
 registry."""
 
-from nets.ops.linalg import cholesky
+from nets.ops.linalg import cholesky, triangular
 from nets.ops.loop import arithmetic as loop_arithmetic
 from nets.ops.loop import control as loop_control
 from nets.ops.loop import kernels as loop_kernels
@@ -54,4 +54,5 @@ __all__ = [
     "shape",
     "slicing",
     "structure",
+    "triangular",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from nets.ir.core import Trait, Value
 from nets.ir.estimates import about, elements_about
-from nets.ir.types import TensorType
+from nets.ir.types import TensorType, f32, f64
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter
 from nets.ops.definition.registry import Array, op, sample
@@ -20,7 +20,6 @@ from nets.ops.linalg.drawing import positive_definite
 from nets.ops.linalg.masks import lower_half, symmetric
 from nets.ops.linalg.shapes import check_square, product, swapped
 from nets.ops.loop.lowering import Lowering
-from nets.ir.types import f32, f64
 
 
 @op("cholesky", Trait.PURE | Trait.KERNEL | Trait.EXACT | Trait.FLOAT_ONLY, attributes=("upper",))

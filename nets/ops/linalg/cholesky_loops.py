@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
-from nets.ir.types import index
+from nets.ir.types import BufferType, index
 from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, width_for
-from nets.ops.linalg.row_blocks import ROWS, Rows, buffer_of, each, loop
+from nets.ops.linalg.row_blocks import ROWS, Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, side
 from nets.ops.loop.lowering import Lowering, buffer_type
 
-UNROLLED = 8
+UNROLLED = 5
 """Matrices up to this size are computed in registers, without loops."""
+
+SCALAR = 8
+"""Matrices up to this size that stand alone are computed one number at a time."""
 
 
 def lower(s: Lowering, x: Value, out: Value, upper: bool) -> None:
@@ -25,13 +29,15 @@ def lower(s: Lowering, x: Value, out: Value, upper: bool) -> None:
     x, out = flat(s, x), flat(s, out)
     width = width_for(s, dtype, n * n)
     is_alone = not fits_lanes(batch, width, n)
-    if n <= UNROLLED:
-        _in_registers(Lanes(s, dtype, 1 if is_alone else width), x, out, n, batch, upper)
-    elif is_alone:
+    if is_alone and n > SCALAR:
         with each(s, batch) as number:
             _by_blocks(Rows(s, dtype, n, n), x, out, number, upper)
+        return
+    v = Lanes(s, dtype, 1 if is_alone else width)
+    if n <= UNROLLED:
+        _in_registers(v, x, out, n, batch, upper)
     else:
-        _Tiled(Lanes(s, dtype, width), n, upper).run(x, out, batch)
+        _Tiled(v, n, upper).run(x, out, batch)
 
 
 # --------------------------------------------------------------------------- in registers
@@ -131,16 +137,15 @@ class _Tiled:
                 )
             sums = list(terms.results)
         rest = dict(zip(places, sums, strict=True))
-        for j in range(size):
-            rest[j, j], inverse = _pivot(v, rest[j, j])
-            v.put(inverse, self.inverses, start + j)
-            for i in range(j + 1, size):
-                rest[i, j] = s.mul(rest[i, j], inverse)
-            for i in range(j + 1, size):
-                for k in range(j + 1, i + 1):
-                    rest[i, k] = v.multiply_subtract(rest[i, k], rest[i, j], rest[k, j])
-        for (i, j), vector in rest.items():
-            self._put(vector, start + i, start + j)
+        for c in range(size):
+            rest[c, c], inverse = _pivot(v, rest[c, c])
+            v.put(inverse, self.inverses, start + c)
+            for r in range(c + 1, size):
+                rest[r, c] = s.mul(rest[r, c], inverse)
+            for r, k in places:
+                if k > c:
+                    rest[r, k] = v.multiply_subtract(rest[r, k], rest[r, c], rest[k, c])
+        self._put_tile(rest, start, start)
 
     def _below(self, i: Affine, j: Affine, size: int, count: Value | None) -> None:
         """A tile below the diagonal, of ``size`` columns from j on."""
@@ -169,20 +174,26 @@ class _Tiled:
                 factor = self._get(j + later, j + c)
                 for r in range(tile):
                     rest[r, later] = v.multiply_subtract(rest[r, later], rest[r, c], factor)
-        for (r, c), vector in rest.items():
+        self._put_tile(rest, i, j)
+
+    def _put_tile(self, tile: Mapping[tuple[int, int], Value], i: Affine, j: Affine) -> None:
+        """Store a tile, and zeros on the other side of the diagonal."""
+        zero = self.v.const(0)
+        for (r, c), vector in tile.items():
             self._put(vector, i + r, j + c)
+            if i is not j or r != c:
+                self._put(zero, j + c, i + r)
 
     def _finish(self) -> None:
-        """Zeros in the other triangle; NaN in this one where the matrix was not positive."""
+        """NaN in the triangle where the matrix was not positive definite."""
         v, s, n = self.v, self.s, self.n
         last = self._get(Affine.of(n - 1), Affine.of(n - 1))
-        failed, nan, zero = s.compare("unordered", last, last), v.const(math.nan), v.const(0)
-        with loop(s, 0, n) as i:
-            row = s.index(i)
-            with loop(s, 0, s.index(i + 1)) as j:
+        failed, nan = s.compare("unordered", last, last), v.const(math.nan)
+        total = v.total(last)
+        with s.inside(s.if_(s.compare("unordered", total, total))):
+            with loop(s, 0, n) as i, loop(s, 0, s.index(i + 1)) as j:
                 self._put(s.select(failed, nan, self._get(i, j)), i, j)
-            with loop(s, 0, row) as j:
-                self._put(zero, j, i)
+            s.yield_()
 
 
 # ------------------------------------------------------------------------ blocks of rows
@@ -227,24 +238,7 @@ def _block_row(u: Rows, row: Affine, start: Affine, block: int) -> None:
 
     with loop(s, s.index(start), s.index(start + block), u.width) as column:
         u.set_block(less_rows_above(column), row, column)
-    roots, inverses = (s.scratch(buffer_of(u, ROWS)) for _ in range(2))
-    with loop(s, 0, ROWS) as r:
-        square = u.scalar(row + r, row + r)
-        is_positive = s.compare("gt", square, s.const(0, u.dtype))
-        root = s.unary("sqrt", s.select(is_positive, square, s.const(math.nan, u.dtype)))
-        inverse = s.div(s.const(1, u.dtype), root)
-        s.store(root, roots, r)
-        s.store(inverse, inverses, r)
-        with loop(s, s.index(start), s.index(start + block), u.width) as column:
-            u.set(s.mul(u.vector(row + r, column), u.splat(inverse)), row + r, column)
-        with loop(s, s.index(r + 1), ROWS) as below:
-            factor = u.splat(u.scalar(row + r, row + below))
-            with loop(s, s.index(start), s.index(start + block), u.width) as column:
-                pivots = u.vector(row + r, column)
-                rest = u.multiply_subtract(u.vector(row + below, column), factor, pivots)
-                u.set(rest, row + below, column)
-    with loop(s, 0, ROWS) as r:
-        s.store(s.load(roots, r), u.memory, u.at(row + r, row + r))
+    inverses = _factor_diagonal(u, row, start, block)
     with loop(s, s.index(start + block), u.end, u.width) as column:
         rest = less_rows_above(column)
         for r in range(ROWS):
@@ -253,3 +247,28 @@ def _block_row(u: Rows, row: Affine, start: Affine, block: int) -> None:
                 factor = u.splat(u.scalar(row + r, row + below))
                 rest[below] = u.multiply_subtract(rest[below], factor, rest[r])
         u.set_block(rest, row, column)
+
+
+def _factor_diagonal(u: Rows, row: Affine, start: Affine, block: int) -> Value:
+    """Factor the block on the diagonal, in the vectors that meet it; gives the inverse pivots."""
+    s = u.s
+    roots, inverses = (s.scratch(BufferType((ROWS,), u.dtype)) for _ in range(2))
+    columns = s.index(start), s.index(start + block), u.width
+    with loop(s, 0, ROWS) as r:
+        square = u.scalar(row + r, row + r)
+        is_positive = s.compare("gt", square, s.const(0, u.dtype))
+        root = s.unary("sqrt", s.select(is_positive, square, s.const(math.nan, u.dtype)))
+        inverse = s.div(s.const(1, u.dtype), root)
+        s.store(root, roots, r)
+        s.store(inverse, inverses, r)
+        with loop(s, *columns) as column:
+            u.set(s.mul(u.vector(row + r, column), u.splat(inverse)), row + r, column)
+        with loop(s, s.index(r + 1), ROWS) as below:
+            factor = u.splat(u.scalar(row + r, row + below))
+            with loop(s, *columns) as column:
+                pivots = u.vector(row + r, column)
+                rest = u.multiply_subtract(u.vector(row + below, column), factor, pivots)
+                u.set(rest, row + below, column)
+    with loop(s, 0, ROWS) as r:
+        s.store(s.load(roots, r), u.memory, u.at(row + r, row + r))
+    return inverses

@@ -56,6 +56,12 @@ class Lanes:
         """total − x · y, both rounded."""
         return self.s.sub(total, self.s.mul(x, y))
 
+    def total(self, vector: Value) -> Value:
+        """The sum of the lanes, which is NaN if one of them is."""
+        if self.width == 1:
+            return vector
+        return self.s.emit("lane_reduce", vector, combiner="add").result
+
     # Groups in scratch memory.
     def scratch(self, elements: int) -> Value:
         """Room for so many elements of each matrix of a group."""
@@ -86,7 +92,9 @@ class Lanes:
         """The elements of a group of matrices of ``size`` elements."""
         found: dict[int, Value] = {}
         for start in self._starts(size):
-            found |= dict(enumerate(self._turned_in(buffer, numbers, size, Affine.of(start)), start))
+            found |= dict(
+                enumerate(self._turned_in(buffer, numbers, size, Affine.of(start)), start)
+            )
         return [found[element] for element in range(size)]
 
     def write(self, vectors: Vectors, buffer: Value, numbers: Sequence[Value]) -> None:
@@ -147,17 +155,18 @@ class Lanes:
         found, width = list(rows), self.width
         distance = 1
         while distance < width:
-            low = [lane if not lane & distance else width + lane - distance for lane in range(width)]
-            high = [lane + distance if not lane & distance else width + lane for lane in range(width)]
-            for i in range(width):
-                if not i & distance:
-                    pair = found[i], found[i + distance]
-                    found[i], found[i + distance] = (
-                        self.s.emit("shuffle", *pair, order=tuple(order)).result
-                        for order in (low, high)
-                    )
+            stays = [not lane & distance for lane in range(width)]
+            low = [i if stay else width + i - distance for i, stay in enumerate(stays)]
+            high = [i + distance if stay else width + i for i, stay in enumerate(stays)]
+            for i in (i for i, stay in enumerate(stays) if stay):
+                pair = found[i], found[i + distance]
+                found[i] = self._shuffled(*pair, low)
+                found[i + distance] = self._shuffled(*pair, high)
             distance *= 2
         return found
+
+    def _shuffled(self, x: Value, y: Value, order: Sequence[int]) -> Value:
+        return self.s.emit("shuffle", x, y, order=tuple(order)).result
 
 
 def width_for(s: Lowering, dtype: DType, elements: int) -> int:

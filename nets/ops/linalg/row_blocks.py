@@ -7,13 +7,12 @@ registers for as many terms as there are, in the order of these rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 
 from nets.ir.affine import Affine
 from nets.ir.core import Value
-from nets.ir.types import BufferType, DType, index
+from nets.ir.types import BufferType, DType
 from nets.ops.linalg.lanes import Lanes, Vectors
 from nets.ops.loop.lowering import Lowering
 
@@ -65,7 +64,10 @@ class Rows(Lanes):
         """Zeros behind the rows and below them."""
         zero = self.s.const(0, self.dtype)
         if self.stride > self.columns:
-            with loop(self.s, 0, self.rows) as row, loop(self.s, self.columns, self.stride) as column:
+            with (
+                loop(self.s, 0, self.rows) as row,
+                loop(self.s, self.columns, self.stride) as column,
+            ):
                 self.s.store(zero, self.memory, self.at(row, column))
         if self.height > self.rows:
             with loop(self.s, self.rows * self.stride, self.height * self.stride) as place:
@@ -114,7 +116,3 @@ def each(s: Lowering, batch: object) -> Iterator[Affine]:
     with s.inside(op) as body:
         yield Affine.of(body.arguments[0])
         s.yield_()
-
-
-def buffer_of(u: Lanes, size: int) -> BufferType:
-    return BufferType((size,), u.dtype)
