@@ -35,6 +35,7 @@ LAYERS = (
     ("compiler",),
     ("frontend",),
     ("frontend.tensor",),
+    ("linalg",),
     ("frontend.world",),
     ("frontend.tracing",),
     ("frontend.calls",),

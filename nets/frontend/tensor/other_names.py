@@ -54,7 +54,6 @@ FUNCTIONS: Final = {
     **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), "nets.clip"),
     **dict.fromkeys(("amax", "nanmax"), "nets.max"),
     **dict.fromkeys(("amin", "nanmin"), "nets.min"),
-    "linalg": "a norm is nets.norm(x); see nets.matmul",
     "unsqueeze": "nets.expand_dims",
     "newaxis": "None, as in x[:, None], or nets.expand_dims",
     "permute": "nets.permute_dims",

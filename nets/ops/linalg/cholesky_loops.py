@@ -142,9 +142,9 @@ class _Tiled:
             v.put(inverse, self.inverses, start + c)
             for r in range(c + 1, size):
                 rest[r, c] = s.mul(rest[r, c], inverse)
-            for r, k in places:
-                if k > c:
-                    rest[r, k] = v.multiply_subtract(rest[r, k], rest[r, c], rest[k, c])
+            for r, later in places:
+                if later > c:
+                    rest[r, later] = v.multiply_subtract(rest[r, later], rest[r, c], rest[later, c])
         self._put_tile(rest, start, start)
 
     def _below(self, i: Affine, j: Affine, size: int, count: Value | None) -> None:
