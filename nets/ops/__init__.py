@@ -1,7 +1,7 @@
 """What the words mean: one class per op, one family per file. Importing nets.ops fills the
 registry."""
 
-from nets.ops.linalg import cholesky, triangular
+from nets.ops.linalg import cholesky, lu, triangular
 from nets.ops.loop import arithmetic as loop_arithmetic
 from nets.ops.loop import control as loop_control
 from nets.ops.loop import kernels as loop_kernels
@@ -46,6 +46,7 @@ __all__ = [
     "loop_control",
     "loop_kernels",
     "loop_memory",
+    "lu",
     "mathematics",
     "pooling",
     "recomputation",

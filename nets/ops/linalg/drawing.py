@@ -32,3 +32,32 @@ def positive_definite(dtype: DType, *shape: int) -> Spec:
 def dominant(dtype: DType, *shape: int) -> Spec:
     """Matrices that are far from singular, as are their triangles."""
     return DominantSpec(shape, dtype)
+
+
+def distinct(dtype: DType, *shape: int) -> Spec:
+    """Matrices whose pivots are far from 0 and from each other, in another order than the rows."""
+    return PermutedSpec(shape, dtype)
+
+
+def factored(dtype: DType, *shape: int) -> Spec:
+    """Factors as ``lu`` packs them: of matrices that are far from singular."""
+    return FactoredSpec(shape, dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class PermutedSpec(Spec):
+    """Dominant matrices with their rows turned by one."""
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        return np.roll(dominant(self.dtype, *self.shape).draw(rng), 1, axis=-2)
+
+
+@dataclass(frozen=True, slots=True)
+class FactoredSpec(Spec):
+    """The factors, and below them the numbers of the rows, turned by one."""
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        *batch, _, n = self.shape
+        factors = dominant(self.dtype, *batch, n, n).draw(rng)
+        order = np.broadcast_to(np.roll(np.arange(n), 1), (*batch, 1, n))
+        return np.concatenate([factors, order.astype(factors.dtype)], axis=-2)

@@ -29,7 +29,7 @@ class Rows(Lanes):
             width //= 2
         super().__init__(s, dtype, width)
         self.rows, self.columns = rows, columns
-        self.height = rounded(rows, ROWS)
+        self.height = rounded(rows, max(width, ROWS))
         self.stride = rounded(columns, max(width, ROWS) if columns > 1 else 1)
         if self.stride * dtype.itemsize % 1024 == 0:
             self.stride += max(width, ROWS)  # rows that are not all in the same lines of the cache
