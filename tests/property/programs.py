@@ -49,7 +49,7 @@ JUMPS = frozenset(
 )
 """Ops that turn a small difference of an operand into a large one."""
 
-NOT_ITS_SLOPE = frozenset(("stop_gradient", "leaf"))
+NOT_ITS_SLOPE = frozenset(("stop_gradient", "leaf", "lu_solve"))
 """Ops whose derivative is by definition not that of their function."""
 
 LARGE_ELEMENTS = 120_000

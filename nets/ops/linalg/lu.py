@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -57,9 +58,8 @@ class LU:
 
     def evaluate(x: Array) -> Array:
         *batch, n, _ = x.shape
-        rows = np.concatenate(
-            [x, np.broadcast_to(np.arange(n, dtype=x.dtype), (*batch, n))[..., None]], axis=-1
-        ).reshape(-1, n, n + 1)
+        numbers = np.broadcast_to(np.arange(n, dtype=x.dtype), (*batch, n))[..., None]
+        rows = np.concatenate([x, numbers], axis=-1).reshape(math.prod(batch), n, n + 1)
         matrices = np.arange(len(rows))
         for k in range(n):
             size = np.abs(rows[:, k:, k])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
 from nets.ir.types import index
-from nets.ops.linalg.lanes import Lanes
+from nets.ops.linalg.lanes import Lanes, Vectors
 from nets.ops.linalg.row_blocks import Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, known
-from nets.ops.linalg.substitution import ByBlocks, InLanes, Triangle
+from nets.ops.linalg.substitution import ByBlocks, InLanes, Triangle, substitute
 from nets.ops.linalg.triangular_loops import goes_in_lanes
 from nets.ops.loop.lowering import Lowering, buffer_type
+
+UNROLLED = 4
+"""Systems up to this size are solved in registers, if they have few right sides."""
 
 
 def lower(s: Lowering, packed: Value, b: Value, out: Value, transpose: bool) -> None:
@@ -22,6 +27,9 @@ def lower(s: Lowering, packed: Value, b: Value, out: Value, transpose: bool) -> 
     batch, dtype = batch_of(b), b.type.dtype
     packed, b, out = (flat(s, x) for x in (packed, b, out))
     in_lanes, width = goes_in_lanes(s, b, n, batch, m)
+    if in_lanes and n <= UNROLLED and n * m <= 2 * UNROLLED:
+        _in_registers(Lanes(s, dtype, width), packed, b, out, (n, m), batch, transpose)
+        return
     if in_lanes:
         _in_lanes(Lanes(s, dtype, width), packed, b, out, (n, m), batch, transpose)
         return
@@ -40,6 +48,54 @@ def _triangles(n: int, transpose: bool) -> tuple[Triangle, Triangle]:
     lower = Triangle(n, n, upper=False, transpose=transpose, unit=True)
     upper = Triangle(n, n, upper=True, transpose=transpose, unit=False)
     return (upper, lower) if transpose else (lower, upper)
+
+
+def _in_registers(
+    v: Lanes,
+    packed: Value,
+    b: Value,
+    out: Value,
+    sizes: tuple[int, int],
+    batch: Dim,
+    transpose: bool,
+) -> None:
+    s, (n, m) = v.s, sizes
+    with v.groups(batch) as numbers:
+        factors = v.read(packed, numbers, n * n + n)
+        given = v.read(b, numbers, n * m)
+        rows = [given[i * m : (i + 1) * m] for i in range(n)]
+        # Where row i of the factors comes from row j of the matrix.
+        is_from = [
+            [s.compare("eq", factors[n * n + i], v.const(j)) for j in range(n)] for i in range(n)
+        ]
+        if not transpose:
+            rows = _chosen(v, rows, is_from)
+        for triangle in _triangles(n, transpose):
+            order = rows[::-1] if triangle.is_backward else rows
+            substitute(v, order, _factors(triangle, factors), triangle.unit)
+        if transpose:
+            rows = _chosen(v, rows, [list(column) for column in zip(*is_from, strict=True)])
+        v.write([x for row in rows for x in row], out, numbers)
+
+
+def _chosen(v: Lanes, rows: list[Vectors], is_from: list[Vectors]) -> list[Vectors]:
+    """In each place, the row that a mask is set for; the first where there is none."""
+    found = []
+    for masks in is_from:
+        best = rows[0]
+        for mask, row in zip(masks[1:], rows[1:], strict=True):
+            best = [v.s.select(mask, x, y) for x, y in zip(row, best, strict=True)]
+        found.append(best)
+    return found
+
+
+def _factors(t: Triangle, factors: Vectors) -> Callable[[int, int], Value]:
+    def factor(i: int, k: int) -> Value:
+        place = t.place(Affine.of(i), Affine.of(k)).constant
+        assert isinstance(place, int)
+        return factors[place]
+
+    return factor
 
 
 def _in_lanes(
