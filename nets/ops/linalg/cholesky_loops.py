@@ -94,8 +94,8 @@ class _Tiled:
 
     def run(self, x: Value, out: Value, batch: Dim) -> None:
         s, v, n, tile = self.s, self.v, self.n, self.tile
-        self.memory, self.inverses = v.scratch(n * n), v.scratch(n)
         with v.groups(batch) as numbers:
+            self.memory, self.inverses = v.scratch(n * n), v.scratch(n)
             v.fill(self.memory, x, numbers, n * n)
             self._diagonal(Affine(), self.first, None)
             with loop(s, self.first, n, tile) as i:

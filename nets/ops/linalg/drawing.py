@@ -54,10 +54,11 @@ class PermutedSpec(Spec):
 
 @dataclass(frozen=True, slots=True)
 class FactoredSpec(Spec):
-    """The factors, and below them the numbers of the rows, turned by one."""
+    """The factors, and below them the order of rows that are turned by one."""
 
     def draw(self, rng: np.random.Generator) -> Array:
         *batch, _, n = self.shape
         factors = dominant(self.dtype, *batch, n, n).draw(rng)
-        order = np.broadcast_to(np.roll(np.arange(n), 1), (*batch, 1, n))
-        return np.concatenate([factors, order.astype(factors.dtype)], axis=-2)
+        order = np.stack([np.roll(np.arange(n), 1), np.full(n, n - 1)])
+        below = np.broadcast_to(order, (*batch, 2, n)).astype(factors.dtype)
+        return np.concatenate([factors, below], axis=-2)

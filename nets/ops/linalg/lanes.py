@@ -64,7 +64,8 @@ class Lanes:
 
     # Groups in scratch memory.
     def scratch(self, elements: int) -> Value:
-        """Room for so many elements of each matrix of a group."""
+        """Room for so many elements of each matrix of a group; asked for inside of ``groups``, so
+        that each thread has its own."""
         return self.s.scratch(BufferType((elements * self.width,), self.dtype))
 
     def get(self, scratch: Value, element: Affine) -> Value:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -30,8 +30,9 @@ from nets.ops.loop.lowering import Lowering
 
 @op("lu", Trait.PURE | Trait.KERNEL | Trait.EXACT | Trait.FLOAT_ONLY)
 class LU:
-    """Factors of matrices x[b…, n, n], packed as [b…, n + 1, n]: U and, below its diagonal, L
-    without its ones; and, as numbers of the dtype, the row of x that each row of L U is.
+    """Factors of matrices x[b…, n, n], packed as [b…, n + 2, n]: U and, below its diagonal, L
+    without its ones; and, as numbers of the dtype, the row of x that each row of L U is, and the
+    row that each row changed places with in its turn.
 
     Elimination with partial pivoting: of the largest elements of a column, the first (Golub and Van
     Loan, 2013, "Matrix computations", 3.4.1). Elements are less their products with the rows above,
@@ -51,7 +52,7 @@ class LU:
 
     def infer(x: TensorType) -> TensorType:
         check_square("lu", x)
-        return x.with_shape((*x.shape[:-2], x.shape[-2] + 1, x.shape[-1]))
+        return packed_type(x)
 
     def flops(x: TensorType) -> int:
         return elements_about(x) * about(x.shape[-1])
@@ -60,12 +61,13 @@ class LU:
         *batch, n, _ = x.shape
         numbers = np.broadcast_to(np.arange(n, dtype=x.dtype), (*batch, n))[..., None]
         rows = np.concatenate([x, numbers], axis=-1).reshape(math.prod(batch), n, n + 1)
-        matrices = np.arange(len(rows))
+        matrices, turns = np.arange(len(rows)), np.empty((len(rows), n), x.dtype)
         for k in range(n):
             size = np.abs(rows[:, k:, k])
             size[np.isnan(size)] = -1
             size[np.isnan(rows[:, k, k]), 0] = np.inf
             pivots = k + np.argmax(size, axis=1)
+            turns[:, k] = pivots
             chosen = rows[matrices, pivots]
             rows[matrices, pivots] = rows[:, k]
             rows[:, k] = chosen
@@ -73,8 +75,8 @@ class LU:
             rows[:, k + 1 :, k] /= pivot[:, None]
             rest = rows[:, k + 1 :, k, None] * rows[:, k, None, k + 1 : n]
             rows[:, k + 1 :, k + 1 : n] -= rest
-        packed = np.concatenate([rows[:, :, :n], rows[:, None, :, n]], axis=1)
-        return packed.reshape(*batch, n + 1, n)
+        parts = [rows[:, :, :n], rows[:, None, :, n], turns[:, None]]
+        return np.concatenate(parts, axis=1).reshape(*batch, n + 2, n)
 
     def vjp(
         b: Emitter,
@@ -118,7 +120,7 @@ class LU:
             product(b, upper_triangle(b, inner), upper),
         )
         rank = tensor_type(change).rank
-        below = tuple(int(axis == rank - 2) for axis in range(rank))
+        below = tuple(2 * int(axis == rank - 2) for axis in range(rank))
         zero = b.constant(0, change.type.dtype)
         return [b.emit("pad", change, zero, low=(0,) * rank, high=below)]
 
@@ -126,20 +128,43 @@ class LU:
         lu_loops.lower(s, operands[0], results[0])
 
 
+def exchanged(b: Array, turns: Array, steps: Iterable[int]) -> Array:
+    """Matrices whose rows have changed places, one after the other."""
+    rows = np.array(b)
+    for k in steps:
+        place = turns[..., k, None, :]
+        other = np.take_along_axis(rows, place, axis=-2)
+        np.put_along_axis(rows, place, rows[..., k, None, :], axis=-2)
+        rows[..., k, None, :] = other
+    return rows
+
+
+def packed_type(a: TensorType) -> TensorType:
+    """The type of the packed factors of matrices."""
+    return a.with_shape((*a.shape[:-2], a.shape[-2] + 2, a.shape[-1]))
+
+
+def check_packed(name: str, a: TensorType, packed: TensorType) -> None:
+    """ShapeError unless these may be factors of matrices."""
+    if packed != packed_type(a):
+        raise ShapeError(f"{name}: {packed} are no factors of {a}")
+
+
 def factors_of(b: Emitter, packed: Value) -> Value:
-    """Without the row that tells the order."""
-    *batch, rows, n = tensor_type(packed).shape
-    starts, steps = (0,) * (len(batch) + 2), (1,) * (len(batch) + 2)
-    return b.emit("slice", packed, starts=starts, stops=(*batch, rows - 1, n), steps=steps)
+    """Without the rows that tell the order."""
+    return rows_of(b, packed, 0, tensor_type(packed).shape[-1])
+
+
+def rows_of(b: Emitter, packed: Value, first: Dim, end: Dim) -> Value:
+    *batch, _, n = tensor_type(packed).shape
+    starts, steps = (*(0,) * len(batch), first, 0), (1,) * (len(batch) + 2)
+    return b.emit("slice", packed, starts=starts, stops=(*batch, end, n), steps=steps)
 
 
 def order_matrix(b: Emitter, packed: Value) -> Value:
     """P with P x = L U: a one in each row."""
-    *batch, rows, n = tensor_type(packed).shape
-    starts = (*(0,) * len(batch), rows - 1, 0)
-    steps = (1,) * (len(batch) + 2)
-    row = b.emit("slice", packed, starts=starts, stops=(*batch, rows, n), steps=steps)
-    order = b.reshape(row, (*batch, n))
+    *batch, _, n = tensor_type(packed).shape
+    order = b.reshape(rows_of(b, packed, n, n + 1), (*batch, n))
     shape, dtype = (*batch, n, n), packed.type.dtype
     wide = b.broadcast(order, shape, range(len(batch) + 1))
     columns = b.emit("iota", shape=shape, dtype=dtype, axis=len(batch) + 1)
@@ -179,35 +204,32 @@ class LUSolve:
 
     operands = ("a", "packed", "b")
     samples = [
-        sample(distinct(f64, 3, 3), factored(f64, 4, 3), draw.f64(3, 2), transpose=False),
-        sample(distinct(f64, 3, 3), factored(f64, 4, 3), draw.f64(3, 2), transpose=True),
-        sample(distinct(f32, 2, 5, 5), factored(f32, 2, 6, 5), draw.f32(2, 5, 1), transpose=False),
-        sample(distinct(f64, 9, 9), factored(f64, 10, 9), draw.f64(9, 3), transpose=True),
-        sample(distinct(f64, 0, 2, 2), factored(f64, 0, 3, 2), draw.f64(0, 2, 1), transpose=True),
-        sample(distinct(f64, 2, 2), factored(f64, 3, 2), draw.f64(2, 0), transpose=False),
+        sample(distinct(f64, 3, 3), factored(f64, 5, 3), draw.f64(3, 2), transpose=False),
+        sample(distinct(f64, 3, 3), factored(f64, 5, 3), draw.f64(3, 2), transpose=True),
+        sample(distinct(f32, 2, 5, 5), factored(f32, 2, 7, 5), draw.f32(2, 5, 1), transpose=False),
+        sample(distinct(f64, 9, 9), factored(f64, 11, 9), draw.f64(9, 3), transpose=True),
+        sample(distinct(f64, 0, 2, 2), factored(f64, 0, 4, 2), draw.f64(0, 2, 1), transpose=True),
+        sample(distinct(f64, 2, 2), factored(f64, 4, 2), draw.f64(2, 0), transpose=False),
     ]
 
     def infer(a: TensorType, packed: TensorType, b: TensorType, *, transpose: bool) -> TensorType:
         check_system("lu_solve", a, b)
-        if packed != a.with_shape((*a.shape[:-2], a.shape[-2] + 1, a.shape[-1])):
-            raise ShapeError(f"lu_solve: {packed} are no factors of {a}")
+        check_packed("lu_solve", a, packed)
         return b
 
     def flops(a: TensorType, packed: TensorType, b: TensorType, *, transpose: bool) -> int:
         return 2 * elements_about(b) * about(a.shape[-1])
 
     def evaluate(a: Array, packed: Array, b: Array, *, transpose: bool) -> Array:
-        square = packed[..., :-1, :]
-        order = np.clip(packed[..., -1, :, None].astype(np.int64), 0, a.shape[-1] - 1)
+        square, n = packed[..., :-2, :], a.shape[-1]
+        turns = np.clip(packed[..., -1, :, None].astype(np.int64), 0, max(n - 1, 0))
         if not transpose:
-            ordered = np.take_along_axis(b, order, axis=-2)
+            ordered = exchanged(b, turns, range(n))
             half = substituted(square, ordered, upper=False, transpose=False, unit=True)
             return substituted(square, half, upper=True, transpose=False, unit=False)
         half = substituted(square, b, upper=True, transpose=True, unit=False)
         ordered = substituted(square, half, upper=False, transpose=True, unit=True)
-        found = np.empty_like(ordered)
-        np.put_along_axis(found, np.broadcast_to(order, found.shape), ordered, axis=-2)
-        return found
+        return exchanged(ordered, turns, reversed(range(n)))
 
     def vjp(
         b: Emitter,

@@ -54,18 +54,21 @@ def _in_registers(v: Lanes, x: Value, out: Value, n: int, batch: Dim) -> None:
     with v.groups(batch) as numbers:
         given = v.read(x, numbers, n * n)
         rows = [[*given[i * n : (i + 1) * n], v.const(i)] for i in range(n)]
+        turns = []
         for k in range(n):
-            _choose(v, rows, k)
+            turns.append(_choose(v, rows, k))
             divisor = _divisor(v, rows[k][k])
             for row in rows[k + 1 :]:
                 row[k] = v.s.div(row[k], divisor)
                 for j in range(k + 1, n):
                     row[j] = v.multiply_subtract(row[j], row[k], rows[k][j])
-        v.write([*(x for row in rows for x in row[:n]), *(row[n] for row in rows)], out, numbers)
+        order = [row[n] for row in rows]
+        v.write([*(x for row in rows for x in row[:n]), *order, *turns], out, numbers)
 
 
-def _choose(v: Lanes, rows: list[Vectors], k: int) -> None:
-    """Let the row of the largest element of a column be row k, and that the other one."""
+def _choose(v: Lanes, rows: list[Vectors], k: int) -> Value:
+    """Let the row of the largest element of a column be row k, and that the other one; gives its
+    number."""
     s = v.s
     best, chosen = s.unary("abs", rows[k][k]), v.const(k)
     for i in range(k + 1, len(rows)):
@@ -79,6 +82,7 @@ def _choose(v: Lanes, rows: list[Vectors], k: int) -> None:
         found = [s.select(is_it, x, y) for x, y in zip(rows[i], found, strict=True)]
         rows[i] = [s.select(is_it, x, y) for x, y in zip(before, rows[i], strict=True)]
     rows[k] = found
+    return chosen
 
 
 # --------------------------------------------------------------------------------- lanes
@@ -101,14 +105,14 @@ class _InLanes:
 
     def run(self, x: Value, out: Value, batch: Dim) -> None:
         s, v, n = self.s, self.v, self.n
-        self.memory = v.scratch((n + 1) * n)
         with v.groups(batch) as numbers:
+            self.memory = v.scratch((n + 2) * n)
             v.fill(self.memory, x, numbers, n * n)
             with loop(s, 0, n) as i:
                 v.put(self._number(i), self.memory, i + n * n)
             with loop(s, 0, n) as k:
                 self._step(k)
-            v.spill(out, self.memory, numbers, (n + 1) * n)
+            v.spill(out, self.memory, numbers, (n + 2) * n)
 
     def _number(self, i: Affine) -> Value:
         return self.v.splat(self.s.cast(self.s.index(i), self.v.dtype))
@@ -124,6 +128,7 @@ class _InLanes:
 
     def _step(self, k: Affine) -> None:
         chosen, n = self._pivot(k), self.n
+        self._put(chosen, k + (n + 1) * n)
         self._exchange(k, chosen, [lambda i: i + n * n], is_done=True)
         self._exchange_range(k, chosen, Affine(), k, is_done=True)
         self._divide(k, chosen)
@@ -224,11 +229,11 @@ class _ByBlocks:
         self.length = self.a.stride
         self.panel = s.scratch(BufferType((self.block * self.length,), self.dtype))
         self.multiples = s.scratch(BufferType((self.length,), self.dtype))
-        self.order = s.scratch(BufferType((n,), self.dtype))
+        self.order, self.turns = (s.scratch(BufferType((n,), self.dtype)) for _ in range(2))
 
     def run(self, x: Value, out: Value, number: Affine) -> None:
         s, a, n = self.s, self.a, self.n
-        first, end = number * (n * n), number * (n * n + n)
+        first, end = number * (n * n), number * (n * n + 2 * n)
         with loop(s, 0, n) as i:
             s.store(s.cast(s.index(i), self.dtype), self.order, i)
             with loop(s, 0, n) as j:
@@ -243,6 +248,7 @@ class _ByBlocks:
             with loop(s, 0, n) as j:
                 s.store(a.scalar(i, j), out, end + i * n + j)
             s.store(s.load(self.order, i), out, end + n * n + i)
+            s.store(s.load(self.turns, i), out, end + (n + 1) * n + i)
 
     def _less_before(self, row: Affine, count: Affine, column: Affine) -> Vectors:
         a = self.a
@@ -282,7 +288,9 @@ class _ByBlocks:
     def _eliminate(self, c: Affine, k: Affine, width: Value) -> None:
         """The step of column c of the panel, which is column k of the matrix."""
         s, n = self.s, self.n
-        self._exchange(k, self._pivot(c, k), width)
+        chosen = self._pivot(c, k)
+        s.store(s.cast(chosen, self.dtype), self.turns, k)
+        self._exchange(k, chosen, width)
         pivot = s.load(self.panel, self._at(c, k))
         is_zero = s.compare("eq", pivot, s.const(0, self.dtype))
         divisor = s.select(is_zero, s.const(1, self.dtype), pivot)

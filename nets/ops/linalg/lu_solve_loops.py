@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from nets.ir.affine import Affine
 from nets.ir.core import Value
@@ -59,34 +59,32 @@ def _in_registers(
     batch: Dim,
     transpose: bool,
 ) -> None:
-    s, (n, m) = v.s, sizes
+    n, m = sizes
     with v.groups(batch) as numbers:
-        factors = v.read(packed, numbers, n * n + n)
+        factors = v.read(packed, numbers, (n + 2) * n)
         given = v.read(b, numbers, n * m)
         rows = [given[i * m : (i + 1) * m] for i in range(n)]
-        # Where row i of the factors comes from row j of the matrix.
-        is_from = [
-            [s.compare("eq", factors[n * n + i], v.const(j)) for j in range(n)] for i in range(n)
-        ]
+        turns = factors[(n + 1) * n :]
         if not transpose:
-            rows = _chosen(v, rows, is_from)
+            _exchange(v, rows, turns, range(n))
         for triangle in _triangles(n, transpose):
             order = rows[::-1] if triangle.is_backward else rows
             substitute(v, order, _factors(triangle, factors), triangle.unit)
         if transpose:
-            rows = _chosen(v, rows, [list(column) for column in zip(*is_from, strict=True)])
+            _exchange(v, rows, turns, reversed(range(n)))
         v.write([x for row in rows for x in row], out, numbers)
 
 
-def _chosen(v: Lanes, rows: list[Vectors], is_from: list[Vectors]) -> list[Vectors]:
-    """In each place, the row that a mask is set for; the first where there is none."""
-    found = []
-    for masks in is_from:
-        best = rows[0]
-        for mask, row in zip(masks[1:], rows[1:], strict=True):
-            best = [v.s.select(mask, x, y) for x, y in zip(row, best, strict=True)]
-        found.append(best)
-    return found
+def _exchange(v: Lanes, rows: list[Vectors], turns: Vectors, steps: Iterable[int]) -> None:
+    """Let rows change places, one after the other; each with one behind it, or with none."""
+    for k in steps:
+        before = found = rows[k]
+        for i in range(k + 1, len(rows)):
+            is_it = v.s.compare("eq", turns[k], v.const(i))
+            pairs = list(zip(rows[i], before, found, strict=True))
+            rows[i] = [v.s.select(is_it, old, own) for own, old, _ in pairs]
+            found = [v.s.select(is_it, own, so_far) for own, _, so_far in pairs]
+        rows[k] = found
 
 
 def _factors(t: Triangle, factors: Vectors) -> Callable[[int, int], Value]:
@@ -108,80 +106,64 @@ def _in_lanes(
     transpose: bool,
 ) -> None:
     n, m = sizes
-    factors, given, found = v.scratch(n * n + n), v.scratch(n * m), v.scratch(n * m)
+    s = v.s
     with v.groups(batch) as numbers:
-        v.fill(factors, packed, numbers, n * n + n)
-        v.fill(given, b, numbers, n * m)
-        order = _Order(v, factors, n, m)
+        factors, right = v.scratch((n + 2) * n), v.scratch(n * m)
+        v.fill(factors, packed, numbers, (n + 2) * n)
+        v.fill(right, b, numbers, n * m)
         if not transpose:
-            order.take(given, found)
-        right = given if transpose else found
+            with loop(s, 0, n) as k:
+                _exchange_lanes(v, factors, right, k, sizes)
         for triangle in _triangles(n, transpose):
             InLanes(v, factors, right, m).solve(triangle)
         if transpose:
-            order.give(given, found)
-        v.spill(out, found, numbers, n * m)
+            with loop(s, 0, n) as k:
+                _exchange_lanes(v, factors, right, -k + (n - 1), sizes)
+        v.spill(out, right, numbers, n * m)
 
 
-class _Order:
-    """The order of the rows of a group, which each lane has for itself."""
-
-    def __init__(self, v: Lanes, factors: Value, n: int, m: int) -> None:
-        self.v, self.s, self.factors, self.n, self.m = v, v.s, factors, n, m
-
-    def take(self, source: Value, target: Value) -> None:
-        """Row i of the target is the row of the source that its order tells."""
-        s, v = self.s, self.v
-        with loop(s, 0, self.n) as i:
-            row = self._row(i)
-            with loop(s, 0, self.m) as j:
-                found = [s.load(source, place) for place in self._places(row, j)]
-                for lane, element in enumerate(found):
-                    s.store(element, target, (i * self.m + j) * v.width + lane)
-
-    def give(self, source: Value, target: Value) -> None:
-        """The other way round."""
-        s, v = self.s, self.v
-        with loop(s, 0, self.n) as i:
-            row = self._row(i)
-            with loop(s, 0, self.m) as j:
-                for lane, place in enumerate(self._places(row, j)):
-                    element = s.load(source, (i * self.m + j) * v.width + lane)
-                    s.store(element, target, place)
-
-    def _row(self, i: Affine) -> list[Value]:
-        s, v = self.s, self.v
-        first = (i + self.n * self.n) * v.width
-        return [_row_of(s, self.factors, first + lane, self.n) for lane in range(v.width)]
-
-    def _places(self, row: list[Value], j: Affine) -> list[Affine]:
-        width = self.v.width
-        return [(Affine.of(r) * self.m + j) * width + lane for lane, r in enumerate(row)]
+def _exchange_lanes(
+    v: Lanes, factors: Value, right: Value, k: Affine, sizes: tuple[int, int]
+) -> None:
+    """Let row k change places with the one that each lane has for it."""
+    s, (n, m), width = v.s, sizes, v.width
+    turn = (k + (n + 1) * n) * width
+    others = [Affine.of(_row_of(s, factors, turn + lane, n)) for lane in range(width)]
+    with loop(s, 0, m) as j:
+        own = [(k * m + j) * width + lane for lane in range(width)]
+        places = [(other * m + j) * width + lane for lane, other in enumerate(others)]
+        pairs = [(s.load(right, x), s.load(right, y)) for x, y in zip(own, places, strict=True)]
+        for (x, y), at, other in zip(pairs, own, places, strict=True):
+            s.store(x, right, other)
+            s.store(y, right, at)
 
 
 def _by_blocks(
     x: Rows, packed: Value, b: Value, out: Value, number: Affine, transpose: bool
 ) -> None:
     s, n, m = x.s, x.rows, x.columns
-    first, start = number * (n * n + n), number * (n * m)
-
-    def place(i: Affine, is_ordered: bool) -> Affine:
-        """The row of b, or of the result."""
-        if not is_ordered:
-            return start + i * m
-        row = _row_of(s, packed, first + n * n + i, n)
-        return start + Affine.of(row) * m
-
+    first, start = number * ((n + 2) * n), number * (n * m)
     system, (one, other) = ByBlocks(x, packed, first), _triangles(n, transpose)
-    with loop(s, 0, n) as i:
-        source = place(one.row(i), not transpose)
-        with loop(s, 0, m) as j:
-            s.store(s.load(b, source + j), x.memory, x.at(i, j))
-    x.clear_padding()
+
+    def exchange(k: Affine) -> None:
+        row = Affine.of(_row_of(s, packed, first + (n + 1) * n + k, n))
+        with loop(s, 0, x.end, x.width) as column:
+            pair = x.vector(k, column), x.vector(row, column)
+            x.set(pair[0], row, column)
+            x.set(pair[1], k, column)
+
+    system.take(one, lambda i, j: s.load(b, start + i * m + j))
+    if not transpose:
+        with loop(s, 0, n) as k:
+            exchange(k)
     system.solve(one)
     system.turn(one, other)
     system.solve(other)
-    with loop(s, 0, n) as i:
-        target = place(other.row(i), transpose)
-        with loop(s, 0, m) as j:
-            s.store(x.scalar(i, j), out, target + j)
+    if transpose:
+        # The working copy has the last row first.
+        system.turn(other, one)
+        with loop(s, 0, n) as k:
+            exchange(-k + (n - 1))
+    last = one if transpose else other
+    with loop(s, 0, n) as i, loop(s, 0, m) as j:
+        s.store(x.scalar(i, j), out, start + last.row(i) * m + j)

@@ -52,8 +52,8 @@ def lower(s: Lowering, a: Value, b: Value, out: Value, t: Triangle) -> None:
         _in_registers(Lanes(s, dtype, width), a, b, out, m, batch, t)
     else:
         v = Lanes(s, dtype, width)
-        matrices, right = v.scratch(n * n), v.scratch(n * m)
         with v.groups(batch) as numbers:
+            matrices, right = v.scratch(n * n), v.scratch(n * m)
             v.fill(matrices, a, numbers, n * n)
             v.fill(right, b, numbers, n * m)
             InLanes(v, matrices, right, m).solve(t)
