@@ -9,6 +9,44 @@ A matrix that has no such factor or solution is a LinAlgError where it is known,
 traced code it gives NaN or infinities.
 """
 
+from nets.frontend.tensor.functions import matmul, matrix_transpose, tensordot, vecdot
 from nets.linalg.cholesky import cholesky
+from nets.linalg.norms import matrix_norm, norm, vector_norm
+from nets.linalg.powers import expm, matrix_power
+from nets.linalg.products import cross, diagonal, multi_dot, outer, trace
+from nets.linalg.systems import (
+    det,
+    inv,
+    lu,
+    lu_factor,
+    lu_solve,
+    slogdet,
+    solve,
+    solve_triangular,
+)
 
-__all__ = ["cholesky"]
+__all__ = [
+    "cholesky",
+    "cross",
+    "det",
+    "diagonal",
+    "expm",
+    "inv",
+    "lu",
+    "lu_factor",
+    "lu_solve",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_transpose",
+    "multi_dot",
+    "norm",
+    "outer",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "tensordot",
+    "trace",
+    "vecdot",
+    "vector_norm",
+]

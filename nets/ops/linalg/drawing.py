@@ -62,3 +62,18 @@ class FactoredSpec(Spec):
         order = np.stack([np.roll(np.arange(n), 1), np.full(n, n - 1)])
         below = np.broadcast_to(order, (*batch, 2, n)).astype(factors.dtype)
         return np.concatenate([factors, below], axis=-2)
+
+
+def turning(dtype: DType, *shape: int) -> Spec:
+    """Numbers of rows, each of one that is not before."""
+    return TurnsSpec(shape, dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnsSpec(Spec):
+    """For each place along the last axis a number that is not less, and less than there are."""
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        n = self.shape[-1]
+        drawn = rng.integers(0, n - np.arange(n), self.shape) + np.arange(n)
+        return np.asarray(drawn, self.dtype.numpy)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from nets.ops.definition.rules import Tangents
 from nets.ops.linalg import lu_loops, lu_solve_loops
 from nets.ops.linalg.columns import stack_of_systems
 from nets.ops.linalg.drawing import distinct, factored
+from nets.ops.linalg.exchange import exchanged
 from nets.ops.linalg.masks import columns_of, strictly_lower, upper_triangle
 from nets.ops.linalg.shapes import check_square, check_system, product, swapped
 from nets.ops.linalg.triangular import substituted
@@ -126,17 +127,6 @@ class LU:
 
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
         lu_loops.lower(s, operands[0], results[0])
-
-
-def exchanged(b: Array, turns: Array, steps: Iterable[int]) -> Array:
-    """Matrices whose rows have changed places, one after the other."""
-    rows = np.array(b)
-    for k in steps:
-        place = turns[..., k, None, :]
-        other = np.take_along_axis(rows, place, axis=-2)
-        np.put_along_axis(rows, place, rows[..., k, None, :], axis=-2)
-        rows[..., k, None, :] = other
-    return rows
 
 
 def packed_type(a: TensorType) -> TensorType:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
-from nets.ir.types import index
+from nets.ops.linalg.exchange import row_of
 from nets.ops.linalg.lanes import Lanes, Vectors
 from nets.ops.linalg.row_blocks import Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, known
@@ -35,12 +35,6 @@ def lower(s: Lowering, packed: Value, b: Value, out: Value, transpose: bool) -> 
         return
     with each(s, batch) as number:
         _by_blocks(Rows(s, dtype, n, m), packed, b, out, number, transpose)
-
-
-def _row_of(s: Lowering, memory: Value, place: Affine, n: int) -> Value:
-    """The number of a row, inside of the matrix whatever stands there."""
-    row = s.cast(s.load(memory, place), index)
-    return s.binary("max", s.binary("min", row, s.const(n - 1, index)), s.const(0, index))
 
 
 def _triangles(n: int, transpose: bool) -> tuple[Triangle, Triangle]:
@@ -128,7 +122,7 @@ def _exchange_lanes(
     """Let row k change places with the one that each lane has for it."""
     s, (n, m), width = v.s, sizes, v.width
     turn = (k + (n + 1) * n) * width
-    others = [Affine.of(_row_of(s, factors, turn + lane, n)) for lane in range(width)]
+    others = [Affine.of(row_of(s, factors, turn + lane, n)) for lane in range(width)]
     with loop(s, 0, m) as j:
         own = [(k * m + j) * width + lane for lane in range(width)]
         places = [(other * m + j) * width + lane for lane, other in enumerate(others)]
@@ -146,7 +140,7 @@ def _by_blocks(
     system, (one, other) = ByBlocks(x, packed, first), _triangles(n, transpose)
 
     def exchange(k: Affine) -> None:
-        row = Affine.of(_row_of(s, packed, first + (n + 1) * n + k, n))
+        row = Affine.of(row_of(s, packed, first + (n + 1) * n + k, n))
         with loop(s, 0, x.end, x.width) as column:
             pair = x.vector(k, column), x.vector(row, column)
             x.set(pair[0], row, column)
