@@ -175,7 +175,7 @@ def lu_solve(lu_and_piv: tuple[TensorLike, TensorLike], b: TensorLike, trans: in
     factors, turns = lu_and_piv
     square, right = promote(as_squares("lu_solve", factors), b, floating=True)
     right, is_vector = _columns("lu_solve", square, right)
-    order = F.astype(as_tensor(turns), square.dtype)
+    order = F.astype(as_tensor(turns), "int32")
     if order.shape != square.shape[:-1]:
         raise ShapeError(
             f"lu_solve: pivots of shape {shape_text(order.shape)} for factors of shape "

@@ -168,15 +168,12 @@ def _cofactors(b: Emitter, packed: Value) -> Value:
     is_last[-1, -1] = True
     last = b.broadcast(b.constant(is_last, bool_), (*batch, n, n), (rank - 2, rank - 1))
     upper = b.select(last, b.one(square), square)
-    pivot = b.emit(
-        "slice",
-        square,
-        starts=(*(0,) * len(batch), n - 1, n - 1),
-        stops=(*batch, n, n),
-        steps=(1,) * rank,
-    )
-    # All pivots but the last one: of these, and of one of 1, the determinant.
-    without = b.emit("lu_det", upper, _packed_again(b, upper, packed))
+    pivots = _diagonal(b, square)
+    first, pivot = (_part(b, pivots, *ends) for ends in ((0, n - 1), (n - 1, n)))
+    # Of factors whose pivots are 1, the determinant is the sign.
+    eye = _identity(b, square)
+    sign = b.emit("lu_det", eye, _packed_again(b, eye, packed))
+    without = b.mul(sign, b.emit("reduce_prod", first, axes=(len(batch),)))
     half = solved(b, upper, _identity(b, square), upper=True, transpose=True)
     rows = np.zeros((n, n), bool)
     rows[-1] = True
@@ -185,6 +182,27 @@ def _cofactors(b: Emitter, packed: Value) -> Value:
     scale = b.select(is_below, _in_each(b, without, square), _in_each(b, det, square))
     whole = solved(b, square, b.mul(half, scale), upper=False, transpose=True)
     return product(b, swapped(b, order_matrix(b, packed)), whole)
+
+
+def _diagonal(b: Emitter, square: Value) -> Value:
+    *batch, n, _ = tensor_type(square).shape
+    flat = b.reshape(square, (*batch, n * n))
+    zeros, ones = (0,) * len(batch), (1,) * len(batch)
+    stops = (*batch, n * n)
+    steps = (*ones, columns_of(square) + 1)
+    return b.emit("slice", flat, starts=(*zeros, 0), stops=stops, steps=steps)
+
+
+def _part(b: Emitter, x: Value, start: int, stop: int) -> Value:
+    """Elements along the last axis."""
+    *batch, _ = tensor_type(x).shape
+    return b.emit(
+        "slice",
+        x,
+        starts=(*(0,) * len(batch), start),
+        stops=(*batch, stop),
+        steps=(1,) * (len(batch) + 1),
+    )
 
 
 def _packed_again(b: Emitter, square: Value, packed: Value) -> Value:

@@ -11,7 +11,7 @@ import numpy as np
 from nets.errors import DTypeError, ShapeError
 from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
-from nets.ir.types import TensorType, f32, f64, index
+from nets.ir.types import TensorType, i32, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter
@@ -27,21 +27,21 @@ class ExchangeRows:
     """x[b…, n, m] after row k has changed places with row ``turns[b…, k]``, for k from 0 to n − 1;
     or in ``reverse``, from n − 1 to 0, which takes the rows back.
 
-    The turns are numbers of rows in the dtype of x; others are moved into their range.
+    The turns are int32; what is no number of a row is moved into their range.
     """
 
     operands = ("x", "turns")
     batch = ITSELF
     samples = [
-        sample(draw.f64(4, 3), turning(f64, 4), reverse=False),
-        sample(draw.f32(2, 3, 1), turning(f32, 2, 3), reverse=True),
-        sample(draw.f64(0, 3, 2), turning(f64, 0, 3), reverse=False),
-        sample(draw.f64(2, 0, 2), turning(f64, 2, 0), reverse=True),
+        sample(draw.f64(4, 3), turning(4), reverse=False),
+        sample(draw.f32(2, 3, 1), turning(2, 3), reverse=True),
+        sample(draw.f64(0, 3, 2), turning(0, 3), reverse=False),
+        sample(draw.f64(2, 0, 2), turning(2, 0), reverse=True),
     ]
 
     def infer(x: TensorType, turns: TensorType, *, reverse: bool) -> TensorType:
-        if not x.dtype.is_float or turns.dtype != x.dtype:
-            raise DTypeError(f"exchange_rows needs one floating-point dtype, not {x} and {turns}")
+        if turns.dtype != i32:
+            raise DTypeError(f"exchange_rows takes turns in int32, not {turns}")
         if x.rank < 2 or turns.shape != x.shape[:-1]:
             raise ShapeError(f"exchange_rows of {x} by {turns}")
         return x
