@@ -58,6 +58,14 @@ def solve(a: TensorLike, b: TensorLike, /) -> Tensor:
     return F.reshape(found, found.shape[:-1]) if is_vector else found
 
 
+def solution(a: Tensor, b: Tensor) -> Tensor:
+    """``solve`` of matrices of one dtype; infinities or NaN where a is singular, in eager code
+    too."""
+    right, is_vector = _columns("solve", a, b)
+    found = _solved(None, a, right)
+    return F.reshape(found, found.shape[:-1]) if is_vector else found
+
+
 def solve_triangular(
     a: TensorLike,
     b: TensorLike,
@@ -215,10 +223,11 @@ def _by_factors(square: Tensor, turns: Tensor, right: Tensor, transpose: bool) -
 # --------------------------------------------------------------------------------- inside
 
 
-def _solved(name: str, matrices: Tensor, right: Tensor) -> Tensor:
+def _solved(name: str | None, matrices: Tensor, right: Tensor) -> Tensor:
     # The factors say nothing of a that the derivatives of the equation do not.
     packed = apply("lu", apply("stop_gradient", matrices))
-    refuse(packed, lambda x: _has_zero_pivot(x[..., : x.shape[-1], :]), f"{name}: {SINGULAR}")
+    if name is not None:
+        refuse(packed, lambda x: _has_zero_pivot(x[..., : x.shape[-1], :]), f"{name}: {SINGULAR}")
 
     def solved(parts: Sequence[Tensor], right: Tensor) -> Tensor:
         return apply("lu_solve", *parts, right, transpose=False)
