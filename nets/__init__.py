@@ -11,6 +11,7 @@ from nets import errors, tracebacks
 from nets.frontend.tensor import functions
 from nets.frontend.tensor.functions import *  # noqa: F403 (named by __all__ there)
 from nets.frontend.tensor.other_names import add_functions, missing
+from nets.frontend.tensor.pytorch.delegates import set_lookup
 from nets.frontend.tensor.scope import suspended
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import enable_grad, is_grad_enabled, no_grad
@@ -147,6 +148,7 @@ __all__ = [
 __all__ += functions.__all__
 
 add_functions(functions.__all__, Tensor)
+set_lookup(lambda path: _function_at(path))
 tracebacks.install()
 
 
@@ -160,6 +162,17 @@ def __getattr__(name: str) -> Any:
     value = getattr(_imported(module), name)
     globals()[name] = value
     return value
+
+
+def _function_at(path: str) -> Any:
+    """What stands at a path below this module; None where nothing does."""
+    first, *rest = path.split(".")
+    if first not in __all__:
+        return None
+    found = globals()[first] if first in globals() else __getattr__(first)
+    for word in rest:
+        found = getattr(found, word, None)
+    return found
 
 
 def _imported(module: str) -> Any:

@@ -31,7 +31,6 @@ from nets.frontend.tensor.conversion import array_of, dtype_of
 from nets.frontend.tensor.dimension import known, seen
 from nets.frontend.tensor.elements import Elements
 from nets.frontend.tensor.operators import Operators
-from nets.frontend.tensor.other_names import OtherNames
 from nets.frontend.tensor.printing import format_array, html_of_array
 from nets.frontend.tensor.scope import Consumed, Outside, current_scope, is_live, leaked
 from nets.frontend.tensor.state import assign, origin, read_gradient, write_gradient
@@ -302,7 +301,7 @@ class Tensor(Operators):
         return id(self)
 
     def __dir__(self) -> list[str]:
-        return [name for name in object.__dir__(self) if name not in vars(OtherNames)]
+        return [name for name in object.__dir__(self) if hasattr(type(self), name)]
 
     def __copy__(self) -> Tensor:
         scope = current_scope()

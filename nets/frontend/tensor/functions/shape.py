@@ -139,10 +139,20 @@ def under(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return x if x.type.shape == plain(shape) else apply("reshape", x, shape=shape)
 
 
-def flatten(x: TensorLike) -> Tensor:
-    """The elements along one axis, in row-major order: a copy."""
+def flatten(x: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The axes from ``start_dim`` to ``end_dim`` as one, by default all, row-major: a copy.
+
+    ShapeError for axes that do not exist or are not in order.
+    """
     tensor = as_tensor(x)
-    return apply("reshape", tensor, shape=(tensor.size,))
+    rank = tensor.ndim or 1  # without axes, there is one element to merge
+    first, last = normal_axis(start_dim, rank), normal_axis(end_dim, rank)
+    if first > last:
+        raise ShapeError(f"axis {start_dim} comes after axis {end_dim}", user_location())
+    before, merged = tensor.shape[:first], tensor.shape[first : last + 1]
+    after = tensor.shape[last + 1 :]
+    size = tensor.size if not before and not after else math.prod(merged)
+    return apply("reshape", tensor, shape=(*before, size, *after))
 
 
 def permute_dims(x: TensorLike, axes: Sequence[int]) -> Tensor:
