@@ -15,6 +15,7 @@ from nets.frontend.tensor.pytorch.delegates import set_lookup
 from nets.frontend.tensor.scope import suspended
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import enable_grad, is_grad_enabled, no_grad
+from nets.frontend.tensor.words import NAMES as _WORDS
 from nets.locks import imports as _imports
 from nets.version import __version__
 
@@ -85,6 +86,7 @@ _LATER = {
     "user_location": "nets.frontend.tensor.scope",
     "manual_seed": "nets.random",
     "Solver": "nets.solver",
+    **_WORDS,
 }
 """Public name → the module that has it."""
 
@@ -146,8 +148,9 @@ __all__ = [
     "__version__",
 ]
 __all__ += functions.__all__
+__all__ += [name for name in _WORDS if name not in __all__]
 
-add_functions(functions.__all__, Tensor)
+add_functions([*functions.__all__, *_WORDS], Tensor)
 set_lookup(lambda path: _function_at(path))
 tracebacks.install()
 

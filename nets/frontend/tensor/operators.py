@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nets.errors import UnsupportedObjectError
 from nets.frontend.tensor.pytorch import elementwise, reductions, shapes
 from nets.frontend.tensor.pytorch.methods import Methods
+from nets.frontend.tensor.words.devices import StandardArray
 from nets.ir.location import user_location
 from nets.ir.types import DType
 
@@ -44,7 +45,7 @@ def _chosen(name: str, options: Mapping[str, object]) -> dict[str, Any]:
     return chosen
 
 
-class Operators(Methods):
+class Operators(StandardArray, Methods):
     """What tensors share with NumPy arrays: operators and methods, with NumPy's meaning.
 
     Both operands broadcast and promote; NumPy arrays, nested lists and Python numbers may stand

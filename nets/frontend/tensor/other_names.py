@@ -13,10 +13,6 @@ from typing import Any, Final, NoReturn
 from nets.errors import MissingNameError
 from nets.ir.location import user_location
 
-_DTYPES: Final = (
-    *("bool", "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-    *("float32", "float64"),
-)
 _DTYPE_WORDS: Final = {
     "float": "float32",
     "double": "float64",
@@ -29,45 +25,32 @@ _DTYPE_WORDS: Final = {
 
 _ARRAY: Final = "nets.Tensor(data) makes a tensor of an array, a list or a number"
 _CPU: Final = "nets runs on the CPU, where every tensor is"
-_JOIN: Final = "nets.concatenate joins along an axis, nets.stack along a new one"
 _MAP: Final = (
     "functions work on all leading axes at once; nets.vmap makes one of those for an entry"
 )
 _NO_GRAD: Final = "nets.no_grad()"
-_HALF: Final = 'nets has the floating-point dtypes "float32" and "float64"'
+_HALF: Final = "nets has the floating-point dtypes nets.float32 and nets.float64"
 _COMPILE: Final = "nets.trace compiles a function"
 _LOOPS: Final = "nets.scan, nets.fori_loop, nets.while_loop, nets.cond and nets.map"
 
 FUNCTIONS: Final = {
-    **{name: f'dtypes go by their name: dtype="{name.strip("_")}"' for name in _DTYPES},
-    **{name: f'dtypes go by their name: dtype="{word}"' for name, word in _DTYPE_WORDS.items()},
+    **{name: f"the dtype is nets.{word}" for name, word in _DTYPE_WORDS.items()},
+    "bool_": "the dtype is nets.bool",
     **dict.fromkeys(("float16", "half", "bfloat16", "complex64", "complex128"), _HALF),
-    "dtype": 'dtypes go by their name, such as "float32"',
+    "dtype": "dtypes are nets.float32 and so on, or go by their name",
     **dict.fromkeys(("tensor", "array", "ndarray", "Array", "Variable", "from_numpy"), _ARRAY),
     **dict.fromkeys(("ascontiguousarray", "asanyarray", "FloatTensor"), _ARRAY),
-    **dict.fromkeys(("empty", "empty_like"), "nets.zeros, for elements are always defined"),
-    **dict.fromkeys(("vstack", "hstack", "dstack", "column_stack"), _JOIN),
-    **dict.fromkeys(("array_split", "hsplit", "vsplit"), "nets.split"),
-    **dict.fromkeys(("inner", "vdot"), "nets.vecdot, or nets.tensordot"),
-    "nanmax": "nets.max",
-    "nanmin": "nets.min",
     "linalg": "a norm is nets.norm(x); see nets.matmul",
-    "newaxis": "None, as in x[:, None], or nets.expand_dims",
-    **dict.fromkeys(("ravel", "view"), "nets.flatten, nets.reshape"),
+    "view": "nets.reshape",
     "invert": "nets.bitwise_invert, or ~x",
     "fabs": "nets.abs",
-    "cumulative_sum": "nets.cumsum",
-    "average": "nets.mean",
     "nan_to_num": "nets.where(nets.isnan(x), 0.0, x)",
     "swish": "nets.silu",
     **dict.fromkeys(("expand", "expand_as"), "nets.broadcast_to"),
-    **dict.fromkeys(("pi", "e", "inf", "nan"), "math.pi, math.e, math.inf, math.nan of Python"),
     **dict.fromkeys(("jit", "compile", "function"), _COMPILE),
-    **dict.fromkeys(("pmap", "vectorize", "apply_along_axis"), _MAP),
+    **dict.fromkeys(("pmap", "vectorize"), _MAP),
     **dict.fromkeys(("lax", "fori", "switch", "foreach"), f"loops and branches: {_LOOPS}"),
-    "select": "nets.where",
     "autograd": "nets.grad, nets.vjp, nets.jvp and so on, or t.backward()",
-    "gradient": "nets.grad, of a function",
     "remat": "nets.checkpoint",
     **dict.fromkeys(("inference_mode", "set_grad_enabled"), _NO_GRAD),
     **dict.fromkeys(("rand", "random_sample"), "nets.random.uniform(shape)"),
@@ -80,8 +63,16 @@ FUNCTIONS: Final = {
     "save": "nets.data.save, for nested dicts of arrays; nets.export, for compiled functions",
     "utils": "nets.data has DataLoader, nets.nn.utils what clips gradients",
     **dict.fromkeys(("tree", "tree_map", "tree_util"), "arguments may be nested as they are"),
+    **dict.fromkeys(("place", "putmask"), "x[mask] = values, or nets.where(mask, values, x)"),
+    **dict.fromkeys(("put", "copyto", "fill_diagonal"), "x[indices] = values"),
+    **dict.fromkeys(("shares_memory", "may_share_memory"), "nothing: tensors never share elements"),
+    **dict.fromkeys(("trim_zeros", "array2string", "nditer"), "that of NumPy, on tensor.numpy()"),
+    **dict.fromkeys(("ndenumerate", "ndindex", "savetxt", "savez"), "that of NumPy, on arrays"),
+    **dict.fromkeys(("poly1d", "roots", "polydiv", "poly"), "that of NumPy, on tensor.numpy()"),
+    "in1d": "nets.isin",
+    "trapz": "nets.trapezoid",
+    "product": "nets.prod",
     "set_default_dtype": "each function and layer takes dtype=",
-    "shape": "x.shape",
 }
 """What to write instead of a name that somebody looks for on ``nets``."""
 
@@ -91,9 +82,9 @@ METHODS: Final = {
     "resize": "t.reshape(shape)",
     **dict.fromkeys(("resize_", "set_", "t_", "transpose_", "squeeze_", "unsqueeze_"), _NEW_SHAPE),
     "copy": "t.clone()",
-    **dict.fromkeys(("cuda", "device", "is_cuda", "xpu", "mps"), _CPU),
+    **dict.fromkeys(("cuda", "is_cuda", "xpu", "mps"), _CPU),
     **dict.fromkeys(("half", "bfloat16"), _HALF),
-    **dict.fromkeys(("itemsize", "nbytes", "strides", "flags"), "those of t.data, an array"),
+    **dict.fromkeys(("strides", "flags"), "those of t.data, an array"),
     **dict.fromkeys(("stride", "data_ptr", "storage"), "those of t.data, an array"),
     "fill": "t.fill_(value)",
     **dict.fromkeys(("grad_fn", "register_hook"), "t.is_leaf and t.grad"),

@@ -269,14 +269,6 @@ class Tensor(Operators):
             raise _lost("a NumPy array of it")
         return np.array(self.data, dtype=dtype, copy=copy)
 
-    def __dlpack__(self, **options: Any) -> Any:
-        """A DLPack capsule of the elements, which are not copied and must not be written to."""
-        data = self._variable("a DLPack capsule").data
-        return (data if data.flags.writeable else data.copy()).__dlpack__(**options)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return 1, 0
-
     def __bool__(self) -> bool:
         return bool(self._one_element("bool()"))
 

@@ -36,7 +36,7 @@ WITHOUT_TENSOR = {"arange", "eye", "linspace", "ones", "zeros", "from_dlpack"}
 VIEWS = {
     *("slice", "flip", "broadcast_arrays", "broadcast_to", "expand_dims", "flatten", "reshape"),
     *("matrix_transpose", "moveaxis", "permute_dims", "squeeze", "swapaxes", "transpose"),
-    *("split", "einsum", "T", "mT", "__getitem__", "__iter__"),
+    *("split", "ravel", "diag", "einsum", "T", "mT", "__getitem__", "__iter__"),
     *("view", "view_as", "reshape_as", "permute", "unsqueeze", "expand", "expand_as", "t"),
     *("swapdims", "select", "narrow", "chunk", "split_with_sizes", "tensor_split", "unbind"),
     *("unflatten", "movedim", "contiguous", "to", "type_as", "cpu", "double", "float", "long"),
@@ -171,6 +171,7 @@ def test_functional(name: str) -> None:
 WITHOUT_RESULT = {
     *("numel", "nelement", "dim", "ndimension", "is_contiguous", "is_floating_point", "equal"),
     *("is_complex", "is_signed", "element_size", "retain_grad", "new_tensor"),
+    *("to_device", "allclose"),
 }
 """Methods that give no tensor, or one that has nothing of theirs."""
 

@@ -65,7 +65,6 @@ from nets.frontend.tensor.functions.convolution import conv, conv_transpose, max
 from nets.frontend.tensor.functions.creation import (
     arange,
     eye,
-    from_dlpack,
     full,
     full_like,
     linspace,
@@ -214,7 +213,6 @@ neg = negative
 power = pow
 reciprocal = inverse
 absolute = abs
-asarray = as_tensor
 concat = concatenate
 eq = equal
 ne = not_equal
@@ -271,7 +269,6 @@ __all__ = [
     "not_equal",
     "arange",
     "eye",
-    "from_dlpack",
     "full",
     "full_like",
     "linspace",
@@ -356,7 +353,6 @@ __all__ = [
     "power",
     "reciprocal",
     "absolute",
-    "asarray",
     "concat",
     "slice",
     "addbmm",

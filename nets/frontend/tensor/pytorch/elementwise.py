@@ -96,13 +96,8 @@ def float_power(x: TensorLike, exponent: TensorLike) -> Tensor:
 
 
 def round(x: TensorLike, *, decimals: int = 0) -> Tensor:
-    """Each element rounded to so many decimals, ties to even, by way of x · 10^decimals."""
-    if decimals == 0:
-        return F.round(x)
-    factor = 10.0 ** abs(decimals)
-    if decimals > 0:
-        return F.divide(F.round(F.multiply(x, factor)), factor)
-    return F.multiply(F.round(F.divide(x, factor)), factor)
+    """Each element rounded to so many decimals, ties to even; see ``nets.round``."""
+    return F.round(x, decimals)
 
 
 def where(x: TensorLike, condition: TensorLike, other: TensorLike) -> Tensor:

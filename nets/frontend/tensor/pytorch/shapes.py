@@ -14,6 +14,7 @@ from nets.frontend.tensor import functions as F
 from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.pytorch.delegates import public
+from nets.frontend.tensor.scope import current_scope
 from nets.ir.location import user_location
 
 if TYPE_CHECKING:
@@ -363,12 +364,12 @@ def repeat_interleave(
 
     ``output_size`` is how many there are then; ShapeError where it is not.
     """
-    tensor, many = F.as_tensor(x), F.as_tensor(repeats)
+    tensor = F.as_tensor(x)
     if dim is not None and not tensor.ndim:
         tensor, dim = F.reshape(tensor, (1,)), axis_of(dim, 0)
-    if many.size == 1 and not isinstance(repeats, int):
-        repeats = int(F.reshape(many, ()))
-    made = F.repeat(tensor, repeats, dim)
+    is_known = current_scope() is None or not hasattr(repeats, "is_traced")
+    total = None if is_known else output_size
+    made = F.repeat(tensor, repeats, dim, total_repeat_length=total)
     size = made.shape[0 if dim is None else axis_of(dim, made.ndim)]
     if output_size is not None and size != output_size:
         raise ShapeError(f"repeats add up to {size}, not to {output_size}", user_location())
