@@ -371,7 +371,7 @@ def repeat_interleave(
     total = None if is_known else output_size
     made = F.repeat(tensor, repeats, dim, total_repeat_length=total)
     size = made.shape[0 if dim is None else axis_of(dim, made.ndim)]
-    if output_size is not None and size != output_size:
+    if output_size is not None and size != integer_of(output_size, "output_size"):
         raise ShapeError(f"repeats add up to {size}, not to {output_size}", user_location())
     return made
 
