@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import samples
+
 import nets
 import nets.frontend.tensor.functions as functions
 import nets.ops
@@ -243,10 +245,13 @@ def functions_by_theme() -> str:
 def _theme(module: str, names: list[str]) -> str:
     source = inspect.getmodule(inspect.unwrap(getattr(functions, names[0])))
     assert isinstance(source, ModuleType)
-    rows = ((f"`{_signature(n, getattr(functions, n))}`", _meaning(n)) for n in sorted(names))
+    rows = (
+        (f"`{_signature(n, getattr(functions, n))}`", _meaning(n), samples.sample(n))
+        for n in sorted(names)
+    )
     title = module.rpartition(".")[2].replace("_", " ").replace("dispatch", "conversion")
     head = "" if title == "conversion" else f"{_first_sentence(source.__doc__)}\n\n"
-    return f"### {title}\n\n{head}{_table(('function', 'meaning'), rows)}"
+    return f"### {title}\n\n{head}{_table(('function', 'meaning', 'example'), rows)}"
 
 
 def _meaning(name: str) -> str:

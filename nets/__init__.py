@@ -11,9 +11,11 @@ from nets import errors, tracebacks
 from nets.frontend.tensor import functions
 from nets.frontend.tensor.functions import *  # noqa: F403 (named by __all__ there)
 from nets.frontend.tensor.other_names import add_functions, missing
+from nets.frontend.tensor.pytorch.delegates import set_lookup
 from nets.frontend.tensor.scope import suspended
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import enable_grad, is_grad_enabled, no_grad
+from nets.frontend.tensor.words import NAMES as _WORDS
 from nets.locks import imports as _imports
 from nets.version import __version__
 
@@ -84,6 +86,7 @@ _LATER = {
     "user_location": "nets.frontend.tensor.scope",
     "manual_seed": "nets.random",
     "Solver": "nets.solver",
+    **_WORDS,
 }
 """Public name → the module that has it."""
 
@@ -146,8 +149,10 @@ __all__ = [
     "__version__",
 ]
 __all__ += functions.__all__
+__all__ += [name for name in _WORDS if name not in __all__]
 
-add_functions(functions.__all__, Tensor)
+add_functions([*functions.__all__, *_WORDS], Tensor)
+set_lookup(lambda path: _function_at(path))
 tracebacks.install()
 
 
@@ -161,6 +166,17 @@ def __getattr__(name: str) -> Any:
     value = getattr(_imported(module), name)
     globals()[name] = value
     return value
+
+
+def _function_at(path: str) -> Any:
+    """What stands at a path below this module; None where nothing does."""
+    first, *rest = path.split(".")
+    if first not in __all__:
+        return None
+    found = globals()[first] if first in globals() else __getattr__(first)
+    for word in rest:
+        found = getattr(found, word, None)
+    return found
 
 
 def _imported(module: str) -> Any:

@@ -68,6 +68,10 @@ class ShapeError(NetsError, ValueError):
     """Operand shapes do not fit together, or a shape, axis or slice is not valid."""
 
 
+class AxisError(ShapeError, IndexError):
+    """An axis does not exist in a tensor of so many axes."""
+
+
 class OpenSizeError(ShapeError):
     """What needs a size now was given one that only a call tells (``nets.dim``)."""
 
@@ -107,6 +111,10 @@ class MissingNameError(NetsError, AttributeError):
 
 class MissingKeyError(NetsError, KeyError):
     """There is nothing under this key; the message says which keys there are."""
+
+
+class CopyError(NetsError, ValueError):
+    """What was asked for without a copy of elements (``copy=False``) needs one."""
 
 
 class ReadOnlyError(NetsError, ValueError):

@@ -6,7 +6,8 @@ but 32-bit additions, rotations and exclusive ors, written in functions of nets,
 eagerly, inside a trace and in an exported library, and gives the same bits in each. Only what is
 made of them by logarithms and cosines (``normal``) may differ in the last ones.
 
-Functions take a ``key`` made by ``key``, ``split`` or ``fold_in``, to be used once. Without one
+Functions take a ``shape``, a size or several; a ``dtype``, a name or one of NumPy's; and a ``key``
+made by the functions ``key``, ``split`` or ``fold_in``, to be used once. Without one
 they take the next key of ``default_generator``, which ``nets.manual_seed`` starts anew. A generator
 counts in a Tensor: a traced function that draws from it draws other numbers at every call, and a
 loop or a branch inside it carries the count along.
@@ -48,7 +49,7 @@ def key(seed: int | nets.Tensor) -> nets.Tensor:
 
 
 def split(key: nets.Tensor, num: int = 2) -> nets.Tensor:
-    """``num`` independent keys made of one: shape (num, 2)."""
+    """``num`` independent keys made of one ``key``: shape (num, 2)."""
     return nets.stack(_encrypt(key, *_words(nets.arange(num))), axis=1)
 
 
@@ -115,7 +116,8 @@ with nets.suspended():  # whoever imports this inside a trace
 
 
 def manual_seed(seed: int | nets.Tensor) -> Generator:
-    """Start the default generator anew: initial weights, dropout and draws without a key."""
+    """Start the default generator anew from a ``seed``: initial weights, dropout and draws without
+    a key."""
     return default_generator.manual_seed(seed)
 
 
@@ -165,7 +167,7 @@ def normal(
     dtype: npt.DTypeLike = "float32",
     key: nets.Tensor | None = None,
 ) -> nets.Tensor:
-    """Normally distributed numbers.
+    """Normally distributed numbers around ``mean``, with standard deviation ``std``.
 
     Box and Muller, "A note on the generation of random normal deviates", 1958: two uniform
     numbers give two normal ones. ArgumentError for a negative ``std``.

@@ -53,6 +53,8 @@ APART = {("passes", "backend"), ("backend", "passes")}
 
 JOINED = {
     "frontend.tensor.functions": "frontend.tensor",
+    "frontend.tensor.pytorch": "frontend.tensor",
+    "frontend.tensor.words": "frontend.tensor",
     **{f"backend.llvm.{name}": "backend.llvm" for name in ("conv", "gemm", "isa", "math")},
     **{f"backend.library.{name}": "backend.library" for name in ("callers", "state")},
     "nn.functional": "nn",

@@ -51,7 +51,8 @@ def _check_samples(dataset: Dataset, indices: Any) -> None:
 
 
 class TensorDataset(Dataset):
-    """Arrays or Tensors of the same length: a sample is the tuple of their elements at a number.
+    """``arrays`` or Tensors of the same length: a sample is the tuple of their elements at a
+    number.
 
     The elements are kept as they are, neither copied nor changed.
     """
@@ -78,7 +79,7 @@ class TensorDataset(Dataset):
 
 
 class Subset(Dataset):
-    """Some samples of another dataset, in the order given."""
+    """Some samples of another dataset: those at ``indices``, in that order."""
 
     def __init__(self, dataset: Dataset, indices: Sequence[int] | Indices) -> None:
         self.dataset = dataset

@@ -18,7 +18,8 @@ from nets.optim.optimizer import item
 class DataLoader:
     """Iterating gives the batches of one epoch; iterating again, those of the next.
 
-    ``dataset``: a Dataset, or anything else with ``len()`` that gives samples by number.
+    ``dataset``: a Dataset, or anything else with ``len()`` that gives samples by number, of which
+    each batch has ``batch_size``.
     ``shuffle``: the order of epoch e is a function of ``seed`` and e, and of nothing else, so a
     run can be repeated and resumed. ``drop_last`` leaves out a last batch that is smaller.
     ``transform`` is applied to each batch (of arrays) before its arrays become Tensors;

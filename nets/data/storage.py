@@ -49,11 +49,12 @@ _WIDENED: Final = {"F16": "<f2", "BF16": "<u2"}
 
 
 def save(path: Path_, state: Mapping[str, Any]) -> None:
-    """Write nested dicts and lists of arrays, Tensors, numbers, texts and None to a file.
+    """Write ``state``, nested dicts and lists of arrays, Tensors, numbers, texts and None, to a
+    file.
 
-    The ending is ``.npz`` or ``.safetensors``. The file is written aside and then takes the place
-    of an old one. ArgumentError for other endings and contents, ExportError where it cannot be
-    written.
+    The ending of ``path`` is ``.npz`` or ``.safetensors``. The file is written aside and then takes
+    the place of an old one. ArgumentError for other endings and contents, ExportError where it
+    cannot be written.
     """
     target = Path(path)
     write = _WRITERS.get(target.suffix)
@@ -73,7 +74,8 @@ def save(path: Path_, state: Mapping[str, Any]) -> None:
 
 
 def load(path: Path_) -> dict[str, Any]:
-    """What ``save`` wrote, with NumPy arrays; of other files of these kinds, the arrays by name.
+    """What ``save`` wrote to ``path``, with NumPy arrays; of other files of these kinds, the arrays
+    by name.
 
     float16 and bfloat16 become float32, which holds them exactly. LoadError where the file is
     missing, damaged, or of another kind: files of PyTorch (``.pt``, ``.pth``, ``.bin``) hold

@@ -21,7 +21,7 @@ _DTYPES: Final = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"
 def mnist(folder: str | os.PathLike[str], train: bool = True) -> nets.data.TensorDataset:
     """60,000 or (``train=False``) 10,000 handwritten digits of LeCun, Cortes and Burges.
 
-    Images float32 in [0, 1] of shape (1, 28, 28), labels int64. The folder holds the idx files
+    Images float32 in [0, 1] of shape (1, 28, 28), labels int64. The ``folder`` holds the idx files
     under their usual names, with or without ``.gz``.
     """
     return _images(
@@ -30,7 +30,10 @@ def mnist(folder: str | os.PathLike[str], train: bool = True) -> nets.data.Tenso
 
 
 def fashion_mnist(folder: str | os.PathLike[str], train: bool = True) -> nets.data.TensorDataset:
-    """60,000 or 10,000 articles of clothing in ten classes, of the form of ``mnist``."""
+    """60,000 or (``train=False``) 10,000 articles of clothing in ten classes.
+
+    Their form, and what the ``folder`` holds, is that of ``mnist``.
+    """
     return _images(
         Path(folder), train, "https://github.com/zalandoresearch/fashion-mnist (four .gz files)"
     )
@@ -57,7 +60,7 @@ def _file(folder: Path, name: str, source: str) -> Path:
 
 
 def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
-    """The array in an idx file, which may be compressed by gzip; in native byte order.
+    """The array in an idx file at ``path``, which may be compressed by gzip; in native byte order.
 
     LoadError where the file cannot be read, is no idx file, or is not complete.
     """

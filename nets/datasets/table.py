@@ -21,9 +21,9 @@ def read_csv(
 ) -> tuple[Table, list[str]]:
     """The numbers of a CSV file (rows, columns), float64, and the names of its columns.
 
-    ``header``: whether the first row holds names; by default, if it is not all numbers. A field
-    that is empty or says NA, null or ? is NaN. LoadError where rows differ in length or a field is
-    no number.
+    ``path``: of the file; ``delimiter``: the character between its fields. ``header``: whether the
+    first row holds names; by default, if it is not all numbers. A field that is empty or says NA,
+    null or ? is NaN. LoadError where rows differ in length or a field is no number.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -73,10 +73,10 @@ def csv(
     delimiter: str = ",",
     header: bool | None = None,
 ) -> nets.data.TensorDataset:
-    """A CSV file as a dataset: all columns but one, float32, and that one, ``target``.
+    """A CSV file at ``path`` as a dataset: all columns but one, float32, and that one, ``target``.
 
     The target, by number or name, is float32 of shape (1,), or with ``classes`` an int64 label.
-    LoadError where a label is no integer.
+    ``delimiter`` and ``header`` are those of ``read_csv``. LoadError where a label is no integer.
     """
     table, names = read_csv(path, delimiter, header)
     column = names.index(target) if isinstance(target, str) and target in names else target

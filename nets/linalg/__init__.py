@@ -17,6 +17,7 @@ from nets.linalg.products import cross, diagonal, multi_dot, outer, trace
 from nets.linalg.systems import (
     det,
     inv,
+    logdet,
     lu,
     lu_factor,
     lu_solve,
@@ -32,6 +33,7 @@ __all__ = [
     "diagonal",
     "expm",
     "inv",
+    "logdet",
     "lu",
     "lu_factor",
     "lu_solve",

@@ -141,6 +141,13 @@ def slogdet(a: TensorLike, /) -> SlogdetResult:
     return SlogdetResult(sign, apply("lu_log_det", matrices, packed))
 
 
+def logdet(a: TensorLike, /) -> Tensor:
+    """The logarithms of the determinants of matrices a[…, n, n], which do not overflow: −∞ where
+    one is 0, NaN where it is negative (PyTorch's). ShapeError where a is not square."""
+    sign, size = slogdet(a)
+    return F.where(F.less(sign, 0), np.nan, size)
+
+
 # -------------------------------------------------------------------------------- factors
 
 

@@ -53,9 +53,10 @@ def least_squares(
     Compiled, kept and differentiated as in ``minimize``: ``x``, ``fun``, ``cost``, ``jac``,
     ``grad`` and ``optimality`` have derivatives by ``args``, those of the equation gradient = 0.
 
-    Status −1 where residuals or Jacobian at the start are not finite. ArgumentError for other
-    methods and losses, ``bounds`` and nests that do not fit; ShapeError for fewer residuals than
-    unknowns and derivatives of another shape; DTypeError for dtypes that are not floating-point.
+    ``bounds``, and a ``loss`` other than "linear", are refused. Status −1 where residuals or
+    Jacobian at the start are not finite. ArgumentError for other methods and losses, ``bounds`` and
+    nests that do not fit; ShapeError for fewer residuals than unknowns and derivatives of another
+    shape; DTypeError for dtypes that are not floating-point.
     """
     refuse("least_squares", "Levenberg–Marquardt is for unbounded problems", bounds=bounds)
     _check_choice("method", method, ("lm",))

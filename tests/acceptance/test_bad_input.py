@@ -15,6 +15,7 @@ import pytest
 import nets
 from nets.errors import (
     ArgumentError,
+    AxisError,
     ControlFlowError,
     DTypeError,
     GradientError,
@@ -109,7 +110,7 @@ SHAPES: dict[str, tuple[type[NetsError], Callable[[Any], Any]]] = {
     "reshape": (ShapeError, lambda x: x.reshape(2, 2)),
     "concatenate": (ShapeError, lambda x: nets.concatenate([W, np.ones((2, 3))])),
     "stack": (ShapeError, lambda x: nets.stack([x, W])),
-    "axis": (ShapeError, lambda x: x.sum(3)),
+    "axis": (AxisError, lambda x: x.sum(3)),
     "einsum": (ShapeError, lambda x: nets.einsum("ij,jk", W, W)),
     "empty maximum": (ShapeError, lambda x: x[:0].max()),
     "split": (ShapeError, lambda x: nets.split(x, 2)),

@@ -40,6 +40,8 @@ def of_jax() -> SimpleNamespace:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    # Operation by operation, each compiled once; whole loops would be compiled for every program.
+    jax.config.update("jax_disable_jit", True)
     names = "sin cos tanh exp sqrt log1p where maximum concatenate stack arange flip asarray"
     found = {name: getattr(jax.numpy, name) for name in names.split()}
     names = "vmap grad jvp vjp jacfwd jacrev hessian linearize checkpoint"

@@ -285,7 +285,7 @@ def parse_ir(text: str) -> Module:
 
 
 def evaluate(program: Lowered | Module | Function | str, *arrays: object) -> Any:
-    """Run the reference interpreter.
+    """Run the reference interpreter on ``program`` and ``arrays``, its arguments.
 
     A ``Lowered`` takes and gives what its function does. IR (a function, a module with one, or
     their text) takes an array per argument and gives the list of its results as NumPy arrays.

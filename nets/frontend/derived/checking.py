@@ -35,7 +35,8 @@ def check_grads(
     rtol: float | None = None,
     eps: float | None = None,
 ) -> None:
-    """Compare derivatives of a function with central differences, up to an order, in each mode.
+    """Compare derivatives of a function with central differences, up to an order, in each mode
+    of ``modes``: "fwd" and "rev".
 
     ``args``: nests of floating-point arrays, the point. Along a random direction the tangent of
     forward mode must be the difference of the results, and that of reverse mode what the

@@ -1,7 +1,7 @@
 """Policies of ``nets.checkpoint``: what it keeps for the way back, by the names of operations.
 
-A policy is any function from a name, as ``lower(…).ir()`` shows it before it is optimised, to a
-bool. These have the names that JAX has for them.
+A policy is any function from the ``name`` of an operation, as ``lower(…).ir()`` shows it before it
+is optimised, to a bool. These have the names that JAX has for them.
 """
 
 from __future__ import annotations

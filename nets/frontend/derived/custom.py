@@ -78,7 +78,8 @@ class custom_jvp(_Custom):
 
     ``f.defjvp(rule)`` gives the rule: ``rule(primals, tangents)`` takes two tuples, the arguments
     and a nest like each for the direction (None for a leaf that is not floating-point), and returns
-    ``(result, tangent)``; the tangent is linear in the direction. Arguments at ``nondiff_argnums``
+    ``(result, tangent)``; the tangent is linear in the direction. ``rules`` may have it at once,
+    ``custom_jvp(f, (), rule)``. Arguments at ``nondiff_argnums``
     are plain Python values, come first (``rule(n, primals, tangents)``) and have no tangent.
 
     The rule is used in forward and in reverse mode, at every order and under ``vmap``. As in JAX
@@ -117,8 +118,8 @@ class custom_vjp(_Custom):
     ``f.defvjp(forward, backward)`` gives the rule: ``forward(*arguments)`` returns ``(result,
     residuals)``, and ``backward(residuals, ct)`` a tuple with a nest like each argument: what the
     cotangent ``ct``, a nest like the result, is to it. None stands for zero, and for a leaf that is
-    not floating-point. Arguments at ``nondiff_argnums`` are plain Python values and come first
-    (``backward(n, residuals, ct)``); they have no place in the tuple.
+    not floating-point. ``rules`` may have both at once. Arguments at ``nondiff_argnums`` are plain
+    Python values and come first (``backward(n, residuals, ct)``); they have no place in the tuple.
 
     The rule is used in reverse mode and, transposed, in forward mode, at every order and under
     ``vmap``. As in JAX (Bradbury et al., 2018). Errors are those of ``custom_jvp``.

@@ -62,11 +62,12 @@ def jvp(
 def linearize(function: Callable[..., object], *primals: Nest, has_aux: bool = False) -> Any:
     """The result of a function, and its derivative at that point as a function of the direction.
 
-    Gives ``(result, tangent_of)``, with ``has_aux`` ``(result, tangent_of, aux)``.
-    ``tangent_of(*tangents)`` takes a nest like each primal (see ``jvp``) and gives that of the
-    result; it does again only what depends on the direction. It is the pull-back transposed
-    (Townsend, 2017, "A new trick for calculating Jacobian vector products"); where there is no
-    pull-back, as of a ``while_loop``, it is ``jvp`` at the same point.
+    ``primals``: the point, the arguments of the function. Gives ``(result, tangent_of)``, with
+    ``has_aux`` ``(result, tangent_of, aux)``. ``tangent_of(*tangents)`` takes a nest like each
+    primal (see ``jvp``) and gives that of the result; it does again only what depends on the
+    direction. It is the pull-back transposed (Townsend, 2017, "A new trick for calculating Jacobian
+    vector products"); where there is no pull-back, as of a ``while_loop``, it is ``jvp`` at the
+    same point.
     """
     try:
         with orders.changed(orders.REVERSE):  # and the pull-back is pulled back

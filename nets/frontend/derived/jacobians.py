@@ -64,7 +64,7 @@ def jacrev(
 ) -> Jacobian:
     """The Jacobian of a function by reverse mode; for fewer results than arguments.
 
-    See ``jacfwd``.
+    ``argnums``, ``has_aux`` and what it gives are those of ``jacfwd``.
     """
     return _jacobian(function, argnums, has_aux, "reverse")
 
@@ -73,7 +73,10 @@ def jacobian(
     function: Callable[..., object], argnums: Argnums = 0, has_aux: bool = False
 ) -> Jacobian:
     """The Jacobian of a function by the mode with fewer seeds: forward where the arguments have no
-    more elements than the results, or where a ``while_loop`` leaves no choice. See ``jacfwd``."""
+    more elements than the results, or where a ``while_loop`` leaves no choice.
+
+    ``argnums``, ``has_aux`` and what it gives are those of ``jacfwd``.
+    """
     return _jacobian(function, argnums, has_aux, "fewer")
 
 
@@ -82,8 +85,8 @@ def hessian(
 ) -> Jacobian:
     """The second derivatives of a function, forward over reverse: ``jacfwd(jacrev(function))``.
 
-    For a scalar result and one argument, the leaf has the shape of the argument's, twice. Nests are
-    those of ``jacfwd``, within each other.
+    For a scalar result and one argument, the leaf has the shape of the argument's, twice.
+    ``argnums``, ``has_aux`` and nests are those of ``jacfwd``, the latter within each other.
     """
     return jacfwd(jacrev(function, argnums, has_aux), argnums, has_aux)
 

@@ -40,7 +40,7 @@ from nets.passes.derivatives.vjp import carries_cotangent, split_vjp
 
 
 def vjp(function: Callable[..., object], *primals: object, has_aux: bool = False) -> Any:
-    """The result of a function, and the pull-back of its cotangents.
+    """The result of a function at ``primals``, its arguments, and the pull-back of its cotangents.
 
     Gives ``(result, pull)``, with ``has_aux`` ``(result, pull, aux)``. ``pull(ct)`` takes a nest
     like the result, of the same shapes, and gives a tuple with a nest like each primal; a leaf

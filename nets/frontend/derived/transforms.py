@@ -45,9 +45,10 @@ def grad(function: Callable[..., object], argnums: Argnums = 0, has_aux: bool = 
 def value_and_grad(
     function: Callable[..., object], argnums: Argnums = 0, has_aux: bool = False
 ) -> Gradient:
-    """The result of a function and its gradient, computed together; see ``grad``.
+    """The result of a function and its gradient, computed together.
 
-    The new function gives ``(result, gradient)``; with ``has_aux``, ``((result, aux), gradient)``.
+    ``argnums`` and ``has_aux`` are those of ``grad``. The new function gives ``(result,
+    gradient)``; with ``has_aux``, ``((result, aux), gradient)``.
     """
     return _gradient(function, argnums, has_aux, with_value=True)
 

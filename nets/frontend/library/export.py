@@ -67,7 +67,8 @@ def export(
     is this one. NETS_CPU is what counts where ``cpu`` is not given. ``numerics`` is the profile,
     "strict" or "strict-nofma"; the default is that which the functions were traced with.
 
-    The library needs libc alone, allocates nothing and has no state of its own, but for a callback
+    ``others`` takes what is not named by mistake, for an error that says so. The library needs libc
+    alone, allocates nothing and has no state of its own, but for a callback
     that gets what ``debug_print`` prints. ArgumentError for what cannot be exported, names that C
     cannot have among it; ExportError where a file cannot be written or linked. Then no
     file is. Where nothing links for another system and ``formats`` is left open, there is a

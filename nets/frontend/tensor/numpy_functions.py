@@ -15,18 +15,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nets.errors import ControlFlowError, GradientError, UnsupportedObjectError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, require_dtype
 from nets.frontend.tensor.operators import Operators
 from nets.frontend.tensor.scope import current_scope, leaked
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Variable, is_grad_enabled
+from nets.frontend.tensor.words import NAMES
+from nets.frontend.tensor.words.triangles import trace
 from nets.ir.location import user_location
 
 
@@ -43,10 +45,11 @@ def call(
     if not all(issubclass(kind, (Operators, np.ndarray)) for kind in types):
         return NotImplemented  # it is another library's to say what this means
     name = _name(function)
-    own = _OWN.get(name)
+    own = _OWN.get(name) or _word(name, function)
     result = NotImplemented if own is None else own.call(function, name, arguments, options)
     if result is not NotImplemented:
-        return result
+        is_answer = name in _ANSWERS and current_scope() is None
+        return bool(result) if is_answer else result
     if name in _OF_TYPES:
         return function(*_replaced(arguments, _stand_in), **_replaced(options, _stand_in))
     return _on_arrays(function, name, arguments, options)
@@ -196,82 +199,49 @@ def _own(function: Callable[..., object], parameters: str = "") -> _Own:
     return _Own(function, [(numpy, ours if colon else numpy) for numpy, colon, ours in pairs])
 
 
+@lru_cache(maxsize=256)
+def _word(name: str, function: Callable[..., object]) -> _Own | None:
+    """One of ``nets.frontend.tensor.words``, which has NumPy's names for what it takes."""
+    if name not in NAMES or name in _OF_TYPES:
+        return None
+    ours = getattr(import_module(NAMES[name]), name)
+    taken = inspect.signature(ours).parameters.values()
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in taken):
+        return _AsItIs(ours, ())
+    own = {parameter.name for parameter in taken}
+    theirs = inspect.signature(function).parameters
+    return _Own(ours, [(key, key if key in own else "") for key in theirs])
+
+
+class _AsItIs(_Own):
+    """A function that takes any number of tensors, and NumPy's options."""
+
+    def call(
+        self,
+        function: Callable[..., object],
+        name: str,
+        arguments: tuple[object, ...],
+        options: Mapping[str, object],
+    ) -> Any:
+        result = self.function(*arguments, **options)
+        return tuple(result) if isinstance(result, list) else result
+
+
 def _of_shape(function: Callable[..., object]) -> Callable[..., Any]:
     """NumPy's own, of something else of the shape and dtype of x."""
     return lambda x, **options: function(_stand_in(as_tensor(x)), **options)
 
 
 def _rounded(x: TensorLike, decimals: int = 0) -> Tensor:
-    tensor, places = as_tensor(x), integer_of(decimals, "the number of decimals")
-    is_float = tensor.type.dtype.is_float
-    require_dtype(tensor, "iuf", "np.round takes numbers")
-    if places < 0 and not is_float:
-        raise UnsupportedObjectError(
-            "np.round of integers takes no negative decimals: nets has none", user_location()
-        )
-    if not places or not is_float:
-        return F.round(tensor)
-    scale = 10.0 ** abs(places)
-    if places > 0:
-        return F.divide(F.round(F.multiply(tensor, scale)), scale)
-    return F.multiply(F.round(F.divide(tensor, scale)), scale)
-
-
-def _where(condition: TensorLike, x: Any = None, y: Any = None) -> Any:
-    if x is None and y is None:
-        return NotImplemented  # the positions that are true
-    return F.where(condition, x, y)
-
-
-def _inner(x: TensorLike, y: TensorLike) -> Tensor:
-    a, b = as_tensor(x), as_tensor(y)
-    return F.tensordot(a, b, ((-1,), (-1,))) if a.ndim and b.ndim else F.multiply(a, b)
-
-
-def _vdot(x: TensorLike, y: TensorLike) -> Tensor:
-    return F.dot(F.flatten(x), F.flatten(y))
-
-
-def _at_least(rank: int) -> Callable[..., Any]:
-    def lifted(*tensors: TensorLike) -> Any:
-        found = [_lifted(x, rank) for x in tensors]
-        return found[0] if len(found) == 1 else tuple(found)
-
-    return lifted
-
-
-def _lifted(x: TensorLike, rank: int) -> Tensor:
-    """x with new axes in front, in a third rank the last of them behind, as NumPy has it."""
     tensor = as_tensor(x)
-    shape = tensor.shape
-    if rank == 3 and tensor.ndim in (1, 2):
-        return F.reshape(tensor, (1,) * (2 - tensor.ndim) + (*shape, 1))
-    return F.reshape(tensor, (1,) * (rank - tensor.ndim) + shape)
-
-
-def _stacked(rank: int, axis: int) -> Callable[[Sequence[TensorLike]], Tensor]:
-    def joined(tensors: Sequence[TensorLike]) -> Tensor:
-        return F.concatenate([_lifted(x, rank) for x in tensors], axis)
-
-    return joined
-
-
-def _side_by_side(tensors: Sequence[TensorLike]) -> Tensor:
-    parts = [_lifted(x, 1) for x in tensors]
-    return F.concatenate(parts, 0 if parts and parts[0].ndim == 1 else 1)
-
-
-def _as_columns(tensors: Sequence[TensorLike]) -> Tensor:
-    parts = [as_tensor(x) for x in tensors]
-    return F.concatenate([x if x.ndim > 1 else F.reshape(x, (-1, 1)) for x in parts], 1)
-
-
-def _unstacked(x: TensorLike, axis: int = 0) -> tuple[Tensor, ...]:
-    return tuple(F.moveaxis(x, axis, 0))
+    require_dtype(tensor, "iuf", "np.round takes numbers")
+    return F.round(tensor, decimals)
 
 
 _REDUCTION = "a:x axis out: keepdims"
-_LIKE = "dtype order:~ subok:~ shape:"
+_LIKE = "dtype order:~ subok:~ shape"
+
+_PADDING = "constant_values stat_length end_values reflect_type"
 
 _OWN = {
     "all": _own(F.all, _REDUCTION),
@@ -283,27 +253,16 @@ _OWN = {
     "argmin": _own(F.argmin, _REDUCTION),
     "around": _own(_rounded, "a:x decimals out:"),
     "astype": _own(F.astype, "x dtype copy:~"),
-    "atleast_1d": _own(_at_least(1)),
-    "atleast_2d": _own(_at_least(2)),
-    "atleast_3d": _own(_at_least(3)),
     "broadcast_arrays": _own(lambda *tensors: tuple(F.broadcast_arrays(*tensors))),
     "broadcast_to": _own(F.broadcast_to, "array:x shape subok:~"),
     "clip": _own(F.clip, "a:x a_min:min a_max:max out: min max"),
-    "column_stack": _own(_as_columns, "tup:tensors"),
     "concatenate": _own(F.concatenate, "arrays:tensors axis out:"),
-    "copy": _own(F.positive, "a:x order:~ subok:~"),
     "cumsum": _own(F.cumsum, "a:x axis dtype out:"),
     "dot": _own(F.dot, "a:x b:y out:"),
-    "dstack": _own(_stacked(3, 2), "tup:tensors"),
     "einsum": _own(F.einsum),
-    "empty_like": _own(F.zeros_like, f"prototype:x {_LIKE}"),
     "expand_dims": _own(F.expand_dims, "a:x axis"),
     "flip": _own(F.flip, "m:x axis"),
-    "fliplr": _own(lambda x: F.flip(x, 1), "m:x"),
-    "flipud": _own(lambda x: F.flip(x, 0), "m:x"),
     "full_like": _own(F.full_like, f"a:x fill_value {_LIKE}"),
-    "hstack": _own(_side_by_side, "tup:tensors"),
-    "inner": _own(_inner, "a:x b:y"),
     "iscomplexobj": _own(_of_shape(np.iscomplexobj), "x"),
     "isrealobj": _own(_of_shape(np.isrealobj), "x"),
     "linalg.matmul": _own(F.matmul, "x1:x x2:y"),
@@ -312,84 +271,68 @@ _OWN = {
     "linalg.tensordot": _own(F.tensordot, "x1:x x2:y axes"),
     "linalg.vecdot": _own(F.vecdot, "x1:x x2:y axis"),
     "matrix_transpose": _own(F.matrix_transpose, "x"),
+    "linspace": _own(F.linspace, "start stop num endpoint retstep dtype axis device"),
     "max": _own(F.max, _REDUCTION),
     "mean": _own(F.mean, "a:x axis dtype: out: keepdims"),
     "min": _own(F.min, _REDUCTION),
     "moveaxis": _own(F.moveaxis, "a:x source destination"),
-    "ndim": _own(_of_shape(np.ndim), "a:x"),
     "ones_like": _own(F.ones_like, f"a:x {_LIKE}"),
     "outer": _own(F.outer, "a:x b:y out:"),
-    "pad": _own(F.pad, "array:x pad_width mode constant_values"),
+    "pad": _own(F.pad, f"array:x pad_width mode {_PADDING}"),
     "prod": _own(F.prod, "a:x axis dtype out: keepdims"),
-    "ravel": _own(F.flatten, "a:x order:"),
     "real": _own(F.positive, "val:x"),
+    "imag": _own(F.zeros_like, "val:x"),
     "repeat": _own(F.repeat, "a:x repeats axis"),
     "reshape": _own(F.reshape, "a:x shape order: copy:~"),
     "roll": _own(F.roll, "a:x shift axis"),
     "round": _own(_rounded, "a:x decimals out:"),
-    "shape": _own(_of_shape(np.shape), "a:x"),
-    "size": _own(_of_shape(np.size), "a:x axis"),
     "split": _own(F.split, "ary:x indices_or_sections axis"),
     "squeeze": _own(F.squeeze, "a:x axis"),
     "stack": _own(F.stack, "arrays:tensors axis out:"),
     "std": _own(F.std, "a:x axis dtype: out: ddof keepdims correction"),
     "sum": _own(F.sum, "a:x axis dtype out: keepdims"),
     "swapaxes": _own(F.swapaxes, "a:x axis1 axis2"),
-    "take": _own(F.take, "a:x indices axis out: mode:"),
+    "take": _own(F.take, "a:x indices axis out: mode"),
     "take_along_axis": _own(F.take_along_axis, "arr:x indices axis"),
     "tensordot": _own(F.tensordot, "a:x b:y axes"),
     "tile": _own(F.tile, "A:x reps:repetitions"),
+    "trace": _own(trace, "a offset axis1 axis2 dtype out:"),
     "transpose": _own(F.transpose, "a:x axes"),
     "tril": _own(F.tril, "m:x k"),
     "triu": _own(F.triu, "m:x k"),
-    "unstack": _own(_unstacked, "x axis"),
     "var": _own(F.var, "a:x axis dtype: out: ddof keepdims correction"),
-    "vdot": _own(_vdot, "a:x b:y"),
-    "vstack": _own(_stacked(2, 0), "tup:tensors"),
-    "where": _own(_where, "condition x y"),
+    "where": _own(F.where, "condition x y"),
     "zeros_like": _own(F.zeros_like, f"a:x {_LIKE}"),
 }
 """What stands behind ``np.``, and the function of nets that takes its place."""
+
+_ANSWERS = frozenset({"allclose", "array_equal", "array_equiv"})
+"""Functions that give Python's True or False, where elements are known."""
 
 _OF_TYPES = frozenset({"can_cast", "common_type", "result_type"})
 """Functions of dtypes."""
 
 _WITHOUT_GRADIENT = frozenset(
     {
-        "allclose",
         "argpartition",
         "argsort",
-        "argwhere",
         "array2string",
-        "array_equal",
-        "array_equiv",
         "array_repr",
         "array_str",
-        "count_nonzero",
-        "diag_indices_from",
         "digitize",
-        "flatnonzero",
-        "isclose",
         "iscomplex",
-        "isin",
         "isneginf",
         "isposinf",
         "isreal",
         "lexsort",
         "may_share_memory",
         "min_scalar_type",
-        "nanargmax",
-        "nanargmin",
-        "nonzero",
         "save",
         "savetxt",
         "savez",
         "savez_compressed",
         "searchsorted",
         "shares_memory",
-        "tril_indices_from",
-        "triu_indices_from",
-        "where",
     }
 )
 """Functions whose results have no gradient: answers, positions, counts, texts and files."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from nets.errors import UnsupportedObjectError
-from nets.frontend.tensor.other_names import OtherNames
+from nets.frontend.tensor.pytorch import elementwise, reductions, shapes
+from nets.frontend.tensor.pytorch.methods import Methods
+from nets.frontend.tensor.words.devices import StandardArray
 from nets.ir.location import user_location
 from nets.ir.types import DType
 
@@ -43,7 +45,7 @@ def _chosen(name: str, options: Mapping[str, object]) -> dict[str, Any]:
     return chosen
 
 
-class Operators(OtherNames):
+class Operators(StandardArray, Methods):
     """What tensors share with NumPy arrays: operators and methods, with NumPy's meaning.
 
     Both operands broadcast and promote; NumPy arrays, nested lists and Python numbers may stand
@@ -301,15 +303,13 @@ class Operators(OtherNames):
         """The elements under another shape; one size may be −1."""
         return F.reshape(self, shape[0] if len(shape) == 1 else shape)
 
-    def flatten(self) -> Tensor:
-        """The elements along one axis."""
-        return F.flatten(self)
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """The axes from ``start_dim`` to ``end_dim`` as one, by default all: a copy."""
+        return F.flatten(self, start_dim, end_dim)
 
-    def transpose(self, *axes: Any) -> Tensor:
-        """The axes in the given order, reversed by default."""
-        if not axes or (len(axes) == 1 and axes[0] is None):
-            return F.transpose(self)
-        return F.transpose(self, axes[0] if len(axes) == 1 else axes)
+    def transpose(self, *axes: Any, **dims: Any) -> Tensor:
+        """The axes in the order of a tuple, reversed by default; two numbers are swapped."""
+        return shapes.transpose(self, *axes, **dims)
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         """Two axes swapped."""
@@ -323,9 +323,10 @@ class Operators(OtherNames):
         """With new axes of size 1."""
         return F.expand_dims(self, axis)
 
-    def repeat(self, repeats: int, axis: int | None = None) -> Tensor:
-        """Each element several times."""
-        return F.repeat(self, repeats, axis)
+    def repeat(self, *repeats: Any, **words: Any) -> Tensor:
+        """With one number, or an axis, each element several times, as in NumPy; with a number for
+        each axis, all of them, as in PyTorch."""
+        return shapes.repeat(self, *repeats, **words)
 
     def take(self, indices: TensorLike, axis: int | None = None, **absent: object) -> Tensor:
         """The slices at the indices along the axis."""
@@ -358,23 +359,33 @@ class Operators(OtherNames):
         return F.mean(self, axis, keepdims, **_chosen("mean", absent))
 
     def var(
-        self, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **absent: object
+        self, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **absent: Any
     ) -> Tensor:
         """Variance over the axes; the divisor is the count minus ``ddof``."""
+        if "unbiased" in absent:
+            return reductions.var(self, axis, keepdim=keepdims, **absent)
         return F.var(self, axis, ddof, keepdims, **_chosen("var", absent))
 
     def std(
         self, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **absent: Any
     ) -> Tensor:
         """Standard deviation over the axes."""
+        if "unbiased" in absent:
+            return reductions.std(self, axis, keepdim=keepdims, **absent)
         return F.std(self, axis, ddof, keepdims, **_chosen("std", absent))
 
-    def max(self, axis: Axis = None, keepdims: bool = False, **absent: object) -> Tensor:
-        """Largest element over the axes."""
+    def max(self, axis: Any = None, keepdims: bool = False, **absent: object) -> Any:
+        """Largest element over the axes. Along a ``dim``, the elements and their positions; with a
+        tensor in place of the axis, the maximum of both."""
+        if isinstance(axis, Operators) and not absent:
+            return F.maximum(self, axis)
         return F.max(self, axis, keepdims, **_chosen("max", absent))
 
-    def min(self, axis: Axis = None, keepdims: bool = False, **absent: object) -> Tensor:
-        """Smallest element over the axes."""
+    def min(self, axis: Any = None, keepdims: bool = False, **absent: object) -> Any:
+        """Smallest element over the axes. Along a ``dim``, the elements and their positions; with a
+        tensor in place of the axis, the minimum of both."""
+        if isinstance(axis, Operators) and not absent:
+            return F.minimum(self, axis)
         return F.min(self, axis, keepdims, **_chosen("min", absent))
 
     def argmax(self, axis: int | None = None, keepdims: bool = False, **absent: object) -> Tensor:
@@ -429,10 +440,6 @@ class Operators(OtherNames):
         """Each element where it is positive, else 0."""
         return F.relu(self)
 
-    def softmax(self, axis: int = -1, **absent: object) -> Tensor:
-        """Exponentials along the axis that add up to 1."""
-        return F.softmax(self, axis, **_chosen("softmax", absent))
-
     def abs(self) -> Tensor:
         """Magnitude of each element."""
         return F.abs(self)
@@ -441,9 +448,9 @@ class Operators(OtherNames):
         """Each element to that power."""
         return F.pow(self, exponent)
 
-    def round(self) -> Tensor:
-        """Each element rounded to the nearest integral value, ties to even."""
-        return F.round(self)
+    def round(self, decimals: int = 0) -> Tensor:
+        """Each element rounded to so many decimals, ties to even."""
+        return elementwise.round(self, decimals=decimals)
 
     def clip(self, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
         """Each element moved into [min, max]."""

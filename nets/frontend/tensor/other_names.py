@@ -13,10 +13,6 @@ from typing import Any, Final, NoReturn
 from nets.errors import MissingNameError
 from nets.ir.location import user_location
 
-_DTYPES: Final = (
-    *("bool", "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-    *("float32", "float64"),
-)
 _DTYPE_WORDS: Final = {
     "float": "float32",
     "double": "float64",
@@ -29,62 +25,31 @@ _DTYPE_WORDS: Final = {
 
 _ARRAY: Final = "nets.Tensor(data) makes a tensor of an array, a list or a number"
 _CPU: Final = "nets runs on the CPU, where every tensor is"
-_JOIN: Final = "nets.concatenate joins along an axis, nets.stack along a new one"
 _MAP: Final = (
     "functions work on all leading axes at once; nets.vmap makes one of those for an entry"
 )
 _NO_GRAD: Final = "nets.no_grad()"
-_HALF: Final = 'nets has the floating-point dtypes "float32" and "float64"'
+_HALF: Final = "nets has the floating-point dtypes nets.float32 and nets.float64"
 _COMPILE: Final = "nets.trace compiles a function"
 _LOOPS: Final = "nets.scan, nets.fori_loop, nets.while_loop, nets.cond and nets.map"
 
 FUNCTIONS: Final = {
-    **{name: f'dtypes go by their name: dtype="{name.strip("_")}"' for name in _DTYPES},
-    **{name: f'dtypes go by their name: dtype="{word}"' for name, word in _DTYPE_WORDS.items()},
+    **{name: f"the dtype is nets.{word}" for name, word in _DTYPE_WORDS.items()},
+    "bool_": "the dtype is nets.bool",
     **dict.fromkeys(("float16", "half", "bfloat16", "complex64", "complex128"), _HALF),
-    "dtype": 'dtypes go by their name, such as "float32"',
+    "dtype": "dtypes are nets.float32 and so on, or go by their name",
     **dict.fromkeys(("tensor", "array", "ndarray", "Array", "Variable", "from_numpy"), _ARRAY),
     **dict.fromkeys(("ascontiguousarray", "asanyarray", "FloatTensor"), _ARRAY),
-    **dict.fromkeys(("empty", "empty_like"), "nets.zeros, for elements are always defined"),
-    **dict.fromkeys(("cat", "vstack", "hstack", "dstack", "column_stack"), _JOIN),
-    **dict.fromkeys(("chunk", "array_split", "hsplit", "vsplit", "unbind"), "nets.split"),
-    **dict.fromkeys(("mm", "bmm", "mv"), "nets.matmul, or a @ b"),
-    **dict.fromkeys(("inner", "vdot"), "nets.vecdot, or nets.tensordot"),
-    **dict.fromkeys(("addmm", "baddbmm"), "nets.matmul and +"),
-    **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), "nets.clip"),
-    **dict.fromkeys(("amax", "nanmax"), "nets.max"),
-    **dict.fromkeys(("amin", "nanmin"), "nets.min"),
-    "unsqueeze": "nets.expand_dims",
-    "newaxis": "None, as in x[:, None], or nets.expand_dims",
-    "permute": "nets.permute_dims",
-    **dict.fromkeys(("ravel", "view"), "nets.flatten, nets.reshape"),
-    "t": "x.T, or nets.transpose",
-    "eq": "nets.equal, or a == b",
-    "ne": "nets.not_equal, or a != b",
-    "lt": "nets.less, or a < b",
-    "le": "nets.less_equal, or a <= b",
-    "gt": "nets.greater, or a > b",
-    "ge": "nets.greater_equal, or a >= b",
+    "view": "nets.reshape",
     "invert": "nets.bitwise_invert, or ~x",
     "fabs": "nets.abs",
-    "float_power": "nets.pow",
-    "cumulative_sum": "nets.cumsum",
-    "average": "nets.mean",
-    "masked_fill": "nets.where(mask, value, x)",
     "nan_to_num": "nets.where(nets.isnan(x), 0.0, x)",
-    **dict.fromkeys(("gather", "take_along_dim"), "nets.take_along_axis"),
-    "index_select": "nets.take",
     "swish": "nets.silu",
-    "swapdims": "nets.swapaxes",
-    "movedim": "nets.moveaxis",
     **dict.fromkeys(("expand", "expand_as"), "nets.broadcast_to"),
-    **dict.fromkeys(("pi", "e", "inf", "nan"), "math.pi, math.e, math.inf, math.nan of Python"),
     **dict.fromkeys(("jit", "compile", "function"), _COMPILE),
-    **dict.fromkeys(("pmap", "vectorize", "apply_along_axis"), _MAP),
+    **dict.fromkeys(("pmap", "vectorize"), _MAP),
     **dict.fromkeys(("lax", "fori", "switch", "foreach"), f"loops and branches: {_LOOPS}"),
-    "select": "nets.where",
     "autograd": "nets.grad, nets.vjp, nets.jvp and so on, or t.backward()",
-    "gradient": "nets.grad, of a function",
     "remat": "nets.checkpoint",
     **dict.fromkeys(("inference_mode", "set_grad_enabled"), _NO_GRAD),
     **dict.fromkeys(("rand", "random_sample"), "nets.random.uniform(shape)"),
@@ -97,72 +62,36 @@ FUNCTIONS: Final = {
     "save": "nets.data.save, for nested dicts of arrays; nets.export, for compiled functions",
     "utils": "nets.data has DataLoader, nets.nn.utils what clips gradients",
     **dict.fromkeys(("tree", "tree_map", "tree_util"), "arguments may be nested as they are"),
+    **dict.fromkeys(("place", "putmask"), "x[mask] = values, or nets.where(mask, values, x)"),
+    **dict.fromkeys(("put", "copyto", "fill_diagonal"), "x[indices] = values"),
+    **dict.fromkeys(("shares_memory", "may_share_memory"), "nothing: tensors never share elements"),
+    **dict.fromkeys(("trim_zeros", "array2string", "nditer"), "that of NumPy, on tensor.numpy()"),
+    **dict.fromkeys(("ndenumerate", "ndindex", "savetxt", "savez"), "that of NumPy, on arrays"),
+    **dict.fromkeys(("poly1d", "roots", "polydiv", "poly"), "that of NumPy, on tensor.numpy()"),
+    "in1d": "nets.isin",
+    "trapz": "nets.trapezoid",
+    "product": "nets.prod",
     "set_default_dtype": "each function and layer takes dtype=",
-    "shape": "x.shape",
-    "numel": "x.size",
 }
 """What to write instead of a name that somebody looks for on ``nets``."""
 
-_INPLACE: Final = "in-place operators under nets.no_grad(): t += x, t *= x, t[...] = x"
+_NEW_SHAPE: Final = "t = t.reshape(shape): no tensor changes its shape"
 
 METHODS: Final = {
-    **dict.fromkeys(("view", "view_as", "reshape_as", "resize"), "t.reshape(shape)"),
-    "permute": "t.transpose(axes)",
-    "unsqueeze": "t.expand_dims(axis)",
-    "ravel": "t.flatten()",
-    "t": "t.T",
-    **dict.fromkeys(("clone", "copy"), "copy.copy(t), with Python's module copy"),
-    **dict.fromkeys(("cuda", "cpu", "device", "is_cuda", "xpu", "mps"), _CPU),
-    "to": f't.astype("float64") changes the dtype; {_CPU}',
-    **{name: f't.astype("{word}")' for name, word in _DTYPE_WORDS.items()},
+    "resize": "t.reshape(shape)",
+    **dict.fromkeys(("resize_", "set_", "t_", "transpose_", "squeeze_", "unsqueeze_"), _NEW_SHAPE),
+    "copy": "t.clone()",
+    **dict.fromkeys(("cuda", "is_cuda", "xpu", "mps"), _CPU),
     **dict.fromkeys(("half", "bfloat16"), _HALF),
-    "bool": 't.astype("bool")',
-    "numel": "t.size",
-    "nelement": "t.size",
-    "dim": "t.ndim",
-    "ndimension": "t.ndim",
-    **dict.fromkeys(("itemsize", "nbytes", "strides", "flags"), "those of t.data, an array"),
-    **dict.fromkeys(("element_size", "stride", "data_ptr", "storage"), "those of t.data, an array"),
-    **dict.fromkeys(("matmul", "mm", "bmm", "mv"), "a @ b"),
-    "add": "a + b",
-    "sub": "a - b",
-    "subtract": "a - b",
-    "mul": "a * b",
-    "multiply": "a * b",
-    "div": "a / b",
-    "divide": "a / b",
-    "neg": "-t",
-    "eq": "a == b",
-    "ne": "a != b",
-    "lt": "a < b",
-    "le": "a <= b",
-    "gt": "a > b",
-    "ge": "a >= b",
-    **dict.fromkeys(("add_", "sub_", "mul_", "div_", "addcmul_", "addcdiv_", "lerp_"), _INPLACE),
-    **dict.fromkeys(("zero_", "fill_", "fill", "copy_", "clamp_", "relu_", "set_"), _INPLACE),
-    "normal_": "nets.nn.init.normal_(t)",
-    "uniform_": "nets.nn.init.uniform_(t)",
-    "requires_grad_": "t.requires_grad = True",
-    "detach_": "t.detach()",
-    "retain_grad": "nothing: every tensor on the way keeps its gradient",
+    **dict.fromkeys(("strides", "flags"), "those of t.data, an array"),
+    **dict.fromkeys(("stride", "data_ptr", "storage"), "those of t.data, an array"),
+    "fill": "t.fill_(value)",
     **dict.fromkeys(("grad_fn", "register_hook"), "t.is_leaf and t.grad"),
-    **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), "t.clip(min, max)"),
-    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), "nets.broadcast_to(t, shape)"),
-    **dict.fromkeys(("chunk", "split", "unbind"), "nets.split(t, parts, axis)"),
-    **dict.fromkeys(("masked_fill", "masked_fill_"), "nets.where(mask, value, t)"),
-    "where": "nets.where(condition, t, other)",
-    "gather": "nets.take_along_axis(t, indices, axis)",
-    "index_select": "t.take(indices, axis)",
-    **dict.fromkeys(("index_add", "index_add_", "scatter_add", "scatter_add_"), _INPLACE),
-    **dict.fromkeys(("scatter", "scatter_", "index_put_", "put", "at"), "t[indices] = value"),
-    "norm": "nets.norm(t)",
-    "amax": "t.max(axis)",
-    "amin": "t.min(axis)",
-    "contiguous": "nothing: every tensor is contiguous",
+    "broadcast_to": "t.expand(shape), or nets.broadcast_to(t, shape)",
+    "at": "t[indices] = value",
     "block_until_ready": "nothing: what a call returns is there",
     "to_numpy": "t.numpy()",
     "asnumpy": "t.numpy()",
-    "movedim": "nets.moveaxis(t, source, destination)",
 }
 """What to write instead of an attribute that somebody looks for on a tensor."""
 
@@ -221,6 +150,7 @@ for _name, _text in METHODS.items():
 
 def add_functions(names: Iterable[str], kind: type) -> None:
     """Let tensors say of the functions of ``nets`` that are no methods how they are called."""
+    own = {name for base in kind.__mro__ for name in vars(base)}
     for name in names:
-        if name not in METHODS and not hasattr(kind, name):
+        if name not in own:
             setattr(OtherNames, name, _Elsewhere(name, f"nets.{name}(t)"))

@@ -31,7 +31,6 @@ from nets.frontend.tensor.conversion import array_of, dtype_of
 from nets.frontend.tensor.dimension import known, seen
 from nets.frontend.tensor.elements import Elements
 from nets.frontend.tensor.operators import Operators
-from nets.frontend.tensor.other_names import OtherNames
 from nets.frontend.tensor.printing import format_array, html_of_array
 from nets.frontend.tensor.scope import Consumed, Outside, current_scope, is_live, leaked
 from nets.frontend.tensor.state import assign, origin, read_gradient, write_gradient
@@ -270,14 +269,6 @@ class Tensor(Operators):
             raise _lost("a NumPy array of it")
         return np.array(self.data, dtype=dtype, copy=copy)
 
-    def __dlpack__(self, **options: Any) -> Any:
-        """A DLPack capsule of the elements, which are not copied and must not be written to."""
-        data = self._variable("a DLPack capsule").data
-        return (data if data.flags.writeable else data.copy()).__dlpack__(**options)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return 1, 0
-
     def __bool__(self) -> bool:
         return bool(self._one_element("bool()"))
 
@@ -302,7 +293,7 @@ class Tensor(Operators):
         return id(self)
 
     def __dir__(self) -> list[str]:
-        return [name for name in object.__dir__(self) if name not in vars(OtherNames)]
+        return [name for name in object.__dir__(self) if hasattr(type(self), name)]
 
     def __copy__(self) -> Tensor:
         scope = current_scope()

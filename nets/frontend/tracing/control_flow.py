@@ -58,7 +58,8 @@ def scan(
     *,
     checkpoints: int | None = None,
 ) -> tuple[Any, Any]:
-    """Run ``carry, y = f(carry, x)`` over the slices of ``xs`` along their first axis.
+    """Run ``carry, y = f(carry, x)`` over the slices of ``xs`` along their first axis, from the
+    carry ``init`` on.
 
     Gives the last carry and the nest of ``y`` stacked along a new first axis. ``xs`` is a nest
     whose leaves have equal first axes, or None with a ``length``. With ``reverse`` it runs from the

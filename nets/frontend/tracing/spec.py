@@ -75,9 +75,10 @@ def spec(
 ) -> TensorSpec:
     """The spec written as ``"f32[32, 784]"``, or given by a shape and a dtype.
 
-    dtypes go by their short name (``f32``) or NumPy's (``float32``); ``f32[]`` and ``f32`` are
-    0-d. A size may have a name, ``"f32[batch, 784]"``, or be computed of names, ``2*n + 1``: each
-    call tells them, within ``batch=nets.dim(1, 4096)``. ``?batch`` is one of any size.
+    dtypes go by their short name (``f32``) or NumPy's (``float32``); ``f32[]`` and ``f32`` are 0-d.
+    A size may have a name, ``"f32[batch, 784]"``, or be computed of names, ``2*n + 1``: each call
+    tells them, within the ranges that ``dims`` give, ``batch=nets.dim(1, 4096)``. ``?batch`` is one
+    of any size.
 
     ParseError for a text in another form, for a name without ``nets.dim`` and the other way round;
     ShapeError for a size that is no size, DTypeError for an unknown dtype.

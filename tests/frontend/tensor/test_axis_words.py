@@ -41,14 +41,21 @@ def test_other_functions_that_take_an_axis() -> None:
     assert nets.flip(T, dims=(0,)).tolist() == X[::-1].tolist()  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("name", ["max", "min", "var", "std", "split"])
-def test_what_means_something_else_in_pytorch_says_axis(name: str) -> None:
-    function: Any = getattr(nets, name)
-    with pytest.raises(ArgumentError, match=r"axis="):
-        function(T, **({"indices_or_sections": 2} if name == "split" else {}), dim=1)
-    if name != "split":
-        with pytest.raises(ArgumentError, match=r"axis="):
-            getattr(T, name)(dim=1)
+def test_where_dim_means_something_else_in_pytorch_it_is_that() -> None:
+    for name, find in (("max", np.argmax), ("min", np.argmin)):
+        for found in (getattr(nets, name)(T, dim=1), getattr(T, name)(dim=1)):
+            assert found.indices.tolist() == find(X, 1).tolist()
+            assert found.values.tolist() == getattr(X, name)(1).tolist()
+        kept = getattr(T, name)(dim=0, keepdim=True)
+        assert kept.values.shape == kept.indices.shape == (1, 3)
+        assert getattr(T, name)(1).tolist() == getattr(X, name)(1).tolist()
+    for name in ("var", "std"):
+        expected = getattr(X, name)(1, ddof=1)
+        for found in (getattr(nets, name)(T, dim=1), getattr(T, name)(dim=1)):
+            np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+        np.testing.assert_allclose(getattr(T, name)(axis=1).numpy(), getattr(X, name)(1), rtol=1e-6)
+    assert [x.shape for x in nets.split(T, 2, dim=1)] == [(2, 2), (2, 1)]  # type: ignore[call-arg]
+    assert nets.squeeze(T, dim=0).shape == (2, 3)  # type: ignore[call-arg]
 
 
 def test_variances_that_say_their_divisor() -> None:

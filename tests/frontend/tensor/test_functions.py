@@ -493,7 +493,7 @@ def test_joining_that_does_not_fit() -> None:
         lambda: nets.concatenate([]),
         lambda: nets.concatenate([x, array(2, 2)]),
         lambda: nets.stack([x, array(3, 3)]),
-        lambda: nets.pad(x, -1),
+        lambda: nets.pad(x, -2),
         lambda: nets.pad(x, ((1, 2), (3, 4), (5, 6))),
         lambda: nets.roll(x, (1, 2), 0),
     ):

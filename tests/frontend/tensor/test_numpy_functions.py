@@ -157,10 +157,13 @@ def test_a_gradient_is_never_lost(name: str) -> None:
         for x, y in zip(leaves(got), leaves(want), strict=True):
             seen += 1
             floating = isinstance(y, (np.ndarray, np.generic)) and y.dtype.kind in "fc"
-            if floating and not name.endswith("_like"):
+            if floating and not name.endswith("_like") and name not in OF_NUMBERS:
                 assert x.requires_grad
     assert seen or name in OF_INTEGERS
 
+
+OF_NUMBERS = {"imag", "piecewise", "vander"}
+"""Functions some of whose results do not depend on the tensor: zeros, numbers, powers of 0."""
 
 OF_INTEGERS = {"ravel_multi_index", "unravel_index", "packbits", "unpackbits", "bincount"}
 
@@ -188,7 +191,7 @@ def test_a_trace_takes_or_refuses(name: str) -> None:
         for x, y in zip(leaves(seen.get()), leaves(want), strict=True):
             assert np.shape(x) == np.shape(y)
             if isinstance(x, nets.Tensor):
-                assert x.dtype == y.dtype
+                assert x.dtype == np.asarray(y).dtype
 
 
 def test_what_is_listed_exists() -> None:
@@ -229,7 +232,6 @@ CONVERSIONS: dict[str, Function] = {
     "copyto": lambda x: np.copyto(np.zeros(2), x),
     "median": np.median,
     "norm": np.linalg.norm,
-    "linspace": lambda x: np.linspace(x[0], x[1], 3),
 }
 
 
@@ -327,5 +329,5 @@ def test_elements_asked_for_by_other_names() -> None:
 
 def test_bounds_of_counts_have_no_gradient() -> None:
     with pytest.raises(GradientError, match="passes no gradient"):
-        nets.linspace(0, WEIGHTS[0], 3)
+        nets.arange(0, WEIGHTS[0])
     assert nets.linspace(0, WEIGHTS[0].detach(), 3).tolist() == [0, 0.5, 1]

@@ -20,8 +20,8 @@ T = nets.Tensor(np.zeros((2, 3), "float32"))
         ("vectorize", "nets.vmap"),
         ("jit", "nets.trace"),
         ("tensor", "nets.Tensor"),
-        ("float32", '"float32"'),
-        ("cat", "nets.concatenate"),
+        ("float16", "nets.float32"),
+        ("bool_", "nets.bool"),
         ("randn", "nets.random.normal"),
         ("autograd", "nets.grad"),
         ("Linear", "it is nets.nn.Linear"),
@@ -43,14 +43,12 @@ def test_names_on_nets(name: str, advice: str) -> None:
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("view", "reshape"),
-        ("unsqueeze", "expand_dims"),
+        ("resize_", "reshape"),
         ("cuda", "CPU"),
-        ("permute", "transpose"),
-        ("float", 'astype("float32")'),
-        ("sin", "nets.sin(t)"),
-        ("matmul", "a @ b"),
-        ("add_", "t += x"),
+        ("half", "float32"),
+        ("copy", "clone"),
+        ("gelu", "nets.gelu(t)"),
+        ("stride", "t.data"),
     ],
 )
 def test_names_on_tensors(name: str, advice: str) -> None:

@@ -65,7 +65,6 @@ from nets.frontend.tensor.functions.convolution import conv, conv_transpose, max
 from nets.frontend.tensor.functions.creation import (
     arange,
     eye,
-    from_dlpack,
     full,
     full_like,
     linspace,
@@ -122,6 +121,64 @@ from nets.frontend.tensor.functions.reduction import (
     var,
 )
 from nets.frontend.tensor.functions.shape import broadcast_arrays
+from nets.frontend.tensor.pytorch.elementwise import (
+    addbmm,
+    addcdiv,
+    addcmul,
+    addmm,
+    addmv,
+    addr,
+    baddbmm,
+    bmm,
+    clamp,
+    clamp_max,
+    clamp_min,
+    float_power,
+    frac,
+    lerp,
+    mm,
+    mv,
+    rsub,
+)
+from nets.frontend.tensor.pytorch.picking import (
+    diagonal_scatter,
+    gather,
+    index_copy,
+    index_fill,
+    index_put,
+    index_select,
+    masked_fill,
+    masked_select,
+    select_scatter,
+    slice_scatter,
+    take_along_dim,
+)
+from nets.frontend.tensor.pytorch.reductions import (
+    amax,
+    amin,
+    aminmax,
+    dist,
+    logcumsumexp,
+    std_mean,
+    var_mean,
+)
+from nets.frontend.tensor.pytorch.shapes import (
+    cat,
+    chunk,
+    diag_embed,
+    movedim,
+    narrow,
+    numel,
+    permute,
+    repeat_interleave,
+    split_with_sizes,
+    swapdims,
+    t,
+    tensor_split,
+    unbind,
+    unflatten,
+    unsqueeze,
+)
 
 # Among themselves these hand on a tensor that has the shape already; users get another one.
 getitem = renewing(indexing.getitem)
@@ -156,8 +213,13 @@ neg = negative
 power = pow
 reciprocal = inverse
 absolute = abs
-asarray = as_tensor
 concat = concatenate
+eq = equal
+ne = not_equal
+lt = less
+le = less_equal
+gt = greater
+ge = greater_equal
 
 __all__ = [
     "as_tensor",
@@ -207,7 +269,6 @@ __all__ = [
     "not_equal",
     "arange",
     "eye",
-    "from_dlpack",
     "full",
     "full_like",
     "linspace",
@@ -292,7 +353,62 @@ __all__ = [
     "power",
     "reciprocal",
     "absolute",
-    "asarray",
     "concat",
     "slice",
+    "addbmm",
+    "addcdiv",
+    "addcmul",
+    "addmm",
+    "addmv",
+    "addr",
+    "baddbmm",
+    "bmm",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
+    "float_power",
+    "frac",
+    "lerp",
+    "mm",
+    "mv",
+    "rsub",
+    "diagonal_scatter",
+    "gather",
+    "index_copy",
+    "index_fill",
+    "index_put",
+    "index_select",
+    "masked_fill",
+    "masked_select",
+    "select_scatter",
+    "slice_scatter",
+    "take_along_dim",
+    "amax",
+    "amin",
+    "aminmax",
+    "dist",
+    "logcumsumexp",
+    "std_mean",
+    "var_mean",
+    "cat",
+    "chunk",
+    "diag_embed",
+    "movedim",
+    "narrow",
+    "numel",
+    "permute",
+    "repeat_interleave",
+    "split_with_sizes",
+    "swapdims",
+    "t",
+    "tensor_split",
+    "unbind",
+    "unflatten",
+    "unsqueeze",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
 ]

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, overload
 
+from nets.errors import ArgumentError
 from nets.frontend.tensor.conversion import is_scalar
 from nets.frontend.tensor.dispatch import (
     TensorLike,
@@ -27,6 +30,7 @@ from nets.frontend.tensor.dispatch import (
 from nets.frontend.tensor.functions.gradient import stop_gradient
 from nets.frontend.tensor.python_numbers import are_python_numbers, not_negative, of_python_numbers
 from nets.frontend.tensor.tensor import Tensor
+from nets.ir.location import user_location
 from nets.ir.types import DType, bool_, i8
 
 
@@ -180,8 +184,22 @@ def _limit(bound: TensorLike, dtype: DType, inside: str) -> Tensor | None:
     return fitted(bound, dtype)
 
 
-def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Tensor:
-    """x where the condition is not zero, else y. The gradient goes to what was chosen."""
+@overload
+def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Tensor: ...
+@overload
+def where(condition: TensorLike, **options: Any) -> tuple[Tensor, ...]: ...
+def where(condition: TensorLike, x: Any = None, y: Any = None, **options: Any) -> Any:
+    """x where the condition is not zero, else y. The gradient goes to what was chosen.
+
+    With neither, the positions where it is not zero, as ``nets.nonzero`` gives them, whose
+    ``size`` and ``fill_value`` it then takes. ArgumentError for one of the two alone.
+    """
+    if x is None and y is None:
+        return import_module("nets.frontend.tensor.words.positions").nonzero(condition, **options)
+    if x is None or y is None or options:
+        raise ArgumentError(
+            "where takes both x and y, and nothing else, or neither", user_location()
+        )
     chosen = as_bool(condition)
     return apply("select", *broadcast(chosen, *promote(x, y)))
 

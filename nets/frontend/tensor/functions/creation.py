@@ -1,7 +1,9 @@
-"""New tensors: filled, counted, identities, triangles, one-hot rows; and DLPack import."""
+"""New tensors: filled, counted, identities, triangles, one-hot rows."""
 
 from __future__ import annotations
 
+import builtins
+import math
 from typing import Any
 
 import numpy as np
@@ -11,41 +13,51 @@ from nets.errors import (
     ControlFlowError,
     DTypeError,
     GradientError,
-    NetsError,
     NumberError,
     ShapeError,
-    UnsupportedObjectError,
 )
 from nets.frontend.tensor.conversion import Scalar, dtype_of, integer_of
 from nets.frontend.tensor.dimension import at_least_zero, is_open
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
+    as_float,
     as_tensor,
+    broadcast,
     cast,
     constant,
+    dtype_of_all,
     expand,
     fitted,
+    promote,
     renewed,
     require_dtype,
 )
-from nets.frontend.tensor.functions.arithmetic import add, multiply, where
+from nets.frontend.tensor.functions.arithmetic import add, divide, multiply, subtract, where
 from nets.frontend.tensor.functions.comparison import equal, greater_equal, less_equal
 from nets.frontend.tensor.functions.indexing import check_positions
-from nets.frontend.tensor.functions.shape import expand_dims, new_shape
+from nets.frontend.tensor.functions.mathematics import floor
+from nets.frontend.tensor.functions.shape import expand_dims, moveaxis, new_shape, reshape
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.variable import Array, is_grad_enabled, variable
+from nets.frontend.tensor.variable import Array, is_grad_enabled
+from nets.frontend.tensor.words.devices import on_cpu
 from nets.ir.location import user_location
-from nets.ir.types import DType, f64, from_numpy, i64
+from nets.ir.types import DType, f64, i64
 
 DTypeSpec = npt.DTypeLike | DType | None
 
 
 def full(
-    shape: Any, fill_value: TensorLike, dtype: DTypeSpec = None, requires_grad: bool = False
+    shape: Any,
+    fill_value: TensorLike,
+    dtype: DTypeSpec = None,
+    requires_grad: bool = False,
+    *,
+    device: str | None = None,
 ) -> Tensor:
-    """A tensor filled with one value, in the value's dtype by default."""
+    """A tensor filled with one value, in the value's dtype by default. ``device`` is "cpu"."""
+    on_cpu(device)
     sizes = new_shape(shape)
     value = as_tensor(fill_value) if dtype is None else fitted(fill_value, dtype_of(dtype))
     strong = Tensor._of(renewed(value)._value)  # no Python number any more
@@ -57,30 +69,46 @@ def _leaf(x: Tensor, requires_grad: bool) -> Tensor:
     return Tensor(x, requires_grad=True) if requires_grad else x
 
 
-def zeros(shape: Any, dtype: DTypeSpec = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of zeros, float64 by default."""
-    return full(shape, 0, f64 if dtype is None else dtype, requires_grad)
+def zeros(
+    shape: Any, dtype: DTypeSpec = None, requires_grad: bool = False, *, device: str | None = None
+) -> Tensor:
+    """A tensor of zeros, float64 by default. ``device`` is "cpu"."""
+    return full(shape, 0, f64 if dtype is None else dtype, requires_grad, device=device)
 
 
-def ones(shape: Any, dtype: DTypeSpec = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of ones, float64 by default."""
-    return full(shape, 1, f64 if dtype is None else dtype, requires_grad)
+def ones(
+    shape: Any, dtype: DTypeSpec = None, requires_grad: bool = False, *, device: str | None = None
+) -> Tensor:
+    """A tensor of ones, float64 by default. ``device`` is "cpu"."""
+    return full(shape, 1, f64 if dtype is None else dtype, requires_grad, device=device)
 
 
-def full_like(x: TensorLike, fill_value: TensorLike, dtype: DTypeSpec = None) -> Tensor:
-    """A tensor of the shape and dtype of x filled with one value."""
+def full_like(
+    x: TensorLike,
+    fill_value: TensorLike,
+    dtype: DTypeSpec = None,
+    *,
+    shape: Any = None,
+    device: str | None = None,
+) -> Tensor:
+    """A tensor of the shape and dtype of x, or others, filled with one value."""
     tensor = as_tensor(x)
-    return full(tensor.shape, fill_value, tensor.type.dtype if dtype is None else dtype)
+    sizes = tensor.shape if shape is None else shape
+    return full(sizes, fill_value, tensor.type.dtype if dtype is None else dtype, device=device)
 
 
-def zeros_like(x: TensorLike, dtype: DTypeSpec = None) -> Tensor:
-    """Zeros of the shape and dtype of x."""
-    return full_like(x, 0, dtype)
+def zeros_like(
+    x: TensorLike, dtype: DTypeSpec = None, *, shape: Any = None, device: str | None = None
+) -> Tensor:
+    """Zeros of the shape and dtype of x, or others."""
+    return full_like(x, 0, dtype, shape=shape, device=device)
 
 
-def ones_like(x: TensorLike, dtype: DTypeSpec = None) -> Tensor:
-    """Ones of the shape and dtype of x."""
-    return full_like(x, 1, dtype)
+def ones_like(
+    x: TensorLike, dtype: DTypeSpec = None, *, shape: Any = None, device: str | None = None
+) -> Tensor:
+    """Ones of the shape and dtype of x, or others."""
+    return full_like(x, 1, dtype, shape=shape, device=device)
 
 
 def _counted(shape: tuple[int, ...], axis: int) -> Tensor:
@@ -93,8 +121,14 @@ def eye(
     k: int = 0,
     dtype: DTypeSpec = None,
     requires_grad: bool = False,
+    *,
+    device: str | None = None,
 ) -> Tensor:
-    """A matrix with ones on the k-th diagonal and zeros elsewhere, float64 by default."""
+    """A matrix with ones on the k-th diagonal and zeros elsewhere, float64 by default.
+
+    ``device`` is "cpu".
+    """
+    on_cpu(device)
     shape = new_shape((rows, rows if columns is None else columns))
     ones = equal(_counted(shape, 1), add(_counted(shape, 0), integer_of(k, "a diagonal")))
     return _leaf(cast(ones, f64 if dtype is None else dtype_of(dtype)), requires_grad)
@@ -106,13 +140,16 @@ def arange(
     step: Scalar | Tensor = 1,
     dtype: DTypeSpec = None,
     requires_grad: bool = False,
+    *,
+    device: str | None = None,
 ) -> Tensor:
-    """start, start + step, … below stop; with one argument, from 0 below it.
+    """start, start + step, … below stop; with one argument, from 0 below it. ``device`` is "cpu".
 
     As NumPy, a given ``dtype`` converts the first number and the step from it to the second: with
     bounds that are no integers, integers may then come out unevenly or all the same. NumberError
     for a bound that does not fit it.
     """
+    on_cpu(device)
     given = (0, start, step) if stop is None else (start, stop, step)
     if is_open(given):
         return _open_count(*given, dtype)
@@ -175,25 +212,65 @@ def _number(name: str, x: Scalar | Tensor) -> Any:
 
 
 def linspace(
-    start: Scalar | Tensor,
-    stop: Scalar | Tensor,
+    start: TensorLike,
+    stop: TensorLike,
     num: int = 50,
     endpoint: bool = True,
     dtype: DTypeSpec = None,
     requires_grad: bool = False,
-) -> Tensor:
-    """``num`` evenly spaced numbers from start to stop, which may be left out.
+    *,
+    axis: int = 0,
+    retstep: bool = False,
+    device: str | None = None,
+) -> Any:
+    """``num`` evenly spaced numbers from start to stop, which may be left out (``endpoint``).
 
-    For an integer ``dtype`` they are rounded down, and where they do not fit it, moved to its end.
+    Tensors as bounds broadcast; the numbers then lie along a new ``axis``. For an integer ``dtype``
+    they are rounded down, and where they do not fit it, moved to its end. ``retstep`` gives the
+    distance between two of them as well. ``device`` is "cpu".
     """
-    count = integer_of(num, "the number of points")
-    (count,) = new_shape(count)
+    on_cpu(device)
+    (count,) = new_shape(integer_of(num, "the number of points"))
+    parts = count - 1 if endpoint else count
+    if all(_is_number(bound) for bound in (start, stop)):
+        result = _spaced_numbers(start, stop, count, endpoint)
+    else:
+        result = _spaced(start, stop, count, parts if endpoint else None, axis)
+    wanted = _spaced_dtype(start, stop) if dtype is None else dtype_of(dtype)
+    result = _leaf(cast(floor(result) if wanted.is_integer else result, wanted), requires_grad)
+    if retstep is False:
+        return result
+    return result, divide(subtract(stop, start), parts) if parts > 0 else full((), math.nan)
+
+
+def _is_number(x: TensorLike) -> bool:
+    """Is it a number that is known now, and has no gradient?"""
+    if not isinstance(x, Tensor):
+        return isinstance(x, (int, float, np.number))
+    is_known = current_scope() is None and not (x.requires_grad and is_grad_enabled())
+    return is_known and not x.ndim
+
+
+def _spaced_dtype(start: TensorLike, stop: TensorLike) -> DType:
+    return as_float(constant(np.zeros((), dtype_of_all(promote(start, stop)).numpy))).type.dtype
+
+
+def _spaced_numbers(start: Any, stop: Any, count: int, endpoint: bool) -> Tensor:
     bounds = _number("linspace", start), _number("linspace", stop)
     with np.errstate(invalid="ignore"):  # from or to infinity
-        array = np.linspace(*bounds, count, endpoint=endpoint)
-    wanted = f64 if dtype is None else dtype_of(dtype)
-    result = constant(np.floor(array) if wanted.is_integer else array)
-    return _leaf(cast(result, wanted), requires_grad)
+        return constant(np.linspace(*bounds, count, endpoint=endpoint))
+
+
+def _spaced(start: TensorLike, stop: TensorLike, count: int, last: int | None, axis: int) -> Tensor:
+    """The numbers between tensors; the one at ``last`` is stop, to the bit."""
+    low, high = (expand_dims(x, 0) for x in broadcast(*promote(start, stop, floating=True)))
+    parts = count if last is None else last
+    place = reshape(_counted((count,), 0), (count, *(1,) * (low.ndim - 1)))
+    steps = cast(place, low.type.dtype)
+    result = add(multiply(steps, divide(subtract(high, low), builtins.max(parts, 1))), low)
+    if last:
+        result = where(equal(place, last), high, result)
+    return moveaxis(result, 0, axis)
 
 
 def triu(x: TensorLike, k: int = 0) -> Tensor:
@@ -245,20 +322,3 @@ def _one_more_than_largest(x: Tensor) -> int:
             user_location(),
         )
     return max(int(x.data.max()) + 1, 0) if x.size else 0
-
-
-def from_dlpack(x: Any) -> Tensor:
-    """A tensor over the memory of another library's, which is not copied.
-
-    Writing to that memory later changes the tensor. UnsupportedObjectError where the memory is
-    not this computer's or its elements are no dtype of nets.
-    """
-    try:
-        array = np.from_dlpack(x)
-    except NetsError:
-        raise
-    except Exception as error:  # whatever the other library raises
-        raise UnsupportedObjectError(f"no tensor by DLPack: {error}", user_location()) from None
-    if from_numpy(array.dtype) is None:
-        raise DTypeError(f"nets has no dtype for {array.dtype}", user_location())
-    return Tensor._of(variable(array)) if current_scope() is None else constant(array.copy())

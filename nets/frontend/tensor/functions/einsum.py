@@ -7,11 +7,13 @@ taken, letters nobody else needs summed away) and then contracted pair by pair f
 from __future__ import annotations
 
 import math
+import string
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from nets.errors import OpenSizeError, ShapeError
+from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.dimension import is_open, plain, same_size
 from nets.frontend.tensor.dispatch import (
     TensorLike,
@@ -35,14 +37,16 @@ class Term(NamedTuple):
     letters: str
 
 
-def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
+def einsum(subscripts: Any, *operands: Any) -> Tensor:
     """Sum of products after Einstein's convention, as ``np.einsum``: "ij,jk->ik", "...ii".
 
-    Without "->" the result has the letters that appear once, in alphabetical order. ShapeError
-    for subscripts that cannot be read or do not fit the operands.
+    Without "->" the result has the letters that appear once, in alphabetical order. In place of
+    letters each operand may be followed by a list of numbers, and the last by those of the result:
+    einsum(a, [0, 1], b, [1, 2], [0, 2]). ShapeError for subscripts that cannot be read or do not
+    fit the operands.
     """
     if not isinstance(subscripts, str):
-        _refuse(subscripts, "the subscripts come first, as a string")
+        subscripts, operands = _with_letters(subscripts, *operands)
     tensors = promote(*operands) if operands else []
     inputs, output = _parsed(subscripts, tensors)
     terms = [_diagonal(Term(x, letters)) for x, letters in zip(tensors, inputs, strict=True)]
@@ -56,6 +60,27 @@ def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
         _refuse(subscripts, f"{''.join(sorted(missing))} is in no operand")
     result = permute_dims(last.tensor, [last.letters.index(letter) for letter in output])
     return renewed(result) if any(result is x for x in operands) else result
+
+
+def _with_letters(*given: Any) -> tuple[str, tuple[TensorLike, ...]]:
+    """Subscripts in letters, and the operands, of operands and lists of numbers in turns."""
+    output = given[-1] if len(given) % 2 else None
+    operands, lists = given[: len(given) // 2 * 2 : 2], given[1::2]
+    text = ",".join(map(_letters, lists))
+    return (text if output is None else f"{text}->{_letters(output)}"), operands
+
+
+def _letters(numbers: Any) -> str:
+    if not isinstance(numbers, (list, tuple, range)):
+        _refuse(str(numbers), "the subscripts come first, as a string, or as lists of numbers")
+    return "".join("..." if n is Ellipsis else _letter(n) for n in numbers)
+
+
+def _letter(n: object) -> str:
+    number = integer_of(n, "the number of an axis in einsum")
+    if not 0 <= number < len(string.ascii_letters):
+        _refuse(str(number), f"an axis has a number from 0 to {len(string.ascii_letters) - 1}")
+    return sorted(string.ascii_letters)[number]
 
 
 def _refuse(subscripts: str, why: str) -> NoReturn:

@@ -9,6 +9,7 @@ from nets.frontend.tensor.dispatch import TensorLike, apply, as_tensor, cast, re
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Variable
+from nets.frontend.tensor.words.devices import on_cpu
 from nets.ir.types import DType
 
 
@@ -21,15 +22,25 @@ def stop_gradient(x: TensorLike) -> Tensor:
     return apply("stop_gradient", tensor)
 
 
-def astype(x: TensorLike, dtype: npt.DTypeLike | DType) -> Tensor:
-    """x in another dtype.
+def astype(
+    x: TensorLike,
+    dtype: npt.DTypeLike | DType,
+    *,
+    copy: bool = True,
+    device: str | None = None,
+) -> Tensor:
+    """x in another dtype; x itself where it has it already and ``copy`` is false.
 
     Floats become integers by truncation; what does not fit becomes the nearest integer that
     does, and NaN becomes 0. Gradients pass between floats, and from integers to floats.
+    ``device`` is "cpu".
     """
+    on_cpu(device)
     tensor = as_tensor(x)
     result = cast(tensor, dtype_of(dtype))
     if result is tensor:
+        if not copy and not tensor._weak:
+            return tensor
         result = renewed(tensor)
     result._weak = False
     return result

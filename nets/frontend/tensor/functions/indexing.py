@@ -42,7 +42,7 @@ from nets.frontend.tensor.dispatch import (
     require_dtype,
     shape_text,
 )
-from nets.frontend.tensor.functions.arithmetic import where
+from nets.frontend.tensor.functions.arithmetic import maximum, minimum, remainder, where
 from nets.frontend.tensor.functions.comparison import greater_equal, less, less_equal
 from nets.frontend.tensor.functions.gradient import stop_gradient
 from nets.frontend.tensor.functions.index_entries import (
@@ -363,14 +363,29 @@ def linear_positions(indices: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
 # ----------------------------------------------------------------- functions that read
 
 
-def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
-    """The slices of x at the indices along the axis; of the flattened tensor without one."""
+def take(
+    x: TensorLike, indices: TensorLike, axis: int | None = None, mode: str = "raise"
+) -> Tensor:
+    """The slices of x at the indices along the axis; of the flattened tensor without one.
+
+    Indices out of range are an IndexOutOfBoundsError, or with the ``mode`` "wrap" counted around,
+    with "clip" moved to the nearest one. ArgumentError for another mode.
+    """
     tensor = as_tensor(x)
     if axis is None:
         tensor, axis = flatten(tensor), 0
     at = normal_axis(axis, tensor.ndim)
     index = indices if isinstance(indices, Tensor) else array_of(indices)
-    return getitem(tensor, (*(slice(None),) * at, index))
+    return getitem(tensor, (*(slice(None),) * at, within(index, tensor.shape[at], mode)))
+
+
+def within(index: Any, size: Any, mode: str) -> Any:
+    """Positions as NumPy's ``mode`` has them: as they are, counted around, or moved inside."""
+    if mode not in ("raise", "wrap", "clip"):
+        raise ArgumentError(f'the mode is "raise", "wrap" or "clip", not {mode!r}', user_location())
+    if mode == "wrap":
+        return remainder(index, size)
+    return index if mode == "raise" else minimum(maximum(index, 0), size - 1)
 
 
 def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -> Tensor:

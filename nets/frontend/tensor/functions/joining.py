@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -111,37 +112,51 @@ def _position(n: object) -> Any:
 
 
 def pad(
-    x: TensorLike, pad_width: object, constant_values: TensorLike = 0, *, mode: str = "constant"
+    x: TensorLike,
+    pad_width: Any,
+    mode: Any = "constant",
+    *,
+    constant_values: Any = 0,
+    **options: Any,
 ) -> Tensor:
-    """x with constant elements, in its dtype, before and after it on each axis.
+    """x with elements of its dtype before and after it on each axis.
 
-    ``pad_width`` is one number, one (before, after) pair, or one such pair per axis. ``mode`` is
-    NumPy's; ArgumentError for any but "constant".
+    ``pad_width`` is one number, one (before, after) pair, one such pair per axis, or a dict of
+    pairs by axis; ``mode`` one of NumPy's: "constant" (with ``constant_values`` for all sides or
+    as widths are given; also in the place of ``mode``), "edge", "reflect" and "symmetric" (with
+    ``reflect_type``), "wrap", "linear_ramp" (``end_values``), "maximum", "minimum", "mean" and
+    "median" (``stat_length``), "empty" (zeros). PyTorch's "replicate" and "circular" are "edge" and
+    "wrap". Negative widths take elements away, before others are added. ArgumentError for other
+    modes and options, ShapeError for widths that do not fit.
     """
-    if mode != "constant" or isinstance(constant_values, str):
-        raise ArgumentError('pad has the mode "constant" and no other', user_location())
     tensor = as_tensor(x)
-    low, high = _widths(pad_width, tensor)
-    value = fitted(constant_values, tensor.type.dtype)
-    if value.ndim:
-        raise ShapeError("pad takes one constant value for all sides", user_location())
-    return apply("pad", tensor, value, low=low, high=high)
+    if not isinstance(mode, str):
+        mode, constant_values = "constant", mode
+    if mode == "constant" and not options and np.ndim(constant_values) == 0:
+        widths = _plain_widths(pad_width, tensor)
+        if widths is not None:
+            value = fitted(constant_values, tensor.type.dtype)
+            return apply("pad", tensor, value, low=widths[0], high=widths[1])
+    options = {"constant_values": constant_values, **options}
+    room = import_module("nets.frontend.tensor.words.padding")
+    result: Tensor = room.padded(tensor, pad_width, mode, options)
+    return result
 
 
-def _widths(pad_width: object, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Widths before and after each axis, by NumPy's broadcasting of ``pad_width``."""
+def _plain_widths(pad_width: Any, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Widths before and after each axis, by NumPy's broadcasting of ``pad_width``; None where they
+    are no such numbers, or negative."""
     try:
         pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
     except ValueError:
-        pairs = None
-    if pairs is None or not all(
-        isinstance(n, int | Dimension) and not_negative(n, "pad") for pair in pairs for n in pair
+        return None
+    if not all(
+        isinstance(n, int | Dimension)
+        and (n >= 0 if isinstance(n, int) else not_negative(n, "pad"))
+        for pair in pairs
+        for n in pair
     ):
-        raise ShapeError(
-            f"pad takes non-negative integer widths for the axes of shape {shape_text(x.shape)}, "
-            f"not {pad_width!r}",
-            user_location(),
-        )
+        return None
     return tuple(before for before, _ in pairs), tuple(after for _, after in pairs)
 
 
@@ -194,15 +209,28 @@ def tile(x: TensorLike, repetitions: object) -> Tensor:
     return apply("reshape", expand(reshape(tensor, apart), repeated), shape=together)
 
 
-def repeat(x: TensorLike, repeats: int, axis: int | None = None) -> Tensor:
-    """Each element (or slice along the axis) the same number of times."""
+def repeat(
+    x: TensorLike,
+    repeats: Any,
+    axis: int | None = None,
+    *,
+    total_repeat_length: int | None = None,
+) -> Tensor:
+    """Each element (or slice along the axis, without one of the flattened tensor) several times.
+
+    ``repeats`` is one number, or one for each element. In a trace these are known, or
+    ``total_repeat_length`` says how many come out: what is more is left out, what is less filled up
+    with the last element. ShapeError where there are not as many as elements or one is negative.
+    """
     tensor = as_tensor(x)
-    if not isinstance(repeats, (int, np.integer)):
-        raise ArgumentError(f"repeat takes one Python int, not {repeats!r}", user_location())
-    (count,) = new_shape(repeats)
     if axis is None:
         tensor, axis = flatten(tensor), 0
     at = normal_axis(axis, tensor.ndim)
+    if not isinstance(repeats, (int, np.integer)) or total_repeat_length is not None:
+        room = import_module("nets.frontend.tensor.words.repeating")
+        result: Tensor = room.repeated(tensor, repeats, at, total_repeat_length)
+        return result
+    (count,) = new_shape(repeats)
     before, size, after = tensor.shape[:at], tensor.shape[at], tensor.shape[at + 1 :]
     apart = reshape(tensor, (*before, size, 1, *after))
     repeated = expand(apart, (*before, size, count, *after))

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from nets.frontend.tensor.dispatch import TensorLike, apply, as_float, as_tensor, renewed
+import builtins
+
+from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.dispatch import (
+    TensorLike,
+    apply,
+    as_float,
+    as_tensor,
+    cast,
+    elementwise,
+    renewed,
+)
 from nets.frontend.tensor.tensor import Tensor
 
 
@@ -71,9 +82,22 @@ def ceil(x: TensorLike) -> Tensor:
     return _integral("ceil", x)
 
 
-def round(x: TensorLike) -> Tensor:
-    """Nearest integral value, ties to even; integers stay as they are."""
-    return _integral("round", x)
+def round(x: TensorLike, decimals: int = 0) -> Tensor:
+    """Nearest value of so many decimals, ties to even, as NumPy scales and unscales for it.
+
+    Negative ``decimals`` round to tens, hundreds and so on. Integers and bools stay as they are but
+    for those. DTypeError for ``decimals`` that are no integer.
+    """
+    places = integer_of(decimals, "the number of decimals")
+    tensor = as_tensor(x)
+    dtype = tensor.type.dtype
+    if not places or dtype.is_bool or (places > 0 and not dtype.is_float):
+        return _integral("round", tensor)
+    scale = 10.0 ** builtins.abs(places)
+    if places > 0:
+        return elementwise("divide", apply("round", elementwise("multiply", tensor, scale)), scale)
+    tens = apply("round", elementwise("divide", tensor, scale, floating=True))
+    return cast(elementwise("multiply", tens, scale), dtype)
 
 
 def trunc(x: TensorLike) -> Tensor:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from nets.errors import ShapeError
+from nets.errors import AxisError, CopyError, ShapeError
 from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.dimension import (
     Dimension,
@@ -30,7 +30,7 @@ from nets.frontend.tensor.dispatch import (
     shape_text,
 )
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.views import reshaped, shown, view
+from nets.frontend.tensor.views import reshaped, root_of, shown, view
 from nets.ir.location import user_location
 from nets.ir.sizes import Dim, Size, divided, expression
 from nets.ir.types import is_addressable
@@ -40,12 +40,10 @@ MOST_AXES: Final = 64
 
 
 def normal_axis(axis: object, rank: int) -> int:
-    """The axis counted from the start; ShapeError where there is none."""
+    """The axis counted from the start; AxisError where there is none."""
     number = integer_of(axis, "an axis")
     if not -rank <= number < rank:
-        raise ShapeError(
-            f"axis {number} does not exist in a tensor of {rank} axes", user_location()
-        )
+        raise AxisError(f"axis {number} does not exist in a tensor of {rank} axes", user_location())
     return number % rank
 
 
@@ -86,12 +84,15 @@ def new_shape(shape: object) -> tuple[int, ...]:
     return sizes
 
 
-def reshape(x: TensorLike, shape: object) -> Tensor:
+def reshape(x: TensorLike, shape: object, *, copy: bool | None = None) -> Tensor:
     """The elements in the same order under another shape; one size may be −1, for the rest.
 
-    A view, unless the order is not that of the memory, as after a transpose.
+    A view, unless the order is not that of the memory, as after a transpose; with ``copy=True`` no
+    view, and with ``copy=False`` nothing else, so that it is a CopyError where none is possible.
     """
     tensor = as_tensor(x)
+    if copy is not None:
+        return _copied(tensor, shape, copy)
     sizes = shape_of(shape)
     if is_open(sizes) or is_open(tensor.shape):
         return reshaped(tensor, _open_shape(tensor, sizes))
@@ -106,6 +107,21 @@ def reshape(x: TensorLike, shape: object) -> Tensor:
             user_location(),
         )
     return reshaped(tensor, sizes)
+
+
+def _copied(x: Tensor, shape: object, copy: bool) -> Tensor:
+    """The elements under another shape, as a view or as none."""
+    result = reshape(x, shape)
+    is_view = root_of(result) is root_of(x)
+    if copy:
+        return renewed(result) if is_view else result
+    if not is_view:
+        raise CopyError(
+            f"the elements of a transposed {x.type} need a copy for the shape "
+            f"{shape_text(result.shape)}",
+            user_location(),
+        )
+    return result
 
 
 def _open_shape(x: Tensor, sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -139,10 +155,20 @@ def under(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return x if x.type.shape == plain(shape) else apply("reshape", x, shape=shape)
 
 
-def flatten(x: TensorLike) -> Tensor:
-    """The elements along one axis, in row-major order: a copy."""
+def flatten(x: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The axes from ``start_dim`` to ``end_dim`` as one, by default all, row-major: a copy.
+
+    ShapeError for axes that do not exist or are not in order.
+    """
     tensor = as_tensor(x)
-    return apply("reshape", tensor, shape=(tensor.size,))
+    rank = tensor.ndim or 1  # without axes, there is one element to merge
+    first, last = normal_axis(start_dim, rank), normal_axis(end_dim, rank)
+    if first > last:
+        raise ShapeError(f"axis {start_dim} comes after axis {end_dim}", user_location())
+    before, merged = tensor.shape[:first], tensor.shape[first : last + 1]
+    after = tensor.shape[last + 1 :]
+    size = tensor.size if not before and not after else math.prod(merged)
+    return apply("reshape", tensor, shape=(*before, size, *after))
 
 
 def permute_dims(x: TensorLike, axes: Sequence[int]) -> Tensor:

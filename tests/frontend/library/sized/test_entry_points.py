@@ -18,6 +18,7 @@ import pytest
 import nets
 from nets import nn, optim
 from nets.backend.library.manifest import Library
+from tests.frontend.library.callers.tools import program
 from tests.frontend.library.sized.plan import Call, compiled, printed
 from tests.targets.callers import manifest
 
@@ -271,14 +272,12 @@ for (const n of process.argv.slice(2).map(BigInt)) {
 
 def test_words_of_32_bits(tmp_path: Path) -> None:
     """A workspace of more bytes than such a word counts is not told as what is left of it."""
-    if shutil.which("node") is None:
-        pytest.skip("no node")
-
+    node, _ = program("node"), program("wasm-ld")
     spec = nets.spec("f32[n, 1]", n=nets.dim(0, 2**40))
     low = nets.trace(lambda x: nets.tanh(x @ W[:1]) @ W.T).lower(spec)
     nets.export(tmp_path / "lib", target="wasm32", formats=("so",), f=low)
     sizes = [2**20, 2**23, 2**24, 2**25, 2**30, 2**32, 2**40]
-    command = ["node", "-e", _NODE, str(tmp_path / "lib.wasm"), *map(str, sizes)]
+    command = [node, "-e", _NODE, str(tmp_path / "lib.wasm"), *map(str, sizes)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     few = [f"{n * 160} a pointer is null" for n in sizes[:2]]
     assert done.stdout.splitlines() == [*few, *[f"0 {TOO_LARGE}"] * 5]
