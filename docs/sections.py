@@ -30,10 +30,11 @@ FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/tensor/functions")
 
 FLOW = (
     *(".", "ir", "machine", "ops", "ops/definition", "ops/loop", "ops/tensor", "ops/pools"),
+    "ops/linalg",
     *("passes", "passes/simplify", "passes/derivatives", "passes/spaces", "passes/fusion"),
     *("passes/lowering", "passes/loops"),
     *("backend", "backend/numpy", "backend/llvm", "backend/process", "backend/library"),
-    *("compiler", "frontend", "frontend/tensor", "frontend/world", "frontend/tracing"),
+    *("compiler", "frontend", "frontend/tensor", "linalg", "frontend/world", "frontend/tracing"),
     *("frontend/calls", "frontend/derived", "frontend/library"),
     *("optimize", "nn", "optim", "data", "datasets"),
 )
@@ -287,6 +288,21 @@ def _result(name: str, cls: type) -> str:
     return f"### {name}\n\n{head}\n\n{_table(('field', 'what it is'), rows)}"
 
 
+def linear_algebra() -> str:
+    """The functions of nets.linalg."""
+    found = {word: getattr(nets.linalg, word) for word in nets.linalg.__all__}
+    rows = (
+        (
+            f"`{_signature(word, function)}`",
+            _one_line(inspect.getdoc(function) or ""),
+            samples.sample(f"linalg.{word}"),
+        )
+        for word, function in sorted(found.items())
+        if not inspect.isclass(function)
+    )
+    return _table(("function", "meaning", "example"), rows)
+
+
 def libraries() -> str:
     """The public modules besides ``nets.errors``: their names, and what each is."""
     found = {word: getattr(nets, word) for word in nets.__all__ if word != "errors"}
@@ -386,6 +402,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
         tensor,
         functions_by_theme,
         compiler,
+        linear_algebra,
         optimization,
         libraries,
         lowered,

@@ -104,7 +104,7 @@ class _InLanes:
 
     def __init__(self, v: Lanes, n: int) -> None:
         self.v, self.s, self.n = v, v.s, n
-        self.columns = 8 if v.s.machine.has_many_registers else 4
+        self.columns = 4
 
     def run(self, x: Value, out: Value, batch: Dim) -> None:
         s, v, n = self.s, self.v, self.n
