@@ -266,7 +266,7 @@ def compiler() -> str:
     """Tracing, transforms, lowering: the public names without a chapter of their own."""
     elsewhere = {"Tensor", "export", "load", "errors", "__version__", *functions.__all__}
     public = {word: getattr(nets, word) for word in nets.__all__ if word not in elsewhere}
-    entries = {word: thing for word, thing in public.items() if not inspect.ismodule(thing)}
+    entries = {word: thing for word, thing in public.items() if callable(thing)}
     return "\n\n".join(_entry(f"nets.{word}", thing) for word, thing in entries.items())
 
 

@@ -13,8 +13,10 @@ from nets.ir.core import Trait, Value
 from nets.ir.types import BufferType, TensorType, bool_, f32, f64
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
+from nets.ops.linalg.dependence import on_matrices
 from nets.ops.linalg.drawing import distinct, factored
 from nets.ops.linalg.lu import check_packed, factors_of, order_matrix, rows_of, solved
 from nets.ops.linalg.masks import columns_of
@@ -59,6 +61,9 @@ class LUDet:
         for k in range(a.shape[-1]):
             total = total * packed[..., k, k]
         return total
+
+    def footprint(f: Footprints, a: Footprint, packed: Footprint) -> Footprint:
+        return on_matrices(f, a, a.shape[:-2])
 
     def vjp(
         b: Emitter,
@@ -105,6 +110,9 @@ class LULogDet:
         for k in range(a.shape[-1]):
             total = total + np.log(np.abs(packed[..., k, k]))
         return total
+
+    def footprint(f: Footprints, a: Footprint, packed: Footprint) -> Footprint:
+        return on_matrices(f, a, a.shape[:-2])
 
     def vjp(
         b: Emitter,

@@ -15,7 +15,9 @@ from nets.ir.types import TensorType, i32, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
+from nets.ops.linalg.dependence import on_columns
 from nets.ops.linalg.drawing import turning
 from nets.ops.linalg.row_blocks import each, loop
 from nets.ops.linalg.shapes import batch_of, flat, known
@@ -50,6 +52,9 @@ class ExchangeRows:
         n = x.shape[-2]
         rows = np.clip(turns[..., None].astype(np.int64), 0, max(n - 1, 0))
         return exchanged(x, rows, reversed(range(n)) if reverse else range(n))
+
+    def footprint(f: Footprints, x: Footprint, turns: Footprint, *, reverse: bool) -> Footprint:
+        return on_columns(f, x)
 
     def transpose(
         b: Emitter, ct: Value, x: Value, turns: Value, *, reverse: bool
