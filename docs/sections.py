@@ -19,6 +19,7 @@ from nets import config, errors
 from nets.backend.library.loader import LoadedLibrary
 from nets.frontend.calls.lowered import Compiled, Lowered
 from nets.frontend.tensor.operators import Operators
+from nets.frontend.tensor.words import NAMES
 from nets.ir import printer, verifier
 from nets.ops.definition.registry import REGISTRY, OpDef, Trait
 from nets.passes import pipelines
@@ -235,18 +236,33 @@ def _members(cls: type) -> dict[str, Any]:
 def functions_by_theme() -> str:
     """Every function on tensors, by the module it stands in."""
     themes: dict[str, list[str]] = {}
-    for name in functions.__all__:
-        function = getattr(functions, name)
+    for name in _functions():
+        function = getattr(nets, name)
         if function.__name__.rstrip("_") == name:
             themes.setdefault(inspect.unwrap(function).__module__, []).append(name)
     return "\n\n".join(_theme(module, names) for module, names in sorted(themes.items()))
 
 
+def _functions() -> list[str]:
+    """The names of functions on tensors."""
+    return [*functions.__all__, *filter(_is_call, NAMES)]
+
+
+def constants() -> str:
+    """Dtypes, numbers and what describes them: names of the array API that are no functions."""
+    rows = ((f"`nets.{word}`", f"`{getattr(nets, word)}`") for word in NAMES if not _is_call(word))
+    return _table(("name", "value"), rows)
+
+
+def _is_call(word: str) -> bool:
+    return callable(getattr(nets, word))
+
+
 def _theme(module: str, names: list[str]) -> str:
-    source = inspect.getmodule(inspect.unwrap(getattr(functions, names[0])))
+    source = inspect.getmodule(inspect.unwrap(getattr(nets, names[0])))
     assert isinstance(source, ModuleType)
     rows = (
-        (f"`{_signature(n, getattr(functions, n))}`", _meaning(n), samples.sample(n))
+        (f"`{_signature(n, getattr(nets, n))}`", _meaning(n), samples.sample(n))
         for n in sorted(names)
     )
     title = module.rpartition(".")[2].replace("_", " ").replace("dispatch", "conversion")
@@ -255,15 +271,15 @@ def _theme(module: str, names: list[str]) -> str:
 
 
 def _meaning(name: str) -> str:
-    function = getattr(functions, name)
-    aliases = [a for a in functions.__all__ if getattr(functions, a) is function and a != name]
+    function = getattr(nets, name)
+    aliases = [a for a in _functions() if getattr(nets, a) is function and a != name]
     also = f" Also {', '.join(f'`{a}`' for a in aliases)}." if aliases else ""
     return _one_line(inspect.getdoc(function) or "") + also
 
 
 def compiler() -> str:
     """Tracing, transforms, lowering: the public names without a chapter of their own."""
-    elsewhere = {"Tensor", "export", "load", "errors", "__version__", *functions.__all__}
+    elsewhere = {"Tensor", "export", "load", "errors", "__version__", *functions.__all__, *NAMES}
     public = {word: getattr(nets, word) for word in nets.__all__ if word not in elsewhere}
     entries = {word: thing for word, thing in public.items() if not inspect.ismodule(thing)}
     return "\n\n".join(_entry(f"nets.{word}", thing) for word, thing in entries.items())
@@ -385,6 +401,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
         loop_ops,
         tensor,
         functions_by_theme,
+        constants,
         compiler,
         optimization,
         libraries,
