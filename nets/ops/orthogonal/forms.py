@@ -268,14 +268,10 @@ class Table:
         return self._load(self._at(i, j), self.form.unit)
 
     def set(self, i: Place, j: Place, x: Number) -> None:
-        self.form.s.store(x.value, self.buffer, self._at(i, j))
-
-    def set_at(self, i: Place, j: Value, x: Number) -> None:
-        """Store at the column j, which may be another one for each matrix."""
-        form, s = self.form, self.form.s
-        position = affine(i) * (self.stride * form.unit) + affine(j) * (self.step * form.unit)
-        if form.lanes:
-            position += Affine.of(s.emit("lane_index", lanes=form.width).result)
+        """Store a number; i or j may be index vectors, another place for each matrix."""
+        s, position = self.form.s, self._at(i, j)
+        if any(isinstance(value.type, VectorType) for value, _ in position.terms):
+            position += Affine.of(s.emit("lane_index", lanes=self.form.width).result)
         s.store(x.value, self.buffer, position)
 
     def get_piece(self, i: Place, j: Place) -> Number:

@@ -13,7 +13,7 @@ from nets.ops.loop.lowering import Lowering, buffer_type
 from nets.ops.orthogonal import qr_loops
 from nets.ops.orthogonal.forms import Form, Matrix, Number, Stack, Table, affine, each_matrix
 from nets.ops.orthogonal.jacobi import Jacobi, sum_of_products
-from nets.ops.orthogonal.reflections import fill, turned
+from nets.ops.orthogonal.reflections import fill, sum_of_rows, turned
 from nets.ops.orthogonal.signs import is_negative
 from nets.ops.orthogonal.svd_reference import NOTHING
 
@@ -27,13 +27,58 @@ def lower(s: Lowering, x: Value, out: Value, *, lanes: bool, vectors: bool) -> N
     def body(form: Form, number: Value, last: Value) -> None:
         source = Stack(form, x, (m, n), last).at(number)
         target = Stack(form, out, (rows, n), last).at(number)
-        a, unscale, bad = qr_loops.scaled(form, source, m, n)
-        w = turned(form, a, m, n)
-        v = _identity(form, n) if vectors else None
-        lost = form.either(Jacobi(form, w, m, n, v).run(), bad)
-        _Store(form, w, v, target, m, n, lost).run(unscale)
+        decompose(form, source, target, (m, n), vectors=vectors)
 
     each_matrix(s, x.type.dtype, batch_of(x), lanes=lanes, body=body)
+
+
+def decompose(
+    form: Form, source: Matrix, target: Matrix | Table, shape: tuple[int, int], *, vectors: bool
+) -> None:
+    """The decomposition of one matrix, or of those of all lanes."""
+    m, n = shape
+    a, unscale, bad = qr_loops.scaled(form, source, m, n)
+    w = turned(form, a, m, n)
+    v = _identity(form, n) if vectors else None
+    lost = form.either(Jacobi(form, w, m, n, v).run(), bad)
+    _Store(form, w, v, target, m, n, lost).run(unscale)
+
+
+def lower_inverse(s: Lowering, x: Value, limit: Value, out: Value, *, lanes: bool) -> None:
+    """The pseudoinverse, of the singular values above a part of the largest one."""
+    m, n = (size for size in buffer_type(x).shape[-2:] if isinstance(size, int))
+
+    def body(form: Form, number: Value, last: Value) -> None:
+        packed = form.table(m + 1 + n, n)
+        if not form.lanes:
+            fill(form, packed, m + 1 + n, n)
+        decompose(form, Stack(form, x, (m, n), last).at(number), packed, (m, n), vectors=True)
+        part = Stack(form, limit, (1, 1), last).at(number).get(0, 0)
+        target = Stack(form, out, (n, m), last).at(number)
+        _inverse(form, packed, part * packed.get(m, 0), target, (m, n))
+
+    each_matrix(s, x.type.dtype, batch_of(x), lanes=lanes, body=body)
+
+
+def _inverse(
+    form: Form, packed: Table, limit: Number, target: Matrix, shape: tuple[int, int]
+) -> None:
+    m, n = shape
+    left, right = turned(form, packed, m, n), form.table(n, n)
+
+    def scaled(k: Value) -> None:
+        value = packed.get(m, k)
+        inverse = form.where(value.is_("gt", limit), form.const(1) / value, 0.0)
+        row = affine(k) + (m + 1)
+        form.each(0, n, lambda i: right.set(i, k, packed.get(row, i) * inverse))
+
+    form.each(0, n, scaled)
+
+    def row(i: Value) -> None:
+        total = sum_of_rows(form, right, i, left, (0, n), 0, m)
+        form.each(0, m, lambda j: target.set(i, j, total.get(0, j)))
+
+    form.each(0, n, row)
 
 
 def _identity(form: Form, n: int) -> Table:
@@ -48,7 +93,7 @@ class _Store:
     form: Form
     w: Table
     v: Table | None
-    target: Matrix
+    target: Matrix | Table
     m: int
     n: int
     lost: Value
@@ -101,7 +146,7 @@ class _Store:
         """The right vector of a column, and the left one before it is completed."""
         form = self.form
         flips = is_negative(form, v, j, self.n)
-        signs.set_at(0, rank, form.where(flips, form.const(-1), 1.0))
+        signs.set(0, rank, form.where(flips, form.const(-1), 1.0))
 
         def right(r: Value) -> None:
             x = v.get(j, r)
@@ -111,7 +156,7 @@ class _Store:
         form.each(0, self.n, right)
         some = (here * here).is_("gt", NOTHING[form.dtype.itemsize])
         inverse = form.where(some, form.const(1) / here, 0.0)
-        form.each(0, self.m, lambda i: u.set_at(i, rank, self.w.get(j, i) * inverse))
+        form.each(0, self.m, lambda i: u.set(i, rank, self.w.get(j, i) * inverse))
 
     def _left(self, u: Table, signs: Table) -> None:
         form, m, n = self.form, self.m, self.n
