@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +19,9 @@ from nets.frontend.tensor.dispatch import (
 )
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
-from nets.linalg.arguments import as_matrices, has_nan, refuse
+from nets.linalg.arguments import as_matrices, as_squares, has_nan, refuse
 from nets.linalg.norms import Order, matrix_norm
 from nets.linalg.spectral import NO_VALUES, svdvals
-from nets.linalg.systems import inv
 
 
 class LstsqResult(NamedTuple):
@@ -158,8 +158,10 @@ def cond(x: TensorLike, /, p: Order = None) -> Tensor:
     value over the smallest one, −2 the other way round; with "fro", "nuc", 1, −1, inf or −inf, that
     norm of x times that of its inverse, of square matrices.
 
-    Infinite for singular matrices. ShapeError for less than two axes or no elements; ArgumentError
-    for another norm.
+    Infinite for singular matrices, NaN where an element is NaN. ShapeError for less than two axes,
+    no elements, or another norm of matrices that are not square; ArgumentError for a norm that
+    there is not. Elements that are not finite are a LinAlgError in eager code where singular values
+    are asked for.
     """
     tensor = as_matrices("cond", x)
     if not tensor.shape[-1] or not tensor.shape[-2]:
@@ -167,5 +169,19 @@ def cond(x: TensorLike, /, p: Order = None) -> Tensor:
     if p in (None, 2, -2):
         values = svdvals(tensor)
         largest, smallest = values[..., 0], values[..., -1]
-        return largest / smallest if p != -2 else smallest / largest
-    return matrix_norm(tensor, ord=p) * matrix_norm(inv(tensor), ord=p)
+        found = smallest / largest if p == -2 else largest / smallest
+    elif p == "nuc":
+        values = svdvals(as_squares("cond", tensor))
+        found = F.sum(values, axis=-1) * F.sum(1.0 / values, axis=-1)
+    else:
+        squares = as_squares("cond", tensor)
+        found = matrix_norm(squares, ord=p) * matrix_norm(_inverse_or_nan(squares), ord=p)
+    is_known = F.logical_not(F.any(F.isnan(tensor), axis=(-2, -1)))
+    return F.where(F.logical_and(F.isnan(found), is_known), math.inf, found)
+
+
+def _inverse_or_nan(x: Tensor) -> Tensor:
+    """Inverses, infinities or NaN for singular matrices in eager code, too."""
+    packed = apply("lu", F.stop_gradient(x))
+    eye = F.broadcast_to(F.eye(x.shape[-1], dtype=x.dtype), x.shape)
+    return apply("lu_solve", x, packed, eye, transpose=False)

@@ -23,8 +23,8 @@ class QRResult(NamedTuple):
 
 def qr(x: TensorLike, /, mode: str = "reduced") -> QRResult | Tensor:
     """Q and R with x = Q @ R for matrices x[…, m, n], with k = min(m, n): Q[…, m, k] with
-    orthonormal columns and R[…, k, n], upper triangles; in ``mode`` "complete", Q[…, m, m] and R[…, m, n]; in
-    "r", R[…, k, n] alone.
+    orthonormal columns and R[…, k, n], upper triangles; in ``mode`` "complete", Q[…, m, m] and
+    R[…, m, n]; in "r", R[…, k, n] alone.
 
     By Householder's reflections, with the signs of LAPACK (Golub and Van Loan, 2013, "Matrix
     computations", 5.2). The derivative (Walter and Lehmann, 2012) needs the first k columns of x to

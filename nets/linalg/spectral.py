@@ -43,8 +43,8 @@ def eigh(a: TensorLike, /, UPLO: str | None = None) -> EighResult:
     8.3), with rounding errors as small as those of the largest elements. Derivatives (Giles, 2008,
     "An extended collection of matrix derivative results", 3.1) have 0 in the place of
     1 / (wⱼ − wᵢ) where eigenvalues are equal and a result does not depend on the choice of their
-    vectors, up to rounding errors. A function of V and w together that would need its limit there,
-    as V diag(f(w)) Vᵀ does, has no right derivative at equal eigenvalues.
+    vectors, up to rounding errors. What would need the limit of a difference quotient there, as
+    V diag(f(w)) Vᵀ and second derivatives of functions of w do, lacks it at equal eigenvalues.
 
     ShapeError unless a is square; ArgumentError for another ``UPLO``. Elements that are not finite
     are a LinAlgError in eager code; in traced code all is NaN.
