@@ -15,6 +15,7 @@ from nets.ir.types import TensorType, f32, f64, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.linalg.masks import columns_of, symmetric
@@ -38,6 +39,7 @@ from nets.ops.orthogonal.parts import (
     as_rows,
     below,
     differences,
+    from_whole_matrices,
     is_close,
     part,
     ratio,
@@ -180,6 +182,9 @@ class Eigh:
         turn = ratio(b, inner, gap, is_close(b, gap, values))
         return [below(b, [row_of_diagonal(b, inner), product(b, vectors, turn)])]
 
+    def footprint(f: Footprints, x: Footprint) -> Footprint:
+        return from_whole_matrices(f, x, x.shape[-1] + 1, x.shape[-1])
+
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
         _lower(s, operands[0], results[0], vectors=True)
 
@@ -240,6 +245,9 @@ class Eigvalsh:
         moved = b.mul(product(b, symmetric(b, tangent), vectors), vectors)
         shape, rank = tensor_type(moved).shape, tensor_type(moved).rank
         return [b.reshape(b.sum(moved, (rank - 2,)), (*shape[:-2], 1, n))]
+
+    def footprint(f: Footprints, x: Footprint) -> Footprint:
+        return from_whole_matrices(f, x, 1, x.shape[-1])
 
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
         _lower(s, operands[0], results[0], vectors=False)

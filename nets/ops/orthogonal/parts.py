@@ -13,6 +13,7 @@ import numpy as np
 from nets.ir.core import Value
 from nets.ir.types import bool_
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.linalg.masks import columns_of
 from nets.ops.linalg.shapes import known
 from nets.ops.orthogonal.reflections_reference import EPS
@@ -110,3 +111,11 @@ def ratio(b: Emitter, x: Value, divisor: Value, zero_where: Value) -> Value:
     """x / divisor, 0 where said, and there with a derivative that is 0."""
     safe = b.select(zero_where, b.one(divisor), divisor)
     return b.select(zero_where, b.zero(x), b.div(x, safe))
+
+
+def from_whole_matrices(f: Footprints, x: Footprint, rows: int, columns: int) -> Footprint:
+    """Of results of that size, whose elements depend on all elements of their matrix."""
+    *batch, _, _ = x.shape
+    rank = len(x.shape)
+    each = f.reduce(x, (rank - 2, rank - 1))
+    return f.broadcast(each, (*batch, rows, columns), tuple(range(rank - 2)))

@@ -15,6 +15,7 @@ from nets.ir.types import TensorType, f32, f64
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.linalg.shapes import product, swapped
@@ -22,6 +23,7 @@ from nets.ops.loop.lowering import Lowering, buffer_type
 from nets.ops.orthogonal import svd_loops
 from nets.ops.orthogonal.apart import apart
 from nets.ops.orthogonal.forms import has_lanes
+from nets.ops.orthogonal.parts import from_whole_matrices
 from nets.ops.orthogonal.qr import check_tall
 from nets.ops.orthogonal.svd_reference import decomposed
 
@@ -104,6 +106,9 @@ class PseudoInverse:
         second = b.sub(second, product(b, product(b, second, x), p))
         third = _outside(b, p, x, product(b, moved, product(b, turned, p)))
         return [b.sub(b.add(second, third), first)]
+
+    def footprint(f: Footprints, x: Footprint, limit: Footprint) -> Footprint:
+        return from_whole_matrices(f, x, x.shape[-1], x.shape[-2])
 
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
         if buffer_type(results[0]).elements != 0:

@@ -15,6 +15,7 @@ from nets.ir.types import TensorType, f32, f64
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.linalg.masks import strictly_lower, upper_triangle
@@ -23,7 +24,7 @@ from nets.ops.loop.lowering import Lowering, buffer_type
 from nets.ops.orthogonal import qr_loops
 from nets.ops.orthogonal.apart import apart
 from nets.ops.orthogonal.forms import has_lanes
-from nets.ops.orthogonal.parts import below, part
+from nets.ops.orthogonal.parts import below, from_whole_matrices, part
 from nets.ops.orthogonal.qr_reference import factored
 
 
@@ -103,6 +104,9 @@ class QR:
         # Qᵀ D − Ω is upper: what is above the diagonal, plus what is below, mirrored.
         upper = b.add(upper_triangle(b, inner), swapped(b, half))
         return [below(b, [b.sub(divided, product(b, q, upper)), product(b, upper, r)])]
+
+    def footprint(f: Footprints, x: Footprint) -> Footprint:
+        return from_whole_matrices(f, x, sum(x.shape[-2:]), x.shape[-1])
 
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
         if buffer_type(results[0]).elements != 0:

@@ -14,6 +14,7 @@ from nets.ir.types import TensorType, f32, f64
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.linalg.masks import symmetric
@@ -27,6 +28,7 @@ from nets.ops.orthogonal.parts import (
     as_rows,
     below,
     differences,
+    from_whole_matrices,
     is_close,
     part,
     ratio,
@@ -125,6 +127,9 @@ class SVD:
         )
         of_v = product(b, swapped(b, v), b.sub(first, second))
         return [below(b, [of_u, row_of_diagonal(b, inner), swapped(b, of_v)])]
+
+    def footprint(f: Footprints, x: Footprint) -> Footprint:
+        return from_whole_matrices(f, x, sum(x.shape[-2:]) + 1, x.shape[-1])
 
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
         _lower(s, operands[0], results[0], vectors=True)
@@ -225,6 +230,9 @@ class SVDVals:
         moved = b.mul(product(b, tangent, swapped(b, v)), u)
         shape = tensor_type(moved).shape
         return [b.reshape(b.sum(moved, (len(shape) - 2,)), (*shape[:-2], 1, shape[-1]))]
+
+    def footprint(f: Footprints, x: Footprint) -> Footprint:
+        return from_whole_matrices(f, x, 1, x.shape[-1])
 
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
         _lower(s, operands[0], results[0], vectors=False)
