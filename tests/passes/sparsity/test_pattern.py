@@ -121,8 +121,8 @@ CHOOSE = {
     "dynamic_update_slice",
     *("qr", "eigh", "svd"),
 }
-"""Ops whose result depends on other elements at other points, and factorisations, which say that all
-of it depends on all of the matrix."""
+"""Ops whose result depends on other elements at other points, and factorisations, which say that
+all of it depends on all of the matrix."""
 
 
 @pytest.mark.parametrize("name", [d.name for d in REGISTRY.values() if d.rules.evaluate])
