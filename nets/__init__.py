@@ -20,7 +20,7 @@ from nets.locks import imports as _imports
 from nets.version import __version__
 
 if TYPE_CHECKING:
-    from nets import data, datasets, nn, optim, optimize, random
+    from nets import data, datasets, linalg, nn, optim, optimize, random
     from nets.backend.library.loader import load
     from nets.frontend.calls.lowered import evaluate, parse_ir
     from nets.frontend.calls.trace import trace
@@ -90,7 +90,7 @@ _LATER = {
 }
 """Public name → the module that has it."""
 
-_ROOMS = ("nn", "optim", "optimize", "data", "datasets", "random")
+_ROOMS = ("linalg", "nn", "optim", "optimize", "data", "datasets", "random")
 """What is a room of its own, imported when it is first used."""
 
 __all__ = [
@@ -102,6 +102,7 @@ __all__ = [
     "user_location",
     "manual_seed",
     "Solver",
+    "linalg",
     "nn",
     "optim",
     "optimize",

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol
 
+import numpy as np
+
 
 class SourceLocation(Protocol):
     """What an error needs of a location: a text that shows the user's line."""
@@ -72,6 +74,10 @@ class AxisError(ShapeError, IndexError):
 
 class OpenSizeError(ShapeError):
     """What needs a size now was given one that only a call tells (``nets.dim``)."""
+
+
+class LinAlgError(NetsError, np.linalg.LinAlgError):
+    """A matrix has no such factor or solution: it is singular, or not positive definite."""
 
 
 class DTypeError(NetsError, TypeError):

@@ -1,10 +1,12 @@
 """What the words mean: one class per op, one family per file. Importing nets.ops fills the
 registry."""
 
+from nets.ops.linalg import cholesky, determinant, exchange, lu, triangular
 from nets.ops.loop import arithmetic as loop_arithmetic
 from nets.ops.loop import control as loop_control
 from nets.ops.loop import kernels as loop_kernels
 from nets.ops.loop import memory as loop_memory
+from nets.ops.orthogonal import eigh, pinv, qr, svd
 from nets.ops.pools import pooling
 from nets.ops.regions import control, custom, recomputation, structure
 from nets.ops.tensor import (
@@ -28,15 +30,19 @@ from nets.ops.tensor import (
 
 __all__ = [
     "arithmetic",
+    "cholesky",
     "comparison",
     "constant",
     "contraction",
     "control",
     "convolution",
     "custom",
+    "determinant",
     "dynamic_slicing",
     "effects",
+    "eigh",
     "elementwise",
+    "exchange",
     "gradient",
     "indexing",
     "logic",
@@ -44,12 +50,17 @@ __all__ = [
     "loop_control",
     "loop_kernels",
     "loop_memory",
+    "lu",
     "mathematics",
+    "pinv",
     "pooling",
+    "qr",
     "recomputation",
     "reduction",
     "rounding",
     "shape",
     "slicing",
     "structure",
+    "svd",
+    "triangular",
 ]

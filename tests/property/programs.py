@@ -49,8 +49,9 @@ JUMPS = frozenset(
 )
 """Ops that turn a small difference of an operand into a large one."""
 
-NOT_ITS_SLOPE = frozenset(("stop_gradient", "leaf"))
-"""Ops whose derivative is by definition not that of their function."""
+NOT_ITS_SLOPE = frozenset(("stop_gradient", "leaf", "lu_solve", "lu_det", "lu_log_det"))
+"""Ops whose derivative is by definition not that of their function; or not that by all that they
+read, as of factors of an operand."""
 
 LARGE_ELEMENTS = 120_000
 """The same of large programs, where loops are long enough for blocks, tiles and threads."""

@@ -226,6 +226,11 @@ def require(x: Tensor, condition: Tensor, error: type[NetsError], message: str) 
     return apply("require", x, condition, error=error.__name__, message=message)
 
 
+def known_elements(x: Tensor) -> Array | None:
+    """The elements of a tensor outside of traces; None inside of one."""
+    return None if current_scope() is not None else _eager(x).data
+
+
 def described(x: Tensor) -> str:
     """What errors call a traced Python number: the name of an argument, where it is one."""
     value = x._value

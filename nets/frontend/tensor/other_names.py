@@ -40,7 +40,6 @@ FUNCTIONS: Final = {
     "dtype": "dtypes are nets.float32 and so on, or go by their name",
     **dict.fromkeys(("tensor", "array", "ndarray", "Array", "Variable", "from_numpy"), _ARRAY),
     **dict.fromkeys(("ascontiguousarray", "asanyarray", "FloatTensor"), _ARRAY),
-    "linalg": "a norm is nets.norm(x); see nets.matmul",
     "view": "nets.reshape",
     "invert": "nets.bitwise_invert, or ~x",
     "fabs": "nets.abs",

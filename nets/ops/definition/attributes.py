@@ -214,6 +214,9 @@ KINDS: Final[dict[str, Kind]] = {
     "message": Text(),
     "value": Elements(),
     "text": Text(),
+    "upper": Flag(),
+    "transpose": Flag(),
+    "unit_diagonal": Flag(),
     # Of control flow.
     "carries": Integer(),
     "xs": Integer(),

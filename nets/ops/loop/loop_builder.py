@@ -147,6 +147,10 @@ class LoopBuilder:
         """A context in which the builder inserts at the end of the region of ``op``."""
         return _Inside(self.builder, op.regions[0].block)
 
+    def within(self, block: Block) -> _Inside:
+        """The same for a block that is to become a region."""
+        return _Inside(self.builder, block)
+
     def yield_(self, *values: Value) -> None:
         self.emit("yield", *values)
 

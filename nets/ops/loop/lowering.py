@@ -6,11 +6,16 @@ from nets.errors import IndexOutOfBoundsError
 from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.types import BufferType
+from nets.machine.machine import Machine
+from nets.machine.table import machine_named
 from nets.ops.loop.loop_builder import LoopBuilder
 
 
 class Lowering(LoopBuilder):
     """A LoopBuilder that can also read tensors by element and give up on bad values."""
+
+    machine: Machine = machine_named("x86-64-v2")
+    """What the loops are for. No bit of a result may depend on it."""
 
     def read(self, operand: Value, index: tuple[Affine, ...]) -> Value:
         """The scalar of a tensor at ``index``, one expression per axis, each within bounds.

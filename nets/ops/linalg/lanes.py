@@ -1,0 +1,188 @@
+"""Lanes: many small matrices side by side, the same element of each in one vector.
+
+A *group* is as many matrices as a vector has lanes. Its elements are read as rows of the matrices,
+as many elements as lanes at a time, and turned around by shuffles: element e of all is then one
+vector. These stay registers (``read``, ``write``), or lie one behind the other in scratch memory
+(``fill``, ``spill``), where element e begins at ``e * width``.
+
+Where a batch is no multiple of the width, the last lanes repeat the last matrix: they compute and
+store the same elements again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from nets.ir.affine import Affine
+from nets.ir.core import Value
+from nets.ir.sizes import Dim
+from nets.ir.types import BufferType, DType, index
+from nets.ops.loop.lowering import Lowering
+
+Vectors = list[Value]
+
+MOST_IN_LANES = 32
+"""Larger matrices are worked on one by one: a group of them would leave the caches."""
+
+
+class Lanes:
+    """Groups of matrices of one dtype, in vectors of ``width`` lanes; scalars where that is 1."""
+
+    def __init__(self, s: Lowering, dtype: DType, width: int) -> None:
+        self.s, self.dtype, self.width = s, dtype, width
+
+    # Registers.
+    def const(self, value: float) -> Value:
+        return self.splat(self.s.const(value, self.dtype))
+
+    def splat(self, scalar: Value) -> Value:
+        """The scalar in each lane."""
+        return scalar if self.width == 1 else self.s.emit("splat", scalar, lanes=self.width).result
+
+    def load(self, buffer: Value, place: Affine) -> Value:
+        """A vector of consecutive elements."""
+        indices, strides = _terms(place)
+        found = self.s.emit(
+            "load", buffer, *indices, lanes=self.width, offset=place.constant, strides=strides
+        )
+        return found.result
+
+    def store(self, vector: Value, buffer: Value, place: Affine) -> None:
+        indices, strides = _terms(place)
+        self.s.emit("store", vector, buffer, *indices, offset=place.constant, strides=strides)
+
+    def multiply_subtract(self, total: Value, x: Value, y: Value) -> Value:
+        """total − x · y, both rounded."""
+        return self.s.sub(total, self.s.mul(x, y))
+
+    def total(self, vector: Value) -> Value:
+        """The sum of the lanes, which is NaN if one of them is."""
+        if self.width == 1:
+            return vector
+        return self.s.emit("lane_reduce", vector, combiner="add").result
+
+    # Groups in scratch memory.
+    def scratch(self, elements: int) -> Value:
+        """Room for so many elements of each matrix of a group; asked for inside of ``groups``, so
+        that each thread has its own."""
+        return self.s.scratch(BufferType((elements * self.width,), self.dtype))
+
+    def get(self, scratch: Value, element: Affine) -> Value:
+        return self.load(scratch, element * self.width)
+
+    def put(self, vector: Value, scratch: Value, element: Affine) -> None:
+        self.store(vector, scratch, element * self.width)
+
+    # From memory and back.
+    @contextmanager
+    def groups(self, batch: Dim) -> Iterator[list[Value]]:
+        """A parallel loop over the groups of a batch; gives the numbers of the matrices of one."""
+        s, width = self.s, self.width
+        loop = s.parallel(0, (batch + (width - 1)) // width)
+        with s.inside(loop) as body:
+            first = Affine.of(body.arguments[0]) * width
+            numbers = [s.index(first + lane) for lane in range(width)]
+            if not isinstance(batch, int) or batch % width:
+                last = s.const(batch - 1, index)
+                numbers = [s.binary("min", number, last) for number in numbers]
+            yield numbers
+            s.yield_()
+
+    def read(self, buffer: Value, numbers: Sequence[Value], size: int) -> Vectors:
+        """The elements of a group of matrices of ``size`` elements."""
+        found: dict[int, Value] = {}
+        for start in self._starts(size):
+            found |= dict(
+                enumerate(self._turned_in(buffer, numbers, size, Affine.of(start)), start)
+            )
+        return [found[element] for element in range(size)]
+
+    def write(self, vectors: Vectors, buffer: Value, numbers: Sequence[Value]) -> None:
+        """Store the elements of a group."""
+        size = len(vectors)
+        for start in self._starts(size):
+            part = vectors[start : start + self.width]
+            self._turned_out(part, buffer, numbers, size, Affine.of(start))
+
+    def fill(self, scratch: Value, buffer: Value, numbers: Sequence[Value], size: int) -> None:
+        """Read the elements of a group into scratch memory."""
+
+        def part(start: Affine) -> None:
+            for offset, vector in enumerate(self._turned_in(buffer, numbers, size, start)):
+                self.put(vector, scratch, start + offset)
+
+        self._each_start(size, part)
+
+    def spill(self, buffer: Value, scratch: Value, numbers: Sequence[Value], size: int) -> None:
+        """Store the elements of a group that lie in scratch memory."""
+
+        def part(start: Affine) -> None:
+            vectors = [self.get(scratch, start + offset) for offset in range(self.width)]
+            self._turned_out(vectors, buffer, numbers, size, start)
+
+        self._each_start(size, part)
+
+    def _starts(self, size: int) -> list[int]:
+        """Where to begin so that blocks of as many elements as lanes meet all: the last may
+        overlap the one before."""
+        whole = list(range(0, size - self.width + 1, self.width))
+        return whole if size % self.width == 0 else [*whole, size - self.width]
+
+    def _each_start(self, size: int, part: Callable[[Affine], None]) -> None:
+        s, width = self.s, self.width
+        loop = s.for_(0, size // width)
+        with s.inside(loop) as body:
+            part(Affine.of(body.arguments[0]) * width)
+            s.yield_()
+        if size % width:
+            part(Affine.of(size - width))
+
+    def _turned_in(
+        self, buffer: Value, numbers: Sequence[Value], size: int, start: Affine
+    ) -> Vectors:
+        rows = [self.load(buffer, Affine.of(number) * size + start) for number in numbers]
+        return self._turned(rows)
+
+    def _turned_out(
+        self, part: Vectors, buffer: Value, numbers: Sequence[Value], size: int, start: Affine
+    ) -> None:
+        for number, row in zip(numbers, self._turned(part), strict=True):
+            self.store(row, buffer, Affine.of(number) * size + start)
+
+    def _turned(self, rows: Vectors) -> Vectors:
+        """The transpose of a square of vectors, by halves: in each round the rows that are a
+        distance apart exchange the lanes that are as far from where they belong."""
+        found, width = list(rows), self.width
+        distance = 1
+        while distance < width:
+            stays = [not lane & distance for lane in range(width)]
+            low = [i if stay else width + i - distance for i, stay in enumerate(stays)]
+            high = [i + distance if stay else width + i for i, stay in enumerate(stays)]
+            for i in (i for i, stay in enumerate(stays) if stay):
+                pair = found[i], found[i + distance]
+                found[i] = self._shuffled(*pair, low)
+                found[i + distance] = self._shuffled(*pair, high)
+            distance *= 2
+        return found
+
+    def _shuffled(self, x: Value, y: Value, order: Sequence[int]) -> Value:
+        return self.s.emit("shuffle", x, y, order=tuple(order)).result
+
+
+def width_for(s: Lowering, dtype: DType, elements: int) -> int:
+    """Lanes for groups of matrices of which the smallest operand has so many elements."""
+    width = s.machine.lanes(dtype)
+    while width > max(elements, 1):
+        width //= 2
+    return width
+
+
+def fits_lanes(batch: Dim, width: int, n: int) -> bool:
+    """Whether a batch of n × n matrices goes side by side, and not one after the other."""
+    is_small = n <= MOST_IN_LANES and width > 1
+    return is_small and (not isinstance(batch, int) or 2 * batch > width)
+
+
+def _terms(place: Affine) -> tuple[list[Value], tuple[Dim, ...]]:
+    return [value for value, _ in place.terms], tuple(stride for _, stride in place.terms)

@@ -1,0 +1,344 @@
+"""The loops of ``lu``: small matrices side by side, each lane with pivots of its own; large ones by
+blocks of columns and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nets.ir.affine import Affine
+from nets.ir.core import Block, Region, Value
+from nets.ir.sizes import Dim
+from nets.ir.types import BufferType, ScalarType, index
+from nets.ops.definition.registry import lookup
+from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, width_for
+from nets.ops.linalg.row_blocks import ROWS, Rows, each, loop
+from nets.ops.linalg.shapes import batch_of, flat, side
+from nets.ops.linalg.substitution import substitute
+from nets.ops.loop.lowering import Lowering, buffer_type
+
+UNROLLED = 4
+"""Matrices up to this size are computed in registers, without loops."""
+
+SCALAR = 8
+"""Matrices up to this size that stand alone are computed one number at a time."""
+
+
+def lower(s: Lowering, x: Value, out: Value) -> None:
+    """Fill ``out`` with the packed factors of the matrices in x."""
+    n, batch, dtype = side("lu", x), batch_of(x), x.type.dtype
+    if buffer_type(x).elements == 0:
+        return
+    x, out = flat(s, x), flat(s, out)
+    width = width_for(s, dtype, n * n)
+    is_alone = not fits_lanes(batch, width, n)
+    if is_alone and n > SCALAR:
+        with each(s, batch) as number:
+            _ByBlocks(s, x, n).run(x, out, number)
+        return
+    v = Lanes(s, dtype, 1 if is_alone else width)
+    if n <= UNROLLED:
+        _in_registers(v, x, out, n, batch)
+    else:
+        _InLanes(v, n).run(x, out, batch)
+
+
+def _divisor(v: Lanes, pivot: Value) -> Value:
+    """The pivot, 1 where it is 0."""
+    return v.s.select(v.s.compare("eq", pivot, v.const(0)), v.const(1), pivot)
+
+
+# --------------------------------------------------------------------------- in registers
+
+
+def _in_registers(v: Lanes, x: Value, out: Value, n: int, batch: Dim) -> None:
+    with v.groups(batch) as numbers:
+        given = v.read(x, numbers, n * n)
+        rows = [[*given[i * n : (i + 1) * n], v.const(i)] for i in range(n)]
+        turns = []
+        for k in range(n):
+            turns.append(_choose(v, rows, k))
+            divisor = _divisor(v, rows[k][k])
+            for row in rows[k + 1 :]:
+                row[k] = v.s.div(row[k], divisor)
+                for j in range(k + 1, n):
+                    row[j] = v.multiply_subtract(row[j], row[k], rows[k][j])
+        order = [row[n] for row in rows]
+        v.write([*(x for row in rows for x in row[:n]), *order, *turns], out, numbers)
+
+
+def _choose(v: Lanes, rows: list[Vectors], k: int) -> Value:
+    """Let the row of the largest element of a column be row k, and that the other one; gives its
+    number."""
+    s = v.s
+    best, chosen = s.unary("abs", rows[k][k]), v.const(k)
+    for i in range(k + 1, len(rows)):
+        size = s.unary("abs", rows[i][k])
+        is_larger = s.compare("gt", size, best)
+        best = s.select(is_larger, size, best)
+        chosen = s.select(is_larger, v.const(i), chosen)
+    before, found = rows[k], list(rows[k])
+    for i in range(k + 1, len(rows)):
+        is_it = s.compare("eq", chosen, v.const(i))
+        found = [s.select(is_it, x, y) for x, y in zip(rows[i], found, strict=True)]
+        rows[i] = [s.select(is_it, x, y) for x, y in zip(before, rows[i], strict=True)]
+    rows[k] = found
+    return chosen
+
+
+# --------------------------------------------------------------------------------- lanes
+
+
+Column = Callable[[Affine], Affine]
+"""Where the element of a row is."""
+
+
+class _InLanes:
+    """A group of packed factors in scratch memory, step by step.
+
+    In a step each lane has a pivot of its own, so rows change places under masks: a few columns at
+    a time, whose elements in the two rows stay in registers while all rows go by.
+    """
+
+    def __init__(self, v: Lanes, n: int) -> None:
+        self.v, self.s, self.n = v, v.s, n
+        self.columns = 8 if v.s.machine.has_many_registers else 4
+
+    def run(self, x: Value, out: Value, batch: Dim) -> None:
+        s, v, n = self.s, self.v, self.n
+        with v.groups(batch) as numbers:
+            self.memory = v.scratch((n + 2) * n)
+            v.fill(self.memory, x, numbers, n * n)
+            with loop(s, 0, n) as i:
+                v.put(self._number(i), self.memory, i + n * n)
+            with loop(s, 0, n) as k:
+                self._step(k)
+            v.spill(out, self.memory, numbers, (n + 2) * n)
+
+    def _number(self, i: Affine) -> Value:
+        return self.v.splat(self.s.cast(self.s.index(i), self.v.dtype))
+
+    def _get(self, place: Affine) -> Value:
+        return self.v.get(self.memory, place)
+
+    def _put(self, vector: Value, place: Affine) -> None:
+        self.v.put(vector, self.memory, place)
+
+    def _column(self, j: Affine) -> Column:
+        return lambda i: i * self.n + j
+
+    def _step(self, k: Affine) -> None:
+        chosen, n = self._pivot(k), self.n
+        self._put(chosen, k + (n + 1) * n)
+        self._exchange(k, chosen, [lambda i: i + n * n], is_done=True)
+        self._exchange_range(k, chosen, Affine(), k, is_done=True)
+        self._divide(k, chosen)
+        self._exchange_range(k, chosen, k + 1, Affine.of(n), is_done=False)
+
+    def _pivot(self, k: Affine) -> Value:
+        """The number of the first row with the largest element of a column."""
+        s, column = self.s, self._column(k)
+        first = s.unary("abs", self._get(column(k)))
+        search = s.for_(s.index(k + 1), self.n, [first, self._number(k)])
+        with s.inside(search) as body:
+            i, best, chosen = body.arguments
+            row = Affine.of(i)
+            size = s.unary("abs", self._get(column(row)))
+            is_larger = s.compare("gt", size, best)
+            s.yield_(
+                s.select(is_larger, size, best),
+                s.select(is_larger, self._number(row), chosen),
+            )
+        return search.results[1]
+
+    def _exchange_range(
+        self, k: Affine, chosen: Value, lo: Affine, hi: Affine, *, is_done: bool
+    ) -> None:
+        """The same for the columns from lo below hi: several at a time, then those left over."""
+        s, columns = self.s, self.columns
+        span = s.sub(s.index(hi), s.index(lo))
+        whole = s.add(s.index(lo), s.binary("and", span, s.const(-columns, index)))
+        with loop(s, s.index(lo), whole, columns) as j:
+            several = [self._column(j + c) for c in range(columns)]
+            self._exchange(k, chosen, several, is_done=is_done)
+        with loop(s, whole, s.index(hi)) as j:
+            self._exchange(k, chosen, [self._column(j)], is_done=is_done)
+
+    def _exchange(
+        self, k: Affine, chosen: Value, columns: Sequence[Column], *, is_done: bool
+    ) -> None:
+        """Row k and the chosen one change places, in a few columns; unless these are done, the rows
+        below lose their multiple of row k."""
+        s, v = self.s, self.v
+        before = [self._get(column(k)) for column in columns]
+        found = self._chosen(k, chosen, columns, before)
+        with loop(s, s.index(k + 1), self.n) as i:
+            is_it = s.compare("eq", chosen, self._number(i))
+            rest = [
+                s.select(is_it, old, self._get(column(i)))
+                for column, old in zip(columns, before, strict=True)
+            ]
+            if not is_done:
+                factor = self._get(self._column(k)(i))
+                rest = [v.multiply_subtract(x, factor, y) for x, y in zip(rest, found, strict=True)]
+            for column, vector in zip(columns, rest, strict=True):
+                self._put(vector, column(i))
+        for column, vector in zip(columns, found, strict=True):
+            self._put(vector, column(k))
+
+    def _chosen(
+        self, k: Affine, chosen: Value, columns: Sequence[Column], before: Vectors
+    ) -> Vectors:
+        """The elements of the chosen row."""
+        s = self.s
+        search = s.for_(s.index(k + 1), self.n, before)
+        with s.inside(search) as body:
+            row, *found = body.arguments
+            i = Affine.of(row)
+            is_it = s.compare("eq", chosen, self._number(i))
+            pairs = zip(columns, found, strict=True)
+            s.yield_(*(s.select(is_it, self._get(column(i)), x) for column, x in pairs))
+        return list(search.results)
+
+    def _divide(self, k: Affine, chosen: Value) -> None:
+        """The column of the pivot."""
+        s, v, column = self.s, self.v, self._column(k)
+        before = self._get(column(k))
+        (pivot,) = self._chosen(k, chosen, [column], [before])
+        divisor = _divisor(v, pivot)
+        with loop(s, s.index(k + 1), self.n) as i:
+            is_it = s.compare("eq", chosen, self._number(i))
+            rest = s.select(is_it, before, self._get(column(i)))
+            self._put(s.div(rest, divisor), column(i))
+        self._put(pivot, column(k))
+
+
+# ------------------------------------------------------------------------ blocks of rows
+
+
+class _ByBlocks:
+    """Panels of columns, each less its products with all columns before; then the rows of their
+    pivots, so too (Crout's order). So sums stay in registers for as many terms as there are.
+
+    A panel is factored in a copy whose columns are consecutive.
+    """
+
+    def __init__(self, s: Lowering, x: Value, n: int) -> None:
+        self.s, self.n, self.dtype = s, n, x.type.dtype
+        self.a = Rows(s, self.dtype, n, n)
+        self.block = max(ROWS, self.a.width)
+        self.length = self.a.stride
+        self.panel = s.scratch(BufferType((self.block * self.length,), self.dtype))
+        self.multiples = s.scratch(BufferType((self.length,), self.dtype))
+        self.order, self.turns = (s.scratch(BufferType((n,), self.dtype)) for _ in range(2))
+
+    def run(self, x: Value, out: Value, number: Affine) -> None:
+        s, a, n = self.s, self.a, self.n
+        first, end = number * (n * n), number * (n * n + 2 * n)
+        with loop(s, 0, n) as i:
+            s.store(s.cast(s.index(i), self.dtype), self.order, i)
+            with loop(s, 0, n) as j:
+                s.store(s.load(x, first + i * n + j), a.memory, a.at(i, j))
+        a.clear_padding()
+        with loop(s, 0, n, self.block) as start:
+            self._update_panel(start)
+            self._factor_panel(start)
+            with loop(s, s.index(start), s.index(start + self.block), ROWS) as row:
+                self._finish_rows(row, start + self.block)
+        with loop(s, 0, n) as i:
+            with loop(s, 0, n) as j:
+                s.store(a.scalar(i, j), out, end + i * n + j)
+            s.store(s.load(self.order, i), out, end + n * n + i)
+            s.store(s.load(self.turns, i), out, end + (n + 1) * n + i)
+
+    def _less_before(self, row: Affine, count: Affine, column: Affine) -> Vectors:
+        a = self.a
+        return a.less_products(
+            a.block(row, column), self.s.index(count), lambda r, k: a.scalar(row + r, k), column
+        )
+
+    def _update_panel(self, start: Affine) -> None:
+        """The columns of a panel, from its first row on, less the products before it."""
+        s, a = self.s, self.a
+        columns = s.index(start), s.index(start + self.block), a.width
+        with loop(s, s.index(start), a.height, ROWS) as row, loop(s, *columns) as column:
+            a.set_block(self._less_before(row, start, column), row, column)
+
+    def _finish_rows(self, row: Affine, behind: Affine) -> None:
+        """Eight rows of U behind the panel, less the products with the rows above."""
+        s, a = self.s, self.a
+        with loop(s, s.index(behind), a.end, a.width) as column:
+            rest = [[vector] for vector in self._less_before(row, row, column)]
+            substitute(a, rest, lambda r, k: a.splat(a.scalar(row + r, row + k)), unit=True)
+            a.set_block([vector for (vector,) in rest], row, column)
+
+    # The panel, whose element in row i and column c is at c * length + i.
+    def _at(self, c: Affine, i: Affine) -> Affine:
+        return c * self.length + i
+
+    def _factor_panel(self, start: Affine) -> None:
+        s, a, n = self.s, self.a, self.n
+        width = s.binary("min", s.const(self.block, index), s.index(-start + n))
+        with loop(s, 0, width) as c, loop(s, s.index(start), n) as i:
+            s.store(a.scalar(i, start + c), self.panel, self._at(c, i))
+        with loop(s, 0, width) as c:
+            self._eliminate(c, start + c, width)
+        with loop(s, s.index(start), n) as i, loop(s, 0, width) as c:
+            s.store(s.load(self.panel, self._at(c, i)), a.memory, a.at(i, start + c))
+
+    def _eliminate(self, c: Affine, k: Affine, width: Value) -> None:
+        """The step of column c of the panel, which is column k of the matrix."""
+        s, n = self.s, self.n
+        chosen = self._pivot(c, k)
+        s.store(s.cast(chosen, self.dtype), self.turns, k)
+        self._exchange(k, chosen, width)
+        pivot = s.load(self.panel, self._at(c, k))
+        is_zero = s.compare("eq", pivot, s.const(0, self.dtype))
+        divisor = s.select(is_zero, s.const(1, self.dtype), pivot)
+        below = s.index(k + 1)
+        with loop(s, below, n) as i:
+            multiple = s.div(s.load(self.panel, self._at(c, i)), divisor)
+            s.store(multiple, self.panel, self._at(c, i))
+            s.store(multiple, self.multiples, i)
+        with loop(s, s.index(c + 1), width) as later:
+            factor = s.load(self.panel, self._at(later, k))
+            with loop(s, below, n) as i:
+                rest = s.load(self.panel, self._at(later, i))
+                rest = s.sub(rest, s.mul(s.load(self.multiples, i), factor))
+                s.store(rest, self.panel, self._at(later, i))
+
+    def _pivot(self, c: Affine, k: Affine) -> Value:
+        """The first row with the largest element of the column; NaN is none, but in row k."""
+        s, dtype = self.s, self.dtype
+        first = s.load(self.panel, self._at(c, k))
+        body = Block([ScalarType(index)])
+        with s.within(body):
+            element = s.load(self.panel, self._at(c, k + Affine.of(body.arguments[0])))
+            is_none = s.compare("unordered", element, element)
+            s.yield_(s.select(is_none, s.const(-1, dtype), s.unary("abs", element)))
+        search = s.builder.create(
+            lookup("loop.reduce"),
+            (s.index(-k + self.n),),
+            {"combiners": ("argmax",)},
+            (Region(body),),
+        )
+        is_none = s.compare("unordered", first, first)
+        there = s.select(is_none, s.const(0, index), search.results[1])
+        return s.add(s.index(k), there)
+
+    def _exchange(self, k: Affine, pivot: Value, width: Value) -> None:
+        """Two rows change places, in the panel and in the matrix."""
+        s, a, other = self.s, self.a, Affine.of(pivot)
+        with s.inside(s.if_(s.compare("ne", s.index(k), pivot))):
+            with loop(s, 0, width) as c:
+                self._swap(self.panel, self._at(c, k), self._at(c, other))
+            self._swap(self.order, k, other)
+            with loop(s, 0, a.end, a.width) as column:
+                pair = a.vector(k, column), a.vector(other, column)
+                a.set(pair[1], k, column)
+                a.set(pair[0], other, column)
+            s.yield_()
+
+    def _swap(self, buffer: Value, x: Affine, y: Affine) -> None:
+        pair = self.s.load(buffer, x), self.s.load(buffer, y)
+        self.s.store(pair[1], buffer, x)
+        self.s.store(pair[0], buffer, y)
