@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import operator
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,9 @@ from nets.passes.manager import find_pass
 PACKAGE = Path(nets.__file__).parent
 FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/tensor/functions")
 """Packages that the list of rooms shows as one line."""
+
+BELOW = ("nn.functional", "nn.init", "nn.utils")
+"""Public modules below others."""
 
 FLOW = (
     *(".", "ir", "machine", "ops", "ops/definition", "ops/loop", "ops/tensor", "ops/pools"),
@@ -307,7 +311,9 @@ def libraries() -> str:
     """The public modules besides ``nets.errors``: their names, and what each is."""
     found = {word: getattr(nets, word) for word in nets.__all__ if word != "errors"}
     modules = {word: module for word, module in found.items() if inspect.ismodule(module)}
-    return "\n\n".join(_library(word, module) for word, module in modules.items())
+    for path in BELOW:
+        modules[path] = operator.attrgetter(path)(nets)
+    return "\n\n".join(_library(word, module) for word, module in sorted(modules.items()))
 
 
 def _library(word: str, module: ModuleType) -> str:
@@ -316,9 +322,17 @@ def _library(word: str, module: ModuleType) -> str:
         for name, thing in vars(module).items()
         if not name.startswith("_") and getattr(thing, "__module__", "") == module.__name__
     ]
-    rows = ((f"`{name}`", _first_sentence(inspect.getdoc(getattr(module, name)))) for name in names)
+    rows = (_library_row(f"{word}.{name}", getattr(module, name)) for name in names)
     head = _prose(inspect.getdoc(module) or "")
-    return f"### nets.{word}\n\n{head}\n\n{_table(('name', 'what it is'), rows)}"
+    return f"### nets.{word}\n\n{head}\n\n{_table(('name', 'what it is', 'example'), rows)}"
+
+
+def _library_row(path: str, thing: Any) -> tuple[str, str, str]:
+    name = path.rpartition(".")[2]
+    if inspect.ismodule(thing):
+        return f"`{name}`", _first_sentence(inspect.getdoc(thing)), ""
+    call = _signature(name, thing) if callable(thing) else name
+    return f"`{call}`", _one_line(inspect.getdoc(thing) or ""), samples.sample(path)
 
 
 def lowered() -> str:
