@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import operator
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from nets import config, errors
 from nets.backend.library.loader import LoadedLibrary
 from nets.frontend.calls.lowered import Compiled, Lowered
 from nets.frontend.tensor.operators import Operators
+from nets.frontend.tensor.words import NAMES
 from nets.ir import printer, verifier
 from nets.ops.definition.registry import REGISTRY, OpDef, Trait
 from nets.passes import pipelines
@@ -27,6 +29,9 @@ from nets.passes.manager import find_pass
 PACKAGE = Path(nets.__file__).parent
 FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/tensor/functions")
 """Packages that the list of rooms shows as one line."""
+
+BELOW = ("nn.functional", "nn.init", "nn.utils")
+"""Public modules below others."""
 
 FLOW = (
     *(".", "ir", "machine", "ops", "ops/definition", "ops/loop", "ops/tensor", "ops/pools"),
@@ -236,18 +241,33 @@ def _members(cls: type) -> dict[str, Any]:
 def functions_by_theme() -> str:
     """Every function on tensors, by the module it stands in."""
     themes: dict[str, list[str]] = {}
-    for name in functions.__all__:
-        function = getattr(functions, name)
+    for name in _functions():
+        function = getattr(nets, name)
         if function.__name__.rstrip("_") == name:
             themes.setdefault(inspect.unwrap(function).__module__, []).append(name)
     return "\n\n".join(_theme(module, names) for module, names in sorted(themes.items()))
 
 
+def _functions() -> list[str]:
+    """The names of functions on tensors."""
+    return [*functions.__all__, *filter(_is_call, NAMES)]
+
+
+def constants() -> str:
+    """Dtypes, numbers and what describes them: names of the array API that are no functions."""
+    rows = ((f"`nets.{word}`", f"`{getattr(nets, word)}`") for word in NAMES if not _is_call(word))
+    return _table(("name", "value"), rows)
+
+
+def _is_call(word: str) -> bool:
+    return callable(getattr(nets, word))
+
+
 def _theme(module: str, names: list[str]) -> str:
-    source = inspect.getmodule(inspect.unwrap(getattr(functions, names[0])))
+    source = inspect.getmodule(inspect.unwrap(getattr(nets, names[0])))
     assert isinstance(source, ModuleType)
     rows = (
-        (f"`{_signature(n, getattr(functions, n))}`", _meaning(n), samples.sample(n))
+        (f"`{_signature(n, getattr(nets, n))}`", _meaning(n), samples.sample(n))
         for n in sorted(names)
     )
     title = module.rpartition(".")[2].replace("_", " ").replace("dispatch", "conversion")
@@ -256,17 +276,17 @@ def _theme(module: str, names: list[str]) -> str:
 
 
 def _meaning(name: str) -> str:
-    function = getattr(functions, name)
-    aliases = [a for a in functions.__all__ if getattr(functions, a) is function and a != name]
+    function = getattr(nets, name)
+    aliases = [a for a in _functions() if getattr(nets, a) is function and a != name]
     also = f" Also {', '.join(f'`{a}`' for a in aliases)}." if aliases else ""
     return _one_line(inspect.getdoc(function) or "") + also
 
 
 def compiler() -> str:
     """Tracing, transforms, lowering: the public names without a chapter of their own."""
-    elsewhere = {"Tensor", "export", "load", "errors", "__version__", *functions.__all__}
+    elsewhere = {"Tensor", "export", "load", "errors", "__version__", *functions.__all__, *NAMES}
     public = {word: getattr(nets, word) for word in nets.__all__ if word not in elsewhere}
-    entries = {word: thing for word, thing in public.items() if callable(thing)}
+    entries = {word: thing for word, thing in public.items() if not inspect.ismodule(thing)}
     return "\n\n".join(_entry(f"nets.{word}", thing) for word, thing in entries.items())
 
 
@@ -288,26 +308,13 @@ def _result(name: str, cls: type) -> str:
     return f"### {name}\n\n{head}\n\n{_table(('field', 'what it is'), rows)}"
 
 
-def linear_algebra() -> str:
-    """The functions of nets.linalg."""
-    found = {word: getattr(nets.linalg, word) for word in nets.linalg.__all__}
-    rows = (
-        (
-            f"`{_signature(word, function)}`",
-            _one_line(inspect.getdoc(function) or ""),
-            samples.sample(f"linalg.{word}"),
-        )
-        for word, function in sorted(found.items())
-        if not inspect.isclass(function)
-    )
-    return _table(("function", "meaning", "example"), rows)
-
-
 def libraries() -> str:
     """The public modules besides ``nets.errors``: their names, and what each is."""
     found = {word: getattr(nets, word) for word in nets.__all__ if word != "errors"}
     modules = {word: module for word, module in found.items() if inspect.ismodule(module)}
-    return "\n\n".join(_library(word, module) for word, module in modules.items())
+    for path in BELOW:
+        modules[path] = operator.attrgetter(path)(nets)
+    return "\n\n".join(_library(word, module) for word, module in sorted(modules.items()))
 
 
 def _library(word: str, module: ModuleType) -> str:
@@ -316,9 +323,17 @@ def _library(word: str, module: ModuleType) -> str:
         for name, thing in vars(module).items()
         if not name.startswith("_") and getattr(thing, "__module__", "") == module.__name__
     ]
-    rows = ((f"`{name}`", _first_sentence(inspect.getdoc(getattr(module, name)))) for name in names)
+    rows = (_library_row(f"{word}.{name}", getattr(module, name)) for name in names)
     head = _prose(inspect.getdoc(module) or "")
-    return f"### nets.{word}\n\n{head}\n\n{_table(('name', 'what it is'), rows)}"
+    return f"### nets.{word}\n\n{head}\n\n{_table(('name', 'what it is', 'example'), rows)}"
+
+
+def _library_row(path: str, thing: Any) -> tuple[str, str, str]:
+    name = path.rpartition(".")[2]
+    if inspect.ismodule(thing):
+        return f"`{name}`", _first_sentence(inspect.getdoc(thing)), ""
+    call = _signature(name, thing) if callable(thing) else name
+    return f"`{call}`", _one_line(inspect.getdoc(thing) or ""), samples.sample(path)
 
 
 def lowered() -> str:
@@ -401,8 +416,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
         loop_ops,
         tensor,
         functions_by_theme,
+        constants,
         compiler,
-        linear_algebra,
         optimization,
         libraries,
         lowered,

@@ -27,6 +27,7 @@ LAYERS = (
     ("ops.loop",),
     ("ops.tensor", "ops.regions"),
     ("ops.pools", "ops.linalg"),
+    ("ops.orthogonal",),
     ("ops",),
     ("passes", "backend"),
     ("passes.simplify", "passes.spaces", "backend.numpy", "backend.llvm", "backend.process"),

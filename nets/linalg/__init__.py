@@ -11,9 +11,12 @@ traced code it gives NaN or infinities.
 
 from nets.frontend.tensor.functions import matmul, matrix_transpose, tensordot, vecdot
 from nets.linalg.cholesky import cholesky
+from nets.linalg.least_squares import cond, lstsq, matrix_rank, pinv
 from nets.linalg.norms import matrix_norm, norm, vector_norm
+from nets.linalg.orthogonal import qr
 from nets.linalg.powers import expm, matrix_power
 from nets.linalg.products import cross, diagonal, multi_dot, outer, trace
+from nets.linalg.spectral import eigh, eigvalsh, svd, svdvals
 from nets.linalg.systems import (
     det,
     inv,
@@ -28,25 +31,34 @@ from nets.linalg.systems import (
 
 __all__ = [
     "cholesky",
+    "cond",
     "cross",
     "det",
     "diagonal",
+    "eigh",
+    "eigvalsh",
     "expm",
     "inv",
     "logdet",
+    "lstsq",
     "lu",
     "lu_factor",
     "lu_solve",
     "matmul",
     "matrix_norm",
     "matrix_power",
+    "matrix_rank",
     "matrix_transpose",
     "multi_dot",
     "norm",
     "outer",
+    "pinv",
+    "qr",
     "slogdet",
     "solve",
     "solve_triangular",
+    "svd",
+    "svdvals",
     "tensordot",
     "trace",
     "vecdot",

@@ -13,6 +13,7 @@ from nets.frontend.tensor.functions.shape import different_axes
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
 from nets.linalg.arguments import as_matrices
+from nets.linalg.spectral import svdvals
 
 Order = float | str | None
 
@@ -45,9 +46,11 @@ def vector_norm(
 
 def matrix_norm(x: TensorLike, /, *, keepdims: bool = False, ord: Order = "fro") -> Tensor:
     """The norms of matrices x[…, m, n]: the root of the sum of squares for "fro", the largest and
-    the smallest sum of magnitudes of a row for ±``math.inf``, of a column for ±1.
+    the smallest sum of magnitudes of a row for ±``math.inf``, of a column for ±1, the largest and
+    the smallest singular value for ±2, their sum for "nuc".
 
-    ShapeError for fewer than two axes; ArgumentError for another ``ord``.
+    ShapeError for fewer than two axes; ArgumentError for another ``ord``. Singular values of
+    elements that are not finite are a LinAlgError in eager code, and NaN in traced code.
     """
     matrices = as_matrices("matrix_norm", x)
     return _of_matrices(matrices, ord, (-2, -1), keepdims)
@@ -84,9 +87,11 @@ def _of_matrices(x: Tensor, ord: Order, axes: tuple[int, int], keepdims: bool) -
     row, column = axes
     if ord == "fro":
         return F.norm(x, 2, axes, keepdims)
+    if ord in (2, -2, "nuc"):
+        return _of_singular_values(x, ord, axes, keepdims)
     if ord not in (1, -1, math.inf, -math.inf):
         raise ArgumentError(
-            f"the ord of a matrix norm is 'fro', 1, -1, inf or -inf, not {ord!r}",
+            f"the ord of a matrix norm is 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not {ord!r}",
             user_location(),
         )
     along, across = (column, row) if abs(ord) == math.inf else (row, column)
@@ -94,3 +99,9 @@ def _of_matrices(x: Tensor, ord: Order, axes: tuple[int, int], keepdims: bool) -
     extreme = F.max if ord > 0 else F.min
     found = extreme(sums, across, keepdims=True)
     return found if keepdims else F.squeeze(found, axes)
+
+
+def _of_singular_values(x: Tensor, ord: Order, axes: tuple[int, int], keepdims: bool) -> Tensor:
+    values = svdvals(F.moveaxis(x, axes, (-2, -1)))
+    found = F.sum(values, axis=-1) if ord == "nuc" else values[..., 0 if ord == 2 else -1]
+    return F.expand_dims(found, tuple(sorted(axes))) if keepdims else found

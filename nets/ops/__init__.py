@@ -6,6 +6,7 @@ from nets.ops.loop import arithmetic as loop_arithmetic
 from nets.ops.loop import control as loop_control
 from nets.ops.loop import kernels as loop_kernels
 from nets.ops.loop import memory as loop_memory
+from nets.ops.orthogonal import eigh, pinv, qr, svd
 from nets.ops.pools import pooling
 from nets.ops.regions import control, custom, recomputation, structure
 from nets.ops.tensor import (
@@ -39,6 +40,7 @@ __all__ = [
     "determinant",
     "dynamic_slicing",
     "effects",
+    "eigh",
     "elementwise",
     "exchange",
     "gradient",
@@ -50,12 +52,15 @@ __all__ = [
     "loop_memory",
     "lu",
     "mathematics",
+    "pinv",
     "pooling",
+    "qr",
     "recomputation",
     "reduction",
     "rounding",
     "shape",
     "slicing",
     "structure",
+    "svd",
     "triangular",
 ]

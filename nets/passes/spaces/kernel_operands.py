@@ -15,6 +15,8 @@ def is_for_kernels(op: Operation) -> bool:
     shape = tensor_type(op.result).shape
     if len(shape) < 2 or not any(user.has(Trait.KERNEL) for user in op.result.users):
         return False
+    if tensor_type(op.operands[0]).shape != (*shape[:-2], shape[-1], shape[-2]):
+        return False  # a part of it, whose axes of one element read like swapped ones
     index = Extent(shape).index
     reads, _ = reads_of(op, index)
     return [place for _, place in reads] == [(*index[:-2], index[-1], index[-2])]

@@ -188,6 +188,13 @@ def test_matrices_are_read_transposed() -> None:
     assert not operations(loops, "loop.alloc")
 
 
+def test_a_part_is_no_transpose_where_its_matrices_have_one_element() -> None:
+    p = Program(tensor(6, 2, 1), tensor(6, 1, 1))
+    x, y = p.arguments
+    part = p.b.emit("slice", x, starts=(0, 0, 0), stops=(6, 1, 1), steps=(1, 1, 1))
+    check(p.done(p.b.emit("matmul", part, y)))
+
+
 def test_a_transpose_that_others_read_is_stored_once() -> None:
     p = Program(tensor(5, 3), tensor(4, 3, dtype=bool_))
     x, y = p.arguments

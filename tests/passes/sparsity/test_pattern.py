@@ -119,10 +119,10 @@ CHOOSE = {
     *("maximum", "minimum", "reduce_max", "reduce_min", "remainder", "select", "pick", "gather"),
     *("max_pool", "max_pool_pick", "max_pool_put", "scatter_add", "dynamic_slice"),
     "dynamic_update_slice",
-    *("lu", "exchange_rows"),
-    *("cholesky", "triangular_solve"),  # of triangles, which are said to be whole matrices
+    *("qr", "eigh", "svd", "lu", "exchange_rows", "cholesky", "triangular_solve"),
 }
-"""Ops whose result depends on other elements at other points, or on fewer than is said."""
+"""Ops whose result depends on other elements at other points, and factorisations, which say that
+all of it depends on all of the matrix."""
 
 
 @pytest.mark.parametrize("name", [d.name for d in REGISTRY.values() if d.rules.evaluate])
