@@ -72,9 +72,10 @@ def test_a_seed_is_one_program() -> None:
 
 FACTORISATIONS = {
     *("cholesky", "triangular_solve", "lu", "lu_solve", "lu_det", "lu_log_det", "exchange_rows"),
+    *("qr", "eigh", "eigvalsh", "svd", "svdvals", "pinv"),
 }
-"""Ops that have programs of their own (tests/ops/test_factorisations.py), as has ``size_of``, which
-is of sizes that a call tells (test_open_programs.py): of random matrices, few have factors."""
+"""Ops that have programs of their own (in tests/ops and tests/linalg), as has ``size_of``, which is
+of sizes that a call tells (test_open_programs.py): of random matrices, few have factors."""
 
 
 def test_every_tensor_op_takes_part() -> None:
