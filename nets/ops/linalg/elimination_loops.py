@@ -40,8 +40,8 @@ def lower(s: Lowering, a: Value, b: Value, out: Value) -> None:
         _Augmented(v, n, m).run_system(a, b, out, batch)
 
 
-def _triangle(n: int) -> Triangle:
-    return Triangle(n, n, upper=True, transpose=False, unit=False)
+def _triangle(n: int, stride: int) -> Triangle:
+    return Triangle(n, stride, upper=True, transpose=False, unit=False)
 
 
 def _in_registers(
@@ -59,7 +59,7 @@ def _in_registers(
                 for j in range(k + 1, n + m):
                     row[j] = v.multiply_subtract(row[j], factor, rows[k][j])
         found = [row[n:] for row in rows]
-        substitute(v, found[::-1], lambda i, k: rows[n - 1 - i][n - 1 - k], _triangle(n).unit)
+        substitute(v, found[::-1], lambda i, k: rows[n - 1 - i][n - 1 - k], False)
         v.write([x for row in found for x in row], out, numbers)
 
 
@@ -73,9 +73,9 @@ class _Augmented(Steps):
     def run_system(self, a: Value, b: Value, out: Value, batch: Dim) -> None:
         s, v, n, m = self.s, self.v, self.n, self.m
         with v.groups(batch) as numbers:
-            self.memory, self.right = v.scratch(n * n), v.scratch(n * m)
+            self.memory, self.right = v.scratch(n * self.stride), v.scratch(n * m)
             self.number_rows()
-            v.fill(self.memory, a, numbers, n * n)
+            v.fill_rows(self.memory, a, numbers, (n, n))
             v.fill(self.right, b, numbers, n * m)
             with loop(s, 0, n) as k:
                 chosen = self.pivot(k)
@@ -84,7 +84,7 @@ class _Augmented(Steps):
                 self.exchange_range(
                     k, chosen, Affine(), Affine.of(m), is_done=False, column=self._right_column
                 )
-            InLanes(v, self.memory, self.right, m).solve(_triangle(n))
+            InLanes(v, self.memory, self.right, m).solve(_triangle(n, self.stride))
             v.spill(out, self.right, numbers, n * m)
 
     def _right_column(self, j: Affine) -> Column:

@@ -10,7 +10,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
 from nets.ir.types import BufferType, index
-from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, width_for
+from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, stride_of, width_for
 from nets.ops.linalg.row_blocks import ROWS, Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, side
 from nets.ops.linalg.substitution import substitute
@@ -18,9 +18,6 @@ from nets.ops.loop.lowering import Lowering, buffer_type
 
 UNROLLED = 4
 """Matrices up to this size are computed in registers, without loops."""
-
-MOST_IN_LANES = 16
-"""Larger matrices are worked on one by one: exchanging rows costs a group more than it saves."""
 
 COLUMNS = 4
 """So many change rows at a time, in lanes."""
@@ -36,7 +33,7 @@ def lower(s: Lowering, x: Value, out: Value) -> None:
         return
     x, out = flat(s, x), flat(s, out)
     width = width_for(s, dtype, n * n)
-    is_alone = n > MOST_IN_LANES or not fits_lanes(batch, width, n)
+    is_alone = not fits_lanes(batch, width, n)
     if is_alone and n > SCALAR:
         with each(s, batch) as number:
             _ByBlocks(s, x, n).run(x, out, number)
@@ -111,7 +108,7 @@ class Steps:
     """Of rows, in all lanes."""
 
     def __init__(self, v: Lanes, n: int) -> None:
-        self.v, self.s, self.n = v, v.s, n
+        self.v, self.s, self.n, self.stride = v, v.s, n, stride_of(n)
 
     def number_rows(self) -> None:
         s, v = self.s, self.v
@@ -129,7 +126,7 @@ class Steps:
         self.v.put(vector, *place)
 
     def column(self, j: Affine) -> Column:
-        return lambda i: (self.memory, i * self.n + j)
+        return lambda i: (self.memory, i * self.stride + j)
 
     def pivot(self, k: Affine) -> Value:
         """The number of the first row with the largest element of a column."""
@@ -221,22 +218,22 @@ class _InLanes(Steps):
     def run(self, x: Value, out: Value, batch: Dim) -> None:
         s, v, n = self.s, self.v, self.n
         with v.groups(batch) as numbers:
-            self.memory = v.scratch((n + 2) * n)
+            self.memory = v.scratch((n + 2) * self.stride)
             self.number_rows()
-            v.fill(self.memory, x, numbers, n * n)
+            v.fill_rows(self.memory, x, numbers, (n, n))
             with loop(s, 0, n) as i:
-                v.put(self._number(i), self.memory, i + n * n)
+                v.put(self._number(i), self.memory, i + n * self.stride)
             with loop(s, 0, n) as k:
                 self._step(k)
-            v.spill(out, self.memory, numbers, (n + 2) * n)
+            v.spill_rows(out, self.memory, numbers, (n + 2, n))
 
     def _step(self, k: Affine) -> None:
-        chosen, n = self.pivot(k), self.n
-        self.v.put(chosen, self.memory, k + (n + 1) * n)
-        self.exchange(k, chosen, [lambda i: (self.memory, i + n * n)], is_done=True)
+        chosen, end = self.pivot(k), self.n * self.stride
+        self.v.put(chosen, self.memory, k + end + self.stride)
+        self.exchange(k, chosen, [lambda i: (self.memory, i + end)], is_done=True)
         self.exchange_range(k, chosen, Affine(), k, is_done=True)
         self.divide(k, chosen)
-        self.exchange_range(k, chosen, k + 1, Affine.of(n), is_done=False)
+        self.exchange_range(k, chosen, k + 1, Affine.of(self.n), is_done=False)
 
 
 # ------------------------------------------------------------------------ blocks of rows
