@@ -263,8 +263,6 @@ _OWN = {
     "expand_dims": _own(F.expand_dims, "a:x axis"),
     "flip": _own(F.flip, "m:x axis"),
     "full_like": _own(F.full_like, f"a:x fill_value {_LIKE}"),
-    "iscomplexobj": _own(_of_shape(np.iscomplexobj), "x"),
-    "isrealobj": _own(_of_shape(np.isrealobj), "x"),
     "linalg.matmul": _own(F.matmul, "x1:x x2:y"),
     "linalg.matrix_transpose": _own(F.matrix_transpose, "x"),
     "linalg.outer": _own(F.outer, "x1:x x2:y"),
