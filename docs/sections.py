@@ -35,10 +35,11 @@ BELOW = ("nn.functional", "nn.init", "nn.utils")
 
 FLOW = (
     *(".", "ir", "machine", "ops", "ops/definition", "ops/loop", "ops/tensor", "ops/pools"),
+    "ops/linalg",
     *("passes", "passes/simplify", "passes/derivatives", "passes/spaces", "passes/fusion"),
     *("passes/lowering", "passes/loops"),
     *("backend", "backend/numpy", "backend/llvm", "backend/process", "backend/library"),
-    *("compiler", "frontend", "frontend/tensor", "frontend/world", "frontend/tracing"),
+    *("compiler", "frontend", "frontend/tensor", "linalg", "frontend/world", "frontend/tracing"),
     *("frontend/calls", "frontend/derived", "frontend/library"),
     *("optimize", "nn", "optim", "data", "datasets"),
 )

@@ -20,6 +20,7 @@ from nets.linalg.spectral import eigh, eigvalsh, svd, svdvals
 from nets.linalg.systems import (
     det,
     inv,
+    logdet,
     lu,
     lu_factor,
     lu_solve,
@@ -38,6 +39,7 @@ __all__ = [
     "eigvalsh",
     "expm",
     "inv",
+    "logdet",
     "lstsq",
     "lu",
     "lu_factor",

@@ -5,34 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy.typing as npt
+
 import nets.frontend.tensor.functions as F
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, promote, shape_text
 from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.words import products, triangles
 from nets.ir.estimates import about
 from nets.ir.location import user_location
 from nets.ir.sizes import Dim
+from nets.ir.types import DType
 from nets.linalg.arguments import at_least_matrices
 
 
 def diagonal(x: TensorLike, /, *, offset: int = 0) -> Tensor:
     """The diagonals of matrices x[…, m, n], or those ``offset`` places above them (below, where it
     is negative). ShapeError for fewer than two axes."""
-    matrices = at_least_matrices("diagonal", x)
-    *batch, rows, columns = matrices.shape
-    row, column = max(-offset, 0), max(offset, 0)
-    count = max(min(rows - row, columns - column), 0)
-    if not count:
-        return F.reshape(matrices[..., :0, :0], (*batch, 0))
-    flat = F.reshape(matrices, (*batch, rows * columns))
-    first = row * columns + column
-    return flat[..., first : first + (count - 1) * (columns + 1) + 1 : columns + 1]
+    return triangles.diagonal(at_least_matrices("diagonal", x), offset, -2, -1)
 
 
-def trace(x: TensorLike, /, *, offset: int = 0, dtype: object = None) -> Tensor:
+def trace(
+    x: TensorLike, /, *, offset: int = 0, dtype: npt.DTypeLike | DType | None = None
+) -> Tensor:
     """The sums of the diagonals of matrices x[…, m, n], or of those ``offset`` places above them,
-    in ``dtype``, which is as of ``nets.sum``. ShapeError for fewer than two axes."""
-    return F.sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)  # type: ignore[arg-type]
+    in ``dtype``; narrow integers add up in 64 bits. ShapeError for fewer than two axes."""
+    return triangles.trace(at_least_matrices("trace", x), offset, -2, -1, dtype)
 
 
 def outer(x1: TensorLike, x2: TensorLike, /) -> Tensor:
@@ -49,15 +47,7 @@ def cross(x1: TensorLike, x2: TensorLike, /, *, axis: int = -1) -> Tensor:
     """The cross products of vectors of three elements along an axis; the others broadcast.
 
     ShapeError where the axis has another size."""
-    x, y = F.broadcast_arrays(*promote(x1, x2))
-    if not x.ndim or x.shape[axis] != 3:
-        raise ShapeError(
-            f"cross takes vectors of 3 elements, not shape {shape_text(x.shape)} along axis {axis}",
-            user_location(),
-        )
-    x, y = (F.moveaxis(v, axis, 0) for v in (x, y))
-    rows = [x[i] * y[j] - x[j] * y[i] for i, j in ((1, 2), (2, 0), (0, 1))]
-    return F.stack(rows, axis=axis)
+    return products.cross(x1, x2, axis=axis)
 
 
 def multi_dot(arrays: Sequence[TensorLike]) -> Tensor:

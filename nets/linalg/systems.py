@@ -58,6 +58,14 @@ def solve(a: TensorLike, b: TensorLike, /) -> Tensor:
     return F.reshape(found, found.shape[:-1]) if is_vector else found
 
 
+def solution(a: Tensor, b: Tensor) -> Tensor:
+    """``solve`` of matrices of one dtype; infinities or NaN where a is singular, in eager code
+    too."""
+    right, is_vector = _columns("solve", a, b)
+    found = _solved(None, a, right)
+    return F.reshape(found, found.shape[:-1]) if is_vector else found
+
+
 def solve_triangular(
     a: TensorLike,
     b: TensorLike,
@@ -133,6 +141,13 @@ def slogdet(a: TensorLike, /) -> SlogdetResult:
     return SlogdetResult(sign, apply("lu_log_det", matrices, packed))
 
 
+def logdet(a: TensorLike, /) -> Tensor:
+    """The logarithms of the determinants of matrices a[…, n, n], which do not overflow: −∞ where
+    one is 0, NaN where it is negative (PyTorch's). ShapeError where a is not square."""
+    sign, size = slogdet(a)
+    return F.where(F.less(sign, 0), np.nan, size)
+
+
 # -------------------------------------------------------------------------------- factors
 
 
@@ -175,7 +190,7 @@ def lu_solve(lu_and_piv: tuple[TensorLike, TensorLike], b: TensorLike, trans: in
     factors, turns = lu_and_piv
     square, right = promote(as_squares("lu_solve", factors), b, floating=True)
     right, is_vector = _columns("lu_solve", square, right)
-    order = F.astype(as_tensor(turns), square.dtype)
+    order = F.astype(as_tensor(turns), "int32")
     if order.shape != square.shape[:-1]:
         raise ShapeError(
             f"lu_solve: pivots of shape {shape_text(order.shape)} for factors of shape "
@@ -215,10 +230,11 @@ def _by_factors(square: Tensor, turns: Tensor, right: Tensor, transpose: bool) -
 # --------------------------------------------------------------------------------- inside
 
 
-def _solved(name: str, matrices: Tensor, right: Tensor) -> Tensor:
+def _solved(name: str | None, matrices: Tensor, right: Tensor) -> Tensor:
     # The factors say nothing of a that the derivatives of the equation do not.
     packed = apply("lu", apply("stop_gradient", matrices))
-    refuse(packed, lambda x: _has_zero_pivot(x[..., : x.shape[-1], :]), f"{name}: {SINGULAR}")
+    if name is not None:
+        refuse(packed, lambda x: _has_zero_pivot(x[..., : x.shape[-1], :]), f"{name}: {SINGULAR}")
 
     def solved(parts: Sequence[Tensor], right: Tensor) -> Tensor:
         return apply("lu_solve", *parts, right, transpose=False)

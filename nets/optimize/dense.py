@@ -41,10 +41,3 @@ def substituted(upper: Any, right: Any) -> Any:
         return functions.where(places == k, functions.reshape(value, (1, -1)), found)
 
     return fori_loop(0, size, next_row, functions.zeros_like(right))
-
-
-def solved(matrix: Any, right: Any) -> Any:
-    """X with matrix @ X = right, for matrices (n, n) and (n, k)."""
-    size = matrix.shape[0]
-    rows = triangle(functions.concatenate([matrix, right], axis=1), size)
-    return substituted(rows[:, :size], rows[:, size:])

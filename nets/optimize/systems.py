@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import nets.frontend.tensor.functions as functions
 from nets.frontend.tracing.control_flow import cond, while_loop
-from nets.optimize import dense
+from nets.linalg.systems import solution
 from nets.optimize.equations import Equations
 from nets.optimize.numbers import dot, epsilon, first_of, largest, norm
 
@@ -104,7 +104,7 @@ def _newton(equations: Equations, s: State) -> tuple[None, Any]:
     def step() -> Any:
         jacobian = equations.jacobian(s.x, *equations.constant_args)
         right = functions.reshape(s.residuals, (-1, 1))
-        return -functions.reshape(dense.solved(jacobian, right), (-1,))
+        return -functions.reshape(solution(jacobian, right), (-1,))
 
     return None, cond(s.nit < 0, lambda: functions.zeros_like(s.x), step)
 
@@ -115,7 +115,7 @@ def _broyden(equations: Equations, s: State) -> tuple[Any, Any]:
 
     def made_anew() -> Any:
         jacobian = equations.jacobian(s.x, *equations.constant_args)
-        return dense.solved(jacobian, functions.eye(equations.size, dtype=s.x.dtype))
+        return solution(jacobian, functions.eye(equations.size, dtype=s.x.dtype))
 
     inverse = cond(s.is_stale & (s.nit >= 0), made_anew, lambda: s.inverse)
     return inverse, -(inverse @ s.residuals)

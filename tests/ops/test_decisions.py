@@ -6,6 +6,7 @@ transpose of; an entry of a stack has the bits that the op gives for that entry 
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from nets.compiler.compile import Compilation, CompileOptions
 from nets.ir.core import Function, Trait
 from nets.ir.types import f32, f64
 from nets.ir.verifier import verify_function
-from nets.ops.definition.registry import REGISTRY, Array, OpDef, Sample, Spec
+from nets.ops.definition.registry import REGISTRY, Array, OpDef, Sample
 from nets.passes.derivatives.batch import RULES as BATCH_RULES
 from nets.passes.derivatives.batch import batch
 from nets.passes.derivatives.forward import RULES as FORWARD_RULES
@@ -52,7 +53,7 @@ def _with_tangents() -> Iterator[Any]:
     for definition in SINGLE:
         for i, sample in enumerate(definition.samples):
             attributes = {key: _wide(value) for key, value in sample.attributes.items()}
-            specs = tuple(Spec(s.shape, _wide(s.dtype), s.low, s.high) for s in sample.operands)
+            specs = tuple(replace(s, dtype=_wide(s.dtype)) for s in sample.operands)
             function = program(definition.name, [s.type for s in specs], **attributes)
             if all(any(carries_cotangent(x.type) for x in part) for part in _parts(function)):
                 yield pytest.param(

@@ -1,6 +1,7 @@
 """What every op of the tensor dialect must do, generated from the samples of its class."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def _in_float64(sample: Sample) -> tuple[tuple[Spec, ...], tuple[tuple[str, Any]
     def wide(dtype: Any) -> Any:
         return f64 if dtype == f32 else dtype
 
-    operands = tuple(Spec(s.shape, wide(s.dtype), s.low, s.high) for s in sample.operands)
+    operands = tuple(replace(s, dtype=wide(s.dtype)) for s in sample.operands)
     return operands, tuple((name, wide(value)) for name, value in sample.attributes.items())
 
 

@@ -18,9 +18,9 @@ from nets.frontend.derived.jacobians import jacfwd
 from nets.frontend.derived.pullback import vjp
 from nets.frontend.derived.vectors import Vector, joined
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tracing.control_flow import fori_loop
 from nets.frontend.tracing.spec import short
 from nets.ir.location import user_location
+from nets.linalg.systems import solution
 
 LinearSolve = Callable[[Callable[[Tensor], Tensor], Tensor], Any]
 """Solves A x = b, given the function x → A x and b, both of vectors."""
@@ -65,7 +65,7 @@ def implicit(
             jacobian = jacfwd(
                 lambda row: _joined(residual(found.nest(row), *arguments), found.size)
             )
-            multipliers = solved(functions.transpose(jacobian(found.row)), right)
+            multipliers = solution(functions.transpose(jacobian(found.row)), right)
         else:
             defined = _without_a_matrix(linear_solve, residual, found)
             multipliers = defined(right, found.row, *arguments)
@@ -132,51 +132,3 @@ def _joined(nest: Any, size: int) -> Tensor:
             f"the residual has {short(row.type)} elements for {size} unknowns", user_location()
         )
     return row
-
-
-# --------------------------------------------------------------------- systems of equations
-
-
-@custom_vjp
-def solved(matrix: Any, right: Any) -> Any:
-    """x with matrix @ x = right, by elimination with partial pivoting (Golub and Van Loan, 2013,
-    3.4), for a square matrix and a vector."""
-    size = matrix.shape[0]
-    places = functions.arange(0, size)
-    rows = functions.concatenate([matrix, functions.reshape(right, (size, 1))], axis=1)
-
-    def eliminated(k: Any, rows: Any) -> Any:
-        column = functions.reshape(functions.take(rows, k, axis=1), (size,))
-        magnitude = functions.where(places < k, -1.0, functions.abs(column))
-        pivot = functions.argmax(magnitude)
-        order = functions.where(places == k, pivot, functions.where(places == pivot, k, places))
-        rows = functions.take(rows, order, axis=0)
-        first = functions.take(rows, k, axis=0)
-        column = functions.reshape(functions.take(rows, k, axis=1), (size,))
-        factors = functions.where(places > k, column / functions.take(column, k), 0.0)
-        return rows - functions.reshape(factors, (size, 1)) * functions.reshape(first, (1, -1))
-
-    rows = fori_loop(0, size, eliminated, rows)
-    upper, right = rows[:, :size], rows[:, size]
-
-    def substituted(i: Any, x: Any) -> Any:
-        k = size - 1 - i
-        row = functions.take(upper, k, axis=0)
-        value = (functions.take(right, k) - (row * x).sum()) / functions.take(row, k)
-        return functions.where(places == k, value, x)
-
-    return fori_loop(0, size, substituted, functions.zeros_like(right))
-
-
-def _solved_forward(matrix: Any, right: Any) -> tuple[Any, Any]:
-    x = solved(matrix, right)
-    return x, (matrix, x)
-
-
-def _solved_backward(kept: Any, ct: Any) -> tuple[Any, Any]:
-    matrix, x = kept
-    back = solved(functions.transpose(matrix), ct)
-    return -functions.reshape(back, (-1, 1)) * functions.reshape(x, (1, -1)), back
-
-
-solved.defvjp(_solved_forward, _solved_backward)

@@ -13,9 +13,11 @@ from nets.ir.estimates import about, elements_about
 from nets.ir.types import TensorType, f32, f64
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.linalg import cholesky_loops
+from nets.ops.linalg.dependence import on_matrices
 from nets.ops.linalg.drawing import positive_definite
 from nets.ops.linalg.masks import lower_half, symmetric
 from nets.ops.linalg.shapes import check_square, product, swapped
@@ -63,6 +65,9 @@ class Cholesky:
             failed = np.isnan(factor[..., -1:, -1:]) & np.tri(x.shape[-1], dtype=bool)
             factor[failed] = np.nan
         return np.ascontiguousarray(np.swapaxes(factor, -1, -2)) if upper else factor
+
+    def footprint(f: Footprints, x: Footprint, *, upper: bool) -> Footprint:
+        return on_matrices(f, x, x.shape)
 
     def vjp(
         b: Emitter,

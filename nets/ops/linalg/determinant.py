@@ -13,8 +13,10 @@ from nets.ir.core import Trait, Value
 from nets.ir.types import BufferType, TensorType, bool_, f32, f64
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
+from nets.ops.linalg.dependence import on_matrices
 from nets.ops.linalg.drawing import distinct, factored
 from nets.ops.linalg.lu import check_packed, factors_of, order_matrix, rows_of, solved
 from nets.ops.linalg.masks import columns_of
@@ -59,6 +61,9 @@ class LUDet:
         for k in range(a.shape[-1]):
             total = total * packed[..., k, k]
         return total
+
+    def footprint(f: Footprints, a: Footprint, packed: Footprint) -> Footprint:
+        return on_matrices(f, a, a.shape[:-2])
 
     def vjp(
         b: Emitter,
@@ -105,6 +110,9 @@ class LULogDet:
         for k in range(a.shape[-1]):
             total = total + np.log(np.abs(packed[..., k, k]))
         return total
+
+    def footprint(f: Footprints, a: Footprint, packed: Footprint) -> Footprint:
+        return on_matrices(f, a, a.shape[:-2])
 
     def vjp(
         b: Emitter,
@@ -168,15 +176,12 @@ def _cofactors(b: Emitter, packed: Value) -> Value:
     is_last[-1, -1] = True
     last = b.broadcast(b.constant(is_last, bool_), (*batch, n, n), (rank - 2, rank - 1))
     upper = b.select(last, b.one(square), square)
-    pivot = b.emit(
-        "slice",
-        square,
-        starts=(*(0,) * len(batch), n - 1, n - 1),
-        stops=(*batch, n, n),
-        steps=(1,) * rank,
-    )
-    # All pivots but the last one: of these, and of one of 1, the determinant.
-    without = b.emit("lu_det", upper, _packed_again(b, upper, packed))
+    pivots = _diagonal(b, square)
+    first, pivot = (_part(b, pivots, *ends) for ends in ((0, n - 1), (n - 1, n)))
+    # Of factors whose pivots are 1, the determinant is the sign.
+    eye = _identity(b, square)
+    sign = b.emit("lu_det", eye, _packed_again(b, eye, packed))
+    without = b.mul(sign, b.emit("reduce_prod", first, axes=(len(batch),)))
     half = solved(b, upper, _identity(b, square), upper=True, transpose=True)
     rows = np.zeros((n, n), bool)
     rows[-1] = True
@@ -185,6 +190,27 @@ def _cofactors(b: Emitter, packed: Value) -> Value:
     scale = b.select(is_below, _in_each(b, without, square), _in_each(b, det, square))
     whole = solved(b, square, b.mul(half, scale), upper=False, transpose=True)
     return product(b, swapped(b, order_matrix(b, packed)), whole)
+
+
+def _diagonal(b: Emitter, square: Value) -> Value:
+    *batch, n, _ = tensor_type(square).shape
+    flat = b.reshape(square, (*batch, n * n))
+    zeros, ones = (0,) * len(batch), (1,) * len(batch)
+    stops = (*batch, n * n)
+    steps = (*ones, columns_of(square) + 1)
+    return b.emit("slice", flat, starts=(*zeros, 0), stops=stops, steps=steps)
+
+
+def _part(b: Emitter, x: Value, start: int, stop: int) -> Value:
+    """Elements along the last axis."""
+    *batch, _ = tensor_type(x).shape
+    return b.emit(
+        "slice",
+        x,
+        starts=(*(0,) * len(batch), start),
+        stops=(*batch, stop),
+        steps=(1,) * (len(batch) + 1),
+    )
 
 
 def _packed_again(b: Emitter, square: Value, packed: Value) -> Value:

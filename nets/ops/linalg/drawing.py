@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nets.ir.types import DType
+from nets.ir.types import DType, i32
 from nets.ops.definition.registry import Array, Spec
 
 
@@ -64,9 +64,9 @@ class FactoredSpec(Spec):
         return np.concatenate([factors, below], axis=-2)
 
 
-def turning(dtype: DType, *shape: int) -> Spec:
-    """Numbers of rows, each of one that is not before."""
-    return TurnsSpec(shape, dtype)
+def turning(*shape: int) -> Spec:
+    """Numbers of rows in int32, each of one that is not before."""
+    return TurnsSpec(shape, i32)
 
 
 @dataclass(frozen=True, slots=True)

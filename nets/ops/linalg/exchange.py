@@ -11,11 +11,13 @@ import numpy as np
 from nets.errors import DTypeError, ShapeError
 from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
-from nets.ir.types import TensorType, f32, f64, index
+from nets.ir.types import TensorType, i32, index
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
+from nets.ops.linalg.dependence import on_columns
 from nets.ops.linalg.drawing import turning
 from nets.ops.linalg.row_blocks import each, loop
 from nets.ops.linalg.shapes import batch_of, flat, known
@@ -27,21 +29,21 @@ class ExchangeRows:
     """x[b…, n, m] after row k has changed places with row ``turns[b…, k]``, for k from 0 to n − 1;
     or in ``reverse``, from n − 1 to 0, which takes the rows back.
 
-    The turns are numbers of rows in the dtype of x; others are moved into their range.
+    The turns are int32; what is no number of a row is moved into their range.
     """
 
     operands = ("x", "turns")
     batch = ITSELF
     samples = [
-        sample(draw.f64(4, 3), turning(f64, 4), reverse=False),
-        sample(draw.f32(2, 3, 1), turning(f32, 2, 3), reverse=True),
-        sample(draw.f64(0, 3, 2), turning(f64, 0, 3), reverse=False),
-        sample(draw.f64(2, 0, 2), turning(f64, 2, 0), reverse=True),
+        sample(draw.f64(4, 3), turning(4), reverse=False),
+        sample(draw.f32(2, 3, 1), turning(2, 3), reverse=True),
+        sample(draw.f64(0, 3, 2), turning(0, 3), reverse=False),
+        sample(draw.f64(2, 0, 2), turning(2, 0), reverse=True),
     ]
 
     def infer(x: TensorType, turns: TensorType, *, reverse: bool) -> TensorType:
-        if not x.dtype.is_float or turns.dtype != x.dtype:
-            raise DTypeError(f"exchange_rows needs one floating-point dtype, not {x} and {turns}")
+        if turns.dtype != i32:
+            raise DTypeError(f"exchange_rows takes turns in int32, not {turns}")
         if x.rank < 2 or turns.shape != x.shape[:-1]:
             raise ShapeError(f"exchange_rows of {x} by {turns}")
         return x
@@ -50,6 +52,9 @@ class ExchangeRows:
         n = x.shape[-2]
         rows = np.clip(turns[..., None].astype(np.int64), 0, max(n - 1, 0))
         return exchanged(x, rows, reversed(range(n)) if reverse else range(n))
+
+    def footprint(f: Footprints, x: Footprint, turns: Footprint, *, reverse: bool) -> Footprint:
+        return on_columns(f, x)
 
     def transpose(
         b: Emitter, ct: Value, x: Value, turns: Value, *, reverse: bool

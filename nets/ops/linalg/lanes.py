@@ -142,15 +142,15 @@ class Lanes:
         self, buffer: Value, numbers: Sequence[Value], size: int, start: Affine
     ) -> Vectors:
         rows = [self.load(buffer, Affine.of(number) * size + start) for number in numbers]
-        return self._turned(rows)
+        return self.turned(rows)
 
     def _turned_out(
         self, part: Vectors, buffer: Value, numbers: Sequence[Value], size: int, start: Affine
     ) -> None:
-        for number, row in zip(numbers, self._turned(part), strict=True):
+        for number, row in zip(numbers, self.turned(part), strict=True):
             self.store(row, buffer, Affine.of(number) * size + start)
 
-    def _turned(self, rows: Vectors) -> Vectors:
+    def turned(self, rows: Vectors) -> Vectors:
         """The transpose of a square of vectors, by halves: in each round the rows that are a
         distance apart exchange the lanes that are as far from where they belong."""
         found, width = list(rows), self.width

@@ -17,10 +17,12 @@ from nets.ir.types import TensorType, f32, f64
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.linalg import lu_loops, lu_solve_loops
 from nets.ops.linalg.columns import stack_of_systems
+from nets.ops.linalg.dependence import on_matrices, on_system
 from nets.ops.linalg.drawing import distinct, factored
 from nets.ops.linalg.exchange import exchanged
 from nets.ops.linalg.masks import columns_of, strictly_lower, upper_triangle
@@ -78,6 +80,10 @@ class LU:
             rows[:, k + 1 :, k + 1 : n] -= rest
         parts = [rows[:, :, :n], rows[:, None, :, n], turns[:, None]]
         return np.concatenate(parts, axis=1).reshape(*batch, n + 2, n)
+
+    def footprint(f: Footprints, x: Footprint) -> Footprint:
+        *batch, n, _ = x.shape
+        return on_matrices(f, x, (*batch, n + 2, n))
 
     def vjp(
         b: Emitter,
@@ -220,6 +226,11 @@ class LUSolve:
         half = substituted(square, b, upper=True, transpose=True, unit=False)
         ordered = substituted(square, half, upper=False, transpose=True, unit=True)
         return exchanged(ordered, turns, reversed(range(n)))
+
+    def footprint(
+        f: Footprints, a: Footprint, packed: Footprint, b: Footprint, *, transpose: bool
+    ) -> Footprint:
+        return on_system(f, a, b)
 
     def vjp(
         b: Emitter,

@@ -3,13 +3,13 @@ blocks of columns and rows."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from nets.ir.affine import Affine
-from nets.ir.core import Block, Region, Value
+from nets.ir.core import Value
 from nets.ir.sizes import Dim
-from nets.ir.types import BufferType, ScalarType, index
-from nets.ops.definition.registry import lookup
+from nets.ir.types import BufferType, index
 from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, width_for
 from nets.ops.linalg.row_blocks import ROWS, Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, side
@@ -18,6 +18,9 @@ from nets.ops.loop.lowering import Lowering, buffer_type
 
 UNROLLED = 4
 """Matrices up to this size are computed in registers, without loops."""
+
+MOST_IN_LANES = 16
+"""Larger matrices are worked on one by one: exchanging rows costs a group more than it saves."""
 
 SCALAR = 8
 """Matrices up to this size that stand alone are computed one number at a time."""
@@ -30,7 +33,7 @@ def lower(s: Lowering, x: Value, out: Value) -> None:
         return
     x, out = flat(s, x), flat(s, out)
     width = width_for(s, dtype, n * n)
-    is_alone = not fits_lanes(batch, width, n)
+    is_alone = n > MOST_IN_LANES or not fits_lanes(batch, width, n)
     if is_alone and n > SCALAR:
         with each(s, batch) as number:
             _ByBlocks(s, x, n).run(x, out, number)
@@ -101,21 +104,23 @@ class _InLanes:
 
     def __init__(self, v: Lanes, n: int) -> None:
         self.v, self.s, self.n = v, v.s, n
-        self.columns = 8 if v.s.machine.has_many_registers else 4
+        self.columns = 4
 
     def run(self, x: Value, out: Value, batch: Dim) -> None:
         s, v, n = self.s, self.v, self.n
         with v.groups(batch) as numbers:
-            self.memory = v.scratch((n + 2) * n)
+            self.memory, self.numbers = v.scratch((n + 2) * n), v.scratch(n)
             v.fill(self.memory, x, numbers, n * n)
             with loop(s, 0, n) as i:
-                v.put(self._number(i), self.memory, i + n * n)
+                number = v.splat(s.cast(s.index(i), v.dtype))
+                v.put(number, self.numbers, i)
+                v.put(number, self.memory, i + n * n)
             with loop(s, 0, n) as k:
                 self._step(k)
             v.spill(out, self.memory, numbers, (n + 2) * n)
 
     def _number(self, i: Affine) -> Value:
-        return self.v.splat(self.s.cast(self.s.index(i), self.v.dtype))
+        return self.v.get(self.numbers, i)
 
     def _get(self, place: Affine) -> Value:
         return self.v.get(self.memory, place)
@@ -228,14 +233,19 @@ class _ByBlocks:
         self.block = max(ROWS, self.a.width)
         self.length = self.a.stride
         self.panel = s.scratch(BufferType((self.block * self.length,), self.dtype))
-        self.multiples = s.scratch(BufferType((self.length,), self.dtype))
+        self.numbers = s.scratch(BufferType((self.a.height,), self.dtype))
         self.order, self.turns = (s.scratch(BufferType((n,), self.dtype)) for _ in range(2))
 
     def run(self, x: Value, out: Value, number: Affine) -> None:
         s, a, n = self.s, self.a, self.n
         first, end = number * (n * n), number * (n * n + 2 * n)
+        # Rows that are not there have a number that compares as false.
+        with loop(s, n, a.height) as i:
+            s.store(s.const(math.nan, self.dtype), self.numbers, i)
         with loop(s, 0, n) as i:
-            s.store(s.cast(s.index(i), self.dtype), self.order, i)
+            own = s.cast(s.index(i), self.dtype)
+            s.store(own, self.numbers, i)
+            s.store(own, self.order, i)
             with loop(s, 0, n) as j:
                 s.store(s.load(x, first + i * n + j), a.memory, a.at(i, j))
         a.clear_padding()
@@ -276,54 +286,75 @@ class _ByBlocks:
         return c * self.length + i
 
     def _factor_panel(self, start: Affine) -> None:
-        s, a, n = self.s, self.a, self.n
-        width = s.binary("min", s.const(self.block, index), s.index(-start + n))
-        with loop(s, 0, width) as c, loop(s, s.index(start), n) as i:
-            s.store(a.scalar(i, start + c), self.panel, self._at(c, i))
+        s, a = self.s, self.a
+        width = s.binary("min", s.const(self.block, index), s.index(-start + self.n))
+        rows = s.index(start), a.height, a.width
+        parts = 0, self.block, a.width
+        with loop(s, *rows) as i, loop(s, *parts) as c:
+            square = a.turned([a.vector(i + r, start + c) for r in range(a.width)])
+            for r, column in enumerate(square):
+                a.store(column, self.panel, self._at(c + r, i))
         with loop(s, 0, width) as c:
             self._eliminate(c, start + c, width)
-        with loop(s, s.index(start), n) as i, loop(s, 0, width) as c:
-            s.store(s.load(self.panel, self._at(c, i)), a.memory, a.at(i, start + c))
+        with loop(s, *rows) as i, loop(s, *parts) as c:
+            square = [a.load(self.panel, self._at(c + r, i)) for r in range(a.width)]
+            for r, row in enumerate(a.turned(square)):
+                a.set(row, i + r, start + c)
 
     def _eliminate(self, c: Affine, k: Affine, width: Value) -> None:
         """The step of column c of the panel, which is column k of the matrix."""
-        s, n = self.s, self.n
+        s, a = self.s, self.a
         chosen = self._pivot(c, k)
         s.store(s.cast(chosen, self.dtype), self.turns, k)
         self._exchange(k, chosen, width)
         pivot = s.load(self.panel, self._at(c, k))
         is_zero = s.compare("eq", pivot, s.const(0, self.dtype))
-        divisor = s.select(is_zero, s.const(1, self.dtype), pivot)
-        below = s.index(k + 1)
-        with loop(s, below, n) as i:
-            multiple = s.div(s.load(self.panel, self._at(c, i)), divisor)
-            s.store(multiple, self.panel, self._at(c, i))
-            s.store(multiple, self.multiples, i)
-        with loop(s, s.index(c + 1), width) as later:
-            factor = s.load(self.panel, self._at(later, k))
-            with loop(s, below, n) as i:
-                rest = s.load(self.panel, self._at(later, i))
-                rest = s.sub(rest, s.mul(s.load(self.multiples, i), factor))
-                s.store(rest, self.panel, self._at(later, i))
+        divisor = a.splat(s.select(is_zero, s.const(1, self.dtype), pivot))
+        number = a.splat(s.cast(s.index(k), self.dtype))
+        with loop(s, self._first(k), a.height, a.width) as i:
+            is_below = s.compare("gt", a.load(self.numbers, i), number)
+            column = a.load(self.panel, self._at(c, i))
+            multiples = s.select(is_below, s.div(column, divisor), column)
+            a.store(multiples, self.panel, self._at(c, i))
+            with loop(s, s.index(c + 1), width) as later:
+                factor = a.splat(s.load(self.panel, self._at(later, k)))
+                before = a.load(self.panel, self._at(later, i))
+                rest = a.multiply_subtract(before, multiples, factor)
+                a.store(s.select(is_below, rest, before), self.panel, self._at(later, i))
+
+    def _first(self, k: Affine) -> Value:
+        """Where the vector begins that meets row k."""
+        s = self.s
+        return s.binary("and", s.index(k), s.const(-self.a.width, index))
 
     def _pivot(self, c: Affine, k: Affine) -> Value:
         """The first row with the largest element of the column; NaN is none, but in row k."""
-        s, dtype = self.s, self.dtype
+        s, a, dtype = self.s, self.a, self.dtype
+        number = s.cast(s.index(k), dtype)
+        own = a.splat(number)
+        search = s.for_(self._first(k), a.height, [a.const(-1), own], step=a.width)
+        with s.inside(search) as body:
+            i, best, found = body.arguments
+            numbers = a.load(self.numbers, Affine.of(i))
+            size = s.unary("abs", a.load(self.panel, self._at(c, Affine.of(i))))
+            is_larger = s.compare("gt", size, best)
+            is_larger = s.binary("and", is_larger, s.compare("ge", numbers, own))
+            s.yield_(s.select(is_larger, size, best), s.select(is_larger, numbers, found))
+        chosen = self._first_of_largest(*search.results)
         first = s.load(self.panel, self._at(c, k))
-        body = Block([ScalarType(index)])
-        with s.within(body):
-            element = s.load(self.panel, self._at(c, k + Affine.of(body.arguments[0])))
-            is_none = s.compare("unordered", element, element)
-            s.yield_(s.select(is_none, s.const(-1, dtype), s.unary("abs", element)))
-        search = s.builder.create(
-            lookup("loop.reduce"),
-            (s.index(-k + self.n),),
-            {"combiners": ("argmax",)},
-            (Region(body),),
-        )
-        is_none = s.compare("unordered", first, first)
-        there = s.select(is_none, s.const(0, index), search.results[1])
-        return s.add(s.index(k), there)
+        chosen = s.select(s.compare("unordered", first, first), number, chosen)
+        return s.cast(chosen, index)
+
+    def _first_of_largest(self, sizes: Value, numbers: Value) -> Value:
+        """The least of the numbers in the lanes with the largest size."""
+        s, a = self.s, self.a
+        if a.width == 1:
+            return numbers
+        largest = s.emit("lane_reduce", sizes, combiner="max").result
+        is_largest = s.compare("eq", sizes, a.splat(largest))
+        # A lane that has met no row has size −1 and the number of the first row.
+        candidates = s.select(is_largest, numbers, a.const(math.inf))
+        return s.emit("lane_reduce", candidates, combiner="min").result
 
     def _exchange(self, k: Affine, pivot: Value, width: Value) -> None:
         """Two rows change places, in the panel and in the matrix."""

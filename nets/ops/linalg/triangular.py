@@ -14,10 +14,12 @@ from nets.ir.sizes import Dim
 from nets.ir.types import TensorType, f32, f64
 from nets.ops.definition import samples as draw
 from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.linalg import triangular_loops
 from nets.ops.linalg.columns import stack_of_systems
+from nets.ops.linalg.dependence import on_system
 from nets.ops.linalg.drawing import dominant
 from nets.ops.linalg.masks import times, upper_triangle
 from nets.ops.linalg.shapes import check_system, product, swapped
@@ -68,6 +70,9 @@ class TriangularSolve:
 
     def evaluate(a: Array, b: Array, *, upper: bool, transpose: bool, unit_diagonal: bool) -> Array:
         return substituted(a, b, upper, transpose, unit_diagonal)
+
+    def footprint(f: Footprints, a: Footprint, b: Footprint, **_: bool) -> Footprint:
+        return on_system(f, a, b)
 
     def vjp(
         b: Emitter,

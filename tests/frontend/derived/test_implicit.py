@@ -9,7 +9,6 @@ import pytest
 
 import nets
 from nets.errors import ArgumentError, GradientError, ShapeError
-from nets.frontend.derived.implicit import solved
 
 
 def newton(a: Any) -> Any:
@@ -62,16 +61,6 @@ def test_nests_of_unknowns_and_arguments() -> None:
     nets.check_grads(g, (0.8,), order=2)
     through = nets.grad(fixed)(0.8).item()
     np.testing.assert_allclose(nets.grad(g)(0.8).item(), through, rtol=1e-10)
-
-
-@pytest.mark.parametrize("size", [1, 2, 7, 24])
-def test_systems_of_equations(size: int) -> None:
-    rng = np.random.default_rng(size)
-    a, b = rng.normal(size=(size, size)), rng.normal(size=size)
-    a[0, 0] = 0 if size > 1 else 2  # a pivot must be looked for
-    np.testing.assert_allclose(solved(a, b).numpy(), np.linalg.solve(a, b), rtol=1e-9)
-    if size < 7:
-        nets.check_grads(solved, (a + 3 * np.eye(size), b), order=2)
 
 
 def test_what_is_refused() -> None:

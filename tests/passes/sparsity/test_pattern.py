@@ -119,7 +119,7 @@ CHOOSE = {
     *("maximum", "minimum", "reduce_max", "reduce_min", "remainder", "select", "pick", "gather"),
     *("max_pool", "max_pool_pick", "max_pool_put", "scatter_add", "dynamic_slice"),
     "dynamic_update_slice",
-    *("qr", "eigh", "svd"),
+    *("qr", "eigh", "svd", "lu", "exchange_rows", "cholesky", "triangular_solve"),
 }
 """Ops whose result depends on other elements at other points, and factorisations, which say that
 all of it depends on all of the matrix."""
