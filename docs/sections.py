@@ -29,11 +29,22 @@ FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/tensor/functions")
 """Packages that the list of rooms shows as one line."""
 
 FLOW = (
-    *(".", "ir", "machine", "ops", "ops/definition", "ops/loop", "ops/tensor", "ops/pools"),
+    *(
+        ".",
+        "ir",
+        "machine",
+        "ops",
+        "ops/definition",
+        "ops/loop",
+        "ops/tensor",
+        "ops/transcendental",
+    ),
+    "ops/pools",
     *("passes", "passes/simplify", "passes/derivatives", "passes/spaces", "passes/fusion"),
     *("passes/lowering", "passes/loops"),
     *("backend", "backend/numpy", "backend/llvm", "backend/process", "backend/library"),
-    *("compiler", "frontend", "frontend/tensor", "frontend/world", "frontend/tracing"),
+    *("compiler", "frontend", "frontend/tensor", "frontend/tensor/elementary"),
+    *("frontend/world", "frontend/tracing"),
     *("frontend/calls", "frontend/derived", "frontend/library"),
     *("optimize", "nn", "optim", "data", "datasets"),
 )

@@ -26,7 +26,7 @@ LAYERS = (
     ("ops.definition",),
     ("ops.loop",),
     ("ops.tensor", "ops.regions"),
-    ("ops.pools",),
+    ("ops.transcendental", "ops.pools"),
     ("ops",),
     ("passes", "backend"),
     ("passes.simplify", "passes.spaces", "backend.numpy", "backend.llvm", "backend.process"),
@@ -51,6 +51,7 @@ APART = {("passes", "backend"), ("backend", "passes")}
 """Rooms of which neither imports the other."""
 
 JOINED = {
+    "frontend.tensor.elementary": "frontend.tensor",
     "frontend.tensor.functions": "frontend.tensor",
     "frontend.tensor.pytorch": "frontend.tensor",
     **{f"backend.llvm.{name}": "backend.llvm" for name in ("conv", "gemm", "isa", "math")},

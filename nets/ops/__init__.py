@@ -25,6 +25,7 @@ from nets.ops.tensor import (
     shape,
     slicing,
 )
+from nets.ops.transcendental import exponential, hyperbolic, trigonometric
 
 __all__ = [
     "arithmetic",
@@ -37,7 +38,9 @@ __all__ = [
     "dynamic_slicing",
     "effects",
     "elementwise",
+    "exponential",
     "gradient",
+    "hyperbolic",
     "indexing",
     "logic",
     "loop_arithmetic",
@@ -52,4 +55,5 @@ __all__ = [
     "shape",
     "slicing",
     "structure",
+    "trigonometric",
 ]

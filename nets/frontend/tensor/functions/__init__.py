@@ -205,6 +205,9 @@ for _function in list(globals().values()):
         _function.__module__ = __name__  # where pickle finds it
         globals()[_function.__name__] = _function
 
+from nets.frontend.tensor import elementary  # noqa: E402 (of the functions above)
+from nets.frontend.tensor.elementary import *  # noqa: E402,F403 (named by __all__ there)
+
 # The same functions under the names of the seed, of NumPy, and of the array API standard.
 sub = subtract
 mul = multiply
@@ -214,6 +217,11 @@ neg = negative
 power = pow
 reciprocal = inverse
 absolute = abs
+rint = round
+fix = trunc
+invert = bitwise_not = bitwise_invert
+left_shift = bitwise_left_shift
+right_shift = bitwise_right_shift
 asarray = as_tensor
 concat = concatenate
 eq = equal
@@ -415,4 +423,11 @@ __all__ = [
     "le",
     "gt",
     "ge",
+    "rint",
+    "fix",
+    "invert",
+    "bitwise_not",
+    "left_shift",
+    "right_shift",
+    *elementary.__all__,
 ]
