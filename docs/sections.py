@@ -35,11 +35,13 @@ BELOW = ("nn.functional", "nn.init", "nn.utils")
 
 FLOW = (
     *(".", "ir", "machine", "ops", "ops/definition", "ops/loop", "ops/tensor", "ops/pools"),
-    "ops/linalg",
+    *("ops/transcendental", "ops/linalg", "ops/orthogonal"),
     *("passes", "passes/simplify", "passes/derivatives", "passes/spaces", "passes/fusion"),
     *("passes/lowering", "passes/loops"),
     *("backend", "backend/numpy", "backend/llvm", "backend/process", "backend/library"),
-    *("compiler", "frontend", "frontend/tensor", "linalg", "frontend/world", "frontend/tracing"),
+    *("compiler", "frontend", "frontend/tensor", "frontend/tensor/elementary"),
+    *("frontend/tensor/words", "frontend/tensor/pytorch"),
+    *("linalg", "frontend/world", "frontend/tracing"),
     *("frontend/calls", "frontend/derived", "frontend/library"),
     *("optimize", "nn", "optim", "data", "datasets"),
 )

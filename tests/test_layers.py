@@ -26,7 +26,7 @@ LAYERS = (
     ("ops.definition",),
     ("ops.loop",),
     ("ops.tensor", "ops.regions"),
-    ("ops.pools", "ops.linalg"),
+    ("ops.pools", "ops.linalg", "ops.transcendental"),
     ("ops.orthogonal",),
     ("ops",),
     ("passes", "backend"),
@@ -53,6 +53,7 @@ APART = {("passes", "backend"), ("backend", "passes")}
 """Rooms of which neither imports the other."""
 
 JOINED = {
+    "frontend.tensor.elementary": "frontend.tensor",
     "frontend.tensor.functions": "frontend.tensor",
     "frontend.tensor.pytorch": "frontend.tensor",
     "frontend.tensor.words": "frontend.tensor",

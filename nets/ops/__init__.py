@@ -27,6 +27,7 @@ from nets.ops.tensor import (
     shape,
     slicing,
 )
+from nets.ops.transcendental import exponential, hyperbolic, trigonometric
 
 __all__ = [
     "arithmetic",
@@ -43,7 +44,9 @@ __all__ = [
     "eigh",
     "elementwise",
     "exchange",
+    "exponential",
     "gradient",
+    "hyperbolic",
     "indexing",
     "logic",
     "loop_arithmetic",
@@ -63,4 +66,5 @@ __all__ = [
     "structure",
     "svd",
     "triangular",
+    "trigonometric",
 ]

@@ -38,7 +38,6 @@ class Methods(Delegates):
     clamp_min = elementwise.clamp_min
     clamp_max = elementwise.clamp_max
     frac = elementwise.frac
-    float_power = elementwise.float_power
     where = elementwise.where
     equal = elementwise.equal
     mm = elementwise.mm

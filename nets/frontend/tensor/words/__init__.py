@@ -32,7 +32,7 @@ _MODULES: Final = {
     "nancumsum",
     "polynomials": "polyval polyadd polysub polymul polyder polyint polyfit vander interp",
     "products": "inner vdot matvec vecmat kron cross convolve correlate cdist pdist",
-    "elementwise": "around conj real imag isreal iscomplex isrealobj iscomplexobj",
+    "elementwise": "around isreal iscomplex isrealobj iscomplexobj",
 }
 
 NAMES: Final = {

@@ -9,22 +9,6 @@ from nets.frontend.tensor.tensor import Tensor
 around = F.round
 
 
-def conj(x: TensorLike) -> Tensor:
-    """The elements: there are no complex numbers.
-
-    ``x`` is a tensor or what makes one.
-    """
-    return F.positive(x)
-
-
-def real(x: TensorLike) -> Tensor:
-    """The elements: there are no complex numbers.
-
-    ``x`` is a tensor or what makes one.
-    """
-    return F.positive(x)
-
-
 def isreal(x: TensorLike) -> Tensor:
     """True for every element: there are no complex numbers. ``x`` is a tensor."""
     return F.ones_like(x, "bool")
@@ -45,8 +29,3 @@ def iscomplexobj(x: TensorLike) -> bool:
     """False: there are no complex numbers. ``x`` is a tensor."""
     as_tensor(x)
     return False
-
-
-def imag(x: TensorLike) -> Tensor:
-    """Zeros of the shape and dtype of x: there are no complex numbers."""
-    return F.zeros_like(x)
