@@ -245,6 +245,19 @@ def test_repeats_that_are_known_when_run(total: int) -> None:
         nets.trace(nets.repeat)(V, N)
 
 
+def test_sizes_that_a_call_tells() -> None:
+    modes = ("edge", "wrap", "symmetric", "reflect")
+    cases = [lambda p, v, mode=mode: p.pad(v, (3, 7), mode) for mode in modes]
+    cases += [lambda p, v: p.diff(v), lambda p, v: p.vstack((v, v)), lambda p, v: p.nanvar(v)]
+    cases += [lambda p, v: p.rot90(p.column_stack((v, v))), lambda p, v: p.diag(v)]
+    found = nets.trace(
+        lambda v: [case(nets, v) for case in cases], dims={"v": {0: "n"}, "n": nets.dim(1, 40)}
+    )
+    for size in (1, 2, 5, 9):
+        v = np.arange(1.0, size + 1)
+        same(found(v), [case(np, v) for case in cases], f"{size} elements")
+
+
 # ------------------------------------------------------------------------------ what is refused
 
 REFUSED: list[tuple[type[NetsError], str, Callable[[], Any]]] = [

@@ -103,10 +103,10 @@ def logaddexp2(x: TensorLike, y: TensorLike) -> Tensor:
     return elementwise("logaddexp2", x, y, floating=True)
 
 
-def float_power(x: TensorLike, y: TensorLike) -> Tensor:
-    """x to the power of y in float64, whatever the dtypes of x and y; NaN for what is no real
+def float_power(x: TensorLike, exponent: TensorLike) -> Tensor:
+    """x to the power of ``exponent`` in float64, whatever the dtypes; NaN for what is no real
     number."""
-    return arithmetic.pow(cast(as_float(x), f64), cast(as_float(y), f64))
+    return arithmetic.pow(cast(as_float(x), f64), cast(as_float(exponent), f64))
 
 
 def deg2rad(x: TensorLike) -> Tensor:

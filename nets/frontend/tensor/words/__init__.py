@@ -18,7 +18,6 @@ _MODULES: Final = {
     "triangles": "tril_indices triu_indices tril_indices_from triu_indices_from diag_indices "
     "diag_indices_from mask_indices diag diagflat diagonal",
     "grids": "mgrid ogrid s_ index_exp",
-    "windows": "bartlett blackman hamming hanning kaiser",
     "axes": "broadcast_shapes atleast_1d atleast_2d atleast_3d rollaxis rot90 flipud fliplr ravel "
     "size shape ndim",
     "joining": "vstack row_stack hstack dstack column_stack block unstack array_split hsplit "

@@ -214,6 +214,7 @@ def _along(x: TensorLike, axis: int | None) -> tuple[Tensor, int]:
 
 def _positions(name: str, obj: Any, size: int, places: int | None = None) -> Array:
     """Positions along an axis as integers counted from the start; they must be known."""
+    size = integer_of(size, "the size of an axis")
     if isinstance(obj, slice):
         return np.arange(size)[obj]
     if current_scope() is not None and isinstance(obj, Tensor):
