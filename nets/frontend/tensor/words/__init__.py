@@ -30,6 +30,7 @@ _MODULES: Final = {
     "polynomials": "polyval polyadd polysub polymul polyder polyint vander interp",
     "products": "inner vdot kron cross convolve correlate cdist pdist",
     "elementwise": "around conj real imag",
+    "tapers": "bartlett blackman hamming hanning",
 }
 
 NAMES: Final = {
