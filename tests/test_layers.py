@@ -26,7 +26,7 @@ LAYERS = (
     ("ops.definition",),
     ("ops.loop",),
     ("ops.tensor", "ops.regions"),
-    ("ops.pools",),
+    ("ops.pools", "ops.order"),
     ("ops",),
     ("passes", "backend"),
     ("passes.simplify", "passes.spaces", "backend.numpy", "backend.llvm", "backend.process"),
@@ -52,9 +52,10 @@ APART = {("passes", "backend"), ("backend", "passes")}
 
 JOINED = {
     "frontend.tensor.functions": "frontend.tensor",
+    "frontend.tensor.order": "frontend.tensor",
+    **{f"backend.llvm.{name}": "backend.llvm" for name in ("conv", "gemm", "isa", "math", "sort")},
     "frontend.tensor.pytorch": "frontend.tensor",
     "frontend.tensor.words": "frontend.tensor",
-    **{f"backend.llvm.{name}": "backend.llvm" for name in ("conv", "gemm", "isa", "math")},
     **{f"backend.library.{name}": "backend.library" for name in ("callers", "state")},
     "nn.functional": "nn",
 }
