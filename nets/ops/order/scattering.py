@@ -173,7 +173,10 @@ class Scatter:
         axis: int,
         combiner: str,
     ) -> Footprint:
-        """An update may go to any element of its row along the axis."""
+        """Of indices that are not known, an update may go to any element of its row."""
+        known = indices.known
+        if known is not None and known.ndim == len(x.shape):
+            return f.union(x, _linked(f, x, known, updates, axis))
         others = tuple(i for i in range(len(x.shape)) if i != axis)
         return f.union(x, f.broadcast(f.reduce(updates, (axis,)), x.shape, others))
 
@@ -214,6 +217,19 @@ class Scatter:
         out = s.view(results[0], BufferType((outer, size, inner), x.type.dtype))
         line = buffer_type(indices).shape != buffer_type(updates).shape
         _Loops(s, out, indices, updates, axis, count, line, combiner).write()
+
+
+def _linked(f: Footprints, x: Footprint, known: Array, updates: Footprint, axis: int) -> Footprint:
+    """Each update at the element that it goes to."""
+    size = x.shape[axis]
+    places = list(np.ogrid[tuple(slice(n) for n in updates.shape)])
+    places[axis] = np.where(known < 0, known + size, known)
+    inside = np.broadcast_to((places[axis] >= 0) & (places[axis] < size), updates.shape)
+    numbers = np.arange(math.prod(x.shape)).reshape(x.shape)
+    places[axis] = np.clip(places[axis], 0, max(size - 1, 0))
+    targets = np.broadcast_to(numbers[tuple(places)], updates.shape) if size else numbers
+    sources = np.flatnonzero(inside)
+    return f.link(updates, x.shape, targets.ravel()[sources], sources)
 
 
 def _around(shape: Shape, axis: int) -> Shape:

@@ -12,10 +12,10 @@ _MODULES: Final = {
     "sorting": "sort argsort lexsort partition argpartition topk kthvalue",
     "searching": "searchsorted bucketize digitize",
     "quantiles": "median nanmedian quantile nanquantile percentile nanpercentile",
-    "running": "cumprod cumulative_prod cummax cummin logcumsumexp",
+    "running": "cumprod cumulative_prod cummax cummin",
     "distinct": "unique unique_all unique_counts unique_inverse unique_values",
     "counting": "bincount histogram histogram_bin_edges",
-    "scattering": "scatter scatter_add scatter_reduce index_add index_copy index_fill "
+    "scattering": "scatter scatter_add scatter_reduce index_add "
     "put_along_axis masked_scatter masked_select",
     "segments": "segment_sum segment_prod segment_max segment_min segment_mean segment_softmax",
 }

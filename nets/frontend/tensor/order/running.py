@@ -1,4 +1,4 @@
-"""Running results along an axis: products, extremes with their positions, sums of exponentials.
+"""Running results along an axis: products, and extremes with their positions.
 
 Each is a scan in log2(n) steps, which combines every element with the one a distance before it: W.
 D. Hillis and G. L. Steele, "Data parallel algorithms", CACM 29 (1986).
@@ -14,17 +14,13 @@ from nets.frontend.tensor.dimension import is_open
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
-    as_float,
     as_tensor,
     cast,
     expand,
     fitted,
     renewed,
 )
-from nets.frontend.tensor.functions.arithmetic import abs as absolute
-from nets.frontend.tensor.functions.arithmetic import maximum, where
 from nets.frontend.tensor.functions.axis_words import takes_dim
-from nets.frontend.tensor.functions.mathematics import exp, log1p
 from nets.frontend.tensor.functions.reduction import DTypeSpec, summable
 from nets.frontend.tensor.functions.shape import flatten, normal_axis, under
 from nets.frontend.tensor.order.rows import at, cut, numbers
@@ -96,6 +92,7 @@ def cumulative_prod(
     return apply("concatenate", expand(fitted(1, found.type.dtype), shape), found, axis=place)
 
 
+@takes_dim
 def cummax(x: TensorLike, dim: int = -1) -> Sorted:
     """The largest of the elements up to each one along an axis, and its position (int64).
 
@@ -105,6 +102,7 @@ def cummax(x: TensorLike, dim: int = -1) -> Sorted:
     return _extremes(x, dim, "greater_equal")
 
 
+@takes_dim
 def cummin(x: TensorLike, dim: int = -1) -> Sorted:
     """The smallest of the elements up to each one along an axis, and its position (int64).
 
@@ -131,25 +129,3 @@ def _extremes(x: TensorLike, dim: int, predicate: str) -> Sorted:
 
     _, positions = _scan([keys, numbers(tensor.shape, place)], place, combine)
     return Sorted(at(tensor, positions, place), positions)
-
-
-@takes_dim
-def logcumsumexp(x: TensorLike, axis: int = -1) -> Tensor:
-    """log(Σ exp) of the elements up to each one along an axis, without overflow.
-
-    Integers and bools give float64.
-    """
-    tensor = as_float(x)
-    if not tensor.ndim:
-        return renewed(tensor)
-    place = normal_axis(axis, tensor.ndim)
-    (found,) = _scan([tensor], place, lambda x, y: [_log_sum(x[0], y[0])])
-    return renewed(found) if found is tensor else found
-
-
-def _log_sum(x: Tensor, y: Tensor) -> Tensor:
-    """log(exp x + exp y); of two equal infinities, that one."""
-    largest = maximum(x, y)
-    is_infinite = (x == y) & (absolute(x) == float("inf"))
-    apart = absolute(where(is_infinite, 0.0, x) - where(is_infinite, 0.0, y))
-    return where(is_infinite, largest, largest + log1p(exp(-apart)))

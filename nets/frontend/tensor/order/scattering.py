@@ -37,6 +37,7 @@ from nets.frontend.tensor.dispatch import (
 )
 from nets.frontend.tensor.functions.arithmetic import divide, floor_divide, maximum, where
 from nets.frontend.tensor.functions.assignment import in_place, updated
+from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.indexing import getitem
 from nets.frontend.tensor.functions.reduction import cumsum
 from nets.frontend.tensor.functions.shape import flatten, normal_axis, repeated, under
@@ -112,6 +113,7 @@ def _ready(
     return tensor, axis, picks, updates
 
 
+@takes_dim
 def scatter(
     x: TensorLike,
     dim: int,
@@ -141,6 +143,7 @@ def scatter(
     return under(scattered(tensor, axis, picks, updates, combiner), as_tensor(x).shape)
 
 
+@takes_dim
 def scatter_add(x: TensorLike, dim: int, index: TensorLike, src: TensorLike) -> Tensor:
     """x with the elements of ``src`` added at the indices along an axis, in the order of these.
 
@@ -150,6 +153,7 @@ def scatter_add(x: TensorLike, dim: int, index: TensorLike, src: TensorLike) -> 
     return under(scattered(tensor, axis, picks, updates, "add"), as_tensor(x).shape)
 
 
+@takes_dim
 def scatter_reduce(
     x: TensorLike,
     dim: int,
@@ -233,6 +237,7 @@ def _line(
     return tensor, axis, picks, expand(slices, shape)
 
 
+@takes_dim
 def index_add(
     x: TensorLike, dim: int, index: TensorLike, source: TensorLike, *, alpha: float = 1
 ) -> Tensor:
@@ -246,32 +251,6 @@ def index_add(
         slices = cast(slices * alpha, tensor.type.dtype)
     found = apply("scatter", tensor, picks, slices, axis=axis, combiner="add")
     return under(found, as_tensor(x).shape)
-
-
-def index_copy(x: TensorLike, dim: int, index: TensorLike, source: TensorLike) -> Tensor:
-    """x with the slices of ``source`` at the indices along an axis; of several at one, the last.
-
-    Errors are those of ``index_add``.
-    """
-    tensor, axis, picks, slices = _line("index_copy", x, dim, index, source)
-    found = apply("scatter", tensor, picks, slices, axis=axis, combiner="set")
-    return under(found, as_tensor(x).shape)
-
-
-def index_fill(x: TensorLike, dim: int, index: TensorLike, value: TensorLike) -> Tensor:
-    """x with one number in the slices at the indices along an axis.
-
-    ShapeError for a value that is no single number, and as of ``index_add``.
-    """
-    tensor = as_tensor(x)
-    number = fitted(value, tensor.type.dtype)
-    if number.ndim:
-        raise ShapeError(f"index_fill takes one number, not {number.type}", user_location())
-    picks = indices_of("index_fill", index)
-    axis = normal_axis(operator.index(dim), max(tensor.ndim, 1))
-    whole = tensor if tensor.ndim else under(tensor, (1,))
-    shape = (*whole.shape[:axis], picks.size, *whole.shape[axis + 1 :])
-    return index_copy(x, dim, index, expand(number, shape))
 
 
 def put_along_axis(

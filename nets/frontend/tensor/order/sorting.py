@@ -125,6 +125,7 @@ def argpartition(x: TensorLike, kth: int | Sequence[int], axis: int | None = -1)
     return order_along(tensor, place)
 
 
+@takes_dim
 def topk(x: TensorLike, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:
     """The k largest elements along an axis, or the smallest, and their positions (int64).
 
@@ -143,6 +144,7 @@ def topk(x: TensorLike, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return Sorted(at(tensor, first, place), first)
 
 
+@takes_dim
 def kthvalue(x: TensorLike, k: int, dim: int = -1, keepdim: bool = False) -> Sorted:
     """The k-th smallest element along an axis, k counting from 1, and its position (int64).
 
