@@ -26,7 +26,7 @@ LAYERS = (
     ("ops.definition",),
     ("ops.loop",),
     ("ops.tensor", "ops.regions"),
-    ("ops.pools", "ops.linalg", "ops.transcendental"),
+    ("ops.pools", "ops.linalg", "ops.order", "ops.transcendental"),
     ("ops.orthogonal",),
     ("ops",),
     ("passes", "backend"),
@@ -55,9 +55,10 @@ APART = {("passes", "backend"), ("backend", "passes")}
 JOINED = {
     "frontend.tensor.elementary": "frontend.tensor",
     "frontend.tensor.functions": "frontend.tensor",
+    "frontend.tensor.order": "frontend.tensor",
+    **{f"backend.llvm.{name}": "backend.llvm" for name in ("conv", "gemm", "isa", "math", "sort")},
     "frontend.tensor.pytorch": "frontend.tensor",
     "frontend.tensor.words": "frontend.tensor",
-    **{f"backend.llvm.{name}": "backend.llvm" for name in ("conv", "gemm", "isa", "math")},
     **{f"backend.library.{name}": "backend.library" for name in ("callers", "state")},
     "nn.functional": "nn",
 }

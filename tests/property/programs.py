@@ -44,7 +44,7 @@ MAX_ELEMENTS = 3000
 JUMPS = frozenset(
     (
         *("floor", "ceil", "round", "trunc", "sign", "floor_divide", "remainder", "fmod"),
-        *("bitcast", "argmax", "argmin", "max_pool_pick", "max_pool_put"),
+        *("bitcast", "argmax", "argmin", "argsort", "max_pool_pick", "max_pool_put"),
         *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
     )
 )
@@ -369,6 +369,7 @@ def _position(g: _Grower) -> None:
     axis = g.axis(x)
     if axis is not None:
         g.emit(g.pick(("argmax", "argmin")), x, axis=axis)
+        _sort(g, x)
 
 
 def _transpose(g: _Grower) -> None:
@@ -500,7 +501,9 @@ def _pick(g: _Grower) -> None:
     if axis is None or not shape_of(x).static_shape[axis]:
         return
     shape, size = list(shape_of(x).static_shape), shape_of(x).static_shape[axis]
-    shape[axis] = 1
+    shape[axis] = 1 if g.below(3) else g.below(9)
+    if np.prod(shape) > MAX_ELEMENTS:
+        return
     picked = [g.below(2 * size) - size for _ in range(int(np.prod(shape)))]
     indices = g.emitter.constant(np.reshape(picked, shape).astype(np.int64), i64)
     g.emit("pick", x, indices, axis=axis)
@@ -517,6 +520,31 @@ def _scatter_add(g: _Grower) -> None:
     updates = g.emit("gather", x, indices, axis=axis)
     if updates is not None:
         g.emit("scatter_add", x, indices, g.like(updates), axis=axis)
+        _scatter(g, x, axis)
+
+
+def _scatter(g: _Grower, x: Value, axis: int) -> None:
+    """Updates of elements, or of slices, at constant indices."""
+    shape, size = list(shape_of(x).static_shape), shape_of(x).static_shape[axis]
+    shape[axis] = 1 + g.below(9)
+    combiners = ("add", "set") if g.smooth else ("add", "set", "mul", "max", "min")
+    line = [n if i == axis else 1 for i, n in enumerate(shape)]
+    own = shape if g.below(2) else line
+    if np.prod(shape) > MAX_ELEMENTS:
+        return
+    picked = [g.below(2 * size) - size for _ in range(int(np.prod(own)))]
+    indices = g.emitter.constant(np.reshape(picked, own).astype(np.int64), i64)
+    whole = g.emitter.constant(np.reshape([0] * int(np.prod(shape)), shape).astype(np.int64), i64)
+    updates = g.emit("pick", x, whole, axis=axis)
+    if updates is not None:
+        name = "set" if x.type.dtype.is_bool else g.pick(combiners)
+        g.emit("scatter", x, indices, g.like(updates), axis=axis, combiner=name)
+
+
+def _sort(g: _Grower, x: Value) -> None:
+    """Elements in order, or the positions that order them; equal ones have no slope."""
+    if not g.smooth:
+        g.emit(g.pick(("sort", "argsort")), x, descending=bool(g.below(2)))
 
 
 def _window(g: _Grower) -> None:
