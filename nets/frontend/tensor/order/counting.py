@@ -29,6 +29,7 @@ from nets.frontend.tensor.order.rows import cut, number_of, numbers
 from nets.frontend.tensor.order.searching import searchsorted
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.words.arguments import several
 from nets.ir.location import user_location
 from nets.ir.types import f64, i64
 
@@ -155,9 +156,10 @@ def _by_rule(
 
 def _outer_edges(x: Tensor, range: tuple[float, float] | None) -> tuple[Tensor, Tensor]:
     if range is not None:
-        low, high = range
-        if not is_scalar(low) or not is_scalar(high):
+        bounds = several(range, "a range")
+        if len(bounds) != 2 or not all(map(is_scalar, bounds)):
             raise ArgumentError(f"a range is two numbers, not {range}", user_location())
+        low, high = bounds
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):
             raise ArgumentError(f"a range is finite and ascends, not {range}", user_location())
         first, last = (constant(np.array(float(bound))) for bound in (low, high))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from nets.errors import ArgumentError
 from nets.frontend.tensor.conversion import is_scalar
 from nets.frontend.tensor.dispatch import (
     TensorLike,
@@ -39,7 +38,7 @@ from nets.frontend.tensor.functions.reduction import sum as total
 from nets.frontend.tensor.functions.shape import permute_dims, under
 from nets.frontend.tensor.order.rows import at, cut, flat_rows
 from nets.frontend.tensor.tensor import Tensor
-from nets.ir.location import user_location
+from nets.frontend.tensor.words.arguments import one_of
 from nets.ir.types import i64
 
 Count = Any
@@ -209,11 +208,7 @@ def _quantile(
     *,
     is_nan_left_out: bool,
 ) -> Tensor:
-    if method not in _CONTINUOUS and method not in _DISCRETE:
-        known = ", ".join(sorted((*_CONTINUOUS, *_DISCRETE)))
-        raise ArgumentError(
-            f"a method of quantiles is one of {known}, not {method!r}", user_location()
-        )
+    one_of(method, sorted((*_CONTINUOUS, *_DISCRETE)), "a method of quantiles")
     is_weak = is_scalar(q)
     parts = check_range(q, 0.0, float(whole), "a quantile")
     is_end = whole == 1 and parts.type.dtype.is_integer

@@ -6,7 +6,6 @@ D. Hillis and G. L. Steele, "Data parallel algorithms", CACM 29 (1986).
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 
 from nets.errors import OpenSizeError, ShapeError
@@ -117,7 +116,7 @@ def _extremes(x: TensorLike, dim: int, predicate: str) -> Sorted:
     if not tensor.ndim:
         found = _extremes(under(tensor, (1,)), 0, predicate)
         return Sorted(*(under(y, ()) for y in found))
-    place = normal_axis(operator.index(dim), tensor.ndim)
+    place = normal_axis(dim, tensor.ndim)
     keys = apply("stop_gradient", tensor) if tensor.type.dtype.is_float else tensor
     keys = cast(keys, u8) if keys.type.dtype.is_bool else keys
 

@@ -7,7 +7,6 @@ Names and arguments are PyTorch's but for ``put_along_axis``, which is NumPy's.
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any, Final
 
 import numpy as np
@@ -84,7 +83,7 @@ def _ready(
 ) -> tuple[Tensor, int, Tensor, Tensor]:
     """x, the axis, indices and updates, of shapes that go together; 0-d ones with an axis."""
     tensor = as_tensor(x)
-    axis = normal_axis(operator.index(dim), max(tensor.ndim, 1))
+    axis = normal_axis(dim, max(tensor.ndim, 1))
     picks = indices_of(name, index)
     updates = fitted(src, tensor.type.dtype) if is_scalar(src) else as_tensor(src)
     if updates.type.dtype != tensor.type.dtype:
@@ -214,7 +213,7 @@ def _line(
 ) -> tuple[Tensor, int, Tensor, Tensor]:
     """x, the axis, the indices of slices, with size 1 along the other axes, and the slices."""
     tensor, picks = as_tensor(x), indices_of(name, index)
-    axis = normal_axis(operator.index(dim), max(tensor.ndim, 1))
+    axis = normal_axis(dim, max(tensor.ndim, 1))
     slices = fitted(source, tensor.type.dtype) if is_scalar(source) else as_tensor(source)
     if slices.type.dtype != tensor.type.dtype:
         raise DTypeError(

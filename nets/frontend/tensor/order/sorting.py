@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.shape import flatten, normal_axis, under
 from nets.frontend.tensor.order.rows import at, count_of, cut, order_along, sorted_along
 from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.words.arguments import several
 from nets.ir.location import user_location
 
 _KINDS = (None, "quicksort", "mergesort", "heapsort", "stable")
@@ -81,7 +81,7 @@ def lexsort(keys: Sequence[TensorLike] | TensorLike, axis: int = -1) -> Tensor:
     ``keys`` is a sequence of tensors of one shape, or a tensor whose first axis tells them apart.
     ShapeError for no key.
     """
-    listed = [keys[i] for i in range(len(keys))] if isinstance(keys, Tensor) else list(keys)  # type: ignore[arg-type]
+    listed = several(keys, "lexsort")
     if not listed:
         raise ShapeError("lexsort takes one key at least", user_location())
     tensors = broadcast(*map(as_tensor, listed))
@@ -137,7 +137,7 @@ def topk(x: TensorLike, k: int, dim: int = -1, largest: bool = True, sorted: boo
     if not tensor.ndim:
         found = topk(under(tensor, (1,)), k, 0, largest)
         return Sorted(*(under(y, ()) if k == 1 else y for y in found))
-    place = normal_axis(operator.index(dim), tensor.ndim)
+    place = normal_axis(dim, tensor.ndim)
     count = count_of(k, tensor.shape[place], "k")
     order = order_along(tensor, place, descending=bool(largest))
     first = cut(order, place, 0, count)
@@ -154,7 +154,7 @@ def kthvalue(x: TensorLike, k: int, dim: int = -1, keepdim: bool = False) -> Sor
     tensor = as_tensor(x)
     if not tensor.ndim:
         return Sorted(renewed(tensor), kthvalue(under(tensor, (1,)), k, 0).indices)
-    place = normal_axis(operator.index(dim), tensor.ndim)
+    place = normal_axis(dim, tensor.ndim)
     number = count_of(k, tensor.shape[place], "k")
     if not number:
         raise ShapeError("the k of kthvalue counts from 1", user_location())

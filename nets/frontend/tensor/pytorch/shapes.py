@@ -15,6 +15,7 @@ from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.pytorch.delegates import public
 from nets.frontend.tensor.scope import current_scope
+from nets.frontend.tensor.words.arguments import several
 from nets.ir.location import user_location
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def _pieces(x: Tensor, axis: int, sizes: Sequence[int]) -> tuple[Tensor, ...]:
 @takes_dim
 def split_with_sizes(x: TensorLike, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """``split`` by a list of sizes."""
-    return split(x, list(split_sizes), dim)
+    return split(x, several(split_sizes, "split_with_sizes"), dim)
 
 
 @takes_dim
