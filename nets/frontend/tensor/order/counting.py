@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nets.errors import ArgumentError, ControlFlowError, DTypeError, ShapeError
-from nets.frontend.tensor.conversion import integer_of, is_scalar
+from nets.frontend.tensor.conversion import integer_of, is_scalar, several
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
@@ -29,7 +29,6 @@ from nets.frontend.tensor.order.rows import cut, number_of, numbers
 from nets.frontend.tensor.order.searching import searchsorted
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.words.arguments import several
 from nets.ir.location import user_location
 from nets.ir.types import f64, i64
 

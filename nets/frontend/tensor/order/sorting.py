@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from nets.errors import ArgumentError, ShapeError
-from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.conversion import integer_of, several
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, broadcast, renewed
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.shape import flatten, normal_axis, under
 from nets.frontend.tensor.order.rows import at, count_of, cut, order_along, sorted_along
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.words.arguments import several
 from nets.ir.location import user_location
 
 _KINDS = (None, "quicksort", "mergesort", "heapsort", "stable")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nets.errors import ArgumentError, UnsupportedObjectError
 from nets.frontend.tensor import functions as F
+from nets.frontend.tensor.conversion import number_of
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.pytorch.shapes import at_least_1d, axis_of
-from nets.frontend.tensor.words.arguments import number_of
 from nets.ir.location import user_location
 
 if TYPE_CHECKING:

@@ -11,11 +11,10 @@ import numpy as np
 
 from nets.errors import ArgumentError, ShapeError, UnsupportedObjectError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.conversion import integer_of, several
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.pytorch.delegates import public
 from nets.frontend.tensor.scope import current_scope
-from nets.frontend.tensor.words.arguments import several
 from nets.ir.location import user_location
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import Any
 
 from nets.errors import ShapeError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.conversion import integer_of, several
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, joined_shape, shape_text
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.shape import different_axes, new_shape, normal_axis
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.words.arguments import one_of, several
+from nets.frontend.tensor.words.arguments import one_of
 from nets.ir.location import user_location
 
 

@@ -10,13 +10,14 @@ import numpy as np
 
 from nets.errors import ShapeError
 from nets.frontend.tensor import functions as F
+from nets.frontend.tensor.conversion import several
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, cast, promote, require_dtype
 from nets.frontend.tensor.functions.arithmetic import as_bool
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.indexing import within
 from nets.frontend.tensor.functions.shape import normal_axis
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.words.arguments import function_of, several
+from nets.frontend.tensor.words.arguments import function_of
 from nets.frontend.tensor.words.positions import flatnonzero
 from nets.ir.location import user_location
 from nets.ir.types import i64

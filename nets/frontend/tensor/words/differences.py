@@ -10,13 +10,12 @@ import numpy.typing as npt
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.conversion import integer_of, number_of
 from nets.frontend.tensor.dispatch import TensorLike, as_float, as_tensor, cast
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.reduction import normal_axes
 from nets.frontend.tensor.functions.shape import normal_axis
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.words.arguments import number_of
 from nets.ir.location import user_location
 from nets.ir.types import DType
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nets.errors import ControlFlowError, IndexOutOfBoundsError, ShapeError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import array_of, integer_of
+from nets.frontend.tensor.conversion import array_of, integer_of, several
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, fitted, shape_text
 from nets.frontend.tensor.functions import shape as shapes
 from nets.frontend.tensor.functions.axis_words import takes_dim
@@ -19,7 +19,6 @@ from nets.frontend.tensor.functions.shape import normal_axis
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Array
-from nets.frontend.tensor.words.arguments import several
 from nets.frontend.tensor.words.axes import lifted
 from nets.ir.location import user_location
 from nets.ir.types import DType

@@ -10,11 +10,11 @@ import numpy as np
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.conversion import integer_of, number_of
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, cast, constant, promote
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.words.arguments import count_of, number_of
+from nets.frontend.tensor.words.arguments import count_of
 from nets.frontend.tensor.words.axes import lifted
 from nets.frontend.tensor.words.products import convolve
 from nets.ir.location import user_location

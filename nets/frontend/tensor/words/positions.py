@@ -10,6 +10,7 @@ import numpy as np
 
 from nets.errors import ControlFlowError, ShapeError
 from nets.frontend.tensor import functions as F
+from nets.frontend.tensor.conversion import several
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
@@ -24,7 +25,7 @@ from nets.frontend.tensor.functions.indexing import within
 from nets.frontend.tensor.functions.shape import new_shape
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.words.arguments import count_of, several
+from nets.frontend.tensor.words.arguments import count_of
 from nets.ir.location import user_location
 from nets.ir.types import i64
 

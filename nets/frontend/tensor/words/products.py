@@ -6,9 +6,10 @@ import numpy as np
 
 from nets.errors import ShapeError
 from nets.frontend.tensor import functions as F
+from nets.frontend.tensor.conversion import number_of
 from nets.frontend.tensor.dispatch import TensorLike, as_float, as_tensor, promote, shape_text
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.words.arguments import number_of, one_of
+from nets.frontend.tensor.words.arguments import one_of
 from nets.ir.location import user_location
 
 
