@@ -153,7 +153,7 @@ def random_points(function: str, dtype: DType) -> Iterator[tuple[Array, ...]]:
             )
         else:
             width = 10.0 ** (i // 2 % 12 / 4)
-            low = 0.0 if function in ("log", "pow", "rsqrt") else -width
+            low = 0.0 if function in ("log", "log2", "log10", "pow", "rsqrt") else -width
             first = generator.uniform(low, width, CHUNK).astype(dtype.numpy)
             rest = generator.uniform(-40, 40, (count - 1, CHUNK)).astype(dtype.numpy)
             yield (first, *rest)

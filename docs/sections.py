@@ -20,13 +20,17 @@ from nets import config, errors
 from nets.backend.library.loader import LoadedLibrary
 from nets.frontend.calls.lowered import Compiled, Lowered
 from nets.frontend.tensor.operators import Operators
-from nets.frontend.tensor.words import NAMES
+from nets.frontend.tensor.order import NAMES as _ORDER
+from nets.frontend.tensor.words import NAMES as _WORDS
 from nets.ir import printer, verifier
 from nets.ops.definition.registry import REGISTRY, OpDef, Trait
 from nets.passes import pipelines
 from nets.passes.manager import find_pass
 
 PACKAGE = Path(nets.__file__).parent
+NAMES = {**_WORDS, **_ORDER}
+"""Functions and other names of the array API, NumPy and PyTorch that are loaded when first used."""
+
 FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/tensor/functions")
 """Packages that the list of rooms shows as one line."""
 
@@ -35,11 +39,13 @@ BELOW = ("nn.functional", "nn.init", "nn.utils")
 
 FLOW = (
     *(".", "ir", "machine", "ops", "ops/definition", "ops/loop", "ops/tensor", "ops/pools"),
-    "ops/linalg",
+    *("ops/order", "ops/transcendental", "ops/linalg", "ops/orthogonal"),
     *("passes", "passes/simplify", "passes/derivatives", "passes/spaces", "passes/fusion"),
     *("passes/lowering", "passes/loops"),
     *("backend", "backend/numpy", "backend/llvm", "backend/process", "backend/library"),
-    *("compiler", "frontend", "frontend/tensor", "linalg", "frontend/world", "frontend/tracing"),
+    *("compiler", "frontend", "frontend/tensor", "frontend/tensor/elementary"),
+    *("frontend/tensor/words", "frontend/tensor/pytorch"),
+    *("linalg", "frontend/world", "frontend/tracing"),
     *("frontend/calls", "frontend/derived", "frontend/library"),
     *("optimize", "nn", "optim", "data", "datasets"),
 )

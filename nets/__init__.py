@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nets import errors, tracebacks
 from nets.frontend.tensor import functions
 from nets.frontend.tensor.functions import *  # noqa: F403 (named by __all__ there)
+from nets.frontend.tensor.order import NAMES as _ORDER
 from nets.frontend.tensor.other_names import add_functions, missing
 from nets.frontend.tensor.pytorch.delegates import set_lookup
 from nets.frontend.tensor.scope import suspended
@@ -87,6 +88,7 @@ _LATER = {
     "manual_seed": "nets.random",
     "Solver": "nets.solver",
     **_WORDS,
+    **_ORDER,
 }
 """Public name → the module that has it."""
 
@@ -149,9 +151,9 @@ __all__ = [
     "__version__",
 ]
 __all__ += functions.__all__
-__all__ += [name for name in _WORDS if name not in __all__]
+__all__ += [name for name in (*_WORDS, *_ORDER) if name not in __all__]
 
-add_functions([*functions.__all__, *_WORDS], Tensor)
+add_functions([*functions.__all__, *_WORDS, *_ORDER], Tensor)
 set_lookup(lambda path: _function_at(path))
 tracebacks.install()
 

@@ -26,7 +26,7 @@ LAYERS = (
     ("ops.definition",),
     ("ops.loop",),
     ("ops.tensor", "ops.regions"),
-    ("ops.pools", "ops.linalg"),
+    ("ops.pools", "ops.linalg", "ops.order", "ops.transcendental"),
     ("ops.orthogonal",),
     ("ops",),
     ("passes", "backend"),
@@ -53,10 +53,12 @@ APART = {("passes", "backend"), ("backend", "passes")}
 """Rooms of which neither imports the other."""
 
 JOINED = {
+    "frontend.tensor.elementary": "frontend.tensor",
     "frontend.tensor.functions": "frontend.tensor",
+    "frontend.tensor.order": "frontend.tensor",
+    **{f"backend.llvm.{name}": "backend.llvm" for name in ("conv", "gemm", "isa", "math", "sort")},
     "frontend.tensor.pytorch": "frontend.tensor",
     "frontend.tensor.words": "frontend.tensor",
-    **{f"backend.llvm.{name}": "backend.llvm" for name in ("conv", "gemm", "isa", "math")},
     **{f"backend.library.{name}": "backend.library" for name in ("callers", "state")},
     "nn.functional": "nn",
 }

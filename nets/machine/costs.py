@@ -50,11 +50,29 @@ _FUNCTIONS: Final[Mapping[str, tuple[float, float]]] = {
     "rsqrt": (8, 13),
     "fmod": (13, 14),
     "pow": (87, 100),
+    "exp2": (9, 14),
+    "log2": (11, 19),
+    "log10": (12, 20),
+    "tan": (20, 36),
+    "arcsin": (13, 24),
+    "arccos": (13, 24),
+    "arctan": (12, 20),
+    "arctan2": (16, 30),
+    "sinh": (14, 26),
+    "cosh": (14, 26),
+    "arcsinh": (25, 42),
+    "arccosh": (25, 42),
+    "arctanh": (16, 33),
+    "cbrt": (16, 26),
+    "hypot": (13, 22),
+    "gcd": (400, 300),
+    "logaddexp": (40, 40),
+    "logaddexp2": (42, 42),
 }
 """Cycles of a function of the math library on a vector of float32, and of float64.
 
-Measured on Zen 3, on numbers around 1. They are counts of instructions first of all, and vectors of
-AVX-512 take about as many cycles as those of AVX2.
+Measured on Zen 3, on numbers around 1; from exp2 on, in proportion on Zen 4. They are counts of
+instructions first of all, and vectors of AVX-512 take about as many cycles as those of AVX2.
 """
 
 

@@ -6,6 +6,8 @@ from nets.ops.loop import arithmetic as loop_arithmetic
 from nets.ops.loop import control as loop_control
 from nets.ops.loop import kernels as loop_kernels
 from nets.ops.loop import memory as loop_memory
+from nets.ops.loop import sorting as loop_sorting
+from nets.ops.order import scattering, sorting
 from nets.ops.orthogonal import eigh, pinv, qr, svd
 from nets.ops.pools import pooling
 from nets.ops.regions import control, custom, recomputation, structure
@@ -27,6 +29,7 @@ from nets.ops.tensor import (
     shape,
     slicing,
 )
+from nets.ops.transcendental import exponential, hyperbolic, trigonometric
 
 __all__ = [
     "arithmetic",
@@ -44,13 +47,16 @@ __all__ = [
     "elementwise",
     "elimination",
     "exchange",
+    "exponential",
     "gradient",
+    "hyperbolic",
     "indexing",
     "logic",
     "loop_arithmetic",
     "loop_control",
     "loop_kernels",
     "loop_memory",
+    "loop_sorting",
     "lu",
     "mathematics",
     "pinv",
@@ -59,9 +65,12 @@ __all__ = [
     "recomputation",
     "reduction",
     "rounding",
+    "scattering",
     "shape",
     "slicing",
+    "sorting",
     "structure",
     "svd",
     "triangular",
+    "trigonometric",
 ]

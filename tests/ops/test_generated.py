@@ -237,6 +237,10 @@ def test_the_scalar_body_computes_the_reference(
     targets = TENSOR_DTYPES if definition.attribute_names else (None,)
     for target in targets:
         attributes = dict.fromkeys(definition.attribute_names, target)
+        try:
+            program(definition.name, [TensorType((3,), d) for d in dtypes], **attributes)
+        except DTypeError:
+            continue  # as of bitcast, to another size
         (expected,) = definition.evaluate(arrays, attributes)
         found = _run_scalar_body(definition, arrays, dtypes, attributes)
         if definition.traits & Trait.EXACT or not dtypes[-1].is_float:

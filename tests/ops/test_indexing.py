@@ -111,7 +111,7 @@ PICKS = TensorType((2,), i64)
         ("scatter_add", [X, X, X], 0, DTypeError, "dtype i64, not tensor<3x4xf32>"),
         ("pick", [X, X], 0, DTypeError, "dtype i64, not tensor<3x4xf32>"),
         ("pick", [X, PICKS], 2, ShapeError, "pick of tensor<3x4xf32> has no axis 2"),
-        ("pick", [X, PICKS], 1, ShapeError, "an index per row along 1, not tensor<2xi64>"),
+        ("pick", [X, PICKS], 1, ShapeError, "takes indices for rows along 1, not tensor<2xi64>"),
     ],
 )
 def test_errors(

@@ -9,7 +9,8 @@ and 0), one to four arguments of rank 0 to 3 over it, and ``size`` operations. T
 the arguments have the program's main dtype, f32 or f64; the others any dtype. An operation comes
 from a family drawn by weight (``_FAMILIES``); its operands are earlier values, mostly recent
 ones, joined to one type by broadcasts and casts. Elementwise ops are drawn from the registry, so
-a new one takes part at once. What nobody uses is returned, at least one value and at most four.
+a new one takes part at once, but for early seeds (``LATER_SEEDS``).
+What nobody uses is returned, at least one value and at most four.
 
 Inexact values (``nets.Trait.EXACT``) never reach an op that jumps, such as floor or a comparison:
 a result one ulp off would then be wrong by a whole step. ``smooth=True`` leaves out integers,
@@ -42,8 +43,8 @@ MAX_ELEMENTS = 3000
 
 JUMPS = frozenset(
     (
-        *("floor", "ceil", "round", "trunc", "sign", "floor_divide", "remainder"),
-        *("argmax", "argmin", "max_pool_pick", "max_pool_put"),
+        *("floor", "ceil", "round", "trunc", "sign", "floor_divide", "remainder", "fmod"),
+        *("bitcast", "argmax", "argmin", "argsort", "max_pool_pick", "max_pool_put"),
         *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
     )
 )
@@ -52,6 +53,9 @@ JUMPS = frozenset(
 NOT_ITS_SLOPE = frozenset(("stop_gradient", "leaf", "lu_solve", "lu_det", "lu_log_det"))
 """Ops whose derivative is by definition not that of their function; or not that by all that they
 read, as of factors of an operand."""
+
+LATER_SEEDS = 1_000_000
+"""Seeds from here on draw from ops that came later, too."""
 
 LARGE_ELEMENTS = 120_000
 """The same of large programs, where loops are long enough for blocks, tiles and threads."""
@@ -63,8 +67,14 @@ _LARGE_AXES = (2, 64, 129, 257, 1025, 3, 31, 512, 4099)
 def random_program(
     seed: int, size: int = 12, *, smooth: bool = False, large: bool = False
 ) -> Function:
-    """The program of that seed, with ``size`` operations (and some to join their operands)."""
-    return _Grower(random.Random(seed).randrange, smooth, large).grow(f"program_{seed}", size)
+    """The program of that seed, with ``size`` operations (and some to join their operands).
+
+    Seeds from ``LATER_SEEDS`` on draw from all elementwise ops, those before from the first ones,
+    so that an op more is no other program.
+    """
+    later = seed >= LATER_SEEDS
+    grower = _Grower(random.Random(seed).randrange, smooth, large, later)
+    return grower.grow(f"program_{seed}", size)
 
 
 @st.composite
@@ -74,7 +84,7 @@ def programs(draw: st.DrawFn, max_size: int = 10, *, smooth: bool = False) -> Fu
     def below(n: int) -> int:
         return draw(st.integers(0, n - 1))
 
-    return _Grower(below, smooth).grow("program", 1 + below(max_size))
+    return _Grower(below, smooth, later=True).grow("program", 1 + below(max_size))
 
 
 def is_exact(op: Operation) -> bool:
@@ -147,8 +157,12 @@ def strided(array: Array, rng: np.random.Generator) -> Array:
 class _Grower:
     """A program in the making: the values there are, and where choices come from."""
 
-    def __init__(self, below: Below, smooth: bool, large: bool = False) -> None:
+    def __init__(
+        self, below: Below, smooth: bool, large: bool = False, later: bool = False
+    ) -> None:
         self.below = below
+        self.later = later
+        self.unary, self.binary = _OPS if later else _FIRST_OPS
         self.most = LARGE_ELEMENTS if large else MAX_ELEMENTS
         self.smooth = smooth
         self.dtypes: tuple[DType, ...] = (f64,) if smooth else TENSOR_DTYPES
@@ -259,16 +273,29 @@ def _elementwise(count: int) -> list[str]:
     ]
 
 
-_UNARY = _elementwise(1)
-_BINARY = _elementwise(2)
+_LATER = frozenset(
+    (
+        *("tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "arcsinh", "arccosh"),
+        *("arctanh", "exp2", "log2", "log10", "cbrt", "hypot", "logaddexp", "logaddexp2"),
+        *("fmod", "gcd"),
+    )
+)
+"""Ops that came when seeds had been counted on."""
 
+_OPS = _elementwise(1), _elementwise(2)
+_FIRST_OPS = tuple([name for name in names if name not in _LATER] for names in _OPS)
 
-_PARTLY_DEFINED = ("log", "log1p", "sqrt", "rsqrt", "power")
+_PARTLY_DEFINED = ("log", "log1p", "sqrt", "rsqrt", "power", "log2", "log10")
 """Ops that are NaN for negative operands, and mostly get none, for NaN hides what follows."""
+
+_UP_TO_ONE = ("arcsin", "arccos", "arctanh")
+"""Ops that are NaN beyond ±1, and mostly get a number between."""
 
 
 def _unary(g: _Grower) -> None:
-    name, x = g.pick(_UNARY), g.value()
+    name, x = g.pick(g.unary), g.value()
+    if name in _UP_TO_ONE and g.below(4):
+        x = g.emit("tanh", x) or x
     g.emit(name, _positive(g, x) if name in _PARTLY_DEFINED else x)
 
 
@@ -277,7 +304,7 @@ def _positive(g: _Grower, x: Value) -> Value:
 
 
 def _binary(g: _Grower) -> None:
-    name, x = g.pick(_BINARY), g.value()
+    name, x = g.pick(g.binary), g.value()
     y = g.like(x)
     x, y = (x, y) if g.below(2) else (y, x)
     g.emit(name, _positive(g, x) if name in _PARTLY_DEFINED else x, y)
@@ -307,6 +334,13 @@ def _require(g: _Grower, x: Value, condition: Value) -> None:
 
 
 def _cast(g: _Grower) -> None:
+    if g.later and not g.below(3):
+        x = g.value()
+        size = x.type.dtype.itemsize
+        if not x.type.dtype.is_bool:
+            same = [d for d in TENSOR_DTYPES if d.itemsize == size and not d.is_bool]
+            g.emit("bitcast", x, dtype=g.pick(same))
+        return
     g.emit("cast", g.value(), dtype=g.dtype())
 
 
@@ -335,6 +369,7 @@ def _position(g: _Grower) -> None:
     axis = g.axis(x)
     if axis is not None:
         g.emit(g.pick(("argmax", "argmin")), x, axis=axis)
+        _sort(g, x)
 
 
 def _transpose(g: _Grower) -> None:
@@ -466,7 +501,9 @@ def _pick(g: _Grower) -> None:
     if axis is None or not shape_of(x).static_shape[axis]:
         return
     shape, size = list(shape_of(x).static_shape), shape_of(x).static_shape[axis]
-    shape[axis] = 1
+    shape[axis] = 1 if g.below(3) else g.below(9)
+    if np.prod(shape) > MAX_ELEMENTS:
+        return
     picked = [g.below(2 * size) - size for _ in range(int(np.prod(shape)))]
     indices = g.emitter.constant(np.reshape(picked, shape).astype(np.int64), i64)
     g.emit("pick", x, indices, axis=axis)
@@ -483,6 +520,31 @@ def _scatter_add(g: _Grower) -> None:
     updates = g.emit("gather", x, indices, axis=axis)
     if updates is not None:
         g.emit("scatter_add", x, indices, g.like(updates), axis=axis)
+        _scatter(g, x, axis)
+
+
+def _scatter(g: _Grower, x: Value, axis: int) -> None:
+    """Updates of elements, or of slices, at constant indices."""
+    shape, size = list(shape_of(x).static_shape), shape_of(x).static_shape[axis]
+    shape[axis] = 1 + g.below(9)
+    combiners = ("add", "set") if g.smooth else ("add", "set", "mul", "max", "min")
+    line = [n if i == axis else 1 for i, n in enumerate(shape)]
+    own = shape if g.below(2) else line
+    if np.prod(shape) > MAX_ELEMENTS:
+        return
+    picked = [g.below(2 * size) - size for _ in range(int(np.prod(own)))]
+    indices = g.emitter.constant(np.reshape(picked, own).astype(np.int64), i64)
+    whole = g.emitter.constant(np.reshape([0] * int(np.prod(shape)), shape).astype(np.int64), i64)
+    updates = g.emit("pick", x, whole, axis=axis)
+    if updates is not None:
+        name = "set" if x.type.dtype.is_bool else g.pick(combiners)
+        g.emit("scatter", x, indices, g.like(updates), axis=axis, combiner=name)
+
+
+def _sort(g: _Grower, x: Value) -> None:
+    """Elements in order, or the positions that order them; equal ones have no slope."""
+    if not g.smooth:
+        g.emit(g.pick(("sort", "argsort")), x, descending=bool(g.below(2)))
 
 
 def _window(g: _Grower) -> None:

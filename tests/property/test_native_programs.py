@@ -17,7 +17,7 @@ from tests.property.hunt import check, quarry
 from tests.property.programs import arguments, random_program, strided
 from tests.property.results import assert_native, assert_same
 
-SEEDS = range(100_000, 100_028)
+SEEDS = (*range(100_000, 100_028), *range(1_100_000, 1_100_008))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

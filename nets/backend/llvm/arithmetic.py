@@ -379,6 +379,13 @@ def _cast(code: Code, op: Operation, operands: list[str]) -> str:
     return cast(code, op.operands[0].type, operands[0], op.attributes["dtype"])
 
 
+def _bitcast(code: Code, op: Operation, operands: list[str]) -> str:
+    source, target = op.operands[0].type, op.result.type
+    if source.dtype.is_float == target.dtype.is_float:
+        return operands[0]
+    return code.value(f"bitcast {register(source)} {operands[0]} to {register(target)}")
+
+
 def _splat(code: Code, op: Operation, operands: list[str]) -> str:
     return splat_lanes(code, op.result.type.dtype, operands[0], op.attributes["lanes"])
 
@@ -408,6 +415,7 @@ _SPECIAL: Final = {
     "compare": _compare,
     "select": _select,
     "cast": _cast,
+    "bitcast": _bitcast,
     "splat": _splat,
     "lane_index": _lane_index,
     "tail_mask": _tail_mask,

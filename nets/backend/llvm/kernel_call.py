@@ -52,6 +52,14 @@ def _conv_code(op: Operation, machine: Machine) -> KernelCode:
     )
 
 
+def _sort_code(op: Operation, machine: Machine) -> KernelCode:
+    with imports.inside():
+        from nets.backend.llvm import sort
+
+    rows, n = shapes_of(op)[0]
+    return sort.sort_code(op.operands[0].type.dtype, rows, n, machine=machine, **op.attributes)
+
+
 def _usual(shape: Shape) -> tuple[int, ...]:
     """The sizes, as they usually are where a call tells them."""
     return tuple(max(about(size), 1) if isinstance(size, Size) else size for size in shape)
@@ -60,5 +68,6 @@ def _usual(shape: Shape) -> tuple[int, ...]:
 KERNELS: Final[dict[str, Callable[[Operation, Machine], KernelCode]]] = {
     "loop.gemm": _gemm_code,
     "loop.conv": _conv_code,
+    "loop.sort": _sort_code,
 }
 """The ops of the loop dialect that are calls of a kernel."""

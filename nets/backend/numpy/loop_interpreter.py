@@ -21,6 +21,7 @@ from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType, VectorType
 from nets.ops.definition.registry import Array
 from nets.ops.loop.reduction_tree import ARG_COMBINERS, reduce_lanes
+from nets.ops.loop.sorting import stable_order
 from nets.ops.tensor.conv_geometry import Geometry, convolved, input_of, weight_of
 from nets.ops.tensor.effects import shown
 
@@ -425,6 +426,15 @@ def _conv(machine: _Machine, op: Operation) -> tuple[()]:
     return ()
 
 
+def _sort(machine: _Machine, op: Operation) -> tuple[()]:
+    x, _, out = machine.operands(op)
+    rows = x.reshape(_buffer(op.operands[0]).static_shape)
+    order = stable_order(rows, descending=op.attributes["descending"])
+    found = order if op.attributes["positions"] else np.take_along_axis(rows, order, -1)
+    out.reshape(rows.shape)[...] = found
+    return ()
+
+
 def _print(machine: _Machine, op: Operation) -> tuple[()]:
     arrays = [
         memory.reshape(_buffer(value).static_shape)
@@ -449,5 +459,6 @@ _EFFECTS: dict[str, Callable[[_Machine, Operation], tuple[Register, ...]]] = {
     "loop.tree_combine": _tree_combine,
     "loop.gemm": _gemm,
     "loop.conv": _conv,
+    "loop.sort": _sort,
     "loop.print": _print,
 }

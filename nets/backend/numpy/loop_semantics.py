@@ -81,8 +81,9 @@ def _fma(x: Register, y: Register, z: Register) -> Register:
 
 
 def _math(*arguments: Register, function: str) -> Register:
-    if function == "fmod":
-        return np.fmod(*arguments)
+    if function in ("fmod", "gcd"):
+        result: Register = getattr(np, function)(*arguments)
+        return result
     return _reference("power" if function == "pow" else function)(*arguments)
 
 
@@ -118,6 +119,7 @@ COMPUTE: Final[dict[str, Callable[..., Register]]] = {
     "loop.compare": lambda x, y, *, predicate: _COMPARE[predicate](x, y),
     "loop.select": _select,
     "loop.cast": _cast,
+    "loop.bitcast": lambda x, *, dtype: x.view(dtype.numpy),
     "loop.splat": lambda x, *, lanes: np.full(lanes, x),
     "loop.lane_index": lambda *, lanes: np.arange(lanes),
     "loop.tail_mask": lambda count, *, lanes: np.arange(lanes) < count,

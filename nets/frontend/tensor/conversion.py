@@ -7,13 +7,13 @@ arrays of numbers, DTypeError for elements nets does not have.
 from __future__ import annotations
 
 import sys
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
 from nets.backend.arrays import private_copy
-from nets.errors import DTypeError, NetsError, NumberError, UnsupportedObjectError
+from nets.errors import ArgumentError, DTypeError, NetsError, NumberError, UnsupportedObjectError
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.variable import Array
 from nets.ieee import in_ieee_mode
@@ -138,3 +138,20 @@ def integer_of(x: object, what: str) -> int:
         raise
     except TypeError:
         raise DTypeError(f"{what} must be an integer, not {x!r}", user_location()) from None
+
+
+def number_of(x: object, what: str) -> float:
+    """A Python number; ArgumentError else."""
+    if not isinstance(x, int | float | np.number) or isinstance(x, bool):
+        raise ArgumentError(f"{what} is a number, not {x!r}", user_location())
+    return x  # type: ignore[return-value]
+
+
+def several(things: Any, what: str) -> list[Any]:
+    """The elements of a list, a tuple, or along the first axis of a tensor; ArgumentError else."""
+    is_list = isinstance(things, (list, tuple))
+    if not is_list and not getattr(things, "ndim", 0):
+        raise ArgumentError(
+            f"{what} takes a list or tuple, not a {type(things).__name__}", user_location()
+        )
+    return list(things)

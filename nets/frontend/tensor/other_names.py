@@ -31,6 +31,7 @@ _MAP: Final = (
 _NO_GRAD: Final = "nets.no_grad()"
 _HALF: Final = "nets has the floating-point dtypes nets.float32 and nets.float64"
 _COMPILE: Final = "nets.trace compiles a function"
+_NO_COMPLEX: Final = "nets has no complex numbers"
 _LOOPS: Final = "nets.scan, nets.fori_loop, nets.while_loop, nets.cond and nets.map"
 
 FUNCTIONS: Final = {
@@ -41,9 +42,6 @@ FUNCTIONS: Final = {
     **dict.fromkeys(("tensor", "array", "ndarray", "Array", "Variable", "from_numpy"), _ARRAY),
     **dict.fromkeys(("ascontiguousarray", "asanyarray", "FloatTensor"), _ARRAY),
     "view": "nets.reshape",
-    "invert": "nets.bitwise_invert, or ~x",
-    "fabs": "nets.abs",
-    "nan_to_num": "nets.where(nets.isnan(x), 0.0, x)",
     "swish": "nets.silu",
     **dict.fromkeys(("expand", "expand_as"), "nets.broadcast_to"),
     **dict.fromkeys(("jit", "compile", "function"), _COMPILE),
@@ -69,6 +67,26 @@ FUNCTIONS: Final = {
     **dict.fromkeys(("ndenumerate", "ndindex", "savetxt", "savez"), "that of NumPy, on arrays"),
     **dict.fromkeys(("poly1d", "roots", "polydiv", "poly"), "that of NumPy, on tensor.numpy()"),
     "in1d": "nets.isin",
+    **dict.fromkeys(("r_", "c_"), "nets.concatenate, nets.column_stack"),
+    **dict.fromkeys(("angle", "real_if_close", "sort_complex", "fft", "emath"), _NO_COMPLEX),
+    **dict.fromkeys(("cdouble", "csingle", "complexfloating", "complex256"), _NO_COMPLEX),
+    **dict.fromkeys(("float128", "longdouble", "clongdouble", "single"), _HALF),
+    **dict.fromkeys(("intp", "int_", "longlong"), "the dtype is nets.int64"),
+    **dict.fromkeys(("uint", "uintp", "ulonglong"), "the dtype is nets.uint64"),
+    **dict.fromkeys(("intc", "ubyte", "ushort", "uintc"), "nets.int32, nets.uint8 and so on"),
+    **dict.fromkeys(("issubdtype", "generic", "number", "integer", "floating"), "nets.isdtype"),
+    **dict.fromkeys(("common_type", "min_scalar_type", "mintypecode"), "nets.result_type"),
+    **dict.fromkeys(("loadtxt", "genfromtxt", "fromfile", "frombuffer", "fromiter"), _ARRAY),
+    **dict.fromkeys(("fromstring", "memmap", "matrix", "asmatrix", "recarray"), _ARRAY),
+    **dict.fromkeys(("asfortranarray", "require", "isfortran"), "tensors are row-major"),
+    **dict.fromkeys(("errstate", "seterr", "geterr"), "nothing: NaN and infinity never warn"),
+    **dict.fromkeys(("set_printoptions", "printoptions"), "those of NumPy, for tensor.numpy()"),
+    **dict.fromkeys(("setdiff1d", "intersect1d"), "x[~nets.isin(x, y)], x[nets.isin(x, y)]"),
+    "bmat": "nets.block",
+    "kaiser": _ARRAY,
+    "isscalar": "nets.ndim(x) == 0",
+    "einsum_path": "nets.einsum, which takes the operands in the order given",
+    "frompyfunc": _MAP,
     "trapz": "nets.trapezoid",
     "product": "nets.prod",
     "set_default_dtype": "each function and layer takes dtype=",

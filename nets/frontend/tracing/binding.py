@@ -183,11 +183,16 @@ def _signature_of(function: Callable[..., object]) -> inspect.Signature | None:
         return None
 
 
+def _no_function(thing: object) -> ArgumentError:
+    instead = "; the sum of a diagonal is nets.linalg.trace(x)" if hasattr(thing, "shape") else ""
+    return ArgumentError(
+        f"tracing takes a function, not {type(thing).__name__}{instead}", user_location()
+    )
+
+
 def _refuse_untraceable(function: Callable[..., object], name: str) -> None:
     if not callable(function):
-        raise ArgumentError(
-            f"tracing takes a function, not {type(function).__name__}", user_location()
-        )
+        raise _no_function(function)
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise TraceError(
             f"{name} is an async function; only plain functions can be traced", user_location()

@@ -238,5 +238,8 @@ KINDS: Final[dict[str, Kind]] = {
     "transpose_x": Flag(),
     "transpose_y": Flag(),
     "role": Text(),
+    # Of what sorts.
+    "descending": Flag(),
+    "positions": Flag(),
 }
 """The kinds of attributes by name; an op that means another one says so in ``kinds``."""

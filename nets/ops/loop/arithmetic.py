@@ -138,6 +138,18 @@ class Cast:
         return with_dtype(x, dtype)
 
 
+@structural("loop.bitcast", Trait.PURE, attributes=("dtype",))
+class Bitcast:
+    """The bits of x as another dtype of numbers of the same size."""
+
+    operands = ("x",)
+
+    def infer(x: Type, *, dtype: DType) -> Type:
+        if dtype.bits != x.dtype.bits or dtype.is_bool or x.dtype.is_bool:
+            raise VerifyError(f"loop.bitcast of {x} to {dtype}")
+        return with_dtype(x, dtype)
+
+
 @structural("loop.splat", Trait.PURE, attributes=("lanes",))
 class Splat:
     """A scalar in every lane."""

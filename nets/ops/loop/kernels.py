@@ -16,6 +16,7 @@ from nets.machine.machine import Machine
 from nets.ops.definition.registry import structural
 from nets.ops.loop.reduction_tree import COMBINERS
 from nets.ops.loop.register_types import listed
+from nets.ops.loop.sorting import sort_flops
 
 K_BLOCK: Final = {f32: 384, f64: 256}
 """Steps of k that one chain of multiply-additions covers. Part of what matmul means
@@ -121,6 +122,8 @@ def kernel_flops(op: Operation) -> int:
     if op.name == "loop.conv":
         _, w, y = conv_shapes(op)
         return 2 * about(math.prod(y)) * about(math.prod(w[1:]))
+    if op.name == "loop.sort":
+        return sort_flops(op)
     return 0
 
 

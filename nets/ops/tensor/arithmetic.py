@@ -20,7 +20,7 @@ from nets.ops.definition.registry import Array, Lazy, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.definition.samples import boolean, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
 from nets.ops.loop.loop_builder import LoopBuilder
-from nets.ops.tensor.elementwise import EXACT, anything, floats, numbers
+from nets.ops.tensor.elementwise import EXACT, anything, floats, integers, numbers
 
 
 @op("add", EXACT | Trait.COMMUTATIVE)
@@ -426,3 +426,60 @@ def _shares(b: Emitter, wins: str, x: Value, y: Value) -> tuple[Lazy, Lazy]:
         return b.select(b.compare("equal", x, y), b.full_like(x, 0.5), whole)
 
     return of_first, lambda: b.sub(b.one(x), of_first())
+
+
+@op("fmod", EXACT | Trait.COSTLY)
+class Fmod:
+    """x − trunc(x / y) · y without rounding, with the sign of x, as C's; integers by zero give 0.
+
+    Floats by zero give NaN. The derivatives are 1 and −trunc(x / y).
+    """
+
+    operands = ("x", "y")
+    samples = [
+        sample(f32(3, 5, low=-9, high=9), f32(3, 5, low=0.3, high=3)),
+        sample(f64(8, low=-9, high=9), f64(8, low=-3, high=-0.3)),
+        sample(i32(40), i32(40, low=-2, high=2)),
+        sample(u8(12, high=255), u8(12)),
+        sample(i8(50, low=-128, high=-126), i8(50, low=-1, high=1)),
+    ]
+    infer = numbers("fmod")
+
+    def evaluate(x: Array, y: Array) -> Array:
+        return np.fmod(x, y)
+
+    def partials(b: Emitter, x: Value, y: Value, z: Value) -> tuple[Lazy, ...]:
+        # Exact up to rounding, where trunc(x / y) may be one off.
+        return lambda: b.one(x), lambda: b.emit("round", b.div(b.sub(z, x), y))
+
+    def lower(s: LoopBuilder, x: Value, y: Value) -> Value:
+        if x.type.dtype.is_float:
+            return s.math("fmod", x, y)
+        rest = s.binary("rem", x, y)  # with the sign of y
+        if x.type.dtype.kind == "u":
+            return rest
+        zero = s.like(x, 0)
+        differ = s.binary("xor", s.compare("lt", x, zero), s.compare("lt", y, zero))
+        moved = s.binary("and", differ, s.compare("ne", rest, zero))
+        return s.select(moved, s.sub(rest, y), rest)
+
+
+@op("gcd", EXACT | Trait.COSTLY)
+class Gcd:
+    """The greatest common divisor of the magnitudes of integers; 0 of two zeros."""
+
+    operands = ("x", "y")
+    samples = [
+        sample(i32(40, low=-90, high=90), i32(40, low=-90, high=90)),
+        sample(i64(), i64()),
+        sample(u64(5, 3, high=2**40), u64(5, 3, high=2**40)),
+        sample(i8(50, low=-128, high=-126), i8(50, low=-1, high=1)),
+    ]
+    no_derivative = "integers have no slope"
+    infer = integers("gcd")
+
+    def evaluate(x: Array, y: Array) -> Array:
+        return np.gcd(x, y)
+
+    def lower(s: LoopBuilder, x: Value, y: Value) -> Value:
+        return s.math("gcd", x, y)

@@ -39,7 +39,7 @@ def _gathered(name: str, x: TensorType, indices: TensorType, axis: int) -> Tenso
     return x.with_shape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
 
-def _normal(name: str, indices: Array, axis: int, size: int) -> Array:
+def normal_positions(name: str, indices: Array, axis: int, size: int) -> Array:
     """The indices counted from the start; an error for the first that is out of range."""
     bad = (indices < -size) | (indices >= size)
     if bad.any():
@@ -73,7 +73,7 @@ class Gather:
         return _gathered("gather", x, indices, axis)
 
     def evaluate(x: Array, indices: Array, *, axis: int) -> Array:
-        positions = _normal("gather", indices, axis, x.shape[axis])
+        positions = normal_positions("gather", indices, axis, x.shape[axis])
         return np.asarray(np.take(x, positions, axis=axis))
 
     def transpose(
@@ -106,7 +106,7 @@ class Gather:
         rank = tensor_type(indices).rank
         size = tensor_type(x).shape[axis]
         picked = s.read(indices, index[axis : axis + rank])
-        position = _checked(s, "gather", picked, axis, size)
+        position = checked_position(s, "gather", picked, axis, size)
         if size == 0:
             return s.const(0, x.type.dtype)
         return s.read(x, (*index[:axis], Affine.of(position), *index[axis + rank :]))
@@ -126,7 +126,7 @@ def _taken_from(b: Emitter, x: Value, count: int, axis: int) -> Value:
     return b.transpose(x, (0, *picked, *(i for i in order if i not in picked)))
 
 
-def _checked(s: Lowering, name: str, picked: Value, axis: int, size: Dim) -> Value:
+def checked_position(s: Lowering, name: str, picked: Value, axis: int, size: Dim) -> Value:
     """The position an index stands for, clamped into the axis after a check."""
     raw = s.cast(picked, index)
     zero, end = s.const(0, index), s.const(size, index)
@@ -145,7 +145,7 @@ def _checked(s: Lowering, name: str, picked: Value, axis: int, size: Dim) -> Val
     attributes=("axis",),
 )
 class Pick:
-    """Of each row of x along ``axis`` the element at the row's index; the axis keeps size 1."""
+    """Of each row of x along ``axis`` the elements at the row's indices, which take its place."""
 
     operands = ("x", "indices")
     batch = ITSELF
@@ -156,6 +156,8 @@ class Pick:
         sample(draw.f32(4, 0), draw.i64(1, 0), axis=0),
         sample(draw.i16(3, 5), draw.i64(1, 5, low=-3, high=2), axis=0),
         sample(draw.boolean(3, 5), draw.i64(3, 1, low=-5, high=4), axis=1),
+        sample(draw.f64(3, 5), draw.i64(3, 7, low=-5, high=4), axis=1),
+        sample(draw.f32(2, 3, 4), draw.i64(2, 2, 4, low=-3, high=2), axis=1),
     ]
 
     def infer(x: TensorType, indices: TensorType, *, axis: int) -> TensorType:
@@ -163,26 +165,29 @@ class Pick:
             raise DTypeError(f"pick takes indices of dtype i64, not {indices}")
         if not 0 <= axis < x.rank:
             raise ShapeError(f"pick of {x} has no axis {axis}")
-        result = x.with_shape((*x.shape[:axis], 1, *x.shape[axis + 1 :]))
-        if indices.shape != result.shape:
-            raise ShapeError(f"pick of {x} takes an index per row along {axis}, not {indices}")
-        return result
+        rows = (*x.shape[:axis], *indices.shape[axis : axis + 1], *x.shape[axis + 1 :])
+        if indices.shape != rows:
+            raise ShapeError(f"pick of {x} takes indices for rows along {axis}, not {indices}")
+        return x.with_shape(rows)
 
     def evaluate(x: Array, indices: Array, *, axis: int) -> Array:
-        positions = _normal("pick", indices, axis, x.shape[axis])
+        positions = normal_positions("pick", indices, axis, x.shape[axis])
         return np.take_along_axis(x, positions, axis)
 
     def transpose(
         b: Emitter, ct: Value, x: Value, indices: Value, *, axis: int
     ) -> tuple[Callable[[], Value], None]:
-        """Where an element of x is the one that was picked, ct; else 0.
+        """Where an element of x was picked, the sum of its ct; else 0.
 
-        A test of each element shares the loops of what is done with the result, which stores into
-        zeros do not.
+        Of one pick per row, a test of each element shares the loops of what is done with the
+        result, which stores into zeros do not.
         """
 
         def of_x() -> Value:
             shape, size = tensor_type(x).shape, tensor_type(x).shape[axis]
+            if tensor_type(indices).shape[axis] != 1:
+                zeros = b.full(shape, 0, ct.type.dtype)
+                return b.emit("scatter", zeros, indices, ct, axis=axis, combiner="add")
             # Of 32 bits, a vector holds more.
             number = i32 if isinstance(size, int) and size < 1 << 31 else i64
             is_from_end = b.compare("less", indices, b.zero(indices))
@@ -201,7 +206,7 @@ class Pick:
 
     def lower(s: Lowering, index: Index, x: Value, indices: Value, *, axis: int) -> Value:
         size = tensor_type(x).shape[axis]
-        position = _checked(s, "pick", s.read(indices, index), axis, size)
+        position = checked_position(s, "pick", s.read(indices, index), axis, size)
         if size == 0:
             return s.const(0, x.type.dtype)
         return s.read(x, (*index[:axis], Affine.of(position), *index[axis + 1 :]))
@@ -241,7 +246,7 @@ class ScatterAdd:
         return x
 
     def evaluate(x: Array, indices: Array, updates: Array, *, axis: int) -> Array:
-        positions = _normal("scatter_add", indices, axis, x.shape[axis])
+        positions = normal_positions("scatter_add", indices, axis, x.shape[axis])
         result = x.copy()
         place: Any = (*(slice(None),) * axis, positions)
         np.add.at(result, place, updates)
@@ -297,7 +302,7 @@ class ScatterAdd:
             with s.inside(picks) as pick:
                 number = Affine.of(pick.arguments[0])
                 picked = s.load(indices, number)
-                position = _checked(s, "scatter_add", picked, axis, size)
+                position = checked_position(s, "scatter_add", picked, axis, size)
                 if size != 0:
                     source = (row * count + number) * inner
                     _add_slice(s, updates, source, out, (row * size + Affine.of(position)) * inner)

@@ -22,10 +22,10 @@ from nets.ops.loop.loop_builder import LoopBuilder
 from nets.ops.tensor.elementwise import EXACT, MATH, floats
 
 
-def _rounded_once(function: Callable[[Array], Array], x: Array) -> Array:
-    """The function in float64, rounded to the dtype of x."""
-    wide = np.asarray(function(x.astype(np.float64, copy=False)))
-    return wide.astype(x.dtype, copy=False)
+def rounded_once(function: Callable[..., Array], *arguments: Array) -> Array:
+    """The function in float64, rounded to the dtype of its arguments."""
+    wide = np.asarray(function(*(x.astype(np.float64, copy=False) for x in arguments)))
+    return wide.astype(arguments[0].dtype, copy=False)
 
 
 @op("exp", MATH)
@@ -37,7 +37,7 @@ class Exp:
     infer = floats("exp")
 
     def evaluate(x: Array) -> Array:
-        return _rounded_once(np.exp, x)
+        return rounded_once(np.exp, x)
 
     def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
         return (y,)
@@ -55,7 +55,7 @@ class Log:
     infer = floats("log")
 
     def evaluate(x: Array) -> Array:
-        return _rounded_once(np.log, x)
+        return rounded_once(np.log, x)
 
     def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
         return (lambda: b.div(b.one(x), x),)
@@ -73,7 +73,7 @@ class Log1p:
     infer = floats("log1p")
 
     def evaluate(x: Array) -> Array:
-        return _rounded_once(np.log1p, x)
+        return rounded_once(np.log1p, x)
 
     def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
         return (lambda: b.div(b.one(x), b.add(b.one(x), x)),)
@@ -91,7 +91,7 @@ class Expm1:
     infer = floats("expm1")
 
     def evaluate(x: Array) -> Array:
-        return _rounded_once(np.expm1, x)
+        return rounded_once(np.expm1, x)
 
     def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
         return (lambda: b.emit("exp", x),)
@@ -127,7 +127,7 @@ class Rsqrt:
     infer = floats("rsqrt")
 
     def evaluate(x: Array) -> Array:
-        return _rounded_once(lambda wide: 1.0 / np.sqrt(wide), x)
+        return rounded_once(lambda wide: 1.0 / np.sqrt(wide), x)
 
     def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
         return (lambda: b.scale(b.div(y, x), -0.5),)
@@ -145,7 +145,7 @@ class Sin:
     infer = floats("sin")
 
     def evaluate(x: Array) -> Array:
-        return _rounded_once(np.sin, x)
+        return rounded_once(np.sin, x)
 
     def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
         return (lambda: b.emit("cos", x),)
@@ -163,7 +163,7 @@ class Cos:
     infer = floats("cos")
 
     def evaluate(x: Array) -> Array:
-        return _rounded_once(np.cos, x)
+        return rounded_once(np.cos, x)
 
     def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
         return (lambda: b.neg(b.emit("sin", x)),)
@@ -181,7 +181,7 @@ class Tanh:
     infer = floats("tanh")
 
     def evaluate(x: Array) -> Array:
-        return _rounded_once(np.tanh, x)
+        return rounded_once(np.tanh, x)
 
     def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
         return (lambda: b.sub(b.one(y), b.mul(y, y)),)
@@ -199,7 +199,7 @@ class Sigmoid:
     infer = floats("sigmoid")
 
     def evaluate(x: Array) -> Array:
-        return _rounded_once(_stable_sigmoid, x)
+        return rounded_once(_stable_sigmoid, x)
 
     def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
         return (lambda: b.mul(y, b.sub(b.one(y), y)),)
@@ -222,7 +222,7 @@ class Erf:
     infer = floats("erf")
 
     def evaluate(x: Array) -> Array:
-        return _rounded_once(_erf, x)
+        return rounded_once(_erf, x)
 
     def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
         slope = 2.0 / math.sqrt(math.pi)

@@ -1,4 +1,4 @@
-"""Rounding and conversion: floor, ceil, round, trunc, cast."""
+"""Rounding and conversion: floor, ceil, round, trunc, cast, bitcast."""
 # Op classes are namespaces: their functions take no self.
 # mypy: disable-error-code="misc"
 
@@ -135,6 +135,37 @@ class Cast:
 
     def lower(s: LoopBuilder, x: Value, *, dtype: DType) -> Value:
         return s.cast(x, dtype)
+
+
+@op("bitcast", EXACT, attributes=("dtype",), implied=("dtype",))
+class Bitcast:
+    """The bits of x as another dtype of that size, of numbers: a float64 as an int64, and back.
+
+    There is no derivative: bits have no slope.
+    """
+
+    operands = ("x",)
+    samples = [
+        sample(f64(3, 5), dtype=types.i64),
+        sample(f64(), dtype=types.u64),
+        sample(i64(7, 0), dtype=types.f64),
+        sample(u64(9, high=2**62), dtype=types.f64),
+        sample(i8(5), dtype=types.u8),
+    ]
+    no_derivative = "bits have no slope"
+
+    def infer(x: Type, *, dtype: DType) -> TensorType:
+        result = same_shape("bitcast", x)
+        fits = dtype in TENSOR_DTYPES and dtype.itemsize == result.dtype.itemsize
+        if not fits or dtype.is_bool or result.dtype.is_bool:
+            raise DTypeError(f"bitcast of {x} gives numbers of that size, not {dtype}")
+        return result.with_dtype(dtype)
+
+    def evaluate(x: Array, *, dtype: DType) -> Array:
+        return x.view(dtype.numpy)
+
+    def lower(s: LoopBuilder, x: Value, *, dtype: DType) -> Value:
+        return x if x.type.dtype == dtype else s.emit("bitcast", x, dtype=dtype).result
 
 
 def _saturate(x: Array, dtype: DType) -> Array:

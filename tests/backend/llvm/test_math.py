@@ -18,7 +18,7 @@ from nets.ops.definition.registry import Array
 from tests.backend.kernels import MathKernel
 from tests.backend.references import reference, ulps
 
-INF, NAN = float("inf"), float("nan")
+INF, NAN, PI = float("inf"), float("nan"), 3.141592653589793
 CASES = [(name, dtype) for name in math.FUNCTIONS for dtype in (f32, f64)]
 BOUND = 2.0
 
@@ -142,7 +142,13 @@ def test_avx512_gives_the_same_bits(function: str, dtype: DType) -> None:
 
 
 @pytest.mark.parametrize("dtype", [f32, f64])
-@pytest.mark.parametrize("function", ["sin", "tanh", "erf", "expm1", "log1p"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        *("sin", "tan", "tanh", "erf", "expm1", "log1p", "sinh"),
+        *("arcsin", "arctan", "arcsinh", "arctanh"),
+    ],
+)
 def test_odd_functions_keep_the_sign_of_zero_and_the_smallest_numbers(
     function: str, dtype: DType
 ) -> None:
@@ -163,9 +169,22 @@ def test_special_values(dtype: DType) -> None:
         "tanh": {-INF: -1, INF: 1, NAN: NAN},
         "erf": {-INF: -1, INF: 1, NAN: NAN},
         "log": {-INF: NAN, -1: NAN, 0: -INF, 1: 0, INF: INF, NAN: NAN},
+        "exp2": {-INF: 0, INF: INF, NAN: NAN, 0: 1, 10: 1024, -3: 0.125},
+        "log2": {-INF: NAN, -1: NAN, 0: -INF, 1: 0, INF: INF, NAN: NAN, 0.125: -3, 1024: 10},
+        "log10": {-INF: NAN, -1: NAN, 0: -INF, 1: 0, INF: INF, NAN: NAN, 1000: 3, 1e10: 10},
         "log1p": {-INF: NAN, -2: NAN, -1: -INF, INF: INF, NAN: NAN},
         "sin": {-INF: NAN, INF: NAN, NAN: NAN},
         "cos": {-INF: NAN, INF: NAN, NAN: NAN, 0: 1},
+        "tan": {-INF: NAN, INF: NAN, NAN: NAN},
+        "arcsin": {-INF: NAN, -1.5: NAN, -1: -PI / 2, 1: PI / 2, 2: NAN, INF: NAN, NAN: NAN},
+        "arccos": {-INF: NAN, -1.5: NAN, -1: PI, 1: 0, 0: PI / 2, 2: NAN, INF: NAN, NAN: NAN},
+        "arctan": {-INF: -PI / 2, INF: PI / 2, NAN: NAN, 1: PI / 4},
+        "sinh": {-INF: -INF, INF: INF, NAN: NAN},
+        "cosh": {-INF: INF, INF: INF, NAN: NAN, 0: 1},
+        "arcsinh": {-INF: -INF, INF: INF, NAN: NAN},
+        "arccosh": {-INF: NAN, -2: NAN, 0.5: NAN, 1: 0, INF: INF, NAN: NAN},
+        "arctanh": {-INF: NAN, -2: NAN, -1: -INF, 1: INF, INF: NAN, NAN: NAN},
+        "cbrt": {-INF: -INF, INF: INF, NAN: NAN, -27: -3, 1e-30: 1e-10, 729: 9},
         "rsqrt": {-INF: NAN, -1: NAN, INF: 0, 0: INF, 4: 0.5},
     }
     for function, values in table.items():
@@ -175,7 +194,7 @@ def test_special_values(dtype: DType) -> None:
 
 
 @pytest.mark.parametrize("dtype", [f32, f64])
-@pytest.mark.parametrize("function", ["pow", "fmod"])
+@pytest.mark.parametrize("function", ["pow", "fmod", "arctan2", "hypot"])
 def test_two_arguments_agree_with_c_in_every_special_case(function: str, dtype: DType) -> None:
     special = np.array(
         [0, 0.5, 1, 1.5, 2, 3, 4, 1e30, 2.0**24 + 2, 2.0**53 + 2, 1e-30, INF, NAN], dtype.numpy
@@ -183,10 +202,10 @@ def test_two_arguments_agree_with_c_in_every_special_case(function: str, dtype: 
     special = np.concatenate([special, -special])
     x, y = (whole(s.ravel()) for s in np.meshgrid(special, special))
     with np.errstate(all="ignore"):
-        expected = np.power(x, y) if function == "pow" else np.fmod(x, y)
+        expected = getattr(np, {"pow": "power"}.get(function, function))(x, y)
     got = kernel(function, dtype, 8)(x, y)
     zero_or_end = ~np.isfinite(expected) | (expected == 0) | (np.abs(expected) == 1)
-    exact = zero_or_end if function == "pow" else np.ones_like(zero_or_end)
+    exact = np.ones_like(zero_or_end) if function == "fmod" else zero_or_end
     np.testing.assert_array_equal(got[exact], expected[exact])
     signed = exact & ~np.isnan(expected)
     np.testing.assert_array_equal(np.signbit(got[signed]), np.signbit(expected[signed]))
@@ -202,6 +221,11 @@ def test_fmod_is_exact_for_the_largest_quotients() -> None:
 
 
 def test_unknown_functions_are_refused() -> None:
-    for function, dtype, lanes in (("tan", f32, 8), ("exp", i32, 8), ("exp", f32, 0)):
+    for function, dtype, lanes in (
+        ("cot", f32, 8),
+        ("exp", i32, 8),
+        ("exp", f32, 0),
+        ("gcd", f32, 1),
+    ):
         with pytest.raises(CompileError):
             math.definition(function, dtype, lanes)

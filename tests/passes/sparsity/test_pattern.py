@@ -63,6 +63,11 @@ SPARSE = np.array([[0.0, 2, 0], [1, 0, 3]])
         (lambda x: nets.pad(x[2:4], ((1, 3),)), np.eye(6, k=1)[[5, 1, 2, 5, 5, 5]]),
         (lambda x: x / x.sum(), np.ones((6, 6))),
         (lambda x: x[np.array([0, 0, 5])], np.eye(6)[[0, 0, 5]]),
+        (
+            lambda x: nets.scatter(x * 0, 0, np.array([-1, 0]), x[1:3]),
+            rows([2], [], [], [], [], [1], columns=6),
+        ),
+        (lambda x: nets.sort(x), np.ones((6, 6))),
         (lambda x: nets.concatenate([x[4:], x[:1]]), np.eye(6)[[4, 5, 0]]),
         (lambda x: nets.stop_gradient(x) * x[0], rows(*[[0]] * 6, columns=6)),
         (lambda x: nets.sign(x) + nets.floor(x), np.zeros((6, 6))),
@@ -116,9 +121,9 @@ def single(definition: OpDef, sample: Sample) -> Function:
 
 
 CHOOSE = {
-    *("maximum", "minimum", "reduce_max", "reduce_min", "remainder", "select", "pick", "gather"),
-    *("max_pool", "max_pool_pick", "max_pool_put", "scatter_add", "dynamic_slice"),
-    "dynamic_update_slice",
+    *("maximum", "minimum", "reduce_max", "reduce_min", "remainder", "fmod", "select", "pick"),
+    *("gather", "max_pool", "max_pool_pick", "max_pool_put", "scatter_add", "dynamic_slice"),
+    *("dynamic_update_slice", "scatter", "sort"),
     *("qr", "eigh", "svd", "lu", "exchange_rows", "cholesky", "triangular_solve"),
 }
 """Ops whose result depends on other elements at other points, and factorisations, which say that

@@ -19,6 +19,13 @@ class Part(Protocol):
     def text(self) -> str: ...
 
 
+def _runs_once(low: Count, high: Count, step: Count) -> bool:
+    """Whether it is known that a loop with these bounds has one iteration."""
+    if not (isinstance(low, int) and isinstance(high, int) and isinstance(step, int)):
+        return False
+    return low < high <= low + step
+
+
 class KernelText:
     """The body of a void function, written from the outside in.
 
@@ -133,9 +140,9 @@ class KernelText:
         return f"{word}{self._names}"
 
     @contextmanager
-    def loop(self, low: Count, high: Count, step: int) -> Iterator[Count]:
+    def loop(self, low: Count, high: Count, step: Count) -> Iterator[Count]:
         """Runs the body for a counter from ``low`` below ``high``."""
-        if isinstance(low, int) and isinstance(high, int) and low < high <= low + step:
+        if _runs_once(low, high, step):
             yield low
             return
         head, body, end = (self.new_label(word) for word in ("head", "body", "end"))

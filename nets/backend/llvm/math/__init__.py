@@ -15,7 +15,17 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final
 
-from nets.backend.llvm.math import exponential, logarithm, power, remainder, trigonometric
+from nets.backend.llvm.math import (
+    exponential,
+    hyperbolic,
+    integers,
+    inverse,
+    logarithm,
+    power,
+    remainder,
+    root,
+    trigonometric,
+)
 from nets.backend.llvm.math.body import Body, Definition, Lanes
 from nets.backend.llvm.math.formats import FORMATS
 from nets.errors import CompileError
@@ -26,21 +36,38 @@ __all__ = ["FUNCTIONS", "Definition", "definition"]
 
 _FORMULAS: Final[Mapping[str, Callable[..., Lanes]]] = {
     "exp": exponential.exp,
+    "exp2": exponential.exp2,
     "expm1": exponential.expm1,
     "sigmoid": exponential.sigmoid,
     "tanh": exponential.tanh,
     "erf": exponential.erf,
     "log": logarithm.log,
     "log1p": logarithm.log1p,
+    "log2": logarithm.log2,
+    "log10": logarithm.log10,
     "sin": trigonometric.sin,
     "cos": trigonometric.cos,
+    "tan": trigonometric.tan,
+    "arcsin": inverse.arcsin,
+    "arccos": inverse.arccos,
+    "arctan": inverse.arctan,
+    "sinh": hyperbolic.sinh,
+    "cosh": hyperbolic.cosh,
+    "arcsinh": hyperbolic.arcsinh,
+    "arccosh": hyperbolic.arccosh,
+    "arctanh": hyperbolic.arctanh,
+    "cbrt": root.cbrt,
     "rsqrt": power.rsqrt,
     "pow": power.pow,
     "fmod": remainder.fmod,
+    "arctan2": inverse.arctan2,
+    "hypot": root.hypot,
 }
 
+_OF_TWO: Final = ("pow", "fmod", "arctan2", "hypot")
+
 FUNCTIONS: Final[Mapping[str, int]] = MappingProxyType(
-    {name: 2 if name in ("pow", "fmod") else 1 for name in _FORMULAS}
+    {name: 2 if name in _OF_TWO else 1 for name in _FORMULAS}
 )
 """The functions of the library, with their number of arguments."""
 
@@ -53,11 +80,13 @@ def definition(
 
     It may use the instructions of ``isa``; the results are the same.
 
-    ``function`` is one of `FUNCTIONS` (or comes from ``requires``), ``dtype`` f32 or f64; anything
-    else is a CompileError.
+    ``function`` is one of `FUNCTIONS` (or comes from ``requires``) and ``dtype`` f32 or f64, or it
+    is gcd, of integers; anything else is a CompileError.
     """
     if (function, dtype, lanes) == trigonometric.REDUCTION:
         return trigonometric.reduction()
+    if function == "gcd" and dtype.is_integer:
+        return integers.gcd(dtype, lanes)
     formula = _FORMULAS.get(function)
     form = FORMATS.get(dtype)
     if formula is None or form is None or lanes < 1:

@@ -1,4 +1,4 @@
-"""exp, expm1, sigmoid, tanh and erf: everything that leans on 2**n · e**r.
+"""exp, exp2, expm1, sigmoid, tanh and erf: everything that leans on 2**n · e**r.
 
 x = n · ln 2 + r with |r| ≤ ln 2 / 2, where ln 2 is split in two so that n · hi is exact (Cody and
 Waite, "Software Manual for the Elementary Functions", 1980); then e**r − 1 = r + r² · P(r). The
@@ -15,6 +15,7 @@ from typing import Final
 from nets.backend.llvm.math import piecewise
 from nets.backend.llvm.math.body import Body, Lanes
 from nets.backend.llvm.math.formats import F32, F64, INFINITY, Format
+from nets.backend.llvm.math.pairs import sum_by_size
 from nets.backend.llvm.math.tables import lookup
 
 LOG2_E: Final = 1.4426950408889634
@@ -39,6 +40,10 @@ class _Constants:
     """tanh and erf are ±1, expm1 is −1, beyond this magnitude (rounded to the format)."""
     tiny: float
     """expm1(x) is x below this magnitude."""
+    exp2: tuple[float, ...]
+    """P of 2**f = 1 + f · P(f) for |f| ≤ ½."""
+    exp2_normal: float
+    """2**x and 2**−x are normal numbers up to here."""
 
 
 _STEPS: Final = 16
@@ -92,6 +97,15 @@ _CONSTANTS: Final = {
         underflow=-104.0,
         one=20.0,
         tiny=2.0**-26,
+        exp2=(
+            0.6931471824645996,
+            0.24022594094276428,
+            0.055503666400909424,
+            0.00962546095252037,
+            0.00133877235930413,
+            0.00013324388419277966,
+        ),
+        exp2_normal=126.0,
     ),
     F64: _Constants(
         ln2_hi=0.693147180369123816490,
@@ -113,6 +127,20 @@ _CONSTANTS: Final = {
         underflow=-746.0,
         one=40.0,
         tiny=2.0**-55,
+        exp2=(
+            0.6931471805599453,
+            0.24022650695910172,
+            0.055504108664824574,
+            0.009618129107577134,
+            0.0013333558145567884,
+            0.00015403530478735398,
+            1.5252734737259178e-05,
+            1.3215424551950136e-06,
+            1.0177656541789696e-07,
+            7.075604101251665e-09,
+            4.5192193898513855e-10,
+        ),
+        exp2_normal=1022.0,
     ),
 }
 
@@ -218,6 +246,42 @@ def exp(b: Body, x: Lanes) -> Lanes:
         return b.select(x > c.overflow, INFINITY, inside)
 
     return b.rarely(b.any(~_is_normal(b, x)), ends, _times_power(b, y, biased))
+
+
+def exp2(b: Body, x: Lanes) -> Lanes:
+    """2**x, exact for integers: n + f = x, then 2**n · 2**f. It ends as exp does."""
+    c, form = _CONSTANTS[b.form], b.form
+    overflow, underflow = form.bias + 1.0, -form.bias - form.mantissa - 1.0
+    if b.has_wide_forms:
+        x = b.at_least(b.at_most(x, overflow), underflow)
+    n, biased = b.round(x, 1.0)
+    f = x - n
+    y = b.fma(f, b.polynomial(f, c.exp2), 1.0)
+    if b.has_wide_forms:
+        return b.wide_form("scalef", y, n)
+
+    def ends() -> Lanes:
+        inside = b.select(x < underflow, 0.0, scale_by_halves(b, y, biased))
+        return b.select(x > overflow, INFINITY, inside)
+
+    usual = b.abs(x) <= c.exp2_normal
+    return b.rarely(b.any(~usual), ends, _times_power(b, y, biased))
+
+
+def exp_in_parts(b: Body, x: Lanes) -> tuple[Lanes, Lanes]:
+    """e**x / 2 as a pair, for x ≥ 0 and such that half of the result is finite, or little more."""
+    c = _CONSTANTS[b.form]
+    n, biased = b.round(x, LOG2_E)
+    near = b.fused(n, -c.ln2_hi, x)
+    r = b.fma(n, -c.ln2_lo, near)
+    error = b.fma(n, -c.ln2_lo, near - r)
+    t = b.fma(r * r, b.polynomial(r, c.expm1), error)
+    first, first_low = sum_by_size(b.number(1.0), r)
+    y, y_low = sum_by_size(first, t)
+    total = biased - (b.form.bits(b.form.magic) - 2 * b.form.bias + 1)
+    half = total >> 1
+    one, other = b.power_of_two(half), b.power_of_two(total - half)
+    return y * one * other, (first_low + y_low) * one * other
 
 
 def expm1(b: Body, x: Lanes) -> Lanes:

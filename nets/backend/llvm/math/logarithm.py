@@ -1,4 +1,5 @@
-"""log and log1p: x = 2**e · m with m in [¾, 1½), then log m = r-series − log c with r = c · m − 1.
+"""log, log2, log10 and log1p: x = 2**e · m with m in [¾, 1½), then log m = r-series − log c with
+r = c · m − 1.
 
 c is one of a few numbers near 1/m, chosen by the leading bits of m; near 1 it is 1, so that r is
 x − 1 there and the result keeps its relative accuracy. (P. T. P. Tang, "Table-driven implementation
@@ -9,9 +10,12 @@ functions: a new approach for achieving high accuracy and good performance", 198
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+from nets.backend.llvm.math.bases import BINARY, DECIMAL, Base
 from nets.backend.llvm.math.body import Body, Lanes
 from nets.backend.llvm.math.formats import F32, F64, INFINITY, NAN, Format
 from nets.backend.llvm.math.tables import lookup
@@ -167,10 +171,7 @@ class _Parts:
 def _combine(b: Body, x: _Parts, error: Lanes | None = None) -> Lanes:
     """e · ln 2 + log(m + error)."""
     c = _CONSTANTS[b.form]
-    inverse, log = (
-        lookup(b, (*table[len(table) - x.first :], *table[: len(table) - x.first]), x.interval)
-        for table in (c.inverse, c.log)
-    )
+    inverse, log = _looked_up(b, x, c.inverse, c.log)
     r = b.fused(x.m, inverse, -1.0)
     if error is not None:
         r = b.fma(error, inverse, r)
@@ -179,6 +180,40 @@ def _combine(b: Body, x: _Parts, error: Lanes | None = None) -> Lanes:
     if b.form is F32:
         return b.fma(x.e, ln2, log + rest)
     return b.fma(x.e, ln2, log) + b.fma(x.e, ln2_low, rest)
+
+
+def _looked_up(b: Body, x: _Parts, *tables: tuple[float, ...]) -> Iterator[Lanes]:
+    """The entries of tables for the interval of x."""
+    for table in tables:
+        first = len(table) - x.first
+        yield lookup(b, (*table[first:], *table[:first]), x.interval)
+
+
+def _combine_to(c: Base, b: Body, x: _Parts) -> Lanes:
+    """The logarithm to another base; the last sum is the only one whose rounding shows much, so
+    that it is exact where it is an integer."""
+    inverse, log = _looked_up(b, x, c.inverse, c.log)
+    r = b.fused(x.m, inverse, -1.0)
+    (slope, slope_low), (step, step_low) = c.slope, c.step
+    square = r * r
+    rest = b.fma(square, b.polynomial(r, c.series, square), r * slope_low)
+    rest = b.fma(x.e, step_low, rest) if step_low else rest
+    rest = b.fma(r, slope, rest)
+    return b.fma(x.e, step, log) + rest if b.form is F64 else b.fma(x.e, step, log + rest)
+
+
+def log_of_sum(b: Body, h: Lanes, low: Lanes, times_four: Lanes | None = None) -> Lanes:
+    """log(h + low) for h from 1 to half the largest number, or of four times as much.
+
+    low is at most an ulp or so of h. Where h is infinite or NaN, the result is void.
+    """
+    form = b.form
+    rank = _rank(b, h)
+    exponent = rank & -(1 << form.mantissa)
+    scaled = low * b.from_bits((4 * form.bias << form.mantissa) - exponent)
+    x = _ranked_parts(b, rank)
+    e = x.e if times_four is None else b.select(times_four, x.e + 2.0, x.e)
+    return _combine(b, _Parts(e, x.m, x.interval, x.first), scaled)
 
 
 def _interval(b: Body, bits: Lanes) -> Lanes:
@@ -232,13 +267,28 @@ def _ends(b: Body, x: Lanes, y: Lanes, zero: float) -> Lanes:
 
 
 def log(b: Body, x: Lanes) -> Lanes:
-    """The natural logarithm.
+    """The natural logarithm."""
+    return _logarithm(b, x, _combine)
+
+
+def log2(b: Body, x: Lanes) -> Lanes:
+    """The logarithm to base 2; of a power of 2 it is exact."""
+    return _logarithm(b, x, partial(_combine_to, BINARY[b.form]))
+
+
+def log10(b: Body, x: Lanes) -> Lanes:
+    """The logarithm to base 10; of a power of 10 that is a number of the format it is exact."""
+    return _logarithm(b, x, partial(_combine_to, DECIMAL[b.form]))
+
+
+def _logarithm(b: Body, x: Lanes, combine: Callable[[Body, _Parts], Lanes]) -> Lanes:
+    """A logarithm, with the ends of its domain.
 
     Without AVX-512, subnormal numbers and the ends of the domain take blocks of their own, before
     and after what all lanes have in common.
     """
     if b.has_wide_forms:
-        return _combine(b, _wide_parts(b, x))
+        return combine(b, _wide_parts(b, x))
     form, normal = b.form, _rank(b, x)
 
     def lifted() -> Lanes:
@@ -247,7 +297,7 @@ def log(b: Body, x: Lanes) -> Lanes:
         return b.select(x < form.smallest_normal, rank, normal)
 
     some = b.any(_is_special(b, normal, INFINITY))
-    y = _combine(b, _ranked_parts(b, b.rarely(some, lifted, normal)))
+    y = combine(b, _ranked_parts(b, b.rarely(some, lifted, normal)))
     return b.rarely(some, lambda: _ends(b, x, y, 0.0), y)
 
 

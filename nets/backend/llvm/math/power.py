@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from nets.backend.llvm.math.body import Body, Lanes, Operand
+from nets.backend.llvm.math.body import Body, Lanes
 from nets.backend.llvm.math.exponential import exp_tail, scale_by_halves
 from nets.backend.llvm.math.formats import F32, F64, INFINITY, NAN
 from nets.backend.llvm.math.logarithm import split, split_normal
+from nets.backend.llvm.math.pairs import product as product_of
+from nets.backend.llvm.math.pairs import sum_by_size
 
 _TWO_LOG2_E: Final = (2.8853900817779268, 4.0710547481862066e-17)
 """2 / ln 2 in two parts."""
@@ -63,18 +65,6 @@ def rsqrt(b: Body, x: Lanes) -> Lanes:
     return 1.0 / b.sqrt(x)
 
 
-def _two_sum(x: Lanes, y: Lanes) -> tuple[Lanes, Lanes]:
-    """x + y and its rounding error, for |x| ≥ |y| (Dekker)."""
-    total = x + y
-    return total, y - (total - x)
-
-
-def _two_product(b: Body, x: Lanes, y: Operand) -> tuple[Lanes, Lanes]:
-    """x · y and its rounding error."""
-    product = x * y
-    return product, b.fused(x, y, -product)
-
-
 def _log2(b: Body, x: Lanes) -> tuple[Lanes, Lanes]:
     """log2 of a positive finite double, as a sum of two."""
     e, m = split(b, x)
@@ -85,23 +75,23 @@ def _log2(b: Body, x: Lanes) -> tuple[Lanes, Lanes]:
     inverse = 1.0 / d
     s = top * inverse
     s_low = (b.fused(-s, d, top) - s * d_low) * inverse
-    z, z_low = _two_product(b, s, s)
+    z, z_low = product_of(b, s, s)
     z_low = b.fma(s + s, s_low, z_low)
     # q = 1/3 + z · P(z), w = z · q, then log2 m = 2/ln 2 · (s + s · w).
     third, third_low = _THIRD
     rest = z * b.polynomial(z, _ARTANH)
-    q, q_low = _two_sum(b.number(third), rest)
-    w, w_low = _two_product(b, z, q)
+    q, q_low = sum_by_size(b.number(third), rest)
+    w, w_low = product_of(b, z, q)
     w_low = w_low + b.fma(z, q_low + third_low, z_low * q)
-    product, product_low = _two_product(b, s, w)
+    product, product_low = product_of(b, s, w)
     product_low = product_low + b.fma(s, w_low, s_low * w)
-    u, u_low = _two_sum(s, product)
+    u, u_low = sum_by_size(s, product)
     u_low = u_low + (s_low + product_low)
     factor, factor_low = _TWO_LOG2_E
-    v, v_low = _two_product(b, u, factor)
+    v, v_low = product_of(b, u, factor)
     v_low = v_low + b.fma(u, factor_low, u_low * factor)
     # e is 0, where the sum is exact, or at least 1 in magnitude; v is at most ½.
-    total, total_low = _two_sum(e, v)
+    total, total_low = sum_by_size(e, v)
     return total, total_low + v_low
 
 
@@ -118,7 +108,7 @@ def _exp2(b: Body, x: Lanes, x_low: Lanes) -> Lanes:
 def _magnitude(b: Body, a: Lanes, y: Lanes) -> Lanes:
     """a**y for finite a > 0 and any y that is not NaN, in double."""
     high, low = _log2(b, a)
-    product, product_low = _two_product(b, y, high)
+    product, product_low = product_of(b, y, high)
     product_low = b.fma(y, low, product_low)
     capped = b.at_least(b.at_most(product, 1100.0), -1100.0)
     return _exp2(b, capped, b.select(capped.equals(product), product_low, 0.0))

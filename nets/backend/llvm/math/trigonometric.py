@@ -1,4 +1,4 @@
-"""sin and cos for every finite argument.
+"""sin, cos and tan for every finite argument.
 
 |x| = k · π/2 + r with |r| ≤ π/4 (a little more at the edges), then an odd or even polynomial in r
 as k says. Up to a bound, r comes from three fused multiply-subtractions with π/2 split into three
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from nets.backend.llvm.math.body import Body, Definition, Lanes
-from nets.backend.llvm.math.formats import F32, F64, INFINITY
+from nets.backend.llvm.math.formats import F32, F64, INFINITY, NAN
+from nets.backend.llvm.math.pairs import product, sum_by_size, sum_of_any
 from nets.ir.types import f64
 
 TWO_OVER_PI: Final = 0.6366197723675814
@@ -195,6 +196,25 @@ def _reduce(b: Body, x: Lanes) -> tuple[Lanes, Lanes]:
     r = x
     for part in c.half_pi:
         r = b.fused(n, -part, r)
+    return _where_huge(b, x, r, k)
+
+
+def _reduce_to_pair(b: Body, x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
+    """r as a pair, and k, for x ≥ 0; beyond the bound, the second number is 0."""
+    c = _CONSTANTS[b.form]
+    first, second, third = c.half_pi
+    n, k = b.round(x, TWO_OVER_PI)
+    part, part_low = product(b, n, second)
+    r, error = sum_of_any(b.fused(n, -first, x), -part)
+    r, low = sum_by_size(r, b.fma(n, -third, error - part_low))
+    low = b.select(x > c.bound, 0.0, low)
+    r, k = _where_huge(b, x, r, k)
+    return r, low, k
+
+
+def _where_huge(b: Body, x: Lanes, r: Lanes, k: Lanes) -> tuple[Lanes, Lanes]:
+    """r and k, but those of the scalar path where x is beyond the bound."""
+    c = _CONSTANTS[b.form]
     b.requires.append(REDUCTION)
     beyond = x > c.bound
     # Infinity may come along with other lanes: there is one comparison less outside of the block.
@@ -275,3 +295,26 @@ def cos(b: Body, x: Lanes) -> Lanes:
     """The cosine, sin(|x| + π/2). NaN at ±inf."""
     r, k = _reduce(b, b.abs(x))
     return _evaluate(b, r, k + 1, Lanes(b, "integer", b.operand(0, "integer")))
+
+
+def tan(b: Body, x: Lanes) -> Lanes:
+    """The tangent, the quotient of sine and cosine, each of which is a pair. NaN at ±inf.
+
+    The quotient is taken twice: what the first leaves of the numerator is divided, too.
+    """
+    c = _CONSTANTS[b.form]
+    r, low, k = _reduce_to_pair(b, b.abs(x))
+    z = r * r
+    sine, sine_low = sum_by_size(r, b.fma(r * z, b.polynomial(z, c.sine), low))
+    half = z * 0.5
+    near, near_low = sum_by_size(b.number(1.0), -half)
+    rest = b.fma(z * z, b.polynomial(z, c.cosine), near_low - r * low)
+    cosine, cosine_low = sum_by_size(near, rest)
+    even = (k & 1).equals(0)
+    top, d = b.select(even, sine, -cosine), b.select(even, cosine, sine)
+    top_low, d_low = b.select(even, sine_low, -cosine_low), b.select(even, cosine_low, sine_low)
+    inverse = 1.0 / d
+    y = top * inverse
+    y = b.fma(b.fused(-y, d, top) + (top_low - y * d_low), inverse, y)
+    y = b.from_bits(b.bits(y) ^ (b.bits(x) & b.form.sign_bit))
+    return b.select(b.abs(x) < INFINITY, y, NAN)

@@ -133,7 +133,6 @@ from nets.frontend.tensor.pytorch.elementwise import (
     clamp,
     clamp_max,
     clamp_min,
-    float_power,
     frac,
     lerp,
     mm,
@@ -148,7 +147,6 @@ from nets.frontend.tensor.pytorch.picking import (
     index_put,
     index_select,
     masked_fill,
-    masked_select,
     select_scatter,
     slice_scatter,
     take_along_dim,
@@ -204,6 +202,9 @@ for _function in list(globals().values()):
         _function.__module__ = __name__  # where pickle finds it
         globals()[_function.__name__] = _function
 
+from nets.frontend.tensor import elementary  # noqa: E402 (of the functions above)
+from nets.frontend.tensor.elementary import *  # noqa: E402,F403 (named by __all__ there)
+
 # The same functions under the names of the seed, of NumPy, and of the array API standard.
 sub = subtract
 mul = multiply
@@ -213,6 +214,11 @@ neg = negative
 power = pow
 reciprocal = inverse
 absolute = abs
+rint = round
+fix = trunc
+invert = bitwise_not = bitwise_invert
+left_shift = bitwise_left_shift
+right_shift = bitwise_right_shift
 concat = concatenate
 eq = equal
 ne = not_equal
@@ -366,7 +372,6 @@ __all__ = [
     "clamp",
     "clamp_max",
     "clamp_min",
-    "float_power",
     "frac",
     "lerp",
     "mm",
@@ -379,7 +384,6 @@ __all__ = [
     "index_put",
     "index_select",
     "masked_fill",
-    "masked_select",
     "select_scatter",
     "slice_scatter",
     "take_along_dim",
@@ -411,4 +415,11 @@ __all__ = [
     "le",
     "gt",
     "ge",
+    "rint",
+    "fix",
+    "invert",
+    "bitwise_not",
+    "left_shift",
+    "right_shift",
+    *elementary.__all__,
 ]

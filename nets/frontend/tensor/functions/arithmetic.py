@@ -191,8 +191,8 @@ def where(condition: TensorLike, **options: Any) -> tuple[Tensor, ...]: ...
 def where(condition: TensorLike, x: Any = None, y: Any = None, **options: Any) -> Any:
     """x where the condition is not zero, else y. The gradient goes to what was chosen.
 
-    With neither, the positions where it is not zero, as ``nets.nonzero`` gives them, whose
-    ``size`` and ``fill_value`` it then takes. ArgumentError for one of the two alone.
+    With neither, the positions where it is not zero, as ``nets.nonzero`` gives them, whose ``size``
+    and ``fill_value`` it then takes. ArgumentError for one of the two alone. ``options`` are these.
     """
     if x is None and y is None:
         return import_module("nets.frontend.tensor.words.positions").nonzero(condition, **options)

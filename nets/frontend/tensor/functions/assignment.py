@@ -311,26 +311,48 @@ def _writer(positions: Array, size: int) -> Array:
 
 
 def _picked(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
-    """Over the flattened x: a writer for each element."""
+    """A writer for each element of the flattened x, where the places are known; else a scatter."""
     are_known = all(e.array is not None for e in entries if isinstance(e, Picks))
-    if are_known and not is_open(x.shape):
-        grid = np.arange(x.size).reshape(x.shape)
-        places = grid[tuple(map(_numpy_key, entries))]
-        shape = places.shape
-        writer = constant(_writer(places.reshape(-1), x.size))
-    else:
-        every = reshape(apply("iota", shape=(x.size,), dtype=i64, axis=0), x.shape)
-        traced = getitem(every, tuple(map(_numpy_key, entries)))
-        shape = traced.shape
-        writer = _traced_writer(flatten(traced), x.size)
-    value = flatten(_filling(value, shape))
-    if is_open(value.shape):
-        # One more, which nothing takes, so that there is one to read where there are none.
-        value = apply("concatenate", value, constant(np.zeros(1, value.dtype)), axis=0)
-    elif not value.size:
+    if not are_known or is_open(x.shape):
+        return _scattered(x, entries, value)
+    grid = np.arange(x.size).reshape(x.shape)
+    places = grid[tuple(map(_numpy_key, entries))]
+    writer = constant(_writer(places.reshape(-1), x.size))
+    value = flatten(_filling(value, places.shape))
+    if not value.size:
         return x
     chosen = apply("gather", value, writer.clip(0), axis=0)
     return reshape(apply("select", writer >= 0, chosen, flatten(x)), x.shape)
+
+
+def _scattered(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
+    """The last of the values that go to a place stays there, as in NumPy."""
+    axis = _only_axis(x, entries)
+    if axis is not None:
+        picks = entries[axis]
+        assert isinstance(picks, Picks)
+        index, before, after = picks.tensor, x.shape[:axis], x.shape[axis + 1 :]
+        filled = _filling(value, (*before, *index.shape, *after))
+        value = under(filled, (*before, index.size, *after))
+        line = under(index, (*(1,) * len(before), index.size, *(1,) * len(after)))
+        return apply("scatter", x, line, value, axis=axis, combiner="set")
+    every = reshape(apply("iota", shape=(x.size,), dtype=i64, axis=0), x.shape)
+    places = getitem(every, tuple(map(_numpy_key, entries)))
+    value = flatten(_filling(value, places.shape))
+    found = apply("scatter", flatten(x), flatten(places), value, axis=0, combiner="set")
+    return reshape(found, x.shape)
+
+
+def _only_axis(x: Tensor, entries: Sequence[Entry]) -> int | None:
+    """The axis that an array picks along, where all others are taken whole."""
+    picked = [i for i, entry in enumerate(entries) if isinstance(entry, Picks)]
+    if len(picked) != 1 or len(entries) != x.ndim:
+        return None
+    others = [(i, entry) for i, entry in enumerate(entries) if i != picked[0]]
+    whole = [
+        isinstance(e, Range) and (e.start, e.count, e.step) == (0, x.shape[i], 1) for i, e in others
+    ]
+    return picked[0] if all(whole) else None
 
 
 def _numpy_key(entry: Entry) -> Any:
@@ -354,14 +376,3 @@ def _python_slice(entry: Open) -> slice:
             user_location(),
         )
     return slice(entry.start, entry.stop, entry.step)
-
-
-def _traced_writer(places: Tensor, size: int) -> Tensor:
-    """The writers of places known only when run; compares every two places."""
-    count = places.size
-    order = apply("iota", shape=(count,), dtype=i64, axis=0)
-    same = reshape(places, (count, 1)) == reshape(places, (1, count))
-    again = (same & (reshape(order, (count, 1)) < reshape(order, (1, count)))).any(1)
-    numbers = apply("select", again, expand(constant(np.array(0)), (count,)), order + 1)
-    none = expand(constant(np.array(0)), (size,))
-    return apply("scatter_add", none, places, numbers, axis=0) - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,8 @@ from nets.ir.types import DType, f64, i64
 
 DTypeSpec = npt.DTypeLike | DType | None
 
+_NO_DIAGONAL: Final = 1 << 62
+
 
 def full(
     shape: Any,
@@ -56,7 +58,11 @@ def full(
     *,
     device: str | None = None,
 ) -> Tensor:
-    """A tensor filled with one value, in the value's dtype by default. ``device`` is "cpu"."""
+    """A tensor filled with one value, in the value's dtype by default. ``device`` is "cpu".
+
+    It has the ``shape`` and is filled with ``fill_value``; ``requires_grad`` makes it a leaf with a
+    gradient.
+    """
     on_cpu(device)
     sizes = new_shape(shape)
     value = as_tensor(fill_value) if dtype is None else fitted(fill_value, dtype_of(dtype))
@@ -72,14 +78,20 @@ def _leaf(x: Tensor, requires_grad: bool) -> Tensor:
 def zeros(
     shape: Any, dtype: DTypeSpec = None, requires_grad: bool = False, *, device: str | None = None
 ) -> Tensor:
-    """A tensor of zeros, float64 by default. ``device`` is "cpu"."""
+    """A tensor of zeros, float64 by default. ``device`` is "cpu".
+
+    It has the ``shape`` and ``dtype``; ``requires_grad`` makes it a leaf with a gradient.
+    """
     return full(shape, 0, f64 if dtype is None else dtype, requires_grad, device=device)
 
 
 def ones(
     shape: Any, dtype: DTypeSpec = None, requires_grad: bool = False, *, device: str | None = None
 ) -> Tensor:
-    """A tensor of ones, float64 by default. ``device`` is "cpu"."""
+    """A tensor of ones, float64 by default. ``device`` is "cpu".
+
+    It has the ``shape`` and ``dtype``; ``requires_grad`` makes it a leaf with a gradient.
+    """
     return full(shape, 1, f64 if dtype is None else dtype, requires_grad, device=device)
 
 
@@ -91,7 +103,10 @@ def full_like(
     shape: Any = None,
     device: str | None = None,
 ) -> Tensor:
-    """A tensor of the shape and dtype of x, or others, filled with one value."""
+    """A tensor of the shape and dtype of x, or others, filled with one value.
+
+    The value is ``fill_value``; ``device`` is "cpu".
+    """
     tensor = as_tensor(x)
     sizes = tensor.shape if shape is None else shape
     return full(sizes, fill_value, tensor.type.dtype if dtype is None else dtype, device=device)
@@ -100,14 +115,20 @@ def full_like(
 def zeros_like(
     x: TensorLike, dtype: DTypeSpec = None, *, shape: Any = None, device: str | None = None
 ) -> Tensor:
-    """Zeros of the shape and dtype of x, or others."""
+    """Zeros of the shape and dtype of x, or others.
+
+    ``device`` is "cpu".
+    """
     return full_like(x, 0, dtype, shape=shape, device=device)
 
 
 def ones_like(
     x: TensorLike, dtype: DTypeSpec = None, *, shape: Any = None, device: str | None = None
 ) -> Tensor:
-    """Ones of the shape and dtype of x, or others."""
+    """Ones of the shape and dtype of x, or others.
+
+    ``device`` is "cpu".
+    """
     return full_like(x, 1, dtype, shape=shape, device=device)
 
 
@@ -126,12 +147,18 @@ def eye(
 ) -> Tensor:
     """A matrix with ones on the k-th diagonal and zeros elsewhere, float64 by default.
 
-    ``device`` is "cpu".
+    ``device`` is "cpu". ``rows`` and ``columns`` are its sizes, ``dtype`` is another dtype;
+    ``requires_grad`` makes it a leaf with a gradient.
     """
     on_cpu(device)
     shape = new_shape((rows, rows if columns is None else columns))
-    ones = equal(_counted(shape, 1), add(_counted(shape, 0), integer_of(k, "a diagonal")))
+    ones = equal(_counted(shape, 1), add(_counted(shape, 0), _diagonal(k)))
     return _leaf(cast(ones, f64 if dtype is None else dtype_of(dtype)), requires_grad)
+
+
+def _diagonal(k: object) -> int:
+    """The number of a diagonal, where it matters: no matrix has as many."""
+    return builtins.max(builtins.min(integer_of(k, "a diagonal"), _NO_DIAGONAL), -_NO_DIAGONAL)
 
 
 def arange(
@@ -147,7 +174,7 @@ def arange(
 
     As NumPy, a given ``dtype`` converts the first number and the step from it to the second: with
     bounds that are no integers, integers may then come out unevenly or all the same. NumberError
-    for a bound that does not fit it.
+    for a bound that does not fit it. ``requires_grad`` makes the result a leaf with a gradient.
     """
     on_cpu(device)
     given = (0, start, step) if stop is None else (start, stop, step)
@@ -227,7 +254,8 @@ def linspace(
 
     Tensors as bounds broadcast; the numbers then lie along a new ``axis``. For an integer ``dtype``
     they are rounded down, and where they do not fit it, moved to its end. ``retstep`` gives the
-    distance between two of them as well. ``device`` is "cpu".
+    distance between two of them as well. ``device`` is "cpu". ``requires_grad`` makes the result a
+    leaf with a gradient.
     """
     on_cpu(device)
     (count,) = new_shape(integer_of(num, "the number of points"))
@@ -288,7 +316,7 @@ def _triangle(name: str, x: TensorLike, k: int) -> Tensor:
     shape = tensor.shape[-2:]
     if len(shape) < 2:
         raise ShapeError(f"{name} takes at least two axes, not {tensor.type}", user_location())
-    column, diagonal = _counted(shape, 1), add(_counted(shape, 0), integer_of(k, "a diagonal"))
+    column, diagonal = _counted(shape, 1), add(_counted(shape, 0), _diagonal(k))
     kept = (greater_equal if name == "triu" else less_equal)(column, diagonal)
     return where(kept, tensor, zeros_like(tensor))
 

@@ -221,6 +221,7 @@ def repeat(
     ``repeats`` is one number, or one for each element. In a trace these are known, or
     ``total_repeat_length`` says how many come out: what is more is left out, what is less filled up
     with the last element. ShapeError where there are not as many as elements or one is negative.
+    ``x`` is the tensor.
     """
     tensor = as_tensor(x)
     if axis is None:

@@ -86,7 +86,7 @@ def round(x: TensorLike, decimals: int = 0) -> Tensor:
     """Nearest value of so many decimals, ties to even, as NumPy scales and unscales for it.
 
     Negative ``decimals`` round to tens, hundreds and so on. Integers and bools stay as they are but
-    for those. DTypeError for ``decimals`` that are no integer.
+    for those. DTypeError for ``decimals`` that are no integer. ``x`` is the tensor.
     """
     places = integer_of(decimals, "the number of decimals")
     tensor = as_tensor(x)

@@ -67,7 +67,7 @@ def _reduce(name: str, x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
     return reshape(result, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 
 
-def _summable(x: TensorLike, dtype: DTypeSpec) -> Tensor:
+def summable(x: TensorLike, dtype: DTypeSpec) -> Tensor:
     """The operand of a sum or product: as NumPy, narrow integers and bools are widened."""
     tensor = as_tensor(x)
     if dtype is not None:
@@ -82,14 +82,14 @@ def sum(
     x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DTypeSpec = None
 ) -> Tensor:
     """Sum over the axes; bools and narrow integers add up in 64 bits."""
-    return _reduce("reduce_sum", _summable(x, dtype), axis, keepdims)
+    return _reduce("reduce_sum", summable(x, dtype), axis, keepdims)
 
 
 def prod(
     x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DTypeSpec = None
 ) -> Tensor:
     """Product over the axes; bools and narrow integers multiply in 64 bits."""
-    return _reduce("reduce_prod", _summable(x, dtype), axis, keepdims)
+    return _reduce("reduce_prod", summable(x, dtype), axis, keepdims)
 
 
 def max(
@@ -284,7 +284,7 @@ def cumsum(x: TensorLike, axis: int | None = None, dtype: DTypeSpec = None) -> T
     A scan in log2(n) steps, each adding a shifted copy: Hillis and Steele, "Data Parallel
     Algorithms", CACM 29 (1986).
     """
-    tensor = _summable(x, dtype)
+    tensor = summable(x, dtype)
     if axis is None:
         tensor, axis = flatten(tensor), 0
     at = normal_axis(axis, tensor.ndim)

@@ -89,6 +89,7 @@ def reshape(x: TensorLike, shape: object, *, copy: bool | None = None) -> Tensor
 
     A view, unless the order is not that of the memory, as after a transpose; with ``copy=True`` no
     view, and with ``copy=False`` nothing else, so that it is a CopyError where none is possible.
+    ``x`` is the tensor.
     """
     tensor = as_tensor(x)
     if copy is not None:

@@ -38,7 +38,15 @@ _SAME: Final = (
         "scatter_reduce",
         "index_add",
     ),
-    *("index_reduce", "masked_scatter", "searchsorted", "unique", "unique_consecutive", "cross"),
+    *(
+        "index_reduce",
+        "masked_scatter",
+        "masked_select",
+        "searchsorted",
+        "unique",
+        "unique_consecutive",
+        "cross",
+    ),
     *("nansum", "nanmean", "nonzero", "quantile", "nanquantile", "logdet", "moveaxis", "isreal"),
     *("float_power", "frexp", "bucketize", "renorm", "diff", "ravel", "conj", "vecdot", "tile"),
 )

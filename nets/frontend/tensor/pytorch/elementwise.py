@@ -90,11 +90,6 @@ def frac(x: TensorLike) -> Tensor:
     return F.subtract(x, F.trunc(x))
 
 
-def float_power(x: TensorLike, exponent: TensorLike) -> Tensor:
-    """x to that power, in float64."""
-    return F.pow(F.astype(x, "float64"), F.astype(exponent, "float64"))
-
-
 def round(x: TensorLike, *, decimals: int = 0) -> Tensor:
     """Each element rounded to so many decimals, ties to even; see ``nets.round``."""
     return F.round(x, decimals)

@@ -38,7 +38,6 @@ class Methods(Delegates):
     clamp_min = elementwise.clamp_min
     clamp_max = elementwise.clamp_max
     frac = elementwise.frac
-    float_power = elementwise.float_power
     where = elementwise.where
     equal = elementwise.equal
     mm = elementwise.mm
@@ -87,7 +86,6 @@ class Methods(Delegates):
     take_along_dim = picking.take_along_dim
     index_select = picking.index_select
     masked_fill = picking.masked_fill
-    masked_select = picking.masked_select
     index_fill = picking.index_fill
     index_copy = picking.index_copy
     index_put = picking.index_put

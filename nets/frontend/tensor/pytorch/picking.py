@@ -125,13 +125,6 @@ def _refuse_lossy(x: Tensor, value: Tensor, name: str) -> None:
         raise DTypeError(f"{name}: {x.dtype} cannot hold {value.dtype}", user_location())
 
 
-def masked_select(x: TensorLike, mask: TensorLike) -> Tensor:
-    """The elements where the mask holds, one after the other: eagerly, for their number is no
-    shape of a trace (ControlFlowError)."""
-    tensor, chosen = F.broadcast_arrays(x, _mask(mask, "masked_select"))
-    return F.getitem(at_least_1d(tensor), at_least_1d(chosen))
-
-
 @takes_dim
 def index_fill(x: TensorLike, dim: int, index: TensorLike, value: TensorLike) -> Tensor:
     """x with ``value``, a number, in the slices at these positions along the axis."""

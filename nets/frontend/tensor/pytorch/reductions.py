@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nets.errors import ArgumentError, UnsupportedObjectError
 from nets.frontend.tensor import functions as F
+from nets.frontend.tensor.conversion import number_of
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.pytorch.shapes import at_least_1d, axis_of
 from nets.ir.location import user_location
@@ -212,14 +213,14 @@ def norm(
     tensor = x if dtype is None else F.astype(x, dtype)
     tensor, dims, is_number = _numbered(tensor, dim)
     kept = keepdim and not is_number
-    if p in ("fro", None, 2):
+    if p is None or (isinstance(p, str) and p == "fro"):
         return F.norm(tensor, 2, axis=dims, keepdims=kept)
     if isinstance(p, str):
         raise UnsupportedObjectError(
             f"norm takes a number or 'fro', not {p!r}: see nets.linalg.matrix_norm",
             user_location(),
         )
-    power = float(p)
+    power = number_of(p, "p of a norm")
     if power > 0:
         return F.norm(tensor, power, axis=dims, keepdims=kept)
     if power == 0:

@@ -11,7 +11,7 @@ import numpy as np
 
 from nets.errors import ArgumentError, ShapeError, UnsupportedObjectError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.conversion import integer_of, several
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.pytorch.delegates import public
 from nets.frontend.tensor.scope import current_scope
@@ -269,7 +269,7 @@ def _pieces(x: Tensor, axis: int, sizes: Sequence[int]) -> tuple[Tensor, ...]:
 @takes_dim
 def split_with_sizes(x: TensorLike, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """``split`` by a list of sizes."""
-    return split(x, list(split_sizes), dim)
+    return split(x, several(split_sizes, "split_with_sizes"), dim)
 
 
 @takes_dim

@@ -10,7 +10,6 @@ import numpy as np
 from nets.errors import ArgumentError
 from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.functions.shape import new_shape
-from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
 
 
@@ -35,25 +34,8 @@ def count_of(n: object, what: str) -> int:
     return count
 
 
-def number_of(x: object, what: str) -> float:
-    """A Python number; ArgumentError else."""
-    if not isinstance(x, int | float | np.number) or isinstance(x, bool):
-        raise ArgumentError(f"{what} is a number, not {x!r}", user_location())
-    return x  # type: ignore[return-value]
-
-
 def function_of(f: object, what: str) -> Callable[..., Any]:
     """Something that may be called; ArgumentError else."""
     if not callable(f):
         raise ArgumentError(f"{what} takes a function, not {f!r}", user_location())
     return f
-
-
-def several(things: Any, what: str) -> list[Any]:
-    """The elements of a list, a tuple, or along the first axis of a tensor; ArgumentError else."""
-    is_list = isinstance(things, (list, tuple))
-    if not is_list and not (isinstance(things, (Tensor, np.ndarray)) and things.ndim):
-        raise ArgumentError(
-            f"{what} takes a list or tuple, not a {type(things).__name__}", user_location()
-        )
-    return list(things)

@@ -7,28 +7,37 @@ from typing import Any
 
 from nets.errors import ShapeError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import integer_of
-from nets.frontend.tensor.dispatch import TensorLike, as_tensor, shape_text
+from nets.frontend.tensor.conversion import integer_of, several
+from nets.frontend.tensor.dispatch import TensorLike, as_tensor, joined_shape, shape_text
 from nets.frontend.tensor.functions.axis_words import takes_dim
-from nets.frontend.tensor.functions.shape import different_axes, normal_axis
+from nets.frontend.tensor.functions.shape import different_axes, new_shape, normal_axis
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.words.arguments import one_of, several
+from nets.frontend.tensor.words.arguments import one_of
 from nets.ir.location import user_location
 
 
 def atleast_1d(*arys: TensorLike) -> Any:
-    """Each tensor with at least one axis; one tensor for one, else a tuple."""
+    """Each tensor with at least one axis; one tensor for one, else a tuple.
+
+    ``arys`` are the tensors.
+    """
     return _each(1, arys)
 
 
 def atleast_2d(*arys: TensorLike) -> Any:
-    """Each tensor with at least two axes, new ones in front; one tensor for one, else a tuple."""
+    """Each tensor with at least two axes, new ones in front; one tensor for one, else a tuple.
+
+    ``arys`` are the tensors.
+    """
     return _each(2, arys)
 
 
 def atleast_3d(*arys: TensorLike) -> Any:
     """Each tensor with at least three axes, of which (N,) becomes (1, N, 1) and (M, N) becomes
-    (M, N, 1); one tensor for one, else a tuple."""
+    (M, N, 1); one tensor for one, else a tuple.
+
+    ``arys`` are the tensors.
+    """
     return _each(3, arys)
 
 
@@ -60,7 +69,7 @@ def rollaxis(a: TensorLike, axis: int, start: int = 0) -> Tensor:
 def rot90(m: TensorLike, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
     """Turned by k right angles from the first of two axes towards the second: a view.
 
-    ShapeError unless there are two different axes.
+    ShapeError unless there are two different axes. ``m`` is the tensor.
     """
     tensor = as_tensor(m)
     turned_axes = several(axes, "rot90")
@@ -77,12 +86,18 @@ def rot90(m: TensorLike, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
 
 
 def flipud(m: TensorLike) -> Tensor:
-    """The order along the first axis reversed: a view. ShapeError where there is none."""
+    """The order along the first axis reversed: a view. ShapeError where there is none.
+
+    ``m`` is the tensor.
+    """
     return F.flip(_with_axes("flipud", m, 1), 0)
 
 
 def fliplr(m: TensorLike) -> Tensor:
-    """The order along the second axis reversed: a view. ShapeError where there is none."""
+    """The order along the second axis reversed: a view. ShapeError where there is none.
+
+    ``m`` is the tensor.
+    """
     return F.flip(_with_axes("fliplr", m, 2), 1)
 
 
@@ -108,9 +123,17 @@ def ravel(a: TensorLike, order: str = "C") -> Tensor:
     )
 
 
+def broadcast_shapes(*args: Any) -> tuple[int, ...]:
+    """The shape that the shapes ``args`` broadcast to; ShapeError where they do not."""
+    return tuple(joined_shape(*map(new_shape, args)))  # type: ignore[arg-type]
+
+
 @takes_dim
 def size(a: TensorLike, axis: Any = None) -> int:
-    """The number of elements, or of positions along an axis or several."""
+    """The number of elements, or of positions along an axis or several.
+
+    ``a`` is a tensor or what makes one.
+    """
     shape = as_tensor(a).shape
     if axis is None:
         return math.prod(shape)
@@ -118,10 +141,16 @@ def size(a: TensorLike, axis: Any = None) -> int:
 
 
 def shape(a: TensorLike) -> tuple[int, ...]:
-    """The sizes of the axes."""
+    """The sizes of the axes.
+
+    ``a`` is a tensor or what makes one.
+    """
     return as_tensor(a).shape
 
 
 def ndim(a: TensorLike) -> int:
-    """The number of axes."""
+    """The number of axes.
+
+    ``a`` is a tensor or what makes one.
+    """
     return as_tensor(a).ndim

@@ -10,13 +10,14 @@ import numpy as np
 
 from nets.errors import ShapeError
 from nets.frontend.tensor import functions as F
+from nets.frontend.tensor.conversion import several
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, cast, promote, require_dtype
 from nets.frontend.tensor.functions.arithmetic import as_bool
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.indexing import within
 from nets.frontend.tensor.functions.shape import normal_axis
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.words.arguments import function_of, several
+from nets.frontend.tensor.words.arguments import function_of
 from nets.frontend.tensor.words.positions import flatnonzero
 from nets.ir.location import user_location
 from nets.ir.types import i64
@@ -28,6 +29,7 @@ def select(
     """For each position the choice of the first condition that holds there, else ``default``.
 
     ShapeError for other than as many conditions as choices, DTypeError for what is no bool.
+    ``condlist`` has the conditions, ``choicelist`` what is chosen.
     """
     conditions = [as_tensor(c) for c in several(condlist, "select")]
     choices = several(choicelist, "select")
@@ -48,6 +50,7 @@ def choose(a: TensorLike, choices: Any, mode: str = "raise") -> Tensor:
     """For each position the element of the choice that ``a`` numbers there.
 
     Numbers of no choice are an IndexOutOfBoundsError, or become one by ``mode``, as in ``take``.
+    ``choices`` is a list of tensors that broadcast.
     """
     number = as_tensor(a)
     require_dtype(number, "iub", "the number of a choice is an integer")
@@ -82,7 +85,10 @@ def compress(
 
 
 def extract(condition: TensorLike, arr: TensorLike, *, size: int | None = None) -> Tensor:
-    """The elements where the condition is not zero; see ``compress``."""
+    """The elements where the condition is not zero; see ``compress``.
+
+    ``arr`` is the tensor; a trace takes a ``size``.
+    """
     return compress(F.flatten(condition), F.flatten(arr), size=size)
 
 
@@ -92,7 +98,8 @@ def piecewise(
     """For each position the function, or number, of the last condition that holds there.
 
     One function more than conditions is for where none holds, else 0. The functions get all of x,
-    and give the dtype of x. ShapeError for another number of functions.
+    and give the dtype of x. ShapeError for another number of functions. ``condlist`` has the
+    conditions, ``funclist`` the functions; ``args`` and ``kw`` go to each.
     """
     tensor = as_tensor(x)
     conditions = [_lifted(as_bool(c), tensor) for c in _several(condlist, tensor)]
@@ -133,7 +140,8 @@ def apply_along_axis(
 ) -> Tensor:
     """The results of a function of each row along the axis, in the place of that axis.
 
-    The function is traced once, for all rows together, as by ``nets.vmap``.
+    The function is traced once, for all rows together, as by ``nets.vmap``. ``func1d`` is the
+    function of a row of ``arr``; ``args`` and ``kwargs`` go to it.
     """
     tensor, function = as_tensor(arr), function_of(func1d, "apply_along_axis")
     at = normal_axis(axis, tensor.ndim)
@@ -150,7 +158,10 @@ def apply_along_axis(
 
 def apply_over_axes(func: Callable[..., TensorLike], a: TensorLike, axes: Any) -> Tensor:
     """A function of a tensor and an axis, such as ``nets.sum``, over one axis after the other,
-    which stay with size 1. ShapeError for a function that gives something else."""
+    which stay with size 1. ShapeError for a function that gives something else.
+
+    ``func`` is the function, ``axes`` are the axes.
+    """
     result = as_tensor(a)
     rank, function = result.ndim, function_of(func, "apply_over_axes")
     for axis in axes if isinstance(axes, (tuple, list)) else (axes,):

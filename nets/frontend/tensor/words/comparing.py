@@ -43,12 +43,18 @@ def allclose(
     atol: TensorLike = 1e-08,
     equal_nan: bool = False,
 ) -> Tensor:
-    """Whether all elements are close, as ``isclose`` has it: a 0-d bool tensor."""
+    """Whether all elements are close, as ``isclose`` has it: a 0-d bool tensor.
+
+    ``rtol``, ``atol`` and ``equal_nan`` are those of ``isclose``, of a and b.
+    """
     return F.all(isclose(a, b, rtol, atol, equal_nan))
 
 
 def array_equal(a1: TensorLike, a2: TensorLike, equal_nan: bool = False) -> Tensor:
-    """Whether shapes and all elements are the same: a 0-d bool tensor."""
+    """Whether shapes and all elements are the same: a 0-d bool tensor.
+
+    ``a1`` and ``a2`` are compared; NaN equals NaN only with ``equal_nan``.
+    """
     x, y = as_tensor(a1), as_tensor(a2)
     if x.shape != y.shape:
         return as_tensor(np.bool_(False))
@@ -56,7 +62,10 @@ def array_equal(a1: TensorLike, a2: TensorLike, equal_nan: bool = False) -> Tens
 
 
 def array_equiv(a1: TensorLike, a2: TensorLike) -> Tensor:
-    """Whether they broadcast to a shape in which all elements are the same."""
+    """Whether they broadcast to a shape in which all elements are the same.
+
+    ``a1`` and ``a2`` are compared.
+    """
     x, y = as_tensor(a1), as_tensor(a2)
     try:
         joined_shape(x.shape, y.shape)
@@ -76,6 +85,7 @@ def isin(
     """Whether each element is among the test elements, or with ``invert`` is not.
 
     In a trace each is compared with each. ``assume_unique`` and ``kind`` make no difference.
+    ``element`` is looked for in ``test_elements``.
     """
     x, among = as_tensor(element), as_tensor(test_elements)
     invert = is_chosen(invert, "invert")

@@ -70,7 +70,8 @@ def from_dlpack(x: Any, *, device: str | None = None, copy: bool | None = None) 
     """A tensor over the memory of another library's, which is copied only for ``copy=True``.
 
     Writing to shared memory later changes the tensor. UnsupportedObjectError where the memory is
-    not this computer's or its elements are no dtype of nets. ``device`` is "cpu".
+    not this computer's or its elements are no dtype of nets. ``device`` is "cpu". ``x`` is what has
+    ``__dlpack__``.
     """
     on_cpu(device)
     try:
@@ -86,30 +87,45 @@ def from_dlpack(x: Any, *, device: str | None = None, copy: bool | None = None) 
 
 
 def empty(shape: Any, dtype: DTypeSpec = None, *, device: str | None = None) -> Tensor:
-    """A tensor of a shape, float64 by default, whose elements are zeros: there are no others."""
+    """A tensor of a shape, float64 by default, whose elements are zeros: there are no others.
+
+    ``dtype`` is another dtype; ``device`` is "cpu".
+    """
     return F.zeros(shape, dtype, device=device)
 
 
 def empty_like(
     prototype: TensorLike, dtype: DTypeSpec = None, *, shape: Any = None, device: str | None = None
 ) -> Tensor:
-    """As ``zeros_like``: elements are always defined."""
+    """As ``zeros_like``: elements are always defined.
+
+    It has the shape and dtype of ``prototype``, or ``shape`` and ``dtype``; ``device`` is "cpu".
+    """
     return F.zeros_like(prototype, dtype, shape=shape, device=device)
 
 
 def copy(a: TensorLike) -> Tensor:
-    """Another tensor with the elements of this one, which gradients pass through."""
+    """Another tensor with the elements of this one, which gradients pass through.
+
+    ``a`` is a tensor or what makes one.
+    """
     return F.positive(a)
 
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: DTypeSpec = None) -> Tensor:
-    """N rows and M (by default as many) columns with ones up to the k-th diagonal, zeros above."""
+    """N rows and M (by default as many) columns with ones up to the k-th diagonal, zeros above.
+
+    ``dtype`` is float64 by default.
+    """
     ones = F.ones((N, N if M is None else M), "bool")
     return F.astype(F.tril(ones, k), "float64" if dtype is None else dtype)
 
 
 def identity(n: int, dtype: DTypeSpec = None) -> Tensor:
-    """n rows and columns with ones on the diagonal, float64 by default."""
+    """n rows and columns with ones on the diagonal, float64 by default.
+
+    ``dtype`` is another dtype.
+    """
     return F.eye(n, dtype=dtype)
 
 
@@ -124,7 +140,8 @@ def logspace(
 ) -> Tensor:
     """``num`` numbers from base ** start to base ** stop whose logarithms are evenly spaced.
 
-    Arguments are those of ``linspace``; ``base`` broadcasts with the bounds.
+    Arguments are those of ``linspace``; ``base`` broadcasts with the bounds. ``endpoint``,
+    ``dtype`` and ``axis`` are those of ``linspace`` as well.
     """
     start, stop, base = as_tensor(start), as_tensor(stop), as_tensor(base)
     if base.ndim:
@@ -146,7 +163,7 @@ def geomspace(
     """``num`` numbers from start to stop, each the same multiple of the one before.
 
     float64 by default. ShapeError for bounds that are known to be zero; NaN for those of different
-    signs.
+    signs. ``endpoint``, ``dtype`` and ``axis`` are those of ``linspace``.
     """
     low, high = (cast(x, f64) for x in F.broadcast_arrays(start, stop))
     if current_scope() is None and not (low.data.all() and high.data.all()):
@@ -173,7 +190,8 @@ def meshgrid(
 
     ``indexing`` "xy" takes the first two axes in each other's place, "ij" all in their order;
     ``sparse`` leaves the other axes at size 1. ArgumentError for another indexing, ShapeError for
-    tensors of more than one axis.
+    tensors of more than one axis. ``xi`` are the tensors; without ``copy`` the results are views
+    that are only read.
     """
     one_of(indexing, ("xy", "ij"), "indexing")
     lines = [as_tensor(x) for x in xi]
@@ -191,7 +209,10 @@ def meshgrid(
 
 def indices(dimensions: Sequence[int], dtype: DTypeSpec = "int64", sparse: bool = False) -> Any:
     """The position along each axis of a grid: one tensor (axes, *dimensions), or with ``sparse``
-    one per axis, of size 1 along the others."""
+    one per axis, of size 1 along the others.
+
+    ``dtype`` is that of the positions.
+    """
     sizes = new_shape(dimensions)
     lines = [F.arange(n, dtype=dtype) for n in sizes]
     found = meshgrid(*lines, sparse=sparse, indexing="ij")
@@ -221,6 +242,9 @@ def fromfunction(
     dtype: DTypeSpec = None,
     **kwargs: Any,
 ) -> Any:
-    """What a function gives for the positions along each axis of a grid, float64 by default."""
+    """What a function gives for the positions along each axis of a grid, float64 by default.
+
+    The grid has the ``shape``; ``dtype`` is that of the positions; ``kwargs`` go to the function.
+    """
     function = function_of(function, "fromfunction")
     return function(*indices(shape, "float64" if dtype is None else dtype), **kwargs)

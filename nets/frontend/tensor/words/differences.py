@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.conversion import integer_of, number_of
 from nets.frontend.tensor.dispatch import TensorLike, as_float, as_tensor, cast
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.reduction import normal_axes
@@ -66,7 +67,10 @@ def ediff1d(
     ary: TensorLike, to_end: TensorLike | None = None, to_begin: TensorLike | None = None
 ) -> Tensor:
     """Differences of neighbours in the flattened tensor, between ``to_begin`` and ``to_end``, which
-    take its dtype."""
+    take its dtype.
+
+    ``ary`` is the tensor.
+    """
     flat = F.flatten(ary)
     parts = [F.subtract(flat[1:], flat[:-1])]
     if to_begin is not None:
@@ -80,7 +84,10 @@ def ediff1d(
 def trapezoid(
     y: TensorLike, x: TensorLike | None = None, dx: TensorLike = 1.0, axis: int = -1
 ) -> Tensor:
-    """The integral along the axis by trapezoids between points ``x``, or ``dx`` apart."""
+    """The integral along the axis by trapezoids between points ``x``, or ``dx`` apart.
+
+    ``y`` has the values.
+    """
     values = as_tensor(y)
     at = normal_axis(axis, values.ndim)
     width: Any = dx
@@ -94,6 +101,27 @@ def trapezoid(
 
 
 @takes_dim
+def unwrap(
+    p: TensorLike, discont: float | None = None, axis: int = -1, *, period: float = 2 * math.pi
+) -> Tensor:
+    """``p`` without jumps along the axis: a step of ``discont``, by default half a ``period``, or
+    more becomes one that differs by whole periods, and all that follows is moved with it."""
+    tensor, size = as_tensor(p), number_of(period, "a period")
+    at = normal_axis(axis, tensor.ndim)
+    steps = diff(tensor, axis=at)
+    counts = tensor.type.dtype.is_integer and isinstance(size, int)
+    half = size // 2 if counts else size / 2
+    wrapped = F.subtract(F.remainder(F.add(steps, half), size), half)
+    if not counts or size % 2 == 0:  # half a period may be taken up or down
+        up = F.logical_and(F.equal(wrapped, -half), F.greater(steps, 0))
+        wrapped = F.where(up, half, wrapped)
+    least = size / 2 if discont is None else number_of(discont, "discont")
+    change = F.where(F.less(F.abs(steps), least), 0, F.subtract(wrapped, steps))
+    moved = F.add(_cut(tensor, at, 1, None), F.cumsum(change, at))
+    return F.concatenate([_cut(tensor, at, 0, 1), moved], at)
+
+
+@takes_dim
 def cumulative_sum(
     x: TensorLike,
     *,
@@ -103,7 +131,8 @@ def cumulative_sum(
 ) -> Tensor:
     """Sums up to and including each element along the axis; with ``include_initial`` 0 before them.
 
-    The axis may be left out where there is one. ShapeError else.
+    The axis may be left out where there is one. ShapeError else. ``x`` is added up in ``dtype``, by
+    default as by ``sum``.
     """
     tensor, at = as_tensor(x), axis_of_one(x, axis)
     result = F.cumsum(tensor, at, dtype)
@@ -130,7 +159,8 @@ def gradient(f: TensorLike, *varargs: TensorLike, axis: Any = None, edge_order: 
 
     ``varargs``: distances of samples, or their places, one for all axes or for each. One tensor for
     one axis, else a tuple. ShapeError for too few samples or other numbers of places. For the
-    derivatives of functions see ``nets.grad``.
+    derivatives of functions see ``nets.grad``. ``f`` has the samples; those at the ends are of
+    order ``edge_order``, 1 or 2.
     """
     tensor = as_tensor(f)
     tensor = tensor if tensor.type.dtype.is_float else as_float(tensor)

@@ -74,7 +74,7 @@ def finfo(type: DTypeSpec | Tensor) -> Limits:
     """Limits of a floating-point dtype, or of that of a tensor: ``bits``, ``eps``, ``epsneg``,
     ``max``, ``min``, ``smallest_normal``, ``smallest_subnormal`` and ``tiny`` as Python numbers.
 
-    DTypeError for other dtypes.
+    DTypeError for other dtypes. ``type`` is the dtype, or the tensor.
     """
     dtype = _dtype(type)
     if dtype.kind != "f":
@@ -87,7 +87,7 @@ def finfo(type: DTypeSpec | Tensor) -> Limits:
 def iinfo(type: DTypeSpec | Tensor) -> Limits:
     """Limits of an integer dtype, or of that of a tensor: ``bits``, ``max`` and ``min``.
 
-    DTypeError for other dtypes.
+    DTypeError for other dtypes. ``type`` is the dtype, or the tensor.
     """
     dtype = _dtype(type)
     if dtype.kind not in "iu":
@@ -115,7 +115,8 @@ def isdtype(dtype: DTypeSpec, kind: Any) -> builtins.bool:
 def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
     """The dtype these promote to; Python numbers give way to the others.
 
-    ArgumentError for no arguments.
+    ArgumentError for no arguments. ``arrays_and_dtypes``: tensors, arrays, dtypes and Python
+    numbers.
     """
     if not arrays_and_dtypes:
         raise ArgumentError("result_type takes at least one tensor or dtype", user_location())
@@ -130,10 +131,17 @@ def _promoting(x: Any) -> Any:
     return x.dtype if isinstance(x, (np.ndarray, np.generic)) else dtype_of(x).numpy
 
 
+def promote_types(type1: DTypeSpec, type2: DTypeSpec) -> np.dtype[Any]:
+    """The dtype that ``type1`` and ``type2`` promote to."""
+    return result_type(dtype_of(type1).numpy, dtype_of(type2).numpy)
+
+
 def can_cast(from_: DTypeSpec | Tensor, to: DTypeSpec, casting: str = "safe") -> builtins.bool:
     """Whether a dtype, or that of a tensor, converts to another under NumPy's rule of that name.
 
     ArgumentError for a rule that NumPy lacks, DTypeError for a Python number, which has no dtype.
+    ``from_`` converts to ``to`` under the rule ``casting``: "no", "equiv", "safe", "same_kind" or
+    "unsafe".
     """
     one_of(casting, ("no", "equiv", "safe", "same_kind", "unsafe"), "the rule for conversions")
     return np.can_cast(_dtype(from_), dtype_of(to).numpy, casting)  # type: ignore[arg-type]

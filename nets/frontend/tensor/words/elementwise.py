@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.dispatch import TensorLike
+from nets.frontend.tensor.dispatch import TensorLike, as_tensor
 from nets.frontend.tensor.tensor import Tensor
 
 around = F.round
 
 
-def conj(x: TensorLike) -> Tensor:
-    """The elements: there are no complex numbers."""
-    return F.positive(x)
+def isreal(x: TensorLike) -> Tensor:
+    """True for every element: there are no complex numbers. ``x`` is a tensor."""
+    return F.ones_like(x, "bool")
 
 
-def real(x: TensorLike) -> Tensor:
-    """The elements: there are no complex numbers."""
-    return F.positive(x)
+def iscomplex(x: TensorLike) -> Tensor:
+    """False for every element: there are no complex numbers. ``x`` is a tensor."""
+    return F.zeros_like(x, "bool")
 
 
-def imag(x: TensorLike) -> Tensor:
-    """Zeros of the shape and dtype of x: there are no complex numbers."""
-    return F.zeros_like(x)
+def isrealobj(x: TensorLike) -> bool:
+    """True: there are no complex numbers. ``x`` is a tensor."""
+    as_tensor(x)
+    return True
+
+
+def iscomplexobj(x: TensorLike) -> bool:
+    """False: there are no complex numbers. ``x`` is a tensor."""
+    as_tensor(x)
+    return False

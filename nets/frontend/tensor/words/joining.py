@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nets.errors import ControlFlowError, IndexOutOfBoundsError, ShapeError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import array_of, integer_of
+from nets.frontend.tensor.conversion import array_of, integer_of, several
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, fitted, shape_text
 from nets.frontend.tensor.functions import shape as shapes
 from nets.frontend.tensor.functions.axis_words import takes_dim
@@ -19,7 +19,6 @@ from nets.frontend.tensor.functions.shape import normal_axis
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Array
-from nets.frontend.tensor.words.arguments import several
 from nets.frontend.tensor.words.axes import lifted
 from nets.ir.location import user_location
 from nets.ir.types import DType
@@ -33,7 +32,10 @@ def _joined(parts: Sequence[TensorLike], axis: int, dtype: DTypeSpec) -> Tensor:
 
 
 def vstack(tup: Sequence[TensorLike], *, dtype: DTypeSpec = None) -> Tensor:
-    """Tensors below each other, along the first axis; those of one axis are rows."""
+    """Tensors below each other, along the first axis; those of one axis are rows.
+
+    ``tup`` is a list of them; ``dtype`` converts the result.
+    """
     return _joined([lifted(x, 2) for x in several(tup, "vstack")], 0, dtype)
 
 
@@ -41,25 +43,37 @@ row_stack = vstack
 
 
 def hstack(tup: Sequence[TensorLike], *, dtype: DTypeSpec = None) -> Tensor:
-    """Tensors beside each other, along the second axis; those of one axis along that."""
+    """Tensors beside each other, along the second axis; those of one axis along that.
+
+    ``tup`` is a list of them; ``dtype`` converts the result.
+    """
     parts = [lifted(x, 1) for x in several(tup, "hstack")]
     return _joined(parts, 0 if parts and parts[0].ndim == 1 else 1, dtype)
 
 
 def dstack(tup: Sequence[TensorLike]) -> Tensor:
-    """Tensors behind each other, along the third axis; see ``atleast_3d``."""
+    """Tensors behind each other, along the third axis; see ``atleast_3d``.
+
+    ``tup`` is a list of them.
+    """
     return _joined([lifted(x, 3) for x in several(tup, "dstack")], 2, None)
 
 
 def column_stack(tup: Sequence[TensorLike]) -> Tensor:
-    """Tensors beside each other, along the second axis; those of one axis are columns."""
+    """Tensors beside each other, along the second axis; those of one axis are columns.
+
+    ``tup`` is a list of them.
+    """
     parts = [as_tensor(x) for x in several(tup, "column_stack")]
     return _joined([x if x.ndim > 1 else F.reshape(x, (-1, 1)) for x in parts], 1, None)
 
 
 def block(arrays: Any) -> Tensor:
     """Tensors in nested lists put together: the innermost lists along the last axis, those around
-    them along the axis before, and so on. ShapeError for lists of different depths."""
+    them along the axis before, and so on. ShapeError for lists of different depths.
+
+    ``arrays`` is the outermost list.
+    """
     depth = _depth(arrays)
     rank = max(depth, *(as_tensor(x).ndim for x in _leaves(arrays)))
     return F.positive(_assembled(arrays, depth, rank))
@@ -90,7 +104,10 @@ def _assembled(nest: Any, depth: int, rank: int) -> Tensor:
 
 @takes_dim
 def unstack(x: TensorLike, *, axis: int = 0) -> tuple[Tensor, ...]:
-    """The slices along an axis, which they do not have any more: views."""
+    """The slices along an axis, which they do not have any more: views.
+
+    ``x`` has the axis.
+    """
     tensor = as_tensor(x)
     moved = F.moveaxis(tensor, normal_axis(axis, tensor.ndim), 0)
     return tuple(moved[i] for i in range(moved.shape[0]))
@@ -100,7 +117,8 @@ def unstack(x: TensorLike, *, axis: int = 0) -> tuple[Tensor, ...]:
 def array_split(ary: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     """x cut at positions, or in so many parts, of which the first may be longer by one: views.
 
-    ShapeError for no parts.
+    ShapeError for no parts. ``ary`` is the tensor, ``indices_or_sections`` says where along
+    ``axis``.
     """
     tensor = as_tensor(ary)
     if np.ndim(indices_or_sections):
@@ -114,18 +132,27 @@ def array_split(ary: TensorLike, indices_or_sections: Any, axis: int = 0) -> lis
 
 
 def hsplit(ary: TensorLike, indices_or_sections: Any) -> list[Tensor]:
-    """Cut along the second axis, or along the only one; see ``split``."""
+    """Cut along the second axis, or along the only one; see ``split``.
+
+    ``ary`` is the tensor, ``indices_or_sections`` says where.
+    """
     tensor = _with_axes("hsplit", ary, 1)
     return F.split(tensor, indices_or_sections, 1 if tensor.ndim > 1 else 0)
 
 
 def vsplit(ary: TensorLike, indices_or_sections: Any) -> list[Tensor]:
-    """Cut along the first of two axes or more; see ``split``."""
+    """Cut along the first of two axes or more; see ``split``.
+
+    ``ary`` is the tensor, ``indices_or_sections`` says where.
+    """
     return F.split(_with_axes("vsplit", ary, 2), indices_or_sections, 0)
 
 
 def dsplit(ary: TensorLike, indices_or_sections: Any) -> list[Tensor]:
-    """Cut along the third of three axes or more; see ``split``."""
+    """Cut along the third of three axes or more; see ``split``.
+
+    ``ary`` is the tensor, ``indices_or_sections`` says where.
+    """
     return F.split(_with_axes("dsplit", ary, 3), indices_or_sections, 2)
 
 
@@ -146,6 +173,7 @@ def delete(arr: TensorLike, obj: Any, axis: int | None = None) -> Tensor:
     """Without the positions ``obj`` (a number, a slice, several or a mask, known when traced).
 
     Of the flattened tensor without an axis. IndexOutOfBoundsError for positions that there are not.
+    ``arr`` is the tensor.
     """
     tensor, at = _along(arr, axis)
     size = tensor.shape[at]
@@ -159,7 +187,8 @@ def insert(arr: TensorLike, obj: Any, values: TensorLike, axis: int | None = Non
     """With ``values``, in the dtype of the tensor, before the positions ``obj`` along the axis.
 
     Positions (a number, a slice, several or a mask, known when traced) count before anything is
-    inserted; ``values`` broadcast to as many. Of the flattened tensor without an axis.
+    inserted; ``values`` broadcast to as many. Of the flattened tensor without an axis. ``arr`` is
+    the tensor.
     """
     tensor, at = _along(arr, axis)
     size = tensor.shape[at]
@@ -184,6 +213,7 @@ def _along(x: TensorLike, axis: int | None) -> tuple[Tensor, int]:
 
 def _positions(name: str, obj: Any, size: int, places: int | None = None) -> Array:
     """Positions along an axis as integers counted from the start; they must be known."""
+    size = integer_of(size, "the size of an axis")
     if isinstance(obj, slice):
         return np.arange(size)[obj]
     if current_scope() is not None and isinstance(obj, Tensor):
@@ -214,7 +244,10 @@ def _positions(name: str, obj: Any, size: int, places: int | None = None) -> Arr
 
 
 def resize(a: TensorLike, new_shape: Any) -> Tensor:
-    """The elements, again and again, as many as another shape has; zeros where there are none."""
+    """The elements, again and again, as many as another shape has; zeros where there are none.
+
+    ``a`` is the tensor, ``new_shape`` the other shape.
+    """
     tensor = F.flatten(a)
     shape = shapes.new_shape(new_shape)
     total = math.prod(shape)

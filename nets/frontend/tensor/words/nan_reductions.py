@@ -33,7 +33,10 @@ def _without(x: TensorLike, value: float) -> tuple[Tensor, Tensor | None]:
 def nansum(
     a: TensorLike, axis: Axis = None, dtype: DTypeSpec = None, *, keepdims: bool = False
 ) -> Tensor:
-    """Sum over the axes, NaN counting as 0."""
+    """Sum over the axes, NaN counting as 0.
+
+    ``a`` is the tensor; ``axis``, ``dtype`` and ``keepdims`` are those of ``sum``.
+    """
     return F.sum(_without(a, 0.0)[0], axis, keepdims, dtype)
 
 
@@ -41,19 +44,28 @@ def nansum(
 def nanprod(
     a: TensorLike, axis: Axis = None, dtype: DTypeSpec = None, *, keepdims: bool = False
 ) -> Tensor:
-    """Product over the axes, NaN counting as 1."""
+    """Product over the axes, NaN counting as 1.
+
+    ``a`` is the tensor; ``axis``, ``dtype`` and ``keepdims`` are those of ``prod``.
+    """
     return F.prod(_without(a, 1.0)[0], axis, keepdims, dtype)
 
 
 @takes_dim
 def nancumsum(a: TensorLike, axis: int | None = None, dtype: DTypeSpec = None) -> Tensor:
-    """Sums up to and including each element, NaN counting as 0."""
+    """Sums up to and including each element, NaN counting as 0.
+
+    ``a`` is the tensor; ``axis`` and ``dtype`` are those of ``cumsum``.
+    """
     return F.cumsum(_without(a, 0.0)[0], axis, dtype)
 
 
 @takes_dim
 def nanmean(a: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Mean over the axes of the elements that are not NaN; NaN where there are none."""
+    """Mean over the axes of the elements that are not NaN; NaN where there are none.
+
+    ``a`` is the tensor; ``axis`` and ``keepdims`` are those of ``mean``.
+    """
     tensor, is_nan = _without(a, 0.0)
     if is_nan is None:
         return F.mean(tensor, axis, keepdims)
@@ -74,7 +86,10 @@ def nanvar(
     correction: float | None = None,
 ) -> Tensor:
     """Variance over the axes of the elements that are not NaN, by their number minus ``ddof``
-    (``correction``); NaN where that is not positive."""
+    (``correction``); NaN where that is not positive.
+
+    ``a`` is the tensor; ``axis`` and ``keepdims`` are those of ``var``.
+    """
     tensor, is_nan = _without(a, 0.0)
     if is_nan is None:
         return F.var(tensor, axis, ddof, keepdims, correction=correction)
@@ -95,7 +110,10 @@ def nanstd(
     keepdims: bool = False,
     correction: float | None = None,
 ) -> Tensor:
-    """Standard deviation, the square root of ``nanvar``; its gradient is 0 where it is 0."""
+    """Standard deviation, the square root of ``nanvar``; its gradient is 0 where it is 0.
+
+    ``a``, ``axis``, ``ddof``, ``correction`` and ``keepdims`` are those of ``nanvar``.
+    """
     found = nanvar(a, axis, ddof, keepdims=keepdims, correction=correction)
     is_zero = F.equal(found, 0)
     return F.where(is_zero, 0, F.sqrt(F.where(is_zero, 1, found)))
@@ -103,14 +121,20 @@ def nanstd(
 
 @takes_dim
 def nanmax(a: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Largest element over the axes that is not NaN; NaN where there is none."""
+    """Largest element over the axes that is not NaN; NaN where there is none.
+
+    ``a`` is the tensor; ``axis`` and ``keepdims`` are those of ``max``.
+    """
     tensor, is_nan = _without(a, -math.inf)
     return _unless_all_nan(F.max(tensor, axis, keepdims), is_nan, axis, keepdims)
 
 
 @takes_dim
 def nanmin(a: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Smallest element over the axes that is not NaN; NaN where there is none."""
+    """Smallest element over the axes that is not NaN; NaN where there is none.
+
+    ``a`` is the tensor; ``axis`` and ``keepdims`` are those of ``min``.
+    """
     tensor, is_nan = _without(a, math.inf)
     return _unless_all_nan(F.min(tensor, axis, keepdims), is_nan, axis, keepdims)
 
@@ -121,14 +145,20 @@ def _unless_all_nan(result: Tensor, is_nan: Tensor | None, axis: Any, keepdims: 
 
 @takes_dim
 def nanargmax(a: TensorLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
-    """Position of the first largest element that is not NaN; ArgumentError where there is none."""
+    """Position of the first largest element that is not NaN; ArgumentError where there is none.
+
+    ``a`` is the tensor; ``axis`` and ``keepdims`` are those of ``argmax``.
+    """
     tensor, is_nan = _without(a, -math.inf)
     return _one_at_least(F.argmax(tensor, axis, keepdims), is_nan, axis, keepdims)
 
 
 @takes_dim
 def nanargmin(a: TensorLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
-    """Position of the first smallest element that is not NaN; ArgumentError where there is none."""
+    """Position of the first smallest element that is not NaN; ArgumentError where there is none.
+
+    ``a`` is the tensor; ``axis`` and ``keepdims`` are those of ``argmin``.
+    """
     tensor, is_nan = _without(a, math.inf)
     return _one_at_least(F.argmin(tensor, axis, keepdims), is_nan, axis, keepdims)
 

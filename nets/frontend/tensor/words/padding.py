@@ -14,10 +14,13 @@ import numpy as np
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.dispatch import TensorLike, cast, fitted, shape_text
+from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.dimension import is_open
+from nets.frontend.tensor.dispatch import TensorLike, apply, cast, fitted, shape_text
 from nets.frontend.tensor.functions.shape import normal_axis
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
+from nets.ir.types import i64
 
 _WORDS: Final = {"replicate": "edge", "circular": "wrap", "empty": "constant"}
 """PyTorch's words for modes, and what needs no elements: zeros."""
@@ -78,11 +81,13 @@ def _cut(x: Tensor, axis: int, before: int, after: int) -> Tensor:
     """Without what negative widths take away."""
     size = x.shape[axis]
     start, stop = builtins.max(-before, 0), size - builtins.max(-after, 0)
+    if before >= 0 and after >= 0:
+        return x
     if start > stop:
         raise ShapeError(
             f"pad takes more than all of axis {axis} of {shape_text(x.shape)}", user_location()
         )
-    return x if (start, stop) == (0, size) else x[(*(slice(None),) * axis, slice(start, stop))]
+    return x[(*(slice(None),) * axis, slice(start, stop))]
 
 
 def _along(x: Tensor, axis: int, width: tuple[int, int], mode: str, given: Any) -> Tensor:
@@ -124,12 +129,27 @@ def _repeating(x: Tensor, axis: int, width: tuple[int, int], mode: str, kind: st
     if kind not in ("even", "odd"):
         raise ArgumentError(f'reflect_type is "even" or "odd", not {kind!r}', user_location())
     size = x.shape[axis]
+    if is_open((size,)) and kind == "even":
+        return F.take(x, _open_picks(size, width, mode), axis)
     if not size:
         raise ShapeError(f"pad: axis {axis} has no element to repeat", user_location())
     if kind == "odd" and not (mode == "reflect" and size == 1):
         return _odd(x, axis, width, mode)
     picks = np.pad(np.arange(size), width, mode=mode)  # type: ignore[call-overload]
     return F.take(x, picks, axis)
+
+
+def _open_picks(size: Any, width: tuple[int, int], mode: str) -> Tensor:
+    """The positions to repeat of an axis whose size a call tells."""
+    place = apply("iota", shape=(size + sum(width),), dtype=i64, axis=0) - width[0]
+    if mode == "edge":
+        return F.clip(place, 0, size - 1)
+    if mode == "wrap":
+        return F.remainder(place, size)
+    period = 2 * size if mode == "symmetric" else F.maximum(2 * size - 2, 1)
+    there = F.remainder(place, period)
+    back = 2 * size - (1 if mode == "symmetric" else 2) - there
+    return F.where(F.less(there, size), there, back)
 
 
 def _odd(x: Tensor, axis: int, width: tuple[int, int], mode: str) -> Tensor:
@@ -172,7 +192,7 @@ def _ramp(x: Tensor, axis: int, width: tuple[int, int], ends: Pair) -> Tensor:
 
 def _statistic(x: Tensor, axis: int, width: tuple[int, int], mode: str, lengths: Pair) -> Tensor:
     """A number computed of the elements at each end."""
-    size = x.shape[axis]
+    size = integer_of(x.shape[axis], "the size of an axis")
     if not size:
         raise ShapeError(f"pad: axis {axis} has no elements", user_location())
     if any(n is not None and n < 1 for n in lengths):

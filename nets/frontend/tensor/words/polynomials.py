@@ -10,10 +10,11 @@ import numpy as np
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import integer_of
+from nets.frontend.tensor.conversion import integer_of, number_of
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, cast, constant, promote
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
+from nets.frontend.tensor.words.arguments import count_of
 from nets.frontend.tensor.words.axes import lifted
 from nets.frontend.tensor.words.products import convolve
 from nets.ir.location import user_location
@@ -41,12 +42,18 @@ def polyval(p: TensorLike, x: TensorLike) -> Tensor:
 
 
 def polyadd(a1: TensorLike, a2: TensorLike) -> Tensor:
-    """The coefficients of the sum of two polynomials, as many as the longer one has."""
+    """The coefficients of the sum of two polynomials, as many as the longer one has.
+
+    ``a1`` and ``a2`` have the coefficients.
+    """
     return F.add(*_aligned(a1, a2))
 
 
 def polysub(a1: TensorLike, a2: TensorLike) -> Tensor:
-    """The coefficients of the difference of two polynomials, as many as the longer one has."""
+    """The coefficients of the difference of two polynomials, as many as the longer one has.
+
+    ``a1`` and ``a2`` have the coefficients.
+    """
     return F.subtract(*_aligned(a1, a2))
 
 
@@ -57,12 +64,18 @@ def _aligned(a1: TensorLike, a2: TensorLike) -> list[Tensor]:
 
 
 def polymul(a1: TensorLike, a2: TensorLike) -> Tensor:
-    """The coefficients of the product of two polynomials; zeros in front stay."""
+    """The coefficients of the product of two polynomials; zeros in front stay.
+
+    ``a1`` and ``a2`` have the coefficients.
+    """
     return convolve(_coefficients(a1), _coefficients(a2))
 
 
 def polyder(p: TensorLike, m: int = 1) -> Tensor:
-    """The coefficients of the m-th derivative. ArgumentError for a negative m."""
+    """The coefficients of the m-th derivative. ArgumentError for a negative m.
+
+    ``p`` has the coefficients.
+    """
     factors = _coefficients(p)
     for _ in range(_order(m)):
         degree = max(factors.shape[0] - 1, 0)
@@ -72,7 +85,10 @@ def polyder(p: TensorLike, m: int = 1) -> Tensor:
 
 def polyint(p: TensorLike, m: int = 1, k: Any = None) -> Tensor:
     """The coefficients of the m-th antiderivative, with the constants ``k``, one for all or each,
-    by default 0. ArgumentError for a negative m, ShapeError for another number of constants."""
+    by default 0. ArgumentError for a negative m, ShapeError for another number of constants.
+
+    ``p`` has the coefficients.
+    """
     factors, times = _coefficients(p), _order(m)
     constants = F.zeros(times) if k is None else lifted(k, 1)
     if constants.shape[0] == 1 and times > 1:
@@ -94,7 +110,10 @@ def _order(m: object) -> int:
 
 def vander(x: TensorLike, N: int | None = None, increasing: bool = False) -> Tensor:
     """A row of powers of each element, N (by default as many as elements) from the highest on, or
-    from 0 on with ``increasing``. ShapeError for other than one axis."""
+    from 0 on with ``increasing``. ShapeError for other than one axis.
+
+    ``x`` has the elements.
+    """
     points = as_tensor(x)
     if points.ndim != 1:
         raise ShapeError(f"vander takes one axis, not {points.type}", user_location())
@@ -106,6 +125,44 @@ def vander(x: TensorLike, N: int | None = None, increasing: bool = False) -> Ten
     if count < 1:
         return F.zeros((points.shape[0], 0), points.dtype)
     return F.stack(columns if increasing else columns[::-1], 1)
+
+
+def polyfit(
+    x: TensorLike,
+    y: TensorLike,
+    deg: int,
+    rcond: float | None = None,
+    *,
+    w: TensorLike | None = None,
+) -> Tensor:
+    """The coefficients of the polynomial of degree ``deg`` that is nearest to the values ``y`` at
+    the places ``x``, by least squares; for columns of values a column each.
+
+    ``w`` weighs the differences before they are squared. Singular values of the powers of x, scaled
+    to length 1, that are not above ``rcond`` times the largest count as 0, by default len(x) · ε.
+    ShapeError for places, values and weights that do not go together; errors of
+    ``nets.linalg.lstsq``.
+    """
+    places, values = promote(x, y, floating=True)
+    if places.ndim != 1 or values.ndim not in (1, 2) or values.shape[0] != places.shape[0]:
+        raise ShapeError(
+            f"polyfit takes places and as many values, not {places.type} and {values.type}",
+            user_location(),
+        )
+    powers = vander(places, count_of(deg, "a degree") + 1)
+    if w is not None:
+        weights = as_tensor(w)
+        if weights.shape != places.shape:
+            raise ShapeError(
+                f"{places.type} has as many weights, not {weights.type}", user_location()
+            )
+        powers = F.multiply(powers, F.expand_dims(weights, 1))
+        values = F.multiply(values, F.reshape(weights, (-1, *(1,) * (values.ndim - 1))))
+    length = F.sqrt(F.sum(F.multiply(powers, powers), 0))
+    least = places.shape[0] * float(np.finfo(places.dtype).eps) if rcond is None else rcond
+    solve = sys.modules["nets"].linalg.lstsq
+    found = solve(F.divide(powers, length), values, number_of(least, "rcond"))[0]
+    return F.divide(found, F.reshape(length, (-1, *(1,) * (values.ndim - 1))))
 
 
 # ------------------------------------------------------------------------------ interpolation

@@ -10,6 +10,7 @@ import numpy as np
 
 from nets.errors import ControlFlowError, ShapeError
 from nets.frontend.tensor import functions as F
+from nets.frontend.tensor.conversion import several
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
@@ -24,14 +25,17 @@ from nets.frontend.tensor.functions.indexing import within
 from nets.frontend.tensor.functions.shape import new_shape
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.words.arguments import count_of, several
+from nets.frontend.tensor.words.arguments import count_of
 from nets.ir.location import user_location
 from nets.ir.types import i64
 
 
 @takes_dim
 def count_nonzero(a: TensorLike, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-    """How many elements over the axes are not zero (int64)."""
+    """How many elements over the axes are not zero (int64).
+
+    ``a`` is the tensor; ``axis`` and ``keepdims`` as in ``sum``.
+    """
     return F.sum(as_bool(a), axis, keepdims)
 
 
@@ -94,12 +98,18 @@ def place_of_each(times: Tensor, count: int) -> Tensor:
 
 
 def flatnonzero(a: TensorLike, *, size: int | None = None, fill_value: Any = None) -> Tensor:
-    """The positions in the flattened tensor of the elements that are not zero; see ``nonzero``."""
+    """The positions in the flattened tensor of the elements that are not zero; see ``nonzero``.
+
+    ``a``, ``size`` and ``fill_value`` are those of ``nonzero``.
+    """
     return nonzero(F.flatten(a), size=size, fill_value=fill_value)[0]
 
 
 def argwhere(a: TensorLike, *, size: int | None = None, fill_value: Any = None) -> Tensor:
-    """A row of positions, one per axis, for each element that is not zero; see ``nonzero``."""
+    """A row of positions, one per axis, for each element that is not zero; see ``nonzero``.
+
+    ``a``, ``size`` and ``fill_value`` are those of ``nonzero``.
+    """
     tensor = as_tensor(a)
     if tensor.ndim:
         return F.stack(nonzero(tensor, size=size, fill_value=fill_value), 1)
@@ -113,7 +123,8 @@ def argwhere(a: TensorLike, *, size: int | None = None, fill_value: Any = None) 
 def unravel_index(indices: TensorLike, shape: Any) -> tuple[Tensor, ...]:
     """The positions along the axes of a shape for positions in its row-major order.
 
-    IndexOutOfBoundsError for positions beyond, as ``check_positions`` gives it.
+    IndexOutOfBoundsError for positions beyond, as ``check_positions`` gives it. ``indices`` are the
+    positions.
     """
     tensor, sizes = as_tensor(indices), new_shape(shape)
     require_dtype(tensor, "iu", "a position is an integer")
@@ -135,7 +146,8 @@ def ravel_multi_index(
     """The position in row-major order for one along each axis of the shape ``dims``.
 
     ``mode``, one for all axes or each, says what becomes of positions beyond: an
-    IndexOutOfBoundsError, or as in ``take``. ShapeError for another number of axes.
+    IndexOutOfBoundsError, or as in ``take``. ShapeError for another number of axes. ``multi_index``
+    has positions for each axis.
     """
     sizes = new_shape(dims)
     picks = [as_tensor(x) for x in several(multi_index, "ravel_multi_index")]

@@ -6,21 +6,47 @@ import numpy as np
 
 from nets.errors import ShapeError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.dispatch import TensorLike, as_float, promote, shape_text
+from nets.frontend.tensor.conversion import number_of
+from nets.frontend.tensor.dispatch import TensorLike, as_float, as_tensor, promote, shape_text
 from nets.frontend.tensor.tensor import Tensor
-from nets.frontend.tensor.words.arguments import number_of, one_of
+from nets.frontend.tensor.words.arguments import one_of
 from nets.ir.location import user_location
 
 
 def inner(a: TensorLike, b: TensorLike) -> Tensor:
-    """Sum of products over the last axes of both; the product with a number."""
+    """Sum of products over the last axes of both; the product with a number.
+
+    a and b are the tensors.
+    """
     x, y = promote(a, b)
     return F.tensordot(x, y, ((-1,), (-1,))) if x.ndim and y.ndim else F.multiply(x, y)
 
 
 def vdot(a: TensorLike, b: TensorLike) -> Tensor:
-    """Sum of products of all elements, in row-major order. ShapeError for other numbers of them."""
+    """Sum of products of all elements, in row-major order. ShapeError for other numbers of them.
+
+    a and b are the tensors.
+    """
     return F.dot(F.flatten(a), F.flatten(b))
+
+
+def matvec(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Products of matrices, the last two axes of ``x1``, and vectors, the last of ``x2``; the other
+    axes broadcast. ShapeError for sizes that differ."""
+    return F.squeeze(F.matmul(x1, F.expand_dims(_vectors("matvec", x2), -1)), -1)
+
+
+def vecmat(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Products of vectors, the last axis of ``x1``, and matrices, the last two of ``x2``; the other
+    axes broadcast. ShapeError for sizes that differ."""
+    return F.squeeze(F.matmul(F.expand_dims(_vectors("vecmat", x1), -2), x2), -2)
+
+
+def _vectors(name: str, x: TensorLike) -> Tensor:
+    tensor = as_tensor(x)
+    if not tensor.ndim:
+        raise ShapeError(f"{name} takes vectors, not {tensor.type}", user_location())
+    return tensor
 
 
 def kron(a: TensorLike, b: TensorLike) -> Tensor:
@@ -44,7 +70,8 @@ def cross(
 ) -> Tensor:
     """Cross products of vectors of three elements along an axis of each; the others broadcast.
 
-    ``axis`` stands for all three axes. ShapeError for vectors of other sizes.
+    ``axis`` stands for all three axes. ShapeError for vectors of other sizes. Those of ``a`` lie
+    along ``axisa``, those of ``b`` along ``axisb``, those of the result along ``axisc``.
     """
     x, y = promote(a, b)
     if axis is not None:
@@ -80,7 +107,10 @@ def convolve(a: TensorLike, v: TensorLike, mode: str = "full") -> Tensor:
 
 
 def correlate(a: TensorLike, v: TensorLike, mode: str = "valid") -> Tensor:
-    """The sums Σ a[k + i] · v[i], of tensors of one axis; see ``convolve``."""
+    """The sums Σ a[k + i] · v[i], of tensors of one axis; see ``convolve``.
+
+    ``mode`` is that of ``convolve``.
+    """
     x, y = _lines("correlate", a, v)
     if x.shape[0] >= y.shape[0]:
         return _slid(x, y, mode, left=(y.shape[0] - 1) // 2)
@@ -138,7 +168,10 @@ def cdist(x1: TensorLike, x2: TensorLike, p: float = 2.0) -> Tensor:
 
 def pdist(input: TensorLike, p: float = 2.0) -> Tensor:
     """Distances of the rows of a matrix (N, M) from each other, of the first from all after it,
-    and so on: N · (N − 1) / 2 of them, as ``cdist`` has them. ShapeError for other axes."""
+    and so on: N · (N − 1) / 2 of them, as ``cdist`` has them. ShapeError for other axes.
+
+    ``input`` is the matrix and ``p`` the order.
+    """
     x = as_float(input)
     if x.ndim != 2:
         raise ShapeError(f"pdist takes a matrix, not {shape_text(x.shape)}", user_location())

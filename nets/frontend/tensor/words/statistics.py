@@ -45,6 +45,7 @@ def average(
 
     ``weights`` have the shape of the tensor, or of it along the axes. ShapeError for others,
     ArgumentError where these need an axis, DivisionByZeroError for weights that add up to zero.
+    ``a`` is the tensor; ``keepdims`` as in ``mean``.
     """
     tensor, returned = as_tensor(a), is_chosen(returned, "returned")
     if weights is None:
@@ -89,7 +90,10 @@ def _not_zero(x: Tensor) -> Tensor:
 
 @takes_dim
 def ptp(a: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The largest element over the axes minus the smallest."""
+    """The largest element over the axes minus the smallest.
+
+    ``a`` is the tensor; ``axis`` and ``keepdims`` as in ``max``.
+    """
     return F.subtract(F.max(a, axis, keepdims), F.min(a, axis, keepdims))
 
 
@@ -108,7 +112,8 @@ def cov(
 
     The divisor is the number of observations minus 1, or without, with ``bias``; or minus ``ddof``.
     ``fweights`` count observations, ``aweights`` weigh them. ShapeError for more than two axes or
-    weights that do not fit; DTypeError for a ``ddof`` that is no integer.
+    weights that do not fit; DTypeError for a ``ddof`` that is no integer. ``dtype`` is float64 by
+    default.
     """
     less = 0 if is_chosen(bias, "bias") else 1
     less = less if ddof is None else integer_of(ddof, "ddof")
@@ -161,7 +166,10 @@ def _observations(
 def corrcoef(
     x: TensorLike, y: TensorLike | None = None, rowvar: bool = True, *, dtype: DTypeSpec = None
 ) -> Tensor:
-    """Coefficients of correlation of variables, from −1 to 1; see ``cov``."""
+    """Coefficients of correlation of variables, from −1 to 1; see ``cov``.
+
+    ``x``, ``y``, ``rowvar`` and ``dtype`` are those of ``cov``.
+    """
     c = cov(x, y, rowvar, dtype=dtype)
     if not c.ndim:
         return F.divide(c, c)

@@ -24,6 +24,7 @@ def diagonal(a: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
     """The elements on a diagonal of two axes, along a new last one; a view where NumPy has one.
 
     ``offset`` counts from the main diagonal up. ShapeError for fewer than two axes, or twice one.
+    ``axis1`` and ``axis2`` are the two axes.
     """
     tensor = as_tensor(a)
     if tensor.ndim < 2:
@@ -49,7 +50,8 @@ def trace(
 ) -> Tensor:
     """The sum along a diagonal of two axes; narrow integers add up in 64 bits.
 
-    Errors are those of ``diagonal``.
+    Errors are those of ``diagonal``. ``axis1`` and ``axis2`` are the two axes, ``offset`` says
+    which diagonal, ``dtype`` what is added up in.
     """
     return F.sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
@@ -103,13 +105,19 @@ def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Tensor, Tens
 
 
 def tril_indices_from(arr: TensorLike, k: int = 0) -> tuple[Tensor, Tensor]:
-    """``tril_indices`` for a matrix; ShapeError for other than two axes."""
+    """``tril_indices`` for a matrix; ShapeError for other than two axes.
+
+    ``arr`` is the matrix and ``k`` the diagonal.
+    """
     rows, columns = _matrix_shape(arr)
     return tril_indices(rows, k, columns)
 
 
 def triu_indices_from(arr: TensorLike, k: int = 0) -> tuple[Tensor, Tensor]:
-    """``triu_indices`` for a matrix; ShapeError for other than two axes."""
+    """``triu_indices`` for a matrix; ShapeError for other than two axes.
+
+    ``arr`` is the matrix and ``k`` the diagonal.
+    """
     rows, columns = _matrix_shape(arr)
     return triu_indices(rows, k, columns)
 
@@ -130,7 +138,10 @@ def diag_indices(n: int, ndim: int = 2) -> tuple[Tensor, ...]:
 
 
 def diag_indices_from(arr: TensorLike) -> tuple[Tensor, ...]:
-    """``diag_indices`` for a tensor; ShapeError for fewer than two axes, or of different sizes."""
+    """``diag_indices`` for a tensor; ShapeError for fewer than two axes, or of different sizes.
+
+    ``arr`` is the tensor.
+    """
     shape = as_tensor(arr).shape
     if len(shape) < 2 or len(set(shape)) > 1:
         raise ShapeError(

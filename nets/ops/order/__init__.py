@@ -1,0 +1,1 @@
+"""Order and places: sorting along an axis, and combining updates into elements at indices."""
