@@ -73,6 +73,10 @@ def programs() -> dict[str, Program]:
         (normal(17, 33), normal(33, 5), normal(19, 17), normal(19, 5)),
     )
     found["adam"] = Program(training(), (normal(16, 9), draw.integers(0, 4, 16)), calls=3)
+    found["systems"] = Program(
+        nets.value_and_grad(systems, argnums=(0, 1)),
+        (normal(11, 5, 5, dtype="float64"), normal(20, 20)),
+    )
     return found
 
 
@@ -160,6 +164,14 @@ def random_numbers(scale: Tensor) -> Tensor:
     key = nets.random.key(7)
     drawn = nets.random.normal((31,)), nets.random.uniform((9,)), nets.random.randint(0, 50, (8,))
     return [drawn[0] * scale, *drawn[1:], nets.random.normal((5,), key=key)]
+
+
+def systems(a: Tensor, b: Tensor) -> Tensor:
+    """Factors and solutions: of small matrices side by side, and of a larger one."""
+    square = a @ nets.matrix_transpose(a) + nets.eye(5)
+    small = nets.linalg.solve(a, square) + nets.linalg.cholesky(square)
+    large = nets.linalg.inv(b) @ nets.linalg.lu(b).U
+    return small.sum() + nets.linalg.det(a).sum() + large.sum()
 
 
 def training() -> Callable[..., Any]:
