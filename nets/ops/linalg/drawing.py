@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -11,69 +13,74 @@ from nets.ops.definition.registry import Array, Spec
 
 
 @dataclass(frozen=True, slots=True)
-class DominantSpec(Spec):
-    """Square matrices with a diagonal that outweighs the rest; symmetric ones, if so asked."""
+class MatrixSpec(Spec):
+    """Random arrays of a kind of matrices."""
 
-    is_symmetric: bool = False
+    kind: str = "dominant"
 
     def draw(self, rng: np.random.Generator) -> Array:
-        n = self.shape[-1]
-        drawn = rng.uniform(-1, 1, self.shape)
-        if self.is_symmetric:
-            drawn = (drawn + np.swapaxes(drawn, -1, -2)) / 2
-        return np.asarray(drawn + (n + 0.5) * np.eye(n), self.dtype.numpy)
+        return np.asarray(_KINDS[self.kind](rng, self.shape), self.dtype.numpy)
 
 
 def positive_definite(dtype: DType, *shape: int) -> Spec:
     """Symmetric positive definite matrices."""
-    return DominantSpec(shape, dtype, is_symmetric=True)
+    return MatrixSpec(shape, dtype, kind="positive_definite")
 
 
 def dominant(dtype: DType, *shape: int) -> Spec:
     """Matrices that are far from singular, as are their triangles."""
-    return DominantSpec(shape, dtype)
+    return MatrixSpec(shape, dtype)
 
 
 def distinct(dtype: DType, *shape: int) -> Spec:
     """Matrices whose pivots are far from 0 and from each other, in another order than the rows."""
-    return PermutedSpec(shape, dtype)
+    return MatrixSpec(shape, dtype, kind="distinct")
 
 
 def factored(dtype: DType, *shape: int) -> Spec:
     """Factors as ``lu`` packs them: of matrices that are far from singular."""
-    return FactoredSpec(shape, dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class PermutedSpec(Spec):
-    """Dominant matrices with their rows turned by one."""
-
-    def draw(self, rng: np.random.Generator) -> Array:
-        return np.roll(dominant(self.dtype, *self.shape).draw(rng), 1, axis=-2)
-
-
-@dataclass(frozen=True, slots=True)
-class FactoredSpec(Spec):
-    """The factors, and below them the order of rows that are turned by one."""
-
-    def draw(self, rng: np.random.Generator) -> Array:
-        *batch, _, n = self.shape
-        factors = dominant(self.dtype, *batch, n, n).draw(rng)
-        order = np.stack([np.roll(np.arange(n), 1), np.full(n, n - 1)])
-        below = np.broadcast_to(order, (*batch, 2, n)).astype(factors.dtype)
-        return np.concatenate([factors, below], axis=-2)
+    return MatrixSpec(shape, dtype, kind="factored")
 
 
 def turning(*shape: int) -> Spec:
     """Numbers of rows in int32, each of one that is not before."""
-    return TurnsSpec(shape, i32)
+    return MatrixSpec(shape, i32, kind="turning")
 
 
-@dataclass(frozen=True, slots=True)
-class TurnsSpec(Spec):
+Shape = tuple[int, ...]
+
+
+def _positive_definite(rng: np.random.Generator, shape: Shape) -> Array:
+    drawn = rng.uniform(-1, 1, shape)
+    return (drawn + np.swapaxes(drawn, -1, -2)) / 2 + (shape[-1] + 0.5) * np.eye(shape[-1])
+
+
+def _dominant(rng: np.random.Generator, shape: Shape) -> Array:
+    return np.asarray(rng.uniform(-1, 1, shape) + (shape[-1] + 0.5) * np.eye(shape[-1]))
+
+
+def _distinct(rng: np.random.Generator, shape: Shape) -> Array:
+    return np.roll(_dominant(rng, shape), 1, axis=-2)
+
+
+def _factored(rng: np.random.Generator, shape: Shape) -> Array:
+    """The factors, and below them the order of rows that are turned by one."""
+    *batch, _, n = shape
+    order = np.stack([np.roll(np.arange(n), 1), np.full(n, n - 1)])
+    below = np.broadcast_to(order, (*batch, 2, n))
+    return np.concatenate([_dominant(rng, (*batch, n, n)), below], axis=-2)
+
+
+def _turning(rng: np.random.Generator, shape: Shape) -> Array:
     """For each place along the last axis a number that is not less, and less than there are."""
+    n = shape[-1]
+    return np.asarray(rng.integers(0, n - np.arange(n), shape) + np.arange(n))
 
-    def draw(self, rng: np.random.Generator) -> Array:
-        n = self.shape[-1]
-        drawn = rng.integers(0, n - np.arange(n), self.shape) + np.arange(n)
-        return np.asarray(drawn, self.dtype.numpy)
+
+_KINDS: Final[dict[str, Callable[[np.random.Generator, Shape], Array]]] = {
+    "positive_definite": _positive_definite,
+    "dominant": _dominant,
+    "distinct": _distinct,
+    "factored": _factored,
+    "turning": _turning,
+}
