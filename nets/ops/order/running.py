@@ -13,13 +13,13 @@ import numpy as np
 from nets.errors import DTypeError, ShapeError
 from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
-from nets.ir.types import BufferType, DType, TensorType, i64
+from nets.ir.types import BufferType, DType, TensorType, bool_, i64
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.loop.lowering import Lowering, buffer_type
 
-_PREDICATES: Final = {"argmax": "ge", "argmin": "le"}
+_PREDICATES: Final = {"argmax": ("ge", "gt"), "argmin": ("le", "lt")}
 
 
 @op("running", Trait.PURE | Trait.KERNEL | Trait.EXACT, attributes=("combiner",))
@@ -83,25 +83,30 @@ def _count(s: Lowering, x: Value, out: Value, start: Affine, combiner: str) -> N
 
 
 def _find(s: Lowering, x: Value, out: Value, start: Affine, combiner: str) -> None:
+    """A NaN counts as an infinity, and what comes behind it wins by being NaN alone: so the next
+    step waits for a comparison of numbers and no more."""
     dtype = x.type.dtype
-    first = s.const(_weakest(dtype, combiner), dtype)
-    loop = s.for_(0, buffer_type(x).shape[-1], [first, s.const(0, i64)])
+    weaker, strict = _PREDICATES[combiner]
+    first, strongest = (s.const(_bound(dtype, combiner, end), dtype) for end in (0, 1))
+    never = s.const(False, bool_)
+    loop = s.for_(0, buffer_type(x).shape[-1], [first, s.const(0, i64), never])
     with s.inside(loop) as body:
-        step, best, at = body.arguments
+        step, best, at, is_over = body.arguments
         place = start + Affine.of(step)
         here = s.load(x, place)
-        wins = s.compare(_PREDICATES[combiner], here, best)
-        if dtype.is_float:
-            wins = s.binary("and", wins, s.compare("eq", best, best))
-            wins = s.binary("or", wins, s.compare("ne", here, here))
-        best, at = s.select(wins, here, best), s.select(wins, s.cast(step, i64), at)
+        nan = s.compare("ne", here, here)
+        here = s.select(nan, strongest, here)
+        wins = s.select(is_over, nan, s.compare(weaker, here, best))
+        best = s.select(s.compare(strict, here, best), here, best)
+        at = s.select(wins, s.cast(step, i64), at)
         s.store(at, out, place)
-        s.yield_(best, at)
+        s.yield_(best, at, s.binary("or", is_over, nan))
 
 
-def _weakest(dtype: DType, combiner: str) -> float:
-    """What every number is at least, or at most."""
+def _bound(dtype: DType, combiner: str, end: int) -> float:
+    """The number that loses to all others, or (``end`` 1) wins against them."""
+    is_largest = (combiner == "argmax") is bool(end)
     if dtype.is_float:
-        return -math.inf if combiner == "argmax" else math.inf
+        return math.inf if is_largest else -math.inf
     limits = np.iinfo(str(dtype.numpy))
-    return int(limits.min if combiner == "argmax" else limits.max)
+    return int(limits.max if is_largest else limits.min)
