@@ -1,7 +1,7 @@
 """What the words mean: one class per op, one family per file. Importing nets.ops fills the
 registry."""
 
-from nets.ops.linalg import cholesky, determinant, exchange, lu, triangular
+from nets.ops.linalg import cholesky, determinant, elimination, exchange, lu, triangular
 from nets.ops.loop import arithmetic as loop_arithmetic
 from nets.ops.loop import control as loop_control
 from nets.ops.loop import kernels as loop_kernels
@@ -45,6 +45,7 @@ __all__ = [
     "effects",
     "eigh",
     "elementwise",
+    "elimination",
     "exchange",
     "exponential",
     "gradient",

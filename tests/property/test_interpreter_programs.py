@@ -81,6 +81,7 @@ def test_a_seed_is_one_program() -> None:
 
 FACTORISATIONS = {
     *("cholesky", "triangular_solve", "lu", "lu_solve", "lu_det", "lu_log_det", "exchange_rows"),
+    "eliminate",
     *("qr", "eigh", "eigvalsh", "svd", "svdvals", "pinv"),
 }
 """Ops that have programs of their own (in tests/ops and tests/linalg), as has ``size_of``, which is

@@ -9,7 +9,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
 from nets.ir.types import BufferType, index
-from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, width_for
+from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, stride_of, width_for
 from nets.ops.linalg.row_blocks import ROWS, Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, side
 from nets.ops.loop.lowering import Lowering, buffer_type
@@ -89,14 +89,15 @@ class _Tiled:
 
     def __init__(self, v: Lanes, n: int, upper: bool) -> None:
         self.v, self.s, self.n, self.upper = v, v.s, n, upper
+        self.stride = stride_of(n)
         self.tile = 4 if v.s.machine.has_many_registers else 3
         self.first = n % self.tile or self.tile
 
     def run(self, x: Value, out: Value, batch: Dim) -> None:
         s, v, n, tile = self.s, self.v, self.n, self.tile
         with v.groups(batch) as numbers:
-            self.memory, self.inverses = v.scratch(n * n), v.scratch(n)
-            v.fill(self.memory, x, numbers, n * n)
+            self.memory, self.inverses = v.scratch(n * self.stride), v.scratch(n)
+            v.fill_rows(self.memory, x, numbers, (n, n))
             self._diagonal(Affine(), self.first, None)
             with loop(s, self.first, n, tile) as i:
                 self._below(i, Affine(), self.first, None)
@@ -105,18 +106,22 @@ class _Tiled:
                 with loop(s, s.index(j + tile), n, tile) as i:
                     self._below(i, j, tile, s.index(j))
             self._finish()
-            v.spill(out, self.memory, numbers, n * n)
+            v.spill_rows(out, self.memory, numbers, (n, n))
 
     def _get(self, i: Affine, j: Affine) -> Value:
         """An element of the triangle that is there."""
-        place = j * self.n + i if self.upper else i * self.n + j
-        return self.v.get(self.memory, place)
+        return self.v.get(self.memory, self._place(i, j))
+
+    def _place(self, i: Affine, j: Affine) -> Affine:
+        return j * self.stride + i if self.upper else i * self.stride + j
 
     def _put(self, vector: Value, i: Affine, j: Affine) -> None:
-        self.v.put(vector, self.memory, j * self.n + i if self.upper else i * self.n + j)
+        self.v.put(vector, self.memory, self._place(i, j))
 
     def _given(self, i: Affine, j: Affine) -> Value:
-        pair = (self.v.get(self.memory, i * self.n + j), self.v.get(self.memory, j * self.n + i))
+        pair = [
+            self.v.get(self.memory, one * self.stride + other) for one, other in ((i, j), (j, i))
+        ]
         return self.s.mul(self.s.add(*pair), self.v.const(0.5))
 
     def _diagonal(self, start: Affine, size: int, count: Value | None) -> None:

@@ -123,6 +123,48 @@ class Lanes:
 
         self._each_start(size, part)
 
+    def fill_rows(
+        self, scratch: Value, buffer: Value, numbers: Sequence[Value], shape: tuple[int, int]
+    ) -> None:
+        """``fill`` with matrices of ``shape`` whose rows begin ``stride_of`` elements apart."""
+        rows, columns = shape
+        if stride_of(columns) == columns:
+            self.fill(scratch, buffer, numbers, rows * columns)
+            return
+
+        def part(row: Affine, start: Affine) -> None:
+            place = row * columns + start
+            vectors = self._turned_in(buffer, numbers, rows * columns, place)
+            for offset, vector in enumerate(vectors):
+                self.put(vector, scratch, row * stride_of(columns) + start + offset)
+
+        self._each_row(shape, part)
+
+    def spill_rows(
+        self, buffer: Value, scratch: Value, numbers: Sequence[Value], shape: tuple[int, int]
+    ) -> None:
+        """``spill`` of such."""
+        rows, columns = shape
+        if stride_of(columns) == columns:
+            self.spill(buffer, scratch, numbers, rows * columns)
+            return
+
+        def part(row: Affine, start: Affine) -> None:
+            first = row * stride_of(columns) + start
+            vectors = [self.get(scratch, first + offset) for offset in range(self.width)]
+            place = row * columns + start
+            self._turned_out(vectors, buffer, numbers, rows * columns, place)
+
+        self._each_row(shape, part)
+
+    def _each_row(self, shape: tuple[int, int], part: Callable[[Affine, Affine], None]) -> None:
+        rows, columns = shape
+        loop = self.s.for_(0, rows)
+        with self.s.inside(loop) as body:
+            row = Affine.of(body.arguments[0])
+            self._each_start(columns, lambda start: part(row, start))
+            self.s.yield_()
+
     def _starts(self, size: int) -> list[int]:
         """Where to begin so that blocks of as many elements as lanes meet all: the last may
         overlap the one before."""
@@ -168,6 +210,12 @@ class Lanes:
 
     def _shuffled(self, x: Value, y: Value, order: Sequence[int]) -> Value:
         return self.s.emit("shuffle", x, y, order=tuple(order)).result
+
+
+def stride_of(columns: int) -> int:
+    """From row to row in scratch memory: rows of many lines, but not such that all of a column
+    meets the same few sets of the cache."""
+    return columns + 1 if columns > 16 and columns % 16 == 0 else columns
 
 
 def width_for(s: Lowering, dtype: DType, elements: int) -> int:

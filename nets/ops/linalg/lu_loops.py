@@ -10,7 +10,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
 from nets.ir.types import BufferType, index
-from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, width_for
+from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, stride_of, width_for
 from nets.ops.linalg.row_blocks import ROWS, Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, side
 from nets.ops.linalg.substitution import substitute
@@ -19,8 +19,8 @@ from nets.ops.loop.lowering import Lowering, buffer_type
 UNROLLED = 4
 """Matrices up to this size are computed in registers, without loops."""
 
-MOST_IN_LANES = 16
-"""Larger matrices are worked on one by one: exchanging rows costs a group more than it saves."""
+COLUMNS = 4
+"""So many change rows at a time, in lanes."""
 
 SCALAR = 8
 """Matrices up to this size that stand alone are computed one number at a time."""
@@ -33,7 +33,7 @@ def lower(s: Lowering, x: Value, out: Value) -> None:
         return
     x, out = flat(s, x), flat(s, out)
     width = width_for(s, dtype, n * n)
-    is_alone = n > MOST_IN_LANES or not fits_lanes(batch, width, n)
+    is_alone = not fits_lanes(batch, width, n)
     if is_alone and n > SCALAR:
         with each(s, batch) as number:
             _ByBlocks(s, x, n).run(x, out, number)
@@ -45,7 +45,7 @@ def lower(s: Lowering, x: Value, out: Value) -> None:
         _InLanes(v, n).run(x, out, batch)
 
 
-def _divisor(v: Lanes, pivot: Value) -> Value:
+def divisor_of(v: Lanes, pivot: Value) -> Value:
     """The pivot, 1 where it is 0."""
     return v.s.select(v.s.compare("eq", pivot, v.const(0)), v.const(1), pivot)
 
@@ -59,8 +59,8 @@ def _in_registers(v: Lanes, x: Value, out: Value, n: int, batch: Dim) -> None:
         rows = [[*given[i * n : (i + 1) * n], v.const(i)] for i in range(n)]
         turns = []
         for k in range(n):
-            turns.append(_choose(v, rows, k))
-            divisor = _divisor(v, rows[k][k])
+            turns.append(choose(v, rows, k))
+            divisor = divisor_of(v, rows[k][k])
             for row in rows[k + 1 :]:
                 row[k] = v.s.div(row[k], divisor)
                 for j in range(k + 1, n):
@@ -69,9 +69,9 @@ def _in_registers(v: Lanes, x: Value, out: Value, n: int, batch: Dim) -> None:
         v.write([*(x for row in rows for x in row[:n]), *order, *turns], out, numbers)
 
 
-def _choose(v: Lanes, rows: list[Vectors], k: int) -> Value:
-    """Let the row of the largest element of a column be row k, and that the other one; gives its
-    number."""
+def choose(v: Lanes, rows: list[Vectors], k: int, first: int = 0) -> Value:
+    """Let the row of the largest element of a column be row k, and that the other one, from the
+    column ``first`` on; gives its number."""
     s = v.s
     best, chosen = s.unary("abs", rows[k][k]), v.const(k)
     for i in range(k + 1, len(rows)):
@@ -79,69 +79,58 @@ def _choose(v: Lanes, rows: list[Vectors], k: int) -> Value:
         is_larger = s.compare("gt", size, best)
         best = s.select(is_larger, size, best)
         chosen = s.select(is_larger, v.const(i), chosen)
-    before, found = rows[k], list(rows[k])
+    before, found = rows[k][first:], rows[k][first:]
     for i in range(k + 1, len(rows)):
         is_it = s.compare("eq", chosen, v.const(i))
-        found = [s.select(is_it, x, y) for x, y in zip(rows[i], found, strict=True)]
-        rows[i] = [s.select(is_it, x, y) for x, y in zip(before, rows[i], strict=True)]
-    rows[k] = found
+        own = rows[i][first:]
+        rows[i][first:] = [s.select(is_it, x, y) for x, y in zip(before, own, strict=True)]
+        found = [s.select(is_it, x, y) for x, y in zip(own, found, strict=True)]
+    rows[k][first:] = found
     return chosen
 
 
 # --------------------------------------------------------------------------------- lanes
 
 
-Column = Callable[[Affine], Affine]
-"""Where the element of a row is."""
+Column = Callable[[Affine], tuple[Value, Affine]]
+"""In which scratch memory, and where, the element of a row is."""
 
 
-class _InLanes:
-    """A group of packed factors in scratch memory, step by step.
+class Steps:
+    """The steps of elimination on a group of matrices in scratch memory.
 
     In a step each lane has a pivot of its own, so rows change places under masks: a few columns at
     a time, whose elements in the two rows stay in registers while all rows go by.
     """
 
-    def __init__(self, v: Lanes, n: int) -> None:
-        self.v, self.s, self.n = v, v.s, n
-        self.columns = 4
+    memory: Value
+    numbers: Value
+    """Of rows, in all lanes."""
 
-    def run(self, x: Value, out: Value, batch: Dim) -> None:
-        s, v, n = self.s, self.v, self.n
-        with v.groups(batch) as numbers:
-            self.memory, self.numbers = v.scratch((n + 2) * n), v.scratch(n)
-            v.fill(self.memory, x, numbers, n * n)
-            with loop(s, 0, n) as i:
-                number = v.splat(s.cast(s.index(i), v.dtype))
-                v.put(number, self.numbers, i)
-                v.put(number, self.memory, i + n * n)
-            with loop(s, 0, n) as k:
-                self._step(k)
-            v.spill(out, self.memory, numbers, (n + 2) * n)
+    def __init__(self, v: Lanes, n: int) -> None:
+        self.v, self.s, self.n, self.stride = v, v.s, n, stride_of(n)
+
+    def number_rows(self) -> None:
+        s, v = self.s, self.v
+        self.numbers = v.scratch(self.n)
+        with loop(s, 0, self.n) as i:
+            v.put(v.splat(s.cast(s.index(i), v.dtype)), self.numbers, i)
 
     def _number(self, i: Affine) -> Value:
         return self.v.get(self.numbers, i)
 
-    def _get(self, place: Affine) -> Value:
-        return self.v.get(self.memory, place)
+    def _get(self, place: tuple[Value, Affine]) -> Value:
+        return self.v.get(*place)
 
-    def _put(self, vector: Value, place: Affine) -> None:
-        self.v.put(vector, self.memory, place)
+    def _put(self, vector: Value, place: tuple[Value, Affine]) -> None:
+        self.v.put(vector, *place)
 
-    def _column(self, j: Affine) -> Column:
-        return lambda i: i * self.n + j
+    def column(self, j: Affine) -> Column:
+        return lambda i: (self.memory, i * self.stride + j)
 
-    def _step(self, k: Affine) -> None:
-        chosen, n = self._pivot(k), self.n
-        self._put(chosen, k + (n + 1) * n)
-        self._exchange(k, chosen, [lambda i: i + n * n], is_done=True)
-        self._exchange_range(k, chosen, Affine(), k, is_done=True)
-        self._divide(k, chosen)
-        self._exchange_range(k, chosen, k + 1, Affine.of(n), is_done=False)
-
-    def _pivot(self, k: Affine) -> Value:
+    def pivot(self, k: Affine) -> Value:
         """The number of the first row with the largest element of a column."""
-        s, column = self.s, self._column(k)
+        s, column = self.s, self.column(k)
         first = s.unary("abs", self._get(column(k)))
         search = s.for_(s.index(k + 1), self.n, [first, self._number(k)])
         with s.inside(search) as body:
@@ -155,20 +144,26 @@ class _InLanes:
             )
         return search.results[1]
 
-    def _exchange_range(
-        self, k: Affine, chosen: Value, lo: Affine, hi: Affine, *, is_done: bool
+    def exchange_range(
+        self,
+        k: Affine,
+        chosen: Value,
+        lo: Affine,
+        hi: Affine,
+        *,
+        is_done: bool,
+        column: Callable[[Affine], Column] | None = None,
     ) -> None:
         """The same for the columns from lo below hi: several at a time, then those left over."""
-        s, columns = self.s, self.columns
+        s, of = self.s, column or self.column
         span = s.sub(s.index(hi), s.index(lo))
-        whole = s.add(s.index(lo), s.binary("and", span, s.const(-columns, index)))
-        with loop(s, s.index(lo), whole, columns) as j:
-            several = [self._column(j + c) for c in range(columns)]
-            self._exchange(k, chosen, several, is_done=is_done)
+        whole = s.add(s.index(lo), s.binary("and", span, s.const(-COLUMNS, index)))
+        with loop(s, s.index(lo), whole, COLUMNS) as j:
+            self.exchange(k, chosen, [of(j + c) for c in range(COLUMNS)], is_done=is_done)
         with loop(s, whole, s.index(hi)) as j:
-            self._exchange(k, chosen, [self._column(j)], is_done=is_done)
+            self.exchange(k, chosen, [of(j)], is_done=is_done)
 
-    def _exchange(
+    def exchange(
         self, k: Affine, chosen: Value, columns: Sequence[Column], *, is_done: bool
     ) -> None:
         """Row k and the chosen one change places, in a few columns; unless these are done, the rows
@@ -183,7 +178,7 @@ class _InLanes:
                 for column, old in zip(columns, before, strict=True)
             ]
             if not is_done:
-                factor = self._get(self._column(k)(i))
+                factor = self._get(self.column(k)(i))
                 rest = [v.multiply_subtract(x, factor, y) for x, y in zip(rest, found, strict=True)]
             for column, vector in zip(columns, rest, strict=True):
                 self._put(vector, column(i))
@@ -204,17 +199,41 @@ class _InLanes:
             s.yield_(*(s.select(is_it, self._get(column(i)), x) for column, x in pairs))
         return list(search.results)
 
-    def _divide(self, k: Affine, chosen: Value) -> None:
+    def divide(self, k: Affine, chosen: Value) -> None:
         """The column of the pivot."""
-        s, v, column = self.s, self.v, self._column(k)
+        s, v, column = self.s, self.v, self.column(k)
         before = self._get(column(k))
         (pivot,) = self._chosen(k, chosen, [column], [before])
-        divisor = _divisor(v, pivot)
+        divisor = divisor_of(v, pivot)
         with loop(s, s.index(k + 1), self.n) as i:
             is_it = s.compare("eq", chosen, self._number(i))
             rest = s.select(is_it, before, self._get(column(i)))
             self._put(s.div(rest, divisor), column(i))
         self._put(pivot, column(k))
+
+
+class _InLanes(Steps):
+    """Packed factors in scratch memory."""
+
+    def run(self, x: Value, out: Value, batch: Dim) -> None:
+        s, v, n = self.s, self.v, self.n
+        with v.groups(batch) as numbers:
+            self.memory = v.scratch((n + 2) * self.stride)
+            self.number_rows()
+            v.fill_rows(self.memory, x, numbers, (n, n))
+            with loop(s, 0, n) as i:
+                v.put(self._number(i), self.memory, i + n * self.stride)
+            with loop(s, 0, n) as k:
+                self._step(k)
+            v.spill_rows(out, self.memory, numbers, (n + 2, n))
+
+    def _step(self, k: Affine) -> None:
+        chosen, end = self.pivot(k), self.n * self.stride
+        self.v.put(chosen, self.memory, k + end + self.stride)
+        self.exchange(k, chosen, [lambda i: (self.memory, i + end)], is_done=True)
+        self.exchange_range(k, chosen, Affine(), k, is_done=True)
+        self.divide(k, chosen)
+        self.exchange_range(k, chosen, k + 1, Affine.of(self.n), is_done=False)
 
 
 # ------------------------------------------------------------------------ blocks of rows

@@ -11,6 +11,7 @@ from nets.passes.simplify import (
     simplify_gathers,  # noqa: F401
     simplify_shapes,
     simplify_sums_of_pads,  # noqa: F401
+    simplify_systems,  # noqa: F401
     simplify_windows,  # noqa: F401
 )
 from nets.passes.simplify.fold import fold_operation
