@@ -22,7 +22,6 @@ from nets.ops.linalg.shapes import product, swapped
 from nets.ops.loop.lowering import Lowering, buffer_type
 from nets.ops.orthogonal import svd_loops
 from nets.ops.orthogonal.apart import apart
-from nets.ops.orthogonal.forms import has_lanes
 from nets.ops.orthogonal.parts import from_whole_matrices
 from nets.ops.orthogonal.qr import check_tall
 from nets.ops.orthogonal.svd_reference import decomposed
@@ -113,7 +112,7 @@ class PseudoInverse:
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
         if buffer_type(results[0]).elements != 0:
             x, limit = operands
-            svd_loops.lower_inverse(s, x, limit, results[0], lanes=has_lanes(x))
+            svd_loops.lower_inverse(s, x, limit, results[0], lanes=svd_loops.has_lanes(x))
 
 
 def _outside(b: Emitter, x: Value, y: Value, z: Value) -> Value:

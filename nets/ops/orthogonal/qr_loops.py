@@ -23,11 +23,13 @@ def reduce(form: Form, a: Table, m: int, n: int) -> Reflections:
     """Leaves R in the upper triangle of ``a``."""
     found = Reflections(form.table(n, m), form.row(n))
     fill(form, found.vectors, n, m)
-    form.each(0, n, lambda k: _column(form, a, k, m, n, found))
+    form.each(0, n, lambda k: column(form, a, k, (m, n), found))
     return found
 
 
-def _column(form: Form, a: Table, k: Value, m: int, n: int, found: Reflections) -> None:
+def column(form: Form, a: Table, k: Value, shape: tuple[int, int], found: Reflections) -> None:
+    """Reflect a column, and those behind it."""
+    m, n = shape
     v = found.vectors
     below = affine(k) + 1
 

@@ -22,7 +22,6 @@ from nets.ops.linalg.shapes import product, swapped
 from nets.ops.loop.lowering import Lowering, buffer_type
 from nets.ops.orthogonal import svd_loops
 from nets.ops.orthogonal.apart import apart
-from nets.ops.orthogonal.forms import has_lanes
 from nets.ops.orthogonal.parts import (
     added_to_diagonal,
     as_rows,
@@ -137,7 +136,7 @@ class SVD:
 
 def _lower(s: Lowering, x: Value, out: Value, *, vectors: bool) -> None:
     if buffer_type(out).elements != 0:
-        svd_loops.lower(s, x, out, lanes=has_lanes(x), vectors=vectors)
+        svd_loops.lower(s, x, out, lanes=svd_loops.has_lanes(x), vectors=vectors)
 
 
 def _parts(b: Emitter, y: Value) -> tuple[Value, Value, Value]:

@@ -10,12 +10,20 @@ from nets.ir.core import Value
 from nets.ir.types import index
 from nets.ops.linalg.shapes import batch_of
 from nets.ops.loop.lowering import Lowering, buffer_type
-from nets.ops.orthogonal import qr_loops
+from nets.ops.orthogonal import bidiagonal, forms, qr_loops
 from nets.ops.orthogonal.forms import Form, Matrix, Number, Stack, Table, affine, each_matrix
-from nets.ops.orthogonal.jacobi import Jacobi, sum_of_products
+from nets.ops.orthogonal.golub_kahan import Steps
+from nets.ops.orthogonal.jacobi import Jacobi
 from nets.ops.orthogonal.reflections import fill, sum_of_rows, turned
 from nets.ops.orthogonal.signs import is_negative
-from nets.ops.orthogonal.svd_reference import NOTHING
+from nets.ops.orthogonal.sums import sum_of_products
+from nets.ops.orthogonal.svd_reference import MOST_BY_ROTATIONS, NOTHING
+
+
+def has_lanes(x: Value) -> bool:
+    """Whether matrices of a buffer go one per lane: those that are done by rotations may."""
+    n = buffer_type(x).shape[-1]
+    return isinstance(n, int) and n <= MOST_BY_ROTATIONS and forms.has_lanes(x)
 
 
 def lower(s: Lowering, x: Value, out: Value, *, lanes: bool, vectors: bool) -> None:
@@ -38,10 +46,44 @@ def decompose(
     """The decomposition of one matrix, or of those of all lanes."""
     m, n = shape
     a, unscale, bad = qr_loops.scaled(form, source, m, n)
+    if n > MOST_BY_ROTATIONS:
+        _by_steps(form, a, unscale, bad, target, shape, vectors=vectors)
+        return
     w = turned(form, a, m, n)
     v = _identity(form, n) if vectors else None
     lost = form.either(Jacobi(form, w, m, n, v).run(), bad)
     _Store(form, w, v, target, m, n, lost).run(unscale)
+
+
+def _by_steps(
+    form: Form,
+    a: Table,
+    unscale: Number,
+    bad: Value,
+    target: Matrix | Table,
+    shape: tuple[int, int],
+    *,
+    vectors: bool,
+) -> None:
+    m, n = shape
+    found = bidiagonal.reduce(form, a, m, n)
+    u = v = None
+    if vectors:
+        u = turned(form, qr_loops.product(form, found.left, m, n), m, n)
+        v = turned(form, qr_loops.product(form, found.right, n, n), n, n)
+    lost = form.either(Steps(form, found, shape, u, v).run(), bad)
+    store = _Store(form, found.diagonal, v, target, m, n, lost)
+
+    def one(j: Value) -> None:
+        here = found.diagonal.get(0, j)
+        rank = store.rank(found.diagonal, j, here)
+        target.set(0 if v is None else m, rank, store.kept(here * unscale))
+        if u is None or v is None:
+            return
+        sign = form.where(store.right(v, j, rank), form.const(-1), 1.0)
+        form.each(0, m, lambda i: target.set(i, rank, store.kept(u.get(j, i) * sign)))
+
+    form.each(0, n, one)
 
 
 def lower_inverse(s: Lowering, x: Value, limit: Value, out: Value, *, lanes: bool) -> None:
@@ -113,9 +155,9 @@ class _Store:
 
         def one(j: Value) -> None:
             here = lengths.get(0, j)
-            rank = self._rank(lengths, j, here)
+            rank = self.rank(lengths, j, here)
             at = 0 if self.v is None else self.m
-            self.target.set(at, rank, self._kept(here * unscale))
+            self.target.set(at, rank, self.kept(here * unscale))
             if self.v is not None:
                 self._vectors(self.v, j, rank, here, u, signs)
 
@@ -123,10 +165,10 @@ class _Store:
         if self.v is not None:
             self._left(u, signs)
 
-    def _kept(self, x: Number) -> Number:
+    def kept(self, x: Number) -> Number:
         return self.form.where(self.lost, self.form.const(math.nan), x)
 
-    def _rank(self, lengths: Table, j: Value, here: Number) -> Value:
+    def rank(self, lengths: Table, j: Value, here: Number) -> Value:
         """How many lengths come before one."""
         form, one, zero = self.form, self.form.const(1), self.form.const(0)
 
@@ -145,18 +187,23 @@ class _Store:
     ) -> None:
         """The right vector of a column, and the left one before it is completed."""
         form = self.form
-        flips = is_negative(form, v, j, self.n)
+        flips = self.right(v, j, rank)
         signs.set(0, rank, form.where(flips, form.const(-1), 1.0))
-
-        def right(r: Value) -> None:
-            x = v.get(j, r)
-            place = affine(rank) + (self.m + 1)
-            self.target.set(place, r, self._kept(form.where(flips, -x, x)))
-
-        form.each(0, self.n, right)
         some = (here * here).is_("gt", NOTHING[form.dtype.itemsize])
         inverse = form.where(some, form.const(1) / here, 0.0)
         form.each(0, self.m, lambda i: u.set(i, rank, self.w.get(j, i) * inverse))
+
+    def right(self, v: Table, j: Value, rank: Value) -> Value:
+        """Store a right vector with its sign; whether that is another one than it had."""
+        form = self.form
+        flips = is_negative(form, v, j, self.n)
+
+        def element(r: Value) -> None:
+            x = v.get(j, r)
+            self.target.set(affine(rank) + (self.m + 1), r, self.kept(form.where(flips, -x, x)))
+
+        form.each(0, self.n, element)
+        return flips
 
     def _left(self, u: Table, signs: Table) -> None:
         form, m, n = self.form, self.m, self.n
@@ -170,6 +217,6 @@ class _Store:
         q = qr_loops.product(form, found, m, n)
 
         def element(i: Value, k: Value) -> None:
-            self.target.set(i, k, self._kept(q.get(i, k) * signs.get(0, k)))
+            self.target.set(i, k, self.kept(q.get(i, k) * signs.get(0, k)))
 
         form.each(0, m, lambda i: form.each(0, n, lambda k: element(i, k)))

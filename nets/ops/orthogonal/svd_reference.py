@@ -1,4 +1,4 @@
-"""What svd means: rotations of pairs of columns until all are orthogonal.
+"""What svd means for small matrices: rotations of pairs of columns until all are orthogonal.
 
 Hestenes, Inversion of matrices by biorthogonalization and related results (1958); Demmel & Veselić,
 Jacobi's method is more accurate than QR (1992). The pairs of a round have no column in common, and
@@ -16,32 +16,21 @@ from typing import Final
 
 import numpy as np
 
-from nets.ir.types import from_numpy
 from nets.ops.definition.registry import Array
-from nets.ops.orthogonal.forms import pieces_of
+from nets.ops.orthogonal.golub_kahan_reference import Steps, bidiagonal
 from nets.ops.orthogonal.qr_reference import product, reduced
 from nets.ops.orthogonal.reflections_reference import EPS, largest_of, scale_of, signs_of
+from nets.ops.orthogonal.sums_reference import sum_of_products
+
+MOST_BY_ROTATIONS: Final = 16
+"""Columns up to which there are rotations of pairs of columns; beyond, see
+``golub_kahan_reference``."""
 
 SWEEPS: Final = 40
 """Sweeps after which there is no hope; ten are many."""
 
 NOTHING: Final = {4: 2.0**-60, 8: 2.0**-400}
 """The square of a column's length that is nothing beside the largest element, which is near 1."""
-
-
-def sum_of_products(x: Array, y: Array) -> Array:
-    """Sums along the last axis, in the order of pieces and halves."""
-    dtype = from_numpy(x.dtype)
-    assert dtype is not None
-    width, size = pieces_of(dtype), x.shape[-1]
-    total = np.zeros((*x.shape[:-1], width), x.dtype)
-    for start in range(0, size, width):
-        stop = min(start + width, size)
-        total[..., : stop - start] += x[..., start:stop] * y[..., start:stop]
-    while width > 1:
-        width //= 2
-        total = total[..., :width] + total[..., width:]
-    return total[..., 0]
 
 
 def rounds(n: int) -> list[tuple[Array, Array]]:
@@ -112,27 +101,54 @@ def decomposed(x: Array, *, vectors: bool) -> tuple[Array, Array | None, Array |
     """Singular values in descending order, left vectors as columns and right ones as rows; NaN
     where there are none."""
     a = x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
-    count, _, n = a.shape
     largest = largest_of(a)
     bad = ~(largest < np.inf)
     scale = scale_of(np.where(bad, a.dtype.type(1), largest))
     a = np.where(bad[:, None, None], a.dtype.type(0), a * scale[:, None, None])
+    by_rotations = x.shape[-1] <= MOST_BY_ROTATIONS
+    values, u, v, failed = (_by_rotations if by_rotations else _by_steps)(a, vectors)
+    lost = bad | failed
+    lengths = np.where(lost[:, None], np.nan, values * (1 / scale)[:, None]).astype(x.dtype)
+    if u is None or v is None:
+        return lengths, None, None
+    signs = signs_of(v)
+    u, v = (
+        np.where(lost[:, None, None], np.nan, z).astype(x.dtype)
+        for z in (u * signs[:, None, :], v * signs[:, :, None])
+    )
+    return lengths, u, v
+
+
+_Parts = tuple[Array, Array | None, Array | None, Array]
+
+
+def _by_rotations(a: Array, vectors: bool) -> _Parts:
+    count, _, n = a.shape
     w = np.swapaxes(a, 1, 2).copy()
     v = np.broadcast_to(np.eye(n, dtype=a.dtype), (count, n, n)).copy() if vectors else None
-    lost = bad | orthogonalised(w, v)
+    failed = orthogonalised(w, v)
     lengths = np.sqrt(sum_of_products(w, w))
     order = in_order(lengths)
     values = np.take_along_axis(lengths, order, 1)
-    lengths = np.where(lost[:, None], np.nan, values * (1 / scale)[:, None]).astype(x.dtype)
     if v is None:
-        return lengths, None, None
+        return values, None, None, failed
     w, v = (np.take_along_axis(rows, order[:, :, None], 1) for rows in (w, v))
-    signs = signs_of(v)
-    u = _orthonormal(w, values) * signs[:, None, :]
-    u, v = (
-        np.where(lost[:, None, None], np.nan, z).astype(x.dtype) for z in (u, v * signs[:, :, None])
-    )
-    return lengths, u, v
+    return values, _orthonormal(w, values), v, failed
+
+
+def _by_steps(a: Array, vectors: bool) -> _Parts:
+    d, e, u, v = bidiagonal(a)
+    failed = [
+        Steps(d[i], e[i], u[i] if vectors else None, v[i] if vectors else None).run()
+        for i in range(len(d))
+    ]
+    order = in_order(d)
+    values = np.take_along_axis(d, order, 1)
+    lost = np.array(failed, np.bool_)
+    if not vectors:
+        return values, None, None, lost
+    u, v = (np.take_along_axis(rows, order[:, :, None], 1) for rows in (u, v))
+    return values, np.swapaxes(u, 1, 2), v, lost
 
 
 def _orthonormal(w: Array, lengths: Array) -> Array:

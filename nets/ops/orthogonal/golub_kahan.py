@@ -1,0 +1,204 @@
+"""Loops of svd for larger matrices, second half: implicit QR steps, in the form of rows.
+
+The order of operations is that of ``golub_kahan_reference``.
+"""
+
+from __future__ import annotations
+
+from nets.ir.core import Value
+from nets.ir.types import bool_, index
+from nets.ops.orthogonal.bidiagonal import Bidiagonal
+from nets.ops.orthogonal.forms import Form, Number, Place, Table, affine
+from nets.ops.orthogonal.golub_kahan_reference import STEPS
+from nets.ops.orthogonal.reflections_reference import EPS, NEGLIGIBLE
+
+_COUNT, _FAILED, _LIMIT = range(3)
+
+
+class Steps:
+    """The steps of a matrix; u and v hold vectors as rows, if they are wanted, of m and n
+    elements."""
+
+    def __init__(
+        self,
+        form: Form,
+        found: Bidiagonal,
+        shape: tuple[int, int],
+        u: Table | None,
+        v: Table | None,
+    ) -> None:
+        self.form, (self.m, self.n), self.u, self.v = form, shape, u, v
+        self.d, self.e = found.diagonal, found.above
+        self.turns = form.table(4, self.n)
+        """Cosines and sines of the rotations of a step, of v and of u."""
+        self.state = form.row(3)
+        self.least = NEGLIGIBLE[form.dtype.itemsize]
+
+    def run(self) -> Value:
+        """Singular values on the diagonal; whether that failed."""
+        form = self.form
+        self.state.set(0, _FAILED, form.const(0))
+        self.state.set(0, _LIMIT, self._limit())
+        form.each(0, self.n, lambda number: self._value(affine(number) * -1 + (self.n - 1)))
+        return self.state.get(0, _FAILED).is_("gt", 0.0)
+
+    def _limit(self) -> Number:
+        def larger(i: Value, largest: Number) -> Number:
+            return largest.max(self.d.get(0, i).abs() + self.e.get(0, i).abs())
+
+        (largest,) = self.form.each(0, self.n, larger, self.form.const(0))
+        return (self.form.const(EPS[self.form.dtype.itemsize]) * largest).max(self.least)
+
+    def _value(self, place: Place) -> None:
+        form, state, s = self.form, self.state, self.form.s
+        last = s.index(affine(place))
+        state.set(0, _COUNT, form.const(0))
+
+        def attempt() -> Value:
+            first, has_zero = self._block(last)
+            with form.when(has_zero):
+                self._cancel(first, last)
+            done = s.compare("eq", first, last)
+            with form.when(done):
+                self._make_positive(last)
+            count = state.get(0, _COUNT)
+            state.set(0, _COUNT, count + 1.0)
+            too_many = count.is_("ge", float(STEPS))
+            fails = form.both(form.no(done), too_many)
+            state.set(0, _FAILED, form.where(fails, form.const(1), state.get(0, _FAILED)))
+            going = form.both(form.no(done), form.no(too_many))
+            with form.when(going):
+                self._step(first, last)
+            return going
+
+        form.again(attempt)
+
+    def _block(self, last: Value) -> tuple[Value, Value]:
+        """Where the block that ends there begins, and whether that is because of a zero on the
+        diagonal before."""
+        form, s, limit = self.form, self.form.s, self.state.get(0, _LIMIT)
+        zero, no = s.const(0, index), s.const(False, bool_)
+
+        def look(
+            number: Value, found: Number, first: Number, has_zero: Number
+        ) -> tuple[Number, ...]:
+            at = s.sub(last, number)
+            before = s.binary("max", s.sub(at, s.const(1, index)), zero)
+            ends = self.e.get(0, at).abs().is_("le", limit)
+            stops = form.both(form.no(ends), self.d.get(0, before).abs().is_("le", limit))
+            is_new = form.both(form.no(found.value), form.either(ends, stops))
+            return (
+                Number(form.either(found.value, is_new), form),
+                Number(s.select(is_new, at, first.value), form),
+                Number(form.either(has_zero.value, form.both(is_new, stops)), form),
+            )
+
+        start = [Number(value, form) for value in (no, zero, no)]
+        _, first, has_zero = form.each(0, affine(last) + 1, look, *start)
+        return first.value, has_zero.value
+
+    def _cancel(self, first: Value, last: Value) -> None:
+        """Take out the element beside a zero of the diagonal."""
+        form, d, e, limit = self.form, self.d, self.e, self.state.get(0, _LIMIT)
+        before = form.s.sub(first, form.s.const(1, index))
+        yes = Number(form.s.const(True, bool_), form)
+
+        def chase(i: Value, c: Number, s: Number, alive: Number) -> tuple[Number, ...]:
+            beside, on = e.get(0, i), alive.value
+            f = s * beside
+            e.set(0, i, form.where(on, c * beside, beside))
+            on = form.both(on, f.abs().is_("gt", limit))
+            g = d.get(0, i)
+            h = (f * f + g * g).sqrt()
+            d.set(0, i, form.where(on, h, g))
+            c, s = g / h, -f / h
+            if self.u is not None:
+                with form.when(on):
+                    self._rotate(self.u, before, i, c, s)
+            return c, s, Number(on, form)
+
+        form.each(first, affine(last) + 1, chase, form.const(0), form.const(1), yes)
+
+    def _rotate(self, rows: Table, i: Place, j: Place, c: Number, s: Number) -> None:
+        form = self.form
+        wide_c, wide_s = form.piece(c), form.piece(s)
+
+        def piece(at: Value) -> None:
+            x, y = rows.get_piece(i, at), rows.get_piece(j, at)
+            rows.set_piece(i, at, wide_c * x + wide_s * y)
+            rows.set_piece(j, at, wide_c * y - wide_s * x)
+
+        form.pieces(0, self.m, piece)
+
+    def _make_positive(self, last: Value) -> None:
+        form, d, v = self.form, self.d, self.v
+        with form.when(d.get(0, last).is_("lt", 0.0)):
+            d.set(0, last, -d.get(0, last))
+            if v is not None:
+                form.pieces(0, self.n, lambda j: v.set_piece(last, j, -v.get_piece(last, j)))
+
+    def _step(self, first: Value, last: Value) -> None:
+        """An implicit QR step from the begin of a block to its end."""
+        form, d, e = self.form, self.d, self.e
+        one = form.const(1)
+        start = one, one, self._shifted(first, last), d.get(0, first)
+        _, _, f, x = form.each(first, last, self._chase, *start)
+        e.set(0, first, form.const(0))
+        e.set(0, last, f)
+        d.set(0, last, x)
+        if self.u is not None and self.v is not None:
+            self._apply(self.v, self.n, 0, first, last)
+            self._apply(self.u, self.m, 2, first, last)
+
+    def _chase(self, j: Value, c: Number, s: Number, f: Number, x: Number) -> tuple[Number, ...]:
+        d, e, i = self.d, self.e, affine(j) + 1
+        g, y = e.get(0, i), d.get(0, i)
+        h, g = s * g, c * g
+        z, c, s = self._turn(f, h, 0, j)
+        e.set(0, j, z)
+        f, g = x * c + g * s, g * c - x * s
+        h, y = y * s, y * c
+        z, c, s = self._turn(f, h, 2, j)
+        d.set(0, j, z)
+        return c, s, c * g + s * y, c * y - s * g
+
+    def _turn(self, f: Number, h: Number, row: int, j: Value) -> tuple[Number, Number, Number]:
+        """The length of (f, h), and the cosine and sine that turn it, which are noted."""
+        form = self.form
+        z = (f * f + h * h).sqrt()
+        small = f.abs().max(h.abs()).is_("lt", self.least)
+        length = form.where(small, form.const(0), z)
+        c, s = form.where(small, form.const(1), f / z), form.where(small, form.const(0), h / z)
+        self.turns.set(row, j, c)
+        self.turns.set(row + 1, j, s)
+        return length, c, s
+
+    def _shifted(self, first: Value, last: Value) -> Number:
+        """The first element that a step turns, with the shift that the end of the block tells."""
+        form, d, e, before = self.form, self.d, self.e, affine(last) - 1
+        x, y, z = d.get(0, first), d.get(0, before), d.get(0, last)
+        g, h = e.get(0, before), e.get(0, last)
+        f = ((y - z) * (y + z) + (g - h) * (g + h)) / ((h + h) * y)
+        r = (f * f + 1.0).sqrt()
+        f = y / form.where(f.is_("ge", 0.0), f + r, f - r) - h
+        return ((x - z) * (x + z) + h * f) / x
+
+    def _apply(self, rows: Table, size: int, row: int, first: Value, last: Value) -> None:
+        """The rotations of a step, of neighbouring rows from above to below."""
+        form = self.form
+
+        def some(start: Place, count: int) -> None:
+            columns = [affine(start) + k * form.step for k in range(count)]
+
+            def turn(j: Value, *above: Number) -> tuple[Number, ...]:
+                c, s = (form.piece(self.turns.get(row + k, j)) for k in (0, 1))
+                below = [rows.get_piece(affine(j) + 1, column) for column in columns]
+                for column, x, y in zip(columns, above, below, strict=True):
+                    rows.set_piece(j, column, c * x + s * y)
+                return tuple(c * y - s * x for x, y in zip(above, below, strict=True))
+
+            upper = [rows.get_piece(first, column) for column in columns]
+            for column, x in zip(columns, form.each(first, last, turn, *upper), strict=True):
+                rows.set_piece(last, column, x)
+
+        form.groups(0, size, some)
