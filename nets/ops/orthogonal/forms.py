@@ -185,28 +185,58 @@ class Form:
 
     def groups(self, lo: Place, hi: int, body: Callable[[Place, int], object]) -> None:
         """A loop over groups of at most ``AT_ONCE`` neighbouring pieces: ``body(first, count)``."""
-        if not self.lanes:
-            s = self.s
-            lo = s.binary("and", s.index(affine(lo)), s.const(-self.width, index))
-            hi = padded(hi, self.dtype)
+        hi = hi if self.lanes else padded(hi, self.dtype)
         if isinstance(lo, int):
-            self._groups_of_known(lo, hi, body)
+            self._groups_of_known(lo // self.step * self.step, hi, body)
             return
-        # From the end on, so that what is less than a group comes first, one piece at a time.
+        if not self.lanes:
+            lo = self.s.binary("and", self.s.index(affine(lo)), self.s.const(-self.width, index))
+        # From the end on. The first group may begin before ``lo``: nobody minds what is made there.
         s, span = self.s, AT_ONCE * self.step
-        start = s.index(affine(lo))
-        left = s.binary("rem", s.sub(s.const(hi, index), start), s.const(span, index))
-        middle = s.add(start, left)
-        self.each(start, middle, lambda j: body(j, 1), step=self.step)
-        self.each(middle, hi, lambda j: body(j, AT_ONCE), step=span)
+        left = s.sub(s.const(hi, index), s.index(affine(lo)))
+        whole = hi // span * span
+        groups = s.binary("div", s.add(left, s.const(span - 1, index)), s.const(span, index))
+        length = s.binary("min", s.mul(groups, s.const(span, index)), s.const(whole, index))
+        start = s.sub(s.const(hi, index), length)
+        if hi % span:
+            self.each(lo, start, lambda j: body(j, 1), step=self.step)
+        self.each(start, hi, lambda j: body(j, AT_ONCE), step=span)
 
     def _groups_of_known(self, lo: int, hi: int, body: Callable[[Place, int], object]) -> None:
+        """As many groups as there must be, and none much smaller than the others."""
         count = (hi - lo) // self.step
-        whole = count // AT_ONCE * AT_ONCE * self.step
-        if whole:
-            self.each(lo, lo + whole, lambda j: body(j, AT_ONCE), step=AT_ONCE * self.step)
-        if count % AT_ONCE:
-            body(lo + whole, count % AT_ONCE)
+        if not count:
+            return
+        number = -(-count // AT_ONCE)
+        size, larger = divmod(count, number)
+        middle = lo + larger * (size + 1) * self.step
+        self.each(lo, middle, lambda j: body(j, size + 1), step=(size + 1) * self.step)
+        self.each(middle, hi, lambda j: body(j, size), step=size * self.step)
+
+    def turn(
+        self, table: Table, rows: tuple[Place, Place], size: int, c: Number, s: Number, on: Value
+    ) -> None:
+        """Two rows x and y become c x + s y and c y − s x, where that is on.
+
+        Nothing waits for that, so processors do it beside what comes next.
+        """
+        wide_c, wide_s, mask = self.piece(c), self.piece(s), self.wide(on)
+
+        def some(start: Place, count: int) -> None:
+            places = [affine(start) + k * self.step for k in range(count)]
+            loaded = [[table.get_piece(i, j) for i in rows] for j in places]
+            for j, (x, y) in zip(places, loaded, strict=True):
+                first, second = wide_c * x + wide_s * y, wide_c * y - wide_s * x
+                if self.lanes:
+                    first, second = self.where(mask, first, x), self.where(mask, second, y)
+                table.set_piece(rows[0], j, first)
+                table.set_piece(rows[1], j, second)
+
+        if self.lanes:
+            self.groups(0, size, some)
+            return
+        with self.when(on):
+            self.groups(0, size, some)
 
     def again(self, body: Callable[[], Value]) -> None:
         """The body again and again, until what it gives is false."""
@@ -224,8 +254,9 @@ class Form:
     # Memory.
     def table(self, rows: int, columns: int) -> Table:
         """A new table of numbers, whose rows are whole pieces."""
-        # Odd, so that a column does not lie in the same few sets of the cache.
-        stride = columns | 1 if self.lanes else padded(columns, self.dtype)
+        # Odd numbers of cache lines, so that a column does not lie in a few sets of the cache.
+        pieces = columns if self.lanes else padded(columns, self.dtype) // self.width
+        stride = (pieces | 1) * self.step
         type = BufferType((max(1, rows * stride * self.unit),), self.dtype)
         return Table(self, self.s.scratch(type), stride, 1)
 

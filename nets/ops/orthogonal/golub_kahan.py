@@ -29,8 +29,6 @@ class Steps:
     ) -> None:
         self.form, (self.m, self.n), self.u, self.v = form, shape, u, v
         self.d, self.e = found.diagonal, found.above
-        self.turns = form.table(4, self.n)
-        """Cosines and sines of the rotations of a step, of v and of u."""
         self.state = form.row(3)
         self.least = NEGLIGIBLE[form.dtype.itemsize]
 
@@ -113,22 +111,10 @@ class Steps:
             d.set(0, i, form.where(on, h, g))
             c, s = g / h, -f / h
             if self.u is not None:
-                with form.when(on):
-                    self._rotate(self.u, before, i, c, s)
+                form.turn(self.u, (before, i), self.m, c, s, on)
             return c, s, Number(on, form)
 
         form.each(first, affine(last) + 1, chase, form.const(0), form.const(1), yes)
-
-    def _rotate(self, rows: Table, i: Place, j: Place, c: Number, s: Number) -> None:
-        form = self.form
-        wide_c, wide_s = form.piece(c), form.piece(s)
-
-        def piece(at: Value) -> None:
-            x, y = rows.get_piece(i, at), rows.get_piece(j, at)
-            rows.set_piece(i, at, wide_c * x + wide_s * y)
-            rows.set_piece(j, at, wide_c * y - wide_s * x)
-
-        form.pieces(0, self.m, piece)
 
     def _make_positive(self, last: Value) -> None:
         form, d, v = self.form, self.d, self.v
@@ -146,31 +132,30 @@ class Steps:
         e.set(0, first, form.const(0))
         e.set(0, last, f)
         d.set(0, last, x)
-        if self.u is not None and self.v is not None:
-            self._apply(self.v, self.n, 0, first, last)
-            self._apply(self.u, self.m, 2, first, last)
 
     def _chase(self, j: Value, c: Number, s: Number, f: Number, x: Number) -> tuple[Number, ...]:
         d, e, i = self.d, self.e, affine(j) + 1
         g, y = e.get(0, i), d.get(0, i)
         h, g = s * g, c * g
-        z, c, s = self._turn(f, h, 0, j)
+        z, c, s = self._turn(f, h, self.v, self.n, j)
         e.set(0, j, z)
         f, g = x * c + g * s, g * c - x * s
         h, y = y * s, y * c
-        z, c, s = self._turn(f, h, 2, j)
+        z, c, s = self._turn(f, h, self.u, self.m, j)
         d.set(0, j, z)
         return c, s, c * g + s * y, c * y - s * g
 
-    def _turn(self, f: Number, h: Number, row: int, j: Value) -> tuple[Number, Number, Number]:
-        """The length of (f, h), and the cosine and sine that turn it, which are noted."""
+    def _turn(
+        self, f: Number, h: Number, rows: Table | None, size: int, j: Value
+    ) -> tuple[Number, Number, Number]:
+        """The length of (f, h), and the cosine and sine that turn it, and two rows with it."""
         form = self.form
         z = (f * f + h * h).sqrt()
         small = f.abs().max(h.abs()).is_("lt", self.least)
         length = form.where(small, form.const(0), z)
         c, s = form.where(small, form.const(1), f / z), form.where(small, form.const(0), h / z)
-        self.turns.set(row, j, c)
-        self.turns.set(row + 1, j, s)
+        if rows is not None:
+            form.turn(rows, (j, affine(j) + 1), size, c, s, form.s.const(True, bool_))
         return length, c, s
 
     def _shifted(self, first: Value, last: Value) -> Number:
@@ -182,23 +167,3 @@ class Steps:
         r = (f * f + 1.0).sqrt()
         f = y / form.where(f.is_("ge", 0.0), f + r, f - r) - h
         return ((x - z) * (x + z) + h * f) / x
-
-    def _apply(self, rows: Table, size: int, row: int, first: Value, last: Value) -> None:
-        """The rotations of a step, of neighbouring rows from above to below."""
-        form = self.form
-
-        def some(start: Place, count: int) -> None:
-            columns = [affine(start) + k * form.step for k in range(count)]
-
-            def turn(j: Value, *above: Number) -> tuple[Number, ...]:
-                c, s = (form.piece(self.turns.get(row + k, j)) for k in (0, 1))
-                below = [rows.get_piece(affine(j) + 1, column) for column in columns]
-                for column, x, y in zip(columns, above, below, strict=True):
-                    rows.set_piece(j, column, c * x + s * y)
-                return tuple(c * y - s * x for x, y in zip(above, below, strict=True))
-
-            upper = [rows.get_piece(first, column) for column in columns]
-            for column, x in zip(columns, form.each(first, last, turn, *upper), strict=True):
-                rows.set_piece(last, column, x)
-
-        form.groups(0, size, some)

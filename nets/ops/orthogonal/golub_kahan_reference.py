@@ -1,8 +1,8 @@
 """What svd means for larger matrices: bidiagonal form by reflections, then implicit QR steps.
 
 Golub and Kahan, Calculating the singular values and pseudo-inverse of a matrix (1965); Golub and
-Reinsch, Singular value decomposition and least squares solutions (1970). The steps are of one matrix
-after the other, in numbers of its dtype; products and sums are rounded by themselves.
+Reinsch, Singular value decomposition and least squares solutions (1970). The steps are of one
+matrix after the other, in numbers of its dtype; products and sums are rounded by themselves.
 """
 
 from __future__ import annotations

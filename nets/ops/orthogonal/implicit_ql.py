@@ -5,13 +5,10 @@ The order of operations is that of ``eigh_reference``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from nets.ir.affine import Affine
 from nets.ir.core import Value
-from nets.ir.types import index
 from nets.ops.orthogonal.eigh_reference import STEPS
-from nets.ops.orthogonal.forms import Form, Number, Place, Table, affine
+from nets.ops.orthogonal.forms import Form, Number, Table, affine
 from nets.ops.orthogonal.reflections_reference import EPS, NEGLIGIBLE
 from nets.ops.orthogonal.tridiagonal import Tridiagonal
 
@@ -22,8 +19,6 @@ class ImplicitQL:
     def __init__(self, form: Form, found: Tridiagonal, n: int, z: Table | None) -> None:
         self.form, self.n, self.z = form, n, z
         self.d, self.e = found.diagonal, found.beside
-        self.turns = form.table(2, n)
-        """Sines, then cosines, of the rotations of a step."""
         self.state = form.row(3)
         """Steps for this eigenvalue, whether any had too many, and what counts as zero."""
 
@@ -62,7 +57,7 @@ class ImplicitQL:
             busy = form.both(busy, form.no(too_many))
             going = form.any(busy)
             with form.when(going):
-                self._step(first, start, last, corner, busy)
+                self._step(first, last, corner, busy)
             return going
 
         form.again(attempt)
@@ -88,7 +83,7 @@ class ImplicitQL:
         last, corner = form.each(0, count, look, *start)
         return last, corner
 
-    def _step(self, first: Value, start: Number, last: Number, corner: Number, busy: Value) -> None:
+    def _step(self, first: Value, last: Number, corner: Number, busy: Value) -> None:
         """One QL step of the blocks that are busy."""
         form, d, e = self.form, self.d, self.e
         d0, e0 = d.get(0, first), e.get(0, first)
@@ -96,17 +91,16 @@ class ImplicitQL:
         r = (g * g + 1.0).sqrt()
         g = corner - d0 + e0 / (g + form.where(g.is_("ge", 0.0), r, -r))
         one, mask = form.const(1), Number(busy, form)
-        carried = one, one, form.const(0), g, mask, start
         count = affine(first) * -1 + (self.n - 1)
-        _, _, p, g, alive, stop = form.each(
-            0, count, lambda number, *state: self._chase(self._down(number), last, *state), *carried
-        )
+
+        def chase(number: Value, *state: Number) -> tuple[Number, ...]:
+            return self._chase(self._down(number), last, *state)
+
+        carried = one, one, form.const(0), g, mask
+        _, _, p, g, alive = form.each(0, count, chase, *carried)
         d0 = d.get(0, first)
         d.set(0, first, form.where(alive.value, d0 - p, d0))
         e.set(0, first, form.where(alive.value, g, e.get(0, first)))
-        if self.z is not None:
-            end = form.where(busy, last, start)
-            _Rotations(form, self.z, self.turns, self.n).apply(first, end, stop)
 
     def _chase(
         self,
@@ -117,7 +111,6 @@ class ImplicitQL:
         p: Number,
         g: Number,
         alive: Number,
-        stop: Number,
     ) -> tuple[Number, ...]:
         """One rotation of a step."""
         form, d, e, where = self.form, self.d, self.e, self.form.where
@@ -136,68 +129,12 @@ class ImplicitQL:
         inside = form.both(on, last.is_("gt", here + 1.0))
         e.set(0, i + 1, where(inside, r, where(form.either(on, stops), form.const(0), e1)))
         d.set(0, i + 1, where(on, gap + u, where(stops, gap, d1)))
-        self.turns.set(0, i, sine)
-        self.turns.set(1, i, cosine)
+        if self.z is not None:
+            form.turn(self.z, (i + 1, i), self.n, cosine, sine, on)
         return (
             where(on, sine, s),
             where(on, cosine, c),
             where(on, u, p),
             where(on, cosine * t - b, g),
             Number(form.both(alive.value, form.no(stops)), form),
-            where(stops, here + 1.0, stop),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Rotations:
-    """The rotations of a step, of neighbouring rows of ``z`` from below to above."""
-
-    form: Form
-    z: Table
-    turns: Table
-    n: int
-
-    def apply(self, first: Value, end: Number, stop: Number) -> None:
-        """Those from ``end`` down to ``stop`` of each matrix."""
-        if self.form.lanes:
-            self.form.groups(0, self.n, lambda j, count: self._masked(first, end, stop, j, count))
-        else:
-            s = self.form.s
-            low, high = s.cast(stop.value, index), s.cast(end.value, index)
-            self.form.groups(0, self.n, lambda j, count: self._bounded(low, high, j, count))
-
-    def _masked(self, first: Value, end: Number, stop: Number, j: Place, count: int) -> None:
-        form, z = self.form, self.z
-        columns = [affine(j) + k for k in range(count)]
-
-        def turn(number: Value, *high: Number) -> tuple[Number, ...]:
-            i = affine(number) * -1 + (self.n - 2)
-            here = form.counted(i)
-            on = form.both(end.is_("gt", here), stop.is_("le", here))
-            s, c = self.turns.get(0, i), self.turns.get(1, i)
-            low = [z.get(i, column) for column in columns]
-            for column, x, y in zip(columns, high, low, strict=True):
-                z.set(i + 1, column, form.where(on, s * y + c * x, x))
-            return tuple(form.where(on, c * y - s * x, y) for x, y in zip(high, low, strict=True))
-
-        start = [z.get(self.n - 1, column) for column in columns]
-        rest = form.each(0, affine(first) * -1 + (self.n - 1), turn, *start)
-        for column, x in zip(columns, rest, strict=True):
-            z.set(first, column, x)
-
-    def _bounded(self, low: Value, high: Value, j: Place, count: int) -> None:
-        form, z = self.form, self.z
-        columns = [affine(j) + k * form.step for k in range(count)]
-
-        def turn(number: Value, *above: Number) -> tuple[Number, ...]:
-            i = affine(high) - affine(number) - 1
-            s, c = (form.piece(self.turns.get(row, i)) for row in (0, 1))
-            below = [z.get_piece(i, column) for column in columns]
-            for column, x, y in zip(columns, above, below, strict=True):
-                z.set_piece(i + 1, column, s * y + c * x)
-            return tuple(c * y - s * x for x, y in zip(above, below, strict=True))
-
-        start = [z.get_piece(high, column) for column in columns]
-        rest = form.each(0, affine(high) - affine(low), turn, *start)
-        for column, x in zip(columns, rest, strict=True):
-            z.set_piece(low, column, x)
