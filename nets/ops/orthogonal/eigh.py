@@ -46,7 +46,7 @@ from nets.ops.orthogonal.parts import (
     row_of_diagonal,
     vanishes,
 )
-from nets.ops.orthogonal.signs import is_negative
+from nets.ops.orthogonal.reflections import is_negative
 from nets.ops.orthogonal.tridiagonal import prepare, reduce
 from nets.ops.orthogonal.tridiagonal import product as product_of_reflections
 

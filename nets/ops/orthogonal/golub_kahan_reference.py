@@ -13,8 +13,12 @@ import numpy as np
 
 from nets.ops.definition.registry import Array
 from nets.ops.orthogonal.qr_reference import product, reflect
-from nets.ops.orthogonal.reflections_reference import EPS, NEGLIGIBLE, reflection_of
-from nets.ops.orthogonal.sums_reference import sum_of_products
+from nets.ops.orthogonal.reflections_reference import (
+    EPS,
+    NEGLIGIBLE,
+    reflection_of,
+    sum_of_products,
+)
 
 STEPS: Final = 60
 """QR steps for one singular value; more are a failure. Two are usual."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from nets.ir.core import Value
 from nets.ir.types import index
 from nets.ops.orthogonal.forms import Form, Number, Place, Table, affine
-from nets.ops.orthogonal.sums import sum_of_products
+from nets.ops.orthogonal.reflections import sum_of_products
 from nets.ops.orthogonal.svd_reference import NOTHING, SWEEPS, tolerance_of
 
 Pair = tuple[Value, Value]

@@ -1,10 +1,14 @@
-"""Loops that factorisations have in common. The order is that of ``reflections_reference``."""
+"""Loops that factorisations have in common: scales, sums, reflections, and signs of vectors.
+
+The order is that of ``reflections_reference``.
+"""
 
 from __future__ import annotations
 
 from nets.ir.core import Value
-from nets.ops.orthogonal.forms import Form, Number, Place, Table, affine
-from nets.ops.orthogonal.reflections_reference import NEGLIGIBLE, SCALES
+from nets.ir.types import index
+from nets.ops.orthogonal.forms import Form, Number, Place, Table, affine, padded
+from nets.ops.orthogonal.reflections_reference import NEGLIGIBLE, SCALES, WEIGHT_STEP, WEIGHTS
 
 
 def scale_of(form: Form, largest: Number) -> Number:
@@ -73,3 +77,67 @@ def turned(form: Form, table: Table, rows: int, columns: int) -> Table:
     fill(form, found, columns, rows)
     form.each(0, rows, lambda i: form.each(0, columns, lambda j: found.set(j, i, table.get(i, j))))
     return found
+
+
+Row = tuple[Table, Place]
+
+
+def sum_of_products(form: Form, pairs: list[tuple[Row, Row]], m: int) -> list[Number]:
+    """Sums of the products of two rows, in the order of pieces and halves."""
+    return [_of_lanes(form, *pair, m) for pair in pairs] if form.lanes else _of_rows(form, pairs, m)
+
+
+def _of_rows(form: Form, pairs: list[tuple[Row, Row]], m: int) -> list[Number]:
+    def piece(j: Value, *totals: Number) -> tuple[Number, ...]:
+        return tuple(
+            total + x[0].get_piece(x[1], j) * y[0].get_piece(y[1], j)
+            for total, (x, y) in zip(totals, pairs, strict=True)
+        )
+
+    start = [form.piece(form.const(0))] * len(pairs)
+    totals = form.each(0, padded(m, form.dtype), piece, *start, step=form.width)
+    s = form.s
+    return [
+        Number(s.emit("lane_reduce", total.value, combiner="add").result, form) for total in totals
+    ]
+
+
+def _of_lanes(form: Form, x: Row, y: Row, m: int) -> Number:
+    width = form.width
+
+    def term(j: Place) -> Number:
+        return x[0].get(x[1], j) * y[0].get(y[1], j)
+
+    whole = m // width * width
+    totals: list[Number | None] = [None] * width
+    if whole:
+
+        def piece(j: Value, *sums: Number) -> tuple[Number, ...]:
+            return tuple(total + term(affine(j) + k) for k, total in enumerate(sums))
+
+        start = [term(k) for k in range(width)]
+        totals = list(form.each(width, whole, piece, *start, step=width))
+    for k in range(m - whole):
+        total = totals[k]
+        totals[k] = term(whole + k) if total is None else total + term(whole + k)
+    while width > 1:
+        width //= 2
+        totals = [_sum(low, high) for low, high in zip(totals[:width], totals[width:], strict=True)]
+    return totals[0] or form.const(0)
+
+
+def _sum(x: Number | None, y: Number | None) -> Number | None:
+    return x if y is None else y if x is None else x + y
+
+
+def is_negative(form: Form, table: Table, row: Place, n: int) -> Value:
+    """Whether the product of a row with the vector of weights is negative."""
+    s = form.s
+
+    def term(j: Value, total: Number) -> Number:
+        part = s.binary("and", s.mul(j, s.const(WEIGHT_STEP, index)), s.const(WEIGHTS - 1, index))
+        weight = form.counted(part) * (1 / WEIGHTS) + 1.0
+        return total + table.get(row, j) * weight
+
+    (total,) = form.each(0, n, term, form.const(0))
+    return total.is_("lt", 0.0)

@@ -1,4 +1,5 @@
-"""What factorisations have in common: how matrices are scaled, reflections, and signs of vectors.
+"""What factorisations have in common: how matrices are scaled, reflections, signs of
+vectors, and sums.
 
 In NumPy, on stacks of matrices that go side by side. Reflections are Householder's, as LAPACK has
 them (Golub & Van Loan, Matrix Computations, 4th ed., 2013, 5.1).
@@ -10,7 +11,9 @@ from typing import Final
 
 import numpy as np
 
+from nets.ir.types import from_numpy
 from nets.ops.definition.registry import Array
+from nets.ops.orthogonal.forms import pieces_of
 
 SCALES: Final = {
     4: (64, 32, 16, 8, 4, 2, 1),
@@ -73,3 +76,19 @@ def weight(place: int) -> float:
     """Numbers from 1 to 2 without a pattern, which no vector of a few equal elements is orthogonal
     to: multiples of the golden ratio, without what is whole."""
     return 1 + (place * WEIGHT_STEP % WEIGHTS) / WEIGHTS
+
+
+def sum_of_products(x: Array, y: Array) -> Array:
+    """Sums along the last axis: piece by piece, the elements of a piece side by side, and then by
+    halves."""
+    dtype = from_numpy(x.dtype)
+    assert dtype is not None
+    width, size = pieces_of(dtype), x.shape[-1]
+    total = np.zeros((*x.shape[:-1], width), x.dtype)
+    for start in range(0, size, width):
+        stop = min(start + width, size)
+        total[..., : stop - start] += x[..., start:stop] * y[..., start:stop]
+    while width > 1:
+        width //= 2
+        total = total[..., :width] + total[..., width:]
+    return total[..., 0]

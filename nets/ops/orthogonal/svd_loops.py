@@ -10,13 +10,11 @@ from nets.ir.core import Value
 from nets.ir.types import index
 from nets.ops.linalg.shapes import batch_of
 from nets.ops.loop.lowering import Lowering, buffer_type
-from nets.ops.orthogonal import bidiagonal, forms, qr_loops
+from nets.ops.orthogonal import forms, golub_kahan, qr_loops
 from nets.ops.orthogonal.forms import Form, Matrix, Number, Stack, Table, affine, each_matrix
 from nets.ops.orthogonal.golub_kahan import Steps
 from nets.ops.orthogonal.jacobi import Jacobi
-from nets.ops.orthogonal.reflections import fill, sum_of_rows, turned
-from nets.ops.orthogonal.signs import is_negative
-from nets.ops.orthogonal.sums import sum_of_products
+from nets.ops.orthogonal.reflections import fill, is_negative, sum_of_products, sum_of_rows, turned
 from nets.ops.orthogonal.svd_reference import MOST_BY_ROTATIONS, NOTHING
 
 
@@ -66,7 +64,7 @@ def _by_steps(
     vectors: bool,
 ) -> None:
     m, n = shape
-    found = bidiagonal.reduce(form, a, m, n)
+    found = golub_kahan.reduce(form, a, m, n)
     u = v = None
     if vectors:
         u = turned(form, qr_loops.product(form, found.left, m, n), m, n)

@@ -19,8 +19,13 @@ import numpy as np
 from nets.ops.definition.registry import Array
 from nets.ops.orthogonal.golub_kahan_reference import Steps, bidiagonal
 from nets.ops.orthogonal.qr_reference import product, reduced
-from nets.ops.orthogonal.reflections_reference import EPS, largest_of, scale_of, signs_of
-from nets.ops.orthogonal.sums_reference import sum_of_products
+from nets.ops.orthogonal.reflections_reference import (
+    EPS,
+    largest_of,
+    scale_of,
+    signs_of,
+    sum_of_products,
+)
 
 MOST_BY_ROTATIONS: Final = 16
 """Columns up to which there are rotations of pairs of columns; beyond, see
