@@ -90,10 +90,12 @@ def svd(
 
     By rotations from one side (Hestenes, 1958; Demmel and Veselić, 1992, "Jacobi's method is more
     accurate than QR"), for a shorter side beyond 16 by bidiagonal form and implicit QR steps (Golub
-    and Reinsch, 1970, "Singular value decomposition and least squares solutions"). Derivatives (Townsend, 2016, "Differentiating the singular value
-    decomposition"; Wan and Zhang, 2019, arXiv 1909.02659) are finite at equal and zero singular
-    values for what does not depend on the choice of the vectors there. Of the vectors that
-    ``full_matrices`` adds, those of what depends on their span alone are right.
+    and Reinsch, 1970, "Singular value decomposition and least squares solutions").
+
+    Derivatives (Townsend, 2016, "Differentiating the singular value decomposition"; Wan and Zhang,
+    2019, arXiv 1909.02659) are finite at equal and zero singular values for what does not depend on
+    the choice of the vectors there. Of the vectors that ``full_matrices`` adds, those of what
+    depends on their span alone are right.
 
     ShapeError for less than two axes. Elements that are not finite are a LinAlgError in eager code;
     in traced code all is NaN.

@@ -102,7 +102,7 @@ class Steps:
         form = self.form
         self.state.set(0, _FAILED, form.const(0))
         self.state.set(0, _LIMIT, self._limit())
-        form.each(0, self.n, lambda number: self._value(affine(number) * -1 + (self.n - 1)))
+        form.each(0, self.n, lambda number: self._settle(affine(number) * -1 + (self.n - 1)))
         return self.state.get(0, _FAILED).is_("gt", 0.0)
 
     def _limit(self) -> Number:
@@ -112,7 +112,7 @@ class Steps:
         (largest,) = self.form.each(0, self.n, larger, self.form.const(0))
         return (self.form.const(EPS[self.form.dtype.itemsize]) * largest).max(self.least)
 
-    def _value(self, place: Place) -> None:
+    def _settle(self, place: Place) -> None:
         form, state, s = self.form, self.state, self.form.s
         last = s.index(affine(place))
         state.set(0, _COUNT, form.const(0))

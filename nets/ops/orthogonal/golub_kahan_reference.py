@@ -77,9 +77,9 @@ class Steps:
 
     def run(self) -> bool:
         """Singular values on the diagonal, in no order; whether that failed."""
-        return any(self._value(last) for last in range(len(self.d) - 1, -1, -1))
+        return any(self._settle(last) for last in range(len(self.d) - 1, -1, -1))
 
-    def _value(self, last: int) -> bool:
+    def _settle(self, last: int) -> bool:
         for step in range(STEPS + 1):
             first, has_zero = self._block(last)
             if has_zero:
