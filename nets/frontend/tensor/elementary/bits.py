@@ -62,7 +62,7 @@ def copysign(x: TensorLike, y: TensorLike) -> Tensor:
     """The magnitude of x with the sign of y. The derivative by x is 0 where x is 0."""
     first, second = broadcast(*promote(x, y, floating=True))
     size = arithmetic.abs(first)
-    return where(signbit(second), negative(size), size)
+    return apply("select", signbit(second), negative(size), size)
 
 
 def nextafter(x: TensorLike, y: TensorLike) -> Tensor:
