@@ -4,8 +4,7 @@ Names, arguments and initial values are PyTorch's. Everything here is written on
 functions of nets, so it runs eagerly, inside ``nets.trace``, and in exported libraries.
 """
 
-from nets.nn import functional, init
-from nets.nn import gradients as utils
+from nets.nn import functional, init, utils
 from nets.nn.activation import (
     CELU,
     ELU,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
 import nets
+from nets.nn.functional.arguments import Reading
 from nets.nn.module import Module, Parameter
 
 
@@ -141,7 +142,9 @@ class ModuleDict(Module):
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Hold these modules, too, or in place of those of the same names."""
-        for name, module in dict(modules).items():
+        with Reading("modules by name"):
+            named = dict(modules)
+        for name, module in named.items():
             self[name] = module
 
     def __setitem__(self, name: str, module: Module) -> None:
@@ -154,7 +157,8 @@ class ModuleDict(Module):
         setattr(self, name, module)
 
     def __getitem__(self, name: str) -> Module:
-        return _held(dict(self.named_children()), name, self)
+        found: Module = _held(dict(self.named_children()), name, self)
+        return found
 
     def __delitem__(self, name: str) -> None:
         _held(dict(self.named_children()), name, self)
@@ -229,7 +233,9 @@ class ParameterList(_Parameters):
 
     def extend(self, values: Iterable[Any]) -> Self:
         """Add parameters at the end."""
-        for value in list(values):
+        with Reading("a list of parameters"):
+            listed = list(values)
+        for value in listed:
             self.append(value)
         return self
 
@@ -260,7 +266,9 @@ class ParameterDict(_Parameters):
 
     def update(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
         """Hold these, too, or in place of those of the same names."""
-        for name, value in dict(values).items():
+        with Reading("parameters by name"):
+            named = dict(values)
+        for name, value in named.items():
             self[name] = value
 
     def __getitem__(self, name: str) -> Parameter:

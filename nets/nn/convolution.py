@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 import nets
 from nets.nn import functional as F
-from nets.nn.functional.arguments import Sizes, check_count, pair
+from nets.nn.functional.arguments import Sizes, check_count, counts, pair
 from nets.nn.linear import parameter, reset_affine
 from nets.nn.module import Module
 
@@ -153,15 +153,21 @@ class _Transposed(_Kernels):
     def _rest(self, x: Any, output_size: Sequence[int]) -> tuple[int, ...]:
         """The output_padding that gives a size."""
         space = nets.as_tensor(x).shape[-self.rank :]
+        sizes = counts("output_size", output_size, 0)
+        if len(space) < self.rank or len(sizes) < self.rank:
+            raise nets.errors.ShapeError(
+                f"{type(self).__name__} does not take shape {space} to {output_size}",
+                nets.user_location(),
+            )
         names = ("stride", "padding", "dilation")
         steps, margins, apart = (pair(getattr(self, n), self.rank, n, 0) for n in names)
         axes = zip(space, self.kernel_size, steps, margins, apart, strict=True)
         least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, k, s, p, d in axes]
-        wanted = tuple(output_size)[-self.rank :]
+        wanted = sizes[-self.rank :]
         rest = tuple(n - own for n, own in zip(wanted, least, strict=False))
         if len(rest) != self.rank or not all(0 <= n < s for n, s in zip(rest, steps, strict=True)):
             raise nets.errors.ArgumentError(
-                f"output_size is from {least} on, below a stride more, not {tuple(output_size)}",
+                f"output_size is from {least} on, below a stride more, not {sizes}",
                 nets.user_location(),
             )
         return rest

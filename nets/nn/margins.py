@@ -125,7 +125,8 @@ class MultiMarginLoss(_Weighted):
         weight: Any = None,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(weight, reduction)
+        super().__init__(reduction)
+        self._keep("weight", weight)
         self.p, self.margin = p, margin
 
     def forward(self, input: Any, target: Any) -> nets.Tensor:
@@ -135,6 +136,10 @@ class MultiMarginLoss(_Weighted):
 
 class MultiLabelSoftMarginLoss(_Weighted):
     """Whether each class is right, by its score; ``weight`` of each class."""
+
+    def __init__(self, weight: Any = None, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+        self._keep("weight", weight)
 
     def forward(self, input: Any, target: Any) -> nets.Tensor:
         return F.multilabel_soft_margin_loss(input, target, self.weight, self.reduction)

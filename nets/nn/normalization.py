@@ -132,8 +132,9 @@ class _InstanceNorm(Module):
             )
         by_entry = self.training or self.running_mean is None
         statistics = self.running_mean, self.running_var
-        options = by_entry, self.momentum, self.eps
-        return F.instance_norm(tensor, *statistics, self.weight, self.bias, *options)
+        return F.instance_norm(
+            tensor, *statistics, self.weight, self.bias, by_entry, self.momentum, self.eps
+        )
 
     def extra_repr(self) -> str:
         return f"{self.num_features}"

@@ -18,7 +18,7 @@ from nets.nn import init
 from nets.nn.functional.arguments import check_count, check_number
 from nets.nn.linear import parameter
 from nets.nn.module import Module
-from nets.nn.packing import PackedSequence
+from nets.nn.utils.rnn import PackedSequence
 
 States = list[nets.Tensor]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import nets
 from nets.nn import functional as F
-from nets.nn.functional.arguments import Sizes, check_count
+from nets.nn.functional.arguments import Reading, Sizes, check_count
 from nets.nn.module import Module
 
 
@@ -20,7 +21,10 @@ class _Padding(Module):
 
     def __init__(self, padding: int | Sequence[int]) -> None:
         super().__init__()
-        one = (padding,) * (2 * self.rank) if isinstance(padding, int) else tuple(padding)
+        with Reading("a number of elements, or several"):
+            listed = padding if isinstance(padding, tuple | list) else (padding,)
+            one = tuple(operator.index(n) for n in listed)
+        one = one * (2 * self.rank) if len(listed) == 1 else one
         if len(one) != 2 * self.rank:
             raise nets.errors.ArgumentError(
                 f"{type(self).__name__} takes one number or {2 * self.rank}, not {padding}",
@@ -284,7 +288,9 @@ class Unflatten(Module):
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
-        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+        with Reading("a list of sizes"):
+            sizes = tuple(operator.index(n) for n in unflattened_size)
+        self.dim, self.unflattened_size = dim, sizes
 
     def forward(self, x: Any) -> nets.Tensor:
         return nets.unflatten(x, self.dim, self.unflattened_size)

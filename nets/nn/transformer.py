@@ -17,6 +17,7 @@ from nets.nn.attention import (
 )
 from nets.nn.container import ModuleList
 from nets.nn.dropout import Dropout
+from nets.nn.functional.arguments import check, check_count
 from nets.nn.linear import Linear
 from nets.nn.module import Module
 from nets.nn.normalization import LayerNorm
@@ -112,6 +113,8 @@ class TransformerDecoder(Module):
         norm: Module | None = None,
     ) -> None:
         super().__init__()
+        check_count("num_layers", num_layers, 0)
+        check(isinstance(decoder_layer, Module), f"{decoder_layer!r} is no layer of a decoder")
         self.layers = ModuleList(decoder_layer.copy() for _ in range(num_layers))
         self.num_layers, self.norm = num_layers, norm
 
@@ -151,6 +154,8 @@ class Transformer(Module):
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         super().__init__()
+        for name, count in (("encoder", num_encoder_layers), ("decoder", num_decoder_layers)):
+            check_count(f"num_{name}_layers", count, 0)
         sizes = d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps
         forms = batch_first, norm_first, bias, dtype
 

@@ -92,7 +92,7 @@ class LBFGS(Optimizer):
 
     # -------------------------------------------------------------------------- use
 
-    def step(self, closure: Closure | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Closure | None = None) -> Any:
         """Several steps down; gives the loss before the first. ArgumentError without a closure,
         TraceError inside a trace."""
         check(closure is not None, "LBFGS takes a closure that gives the loss anew: step(closure)")

@@ -123,7 +123,7 @@ def update_bn(loader: Iterable[Any], model: Module, device: object = None) -> No
     momenta = [layer.momentum for layer in layers]
     was_training = model.training
     for layer in layers:
-        layer.running_mean.data = nets.zeros_like(layer.running_mean)  # type: ignore[union-attr]
+        layer.running_mean.data = nets.zeros_like(layer.running_mean)  # type: ignore[union-attr, arg-type]
         layer.running_var.data = nets.ones_like(layer.running_var)  # type: ignore[union-attr, arg-type]
         layer.num_batches_tracked.data = 0  # type: ignore[attr-defined]
         layer.momentum = None

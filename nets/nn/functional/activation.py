@@ -182,6 +182,7 @@ def threshold(
 
 def hardshrink(input: TensorLike, lambd: float = 0.5) -> nets.Tensor:
     """x where it is outside [−lambd, lambd], else 0."""
+    check_number("lambd", lambd)
     x = nets.as_tensor(input)
     return nets.where((x >= -lambd) & (x <= lambd), 0, x)
 
@@ -227,6 +228,7 @@ def rrelu(
 ) -> nets.Tensor:
     """x where it is positive, else x by a slope between ``lower`` and ``upper``: drawn for each
     element in training, the mean otherwise. ArgumentError for bounds that are not in order."""
+    check_number("lower", lower)
     check_number("upper", upper, lower)
     x = nets.as_tensor(input)
     if not training:

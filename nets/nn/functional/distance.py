@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import nets
-from nets.nn.functional.arguments import TensorLike
+from nets.nn.functional.arguments import TensorLike, check_number
 
 
 def cosine_similarity(
@@ -13,6 +13,7 @@ def cosine_similarity(
 
     Lengths count as at least ``eps``.
     """
+    check_number("eps", eps, 0)
     a, b = nets.broadcast_arrays(*(nets.as_tensor(x) for x in (x1, x2)))
     a, b = (x / nets.clip(x.norm(2, dim, keepdim=True), eps) for x in (a, b))
     return nets.sum(a * b, dim) if a.ndim else nets.positive(a * b)
@@ -22,4 +23,6 @@ def pairwise_distance(
     x1: TensorLike, x2: TensorLike, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> nets.Tensor:
     """The ``p``-norm of x1 − x2 + eps along the last axis, which ``keepdim`` keeps with size 1."""
+    check_number("p", p)
+    check_number("eps", eps)
     return (nets.as_tensor(x1) - x2 + eps).norm(p, -1, keepdim=keepdim)

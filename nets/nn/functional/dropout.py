@@ -90,8 +90,9 @@ def _alpha(x: nets.Tensor, p: float, training: bool, whole: int | None) -> nets.
         return nets.positive(x)
     if p == 1:
         return x * 0
-    scale = 1 / ((1 - p) * (1 + p * _ALPHA * _ALPHA)) ** 0.5
-    return nets.where(_kept(x, p, whole), x, _ALPHA) * scale - scale * _ALPHA * p
+    scale: float = 1 / ((1 - p) * (1 + p * _ALPHA * _ALPHA)) ** 0.5
+    kept = nets.where(_kept(x, p, whole), x, _ALPHA)
+    return kept * scale - scale * _ALPHA * p
 
 
 def alpha_dropout(

@@ -41,7 +41,7 @@ def largest_of(
     numbers = nets.broadcast_to(numbers, values.shape)
     for i in reversed(range(rank)):
         values, numbers = _along_axis(values, numbers, x.ndim - rank + i, tables[i])
-    return Best(_at(x, numbers, rank), numbers)
+    return Best(_at(x, numbers, rank), nets.positive(numbers))
 
 
 def _least(dtype: np.dtype[Any]) -> float:

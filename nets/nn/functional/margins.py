@@ -195,6 +195,8 @@ def triplet_margin_with_distance_loss(
 ) -> nets.Tensor:
     """``triplet_margin_loss`` with any ``distance_function``, by default ``pairwise_distance``."""
     check_number("margin", margin, 0, above=True)
+    is_function = distance_function is None or callable(distance_function)
+    check(is_function, f"distance_function is a function, not {distance_function!r}")
     a, near, far = _together("triplet_margin_loss", anchor, positive, negative)
     distance = pairwise_distance if distance_function is None else distance_function
     apart = distance(a, far)

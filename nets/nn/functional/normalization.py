@@ -184,6 +184,8 @@ def normalize(
     input: TensorLike, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12
 ) -> nets.Tensor:
     """x divided by its ``p``-norm along an axis, or by ``eps`` where that is larger."""
+    check_number("p", p)
+    check_number("eps", eps, 0)
     x = nets.as_tensor(input)
     return x / nets.clip(x.norm(p, dim, keepdim=True), eps)
 

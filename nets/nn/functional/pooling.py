@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 
 import nets
 from nets.nn.functional.activation import relu
-from nets.nn.functional.arguments import Sizes, TensorLike, check, pair
+from nets.nn.functional.arguments import Sizes, TensorLike, check, check_number, pair
 from nets.nn.functional.largest import Best, largest_of
 from nets.nn.functional.windows import along, positions
 
@@ -323,7 +323,8 @@ def _avg_pool(
 ) -> nets.Tensor:
     """Sums are convolutions of each channel alone with ones; of one window over all, a mean."""
     x = nets.as_tensor(input)
-    check(divisor_override is None or divisor_override != 0, "the divisor_override is not 0")
+    check_number("divisor_override", 1 if divisor_override is None else divisor_override)
+    check(divisor_override is None or bool(divisor_override), "the divisor_override is not 0")
     options = ceil_mode, count_include_pad, divisor_override
     if x.ndim == rank + 1:
         return nets.squeeze(_avg_pool(x[None], kernel_size, stride, padding, *options, rank), 0)

@@ -80,12 +80,14 @@ def _sizes(
     )
     if size is not None:
         check(not recompute, "recompute_scale_factor goes with a scale_factor")
+        sizes: tuple[Any, ...]
         sizes = tuple(size) if isinstance(size, tuple | list) else (size,) * len(space)
         check(len(sizes) == len(space), f"{len(space)} axes have {len(space)} sizes, not {sizes}")
         for n in sizes:
             check_count("size", n)
         return tuple(map(int, sizes)), (None,) * len(space)
     listed: Any = scale_factor if isinstance(scale_factor, tuple | list) else None
+    factors: tuple[Any, ...]
     factors = tuple(listed) if listed is not None else (scale_factor,) * len(space)
     check(len(factors) == len(space), f"{len(space)} axes take as many factors, not {factors}")
     for factor in factors:
@@ -140,7 +142,7 @@ def _nearest(size: int, new: int, scale: float | None, shift: float) -> Taps:
     return places[:, None], np.ones((new, 1))
 
 
-def _centres(new: int, step: float, align: bool) -> npt.NDArray[np.float64]:
+def _centres(new: int, step: float, align: bool) -> Any:
     return np.arange(new) * step if align else (np.arange(new) + 0.5) * step - 0.5
 
 
@@ -163,7 +165,8 @@ def _cubic_taps(size: int, new: int, step: float, align: bool) -> Taps:
 def _cubic(x: npt.NDArray[np.float64], a: float) -> npt.NDArray[np.float64]:
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * a
-    return np.where(x < 1, near, np.where(x < 2, far, 0))
+    found: npt.NDArray[np.float64] = np.where(x < 1, near, np.where(x < 2, far, 0))
+    return found
 
 
 def _triangle(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -235,7 +238,8 @@ def pixel_shuffle(input: TensorLike, upscale_factor: int) -> nets.Tensor:
     parts = nets.reshape(x, (*lead, channels // (r * r), r, r, height, width))
     n = len(lead)
     parts = nets.permute_dims(parts, (*range(n), n, n + 3, n + 1, n + 4, n + 2))
-    return nets.reshape(parts, (*lead, channels // (r * r), height * r, width * r))
+    made = nets.reshape(parts, (*lead, channels // (r * r), height * r, width * r))
+    return nets.positive(made)
 
 
 def pixel_unshuffle(input: TensorLike, downscale_factor: int) -> nets.Tensor:
@@ -249,7 +253,8 @@ def pixel_unshuffle(input: TensorLike, downscale_factor: int) -> nets.Tensor:
     parts = nets.reshape(x, (*lead, channels, height // r, r, width // r, r))
     n = len(lead)
     parts = nets.permute_dims(parts, (*range(n), n, n + 2, n + 4, n + 1, n + 3))
-    return nets.reshape(parts, (*lead, channels * r * r, height // r, width // r))
+    made = nets.reshape(parts, (*lead, channels * r * r, height // r, width // r))
+    return nets.positive(made)
 
 
 def channel_shuffle(input: TensorLike, groups: int) -> nets.Tensor:
@@ -259,7 +264,7 @@ def channel_shuffle(input: TensorLike, groups: int) -> nets.Tensor:
     if x.ndim < 3 or x.shape[1] % groups:
         _refuse(f"channel_shuffle takes (N, C, …) with channels for {groups} groups", x)
     parts = nets.reshape(x, (x.shape[0], groups, x.shape[1] // groups, *x.shape[2:]))
-    return nets.reshape(nets.swapaxes(parts, 1, 2), x.shape)
+    return nets.positive(nets.reshape(nets.swapaxes(parts, 1, 2), x.shape))
 
 
 def _refuse(what: str, x: nets.Tensor) -> None:

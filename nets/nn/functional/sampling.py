@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 import nets
-from nets.nn.functional.arguments import TensorLike, check
+from nets.nn.functional.arguments import Reading, TensorLike, check
 
 
 def grid_sample(
@@ -130,7 +131,9 @@ def affine_grid(
     """Places for ``grid_sample``: those of an image of shape ``size`` (N, C, H, W) moved by the
     matrices ``theta`` (N, 2, 3), or (N, 3, 4) for volumes. ``align_corners`` as there. ShapeError
     where the shapes do not go together."""
-    matrices, shape = nets.as_tensor(theta), tuple(size)
+    with Reading("a size (N, C, H, W)"):
+        shape = tuple(operator.index(n) for n in size)
+    matrices = nets.as_tensor(theta)
     rank = len(shape) - 2
     if rank not in (2, 3) or matrices.shape != (shape[0], rank, rank + 1):
         raise nets.errors.ShapeError(

@@ -6,19 +6,8 @@ import math
 from collections.abc import Iterable
 
 import nets
-from nets.nn import packing as rnn
 from nets.nn.functional import one_hot as one_hot
 from nets.nn.functional.arguments import Reading, check_number
-
-__all__ = [
-    "clip_grad_norm_",
-    "clip_grad_value_",
-    "get_total_norm",
-    "one_hot",
-    "parameters_to_vector",
-    "rnn",
-    "vector_to_parameters",
-]
 
 
 def get_total_norm(tensors: Iterable[nets.Tensor], norm_type: float = 2.0) -> nets.Tensor:
