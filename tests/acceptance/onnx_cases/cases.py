@@ -35,7 +35,7 @@ DTYPES = {
 }
 """The dtypes of ONNX that nets has."""
 
-RANDOM = {"Bernoulli", "RandomNormal", "RandomUniform", "Multinomial"}
+RANDOM = {"Bernoulli", "RandomNormal", "RandomUniform", "RandomUniformLike", "Multinomial"}
 """Operators whose numbers are those of one generator, which no other one gives."""
 
 FILES = {"ImageDecoder"}

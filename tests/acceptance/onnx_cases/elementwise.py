@@ -116,7 +116,9 @@ def cast_like(node: Node, x: Any, target: Any) -> Any:
 
 @operator("BitCast")
 def bit_cast(node: Node, x: Any) -> Any:
-    return x.view(dtype_of(node["to"]).name)
+    if x.dtype == bool:  # whose bits are those of 0 and 1
+        return nets.astype(x, "uint8").view(dtype_of(node["to"]))
+    return x.view(dtype_of(node["to"]))
 
 
 @operator("Dropout")

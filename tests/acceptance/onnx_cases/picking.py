@@ -40,7 +40,8 @@ def gather_nd(node: Node, x: Any, places: Any) -> Any:
     return x[(*before, *(places[..., i] for i in range(count)))]
 
 
-METHODS = {"add": "add", "mul": "multiply", "max": "maximum", "min": "minimum"}
+METHODS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
+"""Reductions by the words of ``nets.scatter_reduce``."""
 
 
 def _written(x: Any, where: tuple[Any, ...], values: Any, reduction: str) -> Any:
@@ -51,18 +52,8 @@ def _written(x: Any, where: tuple[Any, ...], values: Any, reduction: str) -> Any
         return result
     flat = nets.flatten(x)
     places = _numbers(where, x.shape)
-    combined = _combined(reduction)(flat, places, nets.flatten(values))
+    combined = nets.scatter_reduce(flat, 0, places, nets.flatten(values), METHODS[reduction])
     return nets.reshape(combined, x.shape)
-
-
-def _combined(reduction: str) -> Any:
-    """nets.scatter_add and its relatives, of vectors."""
-    return {
-        "add": lambda x, i, v: nets.scatter_add(x, 0, i, v),
-        "mul": lambda x, i, v: nets.scatter_reduce(x, 0, i, v, "prod"),
-        "max": lambda x, i, v: nets.scatter_max(x, 0, i, v),
-        "min": lambda x, i, v: nets.scatter_min(x, 0, i, v),
-    }[reduction]
 
 
 def _numbers(where: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
@@ -125,9 +116,7 @@ def one_hot(node: Node, x: Any, depth: np.ndarray, values: Any) -> Any:
 def top_k(node: Node, x: Any, k: np.ndarray) -> Any:
     largest = True if node["largest"] is None else bool(node["largest"])
     is_sorted = True if node["sorted"] is None else bool(node["sorted"])
-    return tuple(
-        nets.topk(x, int(np.ravel(k)[0]), axis=node["axis"], largest=largest, sorted=is_sorted)
-    )
+    return tuple(nets.topk(x, int(np.ravel(k)[0]), node["axis"], largest, is_sorted))
 
 
 @operator("Unique")

@@ -44,12 +44,13 @@ def between(x: Any, ys: Any, xs: Any) -> Any:
     height, width = x.shape[2:]
     flat = nets.reshape(x, (*x.shape[:2], height * width))
     low_y, low_x = nets.floor(ys), nets.floor(xs)
+    part_y, part_x = ys - low_y, xs - low_x
     result: Any = 0
     for dy in (0, 1):
         for dx in (0, 1):
             row, column = low_y + dy, low_x + dx
             inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            weight = (1 - nets.abs(ys - row)) * (1 - nets.abs(xs - column))
+            weight = (part_y if dy else 1 - part_y) * (part_x if dx else 1 - part_x)
             place = nets.where(inside, row * width + column, 0)
             place = nets.broadcast_to(
                 nets.astype(place, "int64")[:, None], (*x.shape[:2], *place.shape[1:])
