@@ -38,6 +38,12 @@ DTYPES = {
 RANDOM = {"Bernoulli", "RandomNormal", "RandomUniform", "RandomUniformLike", "Multinomial"}
 """Operators whose numbers are those of one generator, which no other one gives."""
 
+KNOWN = dict.fromkeys(
+    ("test_dft_inverse", "test_dft_inverse_opset19"),
+    "NumPy 2, which makes what is expected, computes this one in float32",
+)
+"""Cases that expect roundings: zeros as 1.9e-7, which is beyond the tolerance of 1e-7."""
+
 FILES = {"ImageDecoder"}
 """Operators that read formats of images."""
 
@@ -127,7 +133,8 @@ def _attempt(case: Any, traced: bool) -> Outcome:
             found = _results(case.model, [_array(x) for x in given], traced)
             _compare(found, [_array(x) for x in expected], case.rtol, case.atol)
     except AssertionError as error:
-        return Outcome("WRONG", _short(error) or traceback.format_exc())
+        note = KNOWN.get(case.name) or _short(error) or traceback.format_exc()
+        return Outcome("WRONG", note)
     except (nets.errors.MissingNameError, LacksOperatorError) as error:
         return Outcome("LACKS", _name(error))
     except AttributeError as error:
