@@ -63,7 +63,7 @@ def main() -> None:
         table[operators(case)][outcome.word] += 1
         if outcome.word == "LACKS":
             lacking[outcome.note] += 1
-        if outcome.word != "PASSED":
+        if outcome.word not in ("PASSED", "SIZED"):
             print(f"{outcome.word:6} {case.name} ({operators(case)}): {outcome.note}", flush=True)
     _report(table, time.monotonic() - start)
     print(
@@ -94,7 +94,8 @@ def _report(table: dict[str, Counter[str]], seconds: float) -> None:
         print(f"{name[:30]:30}" + "".join(f"{counts[word] or '':>8}" for word in WORDS))
     total = sum(table.values(), Counter())
     print(f"{'all':30}" + "".join(f"{total[word]:>8}" for word in WORDS))
-    print(f"{sum(total.values())} cases, {total['PASSED']} passed, in {seconds:.0f} s")
+    passed = total["PASSED"] + total["SIZED"]
+    print(f"{sum(total.values())} cases, {passed} passed, in {seconds:.0f} s")
     print("; ".join(f"{word}: {meaning}" for word, meaning in WORDS.items()))
 
 

@@ -57,6 +57,8 @@ class Node:
     attributes: dict[str, Any]
     outer: dict[str, Any] = field(default_factory=dict)
     """The values of the graph around, which the graphs inside of a node may use."""
+    shapes: tuple[tuple[int, ...], ...] | None = None
+    """The shapes of the results of the graph, for a trace that cannot know how many come out."""
 
     def __getitem__(self, name: str) -> Any:
         """An attribute, its default, or None."""
@@ -113,6 +115,7 @@ def run_graph(
     inputs: Sequence[Any],
     versions: dict[str, int],
     outer: dict[str, Any] | None = None,
+    shapes: tuple[tuple[int, ...], ...] | None = None,
 ) -> list[Any]:
     """The outputs of a graph, tensors of nets, for arrays or tensors in the order of its inputs."""
     values: dict[str, Any] = dict(outer or {})
@@ -126,18 +129,24 @@ def run_graph(
             with nets.suspended():
                 results = [x.numpy() for x in run_node(node, values, versions)]
         else:
-            results = run_node(node, values, versions)
+            results = run_node(node, values, versions, shapes)
         values.update(zip(node.output, results, strict=False))
         values[""] = None
     return [nets.as_tensor(values[output.name]) for output in graph.output]
 
 
-def run_node(proto: onnx.NodeProto, values: dict[str, Any], versions: dict[str, int]) -> list[Any]:
+def run_node(
+    proto: onnx.NodeProto,
+    values: dict[str, Any],
+    versions: dict[str, int],
+    shapes: tuple[tuple[int, ...], ...] | None = None,
+) -> list[Any]:
+    """The outputs of a node for values by their names."""
     if proto.op_type not in OPERATORS:
         raise LacksOperatorError(proto.op_type)
     entry = OPERATORS[proto.op_type]
     version = versions.get(proto.domain, 1)
-    node = Node(proto, version, _attributes(proto, version), values)
+    node = Node(proto, version, _attributes(proto, version), values, shapes)
     inputs = [_input(values[name], i in entry.known) for i, name in enumerate(proto.input)]
     result = entry.function(node, *inputs)
     results = result if isinstance(result, (tuple, list)) else [result]

@@ -122,8 +122,10 @@ def top_k(node: Node, x: Any, k: np.ndarray) -> Any:
 @operator("Unique")
 def unique(node: Node, x: Any) -> Any:
     axis = node["axis"]
-    results = nets.unique(x, return_index=True, return_inverse=True, return_counts=True, axis=axis)
-    values, first, inverse, counts = results
+    values, first, inverse, counts = nets.unique(
+        x, return_index=True, return_inverse=True, return_counts=True, axis=axis,
+        size=node.shapes and node.shapes[0][axis or 0],
+    )  # fmt: skip
     inverse = nets.flatten(inverse)
     if node["sorted"]:
         return values, first, inverse, counts
@@ -134,7 +136,7 @@ def unique(node: Node, x: Any) -> Any:
 
 @operator("NonZero")
 def non_zero(node: Node, x: Any) -> Any:
-    return nets.stack(nets.nonzero(x))
+    return nets.stack(nets.nonzero(x, size=node.shapes and node.shapes[0][1]))
 
 
 @operator("Compress", known=[1])
@@ -158,7 +160,7 @@ def array_feature_extractor(node: Node, x: Any, places: Any) -> Any:
     return nets.take(x, places.reshape(-1), axis=-1)
 
 
-@operator("NonMaxSuppression", known=[0, 1, 2, 3, 4])
+@operator("NonMaxSuppression", known=[2, 3, 4])
 def non_max_suppression(
     node: Node, boxes: Any, scores: Any, most: Any = None, overlap: Any = None, least: Any = None
 ) -> Any:
@@ -166,22 +168,35 @@ def non_max_suppression(
     limit = 0 if most is None else int(np.ravel(most)[0])
     bound = 0.0 if overlap is None else float(np.ravel(overlap)[0])
     floor = -np.inf if least is None else float(np.ravel(least)[0])
-    found = []
-    for batch, classes in enumerate(scores):
-        shared = _overlaps(boxes[batch], bool(node["center_point_box"])).numpy()
-        for number, score in enumerate(classes):
-            order = np.argsort(-score, kind="stable")
-            kept: list[int] = []
-            for i in order[score[order] > floor]:
-                if len(kept) < limit and all(shared[i, j] <= bound for j in kept):
-                    kept.append(int(i))
-            found += [(batch, number, i) for i in kept]
-    return np.array(found, np.int64).reshape(-1, 3)
+    batches, classes, count = scores.shape
+    kept, orders = [], []
+    for batch in range(batches):
+        shared = _overlaps(boxes[batch], bool(node["center_point_box"])) <= bound
+        for number in range(classes):
+            score = scores[batch, number]
+            order = nets.argsort(-score)
+            apart = shared[order][:, order]
+            kept.append(_best(apart, score[order] > floor, limit))
+            orders.append(order)
+    rows = nets.flatnonzero(nets.stack(kept), size=node.shapes and node.shapes[0][0])
+    parts = [rows // (classes * count), rows // count % classes, nets.concatenate(orders)[rows]]
+    return nets.stack(parts, axis=1)
 
 
-def _overlaps(boxes: np.ndarray, is_centred: bool) -> Any:
+def _best(apart: Any, wanted: Any, limit: int) -> Any:
+    """Which of some boxes in order are kept: those wanted, and apart from all kept before."""
+    count = wanted.shape[0]
+
+    def step(i: Any, kept: Any) -> Any:
+        alone = nets.all(apart[i] | ~kept) & wanted[i] & (nets.sum(kept) < limit)
+        return nets.where(nets.arange(count) == i, alone, kept)
+
+    return nets.fori_loop(0, count, step, nets.zeros((count,), "bool"))
+
+
+def _overlaps(boxes: Any, is_centred: bool) -> Any:
     """The area that two boxes share, of that which they cover together."""
-    first, second = nets.as_tensor(boxes[:, :2]), nets.as_tensor(boxes[:, 2:])
+    first, second = boxes[:, :2], boxes[:, 2:]
     if is_centred:
         first, second = first - second / 2, first + second / 2
     low, high = nets.minimum(first, second), nets.maximum(first, second)
