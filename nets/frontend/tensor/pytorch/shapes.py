@@ -55,7 +55,8 @@ def view(x: TensorLike, *shape: Any) -> Tensor:
     wanted = sizes_of(shape)
     if len(wanted) == 1 and isinstance(wanted[0], (str, type, np.dtype)):
         raise UnsupportedObjectError(
-            "view takes a shape; nets does not read bits as another dtype: t.to(dtype) converts",
+            "view takes a shape: t.to(dtype) converts, and nets.bitcast_convert_type reads bits as "
+            "another dtype",
             user_location(),
         )
     tensor = F.as_tensor(x)
