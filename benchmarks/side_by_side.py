@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from benchmarks.report import cell, quantity, setting
 
-FAMILIES: Final = ("derivatives", "gradbench")
+FAMILIES: Final = ("derivatives", "gradbench", "linalg", "order")
 
 
 def marker(family: str) -> str:

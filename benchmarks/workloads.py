@@ -10,8 +10,10 @@ from benchmarks import (
     elementwise,
     finance,
     heat,
+    linalg,
     matmul,
     mlp,
+    ordering,
     recurrent,
     reductions,
     rows,
@@ -24,8 +26,7 @@ from benchmarks.workload import Workload
 _FAMILIES = (
     *(calls, matmul, elementwise, reductions, chains, rows),
     *(finance, mlp, transformer, convolutions, heat, scans, recurrent),
-    derivatives,
-    evaluations,
+    *(derivatives, evaluations, linalg, ordering),
 )
 
 WORKLOADS: dict[str, Workload] = {

@@ -61,6 +61,7 @@ JOINED = {
     "frontend.tensor.words": "frontend.tensor",
     **{f"backend.library.{name}": "backend.library" for name in ("callers", "state")},
     "nn.functional": "nn",
+    "nn.utils": "nn",
 }
 """Folders that are of the room above. In ``frontend.tensor`` tensors, their operators and the
 functions define each other; it is the one circle there is."""

@@ -60,15 +60,7 @@ class PReLU(Module):
         self.weight = Parameter(nets.full((num_parameters,), init, dtype))
 
     def forward(self, x: Any) -> nets.Tensor:
-        tensor = nets.as_tensor(x)
-        slope: nets.Tensor = self.weight
-        if slope.size > 1:
-            if tensor.shape[1:2] != slope.shape:
-                raise nets.errors.ShapeError(
-                    f"PReLU({slope.size}) does not take shape {tensor.shape}", nets.user_location()
-                )
-            slope = slope.reshape((-1,) + (1,) * (tensor.ndim - 2))
-        return nets.where(tensor > 0, tensor, slope * tensor)
+        return F.prelu(x, self.weight)
 
 
 class ELU(_Activation):
@@ -216,3 +208,84 @@ class LogSoftmax(Softmax):
 
     def forward(self, x: Any) -> nets.Tensor:
         return F.log_softmax(x, self.dim)
+
+
+class Softmin(Module):
+    """``Softmax`` of −x along the axis ``dim``."""
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.softmin(x, self.dim)
+
+
+class Softmax2d(Module):
+    """``Softmax`` over the channels of (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        tensor = nets.as_tensor(x)
+        if tensor.ndim not in (3, 4):
+            raise nets.errors.ShapeError(
+                f"Softmax2d takes (N, C, H, W) or (C, H, W), not {tensor.shape}",
+                nets.user_location(),
+            )
+        return F.softmax(tensor, -3)
+
+
+class Threshold(_Activation):
+    """x where it is above the ``threshold``, else ``value``."""
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.threshold, self.value = threshold, value
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.threshold(x, self.threshold, self.value)
+
+    def extra_repr(self) -> str:
+        return f"{self.threshold}, {self.value}"
+
+
+class Hardshrink(Module):
+    """x where it is outside [−lambd, lambd], else 0."""
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.hardshrink(x, self.lambd)
+
+    def extra_repr(self) -> str:
+        return f"{self.lambd}"
+
+
+class Softshrink(Hardshrink):
+    """x moved towards 0 by ``lambd``, and 0 where nearer."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.softshrink(x, self.lambd)
+
+
+class Tanhshrink(Module):
+    """x − tanh(x)."""
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.tanhshrink(x)
+
+
+class RReLU(_Activation):
+    """x where it is positive, else x by a slope between ``lower`` and ``upper``, drawn for each
+    element in training."""
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.lower, self.upper = lower, upper
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.rrelu(x, self.lower, self.upper, self.training)
+
+    def extra_repr(self) -> str:
+        return f"{self.lower}, {self.upper}"

@@ -14,9 +14,10 @@ import nets
 from nets.nn import functional as F
 from nets.nn import init
 from nets.nn.container import ModuleList
+from nets.nn.dropout import Dropout
 from nets.nn.functional.arguments import check_count, check_number, check_shape
 from nets.nn.functional.attention import attention_weights
-from nets.nn.linear import Dropout, Linear, parameter
+from nets.nn.linear import Linear, parameter
 from nets.nn.module import Module, Parameter
 from nets.nn.normalization import LayerNorm
 
@@ -197,7 +198,7 @@ class TransformerEncoderLayer(Module):
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
         self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
         self.norm_first = norm_first
-        self.activation = _activation(activation)
+        self.activation = activation_of(activation)
 
     def forward(
         self,
@@ -228,7 +229,7 @@ class TransformerEncoderLayer(Module):
         return result
 
 
-def _activation(
+def activation_of(
     activation: Callable[[Any], nets.Tensor] | str,
 ) -> Callable[[Any], nets.Tensor]:
     if callable(activation):

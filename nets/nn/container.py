@@ -1,12 +1,13 @@
-"""Modules that hold other modules in order."""
+"""Modules that hold other modules, or parameters, in order or by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
 import nets
-from nets.nn.module import Module
+from nets.nn.functional.arguments import Reading
+from nets.nn.module import Module, Parameter
 
 
 class _Ordered(Module):
@@ -128,3 +129,177 @@ class ModuleList(_Ordered):
         super().__init__()
         for i, module in enumerate(modules):
             self._add(str(i), module)
+
+
+class ModuleDict(Module):
+    """Modules by name, given in a dict or as pairs, to be called by the module that holds them."""
+
+    def __init__(
+        self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None
+    ) -> None:
+        super().__init__()
+        self.update(modules or {})
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Hold these modules, too, or in place of those of the same names."""
+        with Reading("modules by name"):
+            named = dict(modules)
+        for name, module in named.items():
+            self[name] = module
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        if not isinstance(module, Module) or not isinstance(name, str) or hasattr(type(self), name):
+            raise nets.errors.ArgumentError(
+                f"ModuleDict holds modules by names that it does not use itself, not {module!r} as "
+                f"{name!r}",
+                nets.user_location(),
+            )
+        setattr(self, name, module)
+
+    def __getitem__(self, name: str) -> Module:
+        found: Module = _held(dict(self.named_children()), name, self)
+        return found
+
+    def __delitem__(self, name: str) -> None:
+        _held(dict(self.named_children()), name, self)
+        delattr(self, name)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.children())
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.named_children())
+
+    def __contains__(self, name: object) -> bool:
+        return name in dict(self.named_children())
+
+    def keys(self) -> Iterator[str]:
+        """The names."""
+        return iter(self)
+
+    def values(self) -> Iterator[Module]:
+        """The modules."""
+        return self.children()
+
+    def items(self) -> Iterator[tuple[str, Module]]:
+        """Names and modules."""
+        return self.named_children()
+
+    def pop(self, name: str) -> Module:
+        """Take out the module of that name."""
+        module = self[name]
+        del self[name]
+        return module
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        for name in list(self):
+            del self[name]
+
+
+def _held(held: Mapping[str, Any], name: str, holder: Module) -> Any:
+    if name not in held:
+        raise nets.errors.MissingKeyError(
+            f"{type(holder).__name__} holds {', '.join(held) or 'nothing'}, and no {name!r}",
+            nets.user_location(),
+        )
+    return held[name]
+
+
+class _Parameters(Module):
+    """Parameters under names; tensors become parameters."""
+
+    def _held(self) -> dict[str, Parameter]:
+        return {name: x for name, x in vars(self).items() if isinstance(x, Parameter)}
+
+    def _put(self, name: str, value: Any) -> None:
+        setattr(self, name, value if isinstance(value, Parameter) else Parameter(value))
+
+    def __len__(self) -> int:
+        return len(self._held())
+
+
+class ParameterList(_Parameters):
+    """A list of parameters."""
+
+    def __init__(self, values: Iterable[Any] = ()) -> None:
+        super().__init__()
+        self.extend(values)
+
+    def append(self, value: Any) -> Self:
+        """Add a parameter at the end."""
+        self._put(str(len(self)), value)
+        return self
+
+    def extend(self, values: Iterable[Any]) -> Self:
+        """Add parameters at the end."""
+        with Reading("a list of parameters"):
+            listed = list(values)
+        for value in listed:
+            self.append(value)
+        return self
+
+    def __getitem__(self, index: int) -> Parameter:
+        return self._held()[self._name(index)]
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        self._put(self._name(index), value)
+
+    def _name(self, index: int) -> str:
+        count = len(self)
+        if not -count <= index < count:
+            raise nets.errors.IndexOutOfBoundsError(
+                f"ParameterList holds {count}: there is no number {index}", nets.user_location()
+            )
+        return str(index % count)
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self._held().values())
+
+
+class ParameterDict(_Parameters):
+    """Parameters by name, given in a dict or as pairs."""
+
+    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
+        super().__init__()
+        self.update(values or {})
+
+    def update(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+        """Hold these, too, or in place of those of the same names."""
+        with Reading("parameters by name"):
+            named = dict(values)
+        for name, value in named.items():
+            self[name] = value
+
+    def __getitem__(self, name: str) -> Parameter:
+        found: Parameter = _held(self._held(), name, self)
+        return found
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if not isinstance(name, str) or hasattr(type(self), name) or name == "training":
+            raise nets.errors.ArgumentError(
+                f"ParameterDict has a use of its own for the name {name!r}", nets.user_location()
+            )
+        self._put(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        _held(self._held(), name, self)
+        delattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._held()
+
+    def keys(self) -> Iterator[str]:
+        """The names."""
+        return iter(self)
+
+    def values(self) -> Iterator[Parameter]:
+        """The parameters."""
+        return iter(self._held().values())
+
+    def items(self) -> Iterator[tuple[str, Parameter]]:
+        """Names and parameters."""
+        return iter(self._held().items())

@@ -1,15 +1,15 @@
-"""Convolution and pooling layers."""
+"""Convolution layers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy.typing as npt
 
 import nets
 from nets.nn import functional as F
-from nets.nn.functional.arguments import check_count
-from nets.nn.functional.convolution import Sizes, pair
+from nets.nn.functional.arguments import Sizes, check_count, counts, pair
 from nets.nn.linear import parameter, reset_affine
 from nets.nn.module import Module
 
@@ -92,6 +92,17 @@ class Conv1d(_Convolution):
         )
 
 
+class Conv3d(_Convolution):
+    """(N, C, D, H, W) → (N, out_channels, D′, H′, W′); see ``nets.nn.functional.conv3d``."""
+
+    rank = 3
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.conv3d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+
 class Conv2d(_Convolution):
     """(N, C, H, W) → (N, out_channels, H′, W′); see ``nets.nn.functional.conv2d``."""
 
@@ -103,12 +114,10 @@ class Conv2d(_Convolution):
         )
 
 
-class ConvTranspose2d(_Kernels):
-    """(N, C, H, W) → (N, out_channels, H′, W′), larger for a stride above 1.
+class _Transposed(_Kernels):
+    """What the gradient of a convolution computes, larger than its input for a stride above 1."""
 
-    See ``nets.nn.functional.conv_transpose2d``.
-    """
-
+    rank: int
     _is_transposed = True
     _defaults = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
 
@@ -125,103 +134,64 @@ class ConvTranspose2d(_Kernels):
         dilation: Sizes = 1,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        kernel = pair(kernel_size, 2, "kernel_size")
+        kernel = pair(kernel_size, self.rank, "kernel_size")
         super().__init__(in_channels, out_channels, kernel, groups, bias, dtype)
         self.stride, self.padding, self.output_padding = stride, padding, output_padding
         self.dilation = dilation
 
-    def forward(self, x: Any) -> nets.Tensor:
-        return F.conv_transpose2d(
-            x,
-            self.weight,
-            self.bias,
-            self.stride,
-            self.padding,
-            self.output_padding,
-            self.groups,
-            self.dilation,
+    def forward(self, x: Any, output_size: Sequence[int] | None = None) -> nets.Tensor:
+        """``output_size``, of space, takes the place of ``output_padding``: one that it can give.
+
+        ArgumentError for one that it cannot.
+        """
+        function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.rank - 1]
+        more = self.output_padding if output_size is None else self._rest(x, output_size)
+        return function(
+            x, self.weight, self.bias, self.stride, self.padding, more, self.groups, self.dilation
         )
 
+    def _rest(self, x: Any, output_size: Sequence[int]) -> tuple[int, ...]:
+        """The output_padding that gives a size."""
+        space = nets.as_tensor(x).shape[-self.rank :]
+        sizes = counts("output_size", output_size, 0)
+        if len(space) < self.rank or len(sizes) < self.rank:
+            raise nets.errors.ShapeError(
+                f"{type(self).__name__} does not take shape {space} to {output_size}",
+                nets.user_location(),
+            )
+        names = ("stride", "padding", "dilation")
+        steps, margins, apart = (pair(getattr(self, n), self.rank, n, 0) for n in names)
+        axes = zip(space, self.kernel_size, steps, margins, apart, strict=True)
+        least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, k, s, p, d in axes]
+        wanted = sizes[-self.rank :]
+        rest = tuple(n - own for n, own in zip(wanted, least, strict=False))
+        if len(rest) != self.rank or not all(0 <= n < s for n, s in zip(rest, steps, strict=True)):
+            raise nets.errors.ArgumentError(
+                f"output_size is from {least} on, below a stride more, not {sizes}",
+                nets.user_location(),
+            )
+        return rest
 
-class _MaxPool(Module):
-    """The largest element of each window; ``stride`` is by default the size of the window.
 
-    With ``ceil_mode`` a last window may reach beyond the padding.
+class ConvTranspose1d(_Transposed):
+    """(N, C, L) → (N, out_channels, L′); see ``nets.nn.functional.conv_transpose1d``."""
+
+    rank = 1
+
+
+class ConvTranspose2d(_Transposed):
+    """(N, C, H, W) → (N, out_channels, H′, W′), larger for a stride above 1.
+
+    See ``nets.nn.functional.conv_transpose2d``.
     """
 
-    def __init__(
-        self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-        dilation: Sizes = 1,
-        *,
-        ceil_mode: bool = False,
-    ) -> None:
-        super().__init__()
-        self.kernel_size, self.stride = kernel_size, stride
-        self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
-
-    def extra_repr(self) -> str:
-        return f"{self.kernel_size}" + self._unlike(
-            stride=None, padding=0, dilation=1, ceil_mode=False
-        )
-
-    def _options(self) -> tuple[Any, ...]:
-        return self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
+    rank = 2
 
 
-class MaxPool1d(_MaxPool):
-    """(N, C, L) → the largest element of each window."""
+class ConvTranspose3d(_Transposed):
+    """(N, C, D, H, W) → (N, out_channels, D′, H′, W′).
 
-    def forward(self, x: Any) -> nets.Tensor:
-        return F.max_pool1d(x, *self._options())
-
-
-class MaxPool2d(_MaxPool):
-    """(N, C, H, W) → the largest element of each window."""
-
-    def forward(self, x: Any) -> nets.Tensor:
-        return F.max_pool2d(x, *self._options())
-
-
-class _AvgPool(Module):
-    """The mean of each window; ``stride`` is by default the size of the window.
-
-    With ``ceil_mode`` a last window may reach beyond the padding.
+    See ``nets.nn.functional.conv_transpose3d``.
     """
 
-    def __init__(
-        self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-    ) -> None:
-        super().__init__()
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
-
-    def extra_repr(self) -> str:
-        return f"{self.kernel_size}" + self._unlike(
-            stride=None, padding=0, ceil_mode=False, count_include_pad=True
-        )
-
-    def _options(self) -> tuple[Any, ...]:
-        margins = self.padding, self.ceil_mode, self.count_include_pad
-        return self.kernel_size, self.stride, *margins
-
-
-class AvgPool1d(_AvgPool):
-    """(N, C, L) → the mean of each window."""
-
-    def forward(self, x: Any) -> nets.Tensor:
-        return F.avg_pool1d(x, *self._options())
-
-
-class AvgPool2d(_AvgPool):
-    """(N, C, H, W) → the mean of each window."""
-
-    def forward(self, x: Any) -> nets.Tensor:
-        return F.avg_pool2d(x, *self._options())
+    rank = 3

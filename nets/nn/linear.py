@@ -1,11 +1,11 @@
-"""Layers that are linear in their parameters, dropout, and the stack of layers of the original."""
+"""Layers that are linear in their parameters, and the stack of layers of the original."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 
@@ -14,7 +14,7 @@ from nets.nn import functional as F
 from nets.nn import init
 from nets.nn.activation import ReLU, Softmax
 from nets.nn.container import Sequential
-from nets.nn.functional.arguments import check_count, check_number
+from nets.nn.functional.arguments import check_count
 from nets.nn.functional.linear import padding_row
 from nets.nn.module import Module, Parameter, also_named
 
@@ -64,7 +64,9 @@ class Linear(Module):
 class Embedding(Module):
     """A table of ``num_embeddings`` rows read at integer positions: (…) gives (…, embedding_dim).
 
-    The row ``padding_idx`` starts as zeros and is not trained.
+    The row ``padding_idx`` starts as zeros and is not trained. Rows longer than ``max_norm``, by
+    the norm of ``norm_type``, are shortened when they are read; ``scale_grad_by_freq`` divides the
+    gradient of a row by how often it is read; ``sparse`` makes no difference.
     """
 
     def __init__(
@@ -72,9 +74,15 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         super().__init__()
+        self.max_norm, self.norm_type = max_norm, norm_type
+        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
         check_count("num_embeddings", num_embeddings, 0)
         check_count("embedding_dim", embedding_dim, 0)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
@@ -89,29 +97,85 @@ class Embedding(Module):
             self.weight.data = rows
 
     def forward(self, positions: Any) -> nets.Tensor:
-        return F.embedding(positions, self.weight, self.padding_idx)
+        options = self.max_norm, self.norm_type, self.scale_grad_by_freq
+        return F.embedding(positions, self.weight, self.padding_idx, *options)
 
     def extra_repr(self) -> str:
         return f"{self.num_embeddings}, {self.embedding_dim}"
 
 
-class Dropout(Module):
-    """In training, each element with probability p replaced by 0, the others divided by 1 − p.
+class EmbeddingBag(Embedding):
+    """Bags of rows of a table, each a sum, a mean or the largest elements by ``mode``.
 
-    ``inplace`` is taken and makes no difference.
+    ``include_last_offset``: the last offset says where the last bag ends. Other arguments are those
+    of ``Embedding``; see ``nets.nn.functional.embedding_bag``.
     """
 
-    @also_named(prob="p")
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        super().__init__()
-        check_number("the probability p", p, 0, 1)
-        self.p = p
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: Literal["sum", "mean", "max"] = "mean",
+        sparse: bool = False,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        options = max_norm, norm_type, scale_grad_by_freq, sparse
+        super().__init__(num_embeddings, embedding_dim, padding_idx, *options, dtype)
+        self.mode, self.include_last_offset = mode, include_last_offset
 
-    def forward(self, x: Any) -> nets.Tensor:
-        return F.dropout(x, self.p, self.training)
+    def forward(
+        self, positions: Any, offsets: Any = None, per_sample_weights: Any = None
+    ) -> nets.Tensor:
+        """``positions`` (B, N), or (N,) with ``offsets`` (B,); weights of each for sums."""
+        return F.embedding_bag(
+            positions,
+            self.weight,
+            offsets,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.mode,
+            self.sparse,
+            per_sample_weights,
+            self.include_last_offset,
+            self.padding_idx,
+        )
+
+
+class Bilinear(Module):
+    """Σᵢⱼ xᵢ Wₖᵢⱼ yⱼ + bₖ: weight (out_features, in1_features, in2_features)."""
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        check_count("in1_features", in1_features)
+        check_count("in2_features", in2_features, 0)
+        check_count("out_features", out_features, 0)
+        self.in1_features, self.in2_features = in1_features, in2_features
+        self.out_features = out_features
+        self.weight = parameter((out_features, in1_features, in2_features), dtype)
+        self.bias = parameter((out_features,), dtype) if bias else None
+        bound = 1 / math.sqrt(in1_features)
+        for p in self.parameters():
+            init.uniform_(p, -bound, bound)
+
+    def forward(self, x1: Any, x2: Any) -> nets.Tensor:
+        return F.bilinear(x1, x2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"p={self.p}"
+        bias = "" if self.bias is not None else ", bias=False"
+        return f"{self.in1_features}, {self.in2_features}, {self.out_features}{bias}"
 
 
 class Flatten(Module):

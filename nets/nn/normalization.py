@@ -86,6 +86,90 @@ class BatchNorm2d(_BatchNorm):
     ranks = (4,)
 
 
+class BatchNorm3d(_BatchNorm):
+    __doc__ = _BatchNorm.__doc__
+    ranks = (5,)
+
+
+class _InstanceNorm(Module):
+    """Each channel of each entry brought to mean 0 and variance 1 over space.
+
+    With ``affine`` scaled and moved by trained numbers; with ``track_running_stats`` evaluated by
+    running means of the statistics, which move a part ``momentum`` of the way at each call in
+    training. An input without the axis N is one entry.
+    """
+
+    rank: int
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.weight = parameter((num_features,), dtype, 1.0) if affine else None
+        self.bias = parameter((num_features,), dtype) if affine else None
+        self.running_mean: nets.Tensor | None = None
+        self.running_var: nets.Tensor | None = None
+        if track_running_stats:
+            self.register_buffer("running_mean", nets.zeros((num_features,), dtype))
+            self.register_buffer("running_var", nets.ones((num_features,), dtype))
+            self.register_buffer("num_batches_tracked", nets.Tensor(0))
+
+    def forward(self, x: Any) -> nets.Tensor:
+        tensor = nets.as_tensor(x)
+        if tensor.ndim == self.rank + 1:
+            return self.forward(tensor[None])[0]
+        if tensor.ndim != self.rank + 2 or tensor.shape[1] != self.num_features:
+            raise nets.errors.ShapeError(
+                f"{type(self).__name__}({self.num_features}) does not take shape {tensor.shape}",
+                nets.user_location(),
+            )
+        by_entry = self.training or self.running_mean is None
+        statistics = self.running_mean, self.running_var
+        return F.instance_norm(
+            tensor, *statistics, self.weight, self.bias, by_entry, self.momentum, self.eps
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}"
+
+
+class InstanceNorm1d(_InstanceNorm):
+    __doc__ = _InstanceNorm.__doc__
+    rank = 1
+
+
+class InstanceNorm2d(_InstanceNorm):
+    __doc__ = _InstanceNorm.__doc__
+    rank = 2
+
+
+class InstanceNorm3d(_InstanceNorm):
+    __doc__ = _InstanceNorm.__doc__
+    rank = 3
+
+
+class LocalResponseNorm(Module):
+    """x / (k + alpha · mean of x² over ``size`` channels around)^beta."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        check_count("size", size)
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, x: Any) -> nets.Tensor:
+        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
 class LayerNorm(Module):
     """The last axes, of the shape ``normalized_shape``, brought to mean 0 and variance 1."""
 

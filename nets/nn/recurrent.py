@@ -18,14 +18,34 @@ from nets.nn import init
 from nets.nn.functional.arguments import check_count, check_number
 from nets.nn.linear import parameter
 from nets.nn.module import Module
+from nets.nn.utils.rnn import PackedSequence
 
 States = list[nets.Tensor]
+
+
+def gru_step(x: nets.Tensor, h: nets.Tensor, state: nets.Tensor) -> nets.Tensor:
+    """The state of gated recurrent units after a step, from what input and state contribute."""
+    n = state.shape[-1]
+    gates = nets.sigmoid(x[:, : 2 * n] + h[:, : 2 * n])
+    reset, update = gates[:, :n], gates[:, n:]
+    new = nets.tanh(x[:, 2 * n :] + reset * h[:, 2 * n :])
+    return (1 - update) * new + update * state
+
+
+def lstm_step(x: nets.Tensor, h: nets.Tensor, cell: nets.Tensor) -> States:
+    """Both states of long short-term memory after a step, from what input and state contribute."""
+    n, total = cell.shape[-1], x + h
+    let_in, forget = nets.sigmoid(total[:, :n]), nets.sigmoid(total[:, n : 2 * n])
+    new, let_out = nets.tanh(total[:, 2 * n : 3 * n]), nets.sigmoid(total[:, 3 * n :])
+    cell = forget * cell + let_in * new
+    return [let_out * nets.tanh(cell), cell]
 
 
 class _Recurrent(Module):
     """``num_layers`` layers, each in one direction or both, over (L, N, input_size).
 
-    With ``batch_first`` over (N, L, input_size); without the axis N, one sequence. In training,
+    With ``batch_first`` over (N, L, input_size); without the axis N, one sequence; or over a
+    ``PackedSequence`` of sequences of several lengths, which gives another one. In training,
     ``dropout`` acts on the output of each layer but the last.
     """
 
@@ -87,8 +107,10 @@ class _Recurrent(Module):
         """The states after a step, from what inputs and state contribute (N, rows)."""
         raise NotImplementedError
 
-    def _run(self, input: Any, initial: States | None) -> tuple[nets.Tensor, States]:
+    def _run(self, input: Any, initial: States | None) -> tuple[Any, States]:
         """Output, and each state after the last step: (layers · ways, N, hidden_size)."""
+        if isinstance(input, PackedSequence):
+            return self._run_packed(input, initial)
         x = nets.as_tensor(input)
         single = x.ndim == 2
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
@@ -101,27 +123,48 @@ class _Recurrent(Module):
             initial = initial and [nets.expand_dims(state, 1) for state in initial]
         elif self.batch_first:
             x = nets.swapaxes(x, 0, 1)
+        x, last = self._layers(x, self._initial(x, initial))
+        if single:
+            return nets.squeeze(x, 1), [nets.squeeze(state, 1) for state in last]
+        return nets.swapaxes(x, 0, 1) if self.batch_first else x, last
+
+    def _run_packed(
+        self, input: PackedSequence, initial: States | None
+    ) -> tuple[PackedSequence, States]:
+        """The same of sequences of several lengths: the states are those after each one's end."""
+        x, lengths = input.padded()
+        if x.ndim != 3 or x.shape[-1] != self.input_size:
+            raise nets.errors.ShapeError(
+                f"{type(self).__name__}({self.input_size}, …) does not take packed sequences of "
+                f"shape {input.data.shape}",
+                nets.user_location(),
+            )
+        runs = nets.expand_dims(nets.arange(x.shape[0]), -1) < lengths
+        output, last = self._layers(x, self._initial(x, initial), nets.expand_dims(runs, -1))
+        return input.like(output), last
+
+    def _initial(self, x: nets.Tensor, initial: States | None) -> States:
         shapes = [(self.num_layers * len(self._ways()), x.shape[1], n) for n in self._sizes()]
         if initial is None:
-            initial = [nets.zeros(shape, x.dtype) for shape in shapes]
-        elif [nets.as_tensor(state).shape for state in initial] != shapes:
+            return [nets.zeros(shape, x.dtype) for shape in shapes]
+        if [nets.as_tensor(state).shape for state in initial] != shapes:
             raise nets.errors.ShapeError(
                 f"{type(self).__name__}: the initial state has the shape "
                 f"{' and '.join(map(str, shapes))}, without the middle axis for one sequence",
                 nets.user_location(),
             )
-        x, last = self._layers(x, initial)
-        if single:
-            return nets.squeeze(x, 1), [nets.squeeze(state, 1) for state in last]
-        return nets.swapaxes(x, 0, 1) if self.batch_first else x, last
+        return initial
 
-    def _layers(self, x: nets.Tensor, initial: States) -> tuple[nets.Tensor, States]:
+    def _layers(
+        self, x: nets.Tensor, initial: States, runs: nets.Tensor | None = None
+    ) -> tuple[nets.Tensor, States]:
+        """All layers; ``runs`` (L, N, 1) tells which sequences have not ended."""
         last: list[States] = []
         for layer in range(self.num_layers):
             outputs = []
             for way in self._ways():
                 states = [state[len(last)] for state in initial]
-                output, states = self._sweep(x, states, f"l{layer}{way}", bool(way))
+                output, states = self._sweep(x, states, f"l{layer}{way}", bool(way), runs)
                 outputs.append(output)
                 last.append(states)
             x = outputs[0] if len(outputs) == 1 else nets.concatenate(outputs, -1)
@@ -130,7 +173,12 @@ class _Recurrent(Module):
         return x, [nets.stack(list(states)) for states in zip(*last, strict=True)]
 
     def _sweep(
-        self, x: nets.Tensor, states: States, name: str, backwards: bool
+        self,
+        x: nets.Tensor,
+        states: States,
+        name: str,
+        backwards: bool,
+        runs: nets.Tensor | None,
     ) -> tuple[nets.Tensor, States]:
         """One layer in one direction: its output at each time, and its last states."""
         bias_x, bias_h = (getattr(self, f"bias_{kind}_{name}", None) for kind in ("ih", "hh"))
@@ -148,7 +196,16 @@ class _Recurrent(Module):
                 states = [F.linear(states[0], projection), *states[1:]]
             return states, states[0]
 
-        states, output = nets.scan(step, states, contributed, reverse=backwards)
+        def held(states: States, now: Any) -> tuple[States, nets.Tensor]:
+            x, goes_on = now
+            new, _ = step(states, x)
+            states = [nets.where(goes_on, *pair) for pair in zip(new, states, strict=True)]
+            return states, states[0]
+
+        if runs is None:
+            states, output = nets.scan(step, states, contributed, reverse=backwards)
+        else:
+            states, output = nets.scan(held, states, (contributed, runs), reverse=backwards)
         return output, states
 
     def extra_repr(self) -> str:
@@ -181,7 +238,7 @@ class RNN(_Recurrent):
             )
         self.nonlinearity = nonlinearity
 
-    def forward(self, x: Any, hx: nets.Tensor | None = None) -> tuple[nets.Tensor, nets.Tensor]:
+    def forward(self, x: Any, hx: nets.Tensor | None = None) -> tuple[Any, nets.Tensor]:
         output, (state,) = self._run(x, None if hx is None else [hx])
         return output, state
 
@@ -198,16 +255,12 @@ class GRU(_Recurrent):
     gates = 3
     adds_biases = False
 
-    def forward(self, x: Any, hx: nets.Tensor | None = None) -> tuple[nets.Tensor, nets.Tensor]:
+    def forward(self, x: Any, hx: nets.Tensor | None = None) -> tuple[Any, nets.Tensor]:
         output, (state,) = self._run(x, None if hx is None else [hx])
         return output, state
 
     def _advance(self, x: nets.Tensor, h: nets.Tensor, states: States) -> States:
-        n = self.hidden_size
-        gates = nets.sigmoid(x[:, : 2 * n] + h[:, : 2 * n])
-        reset, update = gates[:, :n], gates[:, n:]
-        new = nets.tanh(x[:, 2 * n :] + reset * h[:, 2 * n :])
-        return [(1 - update) * new + update * states[0]]
+        return [gru_step(x, h, states[0])]
 
 
 class LSTM(_Recurrent):
@@ -224,7 +277,7 @@ class LSTM(_Recurrent):
 
     def forward(
         self, x: Any, hx: tuple[nets.Tensor, nets.Tensor] | None = None
-    ) -> tuple[nets.Tensor, tuple[nets.Tensor, nets.Tensor]]:
+    ) -> tuple[Any, tuple[nets.Tensor, nets.Tensor]]:
         if hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
             raise nets.errors.ArgumentError(
                 "the initial state of an LSTM is a pair (h, c)", nets.user_location()
@@ -233,8 +286,4 @@ class LSTM(_Recurrent):
         return output, (hidden, cell)
 
     def _advance(self, x: nets.Tensor, h: nets.Tensor, states: States) -> States:
-        n, total = self.hidden_size, x + h
-        let_in, forget = nets.sigmoid(total[:, :n]), nets.sigmoid(total[:, n : 2 * n])
-        new, let_out = nets.tanh(total[:, 2 * n : 3 * n]), nets.sigmoid(total[:, 3 * n :])
-        cell = forget * states[1] + let_in * new
-        return [let_out * nets.tanh(cell), cell]
+        return lstm_step(x, h, states[1])

@@ -81,6 +81,7 @@ class ParameterGroup(MutableMapping[str, Any]):
             is_pair, are_pairs = (isinstance(x, tuple) for x in (own, value))
             numbers = value if are_pairs else (value,)
             is_like = all(isinstance(n, bool | int | float | np.generic) for n in numbers)
+            is_like = is_like or (isinstance(value, str | None) and value == own)
             if is_pair is not are_pairs or not is_like:
                 raise nets.errors.ArgumentError(
                     f"the hyperparameter {name} is like {own}, unlike {value!r}",

@@ -44,7 +44,7 @@ MAX_ELEMENTS = 3000
 JUMPS = frozenset(
     (
         *("floor", "ceil", "round", "trunc", "sign", "floor_divide", "remainder", "fmod"),
-        *("bitcast", "argmax", "argmin", "argsort", "max_pool_pick", "max_pool_put"),
+        *("bitcast", "argmax", "argmin", "argsort", "running", "max_pool_pick", "max_pool_put"),
         *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
     )
 )
@@ -545,6 +545,8 @@ def _sort(g: _Grower, x: Value) -> None:
     """Elements in order, or the positions that order them; equal ones have no slope."""
     if not g.smooth:
         g.emit(g.pick(("sort", "argsort")), x, descending=bool(g.below(2)))
+        combiners = ("count",) if x.type.dtype.is_bool else ("argmax", "argmin")
+        g.emit("running", x, combiner=g.pick(combiners))
 
 
 def _window(g: _Grower) -> None:

@@ -382,7 +382,7 @@ FAULTS: Final = (
     Fault(
         "nn",
         "clip_grad_norm_ makes small gradients larger",
-        "nets/nn/gradients.py",
+        "nets/nn/utils/gradients.py",
         "factor = nets.minimum(max_norm / (total + 1e-6), 1.0)",
         "factor = nets.as_tensor(max_norm / (total + 1e-6))",
         ("tests/nn/test_formulas.py",),

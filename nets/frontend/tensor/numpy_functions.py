@@ -24,10 +24,11 @@ from nets.errors import ControlFlowError, GradientError, UnsupportedObjectError
 from nets.frontend.tensor import functions as F
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, require_dtype
 from nets.frontend.tensor.operators import Operators
+from nets.frontend.tensor.order import NAMES as _ORDER
 from nets.frontend.tensor.scope import current_scope, leaked
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Variable, is_grad_enabled
-from nets.frontend.tensor.words import NAMES
+from nets.frontend.tensor.words import NAMES as _WORDS
 from nets.frontend.tensor.words.triangles import trace
 from nets.ir.location import user_location
 
@@ -201,16 +202,26 @@ def _own(function: Callable[..., object], parameters: str = "") -> _Own:
 
 @lru_cache(maxsize=256)
 def _word(name: str, function: Callable[..., object]) -> _Own | None:
-    """One of ``nets.frontend.tensor.words``, which has NumPy's names for what it takes."""
-    if name not in NAMES or name in _OF_TYPES:
+    """One of the rooms ``words`` and ``order``, which take what NumPy does under its names; what
+    comes first may have others."""
+    room = _WORDS.get(name) or _ORDER.get(name)
+    if room is None or name in _OF_TYPES:
         return None
-    ours = getattr(import_module(NAMES[name]), name)
-    taken = inspect.signature(ours).parameters.values()
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in taken):
+    ours = getattr(import_module(room), name)
+    taken = inspect.signature(ours).parameters
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in taken.values()):
         return _AsItIs(ours, ())
-    own = {parameter.name for parameter in taken}
     theirs = inspect.signature(function).parameters
-    return _Own(ours, [(key, key if key in own else "") for key in theirs])
+    return _Own(ours, _paired(list(theirs), list(taken)))
+
+
+def _paired(theirs: list[str], ours: list[str]) -> list[tuple[str, str]]:
+    """NumPy's parameters, and ours: of the same name, or else in the same place, if that is before
+    all that have the same name."""
+    first = next((i for i, key in enumerate(theirs) if key in ours), len(theirs))
+    leading = dict(zip(theirs[:first], ours[:first], strict=False))
+    same = {key: key for key in ours}
+    return [(key, {**_SAME_RESULT, **leading, **same}.get(key, "")) for key in theirs]
 
 
 class _AsItIs(_Own):
@@ -310,6 +321,9 @@ _OWN = {
     "zeros_like": _own(F.zeros_like, f"a:x {_LIKE}"),
 }
 """What stands behind ``np.``, and the function of nets that takes its place."""
+
+_SAME_RESULT = {"kind": "~", "stable": "~"}
+"""Options of NumPy's that choose between algorithms; orders are stable here."""
 
 _ANSWERS = frozenset({"allclose", "array_equal", "array_equiv"})
 """Functions that give Python's True or False, where elements are known."""

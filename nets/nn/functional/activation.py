@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+import numpy.typing as npt
+
 import nets
 from nets.nn.functional.arguments import TensorLike, check, check_number
 
@@ -39,14 +41,20 @@ def gelu(input: TensorLike, approximate: Literal["none", "tanh"] = "none") -> ne
     return nets.gelu(input, approximate)
 
 
-def softmax(input: TensorLike, dim: int = -1) -> nets.Tensor:
-    """Exponentials along an axis, divided by their sum."""
-    return nets.softmax(input, dim)
+def _cast(input: TensorLike, dtype: npt.DTypeLike | None) -> nets.Tensor:
+    return nets.as_tensor(input) if dtype is None else nets.astype(input, dtype)
 
 
-def log_softmax(input: TensorLike, dim: int = -1) -> nets.Tensor:
+def softmax(input: TensorLike, dim: int = -1, dtype: npt.DTypeLike | None = None) -> nets.Tensor:
+    """Exponentials along an axis, divided by their sum; of x in that dtype, where one is given."""
+    return _cast(input, dtype).softmax(dim)
+
+
+def log_softmax(
+    input: TensorLike, dim: int = -1, dtype: npt.DTypeLike | None = None
+) -> nets.Tensor:
     """The logarithm of ``softmax``."""
-    return nets.log_softmax(input, dim)
+    return _cast(input, dtype).log_softmax(dim)
 
 
 def softplus(input: TensorLike, beta: float = 1.0, threshold: float = 20.0) -> nets.Tensor:
@@ -135,3 +143,95 @@ def softsign(input: TensorLike) -> nets.Tensor:
     """x / (1 + |x|)."""
     x = nets.as_tensor(input)
     return x / (1 + nets.abs(x))
+
+
+def softmin(input: TensorLike, dim: int = -1, dtype: npt.DTypeLike | None = None) -> nets.Tensor:
+    """``softmax`` of −x."""
+    return softmax(-_cast(input, dtype), dim)
+
+
+def gumbel_softmax(
+    logits: TensorLike, tau: float = 1.0, hard: bool = False, dim: int = -1
+) -> nets.Tensor:
+    """A sample of the categories that ``logits`` are scores of, softened by ``tau``.
+
+    With ``hard`` the largest is 1 and all else 0, with the gradient of the soft one. Jang, Gu and
+    Poole, "Categorical reparameterization with Gumbel-softmax", 2017. The numbers come from
+    ``nets.random.default_generator``. ArgumentError for a ``tau`` that is not positive.
+    """
+    check_number("tau", tau, 0, above=True)
+    x = nets.as_tensor(logits)
+    uniform = nets.random.uniform(x.shape)
+    # Of −log u, which is exponential, the logarithm again; u is never 0 here.
+    noise = -nets.log(-nets.log(nets.where(uniform > 0, uniform, 1e-12)))
+    soft = nets.softmax((x + nets.astype(noise, x.dtype)) / tau, dim)
+    if not hard:
+        return soft
+    best = nets.one_hot(nets.argmax(soft, dim), x.shape[dim])
+    chosen = nets.moveaxis(nets.astype(best, x.dtype), -1, dim)
+    return chosen - nets.stop_gradient(soft) + soft
+
+
+def threshold(
+    input: TensorLike, threshold: float, value: float, inplace: bool = False
+) -> nets.Tensor:
+    """x where it is above the threshold, else ``value``."""
+    x = nets.as_tensor(input)
+    return nets.where(x <= threshold, value, x)
+
+
+def hardshrink(input: TensorLike, lambd: float = 0.5) -> nets.Tensor:
+    """x where it is outside [−lambd, lambd], else 0."""
+    check_number("lambd", lambd)
+    x = nets.as_tensor(input)
+    return nets.where((x >= -lambd) & (x <= lambd), 0, x)
+
+
+def softshrink(input: TensorLike, lambd: float = 0.5) -> nets.Tensor:
+    """x moved towards 0 by ``lambd``, and 0 where nearer. ArgumentError for a negative one."""
+    check_number("lambd", lambd, 0)
+    x = nets.as_tensor(input)
+    return nets.where(x > lambd, x - lambd, nets.where(x < -lambd, x + lambd, x * 0))
+
+
+def tanhshrink(input: TensorLike) -> nets.Tensor:
+    """x − tanh(x)."""
+    x = nets.as_tensor(input)
+    return x - nets.tanh(x)
+
+
+def prelu(input: TensorLike, weight: TensorLike) -> nets.Tensor:
+    """x where it is positive, else ``weight`` · x: one weight, or one for each channel of axis 1.
+
+    ShapeError for as many weights as there are no channels.
+    """
+    x, w = nets.as_tensor(input), nets.as_tensor(weight)
+    if w.size != 1:
+        channels = x.shape[1] if x.ndim > 1 else 1
+        if w.ndim != 1 or w.size != channels:
+            raise nets.errors.ShapeError(
+                f"prelu takes one weight or one for each of {channels} channels, not {w.shape}",
+                nets.user_location(),
+            )
+        w = nets.reshape(w, (-1,) + (1,) * (x.ndim - 2))
+    elif w.ndim:
+        w = nets.reshape(w, ())
+    return nets.where(x > 0, x, w * x)
+
+
+def rrelu(
+    input: TensorLike,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> nets.Tensor:
+    """x where it is positive, else x by a slope between ``lower`` and ``upper``: drawn for each
+    element in training, the mean otherwise. ArgumentError for bounds that are not in order."""
+    check_number("lower", lower)
+    check_number("upper", upper, lower)
+    x = nets.as_tensor(input)
+    if not training:
+        return nets.leaky_relu(x, (lower + upper) / 2)
+    slope = nets.astype(nets.random.uniform(x.shape) * (upper - lower) + lower, x.dtype)
+    return nets.where(x > 0, x, x * slope)

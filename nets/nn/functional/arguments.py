@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,9 @@ import nets
 
 TensorLike = npt.ArrayLike | nets.Tensor
 """A Tensor, a NumPy array, nested lists of numbers, or a number."""
+
+Sizes = int | Sequence[int]
+"""One number for all axes of space, or one for each."""
 
 
 def check(holds: bool, message: str) -> None:
@@ -54,6 +58,17 @@ def counts(name: str, value: Any, least: int = 1) -> tuple[int, ...]:
     for number in numbers:
         check_count(name, number, least)
     return numbers
+
+
+def pair(value: Sizes, count: int = 2, name: str = "it", least: int = 1) -> tuple[int, ...]:
+    """One number for each axis of the image; ArgumentError for those below ``least``."""
+    sizes = counts(name, value, least)
+    sizes = sizes if len(sizes) > 1 else sizes * count
+    if len(sizes) != count:
+        raise nets.errors.ArgumentError(
+            f"one number or {count} are needed, not {sizes}", nets.user_location()
+        )
+    return sizes
 
 
 class Reading:

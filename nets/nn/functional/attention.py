@@ -8,7 +8,7 @@ import numpy as np
 
 import nets
 from nets.nn.functional.arguments import TensorLike, check, check_rank
-from nets.nn.functional.linear import dropout
+from nets.nn.functional.dropout import dropout
 
 
 def scaled_dot_product_attention(
@@ -19,17 +19,36 @@ def scaled_dot_product_attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> nets.Tensor:
     """softmax(q kᵀ / √d + mask) v: (…, L, d), (…, S, d), (…, S, e) gives (…, L, e).
 
-    ArgumentError for a mask together with ``is_causal``.
+    ``scale`` takes the place of 1 / √d; ``dropout_p`` of the weights are left out. With
+    ``enable_gqa`` there are several heads (…, H, L, d) of queries for each of keys and values: the
+    number of these divides H (Ainslie et al., "GQA", 2023). ArgumentError for a mask together with
+    ``is_causal``.
 
     A bool mask is true where a key takes part; other masks are added. ``is_causal`` stands for a
     mask of its own: query i sees the keys up to i. A query that sees no key gets 0, and gives no
     gradient. Vaswani et al., "Attention is all you need", 2017.
     """
+    if enable_gqa:
+        key, value = (_for_each_head(query, x) for x in (key, value))
     weights = attention_weights(query, key, attn_mask, is_causal, scale)
     return nets.matmul(dropout(weights, dropout_p), value)
+
+
+def _for_each_head(query: TensorLike, x: TensorLike) -> nets.Tensor:
+    """Keys or values, repeated for the heads of queries that share them."""
+    q, tensor = nets.as_tensor(query), nets.as_tensor(x)
+    heads = q.shape[-3:-2] + tensor.shape[-3:-2]
+    if len(heads) < 2 or not heads[1] or heads[0] % heads[1]:
+        raise nets.errors.ShapeError(
+            f"enable_gqa takes (…, H, L, d) and a number of heads that divides H, not {q.shape} "
+            f"and {tensor.shape}",
+            nets.user_location(),
+        )
+    return nets.repeat(tensor, heads[0] // heads[1], -3)
 
 
 def attention_weights(

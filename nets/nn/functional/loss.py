@@ -17,7 +17,7 @@ _STEEP: Final = 1e-12
 """Closer than this to 0 or 1, the logarithm of a probability is continued by a line."""
 
 
-def _reduced(loss: nets.Tensor, reduction: str) -> nets.Tensor:
+def reduced(loss: nets.Tensor, reduction: str) -> nets.Tensor:
     if reduction == "mean":
         return nets.mean(loss)
     if reduction == "sum":
@@ -29,7 +29,7 @@ def _reduced(loss: nets.Tensor, reduction: str) -> nets.Tensor:
     )
 
 
-def _difference(input: TensorLike, target: TensorLike) -> nets.Tensor:
+def difference(input: TensorLike, target: TensorLike) -> nets.Tensor:
     x, y = nets.as_tensor(input), nets.as_tensor(target)
     if x.shape != y.shape:
         raise nets.errors.ShapeError(
@@ -41,12 +41,12 @@ def _difference(input: TensorLike, target: TensorLike) -> nets.Tensor:
 
 def mse_loss(input: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> nets.Tensor:
     """Squared differences."""
-    return _reduced(nets.square(_difference(input, target)), reduction)
+    return reduced(nets.square(difference(input, target)), reduction)
 
 
 def l1_loss(input: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> nets.Tensor:
     """Magnitudes of the differences."""
-    return _reduced(nets.abs(_difference(input, target)), reduction)
+    return reduced(nets.abs(difference(input, target)), reduction)
 
 
 def huber_loss(
@@ -57,11 +57,9 @@ def huber_loss(
     ArgumentError for a ``delta`` that is not positive.
     """
     check_number("delta", delta, 0, above=True)
-    difference = nets.abs(_difference(input, target))
-    square = 0.5 * difference * difference
-    return _reduced(
-        nets.where(difference < delta, square, delta * (difference - 0.5 * delta)), reduction
-    )
+    apart = nets.abs(difference(input, target))
+    square = 0.5 * apart * apart
+    return reduced(nets.where(apart < delta, square, delta * (apart - 0.5 * delta)), reduction)
 
 
 def smooth_l1_loss(
@@ -129,7 +127,7 @@ def _cross_entropy_of_probabilities(
     wanted = nets.astype(target, logs.dtype)
     if label_smoothing:
         wanted = wanted * (1 - label_smoothing) + label_smoothing / logs.shape[axis]
-    return _reduced(-nets.sum(_weighted(logs, weight, axis) * wanted, axis), reduction)
+    return reduced(-nets.sum(_weighted(logs, weight, axis) * wanted, axis), reduction)
 
 
 def _weighted(logs: nets.Tensor, weight: TensorLike | None, axis: int) -> nets.Tensor:
@@ -187,7 +185,7 @@ def _reduced_of_classes(
     ignored = classes == ignore_index
     counted = nets.where(ignored, 0, loss)
     if reduction != "mean":
-        return _reduced(counted, reduction)
+        return reduced(counted, reduction)
     if weight is None:
         of_each = nets.ones_like(loss)
     else:
@@ -207,12 +205,12 @@ def binary_cross_entropy(
     ArgumentError for probabilities outside [0, 1], from a traced function when it runs.
     """
     p, y = nets.as_tensor(input), nets.as_tensor(target)
-    _difference(p, y)
+    difference(p, y)
     p = nets.check_range(p, 0, 1, "a probability of binary_cross_entropy")
     hit = _bounded(nets.log, p, p < _STEEP, 1 / _STEEP)
     miss = _bounded(lambda p: nets.log1p(-p), p, 1 - p < _STEEP, -1 / _STEEP)
     loss = -(y * hit + (1 - y) * miss)
-    return _reduced(loss if weight is None else loss * weight, reduction)
+    return reduced(loss if weight is None else loss * weight, reduction)
 
 
 def _bounded(
@@ -236,12 +234,12 @@ def binary_cross_entropy_with_logits(
     ``pos_weight`` multiplies the loss of positive targets.
     """
     x, y = nets.as_tensor(input), nets.as_tensor(target)
-    _difference(x, y)
+    difference(x, y)
     missed = nets.softplus(-x)  # −log(sigmoid(x))
     if pos_weight is not None:
         missed = missed * ((nets.as_tensor(pos_weight) - 1) * y + 1)
     loss = (1 - y) * x + missed
-    return _reduced(loss if weight is None else loss * weight, reduction)
+    return reduced(loss if weight is None else loss * weight, reduction)
 
 
 def kl_div(
@@ -256,7 +254,7 @@ def kl_div(
     ``log_target``: the targets are given as logarithms, too.
     """
     x, y = nets.as_tensor(input), nets.as_tensor(target)
-    _difference(x, y)
+    difference(x, y)
     if log_target:
         loss = nets.exp(y) * (y - x)
     else:
@@ -264,4 +262,4 @@ def kl_div(
         loss = nets.where(positive, y * (nets.log(nets.where(positive, y, 1)) - x), 0)
     if reduction == "batchmean":
         return nets.sum(loss) / (x.shape[0] if x.ndim else 1)
-    return _reduced(loss, reduction)
+    return reduced(loss, reduction)

@@ -121,6 +121,75 @@ def batch_norm(
     return _scaled(distance, variance, weight, bias, eps)
 
 
+def instance_norm(
+    input: TensorLike,
+    running_mean: nets.Tensor | None = None,
+    running_var: nets.Tensor | None = None,
+    weight: TensorLike | None = None,
+    bias: TensorLike | None = None,
+    use_input_stats: bool = True,
+    momentum: float | nets.Tensor = 0.1,
+    eps: float = 1e-5,
+) -> nets.Tensor:
+    """Each channel of each entry of (N, C, *space) over space (Ulyanov et al., 2016).
+
+    With ``use_input_stats`` by the mean and variance of the entry, whose means over the entries
+    move ``running_mean`` and ``running_var`` a part ``momentum`` of the way; otherwise by these.
+    ``weight`` and ``bias`` (C,) scale and move the result; ``eps`` is added to the variance.
+    """
+    x = nets.as_tensor(input)
+    check_rank("instance_norm", x, 3, "(N, C, *space)")
+    options = weight, bias, False, momentum, eps
+    if not use_input_stats:
+        return batch_norm(x, running_mean, running_var, *options)
+    check_number("eps", eps, 0)
+    check_number("momentum", momentum, 0, 1)
+    for name, tensor in (("weight", weight), ("bias", bias), ("running_mean", running_mean)):
+        check_shape(name, tensor, x.shape[1:2])
+    axes, count = tuple(range(2, x.ndim)), math.prod(x.shape[2:])
+    if count < 2:
+        raise nets.errors.ShapeError(
+            f"instance_norm needs more than one value per channel, not shape {x.shape}",
+            nets.user_location(),
+        )
+    mean = nets.mean(x, axes, keepdims=True)
+    distance = x - mean
+    variance = nets.mean(distance * distance, axes, keepdims=True)
+    _move(running_mean, nets.mean(mean, 0), momentum)
+    _move(running_var, nets.mean(variance, 0) * (count / (count - 1)), momentum)
+    return _scaled(distance, variance, weight, bias, eps)
+
+
+def local_response_norm(
+    input: TensorLike, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> nets.Tensor:
+    """x / (k + alpha · mean of x² over ``size`` channels around)^beta, of (N, C, *space).
+
+    Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural
+    networks", 2012. ShapeError for fewer than three axes, ArgumentError for a ``size`` below 1.
+    """
+    x = nets.as_tensor(input)
+    check_rank("local_response_norm", x, 3, "(N, C, *space)")
+    check_count("size", size)
+    widths = [(0, 0)] * x.ndim
+    widths[1] = (size // 2, (size - 1) // 2)
+    squares = nets.pad(x * x, widths)
+    total = nets.zeros((), x.dtype)
+    for i in range(size):
+        total = total + squares[:, i : i + x.shape[1]]
+    return x / nets.pow(k + alpha * (total / size), beta)
+
+
+def normalize(
+    input: TensorLike, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12
+) -> nets.Tensor:
+    """x divided by its ``p``-norm along an axis, or by ``eps`` where that is larger."""
+    check_number("p", p)
+    check_number("eps", eps, 0)
+    x = nets.as_tensor(input)
+    return x / nets.clip(x.norm(p, dim, keepdim=True), eps)
+
+
 def _scaled(
     distance: nets.Tensor,
     variance: nets.Tensor,

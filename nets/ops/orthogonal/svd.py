@@ -20,7 +20,6 @@ from nets.ops.definition.rules import Tangents
 from nets.ops.linalg.masks import symmetric
 from nets.ops.linalg.shapes import product, swapped
 from nets.ops.loop.lowering import Lowering, buffer_type
-from nets.ops.orthogonal import svd_loops
 from nets.ops.orthogonal.apart import apart
 from nets.ops.orthogonal.parts import (
     added_to_diagonal,
@@ -32,11 +31,11 @@ from nets.ops.orthogonal.parts import (
     part,
     ratio,
     row_of_diagonal,
+    sides,
     sums,
     vanishes,
 )
 from nets.ops.orthogonal.qr import check_tall
-from nets.ops.orthogonal.svd_reference import decomposed
 
 _TRAITS = Trait.PURE | Trait.KERNEL | Trait.EXACT | Trait.FLOAT_ONLY
 
@@ -70,6 +69,8 @@ class SVD:
         return 60 * elements_about(x) * about(x.shape[-1])
 
     def evaluate(x: Array) -> Array:
+        from nets.ops.orthogonal.svd_reference import decomposed
+
         *batch, m, n = x.shape
         values, u, v = decomposed(x, vectors=True)
         assert u is not None
@@ -118,7 +119,7 @@ class SVD:
         gap, total = differences(b, values), sums(b, values)
         first = ratio(b, even, gap, is_close(b, gap, values))
         second = ratio(b, odd, total, is_close(b, total, values))
-        rows = tensor_type(u).static_shape[-2]
+        rows = sides(u)[0]
         rest = b.sub(outside, product(b, u, inner))
         wide = as_rows(b, values, rows)
         of_u = b.add(
@@ -135,12 +136,14 @@ class SVD:
 
 
 def _lower(s: Lowering, x: Value, out: Value, *, vectors: bool) -> None:
+    from nets.ops.orthogonal import svd_loops
+
     if buffer_type(out).elements != 0:
         svd_loops.lower(s, x, out, lanes=svd_loops.has_lanes(x), vectors=vectors)
 
 
 def _parts(b: Emitter, y: Value) -> tuple[Value, Value, Value]:
-    rows, n = tensor_type(y).static_shape[-2:]
+    rows, n = sides(y)
     m = rows - n - 1
     return part(b, y, 0, m), part(b, y, m, m + 1), part(b, y, m + 1, rows)
 
@@ -164,7 +167,7 @@ class _Pullback:
         second = self._over(b.sub(of_left, of_right), total)
         inner = added_to_diagonal(b, b.add(first, second), of_values)
         outside = b.sub(of_u, product(b, u, of_left))
-        wide = as_rows(b, self.values, tensor_type(u).static_shape[-2])
+        wide = as_rows(b, self.values, sides(u)[0])
         none = b.emit("bitwise_and", is_close(b, wide, self.values), vanishes(b, outside, of_u))
         left = b.add(product(b, u, inner), ratio(b, outside, wide, none))
         return product(b, left, v)
@@ -199,6 +202,8 @@ class SVDVals:
         return 30 * elements_about(x) * about(x.shape[-1])
 
     def evaluate(x: Array) -> Array:
+        from nets.ops.orthogonal.svd_reference import decomposed
+
         *batch, _, n = x.shape
         return decomposed(x, vectors=False)[0].reshape(*batch, 1, n)
 
@@ -213,7 +218,7 @@ class SVDVals:
             if tensor_type(x).shape[-1] == 0:
                 return b.zero(x)
             u, _, v = _parts(b, b.emit("svd", x))
-            return product(b, b.mul(u, as_rows(b, ct, tensor_type(u).static_shape[-2])), v)
+            return product(b, b.mul(u, as_rows(b, ct, sides(u)[0])), v)
 
         return (cotangent,)
 

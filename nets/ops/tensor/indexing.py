@@ -131,12 +131,15 @@ def checked_position(s: Lowering, name: str, picked: Value, axis: int, size: Dim
     raw = s.cast(picked, index)
     zero, end = s.const(0, index), s.const(size, index)
     position = s.select(s.compare("lt", raw, zero), s.add(raw, end), raw)
-    inside = s.binary("and", s.compare("ge", position, zero), s.compare("lt", position, end))
+    last = s.const(greatest(size - 1, 0), index)
+    clamped = s.binary("max", s.binary("min", position, last), zero)
+    inside = s.compare("eq", position, clamped)
+    if isinstance(size, Size) or not size:
+        inside = s.binary("and", inside, s.compare("ne", end, zero))
     s.fail_unless(
         inside, f"{name}: an index is out of bounds for axis {axis} of size {expression(size)}"
     )
-    last = s.const(greatest(size - 1, 0), index)
-    return s.binary("max", s.binary("min", position, last), zero)
+    return clamped
 
 
 @op(

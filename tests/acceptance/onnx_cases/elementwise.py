@@ -117,8 +117,8 @@ def cast_like(node: Node, x: Any, target: Any) -> Any:
 @operator("BitCast")
 def bit_cast(node: Node, x: Any) -> Any:
     if x.dtype == bool:  # whose bits are those of 0 and 1
-        return nets.astype(x, "uint8").view(dtype_of(node["to"]))
-    return x.view(dtype_of(node["to"]))
+        x = nets.astype(x, "uint8")
+    return nets.bitcast_convert_type(x, dtype_of(node["to"]))
 
 
 @operator("Dropout")

@@ -163,7 +163,19 @@ def test_functions(name: str) -> None:
     check(getattr(nets, name), name in VIEWS)
 
 
-NEEDING_MORE = {"batch_norm", "conv2d", "conv_transpose2d", "cross_entropy", "nll_loss"}
+NEEDING_MORE = {
+    *(
+        "batch_norm",
+        "conv2d",
+        "conv_transpose2d",
+        "cross_entropy",
+        "nll_loss",
+        "adaptive_avg_pool3d",
+    ),
+    *("adaptive_max_pool3d", "affine_grid", "avg_pool3d", "conv3d", "conv_transpose3d", "ctc_loss"),
+    *("cosine_embedding_loss", "dropout3d", "grid_sample", "instance_norm", "lp_pool3d"),
+    *("max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d", "unfold", "upsample_bilinear"),
+}
 """Functions of several tensors, none of which could be the result."""
 
 
@@ -217,7 +229,8 @@ LAYERS = [
     nn.AvgPool2d(1),
     nn.MaxPool1d(1),
     nn.MaxPool2d(1),
-    *(getattr(nn, name)() for name in nn.__all__ if is_activation(name)),
+    *(getattr(nn, name)() for name in nn.__all__ if is_activation(name) and name != "Threshold"),
+    nn.Threshold(-9.0, 0.0),
 ]
 """Layers that may have nothing to do."""
 

@@ -79,6 +79,17 @@ def test_sorts(x: np.ndarray[Any, Any]) -> None:
     check(cases, x)
 
 
+def test_a_few_of_many_are_found_by_blocks() -> None:
+    x = np.round(RNG.standard_normal((2, 9001)), 1).astype("f4")
+    x[:, ::700] = np.nan
+    both = nets.trace(lambda x: (nets.topk(x, 40), nets.topk(x, 3, largest=False)))(x)
+    up = np.argsort(x, kind="stable")
+    down = 9000 - np.argsort(x[:, ::-1], kind="stable")[:, ::-1]
+    np.testing.assert_array_equal(both[0].indices.numpy(), down[:, :40])
+    np.testing.assert_array_equal(both[1].indices.numpy(), up[:, :3])
+    np.testing.assert_array_equal(both[1].values.numpy(), np.sort(x)[:, :3])
+
+
 @pytest.mark.filterwarnings("ignore:All-NaN:RuntimeWarning")  # of NumPy
 def test_order_statistics() -> None:
     methods = (

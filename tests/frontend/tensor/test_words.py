@@ -132,6 +132,11 @@ OTHER: list[Case] = [
     lambda p, *x: p.isclose(x[6], x[6] + 1e-9, equal_nan=True),
     lambda p, *x: p.isin(x[5], [0, 4]),
     lambda p, *x: p.isin(x[5], x[4], invert=True),
+    lambda p, *x: p.isin(x[4] * 31, np.arange(0, 300, 3)),
+    lambda p, *x: p.isin(x[6], np.append(HOLES, np.arange(70.0))),
+    lambda p, *x: p.interp(x[0], x[7], x[2], period=5.5),
+    lambda p, *x: p.nancumprod(x[6], 0),
+    lambda p, *x: p.pad(x[0], 2, "median", stat_length=3),
     lambda p, *x: p.diff(x[5] > 0),
     lambda p, *x: p.average(x[5], weights=x[5] + 3),
     lambda p, *x: [getattr(p, f"nan{n}")(x[6], 1) for n in ("sum", "prod", "mean", "std", "max")],
@@ -352,4 +357,3 @@ def test_names_are_found_where_they_are_said_to_be() -> None:
     for name in NAMES:
         assert name in nets.__all__
         getattr(nets, name)
-    same([nets.interp(A, UP, V, period=5.5)], [np.interp(A, UP, V, period=5.5)], "period")

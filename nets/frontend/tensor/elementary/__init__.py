@@ -3,6 +3,7 @@ has their names, too."""
 # ruff: noqa: A004 (the names are NumPy's)
 
 from nets.frontend.tensor.elementary.bits import (
+    bitcast_convert_type,
     copysign,
     frexp,
     ldexp,
@@ -71,6 +72,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "bitcast_convert_type",
     "cbrt",
     "conj",
     "conjugate",

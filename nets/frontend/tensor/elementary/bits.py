@@ -1,10 +1,14 @@
-"""Floats taken apart: signs, exponents and fractions, and the numbers next to a number."""
+"""Bits of numbers: floats taken apart and put together, and the numbers next to a number."""
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
-from nets.errors import DTypeError
+import numpy.typing as npt
+
+from nets.errors import DTypeError, ShapeError
+from nets.frontend.tensor.conversion import dtype_of
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
@@ -15,10 +19,14 @@ from nets.frontend.tensor.dispatch import (
     elementwise,
     expand,
     promote,
+    shape_text,
 )
 from nets.frontend.tensor.functions import arithmetic
 from nets.frontend.tensor.functions.arithmetic import (
     add,
+    bitwise_and,
+    bitwise_left_shift,
+    bitwise_right_shift,
     clip,
     multiply,
     negative,
@@ -26,11 +34,14 @@ from nets.frontend.tensor.functions.arithmetic import (
     where,
 )
 from nets.frontend.tensor.functions.comparison import equal, isnan, less, logical_or
+from nets.frontend.tensor.functions.creation import arange
 from nets.frontend.tensor.functions.gradient import stop_gradient
 from nets.frontend.tensor.functions.mathematics import trunc
+from nets.frontend.tensor.functions.reduction import sum as total
+from nets.frontend.tensor.functions.shape import expand_dims
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
-from nets.ir.types import DType, f32, i32, i64
+from nets.ir.types import DType, f32, i32, i64, u8, u16, u32, u64
 
 
 def _integer_of(dtype: DType) -> DType:
@@ -50,6 +61,51 @@ def _bits(x: Tensor) -> Tensor:
     return apply("bitcast", stop_gradient(x), dtype=_integer_of(x.type.dtype))
 
 
+_UNSIGNED: Final = {dtype.itemsize: dtype for dtype in (u8, u16, u32, u64)}
+
+
+def bitcast_convert_type(operand: TensorLike, new_dtype: npt.DTypeLike | DType) -> Tensor:
+    """The bits of ``operand`` as numbers of ``new_dtype``, as in JAX: a float32 as an int32, say.
+
+    Of a narrower dtype each element gives several, along a new last axis, the lowest bits first. Of
+    a wider one the elements of the last axis are one together. There is no gradient. DTypeError
+    for bools, ShapeError for a last axis of another size.
+    """
+    tensor, dtype = stop_gradient(as_tensor(operand)), dtype_of(new_dtype)
+    own = tensor.type.dtype
+    if own.is_bool or dtype.is_bool:
+        raise DTypeError(f"bits are those of numbers, not of {own} as {dtype}", user_location())
+    if own.itemsize > dtype.itemsize:
+        tensor = _parts(tensor, dtype)
+    if own.itemsize < dtype.itemsize:
+        tensor = _joined(tensor, dtype)
+    return apply("bitcast", tensor, dtype=dtype)
+
+
+def _parts(x: Tensor, dtype: DType) -> Tensor:
+    """The bits of each element in pieces of the size of a dtype, the lowest first."""
+    whole, part = (_UNSIGNED[d.itemsize] for d in (x.type.dtype, dtype))
+    shifts = arange(0, 8 * whole.itemsize, 8 * part.itemsize, dtype=whole)
+    bits = expand_dims(apply("bitcast", x, dtype=whole), -1)
+    low = bitwise_and(bitwise_right_shift(bits, shifts), (1 << 8 * part.itemsize) - 1)
+    return cast(low, part)
+
+
+def _joined(x: Tensor, dtype: DType) -> Tensor:
+    """The bits of the elements along the last axis, the lowest first, as one number."""
+    part, whole = (_UNSIGNED[d.itemsize] for d in (x.type.dtype, dtype))
+    count = whole.itemsize // part.itemsize
+    if not x.ndim or x.shape[-1] != count:
+        raise ShapeError(
+            f"{count} elements of {x.type.dtype} along the last axis have the bits of one {dtype}, "
+            f"not those of shape {shape_text(tuple(x.shape))}",
+            user_location(),
+        )
+    shifts = arange(0, 8 * whole.itemsize, 8 * part.itemsize, dtype=whole)
+    bits = bitwise_left_shift(cast(apply("bitcast", x, dtype=part), whole), shifts)
+    return total(bits, axis=-1, dtype=whole)
+
+
 def signbit(x: TensorLike) -> Tensor:
     """Whether the sign is minus, that of −0 and of NaN included."""
     tensor = as_tensor(x)
@@ -62,7 +118,7 @@ def copysign(x: TensorLike, y: TensorLike) -> Tensor:
     """The magnitude of x with the sign of y. The derivative by x is 0 where x is 0."""
     first, second = broadcast(*promote(x, y, floating=True))
     size = arithmetic.abs(first)
-    return where(signbit(second), negative(size), size)
+    return apply("select", signbit(second), negative(size), size)
 
 
 def nextafter(x: TensorLike, y: TensorLike) -> Tensor:

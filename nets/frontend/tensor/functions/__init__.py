@@ -151,6 +151,12 @@ from nets.frontend.tensor.pytorch.picking import (
     slice_scatter,
     take_along_dim,
 )
+from nets.frontend.tensor.pytorch.pieces import (
+    chunk,
+    split_with_sizes,
+    tensor_split,
+    unbind,
+)
 from nets.frontend.tensor.pytorch.reductions import (
     amax,
     amin,
@@ -162,18 +168,14 @@ from nets.frontend.tensor.pytorch.reductions import (
 )
 from nets.frontend.tensor.pytorch.shapes import (
     cat,
-    chunk,
     diag_embed,
     movedim,
     narrow,
     numel,
     permute,
     repeat_interleave,
-    split_with_sizes,
     swapdims,
     t,
-    tensor_split,
-    unbind,
     unflatten,
     unsqueeze,
 )

@@ -37,7 +37,7 @@ MEANS_PYTORCH: Final = {
     "nanmedian": "ordering",
     "var": "reductions",
     "std": "reductions",
-    "split": "shapes",
+    "split": "pieces",
     "squeeze": "shapes",
     "sort": "ordering",
 }

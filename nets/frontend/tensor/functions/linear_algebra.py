@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from nets.errors import ShapeError
+from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.dimension import same_shape, same_size
 from nets.frontend.tensor.dispatch import (
     TensorLike,
@@ -114,8 +115,15 @@ def _pairs(axes: int | Sequence[object], a: Tensor, b: Tensor) -> tuple[list[int
 
 def vecdot(x: TensorLike, y: TensorLike, axis: int = -1) -> Tensor:
     """Sum of products along one axis of both, in the dtype they promote to; of bools, whether
-    any product is true."""
-    product = multiply(x, y)
+    any product is true. ShapeError where the axis has not the same size in both."""
+    a, b = promote(x, y)
+    at = integer_of(axis, "an axis")
+    if at < 0 or a.ndim == b.ndim:
+        first, second = (t.shape[normal_axis(at, t.ndim)] for t in (a, b))
+        shapes = f"{shape_text(a.shape)} and {shape_text(b.shape)}"
+        if not same_size(first, second, f"vecdot of {shapes}"):
+            raise ShapeError(f"vecdot: axis {at} of {shapes} differs in size", user_location())
+    product = multiply(a, b)
     if product.type.dtype.is_bool:
         return product.any(axis)
     return reduction.sum(product, axis, dtype=product.dtype)

@@ -18,9 +18,8 @@ from nets.frontend.tensor.dispatch import (
 )
 from nets.frontend.tensor.functions.arithmetic import where
 from nets.frontend.tensor.functions.axis_words import takes_dim
-from nets.frontend.tensor.functions.reduction import cumsum
 from nets.frontend.tensor.functions.shape import flatten, normal_axis, under
-from nets.frontend.tensor.order.rows import at, cut, numbers, order_along, placed
+from nets.frontend.tensor.order.rows import at, counted_up, cut, numbers, order_along, placed
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
@@ -174,7 +173,7 @@ def _first_of_each(is_new: Tensor, size: int | None) -> tuple[Tensor, Tensor, Te
     """Where, in order, each distinct one begins, how often it is there; and for each element the
     number of its one."""
     count = is_new.shape[0]
-    number = cumsum(is_new) - 1 if count else numbers((0,), 0)
+    number = counted_up(is_new) - 1 if count else numbers((0,), 0)
     if size is None:
         (starts,) = np.nonzero(is_new.data)
         ends = np.append(starts[1:], count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from nets.frontend.tensor.functions.reduction import Axis, normal_axes
 from nets.frontend.tensor.functions.shape import normal_axis, under
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
-from nets.ir.types import i64
+from nets.ir.types import DType, i64
 
 
 def placed(x: Tensor, source: int, target: int) -> Tensor:
@@ -48,6 +49,11 @@ def cut(x: Tensor, axis: int, start: Any, stop: Any) -> Tensor:
 def numbers(shape: tuple[int, ...], axis: int) -> Tensor:
     """The numbers of the positions along an axis."""
     return apply("iota", shape=shape, dtype=i64, axis=axis)
+
+
+def counted_up(mask: Tensor) -> Tensor:
+    """How many of the elements of a row of bools hold, up to each one."""
+    return apply("running", mask, combiner="count")
 
 
 def number_of(value: float, like: Tensor) -> Tensor:
@@ -92,3 +98,15 @@ def count_of(k: object, most: int, what: str) -> int:
     if not 0 <= number <= most:
         raise ShapeError(f"{what} lies between 0 and {most}, not {number}", user_location())
     return number
+
+
+def identity(combiner: str, dtype: DType) -> float:
+    """What combined with a number gives that number."""
+    if combiner in ("add", "mul"):
+        return int(combiner == "mul")
+    if dtype.is_float:
+        return -math.inf if combiner == "max" else math.inf
+    if dtype.is_bool:
+        return int(combiner == "min")
+    limits = np.iinfo(str(dtype.numpy))
+    return int(limits.min if combiner == "max" else limits.max)

@@ -1,12 +1,10 @@
 """Running results along an axis: products, and extremes with their positions.
 
-Each is a scan in log2(n) steps, which combines every element with the one a distance before it: W.
-D. Hillis and G. L. Steele, "Data parallel algorithms", CACM 29 (1986).
+Products are a scan in log2(n) steps, which combines every element with the one a distance before
+it: W. D. Hillis and G. L. Steele, "Data parallel algorithms", CACM 29 (1986).
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Sequence
 
 from nets.errors import OpenSizeError, ShapeError
 from nets.frontend.tensor.dimension import is_open
@@ -22,32 +20,29 @@ from nets.frontend.tensor.dispatch import (
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.reduction import DTypeSpec, summable
 from nets.frontend.tensor.functions.shape import flatten, normal_axis, under
-from nets.frontend.tensor.order.rows import at, cut, numbers
+from nets.frontend.tensor.order.rows import at, cut, placed
 from nets.frontend.tensor.order.sorting import Sorted
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
 from nets.ir.types import u8
 
-Combine = Callable[[Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor]]
 
-
-def _scan(parts: Sequence[Tensor], axis: int, combine: Combine) -> Sequence[Tensor]:
-    """All prefixes along an axis of what is made of several tensors of one shape."""
-    size = parts[0].shape[axis]
+def _products(x: Tensor, axis: int) -> Tensor:
+    """The product of all prefixes along an axis."""
+    size = x.shape[axis]
     if is_open((size,)):
         raise OpenSizeError(
-            "a scan along an axis whose size a call tells is not there: nets.scan steps along it",
+            "a product along an axis whose size a call tells is not there: nets.scan steps along "
+            "it",
             user_location(),
         )
     distance = 1
     while distance < size:
-        first = [cut(x, axis, 0, distance) for x in parts]
-        before = [cut(x, axis, 0, size - distance) for x in parts]
-        here = [cut(x, axis, distance, size) for x in parts]
-        found = combine(before, here)
-        parts = [apply("concatenate", x, y, axis=axis) for x, y in zip(first, found, strict=True)]
+        before, here = cut(x, axis, 0, size - distance), cut(x, axis, distance, size)
+        product = apply("multiply", before, here)
+        x = apply("concatenate", cut(x, axis, 0, distance), product, axis=axis)
         distance *= 2
-    return parts
+    return x
 
 
 @takes_dim
@@ -62,7 +57,7 @@ def cumprod(x: TensorLike, axis: int | None = None, dtype: DTypeSpec = None) -> 
     if axis is None:
         tensor, axis = flatten(tensor), 0
     place = normal_axis(axis, tensor.ndim)
-    (found,) = _scan([tensor], place, lambda x, y: [apply("multiply", x[0], y[0])])
+    found = _products(tensor, place)
     return renewed(found) if found is tensor else found
 
 
@@ -98,7 +93,7 @@ def cummax(x: TensorLike, dim: int = -1) -> Sorted:
     Of equals the last position, as in PyTorch; a NaN wins. The gradient goes to where the elements
     came from.
     """
-    return _extremes(x, dim, "greater_equal")
+    return _extremes(x, dim, "argmax")
 
 
 @takes_dim
@@ -108,23 +103,18 @@ def cummin(x: TensorLike, dim: int = -1) -> Sorted:
     Of equals the last position, as in PyTorch; a NaN wins. The gradient goes to where the elements
     came from.
     """
-    return _extremes(x, dim, "less_equal")
+    return _extremes(x, dim, "argmin")
 
 
-def _extremes(x: TensorLike, dim: int, predicate: str) -> Sorted:
+def _extremes(x: TensorLike, dim: int, combiner: str) -> Sorted:
     tensor = as_tensor(x)
     if not tensor.ndim:
-        found = _extremes(under(tensor, (1,)), 0, predicate)
+        found = _extremes(under(tensor, (1,)), 0, combiner)
         return Sorted(*(under(y, ()) for y in found))
     place = normal_axis(dim, tensor.ndim)
     keys = apply("stop_gradient", tensor) if tensor.type.dtype.is_float else tensor
     keys = cast(keys, u8) if keys.type.dtype.is_bool else keys
-
-    def combine(before: Sequence[Tensor], here: Sequence[Tensor]) -> Sequence[Tensor]:
-        wins = apply(predicate, here[0], before[0])
-        if here[0].type.dtype.is_float:
-            wins = (wins & (before[0] == before[0])) | (here[0] != here[0])
-        return [apply("select", wins, y, x) for x, y in zip(before, here, strict=True)]
-
-    _, positions = _scan([keys, numbers(tensor.shape, place)], place, combine)
+    last = tensor.ndim - 1
+    running = apply("running", placed(keys, place, last), combiner=combiner)
+    positions = placed(running, last, place)
     return Sorted(at(tensor, positions, place), positions)

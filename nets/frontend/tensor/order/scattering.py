@@ -6,7 +6,6 @@ Names and arguments are PyTorch's but for ``put_along_axis``, which is NumPy's.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numpy as np
@@ -38,13 +37,18 @@ from nets.frontend.tensor.functions.arithmetic import divide, floor_divide, maxi
 from nets.frontend.tensor.functions.assignment import in_place, updated
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.indexing import getitem
-from nets.frontend.tensor.functions.reduction import cumsum
 from nets.frontend.tensor.functions.shape import flatten, normal_axis, repeated, under
-from nets.frontend.tensor.order.rows import cut, indices_of, number_of, numbers
+from nets.frontend.tensor.order.rows import (
+    counted_up,
+    cut,
+    identity,
+    indices_of,
+    number_of,
+    numbers,
+)
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
-from nets.ir.types import DType
 
 _REDUCTIONS: Final = {
     "sum": "add",
@@ -193,18 +197,6 @@ def scatter_reduce(
     return under(found, as_tensor(x).shape)
 
 
-def identity(combiner: str, dtype: DType) -> float:
-    """What combined with a number gives that number."""
-    if combiner in ("add", "mul"):
-        return int(combiner == "mul")
-    if dtype.is_float:
-        return -math.inf if combiner == "max" else math.inf
-    if dtype.is_bool:
-        return int(combiner == "min")
-    limits = np.iinfo(str(dtype.numpy))
-    return int(limits.min if combiner == "max" else limits.max)
-
-
 # ------------------------------------------------------------------------- slices at indices
 
 
@@ -305,7 +297,7 @@ def masked_scatter(x: TensorLike, mask: TensorLike, source: TensorLike) -> Tenso
     parts, flat = flatten(parts), flatten(chosen)
     if not flat.size:
         return renewed(own)
-    place = cumsum(flat) - 1
+    place = counted_up(flat) - 1
     message = f"masked_scatter has {parts.size} elements for a mask that takes more"
     if current_scope() is not None:
         place = require(place, place < parts.size, ArgumentError, message)
@@ -344,7 +336,7 @@ def masked_select(
     filling = expand(fitted(fill_value, flat.type.dtype), (count,))
     if not flat.size or not count:
         return renewed(filling)
-    number = cumsum(holds)
+    number = counted_up(holds)
     slot = where(holds & (number <= count), number - 1, count)
     none = expand(constant(np.array(0)), (count + 1,))
     place = apply("scatter", none, slot, numbers(flat.shape, 0), axis=0, combiner="set")

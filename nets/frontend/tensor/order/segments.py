@@ -22,8 +22,7 @@ from nets.frontend.tensor.functions.arithmetic import divide, maximum, where
 from nets.frontend.tensor.functions.gradient import stop_gradient
 from nets.frontend.tensor.functions.mathematics import exp
 from nets.frontend.tensor.functions.shape import under
-from nets.frontend.tensor.order.rows import cut, indices_of, number_of
-from nets.frontend.tensor.order.scattering import identity
+from nets.frontend.tensor.order.rows import cut, identity, indices_of, number_of
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location

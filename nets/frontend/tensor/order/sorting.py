@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.tensor.conversion import integer_of, several
-from nets.frontend.tensor.dispatch import TensorLike, as_tensor, broadcast, renewed
+from nets.frontend.tensor.dimension import is_open
+from nets.frontend.tensor.dispatch import TensorLike, apply, as_tensor, broadcast, renewed
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.shape import flatten, normal_axis, under
-from nets.frontend.tensor.order.rows import at, count_of, cut, order_along, sorted_along
+from nets.frontend.tensor.order.rows import (
+    at,
+    count_of,
+    cut,
+    identity,
+    number_of,
+    numbers,
+    order_along,
+    placed,
+    sorted_along,
+)
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
 
@@ -138,9 +150,36 @@ def topk(x: TensorLike, k: int, dim: int = -1, largest: bool = True, sorted: boo
         return Sorted(*(under(y, ()) if k == 1 else y for y in found))
     place = normal_axis(dim, tensor.ndim)
     count = count_of(k, tensor.shape[place], "k")
-    order = order_along(tensor, place, descending=bool(largest))
-    first = cut(order, place, 0, count)
+    last = tensor.ndim - 1
+    first = placed(_first(placed(tensor, place, last), count, bool(largest)), last, place)
     return Sorted(at(tensor, first, place), first)
+
+
+_BLOCK = 1024
+"""Elements of which the first few are found together, where there are many blocks of them."""
+
+
+def _first(x: Tensor, count: int, descending: bool) -> Tensor:
+    """The positions of the first elements in order, along the last axis.
+
+    Of a few among many, those of each block are found first: equal ones are in the order of their
+    positions there as well, and what fills the last block goes behind all others.
+    """
+    *rest, size = x.shape
+    if is_open(x.shape) or size < 8 * _BLOCK or count * 16 > _BLOCK:
+        return cut(order_along(x, x.ndim - 1, descending=descending), x.ndim - 1, 0, count)
+    blocks, axis = -(-size // _BLOCK), x.ndim
+    dtype = x.type.dtype
+    filling = identity("max" if descending else "min", dtype)
+    filling = math.nan if dtype.is_float and not descending else filling
+    high = (*(0 for _ in rest), blocks * _BLOCK - size)
+    padded = apply("pad", x, number_of(filling, x), low=(0,) * x.ndim, high=high)
+    rows = under(padded, (*rest, blocks, _BLOCK))
+    order = cut(order_along(rows, axis, descending=descending), axis, 0, count)
+    found = order + numbers(order.shape, axis - 1) * _BLOCK
+    candidates = under(found, (*rest, blocks * count))
+    chosen = _first(at(padded, candidates, axis - 1), count, descending)
+    return at(candidates, chosen, axis - 1)
 
 
 @takes_dim

@@ -10,6 +10,7 @@ from nets.frontend.tensor.pytorch import (
     in_place,
     ordering,
     picking,
+    pieces,
     reductions,
     shapes,
 )
@@ -49,6 +50,8 @@ class Methods(Delegates):
     baddbmm = elementwise.baddbmm
     addr = elementwise.addr
 
+    H = property(shapes.adjoint)
+    mH = property(shapes.adjoint_of_matrices)
     view = shapes.view
     view_as = shapes.view_as
     reshape_as = shapes.reshape_as
@@ -67,11 +70,11 @@ class Methods(Delegates):
     ndimension = shapes.ndim
     select = shapes.select
     narrow = shapes.narrow
-    chunk = shapes.chunk
-    split = shapes.split
-    split_with_sizes = shapes.split_with_sizes
-    tensor_split = shapes.tensor_split
-    unbind = shapes.unbind
+    chunk = pieces.chunk
+    split = pieces.split
+    split_with_sizes = pieces.split_with_sizes
+    tensor_split = pieces.tensor_split
+    unbind = pieces.unbind
     unfold = shapes.unfold
     unflatten = shapes.unflatten
     repeat_interleave = shapes.repeat_interleave

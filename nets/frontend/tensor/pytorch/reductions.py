@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nets.errors import ArgumentError, UnsupportedObjectError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import number_of
+from nets.frontend.tensor.conversion import integer_of, number_of
 from nets.frontend.tensor.functions.axis_words import takes_dim
+from nets.frontend.tensor.pytorch.delegates import public
 from nets.frontend.tensor.pytorch.shapes import at_least_1d, axis_of
 from nets.ir.location import user_location
 
@@ -40,7 +41,7 @@ def dims_of(dim: Dims) -> Axis:
     """Axes, where none and no axes mean all."""
     if isinstance(dim, (tuple, list)):
         return tuple(dim) or None
-    return dim
+    return None if dim is None else integer_of(dim, "dim")
 
 
 def _numbered(x: TensorLike, dim: Dims) -> tuple[Tensor, Axis, bool]:
@@ -54,7 +55,7 @@ def _numbered(x: TensorLike, dim: Dims) -> tuple[Tensor, Axis, bool]:
 def reduced(function: Callable[..., Tensor], x: TensorLike, dim: Dims, keepdim: bool) -> Tensor:
     """A reduction of NumPy's with PyTorch's words."""
     tensor, dims, is_number = _numbered(x, dim)
-    return function(tensor, axis=dims, keepdims=keepdim and not is_number)
+    return function(tensor, axis=dims, keepdims=False if is_number else keepdim)
 
 
 @takes_dim
@@ -148,7 +149,7 @@ def var(
     dims, unbiased = _dims_and_bias(dim, unbiased)
     tensor, dims, is_number = _numbered(x, dims)
     less = _correction(unbiased, correction)
-    return F.var(tensor, axis=dims, keepdims=keepdim and not is_number, correction=less)
+    return F.var(tensor, axis=dims, keepdims=False if is_number else keepdim, correction=less)
 
 
 @takes_dim
@@ -164,7 +165,7 @@ def std(
     dims, unbiased = _dims_and_bias(dim, unbiased)
     tensor, dims, is_number = _numbered(x, dims)
     less = _correction(unbiased, correction)
-    return F.std(tensor, axis=dims, keepdims=keepdim and not is_number, correction=less)
+    return F.std(tensor, axis=dims, keepdims=False if is_number else keepdim, correction=less)
 
 
 @takes_dim
@@ -212,9 +213,13 @@ def norm(
     """
     tensor = x if dtype is None else F.astype(x, dtype)
     tensor, dims, is_number = _numbered(tensor, dim)
-    kept = keepdim and not is_number
+    kept = False if is_number else keepdim
     if p is None or (isinstance(p, str) and p == "fro"):
         return F.norm(tensor, 2, axis=dims, keepdims=kept)
+    matrix_norm = public("linalg.matrix_norm")
+    if isinstance(p, str) and p == "nuc" and matrix_norm is not None:
+        made: Tensor = matrix_norm(tensor, ord="nuc", axis=dims or (0, 1), keepdims=kept)
+        return made
     if isinstance(p, str):
         raise UnsupportedObjectError(
             f"norm takes a number or 'fro', not {p!r}: see nets.linalg.matrix_norm",

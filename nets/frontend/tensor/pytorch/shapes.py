@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from nets.errors import ArgumentError, ShapeError, UnsupportedObjectError
 from nets.frontend.tensor import functions as F
-from nets.frontend.tensor.conversion import integer_of, several
+from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.pytorch.delegates import public
 from nets.frontend.tensor.scope import current_scope
@@ -56,7 +55,8 @@ def view(x: TensorLike, *shape: Any) -> Tensor:
     wanted = sizes_of(shape)
     if len(wanted) == 1 and isinstance(wanted[0], (str, type, np.dtype)):
         raise UnsupportedObjectError(
-            "view takes a shape; nets does not read bits as another dtype: t.to(dtype) converts",
+            "view takes a shape: t.to(dtype) converts, and nets.bitcast_convert_type reads bits as "
+            "another dtype",
             user_location(),
         )
     tensor = F.as_tensor(x)
@@ -155,6 +155,22 @@ def t(x: TensorLike) -> Tensor:
     return F.transpose(tensor)
 
 
+def adjoint(x: TensorLike) -> Tensor:
+    """The two axes of a matrix swapped: a view. ShapeError for other ranks than 0 and 2."""
+    tensor = F.as_tensor(x)
+    if tensor.ndim not in (0, 2):
+        raise ShapeError(
+            f"H is of a matrix, not of shape {tensor.shape}: mH swaps the last two axes",
+            user_location(),
+        )
+    return F.transpose(tensor)
+
+
+def adjoint_of_matrices(x: TensorLike) -> Tensor:
+    """The last two axes swapped: a view."""
+    return F.matrix_transpose(x)
+
+
 def transpose(x: TensorLike, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
     """Two axes swapped, which are given as two numbers: PyTorch's. The axes in the order of a
     tuple, by default reversed, or in that of more numbers: NumPy's. A view."""
@@ -192,10 +208,10 @@ def select(x: TensorLike, dim: int, index: Any) -> Tensor:
     tensor = F.as_tensor(x)
     if not tensor.ndim:
         raise ShapeError("select is not for a 0-d tensor", user_location())
-    return F.getitem(tensor, (*_whole(axis_of(dim, tensor.ndim)), index))
+    return F.getitem(tensor, (*whole(axis_of(dim, tensor.ndim)), index))
 
 
-def _whole(count: int) -> tuple[slice, ...]:
+def whole(count: int) -> tuple[slice, ...]:
     return (slice(None),) * count
 
 
@@ -216,95 +232,7 @@ def narrow(x: TensorLike, dim: int, start: Any, length: int) -> Tensor:
         raise ShapeError(
             f"narrow: {count} positions from {first} on are not among {size}", user_location()
         )
-    return F.getitem(tensor, (*_whole(axis), slice(begin, begin + count)))
-
-
-@takes_dim
-def chunk(x: TensorLike, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most so many pieces of one size along an axis, the last of which may be smaller: views."""
-    tensor, count = F.as_tensor(x), integer_of(chunks, "chunks")
-    if count < 1 or not tensor.ndim:
-        raise ArgumentError(
-            f"chunk gives at least one piece of an axis, not {count} of shape {tensor.shape}",
-            user_location(),
-        )
-    size = tensor.shape[axis_of(dim, tensor.ndim)]
-    if not size:
-        return tuple(split(tensor, 0, dim) * count)
-    return split(tensor, -(-size // count), dim)
-
-
-@takes_dim
-def split(x: TensorLike, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Pieces of one size along an axis, the last of which may be smaller, or of the sizes listed:
-    views. ShapeError for sizes that do not add up to the axis."""
-    tensor = F.as_tensor(x)
-    if not tensor.ndim:
-        raise ShapeError("split is not for a 0-d tensor", user_location())
-    axis = axis_of(dim, tensor.ndim)
-    total = tensor.shape[axis]
-    if isinstance(split_size_or_sections, (tuple, list)):
-        sizes = [integer_of(n, "a size") for n in split_size_or_sections]
-    else:
-        size = integer_of(split_size_or_sections, "the size of a piece")
-        if size < 0 or (size == 0 and total):
-            raise ShapeError(
-                f"{total} elements do not split into pieces of {size}", user_location()
-            )
-        whole, rest = divmod(total, size) if size else (1, 0)
-        sizes = [size] * whole + ([rest] if rest else []) if total else [0]
-    if min(sizes, default=0) < 0 or sum(sizes) != total:
-        raise ShapeError(f"sizes {sizes} do not add up to {total}", user_location())
-    return _pieces(tensor, axis, sizes)
-
-
-def _pieces(x: Tensor, axis: int, sizes: Sequence[int]) -> tuple[Tensor, ...]:
-    found, start = [], 0
-    for size in sizes:
-        found.append(F.getitem(x, (*_whole(axis), slice(start, start + size))))
-        start += size
-    return tuple(found)
-
-
-@takes_dim
-def split_with_sizes(x: TensorLike, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """``split`` by a list of sizes."""
-    return split(x, several(split_sizes, "split_with_sizes"), dim)
-
-
-@takes_dim
-def tensor_split(x: TensorLike, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """So many pieces along an axis, the first of which are larger by one, or the pieces between the
-    given positions: views."""
-    tensor = F.as_tensor(x)
-    if not tensor.ndim:
-        raise ShapeError("tensor_split is not for a 0-d tensor", user_location())
-    axis = axis_of(dim, tensor.ndim)
-    total, given = tensor.shape[axis], indices_or_sections
-    if isinstance(given, (tuple, list)) or F.as_tensor(given).ndim:
-        cuts = given if isinstance(given, (tuple, list)) else F.as_tensor(given).tolist()
-        bounds = [
-            0,
-            *(slice(None, integer_of(i, "a position")).indices(total)[1] for i in cuts),
-            total,
-        ]
-        spans = itertools.pairwise(bounds)
-        return tuple(F.getitem(tensor, (*_whole(axis), slice(*span))) for span in spans)
-    count = integer_of(given, "the number of pieces")
-    if count < 1:
-        raise ArgumentError(f"tensor_split gives at least one piece, not {count}", user_location())
-    size, more = divmod(total, count)
-    return _pieces(tensor, axis, [size + (i < more) for i in range(count)])
-
-
-@takes_dim
-def unbind(x: TensorLike, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along an axis, which goes: views."""
-    tensor = F.as_tensor(x)
-    if not tensor.ndim:
-        raise ShapeError("unbind is not for a 0-d tensor", user_location())
-    axis = axis_of(dim, tensor.ndim)
-    return tuple(select(tensor, axis, i) for i in range(tensor.shape[axis]))
+    return F.getitem(tensor, (*whole(axis), slice(begin, begin + count)))
 
 
 def unfold(x: TensorLike, dimension: int, size: int, step: int) -> Tensor:
@@ -438,7 +366,7 @@ def flip(x: TensorLike, *axes: Any, dims: Any = ()) -> Tensor:
 def roll(x: TensorLike, shifts: Any, dims: Any = None) -> Tensor:
     """The elements moved along the axes, those at the end coming back; see ``nets.roll``."""
     tensor = F.as_tensor(x)
-    if dims in (None, ()) or not tensor.ndim:
+    if dims in (None, ()):
         return F.roll(tensor, shifts)
     return F.roll(tensor, shifts, dims)
 

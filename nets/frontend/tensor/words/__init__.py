@@ -28,7 +28,7 @@ _MODULES: Final = {
     "differences": "diff ediff1d gradient trapezoid cumulative_sum unwrap",
     "statistics": "average cov corrcoef ptp",
     "nan_reductions": "nansum nanprod nanmean nanvar nanstd nanmax nanmin nanargmax nanargmin "
-    "nancumsum",
+    "nancumsum nancumprod",
     "polynomials": "polyval polyadd polysub polymul polyder polyint polyfit vander interp",
     "products": "inner vdot matvec vecmat kron cross convolve correlate cdist pdist",
     "elementwise": "around isreal iscomplex isrealobj iscomplexobj",

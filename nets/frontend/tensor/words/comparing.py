@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from nets.errors import ShapeError
 from nets.frontend.tensor import functions as F
 from nets.frontend.tensor.dispatch import TensorLike, as_float, as_tensor, constant, joined_shape
+from nets.frontend.tensor.order.searching import searchsorted
+from nets.frontend.tensor.order.sorting import sort
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.words.arguments import is_chosen
@@ -74,6 +78,10 @@ def array_equiv(a1: TensorLike, a2: TensorLike) -> Tensor:
     return F.all(F.equal(x, y))
 
 
+_MANY: Final = 64
+"""Elements with all of which it costs more to compare than to sort them and to search."""
+
+
 def isin(
     element: TensorLike,
     test_elements: TensorLike,
@@ -84,12 +92,23 @@ def isin(
 ) -> Tensor:
     """Whether each element is among the test elements, or with ``invert`` is not.
 
-    In a trace each is compared with each. ``assume_unique`` and ``kind`` make no difference.
+    In a trace each is compared with each, or looked for among many that are sorted.
+    ``assume_unique`` and ``kind`` make no difference.
     ``element`` is looked for in ``test_elements``.
     """
     x, among = as_tensor(element), as_tensor(test_elements)
     invert = is_chosen(invert, "invert")
     if current_scope() is None and x.type.dtype == among.type.dtype:
         return constant(np.isin(x.data, among.data, invert=invert))
-    found = F.any(F.equal(F.expand_dims(x, -1), F.flatten(among)), -1)
+    among = F.flatten(among)
+    is_known = isinstance(among.size, int)
+    if is_known and among.size > _MANY and x.type.dtype == among.type.dtype:
+        found = _is_among_sorted(x, sort(among))
+    else:
+        found = F.any(F.equal(F.expand_dims(x, -1), among), -1)
     return F.logical_not(found) if invert else found
+
+
+def _is_among_sorted(x: Tensor, among: Tensor) -> Tensor:
+    place = F.minimum(searchsorted(among, x), among.shape[0] - 1)
+    return F.equal(F.take(among, place), x)

@@ -12,6 +12,7 @@ from nets.frontend.tensor import functions as F
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, cast, require
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.reduction import Axis
+from nets.frontend.tensor.order.running import cumprod
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
@@ -58,6 +59,15 @@ def nancumsum(a: TensorLike, axis: int | None = None, dtype: DTypeSpec = None) -
     ``a`` is the tensor; ``axis`` and ``dtype`` are those of ``cumsum``.
     """
     return F.cumsum(_without(a, 0.0)[0], axis, dtype)
+
+
+@takes_dim
+def nancumprod(a: TensorLike, axis: int | None = None, dtype: DTypeSpec = None) -> Tensor:
+    """Products up to and including each element, NaN counting as 1.
+
+    ``a`` is the tensor; ``axis`` and ``dtype`` are those of ``cumprod``.
+    """
+    return cumprod(_without(a, 1.0)[0], axis, dtype)
 
 
 @takes_dim

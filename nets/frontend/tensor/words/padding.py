@@ -6,7 +6,6 @@ What repeats or mirrors elements is one gather of known positions per axis.
 from __future__ import annotations
 
 import builtins
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.dimension import is_open
 from nets.frontend.tensor.dispatch import TensorLike, apply, cast, fitted, shape_text
 from nets.frontend.tensor.functions.shape import normal_axis
+from nets.frontend.tensor.order.quantiles import median
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
 from nets.ir.types import i64
@@ -207,6 +207,6 @@ def _of_some(x: Tensor, axis: int, mode: str) -> Tensor:
     simple: dict[str, Callable[..., TensorLike]] = {"maximum": F.max, "minimum": F.min}
     if mode in simple:
         return F.positive(simple[mode](x, axis, keepdims=True))
-    middle = F.mean if mode == "mean" else sys.modules["nets"].median
+    middle = F.mean if mode == "mean" else median
     found = middle(x, axis, keepdims=True)
     return cast(found if x.type.dtype.is_float else F.round(found), x.type.dtype)

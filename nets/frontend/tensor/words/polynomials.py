@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import Any
 
@@ -12,13 +11,14 @@ from nets.errors import ArgumentError, ShapeError
 from nets.frontend.tensor import functions as F
 from nets.frontend.tensor.conversion import integer_of, number_of
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, cast, constant, promote
-from nets.frontend.tensor.scope import current_scope
+from nets.frontend.tensor.order.searching import searchsorted
+from nets.frontend.tensor.order.sorting import argsort
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.words.arguments import count_of
 from nets.frontend.tensor.words.axes import lifted
 from nets.frontend.tensor.words.products import convolve
 from nets.ir.location import user_location
-from nets.ir.types import f64, i64
+from nets.ir.types import f64
 
 
 def _coefficients(p: TensorLike) -> Tensor:
@@ -200,7 +200,7 @@ def interp(
 
 def _between(x: Tensor, places: Tensor, values: Tensor) -> Tensor:
     """The value on the line between the places before and after x, which is among them."""
-    below = interval(x, places)
+    below = _interval(x, places)
     x0, x1 = F.take(places, below), F.take(places, below + 1)
     y0, y1 = F.take(values, below), F.take(values, below + 1)
     slope = F.divide(F.subtract(y1, y0), F.subtract(x1, x0))
@@ -211,18 +211,9 @@ def _between(x: Tensor, places: Tensor, values: Tensor) -> Tensor:
     return F.where(F.equal(x, x0), y0, F.where(F.equal(x, x1), y1, line))
 
 
-def interval(x: Tensor, places: Tensor) -> Tensor:
+def _interval(x: Tensor, places: Tensor) -> Tensor:
     """The number of the last of the ascending places that is not above x, moved into [0, n − 2]."""
-    last = places.shape[0] - 2
-    if current_scope() is None:
-        found = np.searchsorted(places.data, x.data, "right") - 1
-        return constant(np.clip(found, 0, last))
-    low, high = F.zeros(x.shape, i64), F.full(x.shape, last + 1, i64)
-    for _ in range(math.ceil(math.log2(last + 2)) + 1):
-        middle = F.floor_divide(F.add(low, high), 2)
-        is_below = F.less_equal(F.take(places, middle), x)
-        low, high = F.where(is_below, middle, low), F.where(is_below, high, middle)
-    return F.minimum(low, last)
+    return F.clip(searchsorted(places, x, "right") - 1, 0, places.shape[0] - 2)
 
 
 def _repeated(x: Tensor, places: Tensor, values: Tensor, period: float) -> tuple[Tensor, ...]:
@@ -231,10 +222,7 @@ def _repeated(x: Tensor, places: Tensor, values: Tensor, period: float) -> tuple
         raise ArgumentError("a period is not 0", user_location())
     size = abs(period)
     x, places = F.remainder(x, size), F.remainder(places, size)
-    if current_scope() is None:
-        order = constant(np.argsort(places.data, kind="stable"))
-    else:
-        order = sys.modules["nets"].argsort(places)
+    order = argsort(places)
     places, values = F.take(places, order), F.take(values, order)
     around = [F.subtract(places[-1:], size), places, F.add(places[:1], size)]
     return x, F.concatenate(around), F.concatenate([values[-1:], values, values[:1]])

@@ -10,6 +10,19 @@ from nets.nn.functional import one_hot as one_hot
 from nets.nn.functional.arguments import Reading, check_number
 
 
+def get_total_norm(tensors: Iterable[nets.Tensor], norm_type: float = 2.0) -> nets.Tensor:
+    """The norm of all elements of all tensors together; ``norm_type`` may be ``math.inf``."""
+    check_number("norm_type", norm_type, 0, above=True)
+    return _norm(list(tensors), norm_type)
+
+
+def _norm(tensors: list[nets.Tensor], norm_type: float) -> nets.Tensor:
+    if math.isinf(norm_type):
+        return nets.max(nets.stack([nets.max(nets.abs(x)) for x in tensors]))
+    powers = [nets.sum(nets.abs(x) ** norm_type) for x in tensors]
+    return nets.sum(nets.stack(powers)) ** (1 / norm_type)
+
+
 def clip_grad_norm_(
     parameters: Iterable[nets.Tensor] | nets.Tensor,
     max_norm: float,
@@ -25,11 +38,7 @@ def clip_grad_norm_(
     listed = _listed(parameters)
     gradients = [_gradient(p) for p in listed]
     with nets.no_grad():
-        if math.isinf(norm_type):
-            total = nets.max(nets.stack([nets.max(nets.abs(g)) for g in gradients]))
-        else:
-            powers = [nets.sum(nets.abs(g) ** norm_type) for g in gradients]
-            total = nets.sum(nets.stack(powers)) ** (1 / norm_type)
+        total = _norm(gradients, norm_type)
         factor = nets.minimum(max_norm / (total + 1e-6), 1.0)
         for p, gradient in zip(listed, gradients, strict=True):
             p.grad = gradient * nets.astype(factor, gradient.dtype)
