@@ -106,7 +106,6 @@ METHODS: Final = {
     "fill": "t.fill_(value)",
     **dict.fromkeys(("grad_fn", "register_hook"), "t.is_leaf and t.grad"),
     "broadcast_to": "t.expand(shape), or nets.broadcast_to(t, shape)",
-    "at": "t[indices] = value",
     "block_until_ready": "nothing: what a call returns is there",
     "to_numpy": "t.numpy()",
     "asnumpy": "t.numpy()",

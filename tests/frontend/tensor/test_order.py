@@ -284,6 +284,32 @@ def test_scatters() -> None:
     assert mean.tolist() == [1, 6]
 
 
+def test_places_by_at() -> None:
+    index, values = np.array([0, 2, 2, -1]), np.arange(1.0, 25.0).reshape(4, 6)
+    words = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "max": np.maximum}
+    words |= {"divide": np.divide, "min": np.minimum}
+
+    def by_numpy(x: Any, key: Any, word: str, values: Any) -> Any:
+        out = x.copy()
+        words[word].at(out, key, values)
+        return out
+
+    keys = (index, slice(1, 3), (slice(None), 2), (index, np.array([0, 1, 1, 5])), FEW > 0)
+    cases: list[Case] = [
+        (
+            lambda x, i, k=key, w=word: getattr(x.at[k], w)(3.0),
+            lambda x, i, k=key, w=word: by_numpy(x, k, w, 3.0),
+        )
+        for key, word in zip([*keys, keys[0]], words, strict=True)
+    ]
+    cases += [
+        (lambda x, i: x.at[i].add(values), lambda x, i: by_numpy(x, index, "add", values)),
+        (lambda x, i: x.at[i].set(values)[2], lambda x, i: values[2]),
+        (lambda x, i: x.at[:, i].get(), lambda x, i: x[:, index]),
+    ]
+    check(cases, X, index, rtol=1e-12)
+
+
 def test_segments() -> None:
     ids = np.array([0, 2, 2, -1])
     cases: list[Case] = [

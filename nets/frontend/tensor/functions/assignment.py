@@ -24,6 +24,7 @@ from nets.frontend.tensor.dispatch import (
     constant,
     expand,
     fitted,
+    limits_of,
     resized,
     shape_text,
 )
@@ -325,8 +326,32 @@ def _picked(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
     return reshape(apply("select", writer >= 0, chosen, flatten(x)), x.shape)
 
 
-def _scattered(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
-    """The last of the values that go to a place stays there, as in NumPy."""
+def combined(x: Tensor, key: Any, value: TensorLike, combiner: str) -> Tensor:
+    """x with ``value`` combined with x[key], as another tensor; all values of a place in order."""
+    new = fitted(value, x.type.dtype)
+    mask = _mask(x, key)
+    if mask is None:
+        entries = normal_key(key, x.shape, "nets.dynamic_update_slice(x, value, i)")
+        return _scattered(x, entries, new, combiner)
+    places = apply("iota", shape=(x.size,), dtype=i64, axis=0)
+    part = updated(expand(constant(_neutral(combiner, x)), x.shape), key, new)
+    found = apply("scatter", flatten(x), places, flatten(part), axis=0, combiner=combiner)
+    return reshape(found, x.shape)
+
+
+def _neutral(combiner: str, x: Tensor) -> Array:
+    """What changes no number that it is combined with."""
+    if combiner in ("add", "mul"):
+        return np.array(combiner == "mul", x.dtype)
+    is_least = combiner == "max"
+    if x.type.dtype.is_float:
+        return np.array(-np.inf if is_least else np.inf, x.dtype)
+    limits = limits_of(x.type.dtype) if x.type.dtype.is_integer else (0, 1)
+    return np.array(limits[0 if is_least else 1], x.dtype)
+
+
+def _scattered(x: Tensor, entries: Sequence[Entry], value: Tensor, combiner: str = "set") -> Tensor:
+    """The last of the values that go to a place stays there, as in NumPy; or all are combined."""
     axis = _only_axis(x, entries)
     if axis is not None:
         picks = entries[axis]
@@ -335,11 +360,11 @@ def _scattered(x: Tensor, entries: Sequence[Entry], value: Tensor) -> Tensor:
         filled = _filling(value, (*before, *index.shape, *after))
         value = under(filled, (*before, index.size, *after))
         line = under(index, (*(1,) * len(before), index.size, *(1,) * len(after)))
-        return apply("scatter", x, line, value, axis=axis, combiner="set")
+        return apply("scatter", x, line, value, axis=axis, combiner=combiner)
     every = reshape(apply("iota", shape=(x.size,), dtype=i64, axis=0), x.shape)
     places = getitem(every, tuple(map(_numpy_key, entries)))
     value = flatten(_filling(value, places.shape))
-    found = apply("scatter", flatten(x), flatten(places), value, axis=0, combiner="set")
+    found = apply("scatter", flatten(x), flatten(places), value, axis=0, combiner=combiner)
     return reshape(found, x.shape)
 
 

@@ -26,6 +26,13 @@ class Methods(Delegates):
 
     __slots__ = ()
 
+    @property
+    def at(self) -> Any:
+        """Some elements, by x.at[key]; its methods set, add, multiply, … give a new tensor."""
+        from nets.frontend.tensor.order.at import At
+
+        return At(self)  # type: ignore[arg-type]
+
     add = elementwise.add
     sub = elementwise.sub
     subtract = elementwise.sub
