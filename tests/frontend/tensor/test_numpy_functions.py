@@ -120,6 +120,8 @@ def test_the_result_is_numpys(name: str) -> None:
         except NetsError:
             continue
         taken += 1
+        if name == "unique_values":  # in no order that NumPy tells
+            want = np.sort(want)
         if name != "empty_like":
             assert_same(got, want)
         if name in TENSORS and isinstance(arguments[0], np.ndarray):
@@ -230,7 +232,7 @@ CONVERSIONS: dict[str, Function] = {
     "dot": lambda x: np.ones(2).dot(x),
     "full": lambda x: np.full(2, x[0]),
     "copyto": lambda x: np.copyto(np.zeros(2), x),
-    "median": np.median,
+    "spectrum": np.fft.fft,
     "norm": np.linalg.norm,
 }
 

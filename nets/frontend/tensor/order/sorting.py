@@ -96,13 +96,14 @@ def lexsort(keys: Sequence[TensorLike] | TensorLike, axis: int = -1) -> Tensor:
     if not listed:
         raise ShapeError("lexsort takes one key at least", user_location())
     tensors = broadcast(*map(as_tensor, listed))
-    if not tensors[0].ndim:
+    shape = tensors[0].shape
+    if not shape:
         tensors = [under(x, (1,)) for x in tensors]
     place = normal_axis(axis, tensors[0].ndim)
     order = order_along(tensors[0], place)
     for key in tensors[1:]:
         order = at(order, order_along(at(key, order, place), place), place)
-    return order
+    return under(order, shape)
 
 
 def _check_kth(tensor: Tensor, axis: int, kth: object) -> None:

@@ -34,6 +34,8 @@ def polyval(p: TensorLike, x: TensorLike) -> Tensor:
     ShapeError for coefficients of more than one axis.
     """
     factors = _coefficients(p)
+    if not factors.shape[0]:
+        return F.zeros_like(x)
     factors, points = promote(factors, as_tensor(x))
     result = F.zeros_like(points)
     for i in range(factors.shape[0]):
