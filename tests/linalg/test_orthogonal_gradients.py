@@ -124,3 +124,18 @@ def test_singular_values_that_are_equal_or_zero() -> None:
 def test_a_vector_that_is_not_determined_has_no_finite_gradient() -> None:
     found = gradient(lambda x: weighted(linalg.eigh(x).eigenvectors), np.eye(3))
     assert not np.isfinite(found).all()
+
+
+@pytest.mark.long
+def test_gradients_of_any_batch() -> None:
+    def total(x: nets.Tensor) -> nets.Tensor:
+        q, v = linalg.qr(x).Q, linalg.eigh(x).eigenvectors
+        return (q**3).sum() + (v**3).sum() + linalg.svd(x).Vh.sum() + linalg.pinv(x).sum()
+
+    @nets.trace(dims={"x": "batch, 3, 3", "batch": nets.dim(1, 64)})
+    def slopes(x: nets.Tensor) -> nets.Tensor:
+        return nets.grad(total)(x)
+
+    for batch in (1, 5):
+        x = np.random.default_rng(batch).normal(size=(batch, 3, 3))
+        np.testing.assert_allclose(slopes(x), gradient(total, x), rtol=1e-9, atol=1e-9)

@@ -32,6 +32,12 @@ def part(b: Emitter, x: Value, first: int, last: int) -> Value:
     return b.emit("slice", x, starts=starts, stops=stops, steps=(1,) * len(shape))
 
 
+def sides(x: Value) -> tuple[int, int]:
+    """Rows and columns of matrices."""
+    rows, columns = tensor_type(x).shape[-2:]
+    return known("a derivative of matrices", rows), known("a derivative of matrices", columns)
+
+
 def row_of_diagonal(b: Emitter, x: Value) -> Value:
     """The diagonal of square matrices, as a row."""
     rank = tensor_type(x).rank
@@ -92,8 +98,8 @@ def is_close(b: Emitter, gap: Value, values: Value) -> Value:
 
 def vanishes(b: Emitter, x: Value, whole: Value) -> Value:
     """Where a part of a matrix of that shape is rounding errors of the matrix."""
-    shape = tensor_type(x).static_shape
-    limit = b.broadcast(_rounding(b, whole, max(shape[-2:])), shape, _batch(whole))
+    shape = tensor_type(x).shape
+    limit = b.broadcast(_rounding(b, whole, max(sides(x))), shape, _batch(whole))
     return b.compare("less_equal", b.emit("abs", x), limit)
 
 

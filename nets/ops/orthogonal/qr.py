@@ -14,7 +14,7 @@ from nets.ir.estimates import about, elements_about
 from nets.ir.types import TensorType, f32, f64
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
-from nets.ops.definition.emitter import Emitter, tensor_type
+from nets.ops.definition.emitter import Emitter
 from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
@@ -24,7 +24,7 @@ from nets.ops.loop.lowering import Lowering, buffer_type
 from nets.ops.orthogonal import qr_loops
 from nets.ops.orthogonal.apart import apart
 from nets.ops.orthogonal.forms import has_lanes
-from nets.ops.orthogonal.parts import below, from_whole_matrices, part
+from nets.ops.orthogonal.parts import below, from_whole_matrices, part, sides
 from nets.ops.orthogonal.qr_reference import factored
 
 
@@ -114,7 +114,7 @@ class QR:
 
 
 def _parts(b: Emitter, y: Value) -> tuple[Value, Value]:
-    rows, n = tensor_type(y).static_shape[-2:]
+    rows, n = sides(y)
     return part(b, y, 0, rows - n), part(b, y, rows - n, rows)
 
 

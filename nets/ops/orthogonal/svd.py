@@ -32,6 +32,7 @@ from nets.ops.orthogonal.parts import (
     part,
     ratio,
     row_of_diagonal,
+    sides,
     sums,
     vanishes,
 )
@@ -118,7 +119,7 @@ class SVD:
         gap, total = differences(b, values), sums(b, values)
         first = ratio(b, even, gap, is_close(b, gap, values))
         second = ratio(b, odd, total, is_close(b, total, values))
-        rows = tensor_type(u).static_shape[-2]
+        rows = sides(u)[0]
         rest = b.sub(outside, product(b, u, inner))
         wide = as_rows(b, values, rows)
         of_u = b.add(
@@ -140,7 +141,7 @@ def _lower(s: Lowering, x: Value, out: Value, *, vectors: bool) -> None:
 
 
 def _parts(b: Emitter, y: Value) -> tuple[Value, Value, Value]:
-    rows, n = tensor_type(y).static_shape[-2:]
+    rows, n = sides(y)
     m = rows - n - 1
     return part(b, y, 0, m), part(b, y, m, m + 1), part(b, y, m + 1, rows)
 
@@ -164,7 +165,7 @@ class _Pullback:
         second = self._over(b.sub(of_left, of_right), total)
         inner = added_to_diagonal(b, b.add(first, second), of_values)
         outside = b.sub(of_u, product(b, u, of_left))
-        wide = as_rows(b, self.values, tensor_type(u).static_shape[-2])
+        wide = as_rows(b, self.values, sides(u)[0])
         none = b.emit("bitwise_and", is_close(b, wide, self.values), vanishes(b, outside, of_u))
         left = b.add(product(b, u, inner), ratio(b, outside, wide, none))
         return product(b, left, v)
@@ -213,7 +214,7 @@ class SVDVals:
             if tensor_type(x).shape[-1] == 0:
                 return b.zero(x)
             u, _, v = _parts(b, b.emit("svd", x))
-            return product(b, b.mul(u, as_rows(b, ct, tensor_type(u).static_shape[-2])), v)
+            return product(b, b.mul(u, as_rows(b, ct, sides(u)[0])), v)
 
         return (cotangent,)
 
