@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from nets.ir.core import Trait, Value
 from nets.ir.estimates import about, elements_about
-from nets.ir.types import TensorType, f32, f64, index
+from nets.ir.types import TensorType, f32, f64
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
@@ -19,21 +18,9 @@ from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.linalg.masks import columns_of, symmetric
-from nets.ops.linalg.shapes import batch_of, check_square, product, side, swapped
-from nets.ops.loop.lowering import Lowering, buffer_type
+from nets.ops.linalg.shapes import check_square, product, swapped
+from nets.ops.loop.lowering import Lowering
 from nets.ops.orthogonal.apart import symmetric_apart
-from nets.ops.orthogonal.eigh_reference import decomposed
-from nets.ops.orthogonal.forms import (
-    Form,
-    Matrix,
-    Number,
-    Stack,
-    Table,
-    affine,
-    each_matrix,
-    has_lanes,
-)
-from nets.ops.orthogonal.implicit_ql import ImplicitQL
 from nets.ops.orthogonal.parts import (
     added_to_diagonal,
     as_rows,
@@ -46,64 +33,6 @@ from nets.ops.orthogonal.parts import (
     row_of_diagonal,
     vanishes,
 )
-from nets.ops.orthogonal.reflections import is_negative
-from nets.ops.orthogonal.tridiagonal import prepare, reduce
-from nets.ops.orthogonal.tridiagonal import product as product_of_reflections
-
-
-def _lower(s: Lowering, x: Value, out: Value, *, vectors: bool) -> None:
-    n, count = side("eigh", x), batch_of(x)
-    if buffer_type(x).elements == 0:
-        return
-
-    def body(form: Form, number: Value, last: Value) -> None:
-        source = Stack(form, x, (n, n), last).at(number)
-        target = Stack(form, out, (n + 1 if vectors else 1, n), last).at(number)
-        prepared = prepare(form, source, n)
-        found = reduce(form, prepared.table, n)
-        z = product_of_reflections(form, found, n) if vectors else None
-        failed = ImplicitQL(form, found, n, z).run()
-        lost = form.either(failed, prepared.bad)
-        _store(form, found.diagonal, z, target, n, prepared.unscale, lost)
-
-    each_matrix(s, x.type.dtype, count, lanes=has_lanes(x), body=body)
-
-
-def _store(
-    form: Form, d: Table, z: Table | None, target: Matrix, n: int, unscale: Number, lost: Value
-) -> None:
-    """Eigenvalues in ascending order as the first row, eigenvectors as columns below."""
-    nan = form.const(math.nan)
-
-    def one(i: Value) -> None:
-        here = d.get(0, i)
-        rank = _rank(form, d, i, here, n)
-        target.set(0, rank, form.where(lost, nan, here * unscale))
-        if z is None:
-            return
-        flips = is_negative(form, z, i, n)
-
-        def element(r: Value) -> None:
-            x = z.get(i, r)
-            x = form.where(lost, nan, form.where(flips, -x, x))
-            target.set(affine(r) + 1, rank, x)
-
-        form.each(0, n, element)
-
-    form.each(0, n, one)
-
-
-def _rank(form: Form, d: Table, i: Value, here: Number, n: int) -> Value:
-    """How many eigenvalues come before one."""
-    one, zero = form.const(1), form.const(0)
-
-    def count(predicate: str) -> Callable[[Value, Number], Number]:
-        return lambda j, rank: rank + form.where(d.get(0, j).is_(predicate, here), one, zero)
-
-    (rank,) = form.each(0, i, count("le"), zero)
-    (rank,) = form.each(affine(i) + 1, n, count("lt"), rank)
-    return form.s.cast(rank.value, index)
-
 
 _TRAITS = Trait.PURE | Trait.KERNEL | Trait.EXACT | Trait.FLOAT_ONLY
 
@@ -136,6 +65,8 @@ class Eigh:
         return 9 * elements_about(x) * about(x.shape[-1])
 
     def evaluate(x: Array) -> Array:
+        from nets.ops.orthogonal.eigh_reference import decomposed
+
         *batch, n, _ = x.shape
         values, z = decomposed(x, vectors=True)
         assert z is not None
@@ -186,7 +117,9 @@ class Eigh:
         return from_whole_matrices(f, x, x.shape[-1] + 1, x.shape[-1])
 
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
-        _lower(s, operands[0], results[0], vectors=True)
+        from nets.ops.orthogonal import eigh_loops
+
+        eigh_loops.lower(s, operands[0], results[0], vectors=True)
 
 
 def _between(b: Emitter, vectors: Value, inner: Value) -> Value:
@@ -214,6 +147,8 @@ class Eigvalsh:
         return 2 * elements_about(x) * about(x.shape[-1])
 
     def evaluate(x: Array) -> Array:
+        from nets.ops.orthogonal.eigh_reference import decomposed
+
         *batch, n, _ = x.shape
         return decomposed(x, vectors=False)[0].reshape(*batch, 1, n)
 
@@ -250,4 +185,6 @@ class Eigvalsh:
         return from_whole_matrices(f, x, 1, x.shape[-1])
 
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
-        _lower(s, operands[0], results[0], vectors=False)
+        from nets.ops.orthogonal import eigh_loops
+
+        eigh_loops.lower(s, operands[0], results[0], vectors=False)

@@ -22,20 +22,13 @@ from nets.ir.core import Value
 from nets.ir.sizes import Size
 from nets.ir.types import BufferType, DType, ScalarType, VectorType, index
 from nets.ops.loop.lowering import Lowering, buffer_type
-
-VECTOR_BYTES: Final = 64
-"""Bytes of a vector on every machine: more lanes than one has take several registers."""
+from nets.ops.orthogonal.reflections_reference import pieces_of
 
 AT_ONCE: Final = 4
 """Pieces that go through a loop side by side, so that one does not wait for another."""
 
 Place = Affine | Value | int
 """An index: a number, a counter, or an expression of counters."""
-
-
-def pieces_of(dtype: DType) -> int:
-    """Elements of a piece of a row, and matrices side by side."""
-    return VECTOR_BYTES // dtype.itemsize
 
 
 def padded(size: int, dtype: DType) -> int:

@@ -20,11 +20,9 @@ from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
 from nets.ops.linalg.shapes import product, swapped
 from nets.ops.loop.lowering import Lowering, buffer_type
-from nets.ops.orthogonal import svd_loops
 from nets.ops.orthogonal.apart import apart
 from nets.ops.orthogonal.parts import from_whole_matrices
 from nets.ops.orthogonal.qr import check_tall
-from nets.ops.orthogonal.svd_reference import decomposed
 
 
 @op("pinv", Trait.PURE | Trait.KERNEL | Trait.EXACT | Trait.FLOAT_ONLY)
@@ -59,6 +57,8 @@ class PseudoInverse:
         return 64 * elements_about(x) * about(x.shape[-1])
 
     def evaluate(x: Array, limit: Array) -> Array:
+        from nets.ops.orthogonal.svd_reference import decomposed
+
         *batch, m, n = x.shape
         values, u, v = decomposed(x, vectors=True)
         assert u is not None
@@ -110,6 +110,8 @@ class PseudoInverse:
         return from_whole_matrices(f, x, x.shape[-1], x.shape[-2])
 
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
+        from nets.ops.orthogonal import svd_loops
+
         if buffer_type(results[0]).elements != 0:
             x, limit = operands
             svd_loops.lower_inverse(s, x, limit, results[0], lanes=svd_loops.has_lanes(x))

@@ -21,11 +21,8 @@ from nets.ops.definition.rules import Tangents
 from nets.ops.linalg.masks import strictly_lower, upper_triangle
 from nets.ops.linalg.shapes import known, product, swapped
 from nets.ops.loop.lowering import Lowering, buffer_type
-from nets.ops.orthogonal import qr_loops
 from nets.ops.orthogonal.apart import apart
-from nets.ops.orthogonal.forms import has_lanes
 from nets.ops.orthogonal.parts import below, from_whole_matrices, part, sides
-from nets.ops.orthogonal.qr_reference import factored
 
 
 def check_tall(name: str, x: TensorType) -> None:
@@ -65,6 +62,8 @@ class QR:
         return 4 * elements_about(x) * about(x.shape[-1])
 
     def evaluate(x: Array) -> Array:
+        from nets.ops.orthogonal.qr_reference import factored
+
         *batch, m, n = x.shape
         return np.concatenate(factored(x), axis=1).reshape(*batch, m + n, n)
 
@@ -109,8 +108,10 @@ class QR:
         return from_whole_matrices(f, x, sum(x.shape[-2:]), x.shape[-1])
 
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
+        from nets.ops.orthogonal import qr_loops
+
         if buffer_type(results[0]).elements != 0:
-            qr_loops.lower(s, operands[0], results[0], lanes=has_lanes(operands[0]))
+            qr_loops.lower(s, operands[0], results[0])
 
 
 def _parts(b: Emitter, y: Value) -> tuple[Value, Value]:

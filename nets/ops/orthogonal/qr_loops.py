@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from nets.ir.core import Value
 from nets.ops.linalg.shapes import batch_of
 from nets.ops.loop.lowering import Lowering, buffer_type
-from nets.ops.orthogonal.forms import Form, Matrix, Number, Place, Stack, Table, affine, each_matrix
+from nets.ops.orthogonal.forms import (
+    Form,
+    Matrix,
+    Number,
+    Place,
+    Stack,
+    Table,
+    affine,
+    each_matrix,
+    has_lanes,
+)
 from nets.ops.orthogonal.reflections import fill, reflection_of, scale_of, sum_of_rows
 
 
@@ -82,7 +92,7 @@ def product(form: Form, found: Reflections, m: int, n: int) -> Table:
     return q
 
 
-def lower(s: Lowering, x: Value, out: Value, *, lanes: bool) -> None:
+def lower(s: Lowering, x: Value, out: Value) -> None:
     """Q, and R below it."""
     m, n = (size for size in buffer_type(x).shape[-2:] if isinstance(size, int))
 
@@ -95,7 +105,7 @@ def lower(s: Lowering, x: Value, out: Value, *, lanes: bool) -> None:
         q = product(form, found, m, n)
         form.each(0, m, lambda i: form.each(0, n, lambda j: target.set(i, j, q.get(i, j))))
 
-    each_matrix(s, x.type.dtype, batch_of(x), lanes=lanes, body=body)
+    each_matrix(s, x.type.dtype, batch_of(x), lanes=has_lanes(x), body=body)
 
 
 def scaled(

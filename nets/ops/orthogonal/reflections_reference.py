@@ -11,9 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from nets.ir.types import from_numpy
+from nets.ir.types import DType, from_numpy
 from nets.ops.definition.registry import Array
-from nets.ops.orthogonal.forms import pieces_of
+
+VECTOR_BYTES: Final = 64
+"""Bytes of a vector on every machine: more lanes than one has take several registers."""
 
 SCALES: Final = {
     4: (64, 32, 16, 8, 4, 2, 1),
@@ -76,6 +78,11 @@ def weight(place: int) -> float:
     """Numbers from 1 to 2 without a pattern, which no vector of a few equal elements is orthogonal
     to: multiples of the golden ratio, without what is whole."""
     return 1 + (place * WEIGHT_STEP % WEIGHTS) / WEIGHTS
+
+
+def pieces_of(dtype: DType) -> int:
+    """Elements of a piece of a row, and matrices side by side."""
+    return VECTOR_BYTES // dtype.itemsize
 
 
 def sum_of_products(x: Array, y: Array) -> Array:

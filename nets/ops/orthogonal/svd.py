@@ -20,7 +20,6 @@ from nets.ops.definition.rules import Tangents
 from nets.ops.linalg.masks import symmetric
 from nets.ops.linalg.shapes import product, swapped
 from nets.ops.loop.lowering import Lowering, buffer_type
-from nets.ops.orthogonal import svd_loops
 from nets.ops.orthogonal.apart import apart
 from nets.ops.orthogonal.parts import (
     added_to_diagonal,
@@ -37,7 +36,6 @@ from nets.ops.orthogonal.parts import (
     vanishes,
 )
 from nets.ops.orthogonal.qr import check_tall
-from nets.ops.orthogonal.svd_reference import decomposed
 
 _TRAITS = Trait.PURE | Trait.KERNEL | Trait.EXACT | Trait.FLOAT_ONLY
 
@@ -71,6 +69,8 @@ class SVD:
         return 60 * elements_about(x) * about(x.shape[-1])
 
     def evaluate(x: Array) -> Array:
+        from nets.ops.orthogonal.svd_reference import decomposed
+
         *batch, m, n = x.shape
         values, u, v = decomposed(x, vectors=True)
         assert u is not None
@@ -136,6 +136,8 @@ class SVD:
 
 
 def _lower(s: Lowering, x: Value, out: Value, *, vectors: bool) -> None:
+    from nets.ops.orthogonal import svd_loops
+
     if buffer_type(out).elements != 0:
         svd_loops.lower(s, x, out, lanes=svd_loops.has_lanes(x), vectors=vectors)
 
@@ -200,6 +202,8 @@ class SVDVals:
         return 30 * elements_about(x) * about(x.shape[-1])
 
     def evaluate(x: Array) -> Array:
+        from nets.ops.orthogonal.svd_reference import decomposed
+
         *batch, _, n = x.shape
         return decomposed(x, vectors=False)[0].reshape(*batch, 1, n)
 
