@@ -32,7 +32,7 @@ _MODULES: Final = {
     "polynomials": "polyval polyadd polysub polymul polyder polyint polyfit vander interp",
     "products": "inner vdot matvec vecmat kron cross convolve correlate cdist pdist",
     "elementwise": "around isreal iscomplex isrealobj iscomplexobj",
-    "tapers": "bartlett blackman hamming hanning",
+    "tapers": "bartlett blackman hamming hanning kaiser",
 }
 
 NAMES: Final = {

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from nets.frontend.tensor import functions as F
+from nets.frontend.tensor.conversion import number_of
+from nets.frontend.tensor.dispatch import constant
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.words.arguments import count_of
 
@@ -42,6 +46,19 @@ def bartlett(M: int) -> Tensor:
     """
     place = _places(M)
     return F.where(F.less_equal(place, 0), F.add(1, place), F.subtract(1, place))
+
+
+def kaiser(M: int, beta: float) -> Tensor:
+    """M weights (float64) I0(beta · √(1 − (n / (M − 1))²)) / I0(beta), n = 1 − M, 3 − M, …, M − 1,
+    where I0 is the modified Bessel function of order 0; the larger ``beta``, the steeper.
+
+    ArgumentError for a ``beta`` that is no number, other errors are those of ``hanning``. Of
+    Kaiser; Kuo, Kaiser, System Analysis by Digital Computer, 1966, chapter 7.
+    """
+    count, steepness = count_of(M, "the number of weights"), number_of(beta, "beta")
+    with np.errstate(over="ignore", invalid="ignore"):  # NaN, as in NumPy, where I0 is too large
+        weights = np.kaiser(count, steepness)
+    return constant(np.asarray(weights, np.float64))
 
 
 def _places(M: int) -> Tensor:
