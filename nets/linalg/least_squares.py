@@ -21,7 +21,7 @@ from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
 from nets.linalg.arguments import as_matrices, as_squares, has_nan, refuse
 from nets.linalg.norms import Order, matrix_norm
-from nets.linalg.spectral import NO_VALUES, svdvals
+from nets.linalg.spectral import NO_VALUES, svdvals, with_triangle
 
 
 class LstsqResult(NamedTuple):
@@ -39,13 +39,15 @@ def pinv(
     rcond: TensorLike | None = None,
     hermitian: bool = False,
     *,
+    atol: TensorLike | None = None,
     rtol: TensorLike | None = None,
 ) -> Tensor:
     """The Moore-Penrose inverse […, n, m] of matrices a[…, m, n].
 
     Singular values that are not above ``rtol``, or NumPy's older word ``rcond``, times the largest
-    one count as 0; max(m, n) · ε where neither is given. Both are numbers or tensors, one for each
-    matrix. ``hermitian`` says that a is symmetric, and saves nothing here.
+    one count as 0, nor those that are not above ``atol``; max(m, n) · ε times the largest one where
+    none is given. All are numbers or tensors, one for each matrix. ``hermitian`` takes the
+    symmetric matrix with the lower triangle of a.
 
     The derivative is that at a constant rank (Golub and Pereyra, 1973, "The differentiation of
     pseudo-inverses and nonlinear least squares problems whose variables separate").
@@ -55,7 +57,14 @@ def pinv(
     """
     if rcond is not None and rtol is not None:
         raise ArgumentError("pinv takes rtol or rcond, not both", user_location())
-    return _inverse("pinv", as_matrices("pinv", a), rcond if rtol is None else rtol)
+    x = as_matrices("pinv", a)
+    if hermitian:
+        x = with_triangle(as_squares("pinv", x), "L")
+    rtol = rcond if rtol is None else rtol
+    if atol is not None and x.shape[-1] and x.shape[-2]:
+        least = as_tensor(atol) / F.stop_gradient(svdvals(x)[..., 0])
+        rtol = least if rtol is None else F.maximum(least, rtol)
+    return _inverse("pinv", x, rtol)
 
 
 def _inverse(name: str, x: Tensor, rtol: TensorLike | None) -> Tensor:
@@ -131,26 +140,34 @@ def matrix_rank(
     tol: TensorLike | None = None,
     hermitian: bool = False,
     *,
+    atol: TensorLike | None = None,
     rtol: TensorLike | None = None,
 ) -> Tensor:
-    """How many singular values of matrices A[…, m, n] are above ``tol``, or ``rtol`` times the
-    largest one; max(m, n) · ε times that where neither is given. Both are numbers or tensors, one
-    for each matrix. A vector, or a number, has the rank 1 unless all of it is 0. ``hermitian`` says
-    that A is symmetric, and saves nothing here.
+    """How many singular values of matrices A[…, m, n] are above ``rtol`` times the largest one and
+    above ``atol``, or NumPy's older word ``tol``; above max(m, n) · ε times the largest one where
+    none is given. All are numbers or tensors, one for each matrix. A vector, or a number, has the
+    rank 1 unless all of it is 0. ``hermitian`` takes the symmetric matrix with the lower triangle
+    of A.
 
-    ArgumentError for both tolerances. Elements that are not finite are a LinAlgError in eager code;
-    in traced code nothing is above a NaN.
+    ArgumentError for ``tol`` beside another one. Elements that are not finite are a LinAlgError in
+    eager code; in traced code nothing is above a NaN.
     """
-    if tol is not None and rtol is not None:
-        raise ArgumentError("matrix_rank takes tol or rtol, not both", user_location())
+    if tol is not None and (rtol is not None or atol is not None):
+        raise ArgumentError("matrix_rank takes tol or rtol and atol, not both", user_location())
     tensor = as_tensor(A)
     if tensor.ndim < 2:
         return F.astype(F.any(F.not_equal(tensor, 0)), np.int64)
     x = as_matrices("matrix_rank", tensor)
-    values = svdvals(x)
-    if tol is None:
+    if hermitian:
+        x = with_triangle(as_squares("matrix_rank", x), "L")
+    values, least = svdvals(x), atol if tol is None else tol
+    if least is None:
         return _count_above(values, F.reshape(_limits(x, rtol), (*x.shape[:-2], 1)))
-    return F.sum(F.greater(values, F.expand_dims(as_tensor(tol), -1)), axis=-1)
+    limit = F.expand_dims(as_tensor(least), -1)
+    if rtol is not None:
+        part = F.reshape(_limits(x, rtol), (*x.shape[:-2], 1))
+        limit = F.maximum(limit, part * values[..., :1])
+    return F.sum(F.greater(values, limit), axis=-1)
 
 
 def cond(x: TensorLike, /, p: Order = None) -> Tensor:

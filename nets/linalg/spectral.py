@@ -49,7 +49,7 @@ def eigh(a: TensorLike, /, UPLO: str | None = None) -> EighResult:
     ShapeError unless a is square; ArgumentError for another ``UPLO``. Elements that are not finite
     are a LinAlgError in eager code; in traced code all is NaN.
     """
-    x = _triangle(as_squares("eigh", a), UPLO)
+    x = with_triangle(as_squares("eigh", a), UPLO)
     packed = apply("eigh", x)
     refuse(packed, has_nan, NO_VALUES.format("eigh"))
     return EighResult(packed[..., 0, :], packed[..., 1:, :])
@@ -59,12 +59,12 @@ def eigvalsh(a: TensorLike, /, UPLO: str | None = None) -> Tensor:
     """The eigenvalues of symmetric matrices a[…, n, n] in ascending order, those of ``eigh``; its
     arguments and errors. The gradient takes the vectors of ``eigh``, and is finite where
     eigenvalues are equal."""
-    values = apply("eigvalsh", _triangle(as_squares("eigvalsh", a), UPLO))
+    values = apply("eigvalsh", with_triangle(as_squares("eigvalsh", a), UPLO))
     refuse(values, has_nan, NO_VALUES.format("eigvalsh"))
     return values[..., 0, :]
 
 
-def _triangle(x: Tensor, UPLO: str | None) -> Tensor:
+def with_triangle(x: Tensor, UPLO: str | None) -> Tensor:
     """The symmetric matrix with one triangle of x, and the gradient of (x + xᵀ) / 2."""
     if UPLO is None:
         return x
@@ -72,9 +72,9 @@ def _triangle(x: Tensor, UPLO: str | None) -> Tensor:
         raise ArgumentError(f"UPLO is 'L' or 'U', not {UPLO!r}", user_location())
     lower = np.tri(x.shape[-1], dtype=np.bool_)
     turned = F.matrix_transpose(x)
-    with_triangle = F.where(lower if UPLO.upper() == "L" else lower.T, x, turned)
+    mirrored = F.where(lower if UPLO.upper() == "L" else lower.T, x, turned)
     middle = (x + turned) * 0.5
-    return middle + F.stop_gradient(with_triangle - middle)
+    return middle + F.stop_gradient(mirrored - middle)
 
 
 def svd(
@@ -84,9 +84,9 @@ def svd(
     values in descending order, which are not negative.
 
     U[…, m, m] and Vh[…, n, n] are orthogonal; unless ``full_matrices``, U[…, m, k] and
-    Vh[…, k, n]. Without ``compute_uv``, S alone. ``hermitian`` says that x is symmetric, and saves
-    nothing here. Vectors with one sign for both have that for which the product of the vector of
-    the shorter side with a fixed vector of positive numbers is positive.
+    Vh[…, k, n]. Without ``compute_uv``, S alone. ``hermitian`` takes the symmetric matrix with the
+    lower triangle of x. A pair of vectors has the sign with which the product of that of the
+    shorter side with one fixed vector of positive numbers is positive.
 
     By rotations from one side (Hestenes, 1958; Demmel and Veselić, 1992, "Jacobi's method is more
     accurate than QR"), for a shorter side beyond 16 by bidiagonal form and implicit QR steps (Golub
@@ -100,9 +100,11 @@ def svd(
     ShapeError for less than two axes. Elements that are not finite are a LinAlgError in eager code;
     in traced code all is NaN.
     """
-    if not compute_uv:
-        return svdvals(x)
     tensor = as_matrices("svd", x)
+    if hermitian:
+        tensor = with_triangle(as_squares("svd", tensor), "L")
+    if not compute_uv:
+        return svdvals(tensor)
     rows, columns = tensor.shape[-2:]
     if rows < columns:
         left, values, right = _tall(F.matrix_transpose(tensor))

@@ -185,7 +185,20 @@ def test_what_singular_values_tell() -> None:
     np.testing.assert_array_equal(linalg.matrix_rank(x), [3, 1])
     np.testing.assert_array_equal(linalg.matrix_rank(x, rtol=2.0), [0, 0])
     np.testing.assert_array_equal(linalg.matrix_rank(x, [0.0, 99.0]), [3, 0])
+    np.testing.assert_array_equal(linalg.matrix_rank(x, atol=1e-9, rtol=0.0), [3, 1])
+    np.testing.assert_array_equal(linalg.matrix_rank(x, atol=99.0), [0, 0])
     assert linalg.matrix_rank(np.zeros(3)).item() == 0
+    half = np.tril(x[0, :3])
+    for hermitian in (
+        linalg.svd(half, hermitian=True).S,
+        linalg.svdvals(half + np.tril(half, -1).T),
+    ):
+        np.testing.assert_allclose(hermitian, np.linalg.svd(half, hermitian=True).S, atol=1e-14)
+    np.testing.assert_allclose(
+        linalg.pinv(half, hermitian=True), np.linalg.pinv(half, hermitian=True), atol=1e-13
+    )
+    np.testing.assert_array_equal(linalg.pinv(x, atol=99.0), np.zeros((2, 3, 4)))
+    np.testing.assert_allclose(linalg.pinv(x, atol=1e-9), np.linalg.pinv(x), atol=1e-13)
     for ord in (2, -2, "nuc"):
         for keepdims in (False, True):
             expected = np.linalg.norm(x, ord, (-2, -1), keepdims)
