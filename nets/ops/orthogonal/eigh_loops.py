@@ -24,6 +24,7 @@ from nets.ops.orthogonal.forms import (
     affine,
     each_matrix,
     has_lanes,
+    operand,
 )
 from nets.ops.orthogonal.reflections import (
     fill,
@@ -43,7 +44,7 @@ def lower(s: Lowering, x: Value, out: Value, *, vectors: bool) -> None:
         return
 
     def body(form: Form, number: Value, last: Value) -> None:
-        source = Stack(form, x, (n, n), last).at(number)
+        source = operand(form, x, (n, n), number, last)
         target = Stack(form, out, (n + 1 if vectors else 1, n), last).at(number)
         prepared = prepare(form, source, n)
         found = reduce(form, prepared.table, n)
@@ -100,7 +101,7 @@ class Prepared:
     bad: Value
 
 
-def prepare(form: Form, x: Matrix, n: int) -> Prepared:
+def prepare(form: Form, x: Matrix | Table, n: int) -> Prepared:
     """The symmetric matrix (x + xᵀ) / 2, scaled."""
     table = form.table(n, n)
     if not form.lanes:

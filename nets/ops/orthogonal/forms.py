@@ -21,6 +21,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Size
 from nets.ir.types import BufferType, DType, ScalarType, VectorType, index
+from nets.ops.linalg.lanes import Lanes
 from nets.ops.loop.lowering import Lowering, buffer_type
 from nets.ops.orthogonal.reflections_reference import pieces_of
 
@@ -388,3 +389,18 @@ def has_lanes(x: Value) -> bool:
     count, size = math.prod(shape[:-2]), math.prod(shape[-2:])
     assert isinstance(size, int)
     return size <= LARGEST_OF_LANES and not (isinstance(count, int) and count < 2)
+
+
+def operand(
+    form: Form, buffer: Value, shape: tuple[int, int], number: Value, last: Value
+) -> Matrix | Table:
+    """A matrix to be read; those of all lanes are first put side by side."""
+    rows, columns = shape
+    size, width, s = rows * columns, form.width, form.s
+    if not form.lanes or size < width:
+        return Stack(form, buffer, shape, last).at(number)
+    places = [s.index(Affine.of(number) + lane) for lane in range(width)]
+    numbers = [s.binary("min", place, last) for place in places]
+    memory = s.scratch(BufferType((size * width,), form.dtype))
+    Lanes(s, form.dtype, width).fill(memory, buffer, numbers, size)
+    return Table(form, memory, columns, 1)

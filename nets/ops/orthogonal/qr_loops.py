@@ -17,6 +17,7 @@ from nets.ops.orthogonal.forms import (
     affine,
     each_matrix,
     has_lanes,
+    operand,
 )
 from nets.ops.orthogonal.reflections import fill, reflection_of, scale_of, sum_of_rows
 
@@ -97,7 +98,7 @@ def lower(s: Lowering, x: Value, out: Value) -> None:
     m, n = (size for size in buffer_type(x).shape[-2:] if isinstance(size, int))
 
     def body(form: Form, number: Value, last: Value) -> None:
-        source = Stack(form, x, (m, n), last).at(number)
+        source = operand(form, x, (m, n), number, last)
         target = Stack(form, out, (m + n, n), last).at(number)
         a, unscale, _ = scaled(form, source, m, n, keeps=True)
         found = reduce(form, a, m, n)
@@ -109,7 +110,7 @@ def lower(s: Lowering, x: Value, out: Value) -> None:
 
 
 def scaled(
-    form: Form, x: Matrix, m: int, n: int, *, keeps: bool = False
+    form: Form, x: Matrix | Table, m: int, n: int, *, keeps: bool = False
 ) -> tuple[Table, Number, Value]:
     """A matrix times a power of two, what takes that away again, and whether an element was not
     finite: then the matrix is 0, unless it ``keeps`` it."""

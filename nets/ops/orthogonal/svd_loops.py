@@ -11,7 +11,16 @@ from nets.ir.types import index
 from nets.ops.linalg.shapes import batch_of
 from nets.ops.loop.lowering import Lowering, buffer_type
 from nets.ops.orthogonal import forms, golub_kahan, qr_loops
-from nets.ops.orthogonal.forms import Form, Matrix, Number, Stack, Table, affine, each_matrix
+from nets.ops.orthogonal.forms import (
+    Form,
+    Matrix,
+    Number,
+    Stack,
+    Table,
+    affine,
+    each_matrix,
+    operand,
+)
 from nets.ops.orthogonal.golub_kahan import Steps
 from nets.ops.orthogonal.jacobi import Jacobi
 from nets.ops.orthogonal.reflections import fill, is_negative, sum_of_products, sum_of_rows, turned
@@ -31,7 +40,7 @@ def lower(s: Lowering, x: Value, out: Value, *, lanes: bool, vectors: bool) -> N
     rows = m + 1 + n if vectors else 1
 
     def body(form: Form, number: Value, last: Value) -> None:
-        source = Stack(form, x, (m, n), last).at(number)
+        source = operand(form, x, (m, n), number, last)
         target = Stack(form, out, (rows, n), last).at(number)
         decompose(form, source, target, (m, n), vectors=vectors)
 
@@ -39,7 +48,12 @@ def lower(s: Lowering, x: Value, out: Value, *, lanes: bool, vectors: bool) -> N
 
 
 def decompose(
-    form: Form, source: Matrix, target: Matrix | Table, shape: tuple[int, int], *, vectors: bool
+    form: Form,
+    source: Matrix | Table,
+    target: Matrix | Table,
+    shape: tuple[int, int],
+    *,
+    vectors: bool,
 ) -> None:
     """The decomposition of one matrix, or of those of all lanes."""
     m, n = shape
@@ -92,7 +106,7 @@ def lower_inverse(s: Lowering, x: Value, limit: Value, out: Value, *, lanes: boo
         packed = form.table(m + 1 + n, n)
         if not form.lanes:
             fill(form, packed, m + 1 + n, n)
-        decompose(form, Stack(form, x, (m, n), last).at(number), packed, (m, n), vectors=True)
+        decompose(form, operand(form, x, (m, n), number, last), packed, (m, n), vectors=True)
         part = Stack(form, limit, (1, 1), last).at(number).get(0, 0)
         target = Stack(form, out, (n, m), last).at(number)
         _inverse(form, packed, part * packed.get(m, 0), target, (m, n))
