@@ -115,8 +115,9 @@ _SOURCES: Final[dict[str, Callable[[int, int, int], Places]]] = {
 def _around(x: nets.Tensor, axis: int, before: int, after: int, mode: str) -> nets.Tensor:
     if before == after == 0:
         return x
-    size = x.shape[axis]
-    places = _SOURCES[mode](size, max(before, 0), max(after, 0))
+    part = _cut(x, axis, before, after)  # refuses to take away too much
+    if mode == "circular":  # goes around what is left
+        x, before, after = part, max(before, 0), max(after, 0)
+    places = _SOURCES[mode](x.shape[axis], max(before, 0), max(after, 0))
     places = places[max(-before, 0) : len(places) - max(-after, 0)]
-    _cut(x, axis, before, after)  # refuses to take away too much
     return along(x, places, axis)

@@ -103,7 +103,8 @@ def _of_number(function: Callable[..., Any], found: dict[str, Any]) -> Any:
     if not takes_numbers or rank or axis is None:
         return function(**found)
     found |= {first: x.reshape(1), **({"keepdims": False} if is_reduction else {})}
-    return function(**found).reshape(())
+    made = function(**found)
+    return made if is_reduction else made.reshape(())
 
 
 def _other_words(own: Mapping[str, object]) -> dict[str, str]:

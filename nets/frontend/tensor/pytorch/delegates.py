@@ -45,9 +45,8 @@ _SAME: Final = (
         "searchsorted",
         "unique",
         "unique_consecutive",
-        "cross",
     ),
-    *("nansum", "nanmean", "nonzero", "quantile", "nanquantile", "logdet", "moveaxis", "isreal"),
+    *("nansum", "nanmean", "quantile", "nanquantile", "logdet", "moveaxis", "isreal"),
     *("float_power", "frexp", "bucketize", "renorm", "diff", "ravel", "conj", "vecdot", "tile"),
 )
 """Methods of the name and meaning of a function."""
@@ -98,7 +97,6 @@ _ELSEWHERE: Final = {
     "sgn": "sign",
     "slogdet": "linalg.slogdet",
     "sinc": "special.sinc",
-    "svd": "linalg.svd",
     "uniform_": "nn.init.uniform_",
     "xlogy": "special.xlogy",
 }
@@ -146,20 +144,6 @@ class Delegate:
 
     def _refuse(self) -> NoReturn:
         raise MissingNameError(f"nets has no {self.name!r}", user_location())
-
-
-class Resting:
-    """A method that rests on a function of ``nets``, and is there as soon as that is."""
-
-    __slots__ = ("function", "needed")
-
-    def __init__(self, function: Callable[..., Any], needed: str) -> None:
-        self.function, self.needed = function, needed
-
-    def __get__(self, tensor: Any, kind: type) -> Any:
-        if public(self.needed) is None:
-            raise MissingNameError(f"nets has no {self.needed!r}", user_location())
-        return self.function if tensor is None else functools.partial(self.function, tensor)
 
 
 class Delegates(OtherNames):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from nets.frontend.tensor.pytorch import (
     conversion,
     elementwise,
@@ -14,7 +12,7 @@ from nets.frontend.tensor.pytorch import (
     reductions,
     shapes,
 )
-from nets.frontend.tensor.pytorch.delegates import Delegates, Resting
+from nets.frontend.tensor.pytorch.delegates import Delegates
 
 
 class Methods(Delegates):
@@ -89,10 +87,16 @@ class Methods(Delegates):
     flip = shapes.flip
     roll = shapes.roll
     movedim = shapes.movedim
+    rot90 = shapes.rot90
+    diagonal = shapes.diagonal
+    diag = shapes.diag
+    diagflat = shapes.diagflat
+    trace = shapes.trace
     tril = shapes.tril
     triu = shapes.triu
 
     gather = picking.gather
+    nonzero = picking.nonzero
     take_along_dim = picking.take_along_dim
     index_select = picking.index_select
     masked_fill = picking.masked_fill
@@ -116,6 +120,12 @@ class Methods(Delegates):
     logcumsumexp = reductions.logcumsumexp
     log_softmax = reductions.log_softmax
     count_nonzero = reductions.count_nonzero
+
+    sort = ordering.sort
+    argsort = ordering.argsort
+    msort = ordering.msort
+    median = ordering.median
+    nanmedian = ordering.nanmedian
 
     to = conversion.to
     type_as = conversion.type_as
@@ -146,19 +156,6 @@ class Methods(Delegates):
     detach_ = in_place.detach_
     fill_diagonal_ = in_place.fill_diagonal_
 
-
-_RESTING: Final[dict[str, tuple[Any, ...]]] = {
-    "diagonal": (shapes.rot90, shapes.diagonal, shapes.diag, shapes.diagflat, shapes.trace),
-    "argsort": (
-        *(ordering.sort, ordering.argsort, ordering.msort),
-        *(ordering.median, ordering.nanmedian),
-    ),
-}
-"""Methods, by the function of ``nets`` that they rest on."""
-
-for _needed, _functions in _RESTING.items():
-    for _function in _functions:
-        setattr(Methods, _function.__name__, Resting(_function, _needed))
 
 for _name in in_place.WORDS:
     setattr(Methods, f"{_name}_", in_place.InPlace(_name))

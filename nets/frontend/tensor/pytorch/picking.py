@@ -14,6 +14,7 @@ from nets.errors import ArgumentError, DTypeError, IndexOutOfBoundsError, ShapeE
 from nets.frontend.tensor import functions as F
 from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.functions.axis_words import takes_dim
+from nets.frontend.tensor.pytorch.delegates import public
 from nets.frontend.tensor.pytorch.shapes import at_least_1d, axis_of
 from nets.ir.location import user_location
 
@@ -263,3 +264,10 @@ def put(x: TensorLike, index: TensorLike, source: TensorLike, accumulate: bool =
 def take(x: TensorLike, index: TensorLike) -> Tensor:
     """The elements at positions of the flattened tensor."""
     return F.take(x, index)
+
+
+def nonzero(x: TensorLike, *, as_tuple: bool = False) -> Any:
+    """The positions of the elements that are not 0, one in each row (n, rank); with ``as_tuple`` a
+    vector of them for each axis, as ``nets.nonzero`` gives: eagerly, for their number is no shape
+    of a trace (ControlFlowError)."""
+    return tuple(public("nonzero")(at_least_1d(x))) if as_tuple else public("argwhere")(x)

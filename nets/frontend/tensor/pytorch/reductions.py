@@ -218,8 +218,9 @@ def norm(
         return F.norm(tensor, 2, axis=dims, keepdims=kept)
     matrix_norm = public("linalg.matrix_norm")
     if isinstance(p, str) and p == "nuc" and matrix_norm is not None:
-        made: Tensor = matrix_norm(tensor, ord="nuc", axis=dims or (0, 1), keepdims=kept)
-        return made
+        pair = (0, 1) if dims is None else dims
+        made: Tensor = matrix_norm(F.moveaxis(tensor, pair, (-2, -1)), ord="nuc")
+        return F.expand_dims(made, pair) if kept else made
     if isinstance(p, str):
         raise UnsupportedObjectError(
             f"norm takes a number or 'fro', not {p!r}: see nets.linalg.matrix_norm",
