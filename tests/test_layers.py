@@ -43,7 +43,7 @@ LAYERS = (
     ("frontend.derived",),
     ("frontend.library",),
     ("optimize",),
-    ("tools", "nn", "optim", "data", "datasets", "random", "solver"),
+    ("tools", "nn", "optim", "data", "datasets", "random", "solver", "special"),
 )
 """Folders, and modules of the top, from the bottom up. Each may import what stands in a line above
 its own, and its own files. Those of a folder that has folders are the folder's foundation, but in

@@ -29,11 +29,21 @@ from nets.ops.tensor import (
     shape,
     slicing,
 )
-from nets.ops.transcendental import exponential, hyperbolic, trigonometric
+from nets.ops.transcendental import (
+    bessel,
+    beta,
+    error,
+    exponential,
+    gamma,
+    hyperbolic,
+    trigonometric,
+)
 
 __all__ = [
     "arithmetic",
     "cholesky",
+    "bessel",
+    "beta",
     "comparison",
     "constant",
     "contraction",
@@ -47,7 +57,9 @@ __all__ = [
     "elementwise",
     "elimination",
     "exchange",
+    "error",
     "exponential",
+    "gamma",
     "gradient",
     "hyperbolic",
     "indexing",
