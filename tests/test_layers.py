@@ -36,14 +36,14 @@ LAYERS = (
     ("compiler",),
     ("frontend",),
     ("frontend.tensor",),
-    ("linalg",),
+    ("linalg", "special"),
     ("frontend.world",),
     ("frontend.tracing",),
     ("frontend.calls",),
     ("frontend.derived",),
     ("frontend.library",),
     ("optimize",),
-    ("tools", "nn", "optim", "data", "datasets", "random", "solver", "special"),
+    ("tools", "nn", "optim", "data", "datasets", "random", "solver"),
 )
 """Folders, and modules of the top, from the bottom up. Each may import what stands in a line above
 its own, and its own files. Those of a folder that has folders are the folder's foundation, but in

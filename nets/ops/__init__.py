@@ -41,9 +41,9 @@ from nets.ops.transcendental import (
 
 __all__ = [
     "arithmetic",
-    "cholesky",
     "bessel",
     "beta",
+    "cholesky",
     "comparison",
     "constant",
     "contraction",
@@ -56,8 +56,8 @@ __all__ = [
     "eigh",
     "elementwise",
     "elimination",
-    "exchange",
     "error",
+    "exchange",
     "exponential",
     "gamma",
     "gradient",

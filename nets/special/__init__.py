@@ -4,18 +4,8 @@ All work on tensors, arrays and numbers, broadcast and promote as the functions 
 integers as float64, and have derivatives of every order, out of the family itself. Bounds of their
 errors are in docs/numerics.md.
 """
-# ruff: noqa: A004 (the names are SciPy's)
 
-from nets import (
-    exp2,
-    expm1,
-    log1p,
-    log_softmax,
-    logsumexp,
-    round,
-    sinc,
-    softmax,
-)
+from nets.frontend.tensor import functions as F
 from nets.special.bessel import i0, i0e, i1, i1e
 from nets.special.entropy import entr, expit, kl_div, log_expit, logit, rel_entr, xlog1py, xlogy
 from nets.special.error import erf, erfc, erfcx, erfinv, log_ndtr, ndtr, ndtri
@@ -31,6 +21,11 @@ from nets.special.gamma import (
 )
 
 lgamma, psi = gammaln, digamma
+
+# Those of ``nets`` itself that SciPy and PyTorch have among the special ones.
+exp2, expm1, log1p = F.exp2, F.expm1, F.log1p
+log_softmax, logsumexp, softmax = F.log_softmax, F.logsumexp, F.softmax
+round, sinc = F.round, F.sinc
 
 __all__ = [
     "beta",

@@ -9,7 +9,7 @@ differ. Results of float32 are those of float64, rounded.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -89,6 +89,18 @@ class Register:
         return self.compare("ge", y)
 
 
+class Calculus(Protocol):
+    """What formulas take of numbers besides operators."""
+
+    def unary(self, name: str, x: Number) -> Number: ...
+
+    def math(self, name: str, *arguments: Number) -> Number: ...
+
+    def equal(self, x: Number, y: Number) -> Number: ...
+
+    def select(self, condition: Number, x: Number, y: Number) -> Number: ...
+
+
 class Arrays:
     """The calculus of arrays."""
 
@@ -108,7 +120,8 @@ class Arrays:
         return np.equal(x, y)
 
     def select(self, condition: Array, x: Number, y: Number) -> Array:
-        return np.where(condition, x, y)
+        chosen: Array = np.where(condition, x, y)
+        return chosen
 
 
 class Registers:
@@ -130,9 +143,6 @@ class Registers:
             known = Register(s, s.const(0.0, f64))
         chosen = s.select(condition.value, known.operand(x), known.operand(y))
         return Register(s, chosen)
-
-
-Calculus = Arrays | Registers
 
 
 def rules(formula: Formula) -> tuple[Callable[..., Array], Callable[..., Value]]:
