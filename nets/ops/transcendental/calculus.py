@@ -120,8 +120,9 @@ class Arrays:
         return np.equal(x, y)
 
     def select(self, condition: Array, x: Number, y: Number) -> Array:
-        chosen: Array = np.where(condition, x, y)
-        return chosen
+        operands: tuple[Any, ...] = (condition, x, y)
+        chosen: Any = np.where(*operands)
+        return np.asarray(chosen)
 
 
 class Registers:
