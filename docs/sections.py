@@ -47,7 +47,7 @@ FLOW = (
     *("frontend/tensor/words", "frontend/tensor/pytorch"),
     *("linalg", "frontend/world", "frontend/tracing"),
     *("frontend/calls", "frontend/derived", "frontend/library"),
-    *("optimize", "nn", "optim", "data", "datasets"),
+    *("optimize", "special", "nn", "optim", "data", "datasets"),
 )
 """The packages from the bottom up."""
 

@@ -36,7 +36,7 @@ LAYERS = (
     ("compiler",),
     ("frontend",),
     ("frontend.tensor",),
-    ("linalg",),
+    ("linalg", "special"),
     ("frontend.world",),
     ("frontend.tracing",),
     ("frontend.calls",),

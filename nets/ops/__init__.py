@@ -29,10 +29,20 @@ from nets.ops.tensor import (
     shape,
     slicing,
 )
-from nets.ops.transcendental import exponential, hyperbolic, trigonometric
+from nets.ops.transcendental import (
+    bessel,
+    beta,
+    error,
+    exponential,
+    gamma,
+    hyperbolic,
+    trigonometric,
+)
 
 __all__ = [
     "arithmetic",
+    "bessel",
+    "beta",
     "cholesky",
     "comparison",
     "constant",
@@ -46,8 +56,10 @@ __all__ = [
     "eigh",
     "elementwise",
     "elimination",
+    "error",
     "exchange",
     "exponential",
+    "gamma",
     "gradient",
     "hyperbolic",
     "indexing",

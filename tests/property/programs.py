@@ -50,7 +50,7 @@ JUMPS = frozenset(
 )
 """Ops that turn a small difference of an operand into a large one."""
 
-NOT_ITS_SLOPE = frozenset(("stop_gradient", "leaf", "lu_solve", "lu_det", "lu_log_det"))
+NOT_ITS_SLOPE = frozenset(("stop_gradient", "leaf", "lu_solve", "lu_det", "lu_log_det", "zeta"))
 """Ops whose derivative is by definition not that of their function; or not that by all that they
 read, as of factors of an operand."""
 
@@ -277,7 +277,8 @@ _LATER = frozenset(
     (
         *("tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "arcsinh", "arccosh"),
         *("arctanh", "exp2", "log2", "log10", "cbrt", "hypot", "logaddexp", "logaddexp2"),
-        *("fmod", "gcd"),
+        *("fmod", "gcd", "erfc", "erfcx", "erfinv", "ndtr", "log_ndtr", "ndtri", "gammaln"),
+        *("betaln", "digamma", "zeta", "i0", "i0e", "i1", "i1e"),
     )
 )
 """Ops that came when seeds had been counted on."""
@@ -285,10 +286,21 @@ _LATER = frozenset(
 _OPS = _elementwise(1), _elementwise(2)
 _FIRST_OPS = tuple([name for name in names if name not in _LATER] for names in _OPS)
 
-_PARTLY_DEFINED = ("log", "log1p", "sqrt", "rsqrt", "power", "log2", "log10")
+_PARTLY_DEFINED = (
+    "log",
+    "log1p",
+    "sqrt",
+    "rsqrt",
+    "power",
+    "log2",
+    "log10",
+    "gammaln",
+    "digamma",
+    "zeta",
+)
 """Ops that are NaN for negative operands, and mostly get none, for NaN hides what follows."""
 
-_UP_TO_ONE = ("arcsin", "arccos", "arctanh")
+_UP_TO_ONE = ("arcsin", "arccos", "arctanh", "erfinv", "ndtri")
 """Ops that are NaN beyond ±1, and mostly get a number between."""
 
 

@@ -222,7 +222,7 @@ class Erf:
     infer = floats("erf")
 
     def evaluate(x: Array) -> Array:
-        return rounded_once(_erf, x)
+        return rounded_once(erf_of_each, x)
 
     def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
         slope = 2.0 / math.sqrt(math.pi)
@@ -232,7 +232,7 @@ class Erf:
         return s.math("erf", x)
 
 
-def _erf(x: Array) -> Array:
+def erf_of_each(x: Array) -> Array:
     """NumPy has no erf; the C library's, one element at a time."""
     values = np.fromiter(map(math.erf, x.ravel().tolist()), np.float64, x.size)
     return values.reshape(x.shape)

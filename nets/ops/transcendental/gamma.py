@@ -1,0 +1,68 @@
+"""The logarithm of the gamma function, its derivative, and Hurwitz's zeta function."""
+# Op classes are namespaces: their functions take no self.
+# mypy: disable-error-code="misc"
+
+from __future__ import annotations
+
+import math
+
+from nets.ir.core import Value
+from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.registry import Lazy, op, sample
+from nets.ops.definition.samples import f32, f64
+from nets.ops.tensor.elementwise import MATH, floats
+from nets.ops.transcendental import gamma_formulas
+from nets.ops.transcendental.calculus import rules
+
+
+@op("gammaln", MATH)
+class Gammaln:
+    """log |Γ(x)|; inf at 0, −1, −2, … and ±inf."""
+
+    operands = ("x",)
+    samples = [f32(3, 5, low=0.1, high=9), f64(low=1, high=3), f64(7, low=0.5, high=12), f32(7, 0)]
+    infer = floats("gammaln")
+    evaluate, lower = rules(gamma_formulas.gammaln)
+
+    def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
+        return (lambda: b.emit("digamma", x),)
+
+
+@op("digamma", MATH)
+class Digamma:
+    """The derivative of log Γ(x): −inf at 0, inf at −0, NaN at −1, −2, …."""
+
+    operands = ("x",)
+    samples = [f32(3, 5, low=0.1, high=9), f64(low=1, high=3), f64(7, low=0.5, high=12), f32(7, 0)]
+    infer = floats("digamma")
+    evaluate, lower = rules(gamma_formulas.digamma)
+
+    def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
+        return (lambda: b.emit("zeta", b.full_like(x, 2.0), x),)
+
+
+@op("zeta", MATH)
+class Zeta:
+    """Hurwitz's zeta function, Σ (q + k)**−s over k from 0 on.
+
+    inf for s = 1 and where q is 0, −1, …; NaN for s < 1 and for other q < 0. The derivative by q is
+    −s · zeta(s + 1, q); that by s is NaN, for there is no function for it.
+    """
+
+    operands = ("s", "q")
+    samples = [
+        sample(f32(3, 5, low=1.1, high=9), f32(3, 5, low=0.5, high=9)),
+        sample(f64(low=2, high=3), f64(low=2, high=3)),
+        sample(f32(7, 0, low=1.5), f32(7, 0, low=1)),
+    ]
+    infer = floats("zeta")
+    evaluate, lower = rules(gamma_formulas.zeta)
+
+    def partials(b: Emitter, s: Value, q: Value, z: Value) -> tuple[Lazy, ...]:
+        def unknown() -> Value:
+            return b.full_like(s, math.nan)
+
+        def slope() -> Value:
+            return b.neg(b.mul(s, b.emit("zeta", b.add(s, b.one(s)), q)))
+
+        return unknown, slope

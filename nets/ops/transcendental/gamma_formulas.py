@@ -1,0 +1,125 @@
+"""The formulas of the logarithm of the gamma function, of its derivative, and of Hurwitz's zeta.
+
+From 8 (or 6) on, Stirling's series; below, the recurrence leads to an interval of length 1, where
+the function is a minimax polynomial times the distance to its zero; negative numbers are reflected
+(Abramowitz and Stegun, "Handbook of Mathematical Functions", 1964, 6.1 and 6.3).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from nets.ops.transcendental.calculus import Calculus, Number, at_least, polynomial, sine_of_turns
+from nets.ops.transcendental.gamma_numbers import DIGAMMA, DIGAMMA_TAIL, GAMMALN, STIRLING
+
+_FAR: Final = 8.0
+_DIGAMMA_FAR: Final = 6.0
+_DIGAMMA_ZERO: Final = (1.4616321449683622, 9.549995429965697e-17)
+
+
+def stirling(x: Number) -> Number:
+    """What Stirling's formula leaves of log Γ(x), for 8 ≤ x."""
+    inverse = 1.0 / x
+    return inverse * polynomial(inverse * inverse, STIRLING)
+
+
+def _positive_gammaln(m: Calculus, x: Number) -> Number:
+    """log Γ(x) for x > 0."""
+    whole = at_least(m, m.unary("round", x - 2.0), -2.0)
+    whole = m.select(x < 0.5, -2.0, m.select(x < 1.5, -1.0, at_least(m, whole, 0.0)))
+    whole = m.select(x < _FAR, whole, 0.0)
+    d = (x - 2.0) - whole
+    d = m.select(x < 1.5, m.select(x < 0.5, x, x - 1.0), d)
+    product = x * (1.0 + x)
+    product = m.select(x < 0.5, product, m.select(x < 1.5, x, 1.0))
+    for k in range(1, 7):
+        # (x − 1) · … · (x − whole)
+        product = m.select(whole >= float(k), product * (x - float(k)), product)
+    logarithm = m.math("log", m.select(x < _FAR, product, x))
+    near = d * polynomial(d, GAMMALN)
+    near = m.select(x < 1.5, near - logarithm, near + logarithm)
+    large = at_least(m, x, _FAR)
+    far = (x - 0.5) * (logarithm - 1.0) + (0.5 * math.log(2.0 * math.pi) - 0.5 + stirling(large))
+    return m.select(x < _FAR, near, far)
+
+
+def gammaln(m: Calculus, x: Number) -> Number:
+    a = m.unary("abs", x)
+    positive = _positive_gammaln(m, m.select(x > 0.0, a, a + 1.0))
+    rest, sine = sine_of_turns(m, a)
+    reflected = -m.math("log", sine * (1.0 / math.pi)) - positive
+    result = m.select(x > 0.0, positive, reflected)
+    result = m.select((x <= 0.0) & m.equal(rest, 0.0), math.inf, result)
+    return m.select(m.equal(a, math.inf), math.inf, result)
+
+
+def _positive_digamma(m: Calculus, x: Number) -> Number:
+    """ψ(x) for x > 0."""
+    small = x < 1.0
+    near, total = x, 0.0 * x
+    for _ in range(5):
+        # ψ(x) = ψ(x − 1) + 1 / (x − 1)
+        down = (near >= 2.0) & (x < _DIGAMMA_FAR)
+        near = m.select(down, near - 1.0, near)
+        total = m.select(down, total + 1.0 / near, total)
+    near = m.select(small, x + 1.0, near)
+    total = m.select(small, -1.0 / x, total)
+    zero, zero_low = _DIGAMMA_ZERO
+    value = ((near - zero) - zero_low) * polynomial(near - 1.5, DIGAMMA) + total
+    inverse = 1.0 / at_least(m, x, _DIGAMMA_FAR)
+    square = inverse * inverse
+    far = m.math("log", x) - (0.5 * inverse + square * polynomial(square, DIGAMMA_TAIL))
+    return m.select(x < _DIGAMMA_FAR, value, far)
+
+
+def digamma(m: Calculus, x: Number) -> Number:
+    """At 0 it is ∓inf by the sign of 0, at the other poles NaN."""
+    reflects = x < 0.0
+    positive = _positive_digamma(m, m.select(reflects, 1.0 - x, x))
+    rest = x - m.unary("round", x)
+    angle = rest * math.pi
+    cotangent = math.pi / m.math("tan", angle)
+    result = m.select(reflects, positive - cotangent, positive)
+    result = m.select(reflects & m.equal(rest, 0.0), math.nan, result)
+    return m.select(m.equal(x, math.inf), math.inf, result)
+
+
+_ZETA_TERMS: Final = 10
+_ZETA_TAIL: Final = (
+    1 / 12,
+    -1 / 720,
+    1 / 30240,
+    -1 / 1209600,
+    1 / 47900160,
+    -691 / 1307674368000,
+    1 / 74724249600,
+    -3617 / 10670622842880000,
+    43867 / 5109094217170944000,
+    -174611 / 802857662698291200000,
+)
+"""The Bernoulli numbers B(2k) / (2k)!."""
+
+
+def zeta(m: Calculus, s: Number, q: Number) -> Number:
+    """Σ (q + k)**−s by the formula of Euler and Maclaurin, for s > 1 and q > 0.
+
+    NaN for s < 1, and for q < 0 that is no integer; inf for s = 1 and for integers q ≤ 0.
+    """
+    inside = at_least(m, q, 1e-320)
+    total = m.math("pow", inside, -s)
+    for k in range(1, _ZETA_TERMS):
+        total = total + m.math("pow", inside + float(k), -s)
+    w = inside + float(_ZETA_TERMS)
+    power = m.math("pow", w, -s)
+    inverse = 1.0 / w
+    factor, rest = s * (power * inverse), 0.0 * s
+    for k, number in enumerate(_ZETA_TAIL):
+        rest = rest + factor * number
+        factor = factor * ((s + (2.0 * k + 1.0)) * inverse) * ((s + (2.0 * k + 2.0)) * inverse)
+    rest = m.select(power > 0.0, 0.5 * power + rest, 0.0)
+    total = total + (m.math("pow", w, 1.0 - s) / (s - 1.0) + rest)
+    whole = m.equal(m.unary("floor", q), q)
+    total = m.select(q > 0.0, total, m.select((q <= 0.0) & whole, math.inf, math.nan))
+    total = m.select(m.equal(s, 1.0), math.inf, total)
+    return m.select(s >= 1.0, total, math.nan)

@@ -1,0 +1,183 @@
+"""Special functions: values to a few units in the last place, ends, derivatives, dtypes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nets
+from nets import special
+from nets.errors import ArgumentError
+from nets.ops.definition.registry import Array
+
+INF, NAN = float("inf"), float("nan")
+
+
+def values() -> dict[str, Array]:
+    """By function, rows of arguments and the value."""
+    found: dict[str, list[list[float]]] = {}
+    text = Path(__file__).with_name("values.txt").read_text(encoding="utf-8")
+    for line in text.splitlines()[1:]:
+        name, *numbers = line.split()
+        found.setdefault(name, []).append([float(n) for n in numbers])
+    return {name: np.array(rows) for name, rows in found.items()}
+
+
+VALUES = values()
+
+
+def every(arguments: dict[str, list[Any]]) -> dict[str, Any]:
+    return {name: getattr(special, name)(*args) for name, args in arguments.items()}
+
+
+def distance(name: str, found: Array, expected: Array) -> float:
+    """In ulps, of the largest part of a sum where that cancels."""
+    size = np.abs(expected)
+    if name in ("betaln", "gammaln", "digamma"):
+        size = np.maximum(size, np.where(VALUES[name][:, 0] < 0, 20.0, 2.0) * (name != "gammaln"))
+        size = np.maximum(size, np.where(VALUES[name][:, 0] < 0, 20.0, 0.0))
+    ulp = np.spacing(np.maximum(size, np.finfo(found.dtype).smallest_normal).astype(found.dtype))
+    return float(np.max(np.abs(found.astype(np.float64) - expected) / ulp))
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_values(traced: bool) -> None:
+    arguments = {name: list(rows.T[:-1]) for name, rows in VALUES.items()}
+    found = (nets.trace(every) if traced else every)(arguments)
+    for name, rows in VALUES.items():
+        assert distance(name, found[name].numpy(), rows[:, -1]) <= 4.0, name
+
+
+def test_float32_is_float64_rounded() -> None:
+    x = np.concatenate([np.linspace(-9, 9, 181), [1e-20, 1e20, -1e20, INF, -INF, NAN]])
+    short = x.astype(np.float32)
+    some = nets.trace(lambda x: [getattr(special, name)(x) for name in ("erfc", "gammaln", "i1")])
+    for narrow, wide in zip(some(short), some(short.astype(np.float64)), strict=True):
+        assert narrow.dtype == np.float32
+        with np.errstate(over="ignore"):
+            expected = wide.numpy().astype(np.float32)
+        np.testing.assert_array_equal(narrow.numpy(), expected)
+
+
+ENDS: dict[str, dict[Any, float]] = {
+    "erfc": {INF: 0, -INF: 2, NAN: NAN, 0.0: 1, 30.0: 0},
+    "erfcx": {INF: 0, -INF: INF, NAN: NAN, 0.0: 1, -30.0: INF},
+    "erfinv": {1.0: INF, -1.0: -INF, 1.5: NAN, NAN: NAN, 0.0: 0},
+    "ndtr": {INF: 1, -INF: 0, NAN: NAN, 0.0: 0.5, -40.0: 0},
+    "log_ndtr": {INF: 0, -INF: -INF, NAN: NAN},
+    "ndtri": {0.0: -INF, 1.0: INF, -0.1: NAN, 1.1: NAN, NAN: NAN, 0.5: 0},
+    "gammaln": {0.0: INF, -3.0: INF, 1.0: 0, 2.0: 0, INF: INF, -INF: INF, NAN: NAN, 1e306: INF},
+    "digamma": {0.0: -INF, -2.0: NAN, INF: INF, NAN: NAN},
+    "i0": {0.0: 1, INF: INF, -INF: INF, NAN: NAN, 800.0: INF},
+    "i1": {0.0: 0, INF: INF, -INF: -INF, NAN: NAN, -800.0: -INF},
+    "i0e": {0.0: 1, INF: 0, NAN: NAN},
+    "i1e": {0.0: 0, INF: 0, NAN: NAN},
+    "zeta": {(1.0, 2.0): INF, (0.5, 2.0): NAN, (2.0, -1.0): INF, (2.0, -1.5): NAN, (2.0, INF): 0},
+    "betaln": {(0.0, 1.0): INF, (-1.0, 2.0): NAN, (1.0, 1.0): 0, (INF, 2.0): -INF},
+    "gamma": {5.0: 24, 0.0: INF, -1.0: NAN, INF: INF, 200.0: INF},
+    "xlogy": {(0.0, 0.0): 0, (0.0, INF): 0, (0.0, NAN): NAN, (0.0, -1.0): 0, (1.0, -1.0): NAN},
+    "xlog1py": {(0.0, -1.0): 0, (2.0, -1.0): -INF, (0.0, NAN): NAN},
+    "entr": {0.0: 0, 1.0: 0, -1.0: -INF, INF: -INF, NAN: NAN},
+    "rel_entr": {(0.0, 0.0): 0, (0.0, 2.0): 0, (1.0, 0.0): INF, (-1.0, 1.0): INF, (NAN, 1.0): NAN},
+    "kl_div": {(0.0, 2.0): 2, (1.0, 1.0): 0, (1.0, -1.0): INF},
+    "logit": {0.0: -INF, 1.0: INF, 0.5: 0, -0.5: NAN, NAN: NAN},
+    "log_expit": {800.0: 0, -800.0: -800, INF: 0},
+}
+
+
+def test_ends() -> None:
+    for name, table in ENDS.items():
+        keys = [key if isinstance(key, tuple) else (key,) for key in table]
+        columns = [np.array(column) for column in zip(*keys, strict=True)]
+        expected = np.array(list(table.values()))
+        for function in (getattr(special, name), nets.trace(getattr(special, name))):
+            found = function(*columns).numpy()
+            np.testing.assert_allclose(found, expected, 1e-14, 0, err_msg=name)
+
+
+def test_relations() -> None:
+    a = np.array([0.7, 2.5, 11.0])
+    np.testing.assert_allclose(special.polygamma(0, a), special.digamma(a), 0)
+    np.testing.assert_allclose(special.polygamma(1, [1.0]), [np.pi**2 / 6], 1e-15)
+    np.testing.assert_allclose(special.polygamma(2, [1.0]), [-2 * 1.2020569031595942], 1e-15)
+    np.testing.assert_allclose(special.zeta([2.0, 4.0]), [np.pi**2 / 6, np.pi**4 / 90], 1e-15)
+    np.testing.assert_allclose(special.beta(a, 3.0), 2 / (a * (a + 1) * (a + 2)), 1e-14)
+    np.testing.assert_allclose(special.multigammaln(3.0, 1), special.gammaln(3.0), 0)
+    two = np.log(np.pi) / 2 + special.gammaln(3.0).numpy() + special.gammaln(2.5).numpy()
+    np.testing.assert_allclose(special.multigammaln(3.0, 2), two, 1e-15)
+    p = np.array([1e-300, 1e-5, 0.2, 0.4999999, 0.6, 0.999])
+    np.testing.assert_allclose(special.expit(special.logit(p)), p, 1e-13)
+    np.testing.assert_allclose(special.logit(0.0, eps=0.1), np.log(0.1 / 0.9), 1e-15)
+    close = special.rel_entr(1.0, 1.0 + 2.0**-40).numpy()
+    np.testing.assert_allclose(close, -(2.0**-40) + 2.0**-81, 1e-15)
+    assert special.psi is special.digamma
+    assert special.erf(np.float32(0.5)).dtype == np.float32
+    assert special.gammaln(3).dtype == np.float64
+    for bad in (-1, 1.5, True):
+        with pytest.raises(ArgumentError, match="polygamma"):
+            special.polygamma(bad, 1.0)  # type: ignore[arg-type]
+        with pytest.raises(ArgumentError, match="multigammaln"):
+            special.multigammaln(2.0, bad)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------ derivatives
+
+SLOPES: tuple[tuple[str, Callable[..., Any]], ...] = (
+    ("gammaln", lambda x: special.digamma(x)),
+    ("digamma", lambda x: special.polygamma(1, x)),
+    ("i0", lambda x: special.i1(x)),
+    ("ndtr", lambda x: nets.exp(-0.5 * x * x) / np.sqrt(2 * np.pi)),
+)
+
+
+def test_derivatives_are_of_the_family() -> None:
+    x = np.array([0.3, 1.0, 2.5, 7.0])
+    for name, slope in SLOPES:
+        found = nets.grad(lambda x, name=name: getattr(special, name)(x).sum())(x)
+        np.testing.assert_allclose(
+            found.numpy(), slope(nets.Tensor(x)).numpy(), 1e-14, err_msg=name
+        )
+    trigamma = nets.grad(nets.grad(special.gammaln))(2.5)
+    np.testing.assert_allclose(trigamma, special.polygamma(1, 2.5).numpy(), 1e-14)
+
+
+def test_derivatives_of_compositions_agree_with_differences() -> None:
+    """Those of the ops are compared in tests/ops."""
+
+    def everything(x: Any) -> Any:
+        total = special.entr(x) + special.logit(x) + special.log_expit(x)
+        return total + special.xlogy(x, x + 1) + special.xlog1py(x, x) + special.kl_div(x, 0.4)
+
+    nets.check_grads(everything, (np.array([0.23, 0.55, 0.81]),), order=2)
+
+
+KINKS = (
+    ("i1", 0.0, 0.5),
+    ("i1e", 0.0, 0.5),
+    ("i0e", 0.0, 0.0),
+    ("erfinv", 1.0, INF),
+    ("log_ndtr", -1e10, 1e10),
+    ("log_ndtr", 50.0, 0.0),
+    ("entr", 0.0, 0.0),
+)
+
+
+def test_derivatives_at_ends() -> None:
+    for name, x, expected in KINKS:
+        found = float(nets.grad(getattr(special, name))(np.float64(x)))
+        assert found == pytest.approx(expected, rel=1e-9), name
+    both = nets.grad(special.xlogy, argnums=(0, 1))
+    assert tuple(map(float, both(0.0, 0.0))) == (0.0, 0.0)
+    assert tuple(map(float, both(0.0, 2.0))) == pytest.approx((np.log(2.0), 0.0))
+    by_exponent = nets.grad(special.zeta, argnums=0)(2.0, 1.0)
+    assert np.isnan(float(by_exponent))
+
+
+def test_functions_are_mapped_and_broadcast() -> None:
+    a, x = np.array([[1.5], [3.0]]), np.array([0.2, 1.0, 4.0])
+    whole = special.zeta(a, x)
+    assert whole.shape == (2, 3)
+    mapped = nets.vmap(special.zeta, in_axes=(0, None))(a[:, 0], x)
+    np.testing.assert_allclose(mapped.numpy(), whole.numpy(), 1e-15)
