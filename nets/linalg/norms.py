@@ -1,4 +1,7 @@
-"""Norms of vectors and of matrices."""
+"""Norms of vectors and of matrices.
+
+``axis`` is one axis, two for matrices, or None; ``keepdims`` keeps them with size 1.
+"""
 
 from __future__ import annotations
 

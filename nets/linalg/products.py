@@ -34,8 +34,8 @@ def trace(
 
 
 def outer(x1: TensorLike, x2: TensorLike, /) -> Tensor:
-    """All products of an element of one vector and one of another, [n, m]. ShapeError for tensors
-    of another number of axes than one."""
+    """All products of an element of a vector ``x1`` and one of a vector ``x2``, [n, m]. ShapeError
+    for tensors of another number of axes than one."""
     vectors = promote(x1, x2)
     if any(x.ndim != 1 for x in vectors):
         shapes = " and ".join(shape_text(x.shape) for x in vectors)
@@ -44,15 +44,17 @@ def outer(x1: TensorLike, x2: TensorLike, /) -> Tensor:
 
 
 def cross(x1: TensorLike, x2: TensorLike, /, *, axis: int = -1) -> Tensor:
-    """The cross products of vectors of three elements along an axis; the others broadcast.
+    """The cross products of vectors of three elements along an axis, of ``x1`` and ``x2``, whose
+    other axes broadcast.
 
     ShapeError where the axis has another size."""
     return products.cross(x1, x2, axis=axis)
 
 
 def multi_dot(arrays: Sequence[TensorLike]) -> Tensor:
-    """The product of two or more matrices in the order of the fewest multiplications; the first and
-    the last may be vectors, a row and a column (Cormen et al., "Introduction to Algorithms", 15.2).
+    """The product of two or more matrices, ``arrays``, in the order of the fewest multiplications;
+    the first and the last may be vectors, a row and a column (Cormen et al., "Introduction to
+    Algorithms", 15.2).
 
     ArgumentError for fewer than two; ShapeError where shapes do not fit together."""
     factors = [as_tensor(x) for x in arrays]

@@ -182,8 +182,8 @@ def lu_factor(a: TensorLike) -> tuple[Tensor, Tensor]:
 
 
 def lu_solve(lu_and_piv: tuple[TensorLike, TensorLike], b: TensorLike, trans: int = 0) -> Tensor:
-    """x with a @ x = b, of what ``lu_factor`` gives of a; with ``trans`` of 1 or 2, aᵀ @ x = b. b
-    is a vector [n], or matrices […, n, m].
+    """x with a @ x = b, of ``lu_and_piv``, what ``lu_factor`` gives of a; with ``trans`` of 1 or 2,
+    aᵀ @ x = b. b is a vector [n], or matrices […, n, m].
 
     ShapeError where shapes do not fit; ArgumentError for another ``trans``.
     """

@@ -1,4 +1,7 @@
-"""Error functions and the normal distribution."""
+"""Error functions and the normal distribution.
+
+``x`` is a tensor, or what makes one: an array, a list, a number.
+"""
 
 from __future__ import annotations
 

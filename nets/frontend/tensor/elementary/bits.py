@@ -1,4 +1,7 @@
-"""Bits of numbers: floats taken apart and put together, and the numbers next to a number."""
+"""Bits of numbers: floats taken apart and put together, and the numbers next to a number.
+
+``x`` is a tensor, or what makes one: an array, a list, a number.
+"""
 
 from __future__ import annotations
 

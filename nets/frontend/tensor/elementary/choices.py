@@ -1,4 +1,7 @@
-"""Functions that choose between numbers, replace some of them, or divide them."""
+"""Functions that choose between numbers, replace some of them, or divide them.
+
+``x`` and ``y`` are tensors, or what makes them: arrays, lists, numbers; they broadcast.
+"""
 
 from __future__ import annotations
 

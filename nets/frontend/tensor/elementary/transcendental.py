@@ -1,4 +1,7 @@
-"""Functions of the math library. Integers and bools are taken as float64; two numbers broadcast."""
+"""Functions of the math library. Integers and bools are taken as float64; two numbers broadcast.
+
+``x``, and ``y`` where there are two, are tensors, or what makes them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Activations and their relatives, in formulas that neither overflow nor lose digits."""
+"""Activations and their relatives, in formulas that neither overflow nor lose digits.
+
+``x`` is a tensor, or what makes one: an array, a list, a number. ``axis`` is an axis, counted from
+the end where it is negative; ``keepdims`` keeps it with size 1.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +51,8 @@ def silu(x: TensorLike) -> Tensor:
 
 
 def gelu(x: TensorLike, approximate: Literal["none", "tanh"] = "none") -> Tensor:
-    """x · Φ(x), Φ the normal distribution function, or its approximation by tanh.
+    """x · Φ(x), Φ the normal distribution function, or its approximation by tanh where
+    ``approximate`` is "tanh".
 
     Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
     """

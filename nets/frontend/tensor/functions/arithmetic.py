@@ -1,6 +1,8 @@
 """Arithmetic of two tensors, extremes, bits, and selection, with broadcasting and promotion.
 
 Dtypes promote as in NumPy 2; a Python number takes the dtype of the tensor where it can.
+
+``x`` and ``y`` are tensors, or what makes them: arrays, lists, numbers; they broadcast.
 """
 
 from __future__ import annotations

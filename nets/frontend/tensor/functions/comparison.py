@@ -1,4 +1,7 @@
-"""Comparisons and logic: functions whose results are bool tensors."""
+"""Comparisons and logic: functions whose results are bool tensors.
+
+``x`` and ``y`` are tensors, or what makes them: arrays, lists, numbers; they broadcast.
+"""
 
 from __future__ import annotations
 

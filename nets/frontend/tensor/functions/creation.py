@@ -1,4 +1,7 @@
-"""New tensors: filled, counted, identities, triangles, one-hot rows."""
+"""New tensors: filled, counted, identities, triangles, one-hot rows.
+
+``x`` is a tensor, or what makes one: an array, a list, a number. ``dtype`` is that of the result.
+"""
 
 from __future__ import annotations
 

@@ -428,7 +428,8 @@ def _grid(shape: tuple[int, ...]) -> list[Any]:
 
 
 def check_positions(indices: TensorLike, size: int, what: str = "a position") -> Tensor:
-    """The integers as they are, each of which must lie in [0, size): none counts from the end.
+    """The integers ``indices`` as they are, each of which must lie in [0, size): none counts from
+    the end.
 
     IndexOutOfBoundsError, which says ``what`` they are, for others: at once, from a traced function
     when it runs, and by a status from an exported one. DTypeError for what is no integer.

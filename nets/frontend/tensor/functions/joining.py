@@ -1,4 +1,7 @@
-"""Putting tensors together and taking them apart: concatenate, stack, split, pad, tile, roll."""
+"""Putting tensors together and taking them apart: concatenate, stack, split, pad, tile, roll.
+
+``x`` is a tensor, or what makes one: an array, a list, a number.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,10 @@ def append(x: TensorLike, values: TensorLike, axis: int | None = None) -> Tensor
 
 
 def split(x: TensorLike, indices_or_sections: object, axis: int = 0) -> list[Tensor]:
-    """x in equal parts along the axis, or cut at the given positions: views of x."""
+    """x in so many equal parts along ``axis``, or cut at the positions listed: views of x.
+
+    ``indices_or_sections``: their number, or the positions.
+    """
     tensor = as_tensor(x)
     at = normal_axis(axis, tensor.ndim)
     size = tensor.shape[at]
@@ -161,14 +167,15 @@ def _plain_widths(pad_width: Any, x: Tensor) -> tuple[tuple[int, ...], tuple[int
 
 
 def flip(x: TensorLike, axis: int | tuple[int, ...] | None = None) -> Tensor:
-    """The order of the elements reversed along the axes, by default along all: a view."""
+    """The order of the elements reversed along ``axis``, one or several, by default all: a view."""
     tensor = as_tensor(x)
     axes = normal_axes(axis, tensor.ndim)
     return view(tensor, ("flip", {"axes": axes}, ()))
 
 
 def roll(x: TensorLike, shift: object, axis: object = None) -> Tensor:
-    """The elements moved along the axes, those at the end coming back at the start."""
+    """The elements moved by ``shift`` places along ``axis``, one or several of each; those at the
+    end come back at the start. By default the flattened tensor is moved."""
     tensor = as_tensor(x)
     if axis is None:
         return reshape(roll(flatten(tensor), shift, 0), tensor.shape)
@@ -198,7 +205,7 @@ def _open_roll(x: Tensor, distance: Any, axis: int) -> Tensor:
 
 
 def tile(x: TensorLike, repetitions: object) -> Tensor:
-    """x repeated as a whole along each axis."""
+    """x repeated as a whole, ``repetitions`` times along each axis."""
     tensor, counts = as_tensor(x), new_shape(repetitions)
     rank = max(tensor.ndim, len(counts))
     counts = (1,) * (rank - len(counts)) + counts

@@ -1,4 +1,7 @@
-"""Products of matrices and tensors, all in terms of matmul, transposes and reshapes."""
+"""Products of matrices and tensors, all in terms of matmul, transposes and reshapes.
+
+``x`` and ``y`` are tensors, or what makes them; their leading axes broadcast.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Functions of one number, element by element. Integers and bools are taken as float64."""
+"""Functions of one number, element by element. Integers and bools are taken as float64.
+
+``x`` is a tensor, or what makes one; the result has its shape.
+"""
 
 from __future__ import annotations
 

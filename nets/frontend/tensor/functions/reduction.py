@@ -2,6 +2,9 @@
 
 ``axis`` is one axis, a tuple of axes, or None for all; negative axes count from the end.
 ``keepdims`` keeps the reduced axes with size 1.
+
+``x`` is a tensor, or what makes one: an array, a list, a number. ``dtype`` is that in which
+elements are combined, and of the result.
 """
 
 from __future__ import annotations

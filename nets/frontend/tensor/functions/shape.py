@@ -1,6 +1,9 @@
 """Shapes: the same elements under other axes. Nothing here computes.
 
 The results are views of the argument where NumPy gives views.
+
+``x`` is a tensor, or what makes one: an array, a list, a number. Axes (``axis``, ``axis1``,
+``source`` and so on) count from the end where they are negative.
 """
 
 from __future__ import annotations

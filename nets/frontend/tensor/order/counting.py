@@ -1,4 +1,7 @@
-"""Counting: how many elements are equal to each number, or lie in each bin."""
+"""Counting: how many elements are equal to each number, or lie in each bin.
+
+``x`` is a tensor, or what makes one, which is flattened.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +118,8 @@ def histogram_bin_edges(
 
     ``bins`` is a number of bins of one width over the ``range``, by default from the smallest
     element to the largest one; or the edges themselves, ascending; or, outside of traces, the name
-    of a rule of NumPy's. ArgumentError for others, and for a range that is not finite or descends.
+    of a rule of NumPy's, which takes no ``weights``. ArgumentError for others, and for a range that
+    is not finite or descends.
     """
     tensor = flatten(x)
     if isinstance(bins, str):
@@ -201,8 +205,8 @@ def histogram(
     density: bool | None = None,
     weights: TensorLike | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """How many elements lie in each bin (int64), and the edges of the bins, as
-    ``histogram_bin_edges`` has them.
+    """How many elements lie in each bin (int64), and the edges of the bins, which ``bins`` and
+    ``range`` tell as those of ``histogram_bin_edges`` do.
 
     A bin goes from its edge, included, to the next one; the last bin includes both. With
     ``weights``, of the shape of x, the sums of them in their dtype; with ``density`` divided by

@@ -1,4 +1,7 @@
-"""Distinct elements: which there are, where they are, and how often."""
+"""Distinct elements: which there are, where they are, and how often.
+
+``x`` is a tensor, or what makes one.
+"""
 
 from __future__ import annotations
 
@@ -64,9 +67,10 @@ def unique(
 ) -> Any:
     """The distinct elements in ascending order; with an ``axis``, the distinct slices along it.
 
-    Where asked for, a tuple: further the position (int64) of the first of each, with
-    ``return_inverse`` which of them each element is, in the shape of x, and how often each is
-    there. With ``equal_nan`` all NaN are one.
+    Where asked for, a tuple: further with ``return_index`` the position (int64) of the first of
+    each, with ``return_inverse`` which of them each element is, in the shape of x, and with
+    ``return_counts`` how often each is there. ``sorted`` is taken; they always are. With
+    ``equal_nan`` all NaN are one.
 
     How many there are is known when the elements are. Inside a trace, and elsewhere too, ``size``
     gives so many as are wanted: further ones are left out, whose elements then have the inverse
@@ -91,8 +95,8 @@ def unique_all(
 def unique_counts(
     x: TensorLike, *, size: int | None = None, fill_value: TensorLike | None = None
 ) -> UniqueCounts:
-    """The distinct elements and how often each is there; every NaN by itself. ``size`` as in
-    ``unique``."""
+    """The distinct elements and how often each is there; every NaN by itself. ``size`` and
+    ``fill_value`` are those of ``unique``."""
     found = _unique(x, None, equal_nan=False, size=size, fill_value=fill_value)
     return UniqueCounts(found.values, found.counts)
 
@@ -100,8 +104,8 @@ def unique_counts(
 def unique_inverse(
     x: TensorLike, *, size: int | None = None, fill_value: TensorLike | None = None
 ) -> UniqueInverse:
-    """The distinct elements and which of them each element is; every NaN by itself. ``size`` as in
-    ``unique``."""
+    """The distinct elements and which of them each element is; every NaN by itself. ``size`` and
+    ``fill_value`` are those of ``unique``."""
     found = _unique(x, None, equal_nan=False, size=size, fill_value=fill_value)
     return UniqueInverse(found.values, found.inverse_indices)
 

@@ -3,6 +3,9 @@
 The rows are sorted, which puts NaN last. Between two elements the result is interpolated, by one of
 nine methods of R. J. Hyndman and Y. Fan, "Sample quantiles in statistical packages", The American
 Statistician 50 (1996), or by one of four that take an element, or the middle of two.
+
+``x`` is a tensor, or what makes one; ``axis`` is one axis, several, or None for all; ``keepdims``
+keeps them with size 1.
 """
 
 from __future__ import annotations
@@ -170,7 +173,8 @@ def nanquantile(
     *,
     interpolation: str | None = None,
 ) -> Tensor:
-    """The quantile of the elements that are not NaN; NaN where there are none."""
+    """The quantile of the elements that are not NaN; NaN where there are none. ``q``, ``method``
+    and ``interpolation`` are those of ``quantile``."""
     return _quantile(x, q, axis, interpolation or method, keepdims, 1, is_nan_left_out=True)
 
 
@@ -182,7 +186,7 @@ def percentile(
     method: str = "linear",
     keepdims: bool = False,
 ) -> Tensor:
-    """The quantile of q percent, from 0 to 100."""
+    """The quantile of q percent, from 0 to 100; ``method`` is as of ``quantile``."""
     return _quantile(x, q, axis, method, keepdims, 100, is_nan_left_out=False)
 
 
@@ -194,7 +198,8 @@ def nanpercentile(
     method: str = "linear",
     keepdims: bool = False,
 ) -> Tensor:
-    """The percentile of the elements that are not NaN; NaN where there are none."""
+    """The percentile of the elements that are not NaN; NaN where there are none. ``q`` and
+    ``method`` are those of ``percentile`` and ``quantile``."""
     return _quantile(x, q, axis, method, keepdims, 100, is_nan_left_out=True)
 
 

@@ -2,6 +2,9 @@
 
 Products are a scan in log2(n) steps, which combines every element with the one a distance before
 it: W. D. Hillis and G. L. Steele, "Data parallel algorithms", CACM 29 (1986).
+
+``x`` is a tensor, or what makes one; ``dim`` an axis, counted from the end where negative;
+``dtype`` is that in which elements are multiplied, and of the result.
 """
 
 from __future__ import annotations

@@ -232,8 +232,8 @@ def _line(
 def index_add(
     x: TensorLike, dim: int, index: TensorLike, source: TensorLike, *, alpha: float = 1
 ) -> Tensor:
-    """x with the slices of ``source``, times ``alpha``, added at the indices along an axis, in the
-    order of these.
+    """x with the slices of ``source``, times ``alpha``, added at the indices ``index`` along the
+    axis ``dim``, in the order of these.
 
     ShapeError for indices with more than one axis, or slices that are not those of x.
     """

@@ -115,7 +115,7 @@ def bucketize(
     """For each element of x the number of the bucket it lies in, between sorted boundaries: that
     of those below it, and with ``right`` of those at most as large.
 
-    ShapeError unless the boundaries have one axis.
+    ``out_int32`` gives int32 instead of int64. ShapeError unless the boundaries have one axis.
     """
     bounds = as_tensor(boundaries)
     if bounds.ndim != 1:
@@ -124,7 +124,7 @@ def bucketize(
 
 
 def digitize(x: TensorLike, bins: TensorLike, right: bool = False) -> Tensor:
-    """For each element of x the number (int64) of the bin it lies in, out of sorted edges.
+    """For each element of x the number (int64) of the bin it lies in, out of sorted edges ``bins``.
 
     Bin i goes from edge i − 1, included, to edge i, and with ``right`` includes that one instead;
     0 is what lies below, and the number of edges what lies above. The edges may descend. ShapeError

@@ -1,6 +1,9 @@
 """Segments: slices along the first axis combined by the number of their segment.
 
 The names and arguments are those of ``jax.ops``, and of jraph for the mean and the softmax.
+
+``data`` is a tensor, or what makes one; ``segment_ids`` tells the segment of each of its slices,
+``num_segments`` how many there are; ``indices_are_sorted`` is taken and needs no promise.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Sorting: elements in order, the positions that order them, and the largest ones."""
+"""Sorting: elements in order, the positions that order them, and the largest ones.
+
+``x`` is a tensor, or what makes one; ``axis``, and PyTorch's ``dim``, is an axis, counted from the
+end where negative. ``descending`` starts with the largest element. ``kind`` and ``stable`` are
+taken and change nothing: equal elements keep their order.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +136,7 @@ def partition(x: TensorLike, kth: int | Sequence[int], axis: int | None = -1) ->
 
 @takes_dim
 def argpartition(x: TensorLike, kth: int | Sequence[int], axis: int | None = -1) -> Tensor:
-    """The positions (int64) that ``partition`` takes the elements from."""
+    """The positions (int64) that ``partition`` takes the elements from, given ``kth``."""
     tensor, place = _along(x, axis, None)
     _check_kth(tensor, place, kth)
     return order_along(tensor, place)

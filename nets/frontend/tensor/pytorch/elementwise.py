@@ -1,4 +1,8 @@
-"""PyTorch's words for arithmetic, element by element, and their scaled forms."""
+"""PyTorch's words for arithmetic, element by element, and their scaled forms.
+
+``x`` is the tensor; ``mat1``, ``mat2``, ``batch1`` and ``batch2`` are matrices and stacks of them,
+``vec``, ``vec1`` and ``vec2`` vectors.
+"""
 
 from __future__ import annotations
 

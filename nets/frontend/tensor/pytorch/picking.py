@@ -1,6 +1,10 @@
 """PyTorch's words for reading and writing at positions and under masks.
 
 What writes gives another tensor; the methods whose name ends in an underscore write to their own.
+
+``x`` is the tensor, ``dim`` an axis of it, counted from the end where negative, and ``index``
+positions along that. Diagonals are those of the matrices over ``dim1`` and ``dim2``, ``offset``
+places above the main one.
 """
 
 from __future__ import annotations

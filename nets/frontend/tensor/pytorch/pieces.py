@@ -1,4 +1,8 @@
-"""PyTorch's words for a tensor in pieces along an axis: views all."""
+"""PyTorch's words for a tensor in pieces along an axis: views all.
+
+``x`` is the tensor, ``dim`` the axis, counted from the end where negative; ``indices_or_sections``
+is a number of pieces or the positions between them, ``split_sizes`` their sizes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,8 @@ if TYPE_CHECKING:
 
 @takes_dim
 def chunk(x: TensorLike, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most so many pieces of one size along an axis, the last of which may be smaller: views."""
+    """At most ``chunks`` pieces of one size along an axis, the last of which may be smaller:
+    views."""
     tensor, count = F.as_tensor(x), integer_of(chunks, "chunks")
     if count < 1 or not tensor.ndim:
         raise ArgumentError(

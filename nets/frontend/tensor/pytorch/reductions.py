@@ -1,5 +1,10 @@
 """PyTorch's reductions where they are not NumPy's: extremes with their positions, variances of a
-sample, norms."""
+sample, norms.
+
+``x`` is the tensor. ``dim`` is one axis, several, or none for all; ``keepdim`` keeps them with size
+1. Variances divide by the count − ``correction``; ``unbiased`` is the older word for a correction
+of 1 or 0.
+"""
 
 from __future__ import annotations
 
@@ -240,7 +245,7 @@ def norm(
 
 
 def dist(x: TensorLike, other: TensorLike, p: float = 2) -> Tensor:
-    """The ``norm`` of the difference of two tensors."""
+    """The ``norm`` of order ``p`` of the difference of two tensors, x and ``other``."""
     return norm(F.subtract(x, other), p)
 
 

@@ -1,4 +1,8 @@
-"""PyTorch's words for shapes: the same elements under other axes, in pieces, or side by side."""
+"""PyTorch's words for shapes: the same elements under other axes, in pieces, or side by side.
+
+``x`` is the tensor, ``tensors`` several; axes (``dim``, ``dim0``, ``dim1``, ``source``,
+``destination``) count from the end where they are negative.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +85,7 @@ def reshape_as(x: TensorLike, other: TensorLike) -> Tensor:
 
 
 def permute(x: TensorLike, *axes: Any, dims: Any = ()) -> Tensor:
-    """The axes in another order, given one by one or as a sequence: a view."""
+    """The axes in another order, given one by one or as a sequence ``dims``: a view."""
     return F.permute_dims(x, sizes_of(axes if axes else (dims,)))
 
 
@@ -288,7 +292,7 @@ def cat(tensors: Sequence[TensorLike], dim: int = 0) -> Tensor:
 def repeat_interleave(
     x: TensorLike, repeats: Any, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
-    """Each element, or slice along the axis, several times: ``nets.repeat``.
+    """Each element, or slice along the axis, ``repeats`` times: ``nets.repeat``.
 
     ``output_size`` is how many there are then; ShapeError where it is not.
     """
@@ -333,7 +337,7 @@ def repeat(x: TensorLike, *repeats: Any, axis: Any = None, **words: Any) -> Tens
 
 def diag_embed(x: TensorLike, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices of zeros, over the axes ``dim1`` and ``dim2``, with the last axis of x on a diagonal
-    so far above the main one."""
+    ``offset`` places above the main one."""
     tensor = F.as_tensor(x)
     if not tensor.ndim:
         raise ShapeError("diag_embed is not for a 0-d tensor", user_location())

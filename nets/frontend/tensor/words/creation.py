@@ -222,7 +222,7 @@ def indices(dimensions: Sequence[int], dtype: DTypeSpec = "int64", sparse: bool 
 
 
 def ix_(*args: TensorLike) -> tuple[Tensor, ...]:
-    """Indices of one axis each, shaped to pick the grid of all their combinations.
+    """Indices ``args`` of one axis each, shaped to pick the grid of all their combinations.
 
     Masks stand for the positions where they are true. ShapeError for other than one axis.
     """
