@@ -3,7 +3,7 @@
 The results are views of the argument where NumPy gives views.
 
 ``x`` is a tensor, or what makes one: an array, a list, a number. Axes (``axis``, ``axis1``,
-``source`` and so on) count from the end where they are negative.
+``axis2``, ``source``, ``destination``) count from the end where they are negative.
 """
 
 from __future__ import annotations
