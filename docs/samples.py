@@ -33,9 +33,10 @@ def calls() -> dict[str, str]:
 
 
 def sample(name: str) -> str:
-    """The call and what it gives, as Markdown; empty where there is none."""
-    line = calls().get(name)
-    return f"`{line}` gives `{_result(line)}`" if line else ""
+    """The call and what it gives, as Markdown. KeyError for a name without one."""
+    if name not in calls():
+        raise KeyError(f"docs/samples.txt has no call of nets.{name}")
+    return f"`{calls()[name]}` gives `{_result(calls()[name])}`"
 
 
 def _result(line: str) -> str:
