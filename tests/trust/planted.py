@@ -305,10 +305,10 @@ FAULTS: Final = (
     ),
     Fault(
         "frontend and trace",
-        "where a key of a trace names an element twice, the first value stays",
+        "what is assigned at places that a trace tells is added to what is there",
         "nets/frontend/tensor/functions/assignment.py",
-        "reshape(order, (count, 1)) < reshape(order, (1, count))",
-        "reshape(order, (count, 1)) > reshape(order, (1, count))",
+        'value: Tensor, combiner: str = "set") -> Tensor:',
+        'value: Tensor, combiner: str = "add") -> Tensor:',
         ("tests/frontend/tensor/test_functions.py",),
     ),
     # ---------------------------------------------------------------------- functions and ops

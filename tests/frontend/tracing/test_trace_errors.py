@@ -14,6 +14,7 @@ import pytest
 import nets
 from nets.errors import (
     ArgumentError,
+    AxisError,
     ControlFlowError,
     DTypeError,
     LeakedTracerError,
@@ -279,7 +280,7 @@ def test_shape_errors_name_the_expression() -> None:
     assert "(3,)" in text
     assert "(4,)" in text
     refused(ShapeError, lambda x: x.reshape(7), f32(3))
-    refused(ShapeError, lambda x: x.sum(axis=5), f32(3))
+    refused(AxisError, lambda x: x.sum(axis=5), f32(3))
 
 
 def test_dtype_errors_name_the_expression() -> None:
