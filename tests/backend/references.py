@@ -58,6 +58,11 @@ _FORMULAS: dict[str, Callable[..., Any]] = {
 }
 
 
+def has_formula(function: str) -> bool:
+    """Whether ``reference`` knows the function."""
+    return function in _FORMULAS
+
+
 def reference(function: str, *arguments: Array) -> Array:
     """The function in float64 for float32, in np.longdouble for float64."""
     wide = np.float64 if arguments[0].dtype == np.float32 else np.longdouble

@@ -83,7 +83,6 @@ FUNCTIONS: Final = {
     **dict.fromkeys(("set_printoptions", "printoptions"), "those of NumPy, for tensor.numpy()"),
     **dict.fromkeys(("setdiff1d", "intersect1d"), "x[~nets.isin(x, y)], x[nets.isin(x, y)]"),
     "bmat": "nets.block",
-    "kaiser": _ARRAY,
     "isscalar": "nets.ndim(x) == 0",
     "einsum_path": "nets.einsum, which takes the operands in the order given",
     "frompyfunc": _MAP,

@@ -83,6 +83,11 @@ class Spec:
     def type(self) -> TensorType:
         return TensorType(self.shape, self.dtype)
 
+    @property
+    def is_free(self) -> bool:
+        """Whether any elements will do, those at the edges of the dtype as well."""
+        return True
+
     def draw(self, rng: np.random.Generator) -> Array:
         if self.dtype.is_bool:
             return rng.integers(int(self.low > 0), 2, self.shape).astype(np.bool_)

@@ -18,6 +18,10 @@ class MatrixSpec(Spec):
 
     kind: str = "dominant"
 
+    @property
+    def is_free(self) -> bool:
+        return self.kind not in ("factored", "turning")  # which hold numbers of rows
+
     def draw(self, rng: np.random.Generator) -> Array:
         return np.asarray(_KINDS[self.kind](rng, self.shape), self.dtype.numpy)
 
