@@ -44,7 +44,11 @@ def vector_norm(
         return F.sum(F.astype(F.not_equal(size, 0), tensor.dtype), axis, keepdims)
     if ord == -math.inf:
         return F.min(size, axis, keepdims)
-    return F.sum(size**ord, axis, keepdims) ** (1 / ord)
+    # The least of the elements rules: a 0 makes 0 of the norm, and of its gradient.
+    is_zero = F.logical_and(F.any(F.equal(size, 0), axis, True), ~F.any(F.isnan(size), axis, True))
+    found = F.sum(F.where(is_zero, 1, size) ** ord, axis, True) ** (1 / ord)
+    found = F.where(is_zero, 0, found)
+    return found if keepdims else F.squeeze(found, axis)
 
 
 def matrix_norm(x: TensorLike, /, *, keepdims: bool = False, ord: Order = "fro") -> Tensor:
@@ -106,5 +110,7 @@ def _of_matrices(x: Tensor, ord: Order, axes: tuple[int, int], keepdims: bool) -
 
 def _of_singular_values(x: Tensor, ord: Order, axes: tuple[int, int], keepdims: bool) -> Tensor:
     values = svdvals(F.moveaxis(x, axes, (-2, -1)))
-    found = F.sum(values, axis=-1) if ord == "nuc" else values[..., 0 if ord == 2 else -1]
+    # Equal ones share the gradient, as where the matrix is 0.
+    along = F.sum if ord == "nuc" else F.max if ord == 2 else F.min
+    found = along(values, axis=-1)
     return F.expand_dims(found, tuple(sorted(axes))) if keepdims else found

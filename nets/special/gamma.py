@@ -36,7 +36,11 @@ def digamma(x: TensorLike) -> Tensor:
 
 
 def polygamma(n: int, x: TensorLike) -> Tensor:
-    """The n-th derivative of ``digamma``, for x > 0 where n > 0.
+    """The n-th derivative of ``digamma``; inf or −inf at 0, −1, −2, ….
+
+    (−1)ⁿ⁺¹ n! ζ(n + 1, x) for x > 0. For x < 0 by reflection: (−1)ⁿ ψₙ(1 − x) less the n-th
+    derivative of π cot πx, which is a polynomial in cot πx (Abramowitz and Stegun, 1964, "Handbook
+    of mathematical functions", 6.4.7); NaN for n > 150.
 
     ArgumentError for an ``n`` that is no integer of at least 0.
     """
@@ -49,7 +53,30 @@ def polygamma(n: int, x: TensorLike) -> Tensor:
         return digamma(x)
     tensor = as_float(x)
     factor = math.factorial(n) if n <= 170 else math.inf
-    return F.multiply(float((-1) ** (n + 1) * factor), zeta(float(n + 1), tensor))
+    reflects = tensor < 0
+    positive = F.where(reflects, 1 - tensor, tensor)
+    found = F.multiply(float((-1) ** (n + 1) * factor), zeta(float(n + 1), positive))
+    if n > 150:
+        return F.where(reflects, math.nan, found)
+    return F.where(reflects, (-1) ** n * found - _cotangent_slope(n, tensor, reflects), found)
+
+
+def _cotangent_slope(n: int, x: Tensor, where: Tensor) -> Tensor:
+    """The n-th derivative of π cot πx, and some finite number but where it is asked for."""
+    polynomial = [0, 1]  # in c = cot πx, the lowest power first; its slope by πx is −(1 + c²) P′
+    for _ in range(n):
+        slope = [k * a for k, a in enumerate(polynomial)][1:]
+        polynomial = [-(a + b) for a, b in zip([*slope, 0, 0], [0, 0, *slope], strict=True)]
+    rest = F.where(where, x - F.round(x), 0.25)
+    size = F.abs(rest)
+    is_far = size > 0.25  # from the pole, and near a zero: 0.5 − |x| is exact
+    tangent = F.tan(math.pi * F.where(is_far, 0.5 - size, size))
+    cotangent = F.copysign(F.where(is_far, tangent, 1 / tangent), rest)
+    highest, *others = map(float, reversed(polynomial))
+    total = F.multiply(highest, cotangent)
+    for a in others[:-1]:
+        total = F.multiply(F.add(total, a), cotangent)
+    return F.multiply(math.pi ** (n + 1), F.add(total, others[-1]))
 
 
 def zeta(s: TensorLike, q: TensorLike = 1.0) -> Tensor:

@@ -26,6 +26,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,8 @@ import torch
 from torch.testing._internal.common_methods_invocations import op_db
 
 import nets
-from tests.acceptance.opinfo_names import LOOSE, WIDER, Beyond, Random, full_name, function_of
+from tests.acceptance.opinfo_matrices import PROCESSED, SYMMETRIC, Beyond
+from tests.acceptance.opinfo_names import LOOSE, WIDER, Random, full_name, function_of
 
 AGREES, WRONG, LACKS, FAILS = "agrees", "wrong", "lacks", "fails"
 """A sample: PyTorch's numbers; others; of a kind that nets has not (complex, sparse, no such
@@ -148,7 +150,8 @@ def weights(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
 def by_torch(op: Any, sample: Any, leaves: Leaves) -> tuple[list[Any], list[Any], list[bool]]:
     """Results, gradients by the leaves that require one, and which results have a gradient."""
     wanted = [x for x in leaves.tensors if x.requires_grad]
-    result = op.op(sample.input, *sample.args, **sample.kwargs)
+    compute = partial(op.gradcheck_wrapper, op.op) if full_name(op) in SYMMETRIC else op.op
+    result = compute(sample.input, *sample.args, **sample.kwargs)
     if sample.output_process_fn_grad is not None and not isinstance(result, (int, float, bool)):
         result = sample.output_process_fn_grad(result)
     outputs = flat(result)
@@ -241,6 +244,9 @@ def run_sample(op: Any, sample: Any, entry: Entry, compiles: bool) -> None:
     except Exception as error:  # of PyTorch, such as no gradient for this dtype
         entry.note(LACKS, f"PyTorch itself: {error}"[:200])
         return
+    if name in PROCESSED:
+        plain, process = function, sample.output_process_fn_grad
+        function = lambda *arguments, **options: process(plain(*arguments, **options))  # noqa: E731
     tracked, with_grad = theirs[2], bool(theirs[1])
     for compiled in (False, True) if compiles else (False,):
         road = "compiled" if compiled else "eager"

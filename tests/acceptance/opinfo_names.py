@@ -12,10 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 import nets
-
-
-class Beyond(Exception):
-    """What nets has not: a name, a dtype, a layout."""
+from tests.acceptance.opinfo_matrices import MATRICES, Beyond
 
 
 class Random(Exception):
@@ -156,6 +153,9 @@ def _gradient(x: Any, *, spacing: Any = None, dim: Any = None, edge_order: int =
     listed = (
         spacing if isinstance(spacing, (tuple, list)) else () if spacing is None else (spacing,)
     )
+    are_listed = all(isinstance(x, (tuple, list)) for x in (spacing, dim))
+    if are_listed and len(spacing) != len(dim):
+        raise Beyond("one distance in a list for several axes, which NumPy takes")
     found = nets.gradient(x, *listed, axis=dim, edge_order=edge_order)
     return found if isinstance(found, (tuple, list)) else [found]
 
@@ -171,10 +171,21 @@ def _atleast(name: str) -> Callable[..., Any]:
 def _spread(name: str) -> Callable[..., Any]:
     """PyTorch's divisor, n − 1, also where no axis is given."""
 
-    def call(x: Any, dim: Any = None, *arguments: Any, **options: Any) -> Any:
+    def call(
+        x: Any,
+        dim: Any = None,
+        unbiased: bool = True,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Any:
         if isinstance(dim, bool):
-            dim, options = None, {"unbiased": dim} | options
-        return getattr(x, name)(dim=dim, **options)
+            dim, unbiased = None, dim
+        less = int(unbiased) if correction is None else correction
+        axis = tuple(dim) if isinstance(dim, list) else dim
+        if not x.ndim:
+            axis, keepdim = None, False
+        return getattr(x, name)(axis, ddof=less, keepdims=keepdim)
 
     return call
 
@@ -183,9 +194,20 @@ def _empty(*arguments: Any, requires_grad: bool = False, **options: Any) -> Any:
     raise Random(nets.empty(*arguments, **options))
 
 
+def _histogram(x: Any, bins: Any, *, weight: Any = None, **options: Any) -> Any:
+    """PyTorch counts in the dtype of the tensor."""
+    counts, edges = nets.histogram(x, bins, weights=weight, **options)
+    return nets.astype(counts, x.dtype), nets.astype(edges, x.dtype)
+
+
+def _polygamma(x: Any, n: int) -> Any:
+    return nets.special.polygamma(n, x)
+
+
 def _nonzero(x: Any, as_tuple: bool = False) -> Any:
-    found = nets.nonzero(nets.reshape(x, (1,)) if not x.ndim and as_tuple else x)
-    return tuple(found) if as_tuple else nets.argwhere(x)
+    if not as_tuple:
+        return nets.argwhere(x)
+    return tuple(nets.nonzero(nets.reshape(x, (1,)) if not x.ndim else x))
 
 
 def _nonzero_static(x: Any, *, size: int, fill_value: int = -1) -> Any:
@@ -259,6 +281,7 @@ def _bag(weight: Any, input: Any, *offsets: Any, **options: Any) -> Any:
 
 
 OWN: Final[dict[str, Callable[..., Any]]] = {
+    **MATRICES,
     "arange": _arange,
     "linspace": _linspace,
     "linspace.tensor_overload": _linspace,
@@ -268,6 +291,9 @@ OWN: Final[dict[str, Callable[..., Any]]] = {
     "meshgrid.list_of_tensors": _meshgrid,
     "broadcast_tensors": lambda *tensors: nets.broadcast_arrays(*tensors),
     "max_pool2d_with_indices_backward": _pooled,
+    "histogram": _histogram,
+    **{f"polygamma.polygamma_n_{n}": _polygamma for n in range(5)},
+    "special.polygamma.special_polygamma_n_0": _polygamma,
     "nonzero": _nonzero,
     "nonzero_static": _nonzero_static,
     "nn.functional.ctc_loss": _ctc,
@@ -335,6 +361,7 @@ WIDER: Final = {
     **dict.fromkeys(("linspace", "linspace.tensor_overload"), "bounds may be tensors of any shape"),
     **dict.fromkeys(("logspace", "logspace.tensor_overload"), "bounds may be tensors of any shape"),
     **{f"nn.functional.conv{n}d": "dtypes promote" for n in (1, 2, 3)},
+    **dict.fromkeys(("cross", "linalg.cross"), "the other axes broadcast"),
     "arange": "a range that ends before it begins is empty",
     "isclose": "a negative tolerance lets nothing be close",
     "mean": "the mean of integers is float64",

@@ -98,6 +98,11 @@ def test_norms_and_products_are_numpys() -> None:
         for axis in (None, 0, (0, 1)):
             expected = np.linalg.vector_norm(V, ord=order, axis=axis, keepdims=True)
             is_same(vector_norm(V, ord=order, axis=axis, keepdims=True), expected)
+    zeros = np.diag([0.0, 3.0])
+    is_same(vector_norm(zeros, ord=-2, axis=1), [0.0, 0.0])
+    is_same(vector_norm([0.0, np.nan], ord=-1), np.array(np.nan))
+    is_same(nets.grad(lambda x: vector_norm(x, ord=-2, axis=1).sum())(zeros), 0 * zeros)
+    is_same(nets.grad(lambda x: matrix_norm(x, ord=2))(0 * zeros), np.eye(2) / 2)
     is_same(norm(A), np.linalg.norm(A))
     is_same(norm(V, 3, 1), np.linalg.norm(V, 3, 1))
     is_same(cross(V, V[::-1]), np.linalg.cross(V, V[::-1]))

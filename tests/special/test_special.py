@@ -122,6 +122,23 @@ def test_relations() -> None:
             special.multigammaln(2.0, bad)  # type: ignore[arg-type]
 
 
+POLYGAMMA = (  # at −4.8, −0.3, −20.25
+    (1, (28.378725056480643, 13.945160267805722, 19.69102535100871)),
+    (4, (-74935.52101947654, 9731.83495623352, 24481.57475051974)),
+)
+
+
+def test_polygamma_of_negative_numbers() -> None:
+    x = np.array([-4.8, -0.3, -20.25])
+    for n, expected in POLYGAMMA:
+        np.testing.assert_allclose(special.polygamma(n, x), expected, 1e-14)
+    slope = nets.trace(nets.grad(lambda x: special.digamma(x).sum()))
+    np.testing.assert_allclose(slope(x), POLYGAMMA[0][1], 1e-14)
+    assert np.isfinite(special.polygamma(150, [-40.5]).numpy()).all()
+    np.testing.assert_array_equal(special.polygamma(2, [-1.0, np.nan]), [-np.inf, np.nan])
+    np.testing.assert_array_equal(special.polygamma(151, [-0.5]), [np.nan])
+
+
 # ------------------------------------------------------------------------------ derivatives
 
 SLOPES: tuple[tuple[str, Callable[..., Any]], ...] = (

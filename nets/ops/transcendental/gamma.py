@@ -38,7 +38,19 @@ class Digamma:
     evaluate, lower = rules(gamma_formulas.digamma)
 
     def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
-        return (lambda: b.emit("zeta", b.full_like(x, 2.0), x),)
+        return (lambda: _trigamma(b, x),)
+
+
+def _trigamma(b: Emitter, x: Value) -> Value:
+    """ζ(2, x) for x > 0; for x < 0 by reflection, (π / sin πx)² − ζ(2, 1 − x)."""
+    one = b.one(x)
+    reflects = b.compare("less", x, b.zero(x))
+    positive = b.emit("zeta", b.full_like(x, 2.0), b.select(reflects, b.sub(one, x), x))
+    # What is not taken is kept away from the poles of its derivatives.
+    rest = b.select(reflects, b.sub(x, b.emit("round", x)), b.full_like(x, 0.5))
+    sine = b.emit("sin", b.mul(b.full_like(x, math.pi), rest))
+    root = b.div(b.full_like(x, math.pi), sine)
+    return b.select(reflects, b.sub(b.mul(root, root), positive), positive)
 
 
 @op("zeta", MATH)

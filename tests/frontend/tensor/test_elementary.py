@@ -185,7 +185,9 @@ KINKS = (
     ("logaddexp", (INF, INF), (0.5, 0.5)),
     ("logaddexp", (-INF, -INF), (0.5, 0.5)),
     ("logaddexp2", (1.0, -INF), (1.0, 0.0)),
-    ("nextafter", (1.0, 2.0), (0.0, 0.0)),
+    ("nextafter", (1.0, 2.0), (1.0, 0.0)),
+    ("nextafter", (2.0, 2.0), (0.0, 1.0)),
+    ("nextafter", (INF, 2.0), (0.0, 0.0)),
 )
 
 

@@ -36,7 +36,7 @@ from nets.frontend.tensor.functions.arithmetic import (
     subtract,
     where,
 )
-from nets.frontend.tensor.functions.comparison import equal, isnan, less, logical_or
+from nets.frontend.tensor.functions.comparison import equal, isfinite, isnan, less, logical_or
 from nets.frontend.tensor.functions.creation import arange
 from nets.frontend.tensor.functions.gradient import stop_gradient
 from nets.frontend.tensor.functions.mathematics import trunc
@@ -125,8 +125,12 @@ def copysign(x: TensorLike, y: TensorLike) -> Tensor:
 
 
 def nextafter(x: TensorLike, y: TensorLike) -> Tensor:
-    """The number of the dtype that is next to x on the side of y. Its derivatives are 0."""
-    first, second = (stop_gradient(z) for z in broadcast(*promote(x, y, floating=True)))
+    """The number of the dtype that is next to x on the side of y.
+
+    Its derivative is 1 by x and 0 by y; where they are equal, 0 by x and 1 by y.
+    """
+    operands = broadcast(*promote(x, y, floating=True))
+    first, second = map(stop_gradient, operands)
     dtype = first.type.dtype
     bits = _bits(first)
     away = equal(less(first, second), less(0, first))
@@ -135,7 +139,10 @@ def nextafter(x: TensorLike, y: TensorLike) -> Tensor:
     least = apply("bitcast", cast(as_tensor(1), _integer_of(dtype)), dtype=dtype)
     result = where(equal(first, 0), copysign(least, second), moved)
     result = where(equal(first, second), second, result)
-    return where(logical_or(isnan(first), isnan(second)), add(first, second), result)
+    result = where(logical_or(isnan(first), isnan(second)), add(first, second), result)
+    near = apply("select", equal(first, second), operands[1], operands[0])
+    near = where(isfinite(near), near, 0)
+    return subtract(result, subtract(stop_gradient(near), near))  # less 0, which has a derivative
 
 
 def spacing(x: TensorLike) -> Tensor:

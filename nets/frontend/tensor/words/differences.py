@@ -14,7 +14,7 @@ from nets.frontend.tensor.conversion import integer_of, number_of
 from nets.frontend.tensor.dispatch import TensorLike, as_float, as_tensor, cast
 from nets.frontend.tensor.functions.axis_words import takes_dim
 from nets.frontend.tensor.functions.reduction import normal_axes
-from nets.frontend.tensor.functions.shape import normal_axis
+from nets.frontend.tensor.functions.shape import different_axes, normal_axis
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
 from nets.ir.types import DType
@@ -158,13 +158,14 @@ def gradient(f: TensorLike, *varargs: TensorLike, axis: Any = None, edge_order: 
     """Derivatives of samples along axes: central differences, and at the ends one-sided ones.
 
     ``varargs``: distances of samples, or their places, one for all axes or for each. One tensor for
-    one axis, else a tuple. ShapeError for too few samples or other numbers of places. For the
+    one axis, else a tuple. ShapeError for too few samples, other numbers of places, or an axis
+    given twice. For the
     derivatives of functions see ``nets.grad``. ``f`` has the samples; those at the ends are of
     order ``edge_order``, 1 or 2.
     """
     tensor = as_tensor(f)
     tensor = tensor if tensor.type.dtype.is_float else as_float(tensor)
-    axes = normal_axes(None, tensor.ndim) if axis is None else _listed(axis, tensor.ndim)
+    axes = normal_axes(None, tensor.ndim) if axis is None else different_axes(axis, tensor.ndim)
     order = integer_of(edge_order, "edge_order")
     if order not in (1, 2):
         raise ArgumentError(f"edge_order is 1 or 2, not {order}", user_location())
@@ -175,10 +176,6 @@ def gradient(f: TensorLike, *varargs: TensorLike, axis: Any = None, edge_order: 
         raise ArgumentError(f"{len(spacing)} distances for {len(axes)} axes", user_location())
     found = tuple(_along(tensor, at, h, order) for at, h in zip(axes, spacing, strict=True))
     return found[0] if len(found) == 1 else found
-
-
-def _listed(axis: Any, rank: int) -> list[int]:
-    return [normal_axis(a, rank) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
 
 
 def _along(f: Tensor, axis: int, spacing: TensorLike, order: int) -> Tensor:

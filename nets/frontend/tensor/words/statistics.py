@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nets.errors import ArgumentError, DivisionByZeroError, ShapeError
+from nets.errors import ArgumentError, DivisionByZeroError, DTypeError, ShapeError
 from nets.frontend.tensor import functions as F
 from nets.frontend.tensor.conversion import integer_of
 from nets.frontend.tensor.dispatch import (
@@ -15,6 +15,7 @@ from nets.frontend.tensor.dispatch import (
     as_float,
     as_tensor,
     cast,
+    known_elements,
     promote,
     require,
     shape_text,
@@ -112,8 +113,9 @@ def cov(
 
     The divisor is the number of observations minus 1, or without, with ``bias``; or minus ``ddof``.
     ``fweights`` count observations, ``aweights`` weigh them. ShapeError for more than two axes or
-    weights that do not fit; DTypeError for a ``ddof`` that is no integer. ``dtype`` is float64 by
-    default.
+    weights that do not fit; DTypeError for a ``ddof`` that is no integer; in eager code
+    ArgumentError for negative weights, and DTypeError for ``fweights`` that are no integers.
+    ``dtype`` is float64 by default.
     """
     less = 0 if is_chosen(bias, "bias") else 1
     less = less if ddof is None else integer_of(ddof, "ddof")
@@ -159,6 +161,12 @@ def _observations(
                 f"{x.shape[1]} observations have as many weights, not {shape_text(w.shape)}",
                 user_location(),
             )
+    for name, weighing in (("fweights", counts), ("aweights", weights)):
+        elements = None if weighing is None else known_elements(as_tensor(weighing))
+        if elements is not None and (elements < 0).any():
+            raise ArgumentError(f"{name} are not negative", user_location())
+        if name == "fweights" and elements is not None and (elements % 1 != 0).any():
+            raise DTypeError("fweights count observations: they are integers", user_location())
     given = [as_float(w) for w in given]
     return F.multiply(*given) if len(given) == 2 else given[0] if given else None
 
