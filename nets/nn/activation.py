@@ -1,4 +1,8 @@
-"""Activations as modules, for use in a Sequential."""
+"""Activations as modules, for use in a Sequential.
+
+``dim`` is the axis along which elements belong together, by default the last. Other options are
+those of the function of the same name in ``nets.nn.functional``.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +55,11 @@ class LeakyReLU(_Activation):
 
 
 class PReLU(Module):
-    """x where it is positive, else weight · x, with one trained slope or one per channel."""
+    """x where it is positive, else weight · x, with one trained slope or one per channel.
+
+    ``num_parameters`` is 1, or the number of channels, on axis 1; the slopes start at ``init``.
+    ``dtype``, by default float32, is theirs.
+    """
 
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, dtype: npt.DTypeLike = "float32"
@@ -89,7 +97,10 @@ class SELU(_Activation):
 
 
 class GELU(Module):
-    """x · Φ(x), Φ the normal distribution function."""
+    """x · Φ(x), Φ the normal distribution function.
+
+    ``approximate``: "none" takes Φ itself, "tanh" an approximation of it by tanh.
+    """
 
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         super().__init__()
@@ -171,7 +182,10 @@ class GLU(Module):
 
 
 class Softplus(Module):
-    """log(1 + exp(beta · x)) / beta."""
+    """log(1 + exp(beta · x)) / beta.
+
+    x itself where ``beta`` · x is above the ``threshold``. ArgumentError for a ``beta`` of 0.
+    """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()

@@ -1,6 +1,9 @@
 """Attention layers and the encoder of a transformer.
 
 Vaswani et al., "Attention is all you need", 2017; parameters under PyTorch's names.
+
+``bias`` gives the linear layers one. ``dtype``, float32 or float64, is that of the parameters;
+others are a DTypeError.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ class MultiheadAttention(Module):
     key does *not* take part, as in PyTorch; a float ``attn_mask`` is added to the scores. Without
     the axis N, one sequence. ``kdim`` and ``vdim``: the features of keys and values where they
     differ from embed_dim; each of the three then has a weight of its own.
+
+    ``dropout`` is the probability that a weight of a key is left out in training. ArgumentError
+    where ``num_heads`` does not divide ``embed_dim``.
     """
 
     def __init__(
@@ -172,6 +178,11 @@ class TransformerEncoderLayer(Module):
 
     ``norm_first`` normalises before instead of after. (L, N, d_model) gives the same shape; with
     ``batch_first``, (N, L, d_model).
+
+    ``d_model`` features in ``nhead`` heads, which divide them; ``dim_feedforward`` features between
+    the Linear layers, after the first of which ``activation`` acts: "relu", "gelu" or a function.
+    ``dropout`` is the probability to be left out in training, ``layer_norm_eps`` what is added to
+    the variances.
     """
 
     def __init__(
@@ -243,7 +254,10 @@ def activation_of(
 
 
 class TransformerEncoder(Module):
-    """``num_layers`` copies of an encoder layer one after the other, and a norm at the end."""
+    """``num_layers`` copies of an encoder layer one after the other, and a norm at the end.
+
+    ``encoder_layer`` is what is copied, with its elements; a ``norm`` of None does nothing.
+    """
 
     def __init__(
         self,

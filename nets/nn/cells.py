@@ -1,4 +1,9 @@
-"""Recurrent cells: one step of a recurrent layer, for loops of one's own."""
+"""Recurrent cells: one step of a recurrent layer, for loops of one's own.
+
+``input_size`` features come in, ``hidden_size`` make up the state; ``bias`` says whether biases are
+added. Without the axis N, one entry. ``dtype``, float32 or float64, is that of the parameters;
+others are a DTypeError.
+"""
 
 from __future__ import annotations
 

@@ -220,7 +220,10 @@ class _Parameters(Module):
 
 
 class ParameterList(_Parameters):
-    """A list of parameters."""
+    """A list of parameters.
+
+    ``values`` are parameters, tensors or arrays.
+    """
 
     def __init__(self, values: Iterable[Any] = ()) -> None:
         super().__init__()
@@ -258,7 +261,10 @@ class ParameterList(_Parameters):
 
 
 class ParameterDict(_Parameters):
-    """Parameters by name, given in a dict or as pairs."""
+    """Parameters by name, given in a dict or as pairs.
+
+    ``values`` are parameters, tensors or arrays.
+    """
 
     def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
         super().__init__()

@@ -1,4 +1,12 @@
-"""Convolution layers."""
+"""Convolution layers.
+
+``kernel_size`` is the size of a window, ``stride`` how far apart windows begin, ``padding`` how
+many zeros lie on both sides ("same": what keeps the size), ``dilation`` how far apart the elements
+of a window lie: each one number for all axes of space, or one for each. ``groups`` splits the
+channels into so many parts that see each other not at all: ArgumentError where it does not divide
+them. ``output_padding`` makes a transposed result longer at its end. ``bias`` says whether one is
+added. ``dtype``, float32 or float64, is that of the parameters; others are a DTypeError.
+"""
 
 from __future__ import annotations
 

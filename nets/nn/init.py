@@ -1,6 +1,12 @@
 """Initial values of parameters. Each function gives the tensor new elements and returns it.
 
 Names and formulas are PyTorch's; the numbers come from ``nets.random`` (``nets.manual_seed``).
+
+``tensor`` is what gets new elements, of its own shape and dtype. ``gain`` multiplies them, such as
+``calculate_gain`` gives it. For a weight (out, in, *kernel), fan_in is in times the size of the
+kernel, fan_out is out times that; ShapeError for fewer than two axes. ``mode`` says which of both
+keeps the size of signals: "fan_in" forwards, "fan_out" backwards. ``nonlinearity`` names what
+follows the layer, as for ``calculate_gain``; ``a`` is then the slope of "leaky_relu".
 """
 
 from __future__ import annotations
@@ -25,7 +31,11 @@ _GAINS = {
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """How much larger weights are before this function, so that signals keep their size."""
+    """How much larger weights are before this function, so that signals keep their size.
+
+    ``nonlinearity``: "linear", "sigmoid", "tanh", "relu", "selu", "leaky_relu" with the slope
+    ``param`` (None: 0.01), or a name that begins with "conv". ArgumentError for others.
+    """
     check(isinstance(nonlinearity, str), f"a function is named by a text, not {nonlinearity!r}")
     check_number("param", 0 if param is None else param)
     if nonlinearity == "leaky_relu":
@@ -40,7 +50,10 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Inputs and outputs each element of a weight (out, in, *kernel) is connected with."""
+    """Inputs and outputs each element of a weight (out, in, *kernel) is connected with.
+
+    ``shape`` is that of the weight.
+    """
     if len(shape) < 2:
         raise nets.errors.ShapeError(
             f"a weight has at least two axes, not shape {shape}", nets.user_location()
@@ -55,7 +68,10 @@ def uniform_(tensor: nets.Tensor, a: float = 0.0, b: float = 1.0) -> nets.Tensor
 
 
 def normal_(tensor: nets.Tensor, mean: float = 0.0, std: float = 1.0) -> nets.Tensor:
-    """Normally distributed."""
+    """Normally distributed.
+
+    ``mean`` and ``std``, the standard deviation, are those of the distribution.
+    """
     return _fill(tensor, nets.random.normal(tensor.shape, mean, std, tensor.dtype))
 
 
@@ -66,6 +82,8 @@ def trunc_normal_(
 
     ArgumentError for bounds that are not in order, and for those beyond which nearly all numbers
     lie.
+
+    ``mean`` and ``std`` are those of the distribution before it is cut.
     """
     check_number("std", std, 0)
     for name, number in (("mean", mean), ("a", a), ("b", b)):
@@ -87,7 +105,10 @@ def _part_within(mean: float, std: float, a: float, b: float) -> float:
 
 
 def constant_(tensor: nets.Tensor, val: float) -> nets.Tensor:
-    """One value everywhere."""
+    """One value everywhere.
+
+    ``val`` is the value.
+    """
     return _fill(tensor, nets.full(tensor.shape, val, tensor.dtype))
 
 

@@ -1,4 +1,7 @@
-"""Layers that are linear in their parameters, and the stack of layers of the original."""
+"""Layers that are linear in their parameters, and the stack of layers of the original.
+
+``dtype``, float32 or float64, is that of the parameters; others are a DTypeError.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,11 @@ def reset_affine(weight: nets.Tensor, bias: nets.Tensor | None) -> None:
 
 
 class Linear(Module):
-    """x Wᵀ + b, on the last axis: weight (out_features, in_features), bias (out_features,)."""
+    """x Wᵀ + b, on the last axis: weight (out_features, in_features), bias (out_features,).
+
+    ``in_features`` and ``out_features`` are the sizes of the last axis before and after; ``bias``
+    says whether b is added. Both start uniform within 1 / √in_features.
+    """
 
     @also_named(input_dim="in_features", output_dim="out_features")
     def __init__(
@@ -148,7 +155,11 @@ class EmbeddingBag(Embedding):
 
 
 class Bilinear(Module):
-    """Σᵢⱼ xᵢ Wₖᵢⱼ yⱼ + bₖ: weight (out_features, in1_features, in2_features)."""
+    """Σᵢⱼ xᵢ Wₖᵢⱼ yⱼ + bₖ: weight (out_features, in1_features, in2_features).
+
+    x (…, in1_features) and y (…, in2_features) give (…, out_features); ``bias`` says whether b is
+    added.
+    """
 
     def __init__(
         self,
@@ -218,6 +229,9 @@ class DNN(Sequential):
     ``layer_dimensions``: sizes from input to output. ``activation_hidden`` follows every layer but
     the last, ``activation_output`` the last; leave it None (not the original's Softmax) before a
     loss that takes scores, such as CrossEntropyLoss. Weights start as in He et al., biases at 0.
+
+    ``softmax`` makes the output that of a ``Softmax`` along axis 1. ArgumentError for fewer than
+    two sizes.
     """
 
     def __init__(

@@ -1,4 +1,8 @@
-"""Losses as modules: the functions of ``nets.nn.functional`` with their options kept."""
+"""Losses as modules: the functions of ``nets.nn.functional`` with their options kept.
+
+``reduction`` gives "mean" or "sum" of the losses, or with "none" each. ``weight`` multiplies the
+loss of each class (C,), or of each element where there are no classes; None stands for ones.
+"""
 
 from __future__ import annotations
 
@@ -69,6 +73,9 @@ class CrossEntropyLoss(_Weighted):
     """Scores (N, C, …) against class indices, or probabilities such as one-hot rows.
 
     See ``nets.nn.functional.cross_entropy``.
+
+    Targets ``ignore_index`` lose nothing; ``label_smoothing``, in [0, 1], is the part of each
+    target that is spread over all classes.
     """
 
     def __init__(
@@ -89,7 +96,10 @@ class CrossEntropyLoss(_Weighted):
 
 
 class NLLLoss(_Weighted):
-    """Minus the log-probabilities (N, C, …) of the classes whose indices are given."""
+    """Minus the log-probabilities (N, C, …) of the classes whose indices are given.
+
+    Targets ``ignore_index`` lose nothing. See ``nets.nn.functional.nll_loss``.
+    """
 
     def __init__(
         self,
@@ -117,7 +127,10 @@ class BCELoss(_Weighted):
 
 
 class BCEWithLogitsLoss(_Weighted):
-    """Binary cross-entropy of sigmoid(x), computed from x."""
+    """Binary cross-entropy of sigmoid(x), computed from x.
+
+    ``pos_weight`` multiplies the loss of positive targets.
+    """
 
     pos_weight: nets.Tensor | None = None
 
@@ -138,7 +151,11 @@ class BCEWithLogitsLoss(_Weighted):
 
 
 class KLDivLoss(Module):
-    """The divergence of probabilities from log-probabilities; see ``functional.kl_div``."""
+    """The divergence of probabilities from log-probabilities; see ``functional.kl_div``.
+
+    With ``log_target`` the targets are logarithms, too; the reduction "batchmean" divides the sum
+    by the size of the first axis.
+    """
 
     def __init__(
         self,

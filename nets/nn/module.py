@@ -68,6 +68,9 @@ class Module:
 
     Calling the module calls ``forward``. ``training`` tells layers such as Dropout what they are
     used for; ``train()`` and ``eval()`` set it for the whole tree.
+
+    ``arguments`` and ``options``, what ``__init__`` of a subclass takes by position and by name; a
+    module without an ``__init__`` of its own pays them no heed.
     """
 
     training: bool

@@ -1,4 +1,10 @@
-"""Normalisation layers: parameters and running statistics around ``nets.nn.functional``."""
+"""Normalisation layers: parameters and running statistics around ``nets.nn.functional``.
+
+``num_features`` or ``num_channels`` is the size of axis 1. ``eps`` is added to the variance, so
+that it is never zero. With ``affine``, or ``elementwise_affine``, what results is scaled by a
+trained weight and moved by a trained bias, which start at 1 and 0. ``dtype``, by
+default float32, is that of the parameters.
+"""
 
 from __future__ import annotations
 
@@ -171,7 +177,10 @@ class LocalResponseNorm(Module):
 
 
 class LayerNorm(Module):
-    """The last axes, of the shape ``normalized_shape``, brought to mean 0 and variance 1."""
+    """The last axes, of the shape ``normalized_shape``, brought to mean 0 and variance 1.
+
+    Without ``bias`` there is no trained number to move by.
+    """
 
     def __init__(
         self,
@@ -195,7 +204,11 @@ class LayerNorm(Module):
 
 
 class RMSNorm(Module):
-    """The last axes divided by the root of their mean square, then scaled."""
+    """The last axes divided by the root of their mean square, then scaled.
+
+    ``normalized_shape`` is the shape of these axes, or the size of the last one; ``eps`` is by
+    default the distance from 1 to the next number of the dtype.
+    """
 
     def __init__(
         self,
@@ -216,7 +229,10 @@ class RMSNorm(Module):
 
 
 class GroupNorm(Module):
-    """Channels of axis 1 in groups, each brought to mean 0 and variance 1."""
+    """Channels of axis 1 in groups, each brought to mean 0 and variance 1.
+
+    ``num_groups`` divides ``num_channels``, else there is an ArgumentError.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,11 @@
-"""Pooling layers: of windows of a size, or of as many windows as are asked for."""
+"""Pooling layers: of windows of a size, or of as many windows as are asked for.
+
+``kernel_size`` is the size of a window, ``stride`` how far apart windows begin (by default that
+size), ``padding`` how far the image goes on on both sides, ``dilation`` how far apart the elements
+of a window lie: each one number for all axes of space, or one for each. ``ceil_mode`` lets a last
+window reach beyond the padding; ``count_include_pad`` says whether a mean counts the zeros of the
+padding.
+"""
 
 from __future__ import annotations
 

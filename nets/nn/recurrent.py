@@ -47,6 +47,11 @@ class _Recurrent(Module):
     With ``batch_first`` over (N, L, input_size); without the axis N, one sequence; or over a
     ``PackedSequence`` of sequences of several lengths, which gives another one. In training,
     ``dropout`` acts on the output of each layer but the last.
+
+    ``input_size`` features come in, ``hidden_size`` make up the state. ``bias`` says whether biases
+    are added. ``bidirectional`` adds to each layer one from the end to the start, so that ways are
+    2, else 1. ``proj_size`` is for ``LSTM`` alone and below ``hidden_size``; 0 is for none.
+    ``dtype``, float32 or float64, is that of the parameters; others are a DTypeError.
     """
 
     gates: int
@@ -219,6 +224,9 @@ class RNN(_Recurrent):
     """h′ = tanh(W x + b + V h + c), or relu: (L, N, input_size) → output and last state.
 
     ``output`` is (L, N, ways · hidden_size), the state (num_layers · ways, N, hidden_size).
+
+    ``nonlinearity`` is "tanh" or "relu", else there is an ArgumentError; ``options`` are the other
+    arguments of ``GRU``, by name.
     """
 
     gates = 1

@@ -1,4 +1,10 @@
-"""Layers that move places and channels: paddings, other sizes, windows side by side."""
+"""Layers that move places and channels: paddings, other sizes, windows side by side.
+
+``kernel_size`` is the size of a window, ``dilation`` how far apart its elements lie, ``stride`` how
+far apart windows begin, ``padding`` how much lies around, ``output_size`` the size (H, W) that
+``Fold`` gives: each one number, or one for each axis. An ``Upsample`` takes a ``size`` or a
+``scale_factor``.
+"""
 
 from __future__ import annotations
 
@@ -151,7 +157,12 @@ class CircularPad3d(_Padding):
 
 
 class Upsample(Module):
-    """Images of another size; see ``nets.nn.functional.interpolate`` for the options."""
+    """Images of another size; see ``nets.nn.functional.interpolate`` for the options.
+
+    ``mode`` is "nearest", "linear", "bilinear", "bicubic", "trilinear" or one of its relatives;
+    ``align_corners`` lets the centres of the corners meet, ``recompute_scale_factor`` finds places
+    by the sizes instead of the factor.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,7 @@
-"""The decoder of a transformer, and a whole one (Vaswani et al., 2017)."""
+"""The decoder of a transformer, and a whole one (Vaswani et al., 2017).
+
+``dtype``, float32 or float64, is that of the parameters; others are a DTypeError.
+"""
 
 from __future__ import annotations
 
@@ -134,6 +137,10 @@ class Transformer(Module):
     ``custom_encoder`` and ``custom_decoder`` take the places of those of ``num_encoder_layers`` and
     ``num_decoder_layers``; the other options are those of ``TransformerDecoderLayer``. Matrices
     start as in Glorot and Bengio, 2010.
+
+    ``d_model`` features in ``nhead`` heads, ``dim_feedforward`` between the Linear layers,
+    ``dropout``, ``activation``, ``layer_norm_eps``, ``batch_first``, ``norm_first`` and ``bias`` as
+    there.
     """
 
     def __init__(

@@ -40,6 +40,9 @@ class Adam(Optimizer):
     Running means m of the gradient and v of its square, corrected for their start at 0, move a
     parameter by lr · m / (√v + eps). ``weight_decay`` adds that part of p to the gradient;
     ``amsgrad`` uses the largest v so far (Reddi, Kale and Kumar, 2018).
+
+    ``betas`` are the parts of m and v that are kept at each step; ``eps`` keeps the quotient
+    finite.
     """
 
     _live: ClassVar[frozenset[str]] = frozenset({"lr", "betas"})
@@ -181,7 +184,11 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """The gradient divided by the root of the sum of all its squares (Duchi et al., 2011)."""
+    """The gradient divided by the root of the sum of all its squares (Duchi et al., 2011).
+
+    The rate at step t is ``lr`` / (1 + (t − 1) · ``lr_decay``), the sum starts at
+    ``initial_accumulator_value``; ``eps`` is added to the root.
+    """
 
     def __init__(
         self,
@@ -225,6 +232,9 @@ class Lion(Optimizer):
 
     Chen et al., "Symbolic discovery of optimization algorithms", 2023. ``weight_decay`` acts as in
     AdamW.
+
+    The direction is that of betas[0] · mean + (1 − betas[0]) · gradient; betas[1] is the part of
+    the mean that is then kept. Its length in every element is ``lr``.
     """
 
     _live: ClassVar[frozenset[str]] = frozenset({"lr", "betas"})

@@ -142,7 +142,11 @@ class CyclicLR(LRScheduler):
 
 
 class ChainedScheduler:
-    """Several schedules of one optimiser at once: their factors are multiplied."""
+    """Several schedules of one optimiser at once: their factors are multiplied.
+
+    ``schedulers`` are at least one; ``optimizer`` is by default that of the first. ArgumentError
+    where they are not all of one.
+    """
 
     def __init__(
         self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None

@@ -23,7 +23,12 @@ Moments = dict[str, nets.Tensor]
 
 
 class ParameterGroup(MutableMapping[str, Any]):
-    """Parameters and the hyperparameters they share, read and set like the items of a dict."""
+    """Parameters and the hyperparameters they share, read and set like the items of a dict.
+
+    ``params`` are the parameters, ``options`` the hyperparameters by name; those in ``live`` are
+    kept in Tensors, float64, and may change from one step of a traced function to the next.
+    MissingKeyError for a name that is none of both.
+    """
 
     def __init__(self, params: list[nets.Tensor], options: Mapping[str, Any], live: frozenset[str]):
         self.params = params
@@ -104,6 +109,12 @@ class Optimizer:
 
     ``params``: parameters, or dicts with the key ``params`` and hyperparameters of their own.
     Subclasses say which tensors each parameter needs (``_start``) and how it moves (``_update``).
+
+    ``defaults`` are the hyperparameters, by name, of a group that has none of its own.
+    ``maximize``, which nearly all have, goes up the gradient instead of down; ``lr`` is the
+    learning rate, ``weight_decay`` a part of the parameter that is added to its gradient, unless
+    said otherwise. ArgumentError for no parameters, for those in two groups, for hyperparameters
+    there are not and for numbers that have no meaning.
     """
 
     _live: ClassVar[frozenset[str]] = frozenset({"lr"})

@@ -23,6 +23,8 @@ class LRScheduler:
     The first rate is the one the optimiser had when its first schedule was made. Rates depend on
     the number of steps alone, so of two schedules on one optimiser the last to step counts; see
     SequentialLR.
+
+    ``optimizer`` is the one whose rates are set.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -187,6 +189,11 @@ class OneCycleLR(LRScheduler):
     Begins at max_lr / div_factor, ends at that / final_div_factor. ``cycle_momentum`` moves the
     momentum (of Adam, the first beta) the other way. A list of ``max_lr`` has one for each group.
     Smith and Topin, "Super-convergence", 2018.
+
+    ``pct_start`` is the part of the steps that goes up, in [0, 1], ``anneal_strategy`` "cos" or
+    "linear" the way between; the momentum is ``max_momentum`` at both ends and ``base_momentum``
+    where the rate is highest. ArgumentError for other strategies, where the number of steps is not
+    given, and for a step beyond the last.
     """
 
     def __init__(
@@ -255,7 +262,11 @@ class OneCycleLR(LRScheduler):
 
 
 class SequentialLR(LRScheduler):
-    """One schedule after another: the next begins at each milestone, counting from 0."""
+    """One schedule after another: the next begins at each milestone, counting from 0.
+
+    ``schedulers`` are of the one ``optimizer``, ``milestones`` ascending numbers of steps, one
+    fewer: ArgumentError for others.
+    """
 
     def __init__(
         self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int]
@@ -282,6 +293,10 @@ class ReduceLROnPlateau:
 
     Better is lower (mode "min") or higher ("max"), by more than ``threshold``: relative to the
     best ("rel") or absolute ("abs"). After a change, ``cooldown`` steps are not counted.
+
+    ``optimizer`` is the one whose rates change; ``step`` takes the number. ``threshold_mode`` is
+    "rel" or "abs". No rate falls below ``min_lr``, one number or one for each group, and none
+    changes by less than ``eps``. ArgumentError for other modes and a ``factor`` outside [0, 1).
     """
 
     def __init__(

@@ -50,7 +50,10 @@ def _of_all(one: Average) -> AverageOfAll:
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> AverageOfAll:
-    """``get_ema_avg_fn`` for all parameters at once."""
+    """``get_ema_avg_fn`` for all parameters at once.
+
+    ``decay`` is the part of the average that is kept, in [0, 1].
+    """
     return _of_all(get_ema_avg_fn(decay))
 
 

@@ -1,4 +1,8 @@
-"""Relatives of Adam, Adagrad and gradient descent: NAdam, RAdam, Adamax, Adadelta, ASGD, Rprop."""
+"""Relatives of Adam, Adagrad and gradient descent: NAdam, RAdam, Adamax, Adadelta, ASGD, Rprop.
+
+``betas`` are the parts of both running means that are kept at each step; ``eps`` keeps quotients
+finite.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,11 @@
 """Activations; those of ``nets`` itself under PyTorch's argument names, and their relatives.
 
 ``inplace`` is taken where PyTorch has it and makes no difference.
+
+``input`` is a tensor or array of any shape, the x of the formulas, and the result has its shape
+where nothing else is said. Floats keep their dtype; what no integer can be is float64 for integers.
+``dim`` is the axis along which elements belong together, by default the last; AxisError where there
+is none. ``dtype`` is what x is converted to before, None for its own.
 """
 
 from __future__ import annotations
@@ -37,7 +42,11 @@ def leaky_relu(
 
 
 def gelu(input: TensorLike, approximate: Literal["none", "tanh"] = "none") -> nets.Tensor:
-    """x · Φ(x); see ``nets.gelu``."""
+    """x · Φ(x); see ``nets.gelu``.
+
+    ``approximate``: "none" takes Φ itself, "tanh" the approximation 0.5 · x · (1 + tanh(√(2 / π) ·
+    (x + 0.044715 · x³))). ArgumentError for others.
+    """
     return nets.gelu(input, approximate)
 
 

@@ -1,4 +1,9 @@
-"""Adaptive pooling: as many windows as are asked for, whatever the size of the image."""
+"""Adaptive pooling: as many windows as are asked for, whatever the size of the image.
+
+``input`` is a tensor or array; without the axis N the result has none. ``output_size`` is how many
+windows there are: one number for all axes of space, or one for each, where None keeps the size.
+ShapeError for other ranks.
+"""
 
 from __future__ import annotations
 

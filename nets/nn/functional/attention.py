@@ -31,6 +31,11 @@ def scaled_dot_product_attention(
     A bool mask is true where a key takes part; other masks are added. ``is_causal`` stands for a
     mask of its own: query i sees the keys up to i. A query that sees no key gets 0, and gives no
     gradient. Vaswani et al., "Attention is all you need", 2017.
+
+    ``query``, ``key`` and ``value`` are tensors or arrays of these shapes; ``attn_mask`` has the
+    shape (…, L, S), or one that broadcasts to it: DTypeError for one of neither bools nor floats,
+    ShapeError for other shapes. There is no training mode here: weights are left out at every call
+    with a ``dropout_p`` above 0.
     """
     if enable_gqa:
         key, value = (_for_each_head(query, x) for x in (key, value))

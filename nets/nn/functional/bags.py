@@ -29,6 +29,9 @@ def embedding_bag(
     the rows of a "sum". Rows ``padding_idx`` do not count. An empty bag gives zeros. ``max_norm``,
     ``norm_type``, ``scale_grad_by_freq`` and ``sparse`` as in ``embedding``. ShapeError and
     ArgumentError for what does not go together.
+
+    ``mode`` says what a bag gives: the "sum", the "mean" or, element by element, the "max" of its
+    rows.
     """
     positions, table = nets.as_tensor(input), nets.as_tensor(weight)
     check(mode in ("sum", "mean", "max"), f"mode is 'sum', 'mean' or 'max', not {mode!r}")

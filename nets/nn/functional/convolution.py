@@ -1,6 +1,14 @@
 """Convolution (in truth, correlation) under PyTorch's argument names.
 
 Over volumes it is one over planes, with the planes that a kernel meets as further channels.
+
+``input`` is a tensor or array (N, C, *space), or (C, *space) for a result without the axis N;
+``bias`` is None for none. ``stride`` is how far apart windows begin, ``padding`` how many zeros lie
+on both sides (for "valid" none, for "same" what keeps the size), ``dilation`` how far apart the
+elements of a window lie: each one number for all axes of space, or one for each. ``groups`` splits
+the channels into so many parts that see each other not at all; it divides C and O.
+``output_padding`` makes a transposed result longer at its end, where several sizes have the same
+convolution; it is below the stride or the dilation.
 """
 
 from __future__ import annotations

@@ -12,6 +12,9 @@ def cosine_similarity(
     """The cosine of the angles between vectors along an axis; both broadcast to each other.
 
     Lengths count as at least ``eps``.
+
+    ``x1`` and ``x2`` are tensors or arrays; ``dim``, the axis of the vectors, is left out of the
+    result. AxisError where there is none, ArgumentError for a negative ``eps``.
     """
     check_number("eps", eps, 0)
     a, b = nets.broadcast_arrays(*(nets.as_tensor(x) for x in (x1, x2)))
@@ -22,7 +25,11 @@ def cosine_similarity(
 def pairwise_distance(
     x1: TensorLike, x2: TensorLike, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> nets.Tensor:
-    """The ``p``-norm of x1 − x2 + eps along the last axis, which ``keepdim`` keeps with size 1."""
+    """The ``p``-norm of x1 − x2 + eps along the last axis, which ``keepdim`` keeps with size 1.
+
+    ``x1`` and ``x2`` are tensors or arrays (…, d) whose shapes broadcast; ``eps`` keeps the
+    derivative finite where they are equal.
+    """
     check_number("p", p)
     check_number("eps", eps)
     return (nets.as_tensor(x1) - x2 + eps).norm(p, -1, keepdim=keepdim)

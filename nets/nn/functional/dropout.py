@@ -2,6 +2,9 @@
 
 The numbers come from ``nets.random.default_generator``. ``inplace`` is taken and makes no
 difference.
+
+``input`` is a tensor or array, ``p`` the probability to be left out: ArgumentError outside [0, 1].
+Without ``training`` the elements stay as they are.
 """
 
 from __future__ import annotations

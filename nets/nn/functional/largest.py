@@ -1,4 +1,8 @@
-"""The largest elements of windows and where they lie, and elements put back where they lay."""
+"""The largest elements of windows and where they lie, and elements put back where they lay.
+
+``input`` has the elements, ``indices`` their positions in the flattened axes of space of the
+output, both (N, C, *places) or (C, *places). ``stride`` is by default the ``kernel_size``.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Losses that are the negative logarithm of a probability: of counts, of numbers, of sequences.
 
-``reduction`` is "mean", "sum" or "none".
+``reduction`` gives "mean" or "sum" of the losses, or with "none" each. ``input`` is what a model
+predicts, ``target`` what is right: tensors or arrays whose shapes go together. ``eps`` keeps
+logarithms and quotients finite.
 """
 
 from __future__ import annotations
@@ -84,6 +86,9 @@ def ctc_loss(
     IndexOutOfBoundsError for classes and lengths that are not there.
 
     Graves et al., "Connectionist temporal classification", 2006, sections 4.1 and 4.2.
+
+    ``log_probs`` (T, N, C) are such as ``log_softmax`` gives; with "mean" the mean over N is taken
+    of the quotients.
     """
     logs, classes = nets.as_tensor(log_probs), nets.as_tensor(targets)
     single = logs.ndim == 2

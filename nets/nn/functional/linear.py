@@ -1,4 +1,8 @@
-"""Linear maps, bilinear ones, and rows of a table."""
+"""Linear maps, bilinear ones, and rows of a table.
+
+``input``, ``input1`` and ``input2`` are tensors or arrays, ``weight`` and ``bias`` the parameters
+of a layer; a ``bias`` of None adds nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,10 @@ from nets.nn.functional.arguments import TensorLike, check_shape
 
 
 def linear(input: TensorLike, weight: TensorLike, bias: TensorLike | None = None) -> nets.Tensor:
-    """x Wᵀ + b: (…, in) with weight (out, in) and bias (out,) gives (…, out)."""
+    """x Wᵀ + b: (…, in) with weight (out, in) and bias (out,) gives (…, out).
+
+    ShapeError where the last axis of the input is not that of the weight.
+    """
     result = nets.matmul(input, nets.transpose(weight))
     return result if bias is None else result + bias
 
@@ -105,5 +112,10 @@ def padding_row(padding_idx: int, count: int) -> int:
 
 
 def one_hot(tensor: TensorLike, num_classes: int = -1) -> nets.Tensor:
-    """int64 rows with 1 at the given position and 0 elsewhere; see ``nets.one_hot``."""
+    """int64 rows with 1 at the given position and 0 elsewhere; see ``nets.one_hot``.
+
+    ``tensor`` has integers, ``num_classes`` is the size of the new last axis; −1 takes the largest
+    integer plus one, which a trace does not know (ControlFlowError). IndexOutOfBoundsError for
+    integers outside [0, num_classes).
+    """
     return nets.one_hot(tensor, num_classes)

@@ -1,6 +1,9 @@
 """Losses: one number, or one per element, that says how far predictions are from targets.
 
-``reduction`` is "mean", "sum" or "none".
+``input`` is what a model predicts, x in the formulas, ``target`` what is right, y: tensors or
+arrays, of the same shape where nothing else is said (ShapeError for others). ``weight`` multiplies
+the loss of each class, or of each element where there are no classes; None stands for ones.
+``reduction`` gives "mean" or "sum" of the losses, or with "none" each; ArgumentError for others.
 """
 
 from __future__ import annotations

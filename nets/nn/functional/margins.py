@@ -1,6 +1,9 @@
 """Losses with a margin: what is right is to be apart from what is wrong, and no further.
 
-``reduction`` is "mean", "sum" or "none".
+``input``, or ``input1`` and ``input2``, is what a model predicts, x in the formulas, ``target``
+what is right, y: tensors or arrays whose shapes go together. ``margin`` is how far apart what is
+right and what is wrong are to be. ``reduction`` gives "mean" or "sum" of the losses, or with "none"
+each; ArgumentError for others.
 """
 
 from __future__ import annotations
@@ -141,7 +144,11 @@ def multilabel_soft_margin_loss(
     weight: TensorLike | None = None,
     reduction: Reduction = "mean",
 ) -> nets.Tensor:
-    """The mean over classes of −(y log σ(x) + (1 − y) log σ(−x)), each multiplied by ``weight``."""
+    """The mean over classes of −(y log σ(x) + (1 − y) log σ(−x)), each multiplied by ``weight``.
+
+    ``target`` has the shape (N, C) of the scores, 1 where a class is right and 0 elsewhere;
+    ``weight`` (C,) has a factor for each class, None for ones.
+    """
     x, y = _together("multilabel_soft_margin_loss", input, target)
     loss = y * nets.softplus(-x) + (1 - y) * nets.softplus(x)
     loss = loss if weight is None else loss * weight
@@ -193,7 +200,12 @@ def triplet_margin_with_distance_loss(
     swap: bool = False,
     reduction: Reduction = "mean",
 ) -> nets.Tensor:
-    """``triplet_margin_loss`` with any ``distance_function``, by default ``pairwise_distance``."""
+    """``triplet_margin_loss`` with any ``distance_function``, by default ``pairwise_distance``.
+
+    ``anchor``, ``positive`` and ``negative`` are tensors of one shape; the function takes two of
+    them and gives their distances. ``swap`` takes that of positive and negative where it is
+    smaller. ArgumentError for a ``margin`` that is not positive.
+    """
     check_number("margin", margin, 0, above=True)
     is_function = distance_function is None or callable(distance_function)
     check(is_function, f"distance_function is a function, not {distance_function!r}")

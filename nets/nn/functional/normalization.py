@@ -1,4 +1,10 @@
-"""Normalisation: mean and variance of some axes brought to 0 and 1, then scaled and moved."""
+"""Normalisation: mean and variance of some axes brought to 0 and 1, then scaled and moved.
+
+``input`` is a tensor or array of floats, (N, C, …) where there are channels. ``weight`` scales and
+``bias`` moves what results, None for neither; ``eps`` is added to the variance, so that it is never
+zero. ``running_mean`` and ``running_var`` (C,) are tensors that a call in training changes, or
+None.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +28,10 @@ def layer_norm(
     bias: TensorLike | None = None,
     eps: float = 1e-5,
 ) -> nets.Tensor:
-    """Over the last axes, which have the shape ``normalized_shape`` (Ba, Kiros, Hinton, 2016)."""
+    """Over the last axes, which have the shape ``normalized_shape`` (Ba, Kiros, Hinton, 2016).
+
+    ``weight`` and ``bias`` have that shape; ShapeError for an input or parameters with another.
+    """
     x = nets.as_tensor(input)
     check_number("eps", eps, 0)
     axes = _last_axes(x, normalized_shape)
@@ -42,6 +51,8 @@ def rms_norm(
     """Divided by the root of the mean square of the last axes (Zhang and Sennrich, 2019).
 
     ``eps`` is by default the distance from 1 to the next number of the dtype.
+
+    ``normalized_shape`` is the shape of these axes, and of ``weight``; ShapeError for others.
     """
     x = nets.as_tensor(input)
     axes = _last_axes(x, normalized_shape)
@@ -58,7 +69,11 @@ def group_norm(
     bias: TensorLike | None = None,
     eps: float = 1e-5,
 ) -> nets.Tensor:
-    """Over the axes after the first, the channels of axis 1 in groups (Wu and He, 2018)."""
+    """Over the axes after the first, the channels of axis 1 in groups (Wu and He, 2018).
+
+    ``num_groups`` divides the channels, ShapeError where it does not; ``weight`` and ``bias`` have
+    one number for each channel.
+    """
     x = nets.as_tensor(input)
     check_count("num_groups", num_groups)
     if x.ndim < 2 or x.shape[1] % num_groups:
@@ -183,7 +198,10 @@ def local_response_norm(
 def normalize(
     input: TensorLike, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12
 ) -> nets.Tensor:
-    """x divided by its ``p``-norm along an axis, or by ``eps`` where that is larger."""
+    """x divided by its ``p``-norm along an axis, or by ``eps`` where that is larger.
+
+    ``dim`` is that axis, or a tuple of axes that count as one; AxisError where there is none.
+    """
     check_number("p", p)
     check_number("eps", eps, 0)
     x = nets.as_tensor(input)

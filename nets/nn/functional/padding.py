@@ -24,6 +24,9 @@ def pad(
     "reflect" by what lies behind the edge, "replicate" by the edge, "circular" by the other end:
     on the last 1 to 3 of at least one axis more. ArgumentError for other modes and numbers;
     ShapeError where a reflection or a circle is longer than the tensor.
+
+    ``input`` is a tensor or array, ``pad`` (before, after) of the last axis, then of the one before
+    it, and so on; the ``mode`` says what lies around.
     """
     x = nets.as_tensor(input)
     pairs = _pairs(pad, x)

@@ -1,4 +1,11 @@
-"""Pooling: the largest element, the mean, or a norm, of each window of an image."""
+"""Pooling: the largest element, the mean, or a norm, of each window of an image.
+
+``input`` is a tensor or array (N, C, *space), or (C, *space) for a result without the axis N.
+``kernel_size`` is the size of a window, ``stride`` how far apart windows begin (by default that
+size), ``padding`` how far the image goes on on both sides: each one number for all axes of space,
+or one for each. ``ceil_mode`` lets a last window reach beyond. ``count_include_pad`` says whether a
+mean counts the zeros of the padding.
+"""
 
 from __future__ import annotations
 

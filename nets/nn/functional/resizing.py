@@ -1,4 +1,9 @@
-"""Resizing: images of another size, and channels that become places."""
+"""Resizing: images of another size, and channels that become places.
+
+``input`` is a tensor or array. ``size`` is one number for all axes of space, or one for each;
+``scale_factor`` likewise, and one of both is given. ``upscale_factor`` and ``downscale_factor`` are
+the r of the shapes. ShapeError for channels or sizes that do not divide so.
+"""
 
 from __future__ import annotations
 
@@ -200,7 +205,10 @@ def upsample(
     mode: str = "nearest",
     align_corners: bool | None = None,
 ) -> nets.Tensor:
-    """``interpolate`` under its former name."""
+    """``interpolate`` under its former name.
+
+    ``mode`` and ``align_corners`` are those of ``interpolate``.
+    """
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 

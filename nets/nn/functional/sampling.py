@@ -25,6 +25,10 @@ def grid_sample(
     ``align_corners`` from centre to centre. Beyond lie zeros, the elements at the border, or a
     reflection. "bicubic" is for images. ArgumentError for other modes, ShapeError where the shapes
     do not go together. Jaderberg et al., "Spatial transformer networks", 2015.
+
+    ``input`` is a tensor or array of floats. ``mode`` says how elements around a place are
+    weighted, "bilinear", "bicubic", or the "nearest" alone; ``padding_mode`` what lies beyond:
+    "zeros", "border" or "reflection".
     """
     x, places = nets.as_tensor(input), nets.as_tensor(grid)
     rank = x.ndim - 2

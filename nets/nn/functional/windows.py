@@ -1,4 +1,9 @@
-"""Windows over axes: where they lie, their elements side by side, and their sums back in place."""
+"""Windows over axes: where they lie, their elements side by side, and their sums back in place.
+
+``input`` is a tensor or array. ``kernel_size`` is the size of a window, ``dilation`` how far apart
+its elements lie, ``padding`` how many zeros lie around, ``stride`` how far apart windows begin,
+``output_size`` the size (H, W) that ``fold`` gives: each one number for both axes, or a pair.
+"""
 
 from __future__ import annotations
 

@@ -78,6 +78,9 @@ def pack_padded_sequence(
 
     With ``enforce_sorted`` the longest comes first; ArgumentError where it does not, and for
     lengths that are not known or not between 1 and L.
+
+    ``input`` is a tensor or array of the sequences, with anything behind the end of each;
+    ``lengths`` has one whole number for each.
     """
     x = nets.as_tensor(input)
     x = nets.swapaxes(x, 0, 1) if batch_first else x
@@ -101,6 +104,8 @@ def pad_packed_sequence(
     """Sequences side by side again, ``padding_value`` behind each, and their lengths.
 
     ``total_length`` times, or as many as the longest has. ArgumentError where these are more.
+
+    (L, N, *), or with ``batch_first`` (N, L, *), and the lengths (N,), integers.
     """
     longest = len(sequence.batch_sizes)
     check(
@@ -139,12 +144,18 @@ def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> Pack
 def unpad_sequence(
     padded_sequences: Any, lengths: Any, batch_first: bool = False
 ) -> list[nets.Tensor]:
-    """The sequences of (L, N, *) by themselves, each of its length; ``batch_first``: (N, L, *)."""
+    """The sequences of (L, N, *) by themselves, each of its length; ``batch_first``: (N, L, *).
+
+    ``padded_sequences`` is a tensor or array; ``lengths`` has a whole number for each sequence.
+    """
     x = nets.as_tensor(padded_sequences)
     x = x if batch_first else nets.swapaxes(x, 0, 1)
     return [x[i, : int(n)] for i, n in enumerate(_numbers(lengths, x.shape[0]))]
 
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[nets.Tensor]:
-    """The sequences by themselves, each of its length."""
+    """The sequences by themselves, each of its length.
+
+    ``packed_sequences`` is what ``pack_sequence`` gives.
+    """
     return unpad_sequence(*packed_sequences.padded())
