@@ -339,7 +339,8 @@ def _library_row(path: str, thing: Any) -> tuple[str, str, str]:
     if inspect.ismodule(thing):
         return f"`{name}`", _first_sentence(inspect.getdoc(thing)), ""
     call = _signature(name, thing) if callable(thing) else name
-    return f"`{call}`", _one_line(inspect.getdoc(thing) or ""), samples.sample(path)
+    example = samples.sample(path) if path in samples.calls() else ""
+    return f"`{call}`", _one_line(inspect.getdoc(thing) or ""), example
 
 
 def lowered() -> str:
