@@ -6,6 +6,7 @@ import ast
 import inspect
 import operator
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -34,8 +35,8 @@ NAMES = {**_WORDS, **_ORDER}
 FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/tensor/functions")
 """Packages that the list of rooms shows as one line."""
 
-BELOW = ("nn.functional", "nn.init", "nn.utils")
-"""Public modules below others."""
+BELOW = ("nn.functional", "nn.init", "nn.utils", "nn.utils.rnn", "optim.swa_utils")
+"""Public modules below others; ``optim.lr_scheduler`` only has names of ``optim`` once more."""
 
 FLOW = (
     *(".", "ir", "machine", "ops", "ops/definition", "ops/loop", "ops/tensor", "ops/pools"),
@@ -330,8 +331,17 @@ def _library(word: str, module: ModuleType) -> str:
         if not name.startswith("_") and getattr(thing, "__module__", "") == module.__name__
     ]
     rows = (_library_row(f"{word}.{name}", getattr(module, name)) for name in names)
-    head = _prose(inspect.getdoc(module) or "")
+    head = "\n\n".join([_prose(inspect.getdoc(module) or ""), *_shared(module, names)])
     return f"### nets.{word}\n\n{head}\n\n{_table(('name', 'what it is', 'example'), rows)}"
+
+
+def _shared(module: ModuleType, names: list[str]) -> Iterator[str]:
+    """What the modules below, where the names come from, tell of all of theirs."""
+    found = dict.fromkeys(getattr(getattr(module, name), "__module__", "") for name in names)
+    for path in found:
+        told = (sys.modules[path].__doc__ or "").partition("\n\n")[2] if path else ""
+        if told and path.startswith(f"{module.__name__}."):
+            yield f"*{path.rpartition('.')[2]}*: {_one_line(told)}"
 
 
 def _library_row(path: str, thing: Any) -> tuple[str, str, str]:
