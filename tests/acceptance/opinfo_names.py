@@ -200,6 +200,15 @@ def _histogram(x: Any, bins: Any, *, weight: Any = None, **options: Any) -> Any:
     return nets.astype(counts, x.dtype), nets.astype(edges, x.dtype)
 
 
+def _linear_cross_entropy(*arguments: Any, options: Any = None, **named: Any) -> Any:
+    """The options say how PyTorch saves memory."""
+    return nets.nn.functional.linear_cross_entropy(*arguments, **named)
+
+
+def _unique_consecutive(x: Any, **options: Any) -> Any:
+    return nets.unique_consecutive(x, **options)
+
+
 def _polygamma(x: Any, n: int) -> Any:
     return nets.special.polygamma(n, x)
 
@@ -292,6 +301,16 @@ OWN: Final[dict[str, Callable[..., Any]]] = {
     "broadcast_tensors": lambda *tensors: nets.broadcast_arrays(*tensors),
     "max_pool2d_with_indices_backward": _pooled,
     "histogram": _histogram,
+    "histc": lambda x, *arguments, **options: nets.histc(x, *arguments, **options),
+    "unique_consecutive": _unique_consecutive,
+    **dict.fromkeys(
+        (
+            "nn.functional.linear_cross_entropy",
+            "nn.functional.linear_cross_entropy.chunked",
+            "nn.functional.linear_cross_entropy.chunked_none",
+        ),
+        _linear_cross_entropy,
+    ),
     **{f"polygamma.polygamma_n_{n}": _polygamma for n in range(5)},
     "special.polygamma.special_polygamma_n_0": _polygamma,
     "nonzero": _nonzero,

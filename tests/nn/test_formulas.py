@@ -183,6 +183,20 @@ def test_cross_entropy(
     )
 
 
+def test_linear_cross_entropy() -> None:
+    """The scores (N, C, d) of a table (C, d, in)."""
+    x, table, bias = wave((4, 5)), wave((3, 2, 5)) * 2, wave((3, 2))
+    classes = np.array([[0, 1], [2, 2], [1, 0], [0, 2]])
+    scores = np.einsum("ni,cdi->ncd", x, table) + bias
+    found = F.linear_cross_entropy(x, table, classes, linear_bias=bias, reduction="none")
+    alike(found, F.cross_entropy(scores, classes, reduction="none").numpy())
+    found = F.linear_cross_entropy(x, table[:, 0], classes[:, 0], ignore_index=0)
+    alike(found, F.cross_entropy(x @ table[:, 0].T, classes[:, 0], ignore_index=0).numpy())
+    for bad in (table[0, 0], table[..., 1:]):
+        with pytest.raises(nets.errors.ShapeError):
+            F.linear_cross_entropy(x, bad, classes)
+
+
 LOSSES: dict[str, tuple[Callable[..., nets.Tensor], Callable[[float, float], float]]] = {
     "mse": (F.mse_loss, lambda x, y: (x - y) ** 2),
     "l1": (F.l1_loss, lambda x, y: abs(x - y)),

@@ -8,11 +8,13 @@ the loss of each class, or of each element where there are no classes; None stan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, Literal
 
 import nets
 from nets.nn.functional.arguments import TensorLike, check_number, check_shape
+from nets.nn.functional.linear import linear
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -109,6 +111,38 @@ def cross_entropy(
     everywhere = -nets.sum(_weighted(logs, weight, axis), axis)
     smooth = _reduced_of_classes(everywhere, wanted, weight, ignore_index, reduction)
     return (1 - label_smoothing) * loss + label_smoothing / scores.shape[axis] * smooth
+
+
+def linear_cross_entropy(
+    input: TensorLike,
+    linear_weight: TensorLike,
+    target: TensorLike,
+    *,
+    linear_bias: TensorLike | None = None,
+    weight: TensorLike | None = None,
+    reduction: Reduction = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+) -> nets.Tensor:
+    """``cross_entropy`` of the scores ``linear(input, linear_weight, linear_bias)``.
+
+    ``linear_weight`` (C, in), or (C, …, in) for scores (N, C, …); ``linear_bias`` of its shape
+    without the last axis. No index is ignored by default. ShapeError for other shapes.
+    """
+    x, table = nets.as_tensor(input), nets.as_tensor(linear_weight)
+    if table.ndim < 2 or not x.ndim or x.shape[-1] != table.shape[-1]:
+        raise nets.errors.ShapeError(
+            f"a linear_weight (C, …, in) and an input (N, in) are needed, not {table.shape} and "
+            f"{x.shape}",
+            nets.user_location(),
+        )
+    classes = table.shape[:-1]
+    check_shape("linear_bias", linear_bias, classes)
+    rows = nets.reshape(table, (math.prod(classes), table.shape[-1]))
+    bias = None if linear_bias is None else nets.reshape(linear_bias, (-1,))
+    scores = nets.reshape(linear(x, rows, bias), (*x.shape[:-1], *classes))
+    ignored = -100 if ignore_index is None else ignore_index
+    return cross_entropy(scores, target, weight, ignored, reduction, label_smoothing)
 
 
 def _class_axis(scores: nets.Tensor) -> int:

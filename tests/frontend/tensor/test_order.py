@@ -405,3 +405,35 @@ def test_gradients_go_to_where_elements_came_from() -> None:
 def test_what_is_refused(call: Callable[[], object], error: type[NetsError], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_runs_of_equal_neighbours() -> None:
+    x = np.array([[1.0, 1, 2], [2, 3, 3], [np.nan, np.nan, 1]])
+    values, inverse, counts = nets.unique_consecutive(x, True, True)
+    np.testing.assert_array_equal(values, [1, 2, 3, np.nan, np.nan, 1])
+    np.testing.assert_array_equal(inverse, [[0, 0, 1], [1, 2, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(counts, [2, 2, 2, 1, 1, 1])
+    traced = nets.trace(lambda x: nets.unique_consecutive(x, False, True, size=7, fill_value=9))(x)
+    np.testing.assert_array_equal(traced[0], [1, 2, 3, np.nan, np.nan, 1, 9])
+    np.testing.assert_array_equal(traced[1], [2, 2, 2, 1, 1, 1, 0])
+    rows = np.array([[1, 2, 2, 1], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(nets.unique_consecutive(rows, dim=1), [[1, 2, 1], [0, 0, 0]])
+    assert nets.unique_consecutive(x[:0]).shape == (0,)
+    slopes = nets.grad(lambda x: (nets.unique_consecutive(x, size=2) ** 2).sum())(
+        np.array([3.0, 3, 1])
+    )
+    np.testing.assert_array_equal(slopes, [6, 0, 2])
+
+
+def test_histc() -> None:
+    x = np.array([-1.0, 0, 0.24, 0.25, 1, 1.01, 0.75, np.nan])
+    np.testing.assert_array_equal(nets.histc(x, 4, 0, 1), [2, 1, 0, 2])
+    bounded = nets.trace(lambda x: nets.histc(x, bins=3))
+    np.testing.assert_array_equal(bounded(np.float32([[1, 2], [4, 3]])), np.float32([1, 1, 2]))
+    np.testing.assert_array_equal(nets.histc(np.full(3, 2.0), 2), [0, 3])
+    assert nets.histc(x[:0], 2).numpy().tolist() == [0, 0]
+    for bad in ((0,), (2, 1, 0), (2, 0, np.inf)):
+        with pytest.raises(ArgumentError, match="histc"):
+            nets.histc(x, *bad)
+    with pytest.raises(DTypeError, match="floats"):
+        nets.histc([1, 2])

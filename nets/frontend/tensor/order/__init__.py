@@ -13,8 +13,8 @@ _MODULES: Final = {
     "searching": "searchsorted bucketize digitize",
     "quantiles": "median nanmedian quantile nanquantile percentile nanpercentile",
     "running": "cumprod cumulative_prod cummax cummin",
-    "distinct": "unique unique_all unique_counts unique_inverse unique_values",
-    "counting": "bincount histogram histogram_bin_edges",
+    "distinct": "unique unique_all unique_consecutive unique_counts unique_inverse unique_values",
+    "counting": "bincount histc histogram histogram_bin_edges",
     "scattering": "scatter scatter_add scatter_reduce index_add "
     "put_along_axis masked_scatter masked_select",
     "segments": "segment_sum segment_prod segment_max segment_min segment_mean segment_softmax",

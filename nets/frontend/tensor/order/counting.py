@@ -198,6 +198,33 @@ def _evenly(first: Tensor, last: Tensor, count: int) -> Tensor:
     return where(place == count, last, edges)
 
 
+def histc(x: TensorLike, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+    """How many elements lie in each of ``bins`` equal parts of [min, max], in the dtype of x; the
+    rest is left out. Where ``min`` is ``max``, the bounds are the smallest and the largest element,
+    and where these are equal, they are moved by 1.
+
+    DTypeError for integers; ArgumentError for no bins, or bounds in the wrong order or not finite.
+    """
+    tensor = flatten(as_tensor(x))
+    require_dtype(tensor, "f", "histc counts floats")
+    count, low, high = integer_of(bins, "bins"), float(min), float(max)
+    if count < 1:
+        raise ArgumentError(f"histc takes at least one bin, not {count}", user_location())
+    if not -math.inf < low <= high < math.inf:
+        raise ArgumentError(f"histc counts from min to max, not {low} to {high}", user_location())
+    least, most = as_tensor(low), as_tensor(high)
+    if low == high and tensor.size:
+        least, most = smallest(tensor), largest(tensor)
+    least, most = cast(least, tensor.type.dtype), cast(most, tensor.type.dtype)
+    is_one = least == most
+    least, most = where(is_one, least - 1, least), where(is_one, most + 1, most)
+    place = divide(tensor - least, most - least) * count
+    is_inside = (tensor >= least) & (tensor <= most)
+    number = cast(where(is_inside, place, count + 1), i64)
+    number = where(is_inside & (number == count), count - 1, number)
+    return cast(bincount(number, length=count), tensor.type.dtype)
+
+
 def histogram(
     x: TensorLike,
     bins: Bins = 10,

@@ -84,6 +84,27 @@ def unique(
     return chosen if len(chosen) > 1 else chosen[0]
 
 
+def unique_consecutive(
+    x: TensorLike,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+    *,
+    size: int | None = None,
+    fill_value: TensorLike | None = None,
+) -> Any:
+    """The first of each run of equal neighbours, in their order; with a ``dim``, of equal slices
+    along it. Every NaN is a run.
+
+    Where asked for, a tuple: further with ``return_inverse`` in which run each element is, in the
+    shape of x, and how long each run is. ``size`` and ``fill_value`` as in ``unique``.
+    """
+    found = _unique(x, dim, equal_nan=False, size=size, fill_value=fill_value, sorts=False)
+    wanted = (True, False, return_inverse, return_counts)
+    chosen = tuple(part for part, is_wanted in zip(found, wanted, strict=True) if is_wanted)
+    return chosen if len(chosen) > 1 else chosen[0]
+
+
 def unique_all(
     x: TensorLike, *, size: int | None = None, fill_value: TensorLike | None = None
 ) -> UniqueAll:
@@ -124,6 +145,7 @@ def _unique(
     equal_nan: bool,
     size: int | None,
     fill_value: TensorLike | None,
+    sorts: bool = True,
 ) -> UniqueAll:
     tensor = as_tensor(x)
     if size is None and current_scope() is not None:
@@ -140,7 +162,7 @@ def _unique(
         for n in moved.shape[1:]:
             width *= n
         entries, shape = under(moved, (moved.shape[0], width)), moved.shape[:1]
-    order, is_new = _in_order(entries, equal_nan=equal_nan)
+    order, is_new = _in_order(entries, equal_nan=equal_nan, sorts=sorts)
     wanted = None if size is None else integer_of(size, "size")
     first, counts, number = _first_of_each(is_new, wanted)
     indices = apply("gather", order, first, axis=0) if entries.shape[0] else first
@@ -154,12 +176,12 @@ def _unique(
     return UniqueAll(values, indices, under(inverse, shape), counts)
 
 
-def _in_order(entries: Tensor, *, equal_nan: bool) -> tuple[Tensor, Tensor]:
-    """The order of rows, by their first element, then the second one and so on; and which rows in
-    that order are not as the one before."""
+def _in_order(entries: Tensor, *, equal_nan: bool, sorts: bool) -> tuple[Tensor, Tensor]:
+    """The order of rows, by their first element, then the second one and so on, or theirs; and
+    which rows in that order are not as the one before."""
     count, width = entries.shape
     order = numbers((count,), 0)
-    for column in reversed(range(width)):
+    for column in reversed(range(width if sorts else 0)):
         key = under(cut(entries, 1, column, column + 1), (count,))
         order = at(order, order_along(at(key, order, 0), 0), 0)
     rows = apply("gather", entries, order, axis=0)
