@@ -127,7 +127,8 @@ def linear_cross_entropy(
     """``cross_entropy`` of the scores ``linear(input, linear_weight, linear_bias)``.
 
     ``linear_weight`` (C, in), or (C, …, in) for scores (N, C, …); ``linear_bias`` of its shape
-    without the last axis. No index is ignored by default. ShapeError for other shapes.
+    without the last axis. ``ignore_index`` and ``label_smoothing`` are those of
+    ``cross_entropy``, but that no index is ignored by default. ShapeError for other shapes.
     """
     x, table = nets.as_tensor(input), nets.as_tensor(linear_weight)
     if table.ndim < 2 or not x.ndim or x.shape[-1] != table.shape[-1]:
