@@ -36,6 +36,7 @@ from nets.ops.transcendental import (
     exponential,
     gamma,
     hyperbolic,
+    incomplete,
     trigonometric,
 )
 
@@ -62,6 +63,7 @@ __all__ = [
     "gamma",
     "gradient",
     "hyperbolic",
+    "incomplete",
     "indexing",
     "logic",
     "loop_arithmetic",

@@ -19,6 +19,7 @@ from nets.special.gamma import (
     polygamma,
     zeta,
 )
+from nets.special.incomplete import betainc, gammainc, gammaincc
 
 lgamma, psi = gammaln, digamma
 
@@ -29,6 +30,7 @@ round, sinc = F.round, F.sinc
 
 __all__ = [
     "beta",
+    "betainc",
     "betaln",
     "digamma",
     "entr",
@@ -40,6 +42,8 @@ __all__ = [
     "expit",
     "expm1",
     "gamma",
+    "gammainc",
+    "gammaincc",
     "gammaln",
     "i0",
     "i0e",

@@ -50,7 +50,12 @@ JUMPS = frozenset(
 )
 """Ops that turn a small difference of an operand into a large one."""
 
-NOT_ITS_SLOPE = frozenset(("stop_gradient", "leaf", "lu_solve", "lu_det", "lu_log_det", "zeta"))
+NOT_ITS_SLOPE = frozenset(
+    (
+        *("stop_gradient", "leaf", "lu_solve", "lu_det", "lu_log_det"),
+        *("zeta", "gammainc", "gammaincc", "betainc"),
+    )
+)
 """Ops whose derivative is by definition not that of their function; or not that by all that they
 read, as of factors of an operand."""
 

@@ -13,12 +13,12 @@ from typing import Final
 from nets.ops.transcendental.calculus import Calculus, Number, at_least
 from nets.ops.transcendental.gamma_formulas import gammaln, stirling
 
-_FAR: Final = 8.0
+FAR: Final = 8.0
 
 
-def _remainders(m: Calculus, a: Number, b: Number) -> Number:
+def remainders(m: Calculus, a: Number, b: Number) -> Number:
     """What Stirling's formula leaves of the three, for numbers of at least 8."""
-    a, b = at_least(m, a, _FAR), at_least(m, b, _FAR)
+    a, b = at_least(m, a, FAR), at_least(m, b, FAR)
     return stirling(a) + stirling(b) - stirling(a + b)
 
 
@@ -27,14 +27,14 @@ def betaln(m: Calculus, a: Number, b: Number) -> Number:
     total = small + large
     near = gammaln(m, small)
     ratio = m.math("log1p", small / large)
-    far = at_least(m, large, _FAR)
+    far = at_least(m, large, FAR)
     bracket = (0.5 - large) * ratio - small * (m.math("log", total) - 1.0)
     mixed = near + (bracket + (stirling(far) - stirling(far + small)))
     plain = near + (gammaln(m, large) - gammaln(m, total))
     sizes = small * m.math("log1p", large / small) + (large - 0.5) * ratio
     both = 0.5 * math.log(2.0 * math.pi) - 0.5 * m.math("log", small) - sizes
-    both = both + _remainders(m, small, large)
-    found = m.select(large < _FAR, plain, m.select(small < _FAR, mixed, both))
+    both = both + remainders(m, small, large)
+    found = m.select(large < FAR, plain, m.select(small < FAR, mixed, both))
     found = m.select(m.equal(small, 0.0), math.inf, found)
     found = m.select(m.equal(large, math.inf), -math.inf, found)
     return m.select((small >= 0.0) & (large >= 0.0), found, math.nan)

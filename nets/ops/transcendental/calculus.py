@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nets.ir.core import Value
-from nets.ir.types import f64
+from nets.ir.types import VectorType, f64, index
 from nets.ops.definition.registry import Array
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.ops.tensor.mathematics import erf_of_each
@@ -23,6 +23,8 @@ Number = Any
 """An array of float64 or of bools, a register of either, or a Python number."""
 
 Formula = Callable[..., Number]
+
+Step = Callable[[Number, Number], Number]
 
 
 class Register:
@@ -34,8 +36,15 @@ class Register:
         self.s, self.value = s, value
 
     def operand(self, x: Number) -> Value:
-        """The value of a register, or a constant of this one's dtype."""
-        return x.value if isinstance(x, Register) else self.s.like(self.value, x)
+        """The value of a register, or a constant of this one's dtype in as many lanes."""
+        return x.value if isinstance(x, Register) else self.spread(self.s.like(self.value, x))
+
+    def spread(self, scalar: Value) -> Value:
+        """The scalar in as many lanes as this one has."""
+        type = self.value.type
+        if not isinstance(type, VectorType):
+            return scalar
+        return self.s.emit("splat", scalar, lanes=type.lanes).result
 
     def _binary(self, name: str, x: Number, y: Number) -> Register:
         return Register(self.s, self.s.binary(name, self.operand(x), self.operand(y)))
@@ -100,6 +109,10 @@ class Calculus(Protocol):
 
     def select(self, condition: Number, x: Number, y: Number) -> Number: ...
 
+    def count_down(self, count: Number, step: Step, start: Number) -> Number:
+        """What ``step(n, x)`` makes of x from the start, for n from a count down to 1. That may be
+        a number of each element: then n starts from the largest of some of them."""
+
 
 class Arrays:
     """The calculus of arrays."""
@@ -124,6 +137,11 @@ class Arrays:
         chosen: Any = np.where(*operands)
         return np.asarray(chosen)
 
+    def count_down(self, count: Number, step: Step, start: Array) -> Array:
+        for n in range(int(np.max(count, initial=0)), 0, -1):
+            start = step(float(n), start)
+        return start
+
 
 class Registers:
     """The calculus of the loop dialect."""
@@ -141,24 +159,46 @@ class Registers:
     def select(self, condition: Register, x: Number, y: Number) -> Register:
         s, known = condition.s, x if isinstance(x, Register) else y
         if not isinstance(known, Register):
-            known = Register(s, s.const(0.0, f64))
+            known = Register(s, condition.spread(s.const(0.0, f64)))
         chosen = s.select(condition.value, known.operand(x), known.operand(y))
         return Register(s, chosen)
+
+    def count_down(self, count: Number, step: Step, start: Register) -> Register:
+        s = start.s
+        if isinstance(count, Register):
+            most = count.value
+            if isinstance(most.type, VectorType):
+                most = s.emit("lane_reduce", most, combiner="max").result
+            last = s.cast(most, index)
+        else:
+            last = s.const(count, index)
+        loop = s.for_(0, last, [start.value])
+        with s.inside(loop) as body:
+            passed, value = body.arguments
+            n = Register(s, start.spread(s.cast(s.sub(last, passed), f64)))
+            s.yield_(step(n, Register(s, value)).value)
+        return Register(s, loop.result)
 
 
 def rules(formula: Formula) -> tuple[Callable[..., Array], Callable[..., Value]]:
     """``evaluate`` and ``lower`` of an op whose meaning is a formula."""
+
+    def lower(s: LoopBuilder, *arguments: Value) -> Value:
+        wide = [Register(s, s.cast(x, f64)) for x in arguments]
+        return s.cast(formula(Registers(), *wide).value, arguments[0].type.dtype)
+
+    return reference(formula), lower
+
+
+def reference(formula: Formula) -> Callable[..., Array]:
+    """``evaluate`` of such an op."""
 
     def evaluate(*arguments: Array) -> Array:
         wide = [x.astype(np.float64, copy=False) for x in arguments]
         result = np.asarray(formula(Arrays(), *wide), np.float64)
         return result.astype(arguments[0].dtype, copy=False)
 
-    def lower(s: LoopBuilder, *arguments: Value) -> Value:
-        wide = [Register(s, s.cast(x, f64)) for x in arguments]
-        return s.cast(formula(Registers(), *wide).value, arguments[0].type.dtype)
-
-    return evaluate, lower
+    return evaluate
 
 
 # ----------------------------------------------------------- what several formulas have in common

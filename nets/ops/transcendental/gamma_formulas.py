@@ -54,6 +54,14 @@ def gammaln(m: Calculus, x: Number) -> Number:
     return m.select(m.equal(a, math.inf), math.inf, result)
 
 
+def gammaln_of_next(m: Calculus, a: Number) -> Number:
+    """log Γ(1 + a) for 0 ≤ a ≤ 1, with all digits where a is small."""
+    small = a < 0.5
+    d = m.select(small, a, a - 1.0)
+    near = d * polynomial(d, GAMMALN)
+    return m.select(small, near - m.math("log1p", a), near)
+
+
 def _positive_digamma(m: Calculus, x: Number) -> Number:
     """ψ(x) for x > 0."""
     small = x < 1.0

@@ -123,7 +123,8 @@ def single(definition: OpDef, sample: Sample) -> Function:
 CHOOSE = {
     *("maximum", "minimum", "reduce_max", "reduce_min", "remainder", "fmod", "select", "pick"),
     *("gather", "max_pool", "max_pool_pick", "max_pool_put", "scatter_add", "dynamic_slice"),
-    *("dynamic_update_slice", "scatter", "sort", "zeta"),
+    *("dynamic_update_slice", "scatter", "sort"),
+    *("zeta", "gammainc", "gammaincc", "betainc"),
     *("qr", "eigh", "svd", "lu", "exchange_rows", "cholesky", "triangular_solve"),
 }
 """Ops whose result depends on other elements at other points, and factorisations, which say that
