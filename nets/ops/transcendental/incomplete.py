@@ -13,7 +13,7 @@ from nets.ops.definition.registry import Lazy, op, sample
 from nets.ops.definition.samples import f32, f64
 from nets.ops.tensor.elementwise import floats
 from nets.ops.transcendental import incomplete_beta_formulas, incomplete_formulas
-from nets.ops.transcendental.steps import each_its_own, rules_of_steps
+from nets.ops.transcendental.steps import each_its_own, flops_of_steps, rules_of_steps
 
 _TRAITS = Trait.PURE | Trait.KERNEL | Trait.FLOAT_ONLY | Trait.COSTLY
 
@@ -43,6 +43,7 @@ class Gammainc:
     samples = _SAMPLES
     infer = floats("gammainc")
     footprint = each_its_own
+    flops = flops_of_steps
     evaluate, lower = rules_of_steps(incomplete_formulas.gammainc)
 
     def partials(b: Emitter, a: Value, x: Value, y: Value) -> tuple[Lazy, ...]:
@@ -62,6 +63,7 @@ class Gammaincc:
     samples = _SAMPLES
     infer = floats("gammaincc")
     footprint = each_its_own
+    flops = flops_of_steps
     evaluate, lower = rules_of_steps(incomplete_formulas.gammaincc)
 
     def partials(b: Emitter, a: Value, x: Value, y: Value) -> tuple[Lazy, ...]:
@@ -85,6 +87,7 @@ class Betainc:
     ]
     infer = floats("betainc")
     footprint = each_its_own
+    flops = flops_of_steps
     evaluate, lower = rules_of_steps(incomplete_beta_formulas.betainc)
 
     def partials(e: Emitter, a: Value, b: Value, x: Value, y: Value) -> tuple[Lazy, ...]:

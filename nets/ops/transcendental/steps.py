@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 
 from nets.ir.affine import Affine
 from nets.ir.core import Value
+from nets.ir.estimates import elements_about
 from nets.ir.sizes import Dim
-from nets.ir.types import BufferType, f64
+from nets.ir.types import BufferType, TensorType, f64
 from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array
 from nets.ops.loop.lowering import Lowering, buffer_type
@@ -39,6 +40,11 @@ def rules_of_steps(formula: Formula) -> tuple[Callable[..., Array], LowerSteps]:
             s.yield_()
 
     return reference(formula), lower
+
+
+def flops_of_steps(*operands: TensorType) -> int:
+    """About 150 steps for each element."""
+    return elements_about(operands[0]) * 1000
 
 
 def each_its_own(f: Footprints, *operands: Footprint) -> Footprint:
