@@ -195,6 +195,10 @@ def test_linear_cross_entropy() -> None:
     for bad in (table[0, 0], table[..., 1:]):
         with pytest.raises(nets.errors.ShapeError):
             F.linear_cross_entropy(x, bad, classes)
+    with pytest.raises(nets.errors.ShapeError, match="further axes"):
+        F.linear_cross_entropy(x[0], table, classes[0])
+    with pytest.raises(nets.errors.ArgumentError, match="probabilities"):
+        F.linear_cross_entropy(x, table[:, 0], np.full((4, 3), 1 / 3), ignore_index=0)
 
 
 LOSSES: dict[str, tuple[Callable[..., nets.Tensor], Callable[[float, float], float]]] = {

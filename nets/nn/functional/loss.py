@@ -128,7 +128,8 @@ def linear_cross_entropy(
 
     ``linear_weight`` (C, in), or (C, …, in) for scores (N, C, …); ``linear_bias`` of its shape
     without the last axis. ``ignore_index`` and ``label_smoothing`` are those of
-    ``cross_entropy``, but that no index is ignored by default. ShapeError for other shapes.
+    ``cross_entropy``, but that no index is ignored by default. ShapeError for other shapes;
+    ArgumentError for an ``ignore_index`` beside probabilities.
     """
     x, table = nets.as_tensor(input), nets.as_tensor(linear_weight)
     if table.ndim < 2 or not x.ndim or x.shape[-1] != table.shape[-1]:
@@ -142,6 +143,16 @@ def linear_cross_entropy(
     rows = nets.reshape(table, (math.prod(classes), table.shape[-1]))
     bias = None if linear_bias is None else nets.reshape(linear_bias, (-1,))
     scores = nets.reshape(linear(x, rows, bias), (*x.shape[:-1], *classes))
+    if table.ndim > 2 and x.ndim < 2:
+        raise nets.errors.ShapeError(
+            f"classes with further axes, {classes}, are of an input (N, in), not {x.shape}",
+            nets.user_location(),
+        )
+    is_probability = nets.as_tensor(target).shape == scores.shape
+    if ignore_index is not None and is_probability:
+        raise nets.errors.ArgumentError(
+            "an ignore_index is one of class indices, not of probabilities", nets.user_location()
+        )
     ignored = -100 if ignore_index is None else ignore_index
     return cross_entropy(scores, target, weight, ignored, reduction, label_smoothing)
 
