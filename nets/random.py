@@ -229,7 +229,7 @@ def permutation(x: int | npt.ArrayLike | nets.Tensor, key: nets.Tensor | None = 
     """The numbers 0 … x − 1, or the slices of an array x, in random order.
 
     An int gives an int64 Tensor. Sorts words of 64 bits: each number, below random bits that fill
-    the rest. Inside a trace by a network of min and max, of which there are log²(x) / 2 layers.
+    the rest.
     """
     number: Any = x
     if isinstance(number, numbers.Integral):
@@ -239,33 +239,8 @@ def permutation(x: int | npt.ArrayLike | nets.Tensor, key: nets.Tensor | None = 
     own = (1 << max(count - 1, 1).bit_length()) - 1  # the bits of a number
     first, second = (nets.astype(word, "uint64") for word in _pairs(key, count))
     words = ((first << 32) | second) & (2**64 - 1 - own) | nets.astype(nets.arange(count), "uint64")
-    ordered = _sorted(words) if words.is_traced else nets.Tensor(np.sort(words.data))
-    order = nets.astype(ordered & own, "int64")
+    order = nets.astype(nets.sort(words) & own, "int64")
     return order if isinstance(x, int) else nets.take(x, order, axis=0)
-
-
-def _sorted(words: nets.Tensor) -> nets.Tensor:
-    """uint64 words in ascending order, by comparisons whose places do not depend on them.
-
-    Batcher, "Sorting networks and their applications", 1968: runs of ``run`` words that ascend and
-    descend in turn are merged into runs of twice the length.
-    """
-    count = words.size
-    size = 1 << max(count - 1, 0).bit_length()
-    words = nets.concatenate([words, nets.full((size - count,), 2**64 - 1, "uint64")])
-    run = 2
-    while run <= size:
-        distance = run // 2
-        while distance:
-            pairs = words.reshape((-1, 2, distance))
-            low = nets.minimum(pairs[:, 0], pairs[:, 1])
-            high = nets.maximum(pairs[:, 0], pairs[:, 1])
-            up = (np.arange(len(pairs)) * 2 * distance // run % 2 == 0)[:, None]
-            ends = [nets.where(up, low, high), nets.where(up, high, low)]
-            words = nets.stack(ends, axis=1).reshape((size,))
-            distance //= 2
-        run *= 2
-    return words[:count]
 
 
 # --------------------------------------------------------------------------- generator
