@@ -75,6 +75,8 @@ _FUNCTIONS: Final[Mapping[str, tuple[float, float]]] = {
     "gammaln": (120, 120),
     "digamma": (160, 160),
     "zeta": (1300, 1300),
+    **dict.fromkeys(("gammainc", "gammaincc"), (3000, 3000)),
+    "betainc": (2000, 2000),
     "betaln": (500, 500),
     "i0": (120, 120),
     "i0e": (100, 100),

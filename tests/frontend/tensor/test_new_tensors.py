@@ -165,12 +165,8 @@ def test_functions(name: str) -> None:
 
 NEEDING_MORE = {
     *(
-        "batch_norm",
-        "conv2d",
-        "conv_transpose2d",
-        "cross_entropy",
-        "nll_loss",
-        "adaptive_avg_pool3d",
+        *("batch_norm", "conv2d", "conv_transpose2d", "cross_entropy", "linear_cross_entropy"),
+        *("nll_loss", "adaptive_avg_pool3d"),
     ),
     *("adaptive_max_pool3d", "affine_grid", "avg_pool3d", "conv3d", "conv_transpose3d", "ctc_loss"),
     *("cosine_embedding_loss", "dropout3d", "grid_sample", "instance_norm", "lp_pool3d"),

@@ -207,7 +207,10 @@ def histc(x: TensorLike, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     """
     tensor = flatten(as_tensor(x))
     require_dtype(tensor, "f", "histc counts floats")
-    count, low, high = integer_of(bins, "bins"), float(min), float(max)
+    count = integer_of(bins, "bins")
+    if not is_scalar(min) or not is_scalar(max):
+        raise ArgumentError(f"min and max are numbers, not {min!r} and {max!r}", user_location())
+    low, high = float(min), float(max)
     if count < 1:
         raise ArgumentError(f"histc takes at least one bin, not {count}", user_location())
     if not -math.inf < low <= high < math.inf:
