@@ -36,7 +36,7 @@ def test_what_is_costly_to_passes_is_so_to_the_machine(row: Machine, dtype: DTyp
     plain = costs.tensor_cycles(row, p.b.emit("add", x, y).operation, dtype)
     for name, definition in REGISTRY.items():
         if definition.traits & Trait.COSTLY and not name.startswith("loop."):
-            operands = (x, y)[: len(definition.samples[0].operands)]
+            operands = (x, y, x)[: len(definition.samples[0].operands)]
             try:
                 op = p.b.emit(name, *operands).operation
             except DTypeError:
