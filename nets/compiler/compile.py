@@ -116,7 +116,11 @@ def _load_compiler() -> None:
 
 
 def _without_rules(function: Function) -> Function:
-    """The function without rules of derivatives, which have done their work."""
+    """The function without rules of derivatives, which have done their work, and of one rank."""
+    if any(op.has(Trait.EFFECT) for op in function.walk()):
+        from nets.passes.distribution.over_ranks import expand
+
+        function = expand(function)
     if not any(op.has(Trait.RULED) for op in function.walk()):
         return function
     from nets.passes.derivatives.custom_rules import without_rules

@@ -164,6 +164,7 @@ def stage(
     function = Function(name, [i.type for i in inputs], [i.name for i in inputs])
     scope, outer = Scope(function), current_scope()
     world = scope.world = World(roots) if outer is None else _world_of(outer)
+    scope.shard = None if outer is None else outer.shard
     scope.dims = outer.dims if outer is not None else CallDims(dims) if dims else NO_DIMS
     tensors = [
         tensor_of(argument, entry.weak)
