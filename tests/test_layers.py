@@ -20,13 +20,13 @@ ROOT = Path(nets.__file__).parent
 LAYERS = (
     ("errors", "version"),
     ("config",),
-    ("tracebacks", "files", "ieee", "locks", "extension"),
+    ("tracebacks", "files", "ieee", "locks", "extension", "communicator"),
     ("ir",),
     ("machine",),
     ("ops.definition",),
     ("ops.loop",),
     ("ops.tensor", "ops.regions"),
-    ("ops.pools", "ops.linalg", "ops.order", "ops.transcendental"),
+    ("ops.pools", "ops.linalg", "ops.order", "ops.transcendental", "ops.collective"),
     ("ops.orthogonal",),
     ("ops",),
     ("passes", "backend"),
@@ -42,7 +42,7 @@ LAYERS = (
     ("frontend.calls",),
     ("frontend.derived",),
     ("frontend.library",),
-    ("optimize",),
+    ("optimize", "distributed"),
     ("tools", "nn", "optim", "data", "datasets", "random", "solver"),
 )
 """Folders, and modules of the top, from the bottom up. Each may import what stands in a line above

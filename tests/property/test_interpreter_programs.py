@@ -84,6 +84,7 @@ APART = {
     "eliminate",
     *("qr", "eigh", "eigvalsh", "svd", "svdvals", "pinv"),
     *("gammainc", "gammaincc", "betainc"),
+    *("rank", "gather_ranks", "exchange_ranks", "broadcast_ranks"),
 }
 """Ops that have programs of their own (in tests/ops and tests/linalg), as has ``size_of``, which is
 of sizes that a call tells (test_open_programs.py): of random matrices few have factors, and of

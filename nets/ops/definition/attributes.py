@@ -217,6 +217,10 @@ KINDS: Final[dict[str, Kind]] = {
     "upper": Flag(),
     "transpose": Flag(),
     "unit_diagonal": Flag(),
+    # Of what ranks do together.
+    "ranks": Integer(),
+    "distance": Integer(),
+    "root": Integer(),
     # Of control flow.
     "carries": Integer(),
     "xs": Integer(),
