@@ -32,7 +32,7 @@ LAYERS = (
     ("passes", "backend"),
     ("passes.simplify", "passes.spaces", "backend.numpy", "backend.llvm", "backend.process"),
     ("passes.derivatives", "passes.fusion", "passes.loops", "backend.library"),
-    ("passes.lowering", "passes.sparsity"),
+    ("passes.lowering", "passes.sparsity", "passes.distribution"),
     ("compiler",),
     ("frontend",),
     ("frontend.tensor",),

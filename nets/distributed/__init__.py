@@ -5,15 +5,52 @@ when a job is started.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from nets.distributed import simulated
+    from nets.distributed.collectives import (
+        all_gather,
+        all_reduce,
+        barrier,
+        broadcast,
+        reduce_scatter,
+        shard_index,
+    )
+    from nets.distributed.parallel import parallel
+    from nets.distributed.shards import current_shard, group_size
 
-__all__ = ["simulated"]
+_MODULES: Final = {
+    "parallel": "parallel",
+    "all_reduce": "collectives",
+    "all_gather": "collectives",
+    "reduce_scatter": "collectives",
+    "broadcast": "collectives",
+    "barrier": "collectives",
+    "shard_index": "collectives",
+    "current_shard": "shards",
+    "group_size": "shards",
+}
+"""Where the public names are."""
+
+__all__ = [
+    "all_gather",
+    "all_reduce",
+    "barrier",
+    "broadcast",
+    "current_shard",
+    "group_size",
+    "parallel",
+    "reduce_scatter",
+    "shard_index",
+    "simulated",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "simulated":
+    if name not in __all__:
         raise AttributeError(f"module 'nets.distributed' has no attribute {name!r}")
-    return import_module(f"nets.distributed.{name}")
+    module = import_module(f"nets.distributed.{_MODULES.get(name, name)}")
+    found = getattr(module, name) if name in _MODULES else module
+    globals()[name] = found
+    return found

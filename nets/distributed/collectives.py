@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import nets.frontend.tensor.functions as functions
 from nets import communicator
+from nets.distributed.shards import current_shard, group_size
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.pytree import flatten
 from nets.frontend.tensor.dispatch import apply, as_tensor
@@ -99,21 +100,10 @@ def barrier() -> None:
 
 def shard_index() -> Tensor:
     """The number of the shard inside a step of ``parallel``, else of the rank: an int64 scalar."""
-    scope = current_scope()
-    if scope is not None and scope.shard is not None:
-        return scope.shard
-    count = group_size()
+    shard, count = current_shard(), group_size()
+    if shard is not None:
+        return shard
     return as_tensor(0) if count == 1 else apply("shard_index", shards=count)
-
-
-def group_size() -> int:
-    """How many shards, or outside a step of ``parallel`` ranks, take part in a collective."""
-    scope = current_scope()
-    while scope is not None and scope.shard is not None:
-        if scope.averaged_over > 1:
-            return scope.averaged_over
-        scope = scope.outer
-    return communicator.current().size
 
 
 def _each(x: Any, join: Any) -> Any:

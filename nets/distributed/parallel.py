@@ -27,7 +27,7 @@ from nets.frontend.tracing.program import Program
 from nets.frontend.tracing.regions import is_carried
 from nets.frontend.tracing.spec import short
 from nets.ir.builder import Builder
-from nets.ir.core import Function, Value
+from nets.ir.core import Value
 from nets.ir.location import user_location
 from nets.ops.definition.emitter import Emitter, GraphEmitter, tensor_type
 from nets.passes.distribution.over_ranks import spread, varying_values
@@ -114,7 +114,7 @@ class Parallel(Derived):
         self.shards, self.in_axes, self.rows, self._ranks = arguments
         self.is_traced_anew = False
 
-        self._of: dict[int, Parallel] = {}
+        self._fixed: dict[int, Parallel] = {}
         """The same for a number of ranks that is given; of one for which it is."""
 
     def call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
@@ -127,11 +127,11 @@ class Parallel(Derived):
 
     def on(self, ranks: int) -> Parallel:
         """The same for so many ranks."""
-        if ranks not in self._of:
+        if ranks not in self._fixed:
             _check_even(self.shards, ranks)
             arguments = (self.shards, self.in_axes, self.rows, ranks)
-            self._of[ranks] = Parallel(self.__wrapped__, arguments)
-        return self._of[ranks]
+            self._fixed[ranks] = Parallel(self.__wrapped__, arguments)
+        return self._fixed[ranks]
 
     @property
     def ranks(self) -> int:
@@ -209,15 +209,16 @@ class Parallel(Derived):
             raise ShapeError(f"{self.name} cannot cut a scalar into {what}", user_location())
         if not isinstance(shape[0], int):
             raise OpenSizeError(
-                f"{self.name} needs batches of a known size, unlike {short(x.type)}", user_location()
+                f"{self.name} needs batches of a known size, unlike {short(x.type)}",
+                user_location(),
             )
         if shape[0] % parts:
             raise ShapeError(
-                f"{self.name} cannot cut {short(x.type)} evenly into {what}: choose a size of batch "
-                "that is a multiple, and leave out a last one that is smaller (drop_last=True)",
+                f"{self.name} cannot cut {short(x.type)} evenly into {what}: choose a size of "
+                "batch that is a multiple, and leave out a last one that is smaller (drop_last=True)",
                 user_location(),
             )
-        return shape[0] // parts
+        return shape[0] // parts  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------------------- the shards
 
@@ -240,7 +241,7 @@ class Parallel(Derived):
     def _own(self, t: Transfers, x: Value, shape: tuple[Any, ...]) -> Value:
         """The part of an argument that is this rank's."""
         if self.rows == "all":
-            x = t.own_slices(x, tensor_type(x).shape[0] // self.shards)  # type: ignore[operator]
+            x = t.own_slices(x, tensor_type(x).shape[0] // self.shards)
         return t.b.reshape(x, shape)
 
     def _join(self, program: Program, varying: Sequence[bool]) -> None:

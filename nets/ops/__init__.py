@@ -1,7 +1,7 @@
 """What the words mean: one class per op, one family per file. Importing nets.ops fills the
 registry."""
 
-from nets.ops.collective import ranks
+from nets.ops.collective import ranks, shards
 from nets.ops.linalg import cholesky, determinant, elimination, exchange, lu, triangular
 from nets.ops.loop import arithmetic as loop_arithmetic
 from nets.ops.loop import control as loop_control
@@ -84,6 +84,7 @@ __all__ = [
     "running",
     "scattering",
     "shape",
+    "shards",
     "slicing",
     "sorting",
     "structure",

@@ -26,7 +26,7 @@ from nets.ir.core import Trait, Value
 from nets.ir.sizes import Dim
 from nets.ir.types import TensorType, i64
 from nets.ops.definition.attributes import Text
-from nets.ops.definition.emitter import Emitter
+from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array, Lazy, structural
 from nets.ops.definition.rules import Tangents
 
@@ -191,7 +191,7 @@ class ShardBroadcast:
             total = _over_shards(b, ct, "sum", shards)
             own = b.emit("shard_index", shards=shards)
             is_root = b.compare("equal", own, b.full_like(own, root))
-            everywhere = b.broadcast(is_root, total.type.shape, ())
+            everywhere = b.broadcast(is_root, tensor_type(total).shape, ())
             return b.select(everywhere, total, b.zero(total))
 
         return (of_root,)

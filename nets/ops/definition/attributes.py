@@ -218,6 +218,7 @@ KINDS: Final[dict[str, Kind]] = {
     "transpose": Flag(),
     "unit_diagonal": Flag(),
     # Of what ranks do together.
+    "shards": Integer(),
     "ranks": Integer(),
     "distance": Integer(),
     "root": Integer(),

@@ -6,7 +6,7 @@ with the bits that each has alone; what all have in common is done once; and the
 shards end what differs. Reductions share transfers: each begins as soon as what it adds up is
 there, in the order of the program.
 
-``expand`` does the same where each rank is one shard, as in a function that calls collectives itself.
+``expand`` does the same where each rank is one shard, as in a function that calls collectives.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ def expand(function: Function) -> Function:
     copy = clone_function(function)
     for op in [op for op in copy.walk() if is_over_shards(op)]:
         shards = op.attributes["shards"]
+        assert op.block is not None
         emitter = GraphEmitter(Builder(op.block, op, op.location))
         rows = [[x] for x in op.operands]
         found = _RULES[op.name](Transfers(emitter, shards, shards), op, rows)
@@ -140,8 +141,8 @@ _VARYING: Final = ("reduce_scatter", "shard_index")
 class _Spread:
     """The body of a rank's function in the making.
 
-    ``over`` knows for each value of the shard's function the value here, and which differ from shard
-    to shard: those have the axis of shards in front where the rank has several.
+    ``over`` knows for each value of the shard's function the value here, and which differ from
+    shard to shard: those have the axis of shards in front where the rank has several.
     """
 
     def __init__(self, function: Function, shards: int, ranks: int) -> None:
@@ -187,13 +188,13 @@ class _Spread:
             # Every shard adds the same; no rank need hear of it.
             alone = Transfers(self.b, self.t.shards, 1)
             rows = [self.over.value(op.operands[0])] * self.t.shards
-            found = [[x] for x in alone.reduce([rows], "sum")]
+            found: list[Rows] = [[x] for x in alone.reduce([rows], "sum")]
         else:
             found = _RULES[op.name](self.t, op, [self._rows(x) for x in op.operands])
-        for result, rows in zip(op.results, found, strict=True):
+        for result, given in zip(op.results, found, strict=True):
             differs = op.name in _VARYING
             is_stack = differs and self.t.local > 1
-            self.over.keep(result, self.t.stacked(rows) if is_stack else rows[0], differs)
+            self.over.keep(result, self.t.stacked(given) if is_stack else given[0], differs)
 
     def _wait(self, op: Operation) -> None:
         """Let a reduction go with the next transfer."""
@@ -228,7 +229,7 @@ def _refuse_inner(function: Function) -> None:
         for inner in op.walk_regions():
             if is_over_shards(inner):
                 raise ControlFlowError(
-                    f"{inner.name} stands in a loop or a branch of a function that runs over shards; "
+                    f"{inner.name} stands in a loop or a branch of a function of shards; "
                     "collect what it is for, and let the shards meet behind the loop",
                     inner.location,
                 )

@@ -1,11 +1,12 @@
 """Transfers: what the values of shards come to, as operations between ranks.
 
-A rank has as many shards as every other one, with numbers that follow each other. Where their number
-is a power of two, a rank's own shards are a subtree of the tree that all are added along, so it adds
-them up before it sends anything. Small vectors go to all ranks, each of which adds up the rest of
-the tree. For large ones ranks halve them recursively (Thakur, Rabenseifner and Gropp, "Optimization
-of collective communication operations in MPICH", 2005, section 4.3), but begin with the nearest
-partner, which is the sibling in the tree: every sum is that of the tree, whichever way is taken.
+A rank has as many shards as every other one, and their numbers follow each other. Where that number
+is a power of two, a rank's own shards are a subtree of the tree that all are added along, so it
+adds them up before it sends anything. Small vectors go to all ranks, each of which adds up the rest
+of the tree. For large ones ranks halve them recursively (Thakur, Rabenseifner and Gropp,
+"Optimization of collective communication operations in MPICH", 2005, section 4.3), but begin with
+the nearest partner, which is the sibling in the tree: every sum is that of the tree, whichever way
+is taken.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nets.ir.core import Value
-from nets.ir.types import i64
+from nets.ir.types import Shape, i64
 from nets.ops.collective.shards import COMBINERS, along_tree
 from nets.ops.definition.emitter import Emitter, tensor_type
 
@@ -100,8 +101,8 @@ class Transfers:
             rows = b.emit(combiner, kept, theirs)
         return b.reshape(rows, tensor_type(rows).shape[1:])
 
-    def _half(self, rows: Value, shape: tuple[int, ...], number: Value) -> Value:
-        start = self.b.mul(number, self.b.constant(shape[0], i64))
+    def _half(self, rows: Value, shape: Shape, number: Value) -> Value:
+        start = self.b.mul(number, self.b.full((), shape[0], i64))
         zeros = [self.b.constant(0, i64) for _ in shape[1:]]
         return self.b.emit("dynamic_slice", rows, start, *zeros, shape=shape)
 
