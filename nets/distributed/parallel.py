@@ -215,7 +215,8 @@ class Parallel(Derived):
         if shape[0] % parts:
             raise ShapeError(
                 f"{self.name} cannot cut {short(x.type)} evenly into {what}: choose a size of "
-                "batch that is a multiple, and leave out a last one that is smaller (drop_last=True)",
+                "batch that is a multiple, and leave out a last one that is smaller "
+                "(drop_last=True)",
                 user_location(),
             )
         return shape[0] // parts  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ from nets.frontend.tensor.tensor import Tensor
 
 
 def current_shard() -> Tensor | None:
-    """The number of the shard inside a step of ``parallel``, an int64 scalar; None anywhere else."""
+    """The number of the shard in a step of ``parallel``, an int64 scalar; None anywhere else."""
     scope = current_scope()
     return None if scope is None else scope.shard
 

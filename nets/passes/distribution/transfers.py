@@ -93,7 +93,7 @@ class Transfers:
             count, *shape = tensor_type(rows).shape
             assert isinstance(count, int)
             half = (count // 2, *shape)
-            shifted = b.emit("right_shift", rank, b.constant(step, i64))
+            shifted = b.emit("bitwise_right_shift", rank, b.constant(step, i64))
             bit = b.emit("bitwise_and", shifted, one)
             kept = self._half(rows, half, bit)
             sent = self._half(rows, half, b.sub(one, bit))
