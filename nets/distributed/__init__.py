@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         shard_index,
     )
     from nets.distributed.parallel import parallel
-    from nets.distributed.shards import current_shard, group_size
+    from nets.distributed.shards import current_shard, group_size, rank, size
 
 _MODULES: Final = {
     "parallel": "parallel",
@@ -30,6 +30,8 @@ _MODULES: Final = {
     "shard_index": "collectives",
     "current_shard": "shards",
     "group_size": "shards",
+    "rank": "shards",
+    "size": "shards",
 }
 """Where the public names are."""
 
@@ -41,9 +43,11 @@ __all__ = [
     "current_shard",
     "group_size",
     "parallel",
+    "rank",
     "reduce_scatter",
     "shard_index",
     "simulated",
+    "size",
 ]
 
 
