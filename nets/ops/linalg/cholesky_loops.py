@@ -9,7 +9,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
 from nets.ir.types import BufferType, index
-from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, stride_of, width_for
+from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, in_registers, stride_of, width_for
 from nets.ops.linalg.row_blocks import ROWS, Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, side
 from nets.ops.loop.lowering import Lowering, buffer_type
@@ -33,11 +33,11 @@ def lower(s: Lowering, x: Value, out: Value, upper: bool) -> None:
         with each(s, batch) as number:
             _by_blocks(Rows(s, dtype, n, n), x, out, number, upper)
         return
-    v = Lanes(s, dtype, 1 if is_alone else width)
+    width = 1 if is_alone else width
     if n <= UNROLLED:
-        _in_registers(v, x, out, n, batch, upper)
+        _in_registers(in_registers(s, dtype, width, batch), x, out, n, batch, upper)
     else:
-        _Tiled(v, n, upper).run(x, out, batch)
+        _Tiled(Lanes(s, dtype, width), n, upper).run(x, out, batch)
 
 
 # --------------------------------------------------------------------------- in registers

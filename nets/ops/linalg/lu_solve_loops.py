@@ -8,7 +8,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
 from nets.ops.linalg.exchange import row_of
-from nets.ops.linalg.lanes import Lanes, Vectors
+from nets.ops.linalg.lanes import Lanes, Vectors, in_registers
 from nets.ops.linalg.row_blocks import Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, known
 from nets.ops.linalg.substitution import ByBlocks, InLanes, Triangle, substitute
@@ -28,7 +28,9 @@ def lower(s: Lowering, packed: Value, b: Value, out: Value, transpose: bool) -> 
     packed, b, out = (flat(s, x) for x in (packed, b, out))
     in_lanes, width = goes_in_lanes(s, b, n, batch, m)
     if in_lanes and n <= UNROLLED and n * m <= 2 * UNROLLED:
-        _in_registers(Lanes(s, dtype, width), packed, b, out, (n, m), batch, transpose)
+        _in_registers(
+            in_registers(s, dtype, width, batch), packed, b, out, (n, m), batch, transpose
+        )
         return
     if in_lanes:
         _in_lanes(Lanes(s, dtype, width), packed, b, out, (n, m), batch, transpose)

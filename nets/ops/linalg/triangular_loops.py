@@ -6,7 +6,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
 from nets.ir.types import TensorType
-from nets.ops.linalg.lanes import Lanes, fits_lanes, width_for
+from nets.ops.linalg.lanes import Lanes, fits_lanes, in_registers, width_for
 from nets.ops.linalg.row_blocks import Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, known
 from nets.ops.linalg.substitution import ByBlocks, InLanes, Triangle, substitute
@@ -49,7 +49,7 @@ def lower(s: Lowering, a: Value, b: Value, out: Value, t: Triangle) -> None:
         with each(s, batch) as number:
             _by_blocks(Rows(s, dtype, n, m), a, b, out, number, t)
     elif n * m <= UNROLLED and n <= 5:
-        _in_registers(Lanes(s, dtype, width), a, b, out, m, batch, t)
+        _in_registers(in_registers(s, dtype, width, batch), a, b, out, m, batch, t)
     else:
         v = Lanes(s, dtype, width)
         with v.groups(batch) as numbers:
