@@ -221,6 +221,8 @@ KINDS: Final[dict[str, Kind]] = {
     "ranks": Integer(),
     "distance": Integer(),
     "root": Integer(),
+    "kind": Integer(),
+    "peer": Integer(),
     # Of control flow.
     "carries": Integer(),
     "xs": Integer(),
