@@ -334,6 +334,8 @@ class Compilation:
         """The code in memory. CompileError where it cannot be loaded."""
         from nets.backend.process.callable import Check, NativeFunction, Signature, load_object
         from nets.backend.process.open_callable import OpenFunction
+        from nets.ops.collective.ranks import ranks_of
+        from nets.passes.simplify.effects import prints
 
         workspace_bytes = _size_of_json(manifest["workspace_bytes"])
         signature = Signature(
@@ -343,7 +345,8 @@ class Compilation:
             self.threads,
             tuple(Check(*check) for check in manifest["checks"]),
             self.function.attributes.get("in_place", ()),
-            self.function.has_effects,
+            prints(self.function),
+            ranks_of(self.function),
         )
         if not ranges_of(self.function):
             return NativeFunction(code, ENTRY, signature)

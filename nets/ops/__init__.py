@@ -8,6 +8,7 @@ from nets.ops.loop import control as loop_control
 from nets.ops.loop import kernels as loop_kernels
 from nets.ops.loop import memory as loop_memory
 from nets.ops.loop import sorting as loop_sorting
+from nets.ops.loop import transfers as loop_transfers
 from nets.ops.order import running, scattering, sorting
 from nets.ops.orthogonal import eigh, pinv, qr, svd
 from nets.ops.pools import pooling
@@ -72,6 +73,7 @@ __all__ = [
     "loop_kernels",
     "loop_memory",
     "loop_sorting",
+    "loop_transfers",
     "lu",
     "mathematics",
     "pinv",

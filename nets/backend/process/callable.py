@@ -18,6 +18,7 @@ import numpy as np
 from nets.backend.arrays import Array, empty
 from nets.backend.printing import is_pending, keep, raise_pending, show, take_pending
 from nets.backend.process.counted_sizes import NONE_TOLD, Count, ToldDims, count_of
+from nets.backend.process.transfers import Job
 from nets.errors import REFUSALS, ArgumentError, CompileError, IndexOutOfBoundsError
 from nets.extension import in_use, is_installed
 from nets.ir.location import Location
@@ -143,7 +144,7 @@ class Signature:
     """How to call native code: types of inputs and outputs, workspace, checks, threads.
 
     ``in_place``: pairs of an output and the input whose buffer it is stored to. ``prints``: does it
-    call back to print?
+    call back to print? ``ranks``: of the jobs it communicates in; 0 for any, None for none.
     """
 
     inputs: tuple[TensorType, ...]
@@ -153,6 +154,12 @@ class Signature:
     checks: tuple[Check, ...]
     in_place: tuple[tuple[int, int], ...] = ()
     prints: bool = False
+    ranks: int | None = None
+
+    @property
+    def calls_back(self) -> bool:
+        """Does the code call Python?"""
+        return self.prints or self.ranks is not None
 
 
 class Counts(NamedTuple):
@@ -206,9 +213,9 @@ class Forms:
 
 
 def native_code(loaded: Loaded, signature: Signature, forms: Forms) -> NativeCode | None:
-    """Code for the extension ``nets._dispatch``; None without it, and where the code prints, for
+    """Code for the extension ``nets._dispatch``; None without it, and where the code calls back:
     the extension may keep the GIL and looks for no error of Python."""
-    if not in_use() or signature.prints:
+    if not in_use() or signature.calls_back:
         return None
     from nets._dispatch import NativeCode
 
@@ -273,6 +280,7 @@ class NativeFunction:
         self._results = [(t.static_shape, t.dtype.numpy) for t in signature.outputs]
         self._in_place = dict(signature.in_place)
         count = len(self._forms) + len(self._results) - len(self._in_place) + len(self._sizes)
+        count += signature.ranks is not None
         self._pointers = self._ffi.typeof(f"void *[{count}]")
         self._arenas: list[object] = []
         """Workspaces that no call is using."""
@@ -304,18 +312,26 @@ class NativeFunction:
         fresh = [array for i, array in enumerate(outputs) if i not in self._in_place]
         # The views keep their arrays alive until the call is over.
         views = [self._ffi.from_buffer(array) for array in (*inputs, *fresh)]
+        job = self._job()
         arena = self._take_arena()
-        buffers = self._ffi.new(self._pointers, [*views, *self._sizes])
+        told = self._sizes if job is None else [*self._sizes, job.address]
+        buffers = self._ffi.new(self._pointers, [*views, *told])
         self._calls += 1
         self._arrays += len(outputs)
         self._fresh_bytes += sum(array.nbytes for array in outputs)
         status = self._lib.nets_call_watched(self._entry, buffers, arena, self._pool)
-        self._arenas.append(arena)
-        if self._signature.prints:
+        if job is None or job.leave(arena, views):
+            self._arenas.append(arena)
+        if self._signature.calls_back:
             raise_pending()
         if status != 0:
             raise self.failure(status)
         return outputs
+
+    def _job(self) -> Job | None:
+        """The ranks to communicate with, if it does that."""
+        ranks = self._signature.ranks
+        return None if ranks is None else Job(self._ffi, self._lib, ranks)
 
     def _native_code(self) -> NativeCode | None:
         if self._sizes:

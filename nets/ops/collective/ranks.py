@@ -14,8 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from nets import communicator
-from nets.errors import ArgumentError, VerifyError
-from nets.ir.core import Attribute, Trait, Value
+from nets.communicator import Kind
+from nets.errors import ArgumentError, CompileError, VerifyError
+from nets.ir.affine import Affine
+from nets.ir.core import Attribute, Function, Trait, Value
 from nets.ir.types import TensorType, Type, bool_, i64
 from nets.ops.definition.decisions import EACH
 from nets.ops.definition.emitter import Emitter
@@ -38,6 +40,19 @@ def check_size(ranks: int) -> None:
         raise ArgumentError(f"the program is for {named}, and the job has {size}")
 
 
+def ranks_of(function: Function) -> int | None:
+    """How many ranks a function of either dialect is for: 0 where it asks for its rank alone, None
+    where it knows of none. CompileError where it is for several numbers."""
+    found = {op.attributes["ranks"] for op in function.walk() if "ranks" in op.attributes}
+    if len(found) > 1:
+        raise CompileError(
+            f"{function.name} is for {' and for '.join(map(str, sorted(found)))} ranks"
+        )
+    if found:
+        return int(found.pop())
+    return 0 if any(op.name in ("rank", "loop.rank") for op in function.walk()) else None
+
+
 def _linear(name: str) -> Jvp:
     """The rule of an op whose tangent is what it gives for the operand's."""
 
@@ -51,6 +66,20 @@ def _linear(name: str) -> Jvp:
         return b.emit_all(name, *filled(b, operands, tangents), **attributes)
 
     return jvp
+
+
+def _transfer(
+    s: Lowering,
+    kind: Kind,
+    ranks: int,
+    peer: int,
+    operands: Sequence[Value],
+    results: Sequence[Value],
+) -> None:
+    """Begins a transfer and waits for it."""
+    buffers = operands[0], results[0]
+    begun = s.emit("transfer_begin", *buffers, kind=int(kind), ranks=ranks, peer=peer)
+    s.emit("transfer_finish", begun.result, *buffers)
 
 
 def _check_ranks(name: str, ranks: int) -> None:
@@ -73,7 +102,7 @@ class Rank:
         return np.int64(communicator.current().rank)
 
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
-        raise NotImplementedError
+        s.store(s.emit("rank").result, results[0], Affine())
 
 
 @op("gather_ranks", COLLECTIVE, attributes=("ranks",))
@@ -102,7 +131,7 @@ class GatherRanks:
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], *, ranks: int
     ) -> None:
-        raise NotImplementedError
+        _transfer(s, Kind.GATHER, ranks, 0, operands, results)
 
 
 @op("exchange_ranks", COLLECTIVE, attributes=("ranks", "distance"))
@@ -137,7 +166,7 @@ class ExchangeRanks:
         ranks: int,
         distance: int,
     ) -> None:
-        raise NotImplementedError
+        _transfer(s, Kind.EXCHANGE, ranks, distance, operands, results)
 
 
 @op("broadcast_ranks", COLLECTIVE, attributes=("ranks", "root"))
@@ -163,4 +192,4 @@ class BroadcastRanks:
     def lower(
         s: Lowering, operands: Sequence[Value], results: Sequence[Value], *, ranks: int, root: int
     ) -> None:
-        raise NotImplementedError
+        _transfer(s, Kind.BROADCAST, ranks, root, operands, results)

@@ -222,6 +222,8 @@ KINDS: Final[dict[str, Kind]] = {
     "ranks": Integer(),
     "distance": Integer(),
     "root": Integer(),
+    "kind": Integer(),
+    "peer": Integer(),
     # Of control flow.
     "carries": Integer(),
     "xs": Integer(),

@@ -7,9 +7,14 @@ from nets.ir.clone import clone_function
 from nets.ir.core import Block, Function, Operation, Trait
 
 
+def prints(function: Function) -> bool:
+    """Does it tell anything?"""
+    return any(map(_only_tells, function.walk()))
+
+
 def without_effects(function: Function) -> Function:
     """The function with the same results that tells nothing; itself where it is one."""
-    if not any(_only_tells(op) for op in function.walk()):
+    if not prints(function):
         return function
     copy = clone_function(function)
     drop_effects(copy.body)
