@@ -13,7 +13,13 @@ import nets
 import nets.distributed as dist
 from nets import nn
 from nets.distributed import simulated
-from nets.errors import ArgumentError, ControlFlowError, MutatedArgumentError, ShapeError
+from nets.errors import (
+    ArgumentError,
+    ControlFlowError,
+    DisagreementError,
+    MutatedArgumentError,
+    ShapeError,
+)
 from nets.passes.distribution import transfers
 
 F = nn.functional
@@ -300,3 +306,26 @@ def test_refusals() -> None:
 
     with pytest.raises(ControlFlowError, match="behind the loop"):
         dist.parallel(looped, shards=2)(X)
+
+
+def test_ranks_that_differ_are_told_so() -> None:
+    def sizes(rank: int) -> Any:
+        rows = 24 if rank != 2 else 16
+        return dist.parallel(sgd, shards=4)(WEIGHTS, X[:rows], Y[:rows])
+
+    with pytest.raises(DisagreementError, match=r"rank 2 differs from the others:\n(.*\n)*.*16x6"):
+        simulated.run(sizes, 4)
+
+    def shards(rank: int) -> Any:
+        return dist.parallel(sgd, shards=4 if rank else 8)(WEIGHTS, X, Y)
+
+    with pytest.raises(DisagreementError, match="rank 0 differs"):
+        simulated.run(shards, 4)
+
+    def late(rank: int) -> Any:
+        step = dist.parallel(sgd, shards=4)
+        for size in (24, 16 if rank == 2 else 24):
+            step(WEIGHTS, X[:size], Y[:size])
+
+    with pytest.raises(DisagreementError, match="rank 2"):
+        simulated.run(late, 4)
