@@ -118,7 +118,7 @@ class Parallel(Derived):
         """The same for a number of ranks that is given; of one for which it is."""
 
     def call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
-        return super().call(args, kwargs) if self._ranks else self.on(self.ranks).call(args, kwargs)
+        return super().call(args, kwargs) if self._ranks else self.on(self.ranks)(*args, **kwargs)
 
     def lower(self, /, *args: Any, pipeline: str = "default", **kwargs: Any) -> Lowered:
         if not self._ranks:
