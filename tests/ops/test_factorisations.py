@@ -45,6 +45,7 @@ def everything(a: Any, b: Any, transpose: bool, upper: bool, unit: bool) -> tupl
         apply("lu_det", a, packed),
         apply("exchange_rows", b, turns, reverse=transpose),
         apply("cholesky", 5 * (a + turned) * size + a + turned, upper=upper),
+        apply("cholesky_cotangent", a + 3 * size, turned, upper=upper),
     )
 
 

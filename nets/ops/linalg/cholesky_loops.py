@@ -201,6 +201,101 @@ class _Tiled:
             s.yield_()
 
 
+# ------------------------------------------------------------------------- its cotangent
+
+
+def lower_cotangent(s: Lowering, factor: Value, ct: Value, out: Value, upper: bool) -> None:
+    """Fill ``out`` with the cotangents of matrices whose factors have the cotangents ``ct``."""
+    n, batch, dtype = side("cholesky_cotangent", factor), batch_of(factor), factor.type.dtype
+    if buffer_type(factor).elements == 0:
+        return
+    factor, ct, out = (flat(s, x) for x in (factor, ct, out))
+    width = width_for(s, dtype, n * n)
+    v = Lanes(s, dtype, width if fits_lanes(batch, width, n) else 1)
+    _Cotangent(v, n, upper).run(factor, ct, out, batch)
+
+
+class _Cotangent:
+    """Square tiles of the triangle, from the last columns to the first, and of these from the
+    diagonal on last: the sums of a tile stay in registers. The first columns are what is left over.
+
+    What is found takes the place of what is given, on both sides of the diagonal.
+    """
+
+    def __init__(self, v: Lanes, n: int, upper: bool) -> None:
+        self.v, self.s, self.n, self.upper = v, v.s, n, upper
+        self.stride = stride_of(n)
+        self.tile = 4 if v.s.machine.has_many_registers else 3
+        self.first = n % self.tile or self.tile
+
+    def run(self, factor: Value, ct: Value, out: Value, batch: Dim) -> None:
+        s, v, n, tile, first = self.s, self.v, self.n, self.tile, self.first
+        with v.groups(batch) as numbers:
+            self.factor, self.found = (v.scratch(n * self.stride) for _ in range(2))
+            self.inverses = v.scratch(n)
+            v.fill_rows(self.factor, factor, numbers, (n, n))
+            v.fill_rows(self.found, ct, numbers, (n, n))
+            with loop(s, 0, n) as j:
+                v.put(
+                    s.div(v.const(1), v.get(self.factor, j * (self.stride + 1))), self.inverses, j
+                )
+            with loop(s, 0, (n - first) // tile) as step:
+                self._columns(step * -tile + (n - tile), tile)
+            self._columns(Affine(), first)
+            v.spill_rows(out, self.found, numbers, (n, n))
+
+    def _columns(self, j: Affine, size: int) -> None:
+        with loop(self.s, self.s.index(j + size), self.n, self.tile) as i:
+            self._tile(i, j, self.tile, size)
+        self._tile(j, j, size, size)
+
+    def _given(self, i: Affine, j: Affine) -> Value:
+        half = self.v.const(0.5)
+        return self.s.mul(self.v.get(self.found, self._place(i, j)), half)
+
+    def _place(self, i: Affine, j: Affine) -> Affine:
+        return j * self.stride + i if self.upper else i * self.stride + j
+
+    def _tile(self, i: Affine, j: Affine, rows: int, size: int) -> None:
+        """Rows from i on, of ``size`` columns from j on; these are below the diagonal, or on it."""
+        v, s, is_diagonal = self.v, self.s, i is j
+        places = [(r, c) for r in range(rows) for c in range(size) if r >= c or not is_diagonal]
+        sums = [self._given(i + r, j + c) for r, c in places]
+        terms = s.for_(0, s.index(-j + (self.n - size)), sums)
+        with s.inside(terms) as body:
+            step, *totals = body.arguments
+            k = Affine.of(step) * -1 + (self.n - 1)
+            left = [v.get(self.found, k * self.stride + i + r) for r in range(rows)]
+            right = [v.get(self.factor, self._place(k, j + c)) for c in range(size)]
+            s.yield_(
+                *(
+                    v.multiply_subtract(total, left[r], right[c])
+                    for (r, c), total in zip(places, totals, strict=True)
+                )
+            )
+        rest = dict(zip(places, terms.results, strict=True))
+        for c in reversed(range(size)):
+            self._finish(rest, i, j, c, rows, size)
+        for (r, c), vector in rest.items():
+            v.put(vector, self.found, (i + r) * self.stride + j + c)
+            if not is_diagonal or r != c:
+                v.put(vector, self.found, (j + c) * self.stride + i + r)
+
+    def _finish(
+        self, rest: dict[tuple[int, int], Value], i: Affine, j: Affine, c: int, rows: int, size: int
+    ) -> None:
+        """A column of a tile, less the products with those of the tile behind it."""
+        v, is_diagonal = self.v, i is j
+        inverse = v.get(self.inverses, j + c)
+        # On the diagonal the pivot comes last: its products are with what else is in the column.
+        for r in reversed(range(c if is_diagonal else 0, rows)):
+            for k in reversed(range(c + 1, size)):
+                other = (max(r, k), min(r, k)) if is_diagonal else (r, k)
+                factor = v.get(self.factor, self._place(j + k, j + c))
+                rest[r, c] = v.multiply_subtract(rest[r, c], rest[other], factor)
+            rest[r, c] = self.s.mul(rest[r, c], inverse)
+
+
 # ------------------------------------------------------------------------ blocks of rows
 
 
