@@ -182,13 +182,14 @@ class _Spread:
     def _join(self, op: Operation) -> None:
         """Do an operation over shards by itself."""
         if op.name == "all_reduce" and not self._differs(op):
-            if op.attributes["reduction"] != "sum":
+            reduction = op.attributes["reduction"]
+            if reduction in ("max", "min"):
                 self.over.keep(op.result, self.over.value(op.operands[0]), is_stack=False)
                 return
-            # Every shard adds the same; no rank need hear of it.
+            # Every shard adds the same, with the bits of any sum; no rank need hear of it.
             alone = Transfers(self.b, self.t.shards, 1)
             rows = [self.over.value(op.operands[0])] * self.t.shards
-            found: list[Rows] = [[x] for x in alone.reduce([rows], "sum")]
+            found: list[Rows] = [[x] for x in alone.reduce([rows], reduction)]
         else:
             found = _RULES[op.name](self.t, op, [self._rows(x) for x in op.operands])
         for result, given in zip(op.results, found, strict=True):
