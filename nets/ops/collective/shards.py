@@ -32,6 +32,8 @@ from nets.ops.definition.rules import Tangents
 
 Item = TypeVar("Item")
 
+_JOINS: Final = Trait.EFFECT | Trait.EXACT
+
 COMBINERS: Final = {"sum": "add", "mean": "add", "max": "maximum", "min": "minimum"}
 """The op that joins two shards, by the name of a reduction."""
 
@@ -55,7 +57,7 @@ def _gathered(x: Array, shards: int) -> Array:
     return found
 
 
-@structural("all_reduce", Trait.EFFECT, attributes=("reduction", "shards"))
+@structural("all_reduce", _JOINS, attributes=("reduction", "shards"))
 class AllReduce:
     """The sum, mean, max or min of x over all shards, the same in each."""
 
@@ -119,7 +121,7 @@ class AllReduce:
         return (_over_shards(b, operands[0], reduction, shards),)
 
 
-@structural("all_gather", Trait.EFFECT, attributes=("shards",))
+@structural("all_gather", _JOINS, attributes=("shards",))
 class AllGather:
     """x of all shards, along a new first axis, the same in each shard."""
 
@@ -141,7 +143,7 @@ class AllGather:
         return (b.moved(b.emit("all_gather", operands[0], shards=shards), 0, 1),)
 
 
-@structural("reduce_scatter", Trait.EFFECT, attributes=("shards",))
+@structural("reduce_scatter", _JOINS, attributes=("shards",))
 class ReduceScatter:
     """Of the sum of x over all shards, the slice along the first axis that has the shard's number.
 
@@ -171,7 +173,7 @@ class ReduceScatter:
         return (b.emit("reduce_scatter", b.moved(operands[0], 0, 1), shards=shards),)
 
 
-@structural("shard_broadcast", Trait.EFFECT, attributes=("root", "shards"))
+@structural("shard_broadcast", _JOINS, attributes=("root", "shards"))
 class ShardBroadcast:
     """What x is in the shard ``root``, the same in each shard."""
 
