@@ -116,5 +116,10 @@ class Cholesky:
 
 def _solved(b: Emitter, lower: Value, right: Value, *, transpose: bool) -> Value:
     return b.emit(
-        "triangular_solve", lower, right, upper=False, transpose=transpose, unit_diagonal=False
+        "triangular_solve",
+        *(lower, right),
+        upper=False,
+        transpose=transpose,
+        unit_diagonal=False,
+        refuses=False,
     )
