@@ -34,6 +34,7 @@ class Cholesky:
     """
 
     operands = ("x",)
+    native_from = 131072
     batch = ITSELF
     samples = [
         sample(positive_definite(f64, 3, 3), upper=False),

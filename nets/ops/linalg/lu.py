@@ -43,6 +43,7 @@ class LU:
     """
 
     operands = ("x",)
+    native_from = 131072
     batch = ITSELF
     samples = [
         distinct(f64, 3, 3),
@@ -200,6 +201,7 @@ class LUSolve:
     """
 
     operands = ("a", "packed", "b")
+    native_from = 131072
     samples = [
         sample(
             distinct(f64, 3, 3), factored(f64, 5, 3), draw.f64(3, 2), transpose=False, refuses=False

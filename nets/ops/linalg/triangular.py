@@ -48,6 +48,7 @@ class TriangularSolve:
     """
 
     operands = ("a", "b")
+    native_from = 262144
     samples = [
         *(sample(dominant(f64, 3, 3), draw.f64(3, 2), **form) for form in _FORMS),
         sample(dominant(f32, 2, 5, 5), draw.f32(2, 5, 1), **_FORMS[0]),

@@ -43,6 +43,7 @@ class QR:
     """
 
     operands = ("x",)
+    native_from = 8192
     batch = ITSELF
     samples = [
         sample(apart(f64, 3, 3)),
