@@ -16,7 +16,7 @@ from nets.ops.linalg.lanes import Lanes, Vectors, in_registers
 from nets.ops.linalg.lu_loops import Column, Steps, choose, divisor_of
 from nets.ops.linalg.row_blocks import loop
 from nets.ops.linalg.shapes import batch_of, flat, known
-from nets.ops.linalg.substitution import InLanes, Triangle, substitute
+from nets.ops.linalg.substitution import InLanes, Triangle, note_each, note_zero, substitute
 from nets.ops.linalg.triangular_loops import goes_in_lanes
 from nets.ops.loop.lowering import Lowering, buffer_type
 
@@ -28,8 +28,8 @@ MOST_WRITTEN = 16
 columns that are left."""
 
 
-def lower(s: Lowering, a: Value, b: Value, out: Value) -> None:
-    """Fill ``out`` with the solutions."""
+def lower(s: Lowering, a: Value, b: Value, out: Value, refuses: bool) -> None:
+    """Fill ``out`` with the solutions; note singular matrices where it refuses them."""
     if buffer_type(b).elements == 0:
         return
     n, m = (known("eliminate", size) for size in buffer_type(b).shape[-2:])
@@ -38,14 +38,15 @@ def lower(s: Lowering, a: Value, b: Value, out: Value) -> None:
     if not in_lanes:
         packed = s.alloc(BufferType((*buffer_type(a).shape[:-2], n + 2, n), dtype))
         lu_loops.lower(s, a, packed)
-        lu_solve_loops.lower(s, packed, b, out, transpose=False)
+        lu_solve_loops.lower(s, packed, b, out, transpose=False, refuses=refuses)
         return
     a, b, out = (flat(s, x) for x in (a, b, out))
     v = Lanes(s, dtype, width)
     if n <= UNROLLED and n * m <= 2 * UNROLLED:
-        _in_registers(in_registers(s, dtype, width, batch), a, b, out, (n, m), batch)
+        v = in_registers(s, dtype, width, batch)
+        _in_registers(v, a, b, out, (n, m), batch, refuses)
     else:
-        _Pairs(v, n, m).run_system(a, b, out, batch)
+        _Pairs(v, n, m).run_system(a, b, out, batch, refuses)
 
 
 def _triangle(n: int, stride: int) -> Triangle:
@@ -53,7 +54,13 @@ def _triangle(n: int, stride: int) -> Triangle:
 
 
 def _in_registers(
-    v: Lanes, a: Value, b: Value, out: Value, sizes: tuple[int, int], batch: Dim
+    v: Lanes,
+    a: Value,
+    b: Value,
+    out: Value,
+    sizes: tuple[int, int],
+    batch: Dim,
+    refuses: bool,
 ) -> None:
     n, m = sizes
     with v.groups(batch) as numbers:
@@ -69,6 +76,8 @@ def _in_registers(
         found = [row[n:] for row in rows]
         substitute(v, found[::-1], lambda i, k: rows[n - 1 - i][n - 1 - k], False)
         v.write([x for row in found for x in row], out, numbers)
+        if refuses:
+            note_zero(v.s, *(rows[k][k] for k in range(n)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ class _Pairs(Steps):
         self.m = m
         self.most = 6 if self.s.machine.has_many_registers else 3
 
-    def run_system(self, a: Value, b: Value, out: Value, batch: Dim) -> None:
+    def run_system(self, a: Value, b: Value, out: Value, batch: Dim, refuses: bool) -> None:
         v, n, m = self.v, self.n, self.m
         with v.groups(batch) as numbers:
             self.memory, self.right = v.scratch(n * self.stride), v.scratch(n * m)
@@ -107,6 +116,8 @@ class _Pairs(Steps):
             v.fill_rows(self.memory, a, numbers, (n, n))
             v.fill(self.right, b, numbers, n * m)
             self._eliminate()
+            if refuses:
+                note_each(v, self.memory, n, self.stride)
             InLanes(v, self.memory, self.right, m).solve(_triangle(n, self.stride))
             v.spill(out, self.right, numbers, n * m)
 
