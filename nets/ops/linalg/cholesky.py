@@ -37,6 +37,7 @@ class Cholesky:
     """
 
     operands = ("x",)
+    native_from = 131072
     batch = ITSELF
     samples = [
         sample(positive_definite(f64, 3, 3), upper=False),
@@ -244,5 +245,10 @@ def _cotangent(b: Emitter, lower: Value, bar: Value) -> Value:
 
 def _solved(b: Emitter, lower: Value, right: Value, *, transpose: bool) -> Value:
     return b.emit(
-        "triangular_solve", lower, right, upper=False, transpose=transpose, unit_diagonal=False
+        "triangular_solve",
+        *(lower, right),
+        upper=False,
+        transpose=transpose,
+        unit_diagonal=False,
+        refuses=False,
     )

@@ -12,6 +12,7 @@ from nets.ir.types import BufferType, index
 from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, in_registers, stride_of, width_for
 from nets.ops.linalg.row_blocks import ROWS, Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, side
+from nets.ops.loop.failures import NOT_POSITIVE_DEFINITE
 from nets.ops.loop.lowering import Lowering, buffer_type
 
 UNROLLED = 5
@@ -63,6 +64,7 @@ def _in_registers(v: Lanes, x: Value, out: Value, n: int, batch: Dim, upper: boo
             inverses.append(inverse)
             rows.append(row)
         last, zero = rows[-1][-1], v.const(0)
+        _note_failed(v, last)
         found = [zero] * (n * n)
         failed, nan = v.s.compare("unordered", last, last), v.const(math.nan)
         for i, row in enumerate(rows):
@@ -78,6 +80,11 @@ def _pivot(v: Lanes, square: Value) -> tuple[Value, Value]:
     is_positive = s.compare("gt", square, v.const(0))
     root = s.unary("sqrt", s.select(is_positive, square, v.const(math.nan)))
     return root, s.div(v.const(1), root)
+
+
+def _note_failed(v: Lanes, last: Value) -> None:
+    """Note the matrices whose last root is NaN."""
+    v.s.note_unless(lambda: v.s.compare("eq", last, last), NOT_POSITIVE_DEFINITE)
 
 
 # ------------------------------------------------------------------------- lanes, in tiles
@@ -193,6 +200,7 @@ class _Tiled:
         """NaN in the triangle where the matrix was not positive definite."""
         v, s, n = self.v, self.s, self.n
         last = self._get(Affine.of(n - 1), Affine.of(n - 1))
+        _note_failed(v, last)
         failed, nan = s.compare("unordered", last, last), v.const(math.nan)
         total = v.total(last)
         with s.inside(s.if_(s.compare("unordered", total, total))):
@@ -316,6 +324,7 @@ def _by_blocks(u: Rows, x: Value, out: Value, number: Affine, upper: bool) -> No
         _block_row(u, row, start, block)
     nan, zero = s.const(math.nan, u.dtype), s.const(0, u.dtype)
     last = u.scalar(Affine.of(n - 1), Affine.of(n - 1))
+    _note_failed(u, last)
     failed = s.compare("unordered", last, last)
     with loop(s, 0, n) as i:
         lo, hi = (s.index(i), n) if upper else (0, s.index(i + 1))

@@ -35,4 +35,4 @@ def solution_by_factors_of_its_own(op: Operation, b: GraphEmitter) -> Value | No
     rows = tensor_type(a).shape[-1]
     if op.attributes["transpose"] or not isinstance(rows, int) or rows > MOST_ROWS:
         return None
-    return b.emit("eliminate", a, right)
+    return b.emit("eliminate", a, right, refuses=op.attributes["refuses"])
