@@ -1,11 +1,14 @@
 """Beyond one process: the same program on the ranks of a job, to the same bits.
 
 This room holds the public names of ``nets.distributed``. What talks to other processes is imported
-when a job is started.
+when a job of several ranks is started, what traces when it is first used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+
+from nets.distributed.job import init, is_initialized, patience, rank, shutdown, size
+from nets.distributed.shards import current_shard, group_size
 
 if TYPE_CHECKING:
     from nets.distributed import simulated
@@ -18,9 +21,8 @@ if TYPE_CHECKING:
         shard_index,
     )
     from nets.distributed.parallel import parallel
-    from nets.distributed.shards import current_shard, group_size, rank, size
 
-_MODULES: Final = {
+_LATER: Final = {
     "parallel": "parallel",
     "all_reduce": "collectives",
     "all_gather": "collectives",
@@ -28,33 +30,34 @@ _MODULES: Final = {
     "broadcast": "collectives",
     "barrier": "collectives",
     "shard_index": "collectives",
-    "current_shard": "shards",
-    "group_size": "shards",
-    "rank": "shards",
-    "size": "shards",
 }
-"""Where the public names are."""
+"""Where the other names are."""
 
 __all__ = [
-    "all_gather",
+    "init",
+    "is_initialized",
+    "rank",
+    "size",
+    "parallel",
     "all_reduce",
-    "barrier",
+    "all_gather",
+    "reduce_scatter",
     "broadcast",
+    "barrier",
+    "shard_index",
     "current_shard",
     "group_size",
-    "parallel",
-    "rank",
-    "reduce_scatter",
-    "shard_index",
+    "patience",
+    "shutdown",
     "simulated",
-    "size",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name == "simulated":
+        return import_module("nets.distributed.simulated")
+    if name not in _LATER:
         raise AttributeError(f"module 'nets.distributed' has no attribute {name!r}")
-    module = import_module(f"nets.distributed.{_MODULES.get(name, name)}")
-    found = getattr(module, name) if name in _MODULES else module
+    found = getattr(import_module(f"nets.distributed.{_LATER[name]}"), name)
     globals()[name] = found
     return found

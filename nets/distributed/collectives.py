@@ -92,7 +92,7 @@ def barrier() -> None:
     """Wait until every rank is here, or inside a trace, let every call wait."""
     scope, count = current_scope(), group_size()
     if scope is None:
-        communicator.gather([0])
+        communicator.barrier()
     elif count > 1:
         scope.emitter.builder.location = user_location()
         scope.emitter.emit_all("shard_barrier", shards=count)

@@ -13,16 +13,6 @@ def current_shard() -> Tensor | None:
     return None if scope is None else scope.shard
 
 
-def rank() -> int:
-    """The number of this rank, from 0 on; 0 without MPI."""
-    return communicator.current().rank
-
-
-def size() -> int:
-    """How many ranks there are; 1 without MPI."""
-    return communicator.current().size
-
-
 def group_size() -> int:
     """How many shards, or outside a step of ``parallel`` ranks, take part in a collective."""
     scope = current_scope()
