@@ -1,0 +1,113 @@
+"""Random programs of several ranks, which print as well: collectives at random places, in loops and
+branches, whose results take the place of other values."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from nets.distributed import simulated
+from nets.ir.builder import Builder
+from nets.ir.clone import clone_function
+from nets.ir.core import Function, Operation, Value
+from nets.ir.types import i64
+from nets.ops.definition.emitter import GraphEmitter
+from nets.ops.definition.registry import Array, lookup
+from tests.property.programs import arguments
+
+RANKS = 4
+
+Results = list[list[Array]]
+"""By rank."""
+
+
+def with_collectives(function: Function, seed: int, often: int = 3) -> Function:
+    """A copy with collectives and prints at random places, and values that depend on the rank."""
+    choose = random.Random(seed)
+    copy = clone_function(function)
+    for place in copy.programs():
+        known: list[Value] = list(place.arguments)
+        for op in list(place):
+            if known and choose.randrange(often) == 0:
+                _insert(choose, Builder(place, op), op, known)
+            known += op.results
+    return copy
+
+
+def _insert(choose: random.Random, builder: Builder, before: Operation, known: list[Value]) -> None:
+    value = choose.choice(known[-4:])
+    match choose.randrange(6):
+        case 0:
+            shown = {"text": f"{choose.randrange(1000)} {{0.shape}}"}
+            builder.create(lookup("print"), [value], shown)
+        case 1 if value.type.dtype == i64:
+            _take_place(choose, value, _with_rank(GraphEmitter(builder), value), before)
+        case _:
+            made = _collective(choose, GraphEmitter(builder), value)
+            _take_place(choose, value, made, before)
+            known.append(made)
+
+
+def _with_rank(b: GraphEmitter, value: Value) -> Value:
+    rank = b.emit("rank")
+    return b.add(value, b.broadcast(rank, value.type.shape, ()))
+
+
+def _collective(choose: random.Random, b: GraphEmitter, value: Value) -> Value:
+    """A value of the same type: what another rank has."""
+    match choose.randrange(3):
+        case 0:
+            return b.emit("broadcast_ranks", value, ranks=RANKS, root=choose.randrange(RANKS))
+        case 1:
+            return b.emit("exchange_ranks", value, ranks=RANKS, distance=choose.randrange(RANKS))
+    rows = b.emit("gather_ranks", value, ranks=RANKS)
+    shape, number = value.type.shape, choose.randrange(RANKS)
+    starts, stops = (number, *(0 for _ in shape)), (number + 1, *shape)
+    row = b.emit("slice", rows, starts=starts, stops=stops, steps=(1,) * len(stops))
+    return b.emit("reshape", row, shape=shape)
+
+
+def _take_place(choose: random.Random, old: Value, new: Value, start: Operation) -> None:
+    """Let some of the later operations of the block use the new value instead of the old one."""
+    op: Operation | None = start
+    while op is not None:
+        operands = [new if x is old and choose.randrange(2) else x for x in op.operands]
+        op.set_operands(operands)
+        op = op.next
+
+
+def arguments_of_ranks(function: Function, seed: int) -> Results:
+    """Arrays for the arguments, others on each rank."""
+    return [arguments(function, np.random.default_rng((seed, r))) for r in range(RANKS)]
+
+
+class _Streams(io.TextIOBase):
+    """Standard output of threads, each by itself."""
+
+    def __init__(self) -> None:
+        self.texts: dict[int, list[str]] = {}
+
+    def write(self, text: str) -> int:
+        self.texts.setdefault(threading.get_ident(), []).append(text)
+        return len(text)
+
+
+def run_ranks(
+    call: Callable[[Sequence[Array]], Sequence[Array]], given: Results
+) -> tuple[Results, list[str]]:
+    """The results of each rank, and what it prints."""
+    streams = _Streams()
+
+    def on_rank(rank: int) -> tuple[list[Array], str]:
+        streams.texts[threading.get_ident()] = []  # another thread, now over, may have had it
+        found = list(call([np.array(x) for x in given[rank]]))
+        return found, "".join(streams.texts[threading.get_ident()])
+
+    with contextlib.redirect_stdout(streams):
+        found = simulated.run(on_rank, RANKS)
+    return [results for results, _ in found], [text for _, text in found]
