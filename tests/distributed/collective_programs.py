@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+import queue
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from nets import communicator
+from nets.communicator import Communicator, Transfer
 from nets.distributed import simulated
 from nets.ir.builder import Builder
 from nets.ir.clone import clone_function
@@ -98,16 +103,67 @@ class _Streams(io.TextIOBase):
 
 
 def run_ranks(
-    call: Callable[[Sequence[Array]], Sequence[Array]], given: Results
+    call: Callable[[Sequence[Array]], Sequence[Array]], given: Results, *, late: bool = False
 ) -> tuple[Results, list[str]]:
-    """The results of each rank, and what it prints."""
+    """The results of each rank, and what it prints; ``late`` lets transfers take their time."""
     streams = _Streams()
 
     def on_rank(rank: int) -> tuple[list[Array], str]:
         streams.texts[threading.get_ident()] = []  # another thread, now over, may have had it
-        found = list(call([np.array(x) for x in given[rank]]))
+        arrays = [np.array(x) for x in given[rank]]
+        if late:
+            by = Late(communicator.current(), rank)
+            with contextlib.closing(by), communicator.within(by):
+                found = list(call(arrays))
+        else:
+            found = list(call(arrays))
         return found, "".join(streams.texts[threading.get_ident()])
 
     with contextlib.redirect_stdout(streams):
         found = simulated.run(on_rank, RANKS)
     return [results for results, _ in found], [text for _, text in found]
+
+
+class Late:
+    """A communicator whose transfers a thread of its own makes, some time after they began."""
+
+    def __init__(self, by: Communicator, seed: int) -> None:
+        self.rank, self.size = by.rank, by.size
+        self._by = by
+        self._waits = random.Random(seed)
+        self._begun: queue.SimpleQueue[_Begun | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._make, daemon=True)
+        self._thread.start()
+
+    def begin(self, transfer: Transfer) -> _Begun:
+        begun = _Begun(transfer)
+        self._begun.put(begun)
+        return begun
+
+    def _make(self) -> None:
+        while (begun := self._begun.get()) is not None:
+            time.sleep(self._waits.choice((0, 0, 1e-4, 1e-3)))
+            try:
+                self._by.begin(begun.transfer).wait()
+            except BaseException as error:
+                begun.error = error
+            begun.is_over.set()
+
+    def close(self) -> None:
+        """End the thread when all is done."""
+        self._begun.put(None)
+        self._thread.join()
+
+
+@dataclass(eq=False)
+class _Begun:
+    """A transfer that the thread makes."""
+
+    transfer: Transfer
+    is_over: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
+    def wait(self) -> None:
+        self.is_over.wait()
+        if self.error is not None:
+            raise self.error

@@ -47,11 +47,13 @@ def check_every_way(function: Function, seed: int, ways: Sequence[Way] = WAYS) -
             check(run_ranks(run, given), passes)
     first: Results | None = None
     for way in ways:
-        found = run_ranks(way.compile(function), given)
-        check(found, way)
-        for mine, theirs in zip(first or found[0], found[0], strict=True):
-            assert_same(mine, theirs, (way, function))
-        first = found[0]
+        compiled = way.compile(function)
+        for late in (False, True):
+            found = run_ranks(compiled, given, late=late)
+            check(found, way)
+            for mine, theirs in zip(first or found[0], found[0], strict=True):
+                assert_same(mine, theirs, (way, function))
+            first = found[0]
 
 
 @pytest.mark.parametrize("seed", range(800_000, 800_006))

@@ -9,6 +9,7 @@ from typing import Final
 from nets.backend.library.c_names import guard, symbols, table_symbols
 from nets.backend.library.c_sizes import FunctionSizes, definition, function_sizes
 from nets.backend.library.callers.description import Buffer, Description, Function, described
+from nets.backend.library.communicators import TYPES, communicator_text
 from nets.backend.library.manifest import ABI_VERSION, Library, Matrix, Member
 from nets.backend.printing import DTYPE_NUMBERS
 
@@ -66,7 +67,7 @@ const char *{name}_describe(void);
 /* A sentence for a status, never null. */
 const char *{name}_status_message(int32_t status);
 
-{_printer(library)}{_state(library)}{_parallel(library)}{declarations(described(library))}
+{_printer(library)}{_state(library)}{_communicator(library)}{_parallel(library)}{declarations(described(library))}
 #ifdef __cplusplus
 }}
 #endif
@@ -165,6 +166,10 @@ def _member(member: Member) -> str:
     return f"    {C_TYPES[member.dtype]} {member.name}{size};{shape}"
 
 
+def _communicator(library: Library) -> str:
+    return communicator_text(library.name) if library.communicates else ""
+
+
 def _parallel(library: Library) -> str:
     """The type of what parallel twins are given."""
     if not library.threads:
@@ -195,6 +200,7 @@ def _declaration(library: str, function: Function, sizes: FunctionSizes) -> str:
     parameters = [*dims, *([state] if function.uses_state else [])]
     parameters += _parameters(function.arguments, "const ")
     parameters += _parameters(function.results, "")
+    parameters += [f"const {library}_communicator *communicator"] if function.communicates else []
     parameters += ["void *workspace"]
     macros = "\n".join(definition(name, size, function.dims) for name, size in sizes.macros)
     told = ", ".join(dims) or "void"
@@ -262,6 +268,8 @@ def called_declarations(library: Library) -> str:
             f"size_t {library.name}_state_bytes(void);",
         ]
     name = library.name
+    if library.communicates:
+        lines += [TYPES.format(name=name)]
     if library.threads:
         lines += [
             f"typedef void (*{name}_parallel_part)(void *, int64_t);",
@@ -272,7 +280,8 @@ def called_declarations(library: Library) -> str:
         inputs = [f"const {C_TYPES[a.dtype]} *" for a in function.arguments]
         outputs = [f"{C_TYPES[a.dtype]} *" for a in function.results]
         sizes = ["int64_t" for _ in function.dims]
-        parameters = ", ".join([*sizes, *state, *inputs, *outputs, "void *"])
+        ranks = [f"const {name}_communicator *"] if function.ranks else []
+        parameters = ", ".join([*sizes, *state, *inputs, *outputs, *ranks, "void *"])
         call, *others = symbols(library.name, function.name, library.threads)
         lines += [f"int32_t {call}({parameters});"]
         if library.threads:

@@ -11,6 +11,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from nets.backend.library.c_names import symbols, table_symbols
+from nets.backend.library.communicators import (
+    COMMUNICATOR_MESSAGES,
+    check_ranks,
+    stored_communicator,
+)
 from nets.backend.library.cpu_level import UNKNOWN_CPU, level_function
 from nets.backend.library.library_file import embedded
 from nets.backend.library.manifest import (
@@ -117,6 +122,8 @@ def _status_message(library: Library) -> str:
     messages = dict(_MESSAGES)
     if library.state:
         messages[OTHER_STATE] = "the bytes are no saved state of this library, or of another layout"
+    if library.communicates:
+        messages |= COMMUNICATOR_MESSAGES
     if library.level:
         messages[UNKNOWN_CPU] = f"this CPU lacks instructions of {library.cpu}"
     for function in library.functions:
@@ -182,6 +189,7 @@ def _flat_form(
     parameters = list(sizes.parameters)
     parameters += ["ptr %state"] if function.state else []
     parameters += [f"ptr %p{i}" for i in range(arguments + results)]
+    parameters += ["ptr %communicator"] if function.ranks else []
     parameters += ["ptr %workspace"]
     members = [
         f"  %s{number} = getelementptr i8, ptr %state, i64 {library.state[number].offset}"
@@ -194,6 +202,9 @@ def _flat_form(
         code += [stores("dims", sizes.registers, "i64")]
         code += [f"  %told = getelementptr ptr, ptr %buffers, i64 {buffers}"]
         code += ["  store volatile ptr %dims, ptr %told"]
+    if function.ranks:
+        code += [stored_communicator(buffers + bool(function.dims))]
+        alignments["%communicator"] = target.pointer_bytes
     if function.state:
         alignments["%state"] = state_alignment(library)
     if parallel:
@@ -202,7 +213,8 @@ def _flat_form(
         code += [pool_of(library.threads)]
     definition, checks = pointer_checks(symbol, alignments, target)
     addresses = "\n".join(code)
-    slots = buffers + 1 if function.dims else max(buffers, 1)
+    checks += check_ranks(function.ranks)
+    slots = max(buffers + bool(function.dims) + bool(function.ranks), 1)
     return f"""\
 {_entries(library, function, parallel)}
 

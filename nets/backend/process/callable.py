@@ -18,7 +18,7 @@ import numpy as np
 from nets.backend.arrays import Array, empty
 from nets.backend.printing import is_pending, keep, raise_pending, show, take_pending
 from nets.backend.process.counted_sizes import NONE_TOLD, Count, ToldDims, count_of
-from nets.backend.process.transfers import Job
+from nets.backend.transfers import Carrier, Job, callbacks, failed
 from nets.errors import REFUSALS, ArgumentError, CompileError, IndexOutOfBoundsError
 from nets.extension import in_use, is_installed
 from nets.ir.location import Location
@@ -93,6 +93,20 @@ def _print_in_python() -> None:
         show(ffi, text, count, values)
 
     lib.nets_set_printer(lib.nets_python_printer)
+
+
+@functools.cache
+def _carrier() -> Carrier:
+    """Let compiled code talk to other ranks through Python. The GIL is taken for the length of each
+    call."""
+    ffi, lib = _runtime()
+    begin, finish = callbacks(ffi)
+    for name, function in (("nets_python_begin", begin), ("nets_python_finish", finish)):
+        ffi.def_extern(name=name, error=lib.NETS_NO_TRANSFER, onerror=failed)(function)
+    lib.nets_set_carrier(lib.nets_python_begin, lib.nets_python_finish)
+    solo = ffi.cast("nets_communicator *", lib.nets_solo())
+    functions = lib.nets_transfer_begin, lib.nets_transfer_finish
+    return Carrier(ffi.typeof("nets_communicator *"), *functions, solo)
 
 
 @functools.cache
@@ -331,7 +345,7 @@ class NativeFunction:
     def _job(self) -> Job | None:
         """The ranks to communicate with, if it does that."""
         ranks = self._signature.ranks
-        return None if ranks is None else Job(self._ffi, self._lib, ranks)
+        return None if ranks is None else Job(self._ffi, _carrier(), ranks)
 
     def _native_code(self) -> NativeCode | None:
         if self._sizes:

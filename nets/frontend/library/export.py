@@ -10,10 +10,12 @@ from nets.frontend.calls.lowered import Lowered
 from nets.frontend.library.export_arguments import (
     CodeOptions,
     base_path,
+    check_communicators,
     check_threads,
     chosen_optimize,
     chosen_prefix,
     chosen_threads,
+    communicates,
     library_named,
     profile_of,
     refused,
@@ -89,6 +91,7 @@ def export(
     )
     check_threads(parts_of_loops, code.machines[0])
     files = chosen_files(formats, base, prefix, code.machines[0].target)
+    check_communicators(functions, files.formats, code.machines[0].target)
     return _exported(name, functions, code, files)
 
 
@@ -102,7 +105,8 @@ def _exported(
     from nets.backend.llvm.constants import LargeData
     from nets.frontend.library.export_target import around
 
-    taken = declared(name, functions, code.threads)
+    talks = communicates(functions.values())
+    taken = declared(name, functions, code.threads, communicates=talks)
     state = LibraryState(functions.values(), taken)
     parts = [
         FunctionExport(name, word, lowered, code, state) for word, lowered in functions.items()

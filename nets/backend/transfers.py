@@ -7,7 +7,8 @@ long; so the memory that the call had is kept, and not used again.
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
 
@@ -18,15 +19,27 @@ from nets.backend.printing import keep
 from nets.communicator import Bytes, Communicator, Kind, Pending, Solo, Transfer
 from nets.errors import CompileError
 from nets.ops.collective.ranks import check_size
+from nets.ops.loop.transfers import NO_TRANSFER
 
 _kept: Final[list[object]] = []
 """Memory that transfers may still write to after their call has failed."""
 
 
+@dataclass(frozen=True)
+class Carrier:
+    """How compiled code reaches Python: the type of the structure it is given, and the functions in
+    there; ``solo`` is the structure of the only rank of a job, where C has one."""
+
+    structure: Any
+    begin: Any
+    finish: Any
+    solo: Any = None
+
+
 class Job:
     """The ranks that a call communicates with, as compiled code sees them."""
 
-    def __init__(self, ffi: Any, lib: Any, ranks: int) -> None:
+    def __init__(self, ffi: Any, carrier: Carrier, ranks: int) -> None:
         """Of the communicator of this thread. ArgumentError where it has another number of ranks
         than the code is for, which is 0 for any."""
         if ranks:
@@ -34,24 +47,20 @@ class Job:
         self._ffi = ffi
         self._by: Communicator = communicator.current()
         self._pending: dict[int, Pending] = {}
-        if isinstance(self._by, Solo):
-            self.address = ffi.cast("nets_communicator *", lib.nets_solo())
+        if carrier.solo is not None and isinstance(self._by, Solo):
+            self.address = carrier.solo
             return
-        _carry_in_python(ffi, lib)
         self._handle = ffi.new_handle(self)
-        functions = lib.nets_transfer_begin, lib.nets_transfer_finish
-        fields = [self._handle, self._by.rank, self._by.size, *functions]
-        self.address = ffi.new("nets_communicator *", fields)
+        fields = [self._handle, self._by.rank, self._by.size, carrier.begin, carrier.finish]
+        self.address = ffi.new(carrier.structure, fields)
 
     def begin(self, ticket: int, transfer: Any) -> None:
         """Begin a ``nets_transfer``."""
-        kind, size, peer = Kind(transfer.kind), transfer.bytes, transfer.peer
-        times = self._by.size if kind is Kind.GATHER else 1
-        send, receive = (
-            self._bytes(transfer.send, size),
-            self._bytes(transfer.receive, times * size),
-        )
-        self._pending[ticket] = self._by.begin(Transfer(kind, peer, send, receive))
+        kind, size = Kind(transfer.kind), transfer.bytes
+        received = size * (self._by.size if kind is Kind.GATHER else 1)
+        send, receive = self._bytes(transfer.send, size), self._bytes(transfer.receive, received)
+        begun = self._by.begin(Transfer(kind, transfer.peer, send, receive))
+        self._pending[ticket] = begun
 
     def finish(self, ticket: int) -> None:
         """Wait for it."""
@@ -73,25 +82,31 @@ class Job:
         return not self._pending
 
 
-@functools.cache
-def _carry_in_python(ffi: Any, lib: Any) -> None:
-    """Let compiled code call ``Job``. The GIL is taken for the length of each call."""
+def callbacks(ffi: Any) -> tuple[Callable[..., int], Callable[..., int]]:
+    """What C calls to begin and to finish a transfer of the ``Job`` that it hands over."""
 
-    def failed(kind: type, error: BaseException, trace: TracebackType) -> None:
-        keep(error)
-
-    @ffi.def_extern(  # type: ignore[untyped-decorator]
-        name="nets_python_begin", error=lib.NETS_NO_TRANSFER, onerror=failed
-    )
     def begin(user: object, ticket: int, transfer: object) -> int:
         ffi.from_handle(user).begin(ticket, transfer)
         return 0
 
-    @ffi.def_extern(  # type: ignore[untyped-decorator]
-        name="nets_python_finish", error=lib.NETS_NO_TRANSFER, onerror=failed
-    )
     def finish(user: object, ticket: int) -> int:
         ffi.from_handle(user).finish(ticket)
         return 0
 
-    lib.nets_set_carrier(lib.nets_python_begin, lib.nets_python_finish)
+    return begin, finish
+
+
+def failed(kind: type, error: BaseException, trace: TracebackType) -> None:
+    """Let the error of a callback, which gives ``NO_TRANSFER`` then, wait for the end."""
+    keep(error)
+
+
+def foreign_carrier(ffi: Any, library: str) -> Carrier:
+    """That of a library which was loaded with this interface."""
+    transfer, structure = f"const {library}_transfer *", f"{library}_communicator *"
+    begin, finish = callbacks(ffi)
+    return Carrier(
+        structure,
+        ffi.callback(f"int32_t(void *, int32_t, {transfer})", begin, NO_TRANSFER, failed),
+        ffi.callback("int32_t(void *, int32_t)", finish, NO_TRANSFER, failed),
+    )
