@@ -30,29 +30,44 @@ class Carrier:
     """How compiled code reaches Python: the type of the structure it is given, and the functions in
     there; ``solo`` is the structure of the only rank of a job, where C has one."""
 
+    ffi: Any
     structure: Any
     begin: Any
     finish: Any
-    solo: Any = None
+    solo: SoloJob | None = None
+
+    def job(self, ranks: int) -> Job | SoloJob:
+        """The ranks of this thread. ArgumentError where there is another number of them than the
+        code is for, which is 0 for any."""
+        if ranks:
+            check_size(ranks)
+        by = communicator.current()
+        return self.solo if self.solo is not None and isinstance(by, Solo) else Job(self, by)
+
+
+class SoloJob:
+    """The only rank of a job, whose transfers C makes by itself."""
+
+    def __init__(self, ffi: Any, address: Any) -> None:
+        self.address = address
+        self.number = int(ffi.cast("uintptr_t", address))
+
+    def leave(self, *memory: object) -> bool:
+        """The call is over, and nothing is under way."""
+        return True
 
 
 class Job:
     """The ranks that a call communicates with, as compiled code sees them."""
 
-    def __init__(self, ffi: Any, carrier: Carrier, ranks: int) -> None:
-        """Of the communicator of this thread. ArgumentError where it has another number of ranks
-        than the code is for, which is 0 for any."""
-        if ranks:
-            check_size(ranks)
-        self._ffi = ffi
-        self._by: Communicator = communicator.current()
+    def __init__(self, carrier: Carrier, by: Communicator) -> None:
+        self._ffi = ffi = carrier.ffi
+        self._by = by
         self._pending: dict[int, Pending] = {}
-        if carrier.solo is not None and isinstance(self._by, Solo):
-            self.address = carrier.solo
-            return
         self._handle = ffi.new_handle(self)
-        fields = [self._handle, self._by.rank, self._by.size, carrier.begin, carrier.finish]
+        fields = [self._handle, by.rank, by.size, carrier.begin, carrier.finish]
         self.address = ffi.new(carrier.structure, fields)
+        self.number = int(ffi.cast("uintptr_t", self.address))
 
     def begin(self, ticket: int, transfer: Any) -> None:
         """Begin a ``nets_transfer``."""
@@ -106,6 +121,7 @@ def foreign_carrier(ffi: Any, library: str) -> Carrier:
     transfer, structure = f"const {library}_transfer *", f"{library}_communicator *"
     begin, finish = callbacks(ffi)
     return Carrier(
+        ffi,
         structure,
         ffi.callback(f"int32_t(void *, int32_t, {transfer})", begin, NO_TRANSFER, failed),
         ffi.callback("int32_t(void *, int32_t)", finish, NO_TRANSFER, failed),

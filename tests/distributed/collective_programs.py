@@ -50,7 +50,7 @@ def _insert(choose: random.Random, builder: Builder, before: Operation, known: l
         case 0:
             shown = {"text": f"{choose.randrange(1000)} {{0.shape}}"}
             builder.create(lookup("print"), [value], shown)
-        case 1 if value.type.dtype == i64:
+        case 1 if value.type.dtype == i64 and value.type.shape:  # no counter of a loop
             _take_place(choose, value, _with_rank(GraphEmitter(builder), value), before)
         case _:
             made = _collective(choose, GraphEmitter(builder), value)

@@ -25,7 +25,7 @@ from nets.backend.library.nests import leaves, nest
 from nets.backend.library.private_copy import open_copy
 from nets.backend.library.state import exchange
 from nets.backend.printing import raise_pending, show
-from nets.backend.transfers import Job, foreign_carrier
+from nets.backend.transfers import Job, SoloJob, foreign_carrier
 from nets.errors import (
     REFUSALS,
     ArgumentError,
@@ -374,12 +374,12 @@ class _Function:
             raise self._failure(status)
         return nest(self._function.tree, outputs, self._patterns)
 
-    def _job(self) -> Job | None:
+    def _job(self) -> Job | SoloJob | None:
         """The ranks to communicate with, if it does that."""
         if not self._function.ranks:
             return None
         (ranks,) = self._function.ranks
-        return Job(self._ffi, self._code.carrier, ranks)
+        return self._code.carrier.job(ranks)
 
     def _workspace(self, sizes: Sizes) -> Any:
         """Memory of this thread's own, aligned, kept for its next call."""
