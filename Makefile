@@ -12,7 +12,7 @@ export NETS_REQUIRE_C ?= 1
 # Each process of the tests would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check torch lint types unit whole trust bench docs clean
+.PHONY: demo test check torch standard lint types unit whole trust bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py build/demo
@@ -42,6 +42,10 @@ unit: $(VENV)/.test
 whole: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+# The published suite of the array API standard, where its repository can be reached; CI tries.
+standard: $(VENV)/.standard
+	$(BIN)/python -m tests.acceptance.array_api --max-examples=20 --derandomize
+
 # The suite, and the long checks that docs/trust.md tells of, which it rewrites.
 trust: $(VENV)/.trust
 	$(BIN)/python -m tests.trust
@@ -68,6 +72,10 @@ $(VENV)/.test: $(BIN)/python pyproject.toml setup.py $(RUNTIME)
 
 $(VENV)/.torch: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[torch]"
+	touch $@
+
+$(VENV)/.standard: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,standard]"
 	touch $@
 
 $(VENV)/.trust: $(VENV)/.test

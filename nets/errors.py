@@ -219,6 +219,7 @@ REFUSALS: Final = {
         NumberError,
         NegativePowerError,
         DivisionByZeroError,
+        LinAlgError,
     )
 }
 """What a program may refuse a value with when it runs, by name."""

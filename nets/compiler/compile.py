@@ -70,7 +70,8 @@ class CompileOptions:
     ``backend``: "llvm", "numpy" (the reference), or empty for what can run here. ``threads``: 0 for
     NETS_NUM_THREADS, or one per CPU. ``cpu``: the empty name is this machine's. ``pipeline``:
     "default", "none" or passes. ``optimize``: "speed", or "size" for the smallest code.
-    ``numerics``: the profile, "strict" or "strict-nofma" (docs/numerics.md).
+    ``numerics``: the profile, "strict" or "strict-nofma" (docs/numerics.md). ``failures``: whether
+    calls tell of matrices without a factor or solution by their status.
     """
 
     backend: str = field(default_factory=lambda: str(config.BACKEND.get()))
@@ -79,6 +80,7 @@ class CompileOptions:
     pipeline: str = "default"
     optimize: str = "speed"
     numerics: str = field(default_factory=lambda: str(config.NUMERICS.get()))
+    failures: bool = False
 
     def thread_count(self) -> int:
         """Threads a call may use."""
@@ -362,6 +364,7 @@ class Compilation:
             self.options.optimize,
             self.options.numerics,
             str(self.threads),
+            str(self.options.failures),
             print_function(self.function),
             *(str(op.location) for op in self.function.walk() if op.has(Trait.CHECKED)),
         )
@@ -372,7 +375,7 @@ class Compilation:
     ) -> Function:
         from nets.passes.manager import Options, run_pipeline
 
-        options = Options(self.machine, self.threads)
+        options = Options(self.machine, self.threads, self.options.failures)
         return run_pipeline(function, passes, options, self._seconds, verified=verified)
 
     def _narrate(self, topic: str, text: str) -> None:

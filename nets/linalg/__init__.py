@@ -6,7 +6,8 @@ eagerly, in traces and in exported libraries, which need no other library for it
 derivatives of every order.
 
 A matrix that has no such factor or solution is a LinAlgError where it is known, in eager code; in
-traced code it gives NaN or infinities.
+traced code it gives NaN or infinities. An exported library gives these and a status that tells why,
+which ``nets.load`` makes a LinAlgError again.
 """
 
 from nets.frontend.tensor.functions import matmul, matrix_transpose, tensordot, vecdot

@@ -201,4 +201,4 @@ def _inverse_or_nan(x: Tensor) -> Tensor:
     """Inverses, infinities or NaN for singular matrices in eager code, too."""
     packed = apply("lu", F.stop_gradient(x))
     eye = F.broadcast_to(F.eye(x.shape[-1], dtype=x.dtype), x.shape)
-    return apply("lu_solve", x, packed, eye, transpose=False)
+    return apply("lu_solve", x, packed, eye, transpose=False, refuses=False)

@@ -95,6 +95,7 @@ def solve_triangular(
             upper=not lower,
             transpose=transpose,
             unit_diagonal=bool(unit_diagonal),
+            refuses=not unit_diagonal,
         )
 
     found = _over_batches(solved, [matrices], right)
@@ -218,6 +219,7 @@ def _by_factors(square: Tensor, turns: Tensor, right: Tensor, transpose: bool) -
             upper=upper,
             transpose=transpose,
             unit_diagonal=not upper,
+            refuses=False,
         )
 
     if transpose:
@@ -237,7 +239,7 @@ def _solved(name: str | None, matrices: Tensor, right: Tensor) -> Tensor:
         refuse(packed, lambda x: _has_zero_pivot(x[..., : x.shape[-1], :]), f"{name}: {SINGULAR}")
 
     def solved(parts: Sequence[Tensor], right: Tensor) -> Tensor:
-        return apply("lu_solve", *parts, right, transpose=False)
+        return apply("lu_solve", *parts, right, transpose=False, refuses=name is not None)
 
     return _over_batches(solved, [matrices, packed], right)
 

@@ -42,6 +42,8 @@ class Options:
     machine: Machine = V3
     threads: int = 1
     """Threads the code may run on; 1 keeps parallel loops out."""
+    failures: bool = False
+    """Whether calls tell of matrices without a factor or solution by their status."""
 
     def __str__(self) -> str:
         return ", ".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))

@@ -39,12 +39,13 @@ def everything(a: Any, b: Any, transpose: bool, upper: bool, unit: bool) -> tupl
     size = nets.eye(a.shape[-1], dtype=a.dtype)
     return (
         packed,
-        apply("lu_solve", a, packed, b, transpose=transpose),
-        apply("eliminate", a, b),
-        apply("triangular_solve", a, b, **form),
+        apply("lu_solve", a, packed, b, transpose=transpose, refuses=True),
+        apply("eliminate", a, b, refuses=True),
+        apply("triangular_solve", a, b, **form, refuses=True),
         apply("lu_det", a, packed),
         apply("exchange_rows", b, turns, reverse=transpose),
         apply("cholesky", 5 * (a + turned) * size + a + turned, upper=upper),
+        apply("cholesky_cotangent", a + 3 * size, turned, upper=upper),
     )
 
 

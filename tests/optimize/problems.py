@@ -140,6 +140,22 @@ def watson(x: Any) -> Any:
     return nets.concatenate([slope - value**2 - 1, nets.stack([x[0], x[1] - x[0] ** 2 - 1])])
 
 
+def one_of(*functions: Function) -> Function:
+    """A function of x and a number that says which of these it is, so that a solver is compiled
+    once for all of them."""
+
+    def chosen(x: Any, number: Any, first: int = 0) -> Any:
+        if first == len(functions) - 1:
+            return functions[first](x)
+        return nets.cond(
+            number == first,
+            lambda: functions[first](x),
+            lambda: chosen(x, number, first + 1),
+        )
+
+    return chosen
+
+
 LEAST_SQUARES = [
     LeastSquares(rosenbrock_residuals, [-1.2, 1.0], 0),
     LeastSquares(freudenstein_roth, [0.5, -2.0], 48.98425),

@@ -12,6 +12,7 @@ from nets.backend.library.callers.description import Buffer, Description, Functi
 from nets.backend.library.communicators import TYPES, communicator_text
 from nets.backend.library.manifest import ABI_VERSION, Library, Matrix, Member
 from nets.backend.printing import DTYPE_NUMBERS
+from nets.ops.loop.failures import FAILURES
 
 C_TYPES: Final = {
     "bool": "uint8_t",
@@ -44,7 +45,7 @@ def header(library: Library) -> str:
  * threads may call it at once, each with memory of its own. A function returns 0, or a status that
  * {name}_status_message() puts into words: negative where a pointer was null or misaligned, or the
  * CPU is none of those above (nothing was done), positive where a value was refused (results are
- * undefined).
+ * undefined){_failing(library)}.
  */
 #ifndef {guard(name)}
 #define {guard(name)}
@@ -67,7 +68,8 @@ const char *{name}_describe(void);
 /* A sentence for a status, never null. */
 const char *{name}_status_message(int32_t status);
 
-{_printer(library)}{_state(library)}{_communicator(library)}{_parallel(library)}{declarations(described(library))}
+{_failures(library)}{_printer(library)}{_state(library)}{_communicator(library)}{_parallel(library)}\
+{declarations(described(library))}
 #ifdef __cplusplus
 }}
 #endif
@@ -79,6 +81,31 @@ def _cpus(library: Library) -> str:
     *first, last = [form.cpu for form in library.forms]
     chosen = f"{', '.join(first)} and {last}, the best of which\n * the CPU chooses"
     return chosen if first else f"{last or 'the CPU it was made on'} and better"
+
+
+def _failing(library: Library) -> str:
+    """What a positive status may mean besides."""
+    if not failures_of(library):
+        return ""
+    first = min(failures_of(library))
+    return (
+        f", or, from {first} to 32767, a matrix has no\n"
+        " * such factor or solution (results are there, NaN or infinite where they depend on it)"
+    )
+
+
+def failures_of(library: Library) -> list[int]:
+    """The statuses of failures that functions of the library may return."""
+    checks = (check for function in library.functions for check in function.checks)
+    return sorted({status for status, *_ in checks} & FAILURES.keys())
+
+
+def _failures(library: Library) -> str:
+    """Macros for the statuses of failures, which are the same in all libraries."""
+    found = [FAILURES[status] for status in failures_of(library)]
+    upper = library.name.upper()
+    lines = [f"#define {upper}_{f.word} {f.status} /* {f.sentence} */\n" for f in found]
+    return "".join([*lines, "\n"]) if lines else ""
 
 
 def _printer(library: Library) -> str:

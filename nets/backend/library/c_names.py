@@ -13,6 +13,8 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
+from nets.ops.loop.failures import FAILURES
+
 _KEYWORDS: Final = """
 alignas alignof and and_eq asm atomic_cancel atomic_commit atomic_noexcept auto bitand bitor bool
 break case catch char char16_t char32_t char8_t class co_await co_return co_yield compl concept
@@ -111,6 +113,7 @@ _RANK_PARAMETER: Final = "communicator"
 _OWN_MACROS: Final = (
     *("ABI_VERSION", "STATE_BYTES", "BOOL", "F32", "F64"),
     *("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64"),
+    *(failure.word for failure in FAILURES.values()),
 )
 
 PYTHON_NAMES: Final = ("cpu_level", "description", "functions", "path", "state")

@@ -22,6 +22,7 @@ from nets.ir.sizes import Dim, substitute, symbol
 from nets.ir.types import Shape
 from nets.ops.collective.ranks import ranks_of
 from nets.ops.definition.emitter import tensor_type
+from nets.ops.loop.failures import FAILURES
 
 if TYPE_CHECKING:
     from nets.backend.library.manifest import LibraryFunction
@@ -51,6 +52,7 @@ class FunctionExport:
             threads=1,
             optimize=code.optimize,
             numerics=code.numerics,
+            failures=True,
         )
         self.serial = _compilations(self.function, options, code.machines)
         shared = dataclasses.replace(options, threads=code.threads)
@@ -195,14 +197,17 @@ def checks_of(forms: Sequence[Function]) -> tuple[tuple[int, str, str, str], ...
     """The checks of a function whose loops have these forms: code, message, place and error.
 
     Where one form checks in another order than the next, all get new codes, one per message: so a
-    code means the same in each.
+    code means the same in each. Failures have the status that they have in all libraries.
     """
     found = [form.attributes["checks"] for form in forms]
     if len(set(found)) == 1:
         return tuple(found[0])
     codes: dict[tuple[str, str, str], int] = {}
     for form, checks in zip(forms, found, strict=True):
-        new = {code: codes.setdefault(tuple(rest), len(codes) + 1) for code, *rest in checks}
+        new = {
+            code: codes.setdefault(tuple(rest), code if code in FAILURES else len(codes) + 1)
+            for code, *rest in checks
+        }
         for op in form.walk():
             if op.name == "loop.check":
                 op.attributes = {"code": new[op.attributes["code"]]}

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from nets import config
 from nets.errors import GradientError, ShapeError
 from nets.frontend.tensor.conversion import array_of
+from nets.frontend.tensor.native_ops import evaluate
 from nets.frontend.tensor.variable import (
     Array,
     Recorded,
@@ -40,8 +41,13 @@ class EagerEmitter(Emitter):
     """Evaluates each operation at once; the results are not recorded."""
 
     def emit_all(self, name: str, *operands: Value, **attributes: object) -> tuple[Value, ...]:
-        arrays = lookup(name).evaluate([_array(x) for x in operands], attributes)
-        return tuple(map(variable, arrays))
+        return tuple(map(variable, evaluate(lookup(name), _variables(operands), attributes)))
+
+
+def _variables(values: Sequence[Value]) -> list[Variable]:
+    found = [x for x in values if isinstance(x, Variable)]
+    assert len(found) == len(values)
+    return found
 
 
 def _array(x: Value) -> Array:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from nets.errors import DTypeError, NetsError, NumberError, ShapeError
 from nets.frontend.tensor.conversion import Scalar, array_of, is_scalar, scalar_array
 from nets.frontend.tensor.dimension import Dimension, has_open_sizes, plain, same_size
+from nets.frontend.tensor.native_ops import evaluate
 from nets.frontend.tensor.operators import Operators
 from nets.frontend.tensor.scope import current_scope, leaked
 from nets.frontend.tensor.tensor import Tensor
@@ -44,8 +45,9 @@ Function = TypeVar("Function", bound=Callable[..., Tensor])
 def apply(name: str, *operands: Tensor, **attributes: object) -> Tensor:
     """The op ``name`` on these tensors, whose types its rule must accept as they are.
 
-    Inside a trace the operation is staged. Outside it is evaluated by its NumPy reference and,
-    where an operand requires a gradient, recorded. A type error names the user's line.
+    Inside a trace the operation is staged. Outside it is evaluated, by its NumPy reference or
+    with the same bits (``native_ops``), and recorded where an operand requires a gradient. A type
+    error names the user's line.
     """
     weak = bool(operands) and all(x._weak for x in operands)
     scope = current_scope()
@@ -72,7 +74,7 @@ def _evaluate(name: str, operands: list[Variable], attributes: dict[str, object]
     definition = lookup(name)
     try:
         type = _result_type(definition, operands, attributes)
-        (data,) = definition.evaluate([x.data for x in operands], attributes)
+        (data,) = evaluate(definition, operands, attributes)
     except NetsError as error:
         error.location = error.location or user_location()
         raise

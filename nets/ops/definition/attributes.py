@@ -217,6 +217,7 @@ KINDS: Final[dict[str, Kind]] = {
     "upper": Flag(),
     "transpose": Flag(),
     "unit_diagonal": Flag(),
+    "refuses": Flag(),
     # Of what ranks do together.
     "ranks": Integer(),
     "distance": Integer(),

@@ -144,6 +144,10 @@ class OpDef(OpDefinition):
         self.forward = _decision(name, "forward", namespace, forward_of(self.rules, traits))
         batch = batch_of(self.rules, self.operand_names, traits)
         self.batch = _decision(name, "batch", namespace, batch)
+        self.native_from: int | None = namespace.__dict__.get("native_from")
+        """From so many elements of a matrix on, eager calls are compiled (``native_ops``)."""
+        if self.native_from is not None and not traits & Trait.EXACT:
+            raise TypeError(f"op {name} is not exact, so eager calls go by its reference")
         self.is_variadic = any(name.startswith("*") for name in self.operand_names)
         # Asked for with every operation that is made.
         self._attribute_set = frozenset(attributes)

@@ -255,7 +255,7 @@ class Exact(Protocol):
     def __call__(self, dtype: DType) -> bool: ...
 
 
-_NO_RULES: Final = ("operands", "samples", "kinds", "forward", "batch")
+_NO_RULES: Final = ("operands", "samples", "kinds", "forward", "batch", "native_from")
 """What a class gives besides its rules."""
 
 

@@ -9,9 +9,10 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
 from nets.ir.types import BufferType, index
-from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, stride_of, width_for
+from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, in_registers, stride_of, width_for
 from nets.ops.linalg.row_blocks import ROWS, Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, side
+from nets.ops.loop.failures import NOT_POSITIVE_DEFINITE
 from nets.ops.loop.lowering import Lowering, buffer_type
 
 UNROLLED = 5
@@ -33,11 +34,11 @@ def lower(s: Lowering, x: Value, out: Value, upper: bool) -> None:
         with each(s, batch) as number:
             _by_blocks(Rows(s, dtype, n, n), x, out, number, upper)
         return
-    v = Lanes(s, dtype, 1 if is_alone else width)
+    width = 1 if is_alone else width
     if n <= UNROLLED:
-        _in_registers(v, x, out, n, batch, upper)
+        _in_registers(in_registers(s, dtype, width, batch), x, out, n, batch, upper)
     else:
-        _Tiled(v, n, upper).run(x, out, batch)
+        _Tiled(Lanes(s, dtype, width), n, upper).run(x, out, batch)
 
 
 # --------------------------------------------------------------------------- in registers
@@ -63,6 +64,7 @@ def _in_registers(v: Lanes, x: Value, out: Value, n: int, batch: Dim, upper: boo
             inverses.append(inverse)
             rows.append(row)
         last, zero = rows[-1][-1], v.const(0)
+        _note_failed(v, last)
         found = [zero] * (n * n)
         failed, nan = v.s.compare("unordered", last, last), v.const(math.nan)
         for i, row in enumerate(rows):
@@ -78,6 +80,11 @@ def _pivot(v: Lanes, square: Value) -> tuple[Value, Value]:
     is_positive = s.compare("gt", square, v.const(0))
     root = s.unary("sqrt", s.select(is_positive, square, v.const(math.nan)))
     return root, s.div(v.const(1), root)
+
+
+def _note_failed(v: Lanes, last: Value) -> None:
+    """Note the matrices whose last root is NaN."""
+    v.s.note_unless(lambda: v.s.compare("eq", last, last), NOT_POSITIVE_DEFINITE)
 
 
 # ------------------------------------------------------------------------- lanes, in tiles
@@ -193,12 +200,108 @@ class _Tiled:
         """NaN in the triangle where the matrix was not positive definite."""
         v, s, n = self.v, self.s, self.n
         last = self._get(Affine.of(n - 1), Affine.of(n - 1))
+        _note_failed(v, last)
         failed, nan = s.compare("unordered", last, last), v.const(math.nan)
         total = v.total(last)
         with s.inside(s.if_(s.compare("unordered", total, total))):
             with loop(s, 0, n) as i, loop(s, 0, s.index(i + 1)) as j:
                 self._put(s.select(failed, nan, self._get(i, j)), i, j)
             s.yield_()
+
+
+# ------------------------------------------------------------------------- its cotangent
+
+
+def lower_cotangent(s: Lowering, factor: Value, ct: Value, out: Value, upper: bool) -> None:
+    """Fill ``out`` with the cotangents of matrices whose factors have the cotangents ``ct``."""
+    n, batch, dtype = side("cholesky_cotangent", factor), batch_of(factor), factor.type.dtype
+    if buffer_type(factor).elements == 0:
+        return
+    factor, ct, out = (flat(s, x) for x in (factor, ct, out))
+    width = width_for(s, dtype, n * n)
+    v = Lanes(s, dtype, width if fits_lanes(batch, width, n) else 1)
+    _Cotangent(v, n, upper).run(factor, ct, out, batch)
+
+
+class _Cotangent:
+    """Square tiles of the triangle, from the last columns to the first, and of these from the
+    diagonal on last: the sums of a tile stay in registers. The first columns are what is left over.
+
+    What is found takes the place of what is given, on both sides of the diagonal.
+    """
+
+    def __init__(self, v: Lanes, n: int, upper: bool) -> None:
+        self.v, self.s, self.n, self.upper = v, v.s, n, upper
+        self.stride = stride_of(n)
+        self.tile = 4 if v.s.machine.has_many_registers else 3
+        self.first = n % self.tile or self.tile
+
+    def run(self, factor: Value, ct: Value, out: Value, batch: Dim) -> None:
+        s, v, n, tile, first = self.s, self.v, self.n, self.tile, self.first
+        with v.groups(batch) as numbers:
+            self.factor, self.found = (v.scratch(n * self.stride) for _ in range(2))
+            self.inverses = v.scratch(n)
+            v.fill_rows(self.factor, factor, numbers, (n, n))
+            v.fill_rows(self.found, ct, numbers, (n, n))
+            with loop(s, 0, n) as j:
+                v.put(
+                    s.div(v.const(1), v.get(self.factor, j * (self.stride + 1))), self.inverses, j
+                )
+            with loop(s, 0, (n - first) // tile) as step:
+                self._columns(step * -tile + (n - tile), tile)
+            self._columns(Affine(), first)
+            v.spill_rows(out, self.found, numbers, (n, n))
+
+    def _columns(self, j: Affine, size: int) -> None:
+        with loop(self.s, self.s.index(j + size), self.n, self.tile) as i:
+            self._tile(i, j, self.tile, size)
+        self._tile(j, j, size, size)
+
+    def _given(self, i: Affine, j: Affine) -> Value:
+        half = self.v.const(0.5)
+        return self.s.mul(self.v.get(self.found, self._place(i, j)), half)
+
+    def _place(self, i: Affine, j: Affine) -> Affine:
+        return j * self.stride + i if self.upper else i * self.stride + j
+
+    def _tile(self, i: Affine, j: Affine, rows: int, size: int) -> None:
+        """Rows from i on, of ``size`` columns from j on; these are below the diagonal, or on it."""
+        v, s, is_diagonal = self.v, self.s, i is j
+        places = [(r, c) for r in range(rows) for c in range(size) if r >= c or not is_diagonal]
+        sums = [self._given(i + r, j + c) for r, c in places]
+        terms = s.for_(0, s.index(-j + (self.n - size)), sums)
+        with s.inside(terms) as body:
+            step, *totals = body.arguments
+            k = Affine.of(step) * -1 + (self.n - 1)
+            left = [v.get(self.found, k * self.stride + i + r) for r in range(rows)]
+            right = [v.get(self.factor, self._place(k, j + c)) for c in range(size)]
+            s.yield_(
+                *(
+                    v.multiply_subtract(total, left[r], right[c])
+                    for (r, c), total in zip(places, totals, strict=True)
+                )
+            )
+        rest = dict(zip(places, terms.results, strict=True))
+        for c in reversed(range(size)):
+            self._finish(rest, i, j, c, rows, size)
+        for (r, c), vector in rest.items():
+            v.put(vector, self.found, (i + r) * self.stride + j + c)
+            if not is_diagonal or r != c:
+                v.put(vector, self.found, (j + c) * self.stride + i + r)
+
+    def _finish(
+        self, rest: dict[tuple[int, int], Value], i: Affine, j: Affine, c: int, rows: int, size: int
+    ) -> None:
+        """A column of a tile, less the products with those of the tile behind it."""
+        v, is_diagonal = self.v, i is j
+        inverse = v.get(self.inverses, j + c)
+        # On the diagonal the pivot comes last: its products are with what else is in the column.
+        for r in reversed(range(c if is_diagonal else 0, rows)):
+            for k in reversed(range(c + 1, size)):
+                other = (max(r, k), min(r, k)) if is_diagonal else (r, k)
+                factor = v.get(self.factor, self._place(j + k, j + c))
+                rest[r, c] = v.multiply_subtract(rest[r, c], rest[other], factor)
+            rest[r, c] = self.s.mul(rest[r, c], inverse)
 
 
 # ------------------------------------------------------------------------ blocks of rows
@@ -221,6 +324,7 @@ def _by_blocks(u: Rows, x: Value, out: Value, number: Affine, upper: bool) -> No
         _block_row(u, row, start, block)
     nan, zero = s.const(math.nan, u.dtype), s.const(0, u.dtype)
     last = u.scalar(Affine.of(n - 1), Affine.of(n - 1))
+    _note_failed(u, last)
     failed = s.compare("unordered", last, last)
     with loop(s, 0, n) as i:
         lo, hi = (s.index(i), n) if upper else (0, s.index(i + 1))

@@ -153,7 +153,8 @@ def _in_each(b: Emitter, ct: Value, matrices: Value) -> Value:
 
 def _inverse(b: Emitter, a: Value, packed: Value, factors: Value) -> Value:
     """a⁻ᵀ of each matrix times a number, which stands everywhere in ``factors``."""
-    return b.emit("lu_solve", a, packed, b.mul(_identity(b, a), factors), transpose=True)
+    right = b.mul(_identity(b, a), factors)
+    return b.emit("lu_solve", a, packed, right, transpose=True, refuses=False)
 
 
 def _identity(b: Emitter, like: Value) -> Value:

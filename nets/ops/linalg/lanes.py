@@ -11,7 +11,7 @@ store the same elements again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from nets.ir.affine import Affine
@@ -27,7 +27,11 @@ MOST_IN_LANES = 32
 
 
 class Lanes:
-    """Groups of matrices of one dtype, in vectors of ``width`` lanes; scalars where that is 1."""
+    """Groups of matrices of one dtype, in vectors of ``width`` lanes; scalars where that is 1.
+
+    A vector may have twice as many lanes as there are in a register: it is two of these then, and
+    the operations on one fill the gaps of those on the other.
+    """
 
     def __init__(self, s: Lowering, dtype: DType, width: int) -> None:
         self.s, self.dtype, self.width = s, dtype, width
@@ -40,11 +44,15 @@ class Lanes:
         """The scalar in each lane."""
         return scalar if self.width == 1 else self.s.emit("splat", scalar, lanes=self.width).result
 
-    def load(self, buffer: Value, place: Affine) -> Value:
-        """A vector of consecutive elements."""
+    def load(self, buffer: Value, place: Affine, lanes: int = 0) -> Value:
+        """A vector of consecutive elements: as many as it has lanes, unless told."""
         indices, strides = _terms(place)
         found = self.s.emit(
-            "load", buffer, *indices, lanes=self.width, offset=place.constant, strides=strides
+            "load",
+            *(buffer, *indices),
+            lanes=lanes or self.width,
+            offset=place.constant,
+            strides=strides,
         )
         return found.result
 
@@ -94,7 +102,7 @@ class Lanes:
         found: dict[int, Value] = {}
         for start in self._starts(size):
             found |= dict(
-                enumerate(self._turned_in(buffer, numbers, size, Affine.of(start)), start)
+                enumerate(self._turned_in(buffer, numbers, size, Affine.of(start), size), start)
             )
         return [found[element] for element in range(size)]
 
@@ -102,23 +110,25 @@ class Lanes:
         """Store the elements of a group."""
         size = len(vectors)
         for start in self._starts(size):
-            part = vectors[start : start + self.width]
+            part = vectors[start : start + self._square(size)]
             self._turned_out(part, buffer, numbers, size, Affine.of(start))
 
     def fill(self, scratch: Value, buffer: Value, numbers: Sequence[Value], size: int) -> None:
         """Read the elements of a group into scratch memory."""
 
         def part(start: Affine) -> None:
-            for offset, vector in enumerate(self._turned_in(buffer, numbers, size, start)):
+            vectors = self._turned_in(buffer, numbers, size, start, size)
+            for offset, vector in enumerate(vectors):
                 self.put(vector, scratch, start + offset)
 
         self._each_start(size, part)
 
     def spill(self, buffer: Value, scratch: Value, numbers: Sequence[Value], size: int) -> None:
         """Store the elements of a group that lie in scratch memory."""
+        square = range(self._square(size))
 
         def part(start: Affine) -> None:
-            vectors = [self.get(scratch, start + offset) for offset in range(self.width)]
+            vectors = [self.get(scratch, start + offset) for offset in square]
             self._turned_out(vectors, buffer, numbers, size, start)
 
         self._each_start(size, part)
@@ -134,7 +144,7 @@ class Lanes:
 
         def part(row: Affine, start: Affine) -> None:
             place = row * columns + start
-            vectors = self._turned_in(buffer, numbers, rows * columns, place)
+            vectors = self._turned_in(buffer, numbers, rows * columns, place, columns)
             for offset, vector in enumerate(vectors):
                 self.put(vector, scratch, row * stride_of(columns) + start + offset)
 
@@ -151,7 +161,7 @@ class Lanes:
 
         def part(row: Affine, start: Affine) -> None:
             first = row * stride_of(columns) + start
-            vectors = [self.get(scratch, first + offset) for offset in range(self.width)]
+            vectors = [self.get(scratch, first + offset) for offset in range(self._square(columns))]
             place = row * columns + start
             self._turned_out(vectors, buffer, numbers, rows * columns, place)
 
@@ -165,37 +175,59 @@ class Lanes:
             self._each_start(columns, lambda start: part(row, start))
             self.s.yield_()
 
+    def _square(self, size: int) -> int:
+        """How many of so many elements, of as many matrices, are turned around at once."""
+        square = min(self.width, self.s.machine.lanes(self.dtype))
+        while square > size:
+            square //= 2
+        return square
+
     def _starts(self, size: int) -> list[int]:
-        """Where to begin so that blocks of as many elements as lanes meet all: the last may
-        overlap the one before."""
-        whole = list(range(0, size - self.width + 1, self.width))
-        return whole if size % self.width == 0 else [*whole, size - self.width]
+        """Where to begin so that squares meet all elements: the last may overlap the one before."""
+        square = self._square(size)
+        whole = list(range(0, size - square + 1, square))
+        return whole if size % square == 0 else [*whole, size - square]
 
     def _each_start(self, size: int, part: Callable[[Affine], None]) -> None:
-        s, width = self.s, self.width
-        loop = s.for_(0, size // width)
+        s, square = self.s, self._square(size)
+        loop = s.for_(0, size // square)
         with s.inside(loop) as body:
-            part(Affine.of(body.arguments[0]) * width)
+            part(Affine.of(body.arguments[0]) * square)
             s.yield_()
-        if size % width:
-            part(Affine.of(size - width))
+        if size % square:
+            part(Affine.of(size - square))
 
     def _turned_in(
-        self, buffer: Value, numbers: Sequence[Value], size: int, start: Affine
+        self, buffer: Value, numbers: Sequence[Value], size: int, start: Affine, run: int
     ) -> Vectors:
-        rows = [self.load(buffer, Affine.of(number) * size + start) for number in numbers]
-        return self.turned(rows)
+        """A square of elements of each matrix, out of a run of elements."""
+        square = self._square(run)
+        parts = []
+        for first in range(0, self.width, square):
+            places = [Affine.of(x) * size + start for x in numbers[first : first + square]]
+            parts.append(self.turned([self.load(buffer, place, square) for place in places]))
+        while len(parts) > 1:
+            lanes = range(2 * self.width // len(parts))
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [
+                [self._shuffled(x, y, lanes) for x, y in zip(*pair, strict=True)] for pair in pairs
+            ]
+        return parts[0]
 
     def _turned_out(
         self, part: Vectors, buffer: Value, numbers: Sequence[Value], size: int, start: Affine
     ) -> None:
-        for number, row in zip(numbers, self.turned(part), strict=True):
-            self.store(row, buffer, Affine.of(number) * size + start)
+        square = len(part)
+        for first in range(0, self.width, square):
+            lanes = range(first, first + square)
+            rows = part if square == self.width else [self._shuffled(x, x, lanes) for x in part]
+            for lane, row in zip(lanes, self.turned(rows), strict=True):
+                self.store(row, buffer, Affine.of(numbers[lane]) * size + start)
 
     def turned(self, rows: Vectors) -> Vectors:
         """The transpose of a square of vectors, by halves: in each round the rows that are a
         distance apart exchange the lanes that are as far from where they belong."""
-        found, width = list(rows), self.width
+        found, width = list(rows), len(rows)
         distance = 1
         while distance < width:
             stays = [not lane & distance for lane in range(width)]
@@ -208,7 +240,7 @@ class Lanes:
             distance *= 2
         return found
 
-    def _shuffled(self, x: Value, y: Value, order: Sequence[int]) -> Value:
+    def _shuffled(self, x: Value, y: Value, order: Iterable[int]) -> Value:
         return self.s.emit("shuffle", x, y, order=tuple(order)).result
 
 
@@ -220,10 +252,15 @@ def stride_of(columns: int) -> int:
 
 def width_for(s: Lowering, dtype: DType, elements: int) -> int:
     """Lanes for groups of matrices of which the smallest operand has so many elements."""
-    width = s.machine.lanes(dtype)
-    while width > max(elements, 1):
-        width //= 2
-    return width
+    return s.machine.lanes(dtype) if elements > 1 else 1
+
+
+def in_registers(s: Lowering, dtype: DType, width: int, batch: Dim) -> Lanes:
+    """Lanes for matrices that are few registers: twice as many where there are registers for them,
+    and matrices."""
+    is_wide = s.machine.has_many_registers and 1 < width == s.machine.lanes(dtype)
+    is_many = isinstance(batch, int) and batch >= 2 * width
+    return Lanes(s, dtype, 2 * width if is_wide and is_many else width)
 
 
 def fits_lanes(batch: Dim, width: int, n: int) -> bool:

@@ -43,6 +43,7 @@ class LU:
     """
 
     operands = ("x",)
+    native_from = 131072
     batch = ITSELF
     samples = [
         distinct(f64, 3, 3),
@@ -182,41 +183,67 @@ def solved(b: Emitter, square: Value, right: Value, *, upper: bool, transpose: b
         upper=upper,
         transpose=transpose,
         unit_diagonal=not upper,
+        refuses=False,
     )
 
 
 @op(
     "lu_solve",
     Trait.PURE | Trait.KERNEL | Trait.EXACT | Trait.FLOAT_ONLY,
-    attributes=("transpose",),
+    attributes=("transpose", "refuses"),
 )
 class LUSolve:
     """x[b…, n, m] with a x = b for matrices a[b…, n, n] and what ``lu`` gives of them; or with
-    their ``transpose``.
+    their ``transpose``. Where it ``refuses``, a pivot of 0 is a failure; else it is what it gives.
 
     Only the factors are read. Derivatives are those of the equation, by a: the same factors serve
     for them, and have no derivative of their own here.
     """
 
     operands = ("a", "packed", "b")
+    native_from = 131072
     samples = [
-        sample(distinct(f64, 3, 3), factored(f64, 5, 3), draw.f64(3, 2), transpose=False),
-        sample(distinct(f64, 3, 3), factored(f64, 5, 3), draw.f64(3, 2), transpose=True),
-        sample(distinct(f32, 2, 5, 5), factored(f32, 2, 7, 5), draw.f32(2, 5, 1), transpose=False),
-        sample(distinct(f64, 9, 9), factored(f64, 11, 9), draw.f64(9, 3), transpose=True),
-        sample(distinct(f64, 0, 2, 2), factored(f64, 0, 4, 2), draw.f64(0, 2, 1), transpose=True),
-        sample(distinct(f64, 2, 2), factored(f64, 4, 2), draw.f64(2, 0), transpose=False),
+        sample(
+            distinct(f64, 3, 3), factored(f64, 5, 3), draw.f64(3, 2), transpose=False, refuses=False
+        ),
+        sample(
+            distinct(f64, 3, 3), factored(f64, 5, 3), draw.f64(3, 2), transpose=True, refuses=True
+        ),
+        sample(
+            distinct(f32, 2, 5, 5),
+            factored(f32, 2, 7, 5),
+            draw.f32(2, 5, 1),
+            transpose=False,
+            refuses=False,
+        ),
+        sample(
+            distinct(f64, 9, 9), factored(f64, 11, 9), draw.f64(9, 3), transpose=True, refuses=True
+        ),
+        sample(
+            distinct(f64, 0, 2, 2),
+            factored(f64, 0, 4, 2),
+            draw.f64(0, 2, 1),
+            transpose=True,
+            refuses=True,
+        ),
+        sample(
+            distinct(f64, 2, 2), factored(f64, 4, 2), draw.f64(2, 0), transpose=False, refuses=False
+        ),
     ]
 
-    def infer(a: TensorType, packed: TensorType, b: TensorType, *, transpose: bool) -> TensorType:
+    def infer(
+        a: TensorType, packed: TensorType, b: TensorType, *, transpose: bool, refuses: bool
+    ) -> TensorType:
         check_system("lu_solve", a, b)
         check_packed("lu_solve", a, packed)
         return b
 
-    def flops(a: TensorType, packed: TensorType, b: TensorType, *, transpose: bool) -> int:
+    def flops(
+        a: TensorType, packed: TensorType, b: TensorType, *, transpose: bool, refuses: bool
+    ) -> int:
         return 2 * elements_about(b) * about(a.shape[-1])
 
-    def evaluate(a: Array, packed: Array, b: Array, *, transpose: bool) -> Array:
+    def evaluate(a: Array, packed: Array, b: Array, *, transpose: bool, refuses: bool) -> Array:
         square, n = packed[..., :-2, :], a.shape[-1]
         turns = np.clip(packed[..., -1, :, None].astype(np.int64), 0, max(n - 1, 0))
         if not transpose:
@@ -228,7 +255,7 @@ class LUSolve:
         return exchanged(ordered, turns, reversed(range(n)))
 
     def footprint(
-        f: Footprints, a: Footprint, packed: Footprint, b: Footprint, *, transpose: bool
+        f: Footprints, a: Footprint, packed: Footprint, b: Footprint, **_: bool
     ) -> Footprint:
         return on_system(f, a, b)
 
@@ -239,6 +266,7 @@ class LUSolve:
         cts: Sequence[Value | None],
         *,
         transpose: bool,
+        refuses: bool,
     ) -> tuple[Callable[[], Value], None, Callable[[], Value]]:
         """b̄ = a⁻ᵀ x̄ and ā = −b̄ xᵀ (Giles, 2008, "Collected matrix derivative results for forward
         and reverse mode algorithmic differentiation", 2.3.1)."""
@@ -246,7 +274,7 @@ class LUSolve:
         assert ct is not None
 
         def of_b() -> Value:
-            return b.emit("lu_solve", a, packed, ct, transpose=not transpose)
+            return b.emit("lu_solve", a, packed, ct, transpose=not transpose, refuses=refuses)
 
         def of_a() -> Value:
             left, right = (x, of_b()) if transpose else (of_b(), x)
@@ -261,6 +289,7 @@ class LUSolve:
         tangents: Tangents,
         *,
         transpose: bool,
+        refuses: bool,
     ) -> Tangents:
         """a⁻¹ (ḃ − ȧ x)."""
         (a, packed, _), (x,), (of_a, _, change) = operands, results, tangents
@@ -269,20 +298,24 @@ class LUSolve:
             change = b.neg(less) if change is None else b.sub(change, less)
         if change is None:
             return [None]
-        return [b.emit("lu_solve", a, packed, change, transpose=transpose)]
+        return [b.emit("lu_solve", a, packed, change, transpose=transpose, refuses=refuses)]
 
     def stack(
         b: Emitter,
         operands: Sequence[Value],
         stacked: Sequence[bool],
         size: Dim,
-        *,
-        transpose: bool,
+        **attributes: bool,
     ) -> tuple[Value]:
-        return (stack_of_systems("lu_solve", b, operands, stacked, size, transpose=transpose),)
+        return (stack_of_systems("lu_solve", b, operands, stacked, size, **attributes),)
 
     def lower(
-        s: Lowering, operands: Sequence[Value], results: Sequence[Value], *, transpose: bool
+        s: Lowering,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        *,
+        transpose: bool,
+        refuses: bool,
     ) -> None:
         _, packed, b = operands
-        lu_solve_loops.lower(s, packed, b, results[0], transpose)
+        lu_solve_loops.lower(s, packed, b, results[0], transpose, refuses)

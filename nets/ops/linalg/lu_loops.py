@@ -10,7 +10,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
 from nets.ir.types import BufferType, index
-from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, stride_of, width_for
+from nets.ops.linalg.lanes import Lanes, Vectors, fits_lanes, in_registers, stride_of, width_for
 from nets.ops.linalg.row_blocks import ROWS, Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, side
 from nets.ops.linalg.substitution import substitute
@@ -38,11 +38,11 @@ def lower(s: Lowering, x: Value, out: Value) -> None:
         with each(s, batch) as number:
             _ByBlocks(s, x, n).run(x, out, number)
         return
-    v = Lanes(s, dtype, 1 if is_alone else width)
+    width = 1 if is_alone else width
     if n <= UNROLLED:
-        _in_registers(v, x, out, n, batch)
+        _in_registers(in_registers(s, dtype, width, batch), x, out, n, batch)
     else:
-        _InLanes(v, n).run(x, out, batch)
+        _InLanes(Lanes(s, dtype, width), n).run(x, out, batch)
 
 
 def divisor_of(v: Lanes, pivot: Value) -> Value:

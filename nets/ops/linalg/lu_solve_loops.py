@@ -8,10 +8,10 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
 from nets.ops.linalg.exchange import row_of
-from nets.ops.linalg.lanes import Lanes, Vectors
+from nets.ops.linalg.lanes import Lanes, Vectors, in_registers
 from nets.ops.linalg.row_blocks import Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, known
-from nets.ops.linalg.substitution import ByBlocks, InLanes, Triangle, substitute
+from nets.ops.linalg.substitution import ByBlocks, InLanes, Triangle, note_singular, substitute
 from nets.ops.linalg.triangular_loops import goes_in_lanes
 from nets.ops.loop.lowering import Lowering, buffer_type
 
@@ -19,16 +19,20 @@ UNROLLED = 4
 """Systems up to this size are solved in registers, if they have few right sides."""
 
 
-def lower(s: Lowering, packed: Value, b: Value, out: Value, transpose: bool) -> None:
-    """Fill ``out`` with the solutions."""
+def lower(s: Lowering, packed: Value, b: Value, out: Value, transpose: bool, refuses: bool) -> None:
+    """Fill ``out`` with the solutions; note singular matrices where it refuses them."""
     if buffer_type(b).elements == 0:
         return
     n, m = (known("lu_solve", size) for size in buffer_type(b).shape[-2:])
     batch, dtype = batch_of(b), b.type.dtype
     packed, b, out = (flat(s, x) for x in (packed, b, out))
+    if refuses:
+        note_singular(s, packed, n, (n + 2) * n, batch)
     in_lanes, width = goes_in_lanes(s, b, n, batch, m)
     if in_lanes and n <= UNROLLED and n * m <= 2 * UNROLLED:
-        _in_registers(Lanes(s, dtype, width), packed, b, out, (n, m), batch, transpose)
+        _in_registers(
+            in_registers(s, dtype, width, batch), packed, b, out, (n, m), batch, transpose
+        )
         return
     if in_lanes:
         _in_lanes(Lanes(s, dtype, width), packed, b, out, (n, m), batch, transpose)

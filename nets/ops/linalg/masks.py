@@ -19,6 +19,10 @@ def strictly_lower(b: Emitter, x: Value) -> Value:
     return times(b, x, np.tri(columns_of(x), k=-1))
 
 
+def lower_triangle(b: Emitter, x: Value) -> Value:
+    return times(b, x, np.tri(columns_of(x)))
+
+
 def upper_triangle(b: Emitter, x: Value) -> Value:
     return times(b, x, 1 - np.tri(columns_of(x), k=-1))
 

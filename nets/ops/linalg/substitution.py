@@ -6,14 +6,18 @@ which the x are found; so in lanes, in tiles and by blocks of rows.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from nets.ir.affine import Affine
 from nets.ir.core import Value
-from nets.ir.types import index
+from nets.ir.sizes import Dim
+from nets.ir.types import VectorType, index
 from nets.ops.linalg.lanes import Lanes, Vectors
-from nets.ops.linalg.row_blocks import ROWS, Rows, loop
+from nets.ops.linalg.row_blocks import ROWS, Rows, each, loop
+from nets.ops.loop.failures import SINGULAR
+from nets.ops.loop.lowering import Lowering
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,34 @@ class InLanes:
 
     def _at(self, t: Triangle, i: Affine, j: Affine) -> Affine:
         return t.row(i) * self.m + j
+
+
+def note_singular(s: Lowering, buffer: Value, n: int, size: int, batch: Dim) -> None:
+    """Note the matrices with a 0 on the diagonal, which begin ``size`` elements apart."""
+    if s.failures:
+        with each(s, batch) as number, loop(s, 0, n) as i:
+            note_zero(s, s.load(buffer, number * size + i * (n + 1)))
+
+
+def note_each(v: Lanes, matrices: Value, n: int, stride: int) -> None:
+    """Note matrices in lanes with a 0 on the diagonal."""
+    if v.s.failures:
+        with loop(v.s, 0, n) as i:
+            note_zero(v.s, v.get(matrices, i * (stride + 1)))
+
+
+def note_zero(s: Lowering, *pivots: Value) -> None:
+    """Note the matrices, of one lane or more, whose pivots these are, where one is 0."""
+
+    def are_not_zero() -> Value:
+        zero = s.like(pivots[0], 0)
+        if isinstance(pivots[0].type, VectorType):
+            zero = s.emit("splat", zero, lanes=pivots[0].type.lanes).result
+        return functools.reduce(
+            functools.partial(s.binary, "and"), [s.compare("ne", x, zero) for x in pivots]
+        )
+
+    s.note_unless(are_not_zero, SINGULAR)
 
 
 def substitute(

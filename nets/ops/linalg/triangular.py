@@ -27,7 +27,7 @@ from nets.ops.linalg.substitution import Triangle
 from nets.ops.loop.lowering import Lowering
 
 _FORMS = [
-    {"upper": upper, "transpose": transpose, "unit_diagonal": unit}
+    {"upper": upper, "transpose": transpose, "unit_diagonal": unit, "refuses": upper}
     for upper in (False, True)
     for transpose in (False, True)
     for unit in (False, True)
@@ -37,17 +37,18 @@ _FORMS = [
 @op(
     "triangular_solve",
     Trait.PURE | Trait.KERNEL | Trait.EXACT | Trait.FLOAT_ONLY,
-    attributes=("upper", "transpose", "unit_diagonal"),
+    attributes=("upper", "transpose", "unit_diagonal", "refuses"),
 )
 class TriangularSolve:
     """x[b…, n, m] with T x = b for the lower triangles T of matrices a[b…, n, n]; or the ``upper``
     ones, their ``transpose``, or with ones in the place of the diagonal.
 
     By substitution (Golub and Van Loan, 2013, "Matrix computations", 3.1). The rest of a is not
-    read. A zero on the diagonal gives infinities or NaN.
+    read. A zero on the diagonal gives infinities or NaN, and is a failure where it ``refuses``.
     """
 
     operands = ("a", "b")
+    native_from = 262144
     samples = [
         *(sample(dominant(f64, 3, 3), draw.f64(3, 2), **form) for form in _FORMS),
         sample(dominant(f32, 2, 5, 5), draw.f32(2, 5, 1), **_FORMS[0]),
@@ -58,17 +59,31 @@ class TriangularSolve:
     ]
 
     def infer(
-        a: TensorType, b: TensorType, *, upper: bool, transpose: bool, unit_diagonal: bool
+        a: TensorType,
+        b: TensorType,
+        *,
+        upper: bool,
+        transpose: bool,
+        unit_diagonal: bool,
+        refuses: bool,
     ) -> TensorType:
         check_system("triangular_solve", a, b)
         return b
 
     def flops(
-        a: TensorType, b: TensorType, *, upper: bool, transpose: bool, unit_diagonal: bool
+        a: TensorType,
+        b: TensorType,
+        *,
+        upper: bool,
+        transpose: bool,
+        unit_diagonal: bool,
+        refuses: bool,
     ) -> int:
         return elements_about(b) * about(a.shape[-1])
 
-    def evaluate(a: Array, b: Array, *, upper: bool, transpose: bool, unit_diagonal: bool) -> Array:
+    def evaluate(
+        a: Array, b: Array, *, upper: bool, transpose: bool, unit_diagonal: bool, refuses: bool
+    ) -> Array:
         return substituted(a, b, upper, transpose, unit_diagonal)
 
     def footprint(f: Footprints, a: Footprint, b: Footprint, **_: bool) -> Footprint:
@@ -83,6 +98,7 @@ class TriangularSolve:
         upper: bool,
         transpose: bool,
         unit_diagonal: bool,
+        refuses: bool,
     ) -> tuple[Callable[[], Value], Callable[[], Value]]:
         """b̄ = T⁻ᵀ x̄, and −b̄ xᵀ for T (Giles, 2008, "Collected matrix derivative results for forward
         and reverse mode algorithmic differentiation", 2.3.2)."""
@@ -96,6 +112,7 @@ class TriangularSolve:
                 upper=upper,
                 transpose=not transpose,
                 unit_diagonal=unit_diagonal,
+                refuses=refuses,
             )
 
         def of_a() -> Value:
@@ -114,6 +131,7 @@ class TriangularSolve:
         upper: bool,
         transpose: bool,
         unit_diagonal: bool,
+        refuses: bool,
     ) -> Tangents:
         """T⁻¹ (ḃ − Ṫ x)."""
         (a, _), (x,), (of_a, change) = operands, results, tangents
@@ -128,6 +146,7 @@ class TriangularSolve:
             upper=upper,
             transpose=transpose,
             unit_diagonal=unit_diagonal,
+            refuses=refuses,
         )
         return [solved]
 
@@ -148,11 +167,12 @@ class TriangularSolve:
         upper: bool,
         transpose: bool,
         unit_diagonal: bool,
+        refuses: bool,
     ) -> None:
         (a, b), (out,) = operands, results
         n = triangular_loops.order_of("triangular_solve", a)
         triangle = Triangle(n, n, upper, transpose, unit_diagonal)
-        triangular_loops.lower(s, a, b, out, triangle)
+        triangular_loops.lower(s, a, b, out, triangle, refuses and not unit_diagonal)
 
 
 def substituted(a: Array, b: Array, upper: bool, transpose: bool, unit: bool) -> Array:

@@ -6,10 +6,18 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
 from nets.ir.types import TensorType
-from nets.ops.linalg.lanes import Lanes, fits_lanes, width_for
+from nets.ops.linalg.lanes import Lanes, fits_lanes, in_registers, width_for
 from nets.ops.linalg.row_blocks import Rows, each, loop
 from nets.ops.linalg.shapes import batch_of, flat, known
-from nets.ops.linalg.substitution import ByBlocks, InLanes, Triangle, substitute
+from nets.ops.linalg.substitution import (
+    ByBlocks,
+    InLanes,
+    Triangle,
+    note_each,
+    note_singular,
+    note_zero,
+    substitute,
+)
 from nets.ops.loop.lowering import Lowering, buffer_type
 
 UNROLLED = 16
@@ -37,8 +45,8 @@ def goes_in_lanes(s: Lowering, x: Value, n: int, batch: Dim, m: int) -> tuple[bo
     return True, width
 
 
-def lower(s: Lowering, a: Value, b: Value, out: Value, t: Triangle) -> None:
-    """Fill ``out`` with the solutions."""
+def lower(s: Lowering, a: Value, b: Value, out: Value, t: Triangle, refuses: bool) -> None:
+    """Fill ``out`` with the solutions; note singular matrices where it refuses them."""
     if buffer_type(b).elements == 0:
         return
     n, m = t.n, known("triangular_solve", buffer_type(b).shape[-1])
@@ -46,27 +54,34 @@ def lower(s: Lowering, a: Value, b: Value, out: Value, t: Triangle) -> None:
     a, b, out = (flat(s, x) for x in (a, b, out))
     in_lanes, width = goes_in_lanes(s, a, n, batch, m)
     if not in_lanes:
+        if refuses:
+            note_singular(s, a, n, n * n, batch)
         with each(s, batch) as number:
             _by_blocks(Rows(s, dtype, n, m), a, b, out, number, t)
     elif n * m <= UNROLLED and n <= 5:
-        _in_registers(Lanes(s, dtype, width), a, b, out, m, batch, t)
+        v = in_registers(s, dtype, width, batch)
+        _in_registers(v, a, b, out, m, batch, t, refuses)
     else:
         v = Lanes(s, dtype, width)
         with v.groups(batch) as numbers:
             matrices, right = v.scratch(n * n), v.scratch(n * m)
             v.fill(matrices, a, numbers, n * n)
+            if refuses:
+                note_each(v, matrices, n, n)
             v.fill(right, b, numbers, n * m)
             InLanes(v, matrices, right, m).solve(t)
             v.spill(out, right, numbers, n * m)
 
 
 def _in_registers(
-    v: Lanes, a: Value, b: Value, out: Value, m: int, batch: Dim, t: Triangle
+    v: Lanes, a: Value, b: Value, out: Value, m: int, batch: Dim, t: Triangle, refuses: bool
 ) -> None:
     n = t.n
     with v.groups(batch) as numbers:
         matrix = v.read(a, numbers, n * n)
         right = v.read(b, numbers, n * m)
+        if refuses:
+            note_zero(v.s, *matrix[:: n + 1])
         order = [_row(t, i) for i in range(n)]
         rows = [right[row * m : (row + 1) * m] for row in order]
         substitute(v, rows, lambda r, k: matrix[_place(t, r, k)], t.unit)

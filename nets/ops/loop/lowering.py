@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nets.errors import IndexOutOfBoundsError
 from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.types import BufferType
 from nets.machine.machine import Machine
 from nets.machine.table import machine_named
+from nets.ops.loop.failures import Failure
 from nets.ops.loop.loop_builder import LoopBuilder
 
 
@@ -16,6 +19,9 @@ class Lowering(LoopBuilder):
 
     machine: Machine = machine_named("x86-64-v2")
     """What the loops are for. No bit of a result may depend on it."""
+
+    failures: bool = False
+    """Whether failures are told (``nets.ops.loop.failures``)."""
 
     def read(self, operand: Value, index: tuple[Affine, ...]) -> Value:
         """The scalar of a tensor at ``index``, one expression per axis, each within bounds.
@@ -32,6 +38,10 @@ class Lowering(LoopBuilder):
         ``error``: the name of the error, one of ``nets.errors.REFUSALS``.
         """
         raise NotImplementedError
+
+    def note_unless(self, ok: Callable[[], Value], failure: Failure) -> None:
+        """Let the call return the status of a failure where ``ok`` is false, where that is asked
+        for; it is made only then. Execution goes on, and results are what they are without."""
 
 
 def buffer_type(x: Value) -> BufferType:

@@ -28,6 +28,7 @@ class Running:
     position (i64) of the extreme, which a NaN is; with "count" the number of those that hold."""
 
     operands = ("x",)
+    native_from = 524288
     batch = ITSELF
     no_derivative = "positions and counts change in steps"
     samples = [

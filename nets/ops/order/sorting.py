@@ -53,6 +53,7 @@ class ArgSort:
     """The positions (i64) that sort the last axis."""
 
     operands = ("x",)
+    native_from = 524288
     batch = ITSELF
     no_derivative = "positions change in steps"
     samples = [

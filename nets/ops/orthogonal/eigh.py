@@ -47,6 +47,7 @@ class Eigh:
     """
 
     operands = ("x",)
+    native_from = 1024
     batch = ITSELF
     samples = [
         sample(symmetric_apart(f64, 3, 3)),
@@ -131,6 +132,7 @@ class Eigvalsh:
     """The eigenvalues of ``eigh`` alone, [b…, 1, n]: the same bits."""
 
     operands = ("x",)
+    native_from = 1024
     batch = ITSELF
     samples = [
         sample(symmetric_apart(f64, 3, 3)),

@@ -13,6 +13,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.types import index
 from nets.ops.linalg.shapes import batch_of, side
+from nets.ops.loop.failures import NOT_DECOMPOSED
 from nets.ops.loop.lowering import Lowering, buffer_type
 from nets.ops.orthogonal.eigh_reference import STEPS
 from nets.ops.orthogonal.forms import (
@@ -51,6 +52,7 @@ def lower(s: Lowering, x: Value, out: Value, *, vectors: bool) -> None:
         z = product(form, found, n) if vectors else None
         failed = ImplicitQL(form, found, n, z).run()
         lost = form.either(failed, prepared.bad)
+        s.note_unless(lambda: form.no(lost), NOT_DECOMPOSED)
         _store(form, found.diagonal, z, target, n, prepared.unscale, lost)
 
     each_matrix(s, x.type.dtype, count, lanes=has_lanes(x), body=body)

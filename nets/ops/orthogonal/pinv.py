@@ -35,6 +35,7 @@ class PseudoInverse:
     """
 
     operands = ("x", "limit")
+    native_from = 2048
     batch = ITSELF
     samples = [
         sample(apart(f64, 3, 3), draw.f64(1, 1, low=0.001, high=0.01)),

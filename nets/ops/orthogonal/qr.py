@@ -43,6 +43,7 @@ class QR:
     """
 
     operands = ("x",)
+    native_from = 8192
     batch = ITSELF
     samples = [
         sample(apart(f64, 3, 3)),
@@ -123,10 +124,10 @@ def _divided(b: Emitter, x: Value, r: Value, *, transpose: bool) -> Value:
     """x R⁻¹, or x R⁻ᵀ."""
     solved = b.emit(
         "triangular_solve",
-        r,
-        swapped(b, x),
+        *(r, swapped(b, x)),
         upper=True,
         transpose=not transpose,
         unit_diagonal=False,
+        refuses=False,
     )
     return swapped(b, solved)

@@ -50,6 +50,7 @@ class SVD:
     """
 
     operands = ("x",)
+    native_from = 2048
     batch = ITSELF
     samples = [
         sample(apart(f64, 3, 3)),
@@ -185,6 +186,7 @@ class SVDVals:
     """The singular values of ``svd`` alone, [b…, 1, n]: the same bits."""
 
     operands = ("x",)
+    native_from = 4096
     batch = ITSELF
     samples = [
         sample(apart(f64, 4, 3)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nets.ir.core import Value
 from nets.ir.types import index
 from nets.ops.linalg.shapes import batch_of
+from nets.ops.loop.failures import NOT_DECOMPOSED
 from nets.ops.loop.lowering import Lowering, buffer_type
 from nets.ops.orthogonal import forms, golub_kahan, qr_loops
 from nets.ops.orthogonal.forms import (
@@ -64,6 +65,7 @@ def decompose(
     w = turned(form, a, m, n)
     v = _identity(form, n) if vectors else None
     lost = form.either(Jacobi(form, w, m, n, v).run(), bad)
+    form.s.note_unless(lambda: form.no(lost), NOT_DECOMPOSED)
     _Store(form, w, v, target, m, n, lost).run(unscale)
 
 
@@ -84,6 +86,7 @@ def _by_steps(
         u = turned(form, qr_loops.product(form, found.left, m, n), m, n)
         v = turned(form, qr_loops.product(form, found.right, n, n), n, n)
     lost = form.either(Steps(form, found, shape, u, v).run(), bad)
+    form.s.note_unless(lambda: form.no(lost), NOT_DECOMPOSED)
     store = _Store(form, found.diagonal, v, target, m, n, lost)
 
     def one(j: Value) -> None:

@@ -54,8 +54,8 @@ class Body:
     @property
     def cycles(self) -> float:
         """What one vector of iterations takes."""
-        varying = filter(self.is_varying, self.operations)
-        return sum(costs.cycles_of(self.machine, op, self.lanes) for op in varying)
+        varying, lanes = filter(self.is_varying, self.operations), self.lanes
+        return sum(costs.cycles_of(self.machine, op, lanes) for op in varying)
 
     @property
     def lanes(self) -> int:

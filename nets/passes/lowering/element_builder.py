@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from nets.errors import IndexOutOfBoundsError
+from nets.errors import IndexOutOfBoundsError, LinAlgError
 from nets.ir.affine import Affine, linear
 from nets.ir.builder import Builder
 from nets.ir.core import Block, Operation, Trait, Value
@@ -25,6 +25,7 @@ from nets.ir.types import BufferType, DType, Shape
 from nets.machine.machine import Machine
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.definition.registry import definition_of
+from nets.ops.loop.failures import Failure
 from nets.ops.loop.lowering import Lowering
 from nets.passes.spaces.loop_nests import Extent
 
@@ -81,16 +82,24 @@ class Accesses:
 class ElementBuilder(Lowering):
     """Emits the elements of one function's tensors.
 
-    ``buffers`` maps the tensors that are in memory; ``checks`` gains an entry per check emitted.
+    ``buffers`` maps the tensors that are in memory; ``checks`` gains an entry per check emitted,
+    and where ``failures`` are told, one per kind of failure.
     Inside of ``entries``, ``entry`` holds the positions along the leading axes, and the buffers in
     ``locals`` hold one entry of their tensors.
     """
 
     def __init__(
-        self, builder: Builder, buffers: dict[Value, Value], checks: Checks, machine: Machine
+        self,
+        builder: Builder,
+        buffers: dict[Value, Value],
+        checks: Checks,
+        machine: Machine,
+        *,
+        failures: bool = False,
     ) -> None:
         super().__init__(builder)
         self.machine = machine
+        self.failures = failures
         self.buffers = buffers
         self.checks = checks
         self.places: dict[Value, Place] = {}
@@ -214,6 +223,14 @@ class ElementBuilder(Lowering):
         location = self.builder.location
         self.checks.append((code, message, str(location) if location is not None else "", error))
         self.check(ok, code)
+
+    def note_unless(self, ok: Callable[[], Value], failure: Failure) -> None:
+        if not self.failures:
+            return
+        known = (failure.status, failure.sentence, "", LinAlgError.__name__)
+        if known not in self.checks:
+            self.checks.append(known)
+        self.check(ok(), failure.status)
 
     def _number(self, index: Index) -> int:
         """The number that stands for an index in keys, for an index takes long to hash."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from nets.ir.builder import Builder
 from nets.ir.core import Function, Operation, Trait, Value
 from nets.ir.types import BufferType, TensorType
-from nets.machine.machine import Machine
+from nets.ops.loop.failures import FAILURES
 from nets.passes.forms import LOOPS, TENSOR
 from nets.passes.fusion.inline_unfit_fusions import FITTING
 from nets.passes.lowering.block_loops import BlockLowering, buffer_type
@@ -42,7 +42,7 @@ def lower_to_loops(function: Function, options: Options) -> Function:
     """
     if any(isinstance(argument.type, BufferType) for argument in function.arguments):
         return function
-    return _FunctionLowering(function, options.machine).function_of_loops()
+    return _FunctionLowering(function, options).function_of_loops()
 
 
 def _lower_regions(low: BlockLowering, op: Operation) -> None:
@@ -56,7 +56,7 @@ def _lower_regions(low: BlockLowering, op: Operation) -> None:
 class _FunctionLowering(BlockLowering):
     """Lowers the body of a function, with updates in place where that is right."""
 
-    def __init__(self, function: Function, machine: Machine) -> None:
+    def __init__(self, function: Function, options: Options) -> None:
         self.function = function
         pairs = update_pairs(function)
         inputs = function.arguments
@@ -67,7 +67,10 @@ class _FunctionLowering(BlockLowering):
             [*(value.hint for value in inputs), *("out" for _ in outputs)],
         )
         self.checks: Checks = []
-        s = ElementBuilder(Builder(self.loops.body), {}, self.checks, machine)
+        s = ElementBuilder(
+            *(Builder(self.loops.body), {}, self.checks, options.machine),
+            failures=options.failures,
+        )
         s.buffers.update(zip(inputs, self.loops.arguments, strict=False))
         fresh = iter(self.loops.arguments[len(inputs) :])
         places = {s.alloc(buffer_type(inputs[i])): self.loops.arguments[i] for i in pairs.values()}
@@ -116,10 +119,14 @@ class _FunctionLowering(BlockLowering):
         return emitted
 
     def _settle_updates(self, end: Operation) -> None:
-        """Put updates in place, or copy them before ``end``; neither after a check has failed."""
+        """Put updates in place, or copy them before ``end``; neither after a check has failed.
+
+        A failure leaves results that are good, so no update comes before one of them is stored.
+        """
         if not self.updates.places:
             return
-        copied, first = self.updates.settle(self.loops)
+        may_fail = any(code in FAILURES for code, *_ in self.checks)
+        copied, first = self.updates.settle(self.loops, in_place=not may_fail)
         self.s.builder.block, self.s.builder.before = self.loops.body, first or end
         if self.checks:
             self.s.emit("stop")

@@ -41,8 +41,11 @@ class Updates:
         """Note which operations copy the argument into its buffer, where some elements change."""
         self._copies[buffer] = copied_by
 
-    def settle(self, loops: Function) -> tuple[list[tuple[Value, Value]], Operation | None]:
-        """Let updates take the place of their arguments where that is right.
+    def settle(
+        self, loops: Function, *, in_place: bool
+    ) -> tuple[list[tuple[Value, Value]], Operation | None]:
+        """Let updates take the place of their arguments where that is right; none, unless
+        ``in_place``.
 
         Gives the others, as (buffer, argument) pairs to be copied in the end, and the first
         operation of those in place.
@@ -60,7 +63,8 @@ class Updates:
             copies = self._copies.get(buffer, [])
             reads = set(touched[argument]).difference(positions[op] for op in copies)
             last_read = max(reads, default=-1)
-            if last_read >= (end + 1 if is_certain else start) or last_check >= start:
+            is_late = last_read < (end + 1 if is_certain else start) and last_check < start
+            if not (in_place and is_late):
                 copied.append((buffer, argument))
                 continue
             first = min(first, start)

@@ -27,7 +27,8 @@ def fold(function: Function, options: Options) -> Function:
     Only exact ops, for the others may differ natively within their bounds and a fold must not
     show. A broadcast stays: it is smaller than its result. So does what fails, such as an index
     out of bounds: it fails when the program runs, if it runs; and what makes a NaN, for CPUs differ
-    in its sign. ``canonicalize`` folds as well, for rules and folds make room for each other.
+    in its sign; and a system whose failure is to be told. ``canonicalize`` folds as well, for rules
+    and folds make room for each other.
 
     Requires: tensor IR.
     Ensures: the same results, bit for bit; what is no longer used is left for dce.
@@ -76,6 +77,8 @@ def _results(op: Operation, arrays: list[Array]) -> list[Array] | None:
     try:
         results = definition_of(op).evaluate(arrays, op.attributes)
     except NetsError:
+        return None
+    if op.attributes.get("refuses") and not all(np.isfinite(result).all() for result in results):
         return None
     is_made = not op.has(Trait.INDEXING) and any(map(_has_nan, results))
     return None if is_made else list(results)

@@ -29,6 +29,7 @@ _ERRORS: dict[str, type[Exception]] = {
     "NegativePowerError": ValueError,
     "DivisionByZeroError": ZeroDivisionError,
     "ShapeError": ValueError,
+    "LinAlgError": np.linalg.LinAlgError,
 }
 _ALIGNMENT = 64
 
