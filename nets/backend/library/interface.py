@@ -7,15 +7,11 @@ that in-process code has too (``backend/llvm/emit.py``).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from nets.backend.library.c_header import OTHER_RANKS
 from nets.backend.library.c_names import symbols, table_symbols
-from nets.backend.library.communicators import (
-    COMMUNICATOR_MESSAGES,
-    check_ranks,
-    stored_communicator,
-)
 from nets.backend.library.cpu_level import UNKNOWN_CPU, level_function
 from nets.backend.library.library_file import embedded
 from nets.backend.library.manifest import (
@@ -37,10 +33,12 @@ from nets.backend.library.size_checks import NOTHING_TEXT, SizesOfCall
 from nets.backend.library.state.functions import OTHER_STATE, state_alignment, state_functions
 from nets.backend.llvm.constants import LargeData, constant
 from nets.backend.llvm.structure import COMMIT_HOOK
+from nets.backend.llvm.transfers import COMMUNICATOR
 from nets.backend.printing import HOOK
 from nets.ir.sizes import Dim
 from nets.ir.types import DTYPES
 from nets.machine.machine import ALIGNMENT, Machine
+from nets.ops.loop.transfers import NO_TRANSFER
 
 Tables = Mapping[str, bytes]
 """Symbols of functions that tell tables, and the tables."""
@@ -49,6 +47,11 @@ _MESSAGES: Final = {
     0: "success",
     NULL_POINTER: "a pointer is null",
     MISALIGNED: "a pointer is not aligned to its elements, or the workspace not to 64 bytes",
+}
+
+_COMMUNICATOR_MESSAGES: Final = {
+    NO_TRANSFER: "a transfer between ranks failed",
+    OTHER_RANKS: "the function is for another number of ranks than the communicator has",
 }
 
 
@@ -123,7 +126,7 @@ def _status_message(library: Library) -> str:
     if library.state:
         messages[OTHER_STATE] = "the bytes are no saved state of this library, or of another layout"
     if library.communicates:
-        messages |= COMMUNICATOR_MESSAGES
+        messages |= _COMMUNICATOR_MESSAGES
     if library.level:
         messages[UNKNOWN_CPU] = f"this CPU lacks instructions of {library.cpu}"
     for function in library.functions:
@@ -203,7 +206,7 @@ def _flat_form(
         code += [f"  %told = getelementptr ptr, ptr %buffers, i64 {buffers}"]
         code += ["  store volatile ptr %dims, ptr %told"]
     if function.ranks:
-        code += [stored_communicator(buffers + bool(function.dims))]
+        code += [_stored_communicator(buffers + bool(function.dims))]
         alignments["%communicator"] = target.pointer_bytes
     if function.state:
         alignments["%state"] = state_alignment(library)
@@ -213,7 +216,7 @@ def _flat_form(
         code += [pool_of(library.threads)]
     definition, checks = pointer_checks(symbol, alignments, target)
     addresses = "\n".join(code)
-    checks += check_ranks(function.ranks)
+    checks += _check_ranks(function.ranks)
     slots = max(buffers + bool(function.dims) + bool(function.ranks), 1)
     return f"""\
 {_entries(library, function, parallel)}
@@ -227,6 +230,30 @@ entry:
 {checks}
 {_calls(library, function, parallel)}
 }}"""
+
+
+def _stored_communicator(slot: int) -> str:
+    """Code that puts its address behind those of the buffers."""
+    return (
+        f"  %communicator.place = getelementptr ptr, ptr %buffers, i64 {slot}\n"
+        "  store volatile ptr %communicator, ptr %communicator.place"
+    )
+
+
+def _check_ranks(ranks: Sequence[int]) -> str:
+    """Code that returns a status where the communicator has another number of ranks, or goes on in
+    the block ``ranked``; nothing where any number will do."""
+    if not any(ranks):
+        return ""
+    (count,) = ranks
+    return f"""
+  %ranks.place = getelementptr {COMMUNICATOR}, ptr %communicator, i64 0, i32 2
+  %ranks = load i32, ptr %ranks.place
+  %ranks.fit = icmp eq i32 %ranks, {count}
+  br i1 %ranks.fit, label %ranked, label %other.ranks
+other.ranks:
+  ret i32 {OTHER_RANKS}
+ranked:"""
 
 
 def _entry(library: Library, function: LibraryFunction, form: Form, parallel: bool) -> str:

@@ -91,7 +91,6 @@ def export(
     )
     check_threads(parts_of_loops, code.machines[0])
     files = chosen_files(formats, base, prefix, code.machines[0].target)
-    check_communicators(functions, files.formats, code.machines[0].target)
     return _exported(name, functions, code, files)
 
 
@@ -99,6 +98,7 @@ def _exported(
     name: str, functions: Mapping[str, Lowered], code: CodeOptions, files: LibraryFiles
 ) -> Exported:
     """Compile the functions and write the library of that name."""
+    check_communicators(functions, files.formats, code.machines[0].target)
     from nets.backend.library.aot import write_library
     from nets.backend.library.c_names import declared
     from nets.backend.library.state.layout import marked
