@@ -14,11 +14,9 @@ from nets.backend.llvm.memory import buffer_base
 from nets.communicator import Kind
 from nets.ir.core import Operation
 from nets.ir.types import BufferType
+from nets.ops.loop.transfers import NO_TRANSFER
 
-NO_TRANSFER: Final = -7
-"""The status of a call that ends since a transfer has failed: NETS_NO_TRANSFER of the runtime."""
-
-_COMMUNICATOR: Final = "{ ptr, i32, i32, ptr, ptr }"
+COMMUNICATOR: Final = "{ ptr, i32, i32, ptr, ptr }"
 _RANK, _BEGIN, _FINISH = 1, 3, 4
 _TRANSFER: Final = "{ i32, i32, i64, ptr, ptr }"
 """Kind, peer, bytes, send, receive."""
@@ -73,7 +71,7 @@ def _communicator(code: Code) -> str:
 
 
 def _field(code: Code, communicator: str, number: int, type: str) -> str:
-    place = f"getelementptr {_COMMUNICATOR}, ptr {communicator}, i64 0, i32 {number}"
+    place = f"getelementptr {COMMUNICATOR}, ptr {communicator}, i64 0, i32 {number}"
     return code.value(f"load {type}, ptr {code.value(place, code.entry)}", code.entry)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from nets.backend.arrays import Array, empty
 from nets.backend.printing import is_pending, keep, raise_pending, show, take_pending
 from nets.backend.process.counted_sizes import NONE_TOLD, Count, ToldDims, count_of
-from nets.backend.process.transfers import Job
+from nets.backend.transfers import Carrier, Job, SoloJob, callbacks, failed
 from nets.errors import REFUSALS, ArgumentError, CompileError, IndexOutOfBoundsError
 from nets.extension import in_use, is_installed
 from nets.ir.location import Location
@@ -96,6 +96,20 @@ def _print_in_python() -> None:
 
 
 @functools.cache
+def _carrier() -> Carrier:
+    """Let compiled code talk to other ranks through Python. The GIL is taken for the length of each
+    call."""
+    ffi, lib = _runtime()
+    begin, finish = callbacks(ffi)
+    for name, function in (("nets_python_begin", begin), ("nets_python_finish", finish)):
+        ffi.def_extern(name=name, error=lib.NETS_NO_TRANSFER, onerror=failed)(function)
+    lib.nets_set_carrier(lib.nets_python_begin, lib.nets_python_finish)
+    solo = SoloJob(ffi, ffi.cast("nets_communicator *", lib.nets_solo()))
+    functions = lib.nets_transfer_begin, lib.nets_transfer_finish
+    return Carrier(ffi, ffi.typeof("nets_communicator *"), *functions, solo)
+
+
+@functools.cache
 def look_at_signals() -> None:
     """Let long calls on the main thread run Python's handlers of signals: what one of them raises,
     KeyboardInterrupt after Ctrl-C, ends the call."""
@@ -156,11 +170,6 @@ class Signature:
     prints: bool = False
     ranks: int | None = None
 
-    @property
-    def calls_back(self) -> bool:
-        """Does the code call Python?"""
-        return self.prints or self.ranks is not None
-
 
 class Counts(NamedTuple):
     """Calls of native code, the arrays made for them, and the bytes that had not been used before:
@@ -213,9 +222,9 @@ class Forms:
 
 
 def native_code(loaded: Loaded, signature: Signature, forms: Forms) -> NativeCode | None:
-    """Code for the extension ``nets._dispatch``; None without it, and where the code calls back:
+    """Code for the extension ``nets._dispatch``; None without it, and where the code prints, for
     the extension may keep the GIL and looks for no error of Python."""
-    if not in_use() or signature.calls_back:
+    if not in_use() or signature.prints:
         return None
     from nets._dispatch import NativeCode
 
@@ -235,6 +244,7 @@ def native_code(loaded: Loaded, signature: Signature, forms: Forms) -> NativeCod
         in_place=signature.in_place,
         dims=forms.told.dims,
         requirements=forms.told.requirements,
+        job=None if signature.ranks is None else functools.partial(_carrier().job, signature.ranks),
     )
 
 
@@ -252,6 +262,8 @@ def failure(checks: Sequence[Check], status: int) -> BaseException:
     ffi, lib = _runtime()
     if status == lib.NETS_INTERRUPTED:
         return take_pending() or KeyboardInterrupt()
+    if status == lib.NETS_NO_TRANSFER and (error := take_pending()) is not None:
+        return error
     check = next((check for check in checks if check.code == status), None)
     if check is None:
         text = ffi.string(lib.nets_status_message(status)).decode()
@@ -322,16 +334,16 @@ class NativeFunction:
         status = self._lib.nets_call_watched(self._entry, buffers, arena, self._pool)
         if job is None or job.leave(arena, views):
             self._arenas.append(arena)
-        if self._signature.calls_back:
+        if self._signature.prints or job is not None:
             raise_pending()
         if status != 0:
             raise self.failure(status)
         return outputs
 
-    def _job(self) -> Job | None:
+    def _job(self) -> Job | SoloJob | None:
         """The ranks to communicate with, if it does that."""
         ranks = self._signature.ranks
-        return None if ranks is None else Job(self._ffi, self._lib, ranks)
+        return None if ranks is None else _carrier().job(ranks)
 
     def _native_code(self) -> NativeCode | None:
         if self._sizes:

@@ -99,7 +99,7 @@ class Rank:
         return TensorType((), i64)
 
     def evaluate() -> Array:
-        return np.int64(communicator.current().rank)
+        return np.asarray(communicator.current().rank, np.int64)
 
     def lower(s: Lowering, operands: Sequence[Value], results: Sequence[Value]) -> None:
         s.store(s.emit("rank").result, results[0], Affine())

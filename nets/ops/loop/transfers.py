@@ -16,6 +16,9 @@ from nets.ops.loop.register_types import listed
 BEGIN: Final = "loop.transfer_begin"
 FINISH: Final = "loop.transfer_finish"
 
+NO_TRANSFER: Final = -7
+"""The status of a call that ends since a transfer has failed: NETS_NO_TRANSFER of the runtime."""
+
 
 @structural("loop.rank", Trait.PURE)
 class Rank:
