@@ -11,6 +11,7 @@ which ``nets.load`` makes a LinAlgError again.
 """
 
 from nets.frontend.tensor.functions import matmul, matrix_transpose, tensordot, vecdot
+from nets.linalg import numpy_forms as numpy_forms
 from nets.linalg.cholesky import cholesky
 from nets.linalg.least_squares import cond, lstsq, matrix_rank, pinv
 from nets.linalg.norms import matrix_norm, norm, vector_norm

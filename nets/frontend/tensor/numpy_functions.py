@@ -25,6 +25,7 @@ from nets.frontend.tensor import functions as F
 from nets.frontend.tensor.dispatch import TensorLike, as_tensor, require_dtype
 from nets.frontend.tensor.operators import Operators
 from nets.frontend.tensor.order import NAMES as _ORDER
+from nets.frontend.tensor.pytorch.delegates import public
 from nets.frontend.tensor.scope import current_scope, leaked
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tensor.variable import Variable, is_grad_enabled
@@ -46,7 +47,7 @@ def call(
     if not all(issubclass(kind, (Operators, np.ndarray)) for kind in types):
         return NotImplemented  # it is another library's to say what this means
     name = _name(function)
-    own = _OWN.get(name) or _word(name, function)
+    own = _OWN.get(name) or _word(name, function) or _algebra(name)
     result = NotImplemented if own is None else own.call(function, name, arguments, options)
     if result is not NotImplemented:
         is_answer = name in _ANSWERS and current_scope() is None
@@ -238,6 +239,29 @@ class _AsItIs(_Own):
         return tuple(result) if isinstance(result, list) else result
 
 
+class _Algebra(_Own):
+    """A function of ``nets.linalg``, whose parameters are NumPy's in their order."""
+
+    def call(
+        self,
+        function: Callable[..., object],
+        name: str,
+        arguments: tuple[object, ...],
+        options: Mapping[str, object],
+    ) -> Any:
+        bound = inspect.signature(function).bind(*arguments, **options)
+        kept = {key: value for key, value in bound.kwargs.items() if value is not _ABSENT}
+        self._refuse(function, name, {"out": kept.pop("out", None)})
+        return self.function(*bound.args, **kept)
+
+
+@lru_cache(maxsize=64)
+def _algebra(name: str) -> _Own | None:
+    """One of ``nets.linalg``, which stands above this room and is asked for by its path."""
+    path = _LINALG.get(name)
+    return None if path is None else _Algebra(public(path), ())
+
+
 def _of_shape(function: Callable[..., object]) -> Callable[..., Any]:
     """NumPy's own, of something else of the shape and dtype of x."""
     return lambda x, **options: function(_stand_in(as_tensor(x)), **options)
@@ -282,7 +306,6 @@ _OWN = {
     "isrealobj": _own(_of_shape(np.isrealobj), "x"),
     "linalg.matmul": _own(F.matmul, "x1:x x2:y"),
     "linalg.matrix_transpose": _own(F.matrix_transpose, "x"),
-    "linalg.outer": _own(F.outer, "x1:x x2:y"),
     "linalg.tensordot": _own(F.tensordot, "x1:x x2:y axes"),
     "linalg.vecdot": _own(F.vecdot, "x1:x x2:y axis"),
     "matrix_transpose": _own(F.matrix_transpose, "x"),
@@ -321,6 +344,34 @@ _OWN = {
     "zeros_like": _own(F.zeros_like, f"a:x {_LIKE}"),
 }
 """What stands behind ``np.``, and the function of nets that takes its place."""
+
+_LINALG = {
+    **{
+        f"linalg.{name}": f"linalg.{name}"
+        for name in (
+            *("cond", "cross", "det", "diagonal", "inv", "matrix_norm", "matrix_power"),
+            *("multi_dot", "norm", "outer", "slogdet", "solve", "svd", "svdvals"),
+            *("trace", "vector_norm"),
+        )
+    },
+    **{
+        f"linalg.{name}": f"linalg.numpy_forms.{name}"
+        for name in (
+            *(
+                "cholesky",
+                "eigh",
+                "eigvalsh",
+                "lstsq",
+                "matrix_rank",
+                "pinv",
+                "qr",
+                "tensorinv",
+                "tensorsolve",
+            ),
+        )
+    },
+}
+"""What stands behind ``np.``, and where the function is that takes its place, below ``nets``."""
 
 _SAME_RESULT = {"kind": "~", "stable": "~"}
 """Options of NumPy's that choose between algorithms; orders are stable here."""

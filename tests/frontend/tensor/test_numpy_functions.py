@@ -95,7 +95,7 @@ def leaves(nest: Any) -> list[Any]:
     return [nest]
 
 
-def assert_same(got: Any, want: Any) -> None:
+def assert_same(got: Any, want: Any, atol: float = 1e-15) -> None:
     """The same elements, shapes and dtypes, whatever holds them."""
     got, want = leaves(got), leaves(want)
     assert len(got) == len(want)
@@ -104,7 +104,7 @@ def assert_same(got: Any, want: Any) -> None:
             assert type(x).__name__ == type(y).__name__
             continue
         assert x.dtype == y.dtype
-        np.testing.assert_allclose(np.asarray(x), y, rtol=1e-12, atol=1e-15, strict=True)
+        np.testing.assert_allclose(np.asarray(x), y, rtol=1e-12, atol=atol, strict=True)
 
 
 PARAMETERS = sorted(DISPATCHED.keys() - OF_OTHER_THINGS)
@@ -122,14 +122,35 @@ def test_the_result_is_numpys(name: str) -> None:
         taken += 1
         if name == "unique_values":  # in no order that NumPy tells
             want = np.sort(want)
-        if name != "empty_like":
+        if name in VECTORS:
+            assert_same(up_to_sign(name, got), up_to_sign(name, want), atol=1e-12)
+        elif name != "empty_like":
             assert_same(got, want)
-        if name in TENSORS and isinstance(arguments[0], np.ndarray):
+        if name in TENSORS - {"linalg.matrix_rank"} and isinstance(arguments[0], np.ndarray):
             assert all(isinstance(x, nets.Tensor) for x in leaves(got))
     assert taken or name in WRITING
 
 
-TENSORS = numpy_functions._OWN.keys() - {
+VECTORS = {"linalg.eigh", "linalg.svd"}
+"""Functions whose vectors have a sign that is nobody's to say."""
+
+
+def up_to_sign(name: str, result: Any) -> Any:
+    """Values, what they and the vectors make together, and the products of the vectors."""
+    if not isinstance(result, tuple):
+        return result
+    parts = [np.asarray(x) for x in result]
+    if name == "linalg.svd":
+        left, values, right = parts
+    else:
+        values, left = parts
+        right = np.swapaxes(left, -1, -2)
+    k = values.shape[-1]
+    whole = (left[..., :k] * values[..., None, :]) @ right[..., :k, :]
+    return [values, whole, np.swapaxes(left, -1, -2) @ left, right @ np.swapaxes(right, -1, -2)]
+
+
+TENSORS = (numpy_functions._OWN.keys() | numpy_functions._LINALG.keys()) - {
     "where",
     "ndim",
     "shape",
@@ -159,13 +180,14 @@ def test_a_gradient_is_never_lost(name: str) -> None:
         for x, y in zip(leaves(got), leaves(want), strict=True):
             seen += 1
             floating = isinstance(y, (np.ndarray, np.generic)) and y.dtype.kind in "fc"
-            if floating and not name.endswith("_like") and name not in OF_NUMBERS:
+            if floating and y.size and not name.endswith("_like") and name not in OF_NUMBERS:
                 assert x.requires_grad
     assert seen or name in OF_INTEGERS
 
 
-OF_NUMBERS = {"imag", "piecewise", "vander"}
-"""Functions some of whose results do not depend on the tensor: zeros, numbers, powers of 0."""
+OF_NUMBERS = {"imag", "piecewise", "vander", "linalg.norm", "linalg.slogdet"}
+"""Functions some of whose results do not depend on the tensor: zeros, numbers, powers of 0, counts
+of what is not 0, signs."""
 
 OF_INTEGERS = {"ravel_multi_index", "unravel_index", "packbits", "unpackbits", "bincount"}
 
@@ -197,7 +219,9 @@ def test_a_trace_takes_or_refuses(name: str) -> None:
 
 
 def test_what_is_listed_exists() -> None:
-    listed = numpy_functions._OWN.keys() | numpy_functions._OF_TYPES
+    listed = (
+        numpy_functions._OWN.keys() | numpy_functions._OF_TYPES | numpy_functions._LINALG.keys()
+    )
     assert listed | numpy_functions._WITHOUT_GRADIENT <= DISPATCHED.keys()
 
 
@@ -233,7 +257,7 @@ CONVERSIONS: dict[str, Function] = {
     "full": lambda x: np.full(2, x[0]),
     "copyto": lambda x: np.copyto(np.zeros(2), x),
     "spectrum": np.fft.fft,
-    "norm": np.linalg.norm,
+    "eigenvalues": lambda x: np.linalg.eigvals([x, x]),
 }
 
 
@@ -333,3 +357,93 @@ def test_bounds_of_counts_have_no_gradient() -> None:
     with pytest.raises(GradientError, match="passes no gradient"):
         nets.arange(0, WEIGHTS[0])
     assert nets.linspace(0, WEIGHTS[0].detach(), 3).tolist() == [0, 0.5, 1]
+
+
+S = np.array([[4.0, 9.0, 9.0], [1.0, 3.0, 9.0], [0.5, -1.0, 2.0]])
+"""A symmetric positive definite matrix, by its lower triangle."""
+R = np.array([[1.0, 2.0, 0.5], [0.25, -1.0, 3.0], [2.0, 1.5, -0.75]])
+
+ALGEBRA: dict[str, tuple[Function, Any]] = {
+    "cholesky": (lambda x: np.linalg.cholesky(x), S),
+    "upper": (lambda x: np.linalg.cholesky(x, upper=True), S.T),
+    "solve": (lambda x: np.linalg.solve(x, R[0]), R),
+    "solve stacked": (lambda x: np.linalg.solve(R, x), R),
+    "inv": (lambda x: np.linalg.inv(x), R),
+    "det": (lambda x: np.linalg.det(x), R),
+    "slogdet": (lambda x: np.linalg.slogdet(x).logabsdet, R),
+    "eigenvalues": (lambda x: np.linalg.eigh(x).eigenvalues, S),
+    "vectors": (lambda x: np.linalg.eigh(x, UPLO="U").eigenvectors[0] ** 2, S.T),
+    "eigvalsh": (lambda x: np.linalg.eigvalsh(x), S),
+    "svd": (lambda x: np.linalg.svd(x[:2], full_matrices=False).Vh ** 2, R),
+    "svdvals": (lambda x: np.linalg.svdvals(x), R),
+    "qr": (lambda x: np.abs(np.linalg.qr(x).R), R),
+    "q": (lambda x: np.linalg.qr(x, mode="complete")[0] ** 2, R[:, :2]),
+    "pinv": (lambda x: np.linalg.pinv(x), R[:, :2]),
+    "pinv, rtol": (lambda x: np.linalg.pinv(x, rtol=None), R[:2]),
+    "lstsq": (lambda x: np.linalg.lstsq(x, R[0])[0], R[:, :2]),
+    "residuals": (lambda x: np.linalg.lstsq(x, R[0])[1], R[:, :2]),
+    "cond": (lambda x: np.linalg.cond(x, 1), R),
+    "powers": (lambda x: np.linalg.matrix_power(x, -2), R),
+    "norms": (lambda x: np.linalg.norm(x, "nuc") + np.linalg.norm(x, axis=0).sum(), R),
+    "matrix norm": (lambda x: np.linalg.matrix_norm(x, ord=np.inf, keepdims=True), R),
+    "vector norm": (lambda x: np.linalg.vector_norm(x, axis=1, ord=3), R),
+    "products": (lambda x: np.linalg.multi_dot([x, x, x[0]]), R),
+    "vectors of three": (lambda x: np.linalg.cross(x, R, axis=0), R),
+    "outer": (lambda x: np.linalg.outer(x[0], x[1]), R),
+    "traces": (lambda x: np.linalg.trace(x, offset=1) + np.linalg.diagonal(x, offset=-1), R),
+    "more axes": (lambda x: np.linalg.tensordot(x, np.linalg.vecdot(x, R), axes=1), R),
+    "tensors": (
+        lambda x: np.linalg.tensorsolve(np.linalg.tensorinv(x[:, None, :], ind=1), R[:1]),
+        R,
+    ),
+}
+
+
+def test_linear_algebra_has_numpys_results_and_their_derivatives() -> None:
+    """Eagerly and in a trace; derivatives are those of NumPy's results, also where these depend on
+    one triangle alone."""
+
+    def everything(x: Any, y: Any) -> list[Any]:
+        given = {id(R): x, id(S): y}
+        return [function(given.get(id(of), _part(of, x, y))) for function, of in ALGEBRA.values()]
+
+    traced = nets.trace(everything)(R, S)
+    for (word, (function, x)), compiled in zip(ALGEBRA.items(), traced, strict=True):
+        expected = function(x)
+        found = function(nets.Tensor(x))
+        assert isinstance(found, nets.Tensor), word
+        for result in (found, compiled):
+            np.testing.assert_allclose(result.numpy(), expected, rtol=1e-9, atol=1e-12)
+        leaf = nets.Tensor(x, requires_grad=True)
+        weights = np.cos(np.arange(np.size(expected))).reshape(np.shape(expected))
+        (function(leaf) * weights).sum().backward()
+        moved = rng.normal(size=x.shape)
+        up, down = ((function(x + h * moved) * weights).sum() for h in (1e-6, -1e-6))
+        slope = float((np.asarray(leaf.grad) * moved).sum())
+        np.testing.assert_allclose(slope, (up - down) / 2e-6, rtol=1e-5, atol=1e-7, err_msg=word)
+
+
+def _part(of: Any, x: Any, y: Any) -> Any:
+    """What an array is of the two that it was made of, made of these."""
+    if of.base is S:
+        return y.T
+    return x[:, :2] if of.shape == (3, 2) else x[:2]
+
+
+rng = np.random.default_rng(0)
+
+
+def test_what_linear_algebra_refuses() -> None:
+    x = nets.Tensor(R, requires_grad=True)
+    with pytest.raises(GradientError, match="detach"):
+        np.linalg.qr(x, mode="raw")
+    with pytest.raises(UnsupportedObjectError, match="takes no out"):
+        np.linalg.multi_dot([x, x], out=np.zeros((3, 3)))
+    with pytest.raises(np.linalg.LinAlgError):
+        np.linalg.cholesky(-x)
+    with pytest.raises(NetsError, match="UPLO is 'L' or 'U'"):
+        np.linalg.eigh(x, UPLO="x")  # type: ignore[arg-type]
+    with pytest.raises(NetsError, match="is no system"):
+        np.linalg.tensorsolve(x[None], R[:2])
+    assert np.linalg.matrix_rank(x[0]) == 1
+    assert np.linalg.lstsq(R, x, rcond=1.0).rank.item() == 3
