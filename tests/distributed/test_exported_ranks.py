@@ -15,7 +15,7 @@ import pytest
 
 import nets
 from nets.distributed import simulated
-from nets.errors import ArgumentError, LoadError
+from nets.errors import ArgumentError, DisagreementError, LoadError
 from nets.frontend.tensor.dispatch import apply
 
 MAIN = Path(__file__).parent / "ranked_main.c"
@@ -103,7 +103,7 @@ def test_processes_of_mpi_are_ranks(library: Path) -> None:
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, timeout=60, env=os.environ | OPEN_MPI
     )
-    assert sorted(done.stdout.splitlines()) == lines_of(nets.trace(step))
+    assert done.stdout.splitlines() == lines_of(nets.trace(step))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -125,6 +125,16 @@ def test_an_error_in_a_loaded_library_is_that_of_the_communicator(library: Path)
     with pytest.raises(KeyError, match="gone"):
         simulated.run(only_one, RANKS)
     assert lines_of(loaded.step) == lines_of(nets.trace(step))
+
+
+def test_ranks_with_other_libraries_are_told(library: Path, tmp_path: Path) -> None:
+    def other(x: Any) -> Any:
+        return {**step(x), "more": x}
+
+    nets.export(tmp_path / "other", cpu="x86-64-v3", step=nets.trace(other).lower(x_of(0)))
+    loaded = [nets.load(f"{library}.so"), nets.load(tmp_path / "other.so")]
+    with pytest.raises(DisagreementError, match="run different programs"):
+        simulated.run(lambda rank: loaded[rank].step(x_of(rank)), RANKS)
 
 
 def test_the_manifest_says_how_many_ranks(library: Path) -> None:
