@@ -212,6 +212,15 @@ def test_collectives_join_ranks_outside_of_a_step() -> None:
         assert np.array_equal(batched, np.stack([X[:4].max(0), X[1:5].max(0)]))
 
 
+@pytest.mark.parametrize("op", ["max", "min"])
+def test_extremes_of_zeros_have_the_sign_that_they_have_on_one_rank(
+    op: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "GATHERED_BYTES", 0)
+    zeros = _RNG.choice(np.array([0.0, -0.0], np.float32), (4, 9))
+    on_all(lambda: dist.parallel(lambda x: dist.all_reduce(x[0], op), shards=4)(zeros), (2, 4))
+
+
 @pytest.mark.parametrize("op", ["sum", "mean", "max", "min"])
 def test_derivatives_of_all_reduce(op: str) -> None:
     """Against differences of the sum of what all ranks give."""

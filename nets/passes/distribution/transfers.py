@@ -3,10 +3,10 @@
 A rank has as many shards as every other one, and their numbers follow each other. Where that number
 is a power of two, a rank's own shards are a subtree of the tree that all are added along, so it
 adds them up before it sends anything. Small vectors go to all ranks, each of which adds up the rest
-of the tree. For large ones ranks halve them recursively (Thakur, Rabenseifner and Gropp,
-"Optimization of collective communication operations in MPICH", 2005, section 4.3), but begin with
-the nearest partner, which is the sibling in the tree: every sum is that of the tree, whichever way
-is taken.
+of the tree; two ranks exchange theirs. For large ones ranks halve them recursively (Thakur,
+Rabenseifner and Gropp, "Optimization of collective communication operations in MPICH", 2005,
+section 4.3), but begin with the nearest partner, which is the sibling in the tree: every sum is
+that of the tree, whichever way is taken.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nets.ir.core import Value
-from nets.ir.types import Shape, i64
+from nets.ir.types import bool_, i64
 from nets.ops.collective.shards import COMBINERS, along_tree
 from nets.ops.definition.emitter import Emitter, tensor_type
 
@@ -54,7 +54,9 @@ class Transfers:
         (vector,) = vectors if len(vectors) == 1 else (None,)
         type = tensor_type(vectors[0])
         is_large = type.size * type.dtype.itemsize * (self.ranks - 2) > GATHERED_BYTES
-        if vector is not None and is_large and _is_power_of_two(self.ranks):
+        if vector is not None and self.ranks == 2:
+            total = self._by_exchange(vector, reduction)
+        elif vector is not None and is_large and _is_power_of_two(self.ranks):
             total = self._by_halves(vector, reduction)
         else:
             total = self._by_gathering(vectors, reduction)
@@ -74,46 +76,58 @@ class Transfers:
         rows = [self._row(stack, rank) for rank in range(self.ranks) for stack in found]
         return self._joined(rows, reduction)
 
+    def _by_exchange(self, vector: Value, reduction: str) -> Value:
+        theirs = self.b.emit("exchange_ranks", vector, ranks=2, distance=1)
+        return self._in_order(vector, theirs, self.rank(), reduction)
+
+    def _in_order(self, mine: Value, theirs: Value, bit: Value, reduction: str) -> Value:
+        """Mine and theirs joined, where ``bit`` is 1 for the second of the two.
+
+        A sum has the same bits either way. Of two zeros with different signs the extreme is the
+        second.
+        """
+        b, combiner = self.b, COMBINERS[reduction]
+        if combiner == "add":
+            return b.emit(combiner, mine, theirs)
+        is_second = b.broadcast(b.cast(bit, bool_), tensor_type(mine).shape, ())
+        first, second = b.select(is_second, theirs, mine), b.select(is_second, mine, theirs)
+        return b.emit(combiner, first, second)
+
     def _by_halves(self, vector: Value, reduction: str) -> Value:
         size = tensor_type(vector).size
         padded = self._padded(vector, -(-size // self.ranks) * self.ranks)
         rows = self.b.reshape(padded, (self.ranks, -(-size // self.ranks)))
         piece = self._scattered(rows, reduction)
         pieces = self._gathered(piece)
-        found = self.b.reshape(self._reordered(pieces), (tensor_type(padded).size,))
+        found = self.b.reshape(pieces, (tensor_type(padded).size,))
         return self._slice(found, 0, size)
 
     def _scattered(self, rows: Value, reduction: str) -> Value:
-        """Of the rows, one for each rank, joined over the ranks: that whose number is this rank's
-        with its bits in reverse."""
-        b, combiner = self.b, COMBINERS[reduction]
-        rank = self.rank()
+        """Of the rows, one for each rank, joined over the ranks: this rank's.
+
+        In each step two ranks whose numbers differ in a bit split the rows by that bit of theirs.
+        """
+        b, rank = self.b, self.rank()
         one = b.constant(1, i64)
         for step in range(self.ranks.bit_length() - 1):
             count, *shape = tensor_type(rows).shape
             assert isinstance(count, int)
-            half = (count // 2, *shape)
+            pairs = b.reshape(rows, (count // 2, 2, *shape))
             shifted = b.emit("bitwise_right_shift", rank, b.constant(step, i64))
             bit = b.emit("bitwise_and", shifted, one)
-            kept = self._half(rows, half, bit)
-            sent = self._half(rows, half, b.sub(one, bit))
+            kept = self._of_pairs(pairs, bit)
+            sent = self._of_pairs(pairs, b.sub(one, bit))
             theirs = b.emit("exchange_ranks", sent, ranks=self.ranks, distance=1 << step)
-            rows = b.emit(combiner, kept, theirs)
+            rows = self._in_order(kept, theirs, bit, reduction)
         return b.reshape(rows, tensor_type(rows).shape[1:])
 
-    def _half(self, rows: Value, shape: Shape, number: Value) -> Value:
-        start = self.b.mul(number, self.b.full((), shape[0], i64))
-        zeros = [self.b.constant(0, i64) for _ in shape[1:]]
-        return self.b.emit("dynamic_slice", rows, start, *zeros, shape=shape)
-
-    def _reordered(self, pieces: Value) -> Value:
-        """The pieces by their place; they come by rank, and each rank has that place whose bits are
-        its own in reverse."""
-        steps = self.ranks.bit_length() - 1
-        shape = tensor_type(pieces).shape
-        split = self.b.reshape(pieces, (*(2,) * steps, *shape[1:]))
-        axes = [*reversed(range(steps)), *range(steps, steps + len(shape) - 1)]
-        return self.b.reshape(self.b.transpose(split, axes), shape)
+    def _of_pairs(self, pairs: Value, number: Value) -> Value:
+        """The first or the second of each pair, which are the second axis."""
+        count, _, *shape = tensor_type(pairs).shape
+        zero = self.b.constant(0, i64)
+        starts = [zero, number, *(zero for _ in shape)]
+        found = self.b.emit("dynamic_slice", pairs, *starts, shape=(count, 1, *shape))
+        return self.b.reshape(found, (count, *shape))
 
     # --------------------------------------------------------------------------- others
 
@@ -134,7 +148,7 @@ class Transfers:
     def scatter(self, rows: Rows) -> list[Value]:
         """Of the sum of the values, which have a slice for each shard, those of this rank's."""
         if self.local == 1 and _is_power_of_two(self.ranks) and self.ranks > 1:
-            return [self._scattered(self._reordered(rows[0]), "sum")]
+            return [self._scattered(rows[0], "sum")]
         (total,) = self.reduce([rows], "sum")
         own = self.own_slices(total, 1)
         return [self._row(own, i) for i in range(self.local)]
