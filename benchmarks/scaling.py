@@ -4,8 +4,9 @@
 
 starts jobs of 2 and 4 ranks and prints tables of medians; each ``--mpiexec``, with the ``--python``
 that its mpi4py belongs to, is another MPI library. What is compared is measured in turns, in one
-job. ``--docs`` writes the tables and the plot of the model (``benchmarks/scaling_model.py``) to
-``docs/scaling.md``; it needs an idle machine with a CPU for each rank.
+job. It needs an idle machine with a CPU for each rank: where ranks share CPUs, the times of
+messages are those of the system's scheduler. ``benchmarks/scaling_model.py`` makes a model of what
+is found.
 
 ``python -m benchmarks.scaling --part NAME`` is a rank.
 """
@@ -29,7 +30,7 @@ import numpy as np
 import nets
 from nets import communicator, distributed, nn, optim
 from nets.passes.distribution import transfers
-from nets.passes.manager import find_pass
+from nets.passes.manager import PASSES, find_pass
 
 MESSAGES: Final = (8, 1 << 10, 1 << 14, 1 << 18, 1 << 20, 1 << 24)
 REDUCTIONS: Final = (1_000, 10_000, 100_000, 1_000_000, 16_000_000)
@@ -39,9 +40,13 @@ ROOT: Final = Path(__file__).parent.parent
 Found = dict[str, float]
 
 
-def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> Found:
-    """Median seconds of each, one after the other in each round, from a barrier on: of all ranks
-    the one that takes longest."""
+def interleaved(
+    runs: Mapping[str, Callable[[], object]],
+    rounds: int,
+    typical: Callable[[list[float]], float] = statistics.median,
+) -> Found:
+    """Median seconds of each, or what is ``typical``, one after the other in each round, from a
+    barrier on: of all ranks the one that takes longest."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()
@@ -52,7 +57,7 @@ def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> Found:
             run()
             times[name].append(time.perf_counter() - start)
     slowest = {name: communicator.gather(np.array(row)).max(0) for name, row in times.items()}
-    return {name: statistics.median(row.tolist()) for name, row in slowest.items()}
+    return {name: typical(row.tolist()) for name, row in slowest.items()}
 
 
 def _rounds(size: int) -> int:
@@ -63,16 +68,21 @@ def _rounds(size: int) -> int:
 
 
 def messages() -> dict[str, Found]:
-    """Seconds of a gather and an exchange, by bytes that a rank sends."""
+    """Least seconds of a gather and of exchanges, by bytes that a rank sends."""
+    from mpi4py import MPI
+
     found = {}
-    rank = distributed.rank()
+    rank, world = distributed.rank(), MPI.COMM_WORLD
     for size in MESSAGES:
-        sent = np.zeros(size, np.uint8)
-        runs = {
+        sent, got = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+        runs: dict[str, Callable[[], object]] = {
+            "exchange by MPI": lambda x=sent, y=got: world.Sendrecv(
+                x, rank ^ 1, recvbuf=y, source=rank ^ 1
+            ),
             "gather": lambda x=sent: communicator.gather(x),
             "exchange": lambda x=sent: communicator.exchange(x, rank ^ 1),
         }
-        found[str(size)] = interleaved(runs, _rounds(size))
+        found[str(size)] = interleaved(runs, _rounds(size), min)
     return found
 
 
@@ -82,8 +92,7 @@ def reductions() -> dict[str, Found]:
 
     found = {}
     for size in REDUCTIONS:
-        ours = nets.ones(size // 4, dtype="float32")
-        theirs = np.ones(size // 4, np.float32)
+        ours, theirs = nets.zeros(size // 4, dtype="float32"), np.zeros(size // 4, np.float32)
         runs: dict[str, Callable[[], object]] = {
             "MPI": lambda x=theirs: MPI.COMM_WORLD.Allreduce(MPI.IN_PLACE, x),
             "nets": _way(transfers.GATHERED_BYTES, ours),
@@ -95,33 +104,35 @@ def reductions() -> dict[str, Found]:
 
 
 def _way(limit: int, x: nets.Tensor) -> Callable[[], object]:
-    """A sum over ranks, compiled with that limit for gathering."""
+    """A sum over ranks, in place, compiled with that limit for gathering."""
 
-    @nets.trace
+    @nets.trace(donate_argnums=0)
     def total(x: Any) -> Any:
         return distributed.all_reduce(x)
 
-    with _set(transfers, "GATHERED_BYTES", limit):
-        total(x)
-    return lambda: total(x)
+    with _set(vars(transfers), "GATHERED_BYTES", limit):
+        held = [total(x + 0)]
+
+    def run() -> None:
+        held[0] = total(held[0])
+
+    return run
 
 
 @contextmanager
-def _set(where: Any, name: str, value: object) -> Iterator[None]:
-    before = getattr(where, name)
-    setattr(where, name, value)
+def _set(where: dict[str, Any], name: str, value: object) -> Iterator[None]:
+    before = where[name]
+    where[name] = value
     try:
         yield
     finally:
-        setattr(where, name, before)
+        where[name] = before
 
 
 def steps() -> dict[str, Found]:
     """Seconds of a training step of an MLP, and of its parts: the shards of this rank alone, the
     update alone, and the step without ``overlap``."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((128, 784)).astype(np.float32)
-    y = rng.integers(0, 10, 128)
+    x, y = _images(128)
     local = 128 // distributed.size()
     runs: dict[str, Callable[[], object]] = {}
     if distributed.size() == 1:
@@ -130,7 +141,8 @@ def steps() -> dict[str, Found]:
             runs[f"{shards} shards"] = _step(_cut(shards), x, y)
     else:
         runs["step"] = _step(_cut(SHARDS), x, y)
-        with _set(find_pass("overlap"), "run", lambda function, options: function):
+        find_pass("overlap")
+        with _set(PASSES, "overlap", lambda function, options: function):
             runs["without overlap"] = _step(_cut(SHARDS), x, y)
         runs["shards of a rank"] = _step(
             lambda step: distributed.parallel(step, shards=SHARDS // distributed.size(), ranks=1),
@@ -141,19 +153,26 @@ def steps() -> dict[str, Found]:
     return {"128 images": interleaved(runs, 30)}
 
 
+def _images(count: int) -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((count, 784)).astype(np.float32), rng.integers(0, 10, count)
+
+
 def _cut(shards: int) -> Callable[[Any], Any]:
     return lambda step: distributed.parallel(step, shards=shards)
 
 
-def _step(make: Callable[[Any], Any] | None, x: Any, y: Any) -> Callable[[], object]:
-    """A call of a step of its own model; with no ``make`` of its update alone."""
+def _step(
+    make: Callable[[Any], Any] | None, x: Any, y: Any, model: nn.Module | None = None
+) -> Callable[[], object]:
+    """A call of a step of a model of its own; with no ``make`` of its update alone."""
     nets.manual_seed(0)
-    model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+    model = model or nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
     optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
     def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), y)
+        loss = nn.functional.cross_entropy(model(x), y.reshape(-1))
         loss.backward()
         optimizer.step()
         return loss
@@ -161,20 +180,67 @@ def _step(make: Callable[[Any], Any] | None, x: Any, y: Any) -> Callable[[], obj
     def update() -> None:
         optimizer.step()
 
+    made = nets.trace(step) if make is None else make(step)
+    made(x, y)
     if make is None:
-        nets.trace(step)(x, y)
         alone = nets.trace(update)
         alone()
         return lambda: alone()
-    made = make(step)
-    made(x, y)
     return lambda: made(x, y)
+
+
+class Words(nn.Module):
+    """A transformer with about ten million parameters, which tells words by those before."""
+
+    def __init__(self, words: int = 4096, width: int = 320, layers: int = 6) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(words, width)
+        self.layers = nn.Sequential(
+            *(
+                nn.TransformerEncoderLayer(width, 5, 4 * width, 0.0, batch_first=True)
+                for _ in range(layers)
+            ),
+        )
+        self.scores = nn.Linear(width, words)
+
+    def forward(self, x: Any) -> Any:
+        return self.scores(self.layers(self.embedding(x))).reshape(-1, self.scores.weight.shape[0])
+
+
+def models() -> dict[str, Found]:
+    """Seconds that one more shard takes, with its part of the additions, seconds of the rest of a
+    step, and megabytes of parameters, by model."""
+    convolutional = nn.Sequential(
+        *(nn.Unflatten(1, (1, 28, 28)), nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        nn.Linear(32 * 49, 10),
+    )
+    words = np.random.default_rng(0).integers(0, 4096, (4, 128))
+    given = {
+        "MLP": (nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10)), *_images(64)),
+        "CNN": (convolutional, *_images(64)),
+        "transformer": (Words(), words, words),
+    }
+    found = {}
+    for name, (model, x, y) in given.items():
+        runs = {"2": _step(_cut(2), x[: len(x) // 2], y[: len(x) // 2], model)}
+        runs["4"] = _step(_cut(4), x, y, model)
+        times = interleaved(runs, 4 if name == "transformer" else 40, min)
+        shard = (times["4"] - times["2"]) / 2
+        size = sum(p.numel() for p in model.parameters()) * 4
+        found[name] = {
+            "one shard": shard,
+            "the rest": times["2"] - 2 * shard,
+            "parameters in MB": size * 1e-12,
+        }
+    return found
 
 
 PARTS: Final[dict[str, Callable[[], dict[str, Found]]]] = {
     "messages": messages,
     "reductions": reductions,
     "steps": steps,
+    "models": models,
 }
 
 
@@ -185,7 +251,7 @@ def run_job(command: Sequence[str], part: str) -> dict[str, Found]:
     """What a job finds."""
     done = subprocess.run(
         [*command, "-m", "benchmarks.scaling", "--part", part],
-        env=os.environ | {"NETS_NUM_THREADS": "1"},
+        env=os.environ | {"NETS_NUM_THREADS": "1", "NETS_CACHE": "0"},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -224,11 +290,11 @@ def main() -> None:
         return
     for launcher, python in zip(options.mpiexec, options.python, strict=True):
         for part in options.parts.split(","):
-            counts = [1] * (part == "steps") + [int(n) for n in options.ranks.split(",")]
-            for ranks in counts:
+            many = [int(n) for n in options.ranks.split(",")] if part != "models" else []
+            for ranks in [1] * (part in ("steps", "models")) + many:
                 command = [*launcher.split(), str(ranks), python]
                 print(f"\n{part}, {ranks} ranks, {launcher}: microseconds\n", flush=True)
-                first = "" if part == "steps" else "bytes"
+                first = "bytes" if part in ("messages", "reductions") else ""
                 print(table(run_job(command, part), first), flush=True)
 
 
