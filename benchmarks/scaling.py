@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,11 +77,11 @@ def messages() -> dict[str, Found]:
     for size in MESSAGES:
         sent, got = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
         runs: dict[str, Callable[[], object]] = {
-            "exchange by MPI": lambda x=sent, y=got: world.Sendrecv(
-                x, rank ^ 1, recvbuf=y, source=rank ^ 1
+            "exchange by MPI": partial(
+                world.Sendrecv, sent, rank ^ 1, recvbuf=got, source=rank ^ 1
             ),
-            "gather": lambda x=sent: communicator.gather(x),
-            "exchange": lambda x=sent: communicator.exchange(x, rank ^ 1),
+            "gather": partial(communicator.gather, sent),
+            "exchange": partial(communicator.exchange, sent, rank ^ 1),
         }
         found[str(size)] = interleaved(runs, _rounds(size), min)
     return found
@@ -94,23 +95,32 @@ def reductions() -> dict[str, Found]:
     for size in REDUCTIONS:
         ours, theirs = nets.zeros(size // 4, dtype="float32"), np.zeros(size // 4, np.float32)
         runs: dict[str, Callable[[], object]] = {
-            "MPI": lambda x=theirs: MPI.COMM_WORLD.Allreduce(MPI.IN_PLACE, x),
+            "MPI": partial(MPI.COMM_WORLD.Allreduce, MPI.IN_PLACE, theirs),
             "nets": _way(transfers.GATHERED_BYTES, ours),
         }
         if distributed.size() > 2:
-            runs |= {"gathering": _way(1 << 62, ours), "halving": _way(0, ours)}
+            runs |= {
+                "gathering": _way(1 << 62, ours),
+                "doubling": _way(0, ours, distributed.size()),
+                "halving": _way(0, ours, 0),
+            }
         found[str(size)] = interleaved(runs, _rounds(size))
     return found
 
 
-def _way(limit: int, x: nets.Tensor) -> Callable[[], object]:
-    """A sum over ranks, in place, compiled with that limit for gathering."""
+def _way(
+    limit: int, x: nets.Tensor, doubled: int = transfers.DOUBLED_RANKS
+) -> Callable[[], object]:
+    """A sum over ranks, in place, compiled with those limits for gathering and doubling."""
 
     @nets.trace(donate_argnums=0)
     def total(x: Any) -> Any:
         return distributed.all_reduce(x)
 
-    with _set(vars(transfers), "GATHERED_BYTES", limit):
+    with (
+        _set(vars(transfers), "GATHERED_BYTES", limit),
+        _set(vars(transfers), "DOUBLED_RANKS", doubled),
+    ):
         held = [total(x + 0)]
 
     def run() -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from nets.passes.distribution.over_ranks import BUCKET_BYTES
-from nets.passes.distribution.transfers import GATHERED_BYTES
+from nets.passes.distribution.transfers import DOUBLED_RANKS, GATHERED_BYTES
 
 RANKS: Final = tuple(1 << i for i in range(13))
 WORTH: Final = 1.1
@@ -49,13 +49,13 @@ class Network:
 HANDLING: Final = 7e-6
 """Seconds that nets takes for a message, beside what MPI takes for it."""
 
-ADDING: Final = 0.06e-9
+ADDING: Final = 0.08e-9
 """Seconds that it takes to add a byte that has come."""
 
 MODELS: Final = (
-    Model("MLP", 0.3e-3, 0.3e-3, 814_000),
-    Model("CNN", 1e-3, 0.3e-3, 82_000),
-    Model("transformer", 180e-3, 32e-3, 40_000_000),
+    Model("MLP", 0.13e-3, 0.07e-3, 814_000),
+    Model("CNN", 1.3e-3, 0.1e-3, 82_000),
+    Model("transformer", 75e-3, 9.6e-3, 40_000_000),
 )
 
 NETWORKS: Final = (
@@ -75,8 +75,10 @@ def traffic(size: int, ranks: int) -> tuple[int, float]:
     levels = ranks.bit_length() - 1
     if ranks == 1:
         return 0, 0.0
-    if size * (ranks - 2) <= GATHERED_BYTES or ranks == 2:
+    if ranks > 2 and size * (ranks - 2) <= GATHERED_BYTES:
         return levels, size * (ranks - 1)
+    if ranks <= DOUBLED_RANKS:
+        return levels, size * levels
     return 2 * levels, 2 * size * (1 - 1 / ranks)
 
 
@@ -100,25 +102,32 @@ def end(model: Model, network: Network, shards: int) -> int:
     return RANKS[-1]
 
 
+def used(model: Model, network: Network, shards: int, ranks: int) -> float:
+    """How many times as fast as one rank they are, for each of them."""
+    alone = seconds(model, network, shards, 1)
+    return alone / seconds(model, network, shards, ranks) / ranks
+
+
 def table(shards: int) -> str:
-    """For each model and network where it ends, and the speedup there."""
-    lines = ["| model | network | most ranks | times as fast as one | of a rank is used |"]
+    """For each model and network where it ends, the speedup there, and what is used half."""
+    lines = ["| network | model | most ranks | times as fast as one | half of each used up to |"]
     lines.append("| --- | --- | --: | --: | --: |")
     for network in NETWORKS:
         for model in MODELS:
             ranks = end(model, network, shards)
-            speedup = seconds(model, network, shards, 1) / seconds(model, network, shards, ranks)
-            cells = (f"{ranks:,}", f"{speedup:,.1f}", f"{100 * speedup / ranks:.0f} %")
-            lines.append(f"| {model.name} | {network.name} | {' | '.join(cells)} |")
+            speedup = ranks * used(model, network, shards, ranks)
+            fitting = [n for n in RANKS if n <= shards]
+            half = max(n for n in fitting if used(model, network, shards, n) >= 0.5)
+            cells = (f"{ranks:,}", f"{speedup:,.0f}", f"{half:,}")
+            lines.append(f"| {network.name} | {model.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def curves(network: Network, shards: int) -> Iterator[tuple[str, list[float]]]:
     """Speedups by number of ranks."""
     for model in MODELS:
-        alone = seconds(model, network, shards, 1)
         fitting = [n for n in RANKS if n <= shards]
-        yield model.name, [alone / seconds(model, network, shards, n) for n in fitting]
+        yield model.name, [n * used(model, network, shards, n) for n in fitting]
 
 
 def draw(path: Path, shards: int = RANKS[-1]) -> None:
@@ -149,7 +158,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         draw(Path(sys.argv[1]))
         return
-    for shards in (64, RANKS[-1]):
+    for shards in (64, 1024, RANKS[-1]):
         print(f"\n{shards} shards\n\n{table(shards)}")
 
 

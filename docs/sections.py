@@ -43,15 +43,15 @@ BELOW = (
 
 FLOW = (
     *(".", "ir", "machine", "ops", "ops/definition", "ops/loop", "ops/tensor", "ops/pools"),
-    *("ops/order", "ops/transcendental", "ops/linalg", "ops/orthogonal"),
+    *("ops/order", "ops/transcendental", "ops/linalg", "ops/orthogonal", "ops/collective"),
     *("passes", "passes/simplify", "passes/derivatives", "passes/spaces", "passes/fusion"),
-    *("passes/lowering", "passes/loops"),
+    *("passes/distribution", "passes/lowering", "passes/loops"),
     *("backend", "backend/numpy", "backend/llvm", "backend/process", "backend/library"),
     *("compiler", "frontend", "frontend/tensor", "frontend/tensor/elementary"),
     *("frontend/tensor/words", "frontend/tensor/pytorch"),
     *("linalg", "frontend/world", "frontend/tracing"),
     *("frontend/calls", "frontend/derived", "frontend/library"),
-    *("optimize", "special", "nn", "optim", "data", "datasets"),
+    *("optimize", "distributed", "special", "nn", "optim", "data", "datasets"),
 )
 """The packages from the bottom up."""
 

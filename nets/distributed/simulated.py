@@ -19,6 +19,8 @@ from nets import communicator
 from nets.communicator import Bytes, Kind, Transfer, of_ranks
 from nets.errors import ArgumentError, DisagreementError
 
+__all__ = ["run"]
+
 R = TypeVar("R")
 
 

@@ -217,8 +217,8 @@ def test_extremes_of_zeros_have_the_sign_that_they_have_on_one_rank(
     op: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfers, "GATHERED_BYTES", 0)
-    zeros = _RNG.choice(np.array([0.0, -0.0], np.float32), (4, 9))
-    on_all(lambda: dist.parallel(lambda x: dist.all_reduce(x[0], op), shards=4)(zeros), (2, 4))
+    zeros = _RNG.choice(np.array([0.0, -0.0], np.float32), (8, 9))
+    on_all(lambda: dist.parallel(lambda x: dist.all_reduce(x[0], op), shards=8)(zeros), (4, 8))
 
 
 @pytest.mark.parametrize("op", ["sum", "mean", "max", "min"])

@@ -26,6 +26,10 @@ Rows = Sequence[Value]
 GATHERED_BYTES: Final = 1 << 15
 """Vectors up to this many bytes go to all ranks at once. Measured where docs/scaling.md says."""
 
+DOUBLED_RANKS: Final = 4
+"""Up to so many ranks exchange large vectors as a whole: halves are fewer bytes, and twice as many
+messages that wait for each other."""
+
 
 class Transfers:
     """Emits what joins the ``shards`` of a program that runs on so many ``ranks``."""
@@ -54,9 +58,11 @@ class Transfers:
         (vector,) = vectors if len(vectors) == 1 else (None,)
         type = tensor_type(vectors[0])
         is_large = type.size * type.dtype.itemsize * (self.ranks - 2) > GATHERED_BYTES
-        if vector is not None and self.ranks == 2:
-            total = self._by_exchange(vector, reduction)
-        elif vector is not None and is_large and _is_power_of_two(self.ranks):
+        if vector is None or not _is_power_of_two(self.ranks):
+            total = self._by_gathering(vectors, reduction)
+        elif self.ranks == 2 or (is_large and self.ranks <= DOUBLED_RANKS):
+            total = self._by_doubling(vector, reduction)
+        elif is_large:
             total = self._by_halves(vector, reduction)
         else:
             total = self._by_gathering(vectors, reduction)
@@ -76,9 +82,12 @@ class Transfers:
         rows = [self._row(stack, rank) for rank in range(self.ranks) for stack in found]
         return self._joined(rows, reduction)
 
-    def _by_exchange(self, vector: Value, reduction: str) -> Value:
-        theirs = self.b.emit("exchange_ranks", vector, ranks=2, distance=1)
-        return self._in_order(vector, theirs, self.rank(), reduction)
+    def _by_doubling(self, vector: Value, reduction: str) -> Value:
+        """In each step two ranks whose numbers differ in a bit have the sum of twice as many."""
+        for step in range(self.ranks.bit_length() - 1):
+            theirs = self.b.emit("exchange_ranks", vector, ranks=self.ranks, distance=1 << step)
+            vector = self._in_order(vector, theirs, self._bit(step), reduction)
+        return vector
 
     def _in_order(self, mine: Value, theirs: Value, bit: Value, reduction: str) -> Value:
         """Mine and theirs joined, where ``bit`` is 1 for the second of the two.
@@ -107,19 +116,22 @@ class Transfers:
 
         In each step two ranks whose numbers differ in a bit split the rows by that bit of theirs.
         """
-        b, rank = self.b, self.rank()
-        one = b.constant(1, i64)
+        b = self.b
         for step in range(self.ranks.bit_length() - 1):
             count, *shape = tensor_type(rows).shape
             assert isinstance(count, int)
             pairs = b.reshape(rows, (count // 2, 2, *shape))
-            shifted = b.emit("bitwise_right_shift", rank, b.constant(step, i64))
-            bit = b.emit("bitwise_and", shifted, one)
+            bit = self._bit(step)
             kept = self._of_pairs(pairs, bit)
-            sent = self._of_pairs(pairs, b.sub(one, bit))
+            sent = self._of_pairs(pairs, b.sub(b.constant(1, i64), bit))
             theirs = b.emit("exchange_ranks", sent, ranks=self.ranks, distance=1 << step)
             rows = self._in_order(kept, theirs, bit, reduction)
         return b.reshape(rows, tensor_type(rows).shape[1:])
+
+    def _bit(self, number: int) -> Value:
+        """A bit of the number of this rank."""
+        shifted = self.b.emit("bitwise_right_shift", self.rank(), self.b.constant(number, i64))
+        return self.b.emit("bitwise_and", shifted, self.b.constant(1, i64))
 
     def _of_pairs(self, pairs: Value, number: Value) -> Value:
         """The first or the second of each pair, which are the second axis."""
