@@ -44,7 +44,15 @@ MAX_ELEMENTS = 3000
 JUMPS = frozenset(
     (
         *("floor", "ceil", "round", "trunc", "sign", "floor_divide", "remainder", "fmod"),
-        *("bitcast", "argmax", "argmin", "argsort", "running", "max_pool_pick", "max_pool_put"),
+        *(
+            "bitcast",
+            "argmax",
+            "argmin",
+            "argsort",
+            "running_place",
+            "max_pool_pick",
+            "max_pool_put",
+        ),
         *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
     )
 )
