@@ -25,7 +25,7 @@ from nets.ops.definition.rules import Tangents
 from nets.ops.definition.stacks import each_repeated
 from nets.ops.loop.lowering import Lowering, buffer_type
 from nets.ops.order.running_across import Across
-from nets.ops.order.running_pass import Alone, Layout, Pass, Scanned
+from nets.ops.order.running_pass import Alone, Layout, Scanned
 from nets.ops.order.running_rows import Rows
 from nets.ops.order.running_rules import Extreme, Folding, Linear, Rule
 
@@ -381,11 +381,13 @@ def _lower(
     layout = Layout(math.prod(shape[:axis]), size, math.prod(shape[axis + 1 :]), reverse)
     if isinstance(layout.elements, int) and not layout.elements:
         return
-    passes: type[Pass]
     if layout.inner != 1:
-        passes = Across
-    elif layout.outer != 1:
-        passes = Rows
+        Across(s, rule, sources, out, layout).write()
+        return
+    rows = Rows(s, rule, sources, out, layout)
+    if layout.outer != 1 and rows.group > 1:
+        rows.write()
+    elif layout.outer == 1 and rule.is_associative and isinstance(size, int):
+        Scanned(s, rule, sources, out, layout).write()
     else:
-        passes = Scanned if rule.is_associative and isinstance(size, int) else Alone
-    passes(s, rule, sources, out, layout).write()
+        Alone(s, rule, sources, out, layout).write()

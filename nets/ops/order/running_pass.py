@@ -7,7 +7,6 @@ CACM 29, 1986).
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,7 +40,7 @@ class Layout:
         return self.outer * self.size * self.inner
 
 
-class Pass(ABC):
+class Pass:
     """The loops of one pass over buffers."""
 
     def __init__(
@@ -53,10 +52,6 @@ class Pass(ABC):
         self.out = s.view(out, BufferType(shape, out.type.dtype))
         widest = max((*rule.dtypes, out.type.dtype), key=lambda dtype: dtype.itemsize)
         self.width = s.machine.lanes(widest)
-
-    @abstractmethod
-    def write(self) -> None:
-        """Write them."""
 
     def lanes(self, width: int) -> LaneVectors:
         return LaneVectors(self.s, self.rule.dtype, width)
