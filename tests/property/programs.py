@@ -569,7 +569,7 @@ def _sort(g: _Grower, x: Value) -> None:
 def _running(g: _Grower, x: Value, axis: int) -> None:
     """Sums, products and extremes along an axis, or numbers counted; of products of numbers that
     are off by rounding, the last ones are off by much."""
-    reverse, kind = bool(g.below(2)), g.pick(("add", "extreme", "product", "tally"))
+    kind, reverse = g.pick(("add", "extreme", "product", "tally")), bool(g.below(2))
     if kind == "tally":
         number = x if x.type.dtype == i64 else g.emit("cast", x, dtype=i64)
         slots = None if number is None else g.emit("bitwise_and", number, _few(g, number))

@@ -387,7 +387,9 @@ def _lower(
     rows = Rows(s, rule, sources, out, layout)
     if layout.outer != 1 and rows.group > 1:
         rows.write()
-    elif layout.outer == 1 and rule.is_associative and isinstance(size, int):
-        Scanned(s, rule, sources, out, layout).write()
+        return
+    row = Scanned(s, rule, sources, out, layout)
+    if layout.outer == 1 and rule.is_associative and row.lanes_of_row > 1:
+        row.write()
     else:
         Alone(s, rule, sources, out, layout).write()

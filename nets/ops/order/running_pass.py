@@ -108,11 +108,16 @@ class Alone(Pass):
 class Scanned(Pass):
     """One row of a known size, by vectors of it."""
 
+    @property
+    def lanes_of_row(self) -> int:
+        """Of the vectors; 1 where there are none."""
+        size = self.layout.size
+        return power_below(size, self.width) if isinstance(size, int) else 1
+
     def write(self) -> None:
-        s, size = self.s, self.layout.size
+        s, size, width = self.s, self.layout.size, self.lanes_of_row
         assert isinstance(size, int)
-        v = self.lanes(power_below(size, self.width))
-        width = v.width
+        v = self.lanes(width)
         first = size % width or width
         loop = s.for_(0, -(-size // width), self.rule.start(v))
         with s.inside(loop) as body:

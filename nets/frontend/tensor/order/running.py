@@ -6,16 +6,23 @@
 
 from __future__ import annotations
 
+import math
+
 from nets.errors import ShapeError
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
+    as_float,
     as_tensor,
     cast,
     expand,
     fitted,
 )
+from nets.frontend.tensor.functions.arithmetic import where
 from nets.frontend.tensor.functions.axis_words import takes_dim
+from nets.frontend.tensor.functions.comparison import isfinite
+from nets.frontend.tensor.functions.joining import roll
+from nets.frontend.tensor.functions.mathematics import exp, log
 from nets.frontend.tensor.functions.reduction import DTypeSpec, summable
 from nets.frontend.tensor.functions.shape import flatten, normal_axis, under
 from nets.frontend.tensor.order.sorting import Sorted
@@ -96,3 +103,24 @@ def _extremes(x: TensorLike, dim: int, combiner: str) -> Sorted:
     along = {"axis": place, "combiner": combiner, "reverse": False}
     keys = apply("stop_gradient", tensor) if tensor.type.dtype.is_float else tensor
     return Sorted(apply("running", tensor, **along), apply("running_place", keys, **along))
+
+
+@takes_dim
+def logcumsumexp(x: TensorLike, dim: int) -> Tensor:
+    """log Σ exp(x) of the elements up to each one along an axis, without overflow.
+
+    The sum is kept as a multiple of the exponential of the largest element so far.
+    """
+    given = as_float(x)
+    tensor = given if given.ndim else under(given, (1,))
+    axis = normal_axis(dim, tensor.ndim)
+    most = apply(
+        "running", apply("stop_gradient", tensor), axis=axis, combiner="max", reverse=False
+    )
+    scale = where(isfinite(most), most, 0)
+    before = roll(where(most == math.inf, 0, most), 1, axis)
+    factors, terms = exp(before - scale), exp(tensor - scale)
+    total = apply("running_linear", factors, terms, axis=axis, reverse=False)
+    is_nothing = total == 0
+    found = where(is_nothing, -math.inf, scale + log(where(is_nothing, 1, total)))
+    return under(found, given.shape)
