@@ -124,16 +124,17 @@ class Scanned(Pass):
             number, *state = body.arguments
             start = self.starts(number, first, width)
             low = self.layout.at(start + (width - 1) if self.layout.reverse else start)
-            state = self._scanned(v, state, low)
-            v.store(state[-1], self.out, low)
-            whole = [self._everywhere(v, part, width - 1) for part in state]
+            found = self._scanned(v, low)
+            v.store(self.rule.joined(v, state, found)[-1], self.out, low)
+            whole = [self._everywhere(v, part, width - 1) for part in found]
             if first < width:
-                short = [self._everywhere(v, part, first - 1) for part in state]
+                short = [self._everywhere(v, part, first - 1) for part in found]
                 whole = self.ends(number, short, whole)
-            s.yield_(*whole)
+            # What the next vector waits for is this one operation.
+            s.yield_(*self.rule.joined(v, state, whole))
 
-    def _scanned(self, v: LaneVectors, state: State, low: Affine) -> State:
-        """The states at the elements of a vector, of that before them."""
+    def _scanned(self, v: LaneVectors, low: Affine) -> State:
+        """The states at the elements of a vector, of those in it."""
         s, width = self.s, v.width
         numbers = s.emit("lane_index", lanes=width).result
         position = s.cast(s.add(numbers, v.splat(s.index(low))), i64)
@@ -144,7 +145,7 @@ class Scanned(Pass):
             before = [v.shuffled(x, y, order) for x, y in zip(found, start, strict=True)]
             found = self.rule.joined(v, before, found)
             distance *= 2
-        return self.rule.joined(v, state, found)
+        return found
 
     def _shift(self, width: int, distance: int) -> list[int]:
         """For each lane that a distance before it, in the order of steps, or one of the start."""
