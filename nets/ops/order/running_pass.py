@@ -16,7 +16,7 @@ from nets.ir.sizes import Dim
 from nets.ir.types import BufferType, bool_, i64, index
 from nets.ops.loop.lane_vectors import LaneVectors
 from nets.ops.loop.lowering import Lowering
-from nets.ops.order.running_rules import Rule, State, Step
+from nets.ops.order.running_rules import Extreme, Rule, State, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +119,54 @@ class Scanned(Pass):
         assert isinstance(size, int)
         v = self.lanes(width)
         first = size % width or width
-        loop = s.for_(0, -(-size // width), self.rule.start(v))
+        seldom = self.rule if isinstance(self.rule, Extreme) else None
+        initial = self.rule.start(v)
+        memory = [s.scratch(BufferType((width,), x.type.dtype)) for x in initial if seldom]
+        for x, place in zip(initial, memory, strict=False):
+            v.store(x, place, Affine())
+        loop = s.for_(0, -(-size // width), [] if seldom else initial)
         with s.inside(loop) as body:
             number, *state = body.arguments
             start = self.starts(number, first, width)
             low = self.layout.at(start + (width - 1) if self.layout.reverse else start)
-            found = self._scanned(v, low)
-            v.store(self.rule.joined(v, state, found)[-1], self.out, low)
-            whole = [self._everywhere(v, part, width - 1) for part in found]
-            if first < width:
-                short = [self._everywhere(v, part, first - 1) for part in found]
-                whole = self.ends(number, short, whole)
-            # What the next vector waits for is this one operation.
-            s.yield_(*self.rule.joined(v, state, whole))
+            if seldom is None:
+                s.yield_(*self._vector(v, number, first, low, state))
+            else:
+                self._unless_same(v, seldom, number, first, low, memory)
+                s.yield_()
+
+    def _unless_same(
+        self,
+        v: LaneVectors,
+        rule: Extreme,
+        number: Value,
+        first: int,
+        low: Affine,
+        memory: list[Value],
+    ) -> None:
+        """An extreme is seldom a new one: where none of a vector is, the vector is full of the one
+        before, which lies in memory."""
+        s, state = self.s, [v.load(place, Affine()) for place in memory]
+        v.store(state[-1], self.out, low)
+        is_new = rule.wins(v, state, self.given(v, low))
+        branch = s.if_(s.emit("lane_reduce", is_new, combiner="or").result)
+        with s.inside(branch):
+            for x, place in zip(self._vector(v, number, first, low, state), memory, strict=True):
+                v.store(x, place, Affine())
+            s.yield_()
+
+    def _vector(
+        self, v: LaneVectors, number: Value, first: int, low: Affine, state: State
+    ) -> State:
+        """Writes the results at the elements of a vector; gives the state for the next one."""
+        found = self._scanned(v, low)
+        v.store(self.rule.joined(v, state, found)[-1], self.out, low)
+        whole = [self._everywhere(v, part, v.width - 1) for part in found]
+        if first < v.width:
+            short = [self._everywhere(v, part, first - 1) for part in found]
+            whole = self.ends(number, short, whole)
+        # What the next vector waits for is this one operation.
+        return self.rule.joined(v, state, whole)
 
     def _scanned(self, v: LaneVectors, low: Affine) -> State:
         """The states at the elements of a vector, of those in it."""

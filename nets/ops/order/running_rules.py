@@ -108,11 +108,16 @@ class Extreme(Rule):
         return [given[0], position] if self.places else [given[0]]
 
     def joined(self, v: LaneVectors, before: State, after: State) -> State:
+        wins = self.wins(v, before, after)
+        return [v.s.select(wins, new, old) for new, old in zip(after, before, strict=True)]
+
+    def wins(self, v: LaneVectors, before: State, after: State) -> Value:
+        """Whether the later extreme takes the place of the earlier one."""
         s, here = v.s, after[0]
         wins = s.compare(WINS[self.combiner], here, before[0])
-        if self.dtype.is_float:
-            wins = s.binary("or", wins, s.compare("unordered", here, here))
-        return [s.select(wins, new, old) for new, old in zip(after, before, strict=True)]
+        if not self.dtype.is_float:
+            return wins
+        return s.binary("or", wins, s.compare("unordered", here, here))
 
 
 class Linear(Rule):
