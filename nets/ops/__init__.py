@@ -7,7 +7,7 @@ from nets.ops.loop import control as loop_control
 from nets.ops.loop import kernels as loop_kernels
 from nets.ops.loop import memory as loop_memory
 from nets.ops.loop import sorting as loop_sorting
-from nets.ops.order import running, scattering, sorting
+from nets.ops.order import running, scattering, sorting, tallying
 from nets.ops.orthogonal import eigh, pinv, qr, svd
 from nets.ops.pools import pooling
 from nets.ops.regions import control, custom, recomputation, structure
@@ -86,6 +86,7 @@ __all__ = [
     "sorting",
     "structure",
     "svd",
+    "tallying",
     "triangular",
     "trigonometric",
 ]

@@ -44,7 +44,8 @@ MAX_ELEMENTS = 3000
 JUMPS = frozenset(
     (
         *("floor", "ceil", "round", "trunc", "sign", "floor_divide", "remainder", "fmod"),
-        *("bitcast", "argmax", "argmin", "argsort", "running", "max_pool_pick", "max_pool_put"),
+        *("bitcast", "argmax", "argmin", "argsort", "running_place", "tally"),
+        *("max_pool_pick", "max_pool_put"),
         *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
     )
 )
@@ -387,6 +388,7 @@ def _position(g: _Grower) -> None:
     if axis is not None:
         g.emit(g.pick(("argmax", "argmin")), x, axis=axis)
         _sort(g, x)
+        _running(g, x, axis)
 
 
 def _transpose(g: _Grower) -> None:
@@ -562,8 +564,32 @@ def _sort(g: _Grower, x: Value) -> None:
     """Elements in order, or the positions that order them; equal ones have no slope."""
     if not g.smooth:
         g.emit(g.pick(("sort", "argsort")), x, descending=bool(g.below(2)))
-        combiners = ("count",) if x.type.dtype.is_bool else ("argmax", "argmin")
-        g.emit("running", x, combiner=g.pick(combiners))
+
+
+def _running(g: _Grower, x: Value, axis: int) -> None:
+    """Sums, products and extremes along an axis, or numbers counted; of products of numbers that
+    are off by rounding, the last ones are off by much."""
+    kind, reverse = g.pick(("add", "extreme", "product", "tally")), bool(g.below(2))
+    if kind == "tally":
+        number = x if x.type.dtype == i64 else g.emit("cast", x, dtype=i64)
+        slots = None if number is None else g.emit("bitwise_and", number, _few(g, number))
+        if slots is not None:
+            g.emit("tally", slots, length=1 + g.below(14))
+    elif kind == "extreme":
+        name = g.pick(("running", "running_place"))
+        g.emit(name, x, axis=axis, combiner=g.pick(("max", "min")), reverse=reverse)
+    elif kind == "add":
+        g.emit("running", x, axis=axis, combiner="add", reverse=reverse)
+    elif x not in g.inexact:
+        g.emit("running", x, axis=axis, combiner="mul", reverse=reverse)
+        terms = g.like(x)
+        if terms not in g.inexact:
+            g.emit("running_linear", x, terms, axis=axis, reverse=reverse)
+
+
+def _few(g: _Grower, like: Value) -> Value:
+    """What leaves few bits of a number."""
+    return g.emitter.full_like(like, 15)
 
 
 def _window(g: _Grower) -> None:
