@@ -124,7 +124,8 @@ CHOOSE = {
     *("maximum", "minimum", "reduce_max", "reduce_min", "remainder", "fmod", "select", "pick"),
     *("gather", "max_pool", "max_pool_pick", "max_pool_put", "scatter_add", "dynamic_slice"),
     *("dynamic_update_slice", "scatter", "sort"),
-    *("zeta", "gammainc", "gammaincc", "betainc"),
+    *("zeta", "zeta_by_s", "gammainc", "gammaincc", "gammainc_by_a"),
+    *("betainc", "betainc_by_a", "betainc_by_b"),
     *("qr", "eigh", "svd", "lu", "exchange_rows", "cholesky", "triangular_solve"),
 }
 """Ops whose result depends on other elements at other points, and factorisations, which say that
