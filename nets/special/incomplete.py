@@ -28,7 +28,7 @@ def betainc(a: TensorLike, b: TensorLike, x: TensorLike) -> Tensor:
     """Iₓ(a, b), the integral of t**(a − 1) · (1 − t)**(b − 1) from 0 to x, over B(a, b).
 
     NaN unless a, b ≥ 0 and 0 ≤ x ≤ 1, where a and b are both 0 or both inf, and where one is finite
-    and beyond 10²⁹⁰. It has derivatives by x of every order, and one by a or b, of which a second
+    and beyond 10¹⁵⁰. It has derivatives by x of every order, and one by a or b, of which a second
     one is refused: GradientError.
     """
     return elementwise("betainc", a, b, x, floating=True)

@@ -2,9 +2,9 @@
 
     python -m tests.acceptance.special_accuracy [--points N] [--stride K] [functions]
 
-Compiled code against balls of python-flint (Arb), whose radius is below 2⁻⁷⁰ of the value: N float64
-arguments a function (100,000 unless told), where errors are likely: near zeros, poles and the
-bounds of our own formulas, subnormal and huge ones, tails; of functions of several arguments,
+Compiled code against balls of python-flint (Arb), whose radius is below 2⁻⁷⁰ of the value: N
+float64 arguments a function (100,000 unless told), where errors are likely: near zeros, poles and
+the bounds of our own formulas, subnormal and huge ones, tails; of functions of several arguments,
 random ones of all sizes, and around the middle of distributions. Then float32: every K-th bit
 pattern (83 unless told; 1 takes all), against SciPy's float64 functions; where those differ by more
 than 0.6 ULP, Arb decides. ``slopes`` among the functions: derivatives by parameters, against

@@ -90,8 +90,8 @@ def digamma_tail(x: Number) -> Number:
     return 0.5 * inverse + square * polynomial(square, DIGAMMA_TAIL)
 
 
-def _positive_digamma(m: Calculus, x: Number) -> Number:
-    """ψ(x) for x > 0."""
+def _positive_digamma(m: Calculus, x: Number, low: Number) -> Number:
+    """ψ(x + low) for x > 0, where low is at most an ulp of x and matters near the zero."""
     small = x < 1.0
     near, total = x, 0.0 * x
     for _ in range(5):
@@ -102,7 +102,7 @@ def _positive_digamma(m: Calculus, x: Number) -> Number:
     near = m.select(small, x + 1.0, near)
     total = m.select(small, -1.0 / x, total)
     zero, zero_low = _DIGAMMA_ZERO
-    value = ((near - zero) - zero_low) * polynomial(near - 1.5, DIGAMMA) + total
+    value = ((near - zero) + (low - zero_low)) * polynomial(near - 1.5, DIGAMMA) + total
     far = m.math("log", x) - digamma_tail(at_least(m, x, _DIGAMMA_FAR))
     return m.select(x < _DIGAMMA_FAR, value, far)
 
@@ -110,7 +110,9 @@ def _positive_digamma(m: Calculus, x: Number) -> Number:
 def digamma(m: Calculus, x: Number) -> Number:
     """At 0 it is ∓inf by the sign of 0, at the other poles NaN."""
     reflects = x < 0.0
-    positive = _positive_digamma(m, m.select(reflects, 1.0 - x, x))
+    high, low = plus(1.0, -x)
+    low = m.select(reflects, low, 0.0)
+    positive = _positive_digamma(m, m.select(reflects, high, x), low)
     rest = x - m.unary("round", x)
     size = m.unary("abs", rest)
     is_far = size > 0.25  # from the pole, and near a zero: 0.5 − |rest| is exact
@@ -142,7 +144,7 @@ def _term(m: Calculus, q: Number, k: int, s: Number) -> tuple[Number, Number]:
     """(q + k)**−s, whose power would magnify the rounding of the sum; and the sum."""
     total, rest = plus(q, float(k))
     power = m.math("pow", total, -s)
-    return power - power * (s * (rest / total)), total
+    return power - power * (at_most(m, s, 1e300) * (rest / total)), total
 
 
 def zeta(m: Calculus, s: Number, q: Number) -> Number:
@@ -150,10 +152,7 @@ def zeta(m: Calculus, s: Number, q: Number) -> Number:
 
     NaN for s < 1, and for q < 0 that is no integer; inf for s = 1 and for integers q ≤ 0.
     """
-    inside = at_least(m, q, 1e-320)
-    total = m.math("pow", inside, -s)
-    for k in range(1, _ZETA_TERMS):
-        total = total + _term(m, inside, k, s)[0]
+    inside = at_most(m, at_least(m, q, 1e-320), 1e300)
     power, w = _term(m, inside, _ZETA_TERMS, s)
     inverse = 1.0 / w
     factor, rest = s * (power * inverse), 0.0 * s
@@ -161,8 +160,11 @@ def zeta(m: Calculus, s: Number, q: Number) -> Number:
         rest = rest + factor * number
         factor = factor * ((s + (2.0 * k + 1.0)) * inverse) * ((s + (2.0 * k + 2.0)) * inverse)
     rest = m.select(power > 0.0, 0.5 * power + rest, 0.0)
-    last = m.select(power > 0.0, power * w / (s - 1.0), 0.0)
-    total = total + (last + rest)
+    last, _ = _term(m, inside, _ZETA_TERMS, s - 1.0)
+    for k in range(_ZETA_TERMS - 1, 0, -1):
+        rest = rest + _term(m, inside, k, s)[0]
+    total = m.math("pow", inside, -s) + (last / (s - 1.0) + rest)
+    total = m.select(m.equal(q, math.inf), 0.0, total)
     whole = m.equal(m.unary("floor", q), q)
     total = m.select(q > 0.0, total, m.select((q <= 0.0) & whole, math.inf, math.nan))
     total = m.select(m.equal(s, 1.0), math.inf, total)
@@ -171,9 +173,9 @@ def zeta(m: Calculus, s: Number, q: Number) -> Number:
 
 def zeta_by_s(m: Calculus, s: Number, q: Number) -> Number:
     """The derivative of ``zeta`` by s: that of its formula, term by term."""
-    inside = at_least(m, q, 1e-320)
-    total = 0.0 * s
-    for k in range(_ZETA_TERMS):
+    inside = at_most(m, at_least(m, q, 1e-320), 1e300)
+    total = -(m.math("log", inside) * m.math("pow", inside, -s))
+    for k in range(1, _ZETA_TERMS):
         power, place = _term(m, inside, k, s)
         total = total - m.math("log", place) * power
     power, w = _term(m, inside, _ZETA_TERMS, s)
@@ -187,9 +189,10 @@ def zeta_by_s(m: Calculus, s: Number, q: Number) -> Number:
         growth = growth + (1.0 / first + 1.0 / second)
     rest = m.select(power > 0.0, rest - 0.5 * power * log, 0.0)
     over = 1.0 / (s - 1.0)
-    main = m.select(power > 0.0, power * w * (over * (log + over)), 0.0)
+    last, _ = _term(m, inside, _ZETA_TERMS, s - 1.0)
+    main = m.select(last > 0.0, last * (over * (log + over)), 0.0)
     found = total + (rest - main)
     # The first terms are inf · 0 where the numbers are too large for a power.
-    found = m.select(m.equal(s, math.inf) & (q > 1.0), 0.0, found)
+    found = m.select((m.equal(s, math.inf) & (q > 1.0)) | m.equal(q, math.inf), 0.0, found)
     found = m.select(m.equal(s, 1.0) & (q > 0.0), -math.inf, found)
     return m.select((s >= 1.0) & (q > 0.0), found, math.nan)

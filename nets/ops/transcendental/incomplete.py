@@ -106,7 +106,7 @@ class Betainc:
     """Iₓ(a, b), the part of the beta function that is integrated up to x, of 1.
 
     NaN unless a, b ≥ 0 and 0 ≤ x ≤ 1, where a and b are both 0 or both inf, and where one is finite
-    and beyond 10²⁹⁰, where the steps would overflow.
+    and beyond 10¹⁵⁰, where the steps would overflow.
     """
 
     operands = ("a", "b", "x")

@@ -18,6 +18,9 @@ from nets.ops.transcendental.gamma_formulas import digamma_tail, gammaln_of_next
 from nets.ops.transcendental.gamma_numbers import STIRLING
 from nets.ops.transcendental.incomplete_formulas import (
     FAR,
+    LIFT,
+    LIFTS,
+    TINY,
     Exponent,
     fallen,
     integral,
@@ -28,7 +31,7 @@ from nets.ops.transcendental.incomplete_formulas import (
 )
 from nets.ops.transcendental.pairs import Pair
 
-_MOST: Final = 1e290
+_MOST: Final = 1e150
 _SMALL: Final = 0.35
 _SMALL_STEPS: Final = 34
 
@@ -85,11 +88,13 @@ def _front(m: Calculus, side: _Side) -> tuple[Pair, Pair]:
     second_by, second, second_factor = _raised(m, side.second, first)
     total = pairs.add(first, second)
     rest = _difference(pairs.multiply(second, side.part), pairs.multiply(first, side.other))
-    _, first_excess = pairs.logarithm(m, pairs.divide(rest, first))
-    _, second_excess = pairs.logarithm(m, pairs.divide(pairs.negate(rest), second))
+    ratio = pairs.divide(pairs.multiply(side.part, total), first)
+    _, first_excess = pairs.logarithm(m, ratio, pairs.divide(rest, first))
+    ratio = pairs.divide(pairs.multiply(side.other, total), second)
+    _, second_excess = pairs.logarithm(m, ratio, pairs.divide(pairs.negate(rest), second))
     size = pairs.add(pairs.multiply(first, first_excess), pairs.multiply(second, second_excess))
     for by, end in ((first_by, side.part), (second_by, side.other)):
-        log, _ = pairs.logarithm(m, pairs.add(end, (-1.0, 0.0)))
+        log, _ = pairs.logarithm(m, end, pairs.add(end, (-1.0, 0.0)))
         size = pairs.add(size, pairs.multiply((by, 0.0), log))
     size = pairs.add(size, (remainders(m, first[0], second[0]), 0.0))
     square = pairs.multiply(pairs.multiply(first, pairs.divide(second, total)), pairs.HALF_OVER_PI)
@@ -168,16 +173,30 @@ def _small_order(m: Calculus, a: Number, b: Number, y: Number) -> Number:
     return -m.math("expm1", u) - m.math("exp", u) * (b * total)
 
 
+def _inside(m: Calculus, a: Number, b: Number) -> tuple[Number, Number, Number]:
+    """a and b, larger where products would be subnormal, and what I is of that of those.
+
+    Near 0, I is b/(a + b), or 1 for b that is larger, or in proportion to b for such a."""
+    both = m.select((a < 1e-200) & (b < 1e-200), 2.0**532, 1.0)
+    first, second = at_least(m, a * both, 1e-280), at_least(m, b * both, 1e-280)
+    return first, second, m.select(b * both < 1e-280, b * both * 1e280, 1.0)
+
+
 def betainc(m: Calculus, a: Number, b: Number, x: Number) -> Number:
     """NaN unless a, b ≥ 0 and 0 ≤ x ≤ 1, where a and b are both 0 or both inf, and where one is
-    finite and beyond 10²⁹⁰."""
-    swapped, side = _sides(m, a, b, x)
+    finite and beyond 10¹⁵⁰."""
+    first, second, factor = _inside(m, a, b)
+    tiny = x < TINY
+    factor = m.select(tiny, factor * m.math("exp2", -LIFTS * at_most(m, first, 20.0)), factor)
+    swapped, side = _sides(m, first, second, m.select(tiny, x * LIFT, x))
     found = _part(m, side)
     found = m.select(swapped, 1.0 - found, found)
     y = 1.0 - x
-    is_small = (b < 1.0) & _is_near_end(m, a, y)
-    small = _small_order(m, m.select(is_small, a, 1.0), at_most(m, b, 1.0), at_most(m, y, _SMALL))
-    return _ends(m, a, b, x, m.select(is_small, small, found), 1.0)
+    is_small = (b < 1.0) & _is_near_end(m, first, y)
+    small = _small_order(
+        m, m.select(is_small, first, 1.0), at_most(m, second, 1.0), at_most(m, y, _SMALL)
+    )
+    return _ends(m, a, b, x, factor * m.select(is_small, small, found), 1.0)
 
 
 class _Growth(NamedTuple):
@@ -236,7 +255,8 @@ def betainc_by_b(m: Calculus, a: Number, b: Number, x: Number) -> Number:
 
 
 def _by_parameter(m: Calculus, a: Number, b: Number, x: Number, by_b: bool) -> Number:
-    swapped, side = _sides(m, a, b, x, is_slope=True)
+    first, second = at_least(m, a, 1e-280), at_least(m, b, 1e-280)
+    swapped, side = _sides(m, first, second, x, is_slope=True)
     here, there = _slope(m, side, by_b), _slope(m, side, not by_b)
     return _ends(m, a, b, x, m.select(swapped, -there, here), 0.0)
 

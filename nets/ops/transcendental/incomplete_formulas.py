@@ -24,6 +24,11 @@ Exponent = Callable[[Number], tuple[Number, Number]]
 """E, and the slope by a parameter of the integrand's logarithm, at a distance from the end."""
 
 FAR: Final = 8.0
+TINY: Final = 1e-290
+LIFTS: Final = 200.0
+LIFT: Final = 2.0**LIFTS
+"""Near 0, P is in proportion to xᵃ: smaller x, whose products would be subnormal, are lifted."""
+
 _NODES: Final = 74
 _WIDTH: Final = 0.1
 _START: Final = -3.65
@@ -109,8 +114,9 @@ def raised(m: Calculus, a: Number) -> tuple[Number, Pair, Pair]:
 def _front(m: Calculus, a: Number, x: Number) -> tuple[Pair, Pair]:
     """xᵃ · e**−x / Γ(a + 1), as a logarithm and a factor."""
     raise_by, high, product = raised(m, a)
-    _, excess = pairs.logarithm(m, pairs.divide(pairs.add((x, 0.0), pairs.negate(high)), high))
-    log_x, _ = pairs.logarithm(m, pairs.plus(x, -1.0))
+    difference = pairs.divide(pairs.add((x, 0.0), pairs.negate(high)), high)
+    _, excess = pairs.logarithm(m, pairs.divide((x, 0.0), high), difference)
+    log_x, _ = pairs.logarithm(m, (x, 0.0 * x), pairs.plus(x, -1.0))
     size = pairs.add(pairs.multiply(high, excess), pairs.multiply((raise_by, 0.0), log_x))
     size = pairs.add(size, (stirling(high[0]), 0.0))
     root = pairs.root(m, pairs.multiply(high, pairs.HALF_OVER_PI))
@@ -127,7 +133,7 @@ def _sides(m: Calculus, a: Number, x: Number, is_lower: Number) -> tuple[Number,
     above = m.select(a < 1.0, a + 1.0, a)
     order = a - 1.0
     slope = m.select(is_lower, above - x, (x - order) / x)
-    bend = m.select(is_lower, x, at_least(m, order / (x * x), 0.0))
+    bend = m.select(is_lower, x, at_least(m, (order / x) / x, 0.0))
     # Far out, the slope of E is 1 for Q.
     scale = scale_of(m, slope, bend)
     scale = m.select(is_lower, scale, at_least(m, scale, 1.0))
@@ -158,22 +164,25 @@ def _part(m: Calculus, a: Number, x: Number, is_lower: Number) -> Number:
     found = integral(m, *_sides(m, a, x, is_lower))
     with_first = pairs.add((1.0, 0.0), pairs.multiply((x, 0.0), found))
     whole = pairs.multiply((a, 0.0), found)
-    over = pairs.select(m, is_lower, whole, pairs.divide(whole, (x, 0.0)))
+    upper = pairs.multiply(pairs.divide((a, 0.0), (x, 0.0)), found)
+    over = pairs.select(m, is_lower, whole, upper)
     over = pairs.select(m, is_lower & (a < 1.0), with_first, over)
     return pairs.power_times(m, size, pairs.multiply(factor, over))
 
 
 def _inside(m: Calculus, a: Number, x: Number) -> tuple[Number, Number]:
     """a and x, smaller where they are beyond what squares: P there is 0, ½ or 1."""
-    huge = a > 1e100
-    shrink = m.select(huge, 2.0**-600, 1.0)
-    return a * shrink, at_most(m, x * shrink, 1e120)
+    shrink = m.select(a > 1e150, 2.0**-332, 1.0)
+    inner, end = a * shrink, at_most(m, x * shrink, 1e220)
+    return inner, m.select((inner >= FAR) & (end < inner * 1e-280), inner * 1e-280, end)
 
 
 def gammainc(m: Calculus, a: Number, x: Number) -> Number:
-    inner, end = _inside(m, a, x)
+    tiny = x < TINY
+    inner, end = _inside(m, a, m.select(tiny, x * LIFT, x))
     is_lower = _end_of_lower(m, inner, end)
     found = _part(m, inner, end, is_lower)
+    found = m.select(tiny, found * m.math("exp2", -LIFTS * at_most(m, a, 20.0)), found)
     return _ends(m, a, x, m.select(is_lower, found, 1.0 - found), 0.0)
 
 
@@ -189,7 +198,7 @@ def gammaincc(m: Calculus, a: Number, x: Number) -> Number:
 
 def gammainc_by_a(m: Calculus, a: Number, x: Number) -> Number:
     """The derivative of P by a."""
-    inner, end = _inside(m, a, x)
+    inner, end = _inside(m, at_least(m, a, 1e-280), x)
     is_lower, small = _end_of_lower(m, inner, end), inner < 1.0
     total, slope = slopes(m, *_sides(m, inner, end, is_lower))
     size, factor = _front(m, inner, end)

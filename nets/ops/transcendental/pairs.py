@@ -97,9 +97,11 @@ def _scaled(m: Calculus, x: Pair) -> tuple[Number, Pair]:
     return n, ((x[0] * first) * second, (x[1] * first) * second)
 
 
-def logarithm(m: Calculus, d: Pair) -> tuple[Pair, Pair]:
-    """log(1 + d) and d − log(1 + d) for d > −1, each with its own digits: 2·artanh(d / (2 + d))."""
-    n, x = _scaled(m, add((1.0, 0.0), d))
+def logarithm(m: Calculus, ratio: Pair, d: Pair) -> tuple[Pair, Pair]:
+    """log(1 + d) and d − log(1 + d) for d > −1, each with its own digits: 2·artanh(d / (2 + d)).
+
+    The ratio is 1 + d with the digits that it has where it is small."""
+    n, x = _scaled(m, ratio)
     moved = m.equal(n, 0.0)
     top = select(m, moved, d, add((-1.0, 0.0), x))
     u = divide(top, add((1.0, 0.0), x))
