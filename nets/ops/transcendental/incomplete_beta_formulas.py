@@ -32,6 +32,8 @@ from nets.ops.transcendental.incomplete_formulas import (
 from nets.ops.transcendental.pairs import Pair
 
 _MOST: Final = 1e150
+_HUGE: Final = 2.0**80
+_LEAST: Final = 1e-60
 _SMALL: Final = 0.35
 _SMALL_STEPS: Final = 34
 
@@ -173,25 +175,45 @@ def _small_order(m: Calculus, a: Number, b: Number, y: Number) -> Number:
     return -m.math("expm1", u) - m.math("exp", u) * (b * total)
 
 
-def _inside(m: Calculus, a: Number, b: Number) -> tuple[Number, Number, Number]:
-    """a and b, larger where products would be subnormal, and what I is of that of those.
+class _Inside(NamedTuple):
+    """Arguments of a size whose products are normal numbers, and what I is of that of those."""
 
-    Near 0, I is b/(a + b), or 1 for b that is larger, or in proportion to b for such a."""
-    both = m.select((a < 1e-200) & (b < 1e-200), 2.0**532, 1.0)
-    first, second = at_least(m, a * both, 1e-280), at_least(m, b * both, 1e-280)
-    return first, second, m.select(b * both < 1e-280, b * both * 1e280, 1.0)
+    a: Number
+    b: Number
+    x: Number
+    factor: Number
+
+
+def _power_of_two(m: Calculus, x: Number) -> Number:
+    """The one near x."""
+    return m.math("exp2", m.unary("round", m.math("log", x) * (1.0 / math.log(2.0))))
+
+
+def _inside(m: Calculus, a: Number, b: Number, x: Number) -> _Inside:
+    """Near 0, I is b/(a + b), or 1 for b that is larger, or in proportion to b for such a; and in
+    proportion to xᵃ near x = 0. For small a and huge b, it depends on a and b · x alone."""
+    largest = at_least(m, m.select(a < b, b, a), 1e-307)
+    lift = m.select(largest < 1e-40, 2.0**-100 / _power_of_two(m, largest), 1.0)
+    first, second = at_least(m, a * lift, _LEAST), b * lift
+    huge = (a < FAR) & (b > _HUGE)
+    unit = m.select(huge, _power_of_two(m, at_least(m, b, 1.0)) * (1.0 / _HUGE), 1.0)
+    first = m.select((b < FAR) & (a > _HUGE), _HUGE, first)
+    end = m.select(huge, at_most(m, x * unit, 0.5), x)
+    tiny = end < TINY
+    factor = m.select(second < _LEAST, second / _LEAST, 1.0)
+    factor = m.select(tiny, factor * m.math("exp2", -LIFTS * at_most(m, first, 20.0)), factor)
+    second = at_least(m, second, _LEAST) / unit
+    return _Inside(first, second, m.select(tiny, end * LIFT, end), factor)
 
 
 def betainc(m: Calculus, a: Number, b: Number, x: Number) -> Number:
     """NaN unless a, b ≥ 0 and 0 ≤ x ≤ 1, where a and b are both 0 or both inf, and where one is
     finite and beyond 10¹⁵⁰."""
-    first, second, factor = _inside(m, a, b)
-    tiny = x < TINY
-    factor = m.select(tiny, factor * m.math("exp2", -LIFTS * at_most(m, first, 20.0)), factor)
-    swapped, side = _sides(m, first, second, m.select(tiny, x * LIFT, x))
+    first, second, end, factor = _inside(m, a, b, x)
+    swapped, side = _sides(m, first, second, end)
     found = _part(m, side)
     found = m.select(swapped, 1.0 - found, found)
-    y = 1.0 - x
+    y = 1.0 - end
     is_small = (b < 1.0) & _is_near_end(m, first, y)
     small = _small_order(
         m, m.select(is_small, first, 1.0), at_most(m, second, 1.0), at_most(m, y, _SMALL)
@@ -255,8 +277,8 @@ def betainc_by_b(m: Calculus, a: Number, b: Number, x: Number) -> Number:
 
 
 def _by_parameter(m: Calculus, a: Number, b: Number, x: Number, by_b: bool) -> Number:
-    first, second = at_least(m, a, 1e-280), at_least(m, b, 1e-280)
-    swapped, side = _sides(m, first, second, x, is_slope=True)
+    first, second, end, _ = _inside(m, a, b, x)
+    swapped, side = _sides(m, first, second, end, is_slope=True)
     here, there = _slope(m, side, by_b), _slope(m, side, not by_b)
     return _ends(m, a, b, x, m.select(swapped, -there, here), 0.0)
 
