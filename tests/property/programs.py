@@ -54,11 +54,12 @@ JUMPS = frozenset(
 NOT_ITS_SLOPE = frozenset(
     (
         *("stop_gradient", "leaf", "lu_solve", "lu_det", "lu_log_det"),
-        *("zeta", "gammainc", "gammaincc", "betainc"),
+        *("zeta", "zeta_by_s", "gammainc", "gammaincc", "gammainc_by_a"),
+        *("betainc", "betainc_by_a", "betainc_by_b"),
     )
 )
 """Ops whose derivative is by definition not that of their function; or not that by all that they
-read, as of factors of an operand."""
+read, as of factors of an operand; or refused by parameters, at first or at second order."""
 
 LATER_SEEDS = 1_000_000
 """Seeds from here on draw from ops that came later, too."""
@@ -284,7 +285,7 @@ _LATER = frozenset(
         *("tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "arcsinh", "arccosh"),
         *("arctanh", "exp2", "log2", "log10", "cbrt", "hypot", "logaddexp", "logaddexp2"),
         *("fmod", "gcd", "erfc", "erfcx", "erfinv", "ndtr", "log_ndtr", "ndtri", "gammaln"),
-        *("betaln", "digamma", "zeta", "i0", "i0e", "i1", "i1e"),
+        *("betaln", "digamma", "zeta", "zeta_by_s", "i0", "i0e", "i1", "i1e"),
     )
 )
 """Ops that came when seeds had been counted on."""
@@ -303,6 +304,7 @@ _PARTLY_DEFINED = (
     "gammaln",
     "digamma",
     "zeta",
+    "zeta_by_s",
 )
 """Ops that are NaN for negative operands, and mostly get none, for NaN hides what follows."""
 

@@ -83,7 +83,7 @@ APART = {
     *("cholesky", "triangular_solve", "lu", "lu_solve", "lu_det", "lu_log_det", "exchange_rows"),
     *("eliminate", "cholesky_cotangent"),
     *("qr", "eigh", "eigvalsh", "svd", "svdvals", "pinv"),
-    *("gammainc", "gammaincc", "betainc"),
+    *("gammainc", "gammaincc", "gammainc_by_a", "betainc", "betainc_by_a", "betainc_by_b"),
 }
 """Ops that have programs of their own (in tests/ops and tests/linalg), as has ``size_of``, which is
 of sizes that a call tells (test_open_programs.py): of random matrices few have factors, and of
