@@ -123,7 +123,7 @@ def single(definition: OpDef, sample: Sample) -> Function:
 CHOOSE = {
     *("maximum", "minimum", "reduce_max", "reduce_min", "remainder", "fmod", "select", "pick"),
     *("gather", "max_pool", "max_pool_pick", "max_pool_put", "scatter_add", "dynamic_slice"),
-    *("dynamic_update_slice", "scatter", "sort"),
+    *("dynamic_update_slice", "scatter", "sort", "running", "running_linear"),
     *("zeta", "zeta_by_s", "gammainc", "gammaincc", "gammainc_by_a"),
     *("betainc", "betainc_by_a", "betainc_by_b"),
     *("qr", "eigh", "svd", "lu", "exchange_rows", "cholesky", "triangular_solve"),
