@@ -16,7 +16,7 @@ import numpy as np
 
 from nets import communicator
 from nets.backend.printing import keep
-from nets.communicator import Bytes, Communicator, Kind, Pending, Solo, Transfer
+from nets.communicator import DONE, Bytes, Communicator, Kind, Pending, Solo, Transfer
 from nets.errors import CompileError
 from nets.ops.collective.ranks import check_size
 from nets.ops.loop.transfers import NO_TRANSFER
@@ -43,6 +43,11 @@ class Carrier:
             check_size(ranks)
         by = communicator.current()
         return self.solo if self.solo is not None and isinstance(by, Solo) else Job(self, by)
+
+    def told(self, ranks: int) -> Job | int:
+        """The same for the extension ``nets._dispatch``: an address, where C does all by itself."""
+        job = self.job(ranks)
+        return job.number if isinstance(job, SoloJob) else job
 
 
 class SoloJob:
@@ -74,8 +79,8 @@ class Job:
         kind, size = Kind(transfer.kind), transfer.bytes
         received = size * (self._by.size if kind is Kind.GATHER else 1)
         send, receive = self._bytes(transfer.send, size), self._bytes(transfer.receive, received)
-        begun = self._by.begin(Transfer(kind, transfer.peer, send, receive))
-        self._pending[ticket] = begun
+        self._pending[ticket] = DONE  # from here on something may be under way
+        self._pending[ticket] = self._by.begin(Transfer(kind, transfer.peer, send, receive))
 
     def finish(self, ticket: int) -> None:
         """Wait for it."""

@@ -106,7 +106,7 @@ typedef struct {
     Condition *requirements;
     char is_ready;
     PyObject *keep; /* what entry and pool live in */
-    PyObject *job;  /* gives the ranks that a call communicates with; null where it does not */
+    PyObject *job;  /* gives the ranks that a call talks to, or their address; null for none */
     Arena arenas[KEPT_ARENAS];
     int arena_count;
     Py_ssize_t calls, arrays; /* so far: calls of the code, arrays made for them */

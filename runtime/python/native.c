@@ -101,10 +101,15 @@ static void give_arena(NativeCode *code, Arena arena) {
     }
 }
 
+/* Can the call of a job run Python? Not where the job is no more than an address. */
+static int calls_back(PyObject *job) {
+    return job != NULL && !PyLong_Check(job);
+}
+
 /* The ranks of a call, whose address becomes a buffer; null with an exception. */
 static PyObject *begin_job(const NativeCode *code, void **buffers) {
     PyObject *job = PyObject_CallNoArgs(code->job);
-    PyObject *number = job == NULL ? NULL : PyObject_GetAttrString(job, "number");
+    PyObject *number = calls_back(job) ? PyObject_GetAttrString(job, "number") : Py_XNewRef(job);
     void *address = number == NULL ? NULL : PyLong_AsVoidPtr(number);
     Py_XDECREF(number);
     if (address == NULL) {
@@ -120,7 +125,7 @@ static PyObject *begin_job(const NativeCode *code, void **buffers) {
 
 /* Ends a job. Is nothing under way any more that may still write to the memory of the call? */
 static int end_job(PyObject *job, int32_t status) {
-    int is_over = status == 0;
+    int is_over = status == 0 || !calls_back(job);
     if (!is_over) {
         PyObject *found = PyObject_CallMethod(job, "leave", NULL);
         is_over = found != NULL && PyObject_IsTrue(found) == 1;
@@ -158,7 +163,7 @@ int native_call(NativeCode *code, PyObject *const *inputs, PyObject *const *outp
         buffers[code->buffers] = sizes;
     }
     code->calls++;
-    if (code->brief && job == NULL) {
+    if (code->brief && !calls_back(job)) {
         *status = code->call(code->entry, buffers, arena.memory, code->pool);
     } else {
         Py_BEGIN_ALLOW_THREADS

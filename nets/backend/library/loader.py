@@ -26,6 +26,7 @@ from nets.backend.library.private_copy import open_copy
 from nets.backend.library.state import exchange
 from nets.backend.printing import raise_pending, show
 from nets.backend.transfers import Job, SoloJob, foreign_carrier
+from nets.communicator import agree
 from nets.errors import (
     REFUSALS,
     ArgumentError,
@@ -378,7 +379,8 @@ class _Function:
         """The ranks to communicate with, if it does that."""
         if not self._function.ranks:
             return None
-        (ranks,) = self._function.ranks
+        function, (ranks,) = self._function, self._function.ranks
+        agree(function.name, bytes.fromhex(function.ir_sha256), f"{self!r}\nfor {ranks} ranks")
         return self._code.carrier.job(ranks)
 
     def _workspace(self, sizes: Sizes) -> Any:

@@ -244,7 +244,9 @@ def native_code(loaded: Loaded, signature: Signature, forms: Forms) -> NativeCod
         in_place=signature.in_place,
         dims=forms.told.dims,
         requirements=forms.told.requirements,
-        job=None if signature.ranks is None else functools.partial(_carrier().job, signature.ranks),
+        job=None
+        if signature.ranks is None
+        else functools.partial(_carrier().told, signature.ranks),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Final
 
 from nets.ir.core import Block, Function, Operation, Trait, Value
@@ -118,16 +119,15 @@ class _Seen:
 
 
 def _accesses(op: Operation) -> Iterator[tuple[Value, bool]]:
-    """The memory that an operation touches, and whether it writes there."""
+    """The memory that an operation touches, and whether it may write there."""
     for inner in (op, *op.walk_regions()):
         if is_access(inner):
             yield memory_of(buffer_of(inner)), not inner.results
         elif not inner.has(Trait.PURE):
-            names = inner.definition.operand_names
-            for number, value in enumerate(inner.operands):
-                if isinstance(value.type, BufferType):
-                    is_read = inner.name == "loop.print" or names[number] in _READ
-                    yield memory_of(value), not is_read
+            only_reads = inner.name == "loop.print"
+            for value, name in zip_longest(inner.operands, inner.definition.operand_names):
+                if value is not None and isinstance(value.type, BufferType):
+                    yield memory_of(value), not (only_reads or name in _READ)
 
 
 def _stays(op: Operation) -> bool:
