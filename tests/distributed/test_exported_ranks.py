@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import nets
+from nets import communicator
+from nets.communicator import DONE, Kind, Pending, Transfer
 from nets.distributed import simulated
 from nets.errors import ArgumentError, DisagreementError, LoadError
 from nets.frontend.tensor.dispatch import apply
@@ -150,6 +152,48 @@ def test_wrappers_without_communicators_are_refused(tmp_path: Path, word: str) -
     with pytest.raises(ArgumentError, match=f"step talks to other ranks, which {word} has no"):
         nets.export(tmp_path / "ranked", formats=("so", "h", word), step=lowered)
     assert not list(tmp_path.iterdir())
+
+
+def test_web_pages_have_no_ranks(tmp_path: Path) -> None:
+    lowered = nets.trace(step).lower(x_of(0))
+    with pytest.raises(ArgumentError, match="talks to other ranks, which WebAssembly has none of"):
+        nets.export(tmp_path / "ranked", target="wasm32-unknown-unknown", step=lowered)
+
+
+class Refusing:
+    """A communicator that takes gathers, and no exchange."""
+
+    rank, size = 0, RANKS
+
+    def begin(self, transfer: Transfer) -> Pending:
+        if transfer.kind is Kind.EXCHANGE:
+            raise OSError("the net is down")
+        transfer.receive[...] = 0
+        return DONE
+
+
+def test_a_state_beside_sizes_and_ranks(tmp_path: Path) -> None:
+    """It is updated after all transfers, and not where one of them fails."""
+    w = nets.Tensor(np.ones(3, np.float32))
+
+    def update(x: Any) -> Any:
+        w[...] = w * 2 + apply("gather_ranks", x.sum(axis=0), ranks=RANKS).sum(axis=0)
+        return apply("exchange_ranks", x * w, ranks=RANKS, distance=1)
+
+    lowered = nets.trace(update).lower(nets.spec("f32[n, 3]", n=nets.dim(0, 9)))
+    nets.export(tmp_path / "state", cpu="x86-64-v2", formats="so", update=lowered)
+    loaded = [nets.load(tmp_path / "state.so") for _ in range(RANKS)]
+    expected = np.ones(3, np.float32)
+    for n in (4, 0, 7):
+        x = np.arange(3 * n, dtype=np.float32).reshape(n, 3)
+        expected = expected * 2 + 3 * x.sum(axis=0)
+        found = simulated.run(lambda rank, x=x: loaded[rank].update(x * (rank + 1)), RANKS)
+        for rank in range(RANKS):
+            assert np.array_equal(found[rank], x * (2 - rank) * expected)
+            assert np.array_equal(loaded[rank].state["w"], expected)
+    with pytest.raises(OSError, match="the net is down"), communicator.within(Refusing()):
+        loaded[0].update(x)
+    assert np.array_equal(loaded[0].state["w"], expected)
 
 
 def test_names_of_the_header_are_kept_free(tmp_path: Path) -> None:
