@@ -59,7 +59,7 @@ MODELS: Final = (
 )
 
 NETWORKS: Final = (
-    Network("one host, measured", 2e-6 + HANDLING, 10e9),
+    Network("as on one host, measured", 2e-6 + HANDLING, 10e9),
     Network("a cluster with 2 µs and 12 GB/s, assumed", 2e-6 + HANDLING, 12e9),
 )
 
