@@ -35,7 +35,10 @@ NAMES = {**_WORDS, **_ORDER}
 FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/tensor/functions")
 """Packages that the list of rooms shows as one line."""
 
-BELOW = ("nn.functional", "nn.init", "nn.utils", "nn.utils.rnn", "optim.swa_utils")
+BELOW = (
+    *("nn.functional", "nn.init", "nn.utils", "nn.utils.parametrizations", "nn.utils.parametrize"),
+    *("nn.utils.rnn", "optim.swa_utils"),
+)
 """Public modules below others; ``optim.lr_scheduler`` only has names of ``optim`` once more."""
 
 FLOW = (
