@@ -35,6 +35,7 @@ class NativeCode:
         in_place: tuple[tuple[int, int], ...],
         dims: tuple[tuple[int, int, int, int, int, int, int], ...],
         requirements: tuple[tuple[bool, _Count], ...],
+        job: Callable[[], object] | None,
     ) -> None: ...
     def run(self, arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]] | int | None: ...
 

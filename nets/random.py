@@ -83,8 +83,12 @@ class Generator:
         return self
 
     def next_key(self) -> nets.Tensor:
-        """A key that has not been given before."""
+        """A key that has not been given before; in a step of ``nets.distributed.parallel`` another
+        one for each shard."""
         found = fold_in(self.key, self.counter)
+        shard = nets.distributed.current_shard()
+        if shard is not None:
+            found = fold_in(found, shard)
         self.counter.data = self.counter + 1
         return found
 

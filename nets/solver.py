@@ -46,6 +46,13 @@ class Solver:
     ``trace=False`` runs the steps eagerly, for debugging.
 
     A batch is a tuple of inputs and, last, the target.
+
+    With ``shards`` the steps are those of ``nets.distributed.parallel``: each batch is cut into so
+    many equal parts, on as many ranks as there are, and the run has the same bits on any number of
+    them, also where it is resumed on another one. A batch that cannot be cut evenly, such as the
+    last one, is done whole by every rank. Give every rank the same batches, or let a ``DataLoader``
+    with as many ``shards`` give it its part of each. The first rank alone prints, and writes
+    checkpoints.
     """
 
     def __init__(
@@ -57,6 +64,7 @@ class Solver:
         scheduler: Schedule | None = None,
         schedule: Literal["epoch", "batch"] = "epoch",
         trace: bool = True,
+        shards: int = 1,
     ) -> None:
         if schedule not in ("epoch", "batch"):
             raise nets.errors.ArgumentError(
@@ -74,8 +82,9 @@ class Solver:
         self._best_value, self._since_best = math.inf, 0
         self._sums: Means = {}
         self._samples = 0
-        self._train_step = nets.trace(self._train) if trace else self._train
-        self._evaluate_step = nets.trace(self._evaluate) if trace else self._evaluate
+        self.shards = shards
+        self._train_step = _Step(self._train, trace, shards)
+        self._evaluate_step = _Step(self._evaluate, trace, shards)
 
     # -------------------------------------------------------------------------- steps
 
@@ -98,9 +107,8 @@ class Solver:
             wanted = nets.as_tensor(targets)
             return [measure(outputs, wanted) for measure in self.metrics.values()]
 
-    def _count(self, sums: Means, batch: Any, found: Sequence[nets.Tensor]) -> int:
+    def _count(self, sums: Means, size: int, found: Sequence[nets.Tensor]) -> int:
         """Add what was found for a batch to sums over samples; the size of the batch."""
-        size = len(batch[-1])
         for name, value in zip(("loss", *self.metrics), found, strict=True):
             sums[name] = sums.get(name, 0.0) + float(value) * size
         return size
@@ -124,7 +132,7 @@ class Solver:
         and, with ``checkpoint_every``, after so many batches; one that is already there is
         resumed from. Resuming in the middle of an epoch needs a DataLoader.
         """
-        if checkpoint is not None and os.path.exists(checkpoint) and not self.epoch:
+        if checkpoint is not None and _is_there(checkpoint) and not self.epoch:
             self.resume(checkpoint, train_iterator, eval_iterator)
         while self.epoch < epochs and not self._is_over(patience):
             iterators = train_iterator, eval_iterator
@@ -133,7 +141,7 @@ class Solver:
                 evaluated = self.evaluate(eval_iterator)
                 means |= {f"eval_{name}": value for name, value in evaluated.items()}
             self._finish(means)
-            if verbose:
+            if verbose and nets.distributed.rank() == 0:
                 print(self._described(epochs, means))
             if checkpoint is not None:
                 self.save(checkpoint, *iterators)
@@ -153,7 +161,8 @@ class Solver:
         self.model.eval()
         try:
             for batch in iterator:
-                samples += self._count(sums, batch, self._evaluate_step(*_checked(batch)))
+                found, size = self._evaluate_step(_checked(batch), iterator)
+                samples += self._count(sums, size, found)
         finally:
             self.model.train(was_training)
         return {name: total / samples for name, total in sums.items()}
@@ -181,8 +190,8 @@ class Solver:
         title = f"epoch {self.epoch + 1}/{epochs}"
         rest = () if self._has_seen_all(iterators[0]) else _with_bar(iterators[0], title, verbose)
         for number, batch in enumerate(rest, start=1):
-            found = self._train_step(*_checked(batch))
-            self._samples += self._count(self._sums, batch, found)
+            found, size = self._train_step(_checked(batch), iterators[0])
+            self._samples += self._count(self._sums, size, found)
             if self.scheduler is not None and self.schedule == "batch":
                 self.scheduler.step()
             if checkpoint is not None and every and number % every == 0:
@@ -231,7 +240,9 @@ class Solver:
     ) -> None:
         """Write everything the run depends on to a .npz or .safetensors file, completely or not
         at all. ``iterator``, ``eval_iterator``: DataLoaders whose places in the data are saved,
-        too."""
+        too. Of several ranks the first one writes."""
+        if nets.distributed.rank():
+            return
         nets.data.save(
             path,
             {
@@ -338,10 +349,42 @@ def _checked(batch: Any) -> Sequence[Any]:
     return batch
 
 
+class _Step:
+    """A step of a Solver: compiled, and cut into shards where there are several."""
+
+    def __init__(self, function: Callable[..., Any], trace: bool, shards: int) -> None:
+        self.shards = shards
+        self.whole = nets.trace(function) if trace else function
+        if shards > 1:
+            cut = nets.distributed.parallel
+            self.of_all = cut(function, shards=shards, in_axes=0)
+            self.of_own = cut(function, shards=shards, in_axes=0, rows="own")
+
+    def __call__(self, batch: Sequence[Any], source: object) -> tuple[Any, int]:
+        """The result for a batch that comes from there, and the size of the batch."""
+        size = len(batch[-1])
+        if isinstance(source, nets.data.DataLoader) and source.shards > 1:
+            if source.shards != self.shards:
+                raise nets.errors.ArgumentError(
+                    f"the loader deals out {source.shards} shards and the Solver has {self.shards}",
+                    nets.user_location(),
+                )
+            return self.of_own(*batch), size * nets.distributed.size()
+        is_cut = self.shards > 1 and size % self.shards == 0
+        return (self.of_all if is_cut else self.whole)(*batch), size
+
+
+def _is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether the first rank finds a file."""
+    found = nets.distributed.broadcast(nets.Tensor(os.path.exists(path)))
+    return bool(found)
+
+
 def _with_bar(iterator: Iterable[Any], title: str, verbose: bool) -> Iterator[Any]:
-    """The batches, with tqdm's progress bar where it is wanted and installed."""
+    """The batches, with tqdm's progress bar where it is wanted and installed; of several ranks the
+    first one shows it."""
     try:
-        bar = import_module("tqdm").tqdm if verbose else None
+        bar = import_module("tqdm").tqdm if verbose and nets.distributed.rank() == 0 else None
     except ImportError:  # the line after each epoch is enough then
         bar = None
     if bar is None:

@@ -11,12 +11,15 @@ from cffi import FFI
 
 # Relative to the folder of setup.py, where the build runs.
 HERE = Path("runtime")
-SOURCES = ("arena.c", "call.c", "code.c", "cpu.c", "interrupt.c", "mode.c", "pool.c", "relocate.c")
+SOURCES = (
+    *("arena.c", "call.c", "code.c", "cpu.c", "interrupt.c"),
+    *("mode.c", "pool.c", "relocate.c", "transfer.c"),
+)
 
 ffi = FFI()
 ffi.cdef(
     """
-    enum nets_status { NETS_OK, NETS_NO_MEMORY, NETS_INTERRUPTED, ... };
+    enum nets_status { NETS_OK, NETS_NO_MEMORY, NETS_INTERRUPTED, NETS_NO_TRANSFER, ... };
     const char *nets_status_message(int32_t status);
 
     typedef struct nets_pool { int32_t threads; ...; } nets_pool;
@@ -49,6 +52,29 @@ ffi.cdef(
     typedef void (*nets_printer)(int32_t, const char *, int32_t, const nets_printed *);
     void nets_set_printer(nets_printer printer);
     extern "Python" void nets_python_printer(int32_t, const char *, int32_t, const nets_printed *);
+
+    typedef struct nets_transfer {
+        int32_t kind;
+        int32_t peer;
+        int64_t bytes;
+        const void *send;
+        void *receive;
+    } nets_transfer;
+    typedef struct nets_communicator {
+        void *user;
+        int32_t rank;
+        int32_t size;
+        int32_t (*begin)(void *, int32_t, const nets_transfer *);
+        int32_t (*finish)(void *, int32_t);
+    } nets_communicator;
+    const nets_communicator *nets_solo(void);
+    int32_t nets_transfer_begin(void *, int32_t, const nets_transfer *);
+    int32_t nets_transfer_finish(void *, int32_t);
+    typedef int32_t (*nets_carrier_begin)(void *, int32_t, const nets_transfer *);
+    typedef int32_t (*nets_carrier_finish)(void *, int32_t);
+    void nets_set_carrier(nets_carrier_begin begin, nets_carrier_finish finish);
+    extern "Python" int32_t nets_python_begin(void *, int32_t, const nets_transfer *);
+    extern "Python" int32_t nets_python_finish(void *, int32_t);
 
     void nets_cpu_identity(char *text, size_t size);
     int32_t nets_cpu_level(void);

@@ -48,6 +48,8 @@ const char *nets_status_message(int32_t status) {
         return "not supported on this platform";
     case NETS_INTERRUPTED:
         return "interrupted";
+    case NETS_NO_TRANSFER:
+        return "a transfer between ranks failed";
     default:
         return status > 0 ? "a run-time check of the program failed" : "unknown status";
     }

@@ -6,6 +6,7 @@
  *   cpu.c    which CPU this is
  *   code.c   loads relocatable object code into executable memory (relocate.c: of a processor)
  *   interrupt.c  ends a long call from within
+ *   transfer.c   what goes between the ranks of a job
  * call.c joins them: one call of a compiled function, and what it prints.
  */
 #ifndef NETS_RUNTIME_H
@@ -29,7 +30,8 @@ enum nets_status {
     NETS_NO_SYMBOL = -3,    /* the object lacks the symbol, or needs one that is not offered */
     NETS_NOT_ALLOWED = -4,  /* the system refuses this process executable memory */
     NETS_NOT_SUPPORTED = -5, /* no object loader for this platform */
-    NETS_INTERRUPTED = -6   /* the function of nets_set_check has ended the call */
+    NETS_INTERRUPTED = -6,  /* the function of nets_set_check has ended the call */
+    NETS_NO_TRANSFER = -7   /* the communicator has failed, and the call ended there */
 };
 
 /* A sentence for a status, never null. */
@@ -129,6 +131,43 @@ typedef void (*nets_printer)(int32_t site, const char *text, int32_t count,
 /* What compiled code calls: the printer of the process, if there is one. */
 void nets_print(int32_t site, const char *text, int32_t count, const nets_printed *values);
 void nets_set_printer(nets_printer printer);
+
+/* ---- ranks -------------------------------------------------------------------------------- */
+
+/* What goes between ranks: `bytes` from `send`, as many to `receive`, but that a gather (kind 0)
+ * receives those of all ranks, by rank. An exchange (kind 1) swaps with the rank `peer`, which has
+ * this one for its peer; in a broadcast (kind 2) all receive what the rank `peer` has. */
+typedef struct nets_transfer {
+    int32_t kind;
+    int32_t peer;
+    int64_t bytes;
+    const void *send;
+    void *receive;
+} nets_transfer;
+
+/* What compiled code sees of a job of `size` ranks, of which this one is `rank`; the layout is part
+ * of the ABI. `begin` starts a transfer, or makes it, and `finish` returns when the one that began
+ * with that ticket is over; what is sent and received stays where it is until then, the structure
+ * does not. Both return 0, or something else, which ends the call. They are called on the thread
+ * that called the compiled function. */
+typedef struct nets_communicator {
+    void *user;
+    int32_t rank;
+    int32_t size;
+    int32_t (*begin)(void *user, int32_t ticket, const nets_transfer *transfer);
+    int32_t (*finish)(void *user, int32_t ticket);
+} nets_communicator;
+
+/* The job of one rank, which gets what it sends. */
+const nets_communicator *nets_solo(void);
+
+/* Two functions for a communicator: they call those of `nets_set_carrier`, as one that may take
+ * long and be ended by what happens in it. Without a carrier they fail. */
+int32_t nets_transfer_begin(void *user, int32_t ticket, const nets_transfer *transfer);
+int32_t nets_transfer_finish(void *user, int32_t ticket);
+typedef int32_t (*nets_carrier_begin)(void *user, int32_t ticket, const nets_transfer *transfer);
+typedef int32_t (*nets_carrier_finish)(void *user, int32_t ticket);
+void nets_set_carrier(nets_carrier_begin begin, nets_carrier_finish finish);
 
 /* ---- CPU ---------------------------------------------------------------------------------- */
 

@@ -20,19 +20,19 @@ ROOT = Path(nets.__file__).parent
 LAYERS = (
     ("errors", "version"),
     ("config",),
-    ("tracebacks", "files", "ieee", "locks", "extension"),
+    ("tracebacks", "files", "ieee", "locks", "extension", "communicator"),
     ("ir",),
     ("machine",),
     ("ops.definition",),
     ("ops.loop",),
     ("ops.tensor", "ops.regions"),
-    ("ops.pools", "ops.linalg", "ops.order", "ops.transcendental"),
+    ("ops.pools", "ops.linalg", "ops.order", "ops.transcendental", "ops.collective"),
     ("ops.orthogonal",),
     ("ops",),
     ("passes", "backend"),
     ("passes.simplify", "passes.spaces", "backend.numpy", "backend.llvm", "backend.process"),
     ("passes.derivatives", "passes.fusion", "passes.loops", "backend.library"),
-    ("passes.lowering", "passes.sparsity"),
+    ("passes.lowering", "passes.sparsity", "passes.distribution"),
     ("compiler",),
     ("frontend",),
     ("frontend.tensor",),
@@ -42,7 +42,7 @@ LAYERS = (
     ("frontend.calls",),
     ("frontend.derived",),
     ("frontend.library",),
-    ("optimize",),
+    ("optimize", "distributed"),
     ("tools", "nn", "optim", "data", "datasets", "random", "solver"),
 )
 """Folders, and modules of the top, from the bottom up. Each may import what stands in a line above
@@ -90,7 +90,14 @@ FOREIGN = {
 
 FOREIGN_NAMES = {
     *("_make", "_replace", "_fields"),  # of named tuples, whose documented names these are
-    *("_getframe", "_exit", "_at_fork_reinit", "_is_owned", "_SubParsersAction"),  # of Python
+    *(
+        "_getframe",
+        "_current_frames",
+        "_exit",
+        "_at_fork_reinit",
+        "_is_owned",
+        "_SubParsersAction",
+    ),  # of Python
     *("_NoValue", "_inst", "_rand", "_bit_generator"),  # of NumPy and of random generators
     *("_value_", "_cfn"),  # of enums, and of llvmlite's functions
     "_lock",  # of objects that locks.made_alone is told of

@@ -27,6 +27,7 @@ from nets.backend.process.obstacle import (
     obstacle,
     refuse_obstacle,
 )
+from nets.communicator import busy
 from nets.compiler.cost import cost
 from nets.errors import REFUSALS, ArgumentError, CompileError
 from nets.extension import is_installed
@@ -118,7 +119,11 @@ def _load_compiler() -> None:
 
 
 def _without_rules(function: Function) -> Function:
-    """The function without rules of derivatives, which have done their work."""
+    """The function without rules of derivatives, which have done their work, and of one rank."""
+    if any(op.has(Trait.EFFECT) for op in function.walk()):
+        from nets.passes.distribution.over_ranks import expand
+
+        function = expand(function)
     if not any(op.has(Trait.RULED) for op in function.walk()):
         return function
     from nets.passes.derivatives.custom_rules import without_rules
@@ -283,7 +288,7 @@ class Compilation:
         CompileError where none can run here.
         """
         refuse_obstacle()
-        with _garbage.waits.inside():
+        with _garbage.waits.inside(), busy("compiling"):
             # Whoever wants to see the stages wants them to happen.
             is_watched = config.PRINT_AFTER.get() or config.DUMP_DIR.get()
             return (None if is_watched else self._from_cache()) or self._compile()
@@ -332,6 +337,8 @@ class Compilation:
         """The code in memory. CompileError where it cannot be loaded."""
         from nets.backend.process.callable import Check, NativeFunction, Signature, load_object
         from nets.backend.process.open_callable import OpenFunction
+        from nets.ops.collective.ranks import ranks_of
+        from nets.passes.simplify.effects import prints
 
         workspace_bytes = _size_of_json(manifest["workspace_bytes"])
         signature = Signature(
@@ -341,7 +348,8 @@ class Compilation:
             self.threads,
             tuple(Check(*check) for check in manifest["checks"]),
             self.function.attributes.get("in_place", ()),
-            self.function.has_effects,
+            prints(self.function),
+            ranks_of(self.function),
         )
         if not ranges_of(self.function):
             return NativeFunction(code, ENTRY, signature)

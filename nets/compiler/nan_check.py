@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nets.backend.numpy.interpreter import evaluate
+from nets.communicator import gather
 from nets.errors import CheckError
 from nets.ir.core import Function, Operation, Value
 from nets.ir.dims import ranges_of
 from nets.ir.fixed_sizes import Sizes, bind, with_sizes
 from nets.ir.location import GradientLocation, Location
+from nets.ops.collective.ranks import ranks_of
 from nets.passes.simplify.effects import without_effects
 
 if TYPE_CHECKING:
@@ -38,12 +40,19 @@ def has_nan(array: Array) -> bool:
 
 
 def checked_for_nan(function: Function, executable: Executable) -> Executable:
-    """The executable; raises CheckError where a result holds a NaN, and restores its arguments."""
+    """The executable; raises CheckError where a result holds a NaN, and restores its arguments.
+
+    Ranks that communicate look for the origin together, if one of them has a NaN.
+    """
+    communicates = ranks_of(function) is not None
 
     def run(arrays: Sequence[Array], sizes: Sizes | None = None) -> list[Array]:
         before = [array.copy() for array in arrays]
         found = executable(arrays) if sizes is None else executable(arrays, sizes)
-        if any(map(has_nan, found)):
+        is_wrong = any(map(has_nan, found))
+        if communicates and gather(is_wrong).any() and not is_wrong:
+            evaluate(without_effects(_of_call(function, before, sizes)), before)
+        if is_wrong:
             for array, old in zip(arrays, before, strict=True):
                 if array.flags.writeable:
                     np.copyto(array, old)

@@ -24,6 +24,10 @@ class DataLoader:
     run can be repeated and resumed. ``drop_last`` leaves out a last batch that is smaller.
     ``transform`` is applied to each batch (of arrays) before its arrays become Tensors;
     ``prefetch`` batches are prepared ahead in a background thread (0: none, no thread).
+
+    With ``shards`` each rank of a job is given its own part of each batch: the rows of its shards,
+    for a step of ``nets.distributed.parallel`` with ``rows="own"``. Which samples make a batch does
+    not depend on the number of ranks, which divides that of the shards.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class DataLoader:
         seed: int = 0,
         prefetch: int = 2,
         transform: Callable[[Any], Any] | None = None,
+        shards: int = 1,
     ) -> None:
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise nets.errors.ArgumentError(
@@ -44,9 +49,19 @@ class DataLoader:
             )
         _check_count("batch_size", batch_size, 1)
         _check_count("prefetch", prefetch, 0)
+        _check_count("shards", shards, 1)
+        rest = 0 if drop_last else len(dataset) % batch_size
+        if batch_size % shards or rest % shards:
+            size = f"of {rest} samples" if rest % shards else f"of {batch_size} samples"
+            raise nets.errors.ArgumentError(
+                f"a batch {size} cannot be cut evenly into {shards} shards"
+                + (": leave out the last one with drop_last=True" if rest % shards else ""),
+                nets.user_location(),
+            )
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.drop_last, self.seed, self.prefetch = drop_last, seed, prefetch
         self.transform = transform
+        self.shards = shards
         self.epoch = 0
         """How many epochs have been begun or skipped; the number of the next one."""
         self.position = 0
@@ -62,12 +77,25 @@ class DataLoader:
         else:
             self.epoch, self.position = self.epoch + 1, 0
         order, given, count = self._order(self.epoch - 1), self.position, len(self)
+        part = self._part()
         while given < count:  # again where the thread that makes them is not there: after a fork
-            batches = self._batches(order, given)
+            batches = self._batches(order, given, part)
             for batch in _ahead(batches, self.prefetch) if self.prefetch else batches:
                 given += 1
                 self.position += 1
                 yield _tensors(batch)
+
+    def _part(self) -> tuple[int, int]:
+        """Which part of each batch is wanted, and out of how many."""
+        if self.shards == 1:
+            return 0, 1
+        ranks = nets.distributed.size()
+        if self.shards % ranks:
+            raise nets.errors.ArgumentError(
+                f"{self.shards} shards cannot be dealt out evenly to {ranks} ranks",
+                nets.user_location(),
+            )
+        return nets.distributed.rank(), ranks
 
     def _order(self, epoch: int) -> Indices:
         if not self.shuffle:
@@ -76,10 +104,14 @@ class DataLoader:
         order: Indices = nets.random.permutation(len(self.dataset), key).numpy()
         return order
 
-    def _batches(self, order: Indices, first: int) -> Iterator[Any]:
+    def _batches(self, order: Indices, first: int, part: tuple[int, int]) -> Iterator[Any]:
+        """The batches, or of each the part of that number out of so many."""
         for number in range(first, len(self)):
             start = number * self.batch_size
-            batch = batch_of(self.dataset, order[start : start + self.batch_size])
+            chosen = order[start : start + self.batch_size]
+            if part[1] > 1:
+                chosen = chosen.reshape(part[1], -1)[part[0]]
+            batch = batch_of(self.dataset, chosen)
             yield batch if self.transform is None else self.transform(batch)
 
     def state_dict(self) -> dict[str, int]:

@@ -1,12 +1,14 @@
 """What the words mean: one class per op, one family per file. Importing nets.ops fills the
 registry."""
 
+from nets.ops.collective import ranks, shards
 from nets.ops.linalg import cholesky, determinant, elimination, exchange, lu, triangular
 from nets.ops.loop import arithmetic as loop_arithmetic
 from nets.ops.loop import control as loop_control
 from nets.ops.loop import kernels as loop_kernels
 from nets.ops.loop import memory as loop_memory
 from nets.ops.loop import sorting as loop_sorting
+from nets.ops.loop import transfers as loop_transfers
 from nets.ops.order import running, scattering, sorting, tallying
 from nets.ops.orthogonal import eigh, pinv, qr, svd
 from nets.ops.pools import pooling
@@ -71,17 +73,20 @@ __all__ = [
     "loop_kernels",
     "loop_memory",
     "loop_sorting",
+    "loop_transfers",
     "lu",
     "mathematics",
     "pinv",
     "pooling",
     "qr",
+    "ranks",
     "recomputation",
     "reduction",
     "rounding",
     "running",
     "scattering",
     "shape",
+    "shards",
     "slicing",
     "sorting",
     "structure",

@@ -31,11 +31,12 @@ The first two have nothing to do after ``OPTIMIZE``; they take what another pipe
 
 LOOPS: Final = (
     *LOWER,
-    *("vectorize", "streams", "jam", "share_loads", "hoist", "cse", "parallelize", "plan_memory"),
+    *("vectorize", "streams", "jam", "share_loads", "hoist", "cse", "parallelize"),
+    *("overlap", "plan_memory"),
 )
 """Tensor IR, fused or not → loop IR that the backend emits."""
 
-SMALL_LOOPS: Final = (*LOWER, "roll", "hoist", "cse", "parallelize", "plan_memory")
+SMALL_LOOPS: Final = (*LOWER, "roll", "hoist", "cse", "parallelize", "overlap", "plan_memory")
 """The same where the size of the code counts."""
 
 PIPELINES: Final = {"default": OPTIMIZE, "none": ()}

@@ -27,6 +27,7 @@ MODULES: Final = {
     "share_loads": "loops.share_loads",
     "hoist": "loops.hoist",
     "parallelize": "loops.parallelize",
+    "overlap": "loops.overlap",
     "plan_memory": "loops.plan_memory",
 }
 """In the order in which a program meets them."""

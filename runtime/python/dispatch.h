@@ -106,6 +106,7 @@ typedef struct {
     Condition *requirements;
     char is_ready;
     PyObject *keep; /* what entry and pool live in */
+    PyObject *job;  /* gives the ranks that a call talks to, or their address; null for none */
     Arena arenas[KEPT_ARENAS];
     int arena_count;
     Py_ssize_t calls, arrays; /* so far: calls of the code, arrays made for them */
@@ -121,8 +122,14 @@ int form_fits(const Form *form, PyArrayObject *array);
  * already is the array of its input; else it is a copy of that. Returns -1 with an exception. */
 int native_outputs(NativeCode *code, PyObject **outputs, void **buffers, const int64_t *sizes);
 
-/* Calls the code. Returns -1 with an exception, else 0 and the status. */
-int native_call(NativeCode *code, void **buffers, int64_t *sizes, int32_t *status);
+/* Buffers of a call: inputs, outputs, sizes, communicator. */
+static inline size_t native_buffers(const NativeCode *code) {
+    return (size_t)(code->inputs + code->outputs) + 2;
+}
+
+/* Calls the code, whose arrays are these. Returns -1 with an exception, else 0 and the status. */
+int native_call(NativeCode *code, PyObject *const *inputs, PyObject *const *outputs, void **buffers,
+                int64_t *sizes, int32_t *status);
 
 /* ---- sizes.c -------------------------------------------------------------------------------- */
 

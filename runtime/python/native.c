@@ -101,28 +101,81 @@ static void give_arena(NativeCode *code, Arena arena) {
     }
 }
 
-int native_call(NativeCode *code, void **buffers, int64_t *sizes, int32_t *status) {
+/* Can the call of a job run Python? Not where the job is no more than an address. */
+static int calls_back(PyObject *job) {
+    return job != NULL && !PyLong_Check(job);
+}
+
+/* The ranks of a call, whose address becomes a buffer; null with an exception. */
+static PyObject *begin_job(const NativeCode *code, void **buffers) {
+    PyObject *job = PyObject_CallNoArgs(code->job);
+    PyObject *number = calls_back(job) ? PyObject_GetAttrString(job, "number") : Py_XNewRef(job);
+    void *address = number == NULL ? NULL : PyLong_AsVoidPtr(number);
+    Py_XDECREF(number);
+    if (address == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_ValueError, "a job has an address");
+        }
+        Py_CLEAR(job);
+        return NULL;
+    }
+    buffers[code->buffers + (code->dims > 0)] = address;
+    return job;
+}
+
+/* Ends a job. Is nothing under way any more that may still write to the memory of the call? */
+static int end_job(PyObject *job, int32_t status) {
+    int is_over = status == 0 || !calls_back(job);
+    if (!is_over) {
+        PyObject *found = PyObject_CallMethod(job, "leave", NULL);
+        is_over = found != NULL && PyObject_IsTrue(found) == 1;
+        Py_XDECREF(found);
+        PyErr_Clear();
+    }
+    Py_DECREF(job);
+    return is_over;
+}
+
+/* Lets arrays be there for ever. */
+static void keep_arrays(PyObject *const *arrays, Py_ssize_t count) {
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Py_XINCREF(arrays[i]);
+    }
+}
+
+int native_call(NativeCode *code, PyObject *const *inputs, PyObject *const *outputs, void **buffers,
+                int64_t *sizes, int32_t *status) {
     Arena arena;
     int64_t bytes = 0;
+    PyObject *job = NULL;
     if (!workspace_of(code, sizes, &bytes)) {
         PyErr_SetString(PyExc_MemoryError, "no memory for a workspace of that size");
         return -1;
     }
+    if (code->job != NULL && (job = begin_job(code, buffers)) == NULL) {
+        return -1;
+    }
     if (take_arena(code, (size_t)bytes, &arena) < 0) {
+        Py_XDECREF(job);
         return -1;
     }
     if (code->dims > 0) {
         buffers[code->buffers] = sizes;
     }
     code->calls++;
-    if (code->brief) {
+    if (code->brief && !calls_back(job)) {
         *status = code->call(code->entry, buffers, arena.memory, code->pool);
     } else {
         Py_BEGIN_ALLOW_THREADS
         *status = code->call_watched(code->entry, buffers, arena.memory, code->pool);
         Py_END_ALLOW_THREADS
     }
-    give_arena(code, arena);
+    if (job != NULL && !end_job(job, *status)) {
+        keep_arrays(inputs, code->inputs);
+        keep_arrays(outputs, code->outputs);
+    } else {
+        give_arena(code, arena);
+    }
     return 0;
 }
 
@@ -144,7 +197,8 @@ static int read_inputs(NativeCode *code, PyObject *arrays, void **buffers, int64
 }
 
 /* The outputs as a list, the status where it is not 0, or null with an exception. */
-static PyObject *run_to_list(NativeCode *code, void **buffers, int64_t *sizes) {
+static PyObject *run_to_list(NativeCode *code, PyObject *const *inputs, void **buffers,
+                             int64_t *sizes) {
     PyObject *outputs = PyList_New(code->outputs);
     int32_t status = 0;
     if (outputs == NULL) {
@@ -152,7 +206,7 @@ static PyObject *run_to_list(NativeCode *code, void **buffers, int64_t *sizes) {
     }
     PyObject **items = ((PyListObject *)outputs)->ob_item;
     if (native_outputs(code, items, buffers, sizes) < 0 ||
-        native_call(code, buffers, sizes, &status) < 0) {
+        native_call(code, inputs, items, buffers, sizes, &status) < 0) {
         Py_DECREF(outputs);
         return NULL;
     }
@@ -172,14 +226,13 @@ static PyObject *native_run(NativeCode *code, PyObject *sequence) {
     if (arrays == NULL) {
         return NULL;
     }
-    size_t count = (size_t)(code->inputs + code->outputs);
-    void **buffers = PyMem_Calloc(count + 1, sizeof *buffers);
+    void **buffers = PyMem_Calloc(native_buffers(code), sizeof *buffers);
     int64_t *sizes = PyMem_Calloc((size_t)code->dims + 1, sizeof *sizes);
     PyObject *result = NULL;
     if (buffers == NULL || sizes == NULL) {
         PyErr_NoMemory();
     } else if (read_inputs(code, arrays, buffers, sizes)) {
-        result = run_to_list(code, buffers, sizes);
+        result = run_to_list(code, ((PyTupleObject *)arrays)->ob_item, buffers, sizes);
     } else {
         result = Py_NewRef(Py_None);
     }
@@ -326,7 +379,7 @@ static int places_init(NativeCode *code, PyObject *in_place) {
 static char *native_names[] = {"entry",           "call",   "call_watched", "arena_new",
                                "arena_free",      "pool",   "workspace_bytes",
                                "inputs",          "outputs", "keep",        "in_place",
-                               "dims",            "requirements",         NULL};
+                               "dims",            "requirements",         "job",  NULL};
 
 int native_tables(PyObject *tables) {
     return add_table(tables, "native", (const char *const *)native_names);
@@ -334,16 +387,20 @@ int native_tables(PyObject *tables) {
 
 static int native_init(NativeCode *code, PyObject *args, PyObject *kwargs) {
     unsigned long long entry, call, call_watched, arena_new, arena_free, pool;
-    PyObject *workspace, *inputs, *outputs, *keep, *in_place, *dims, *requirements;
+    PyObject *workspace, *inputs, *outputs, *keep, *in_place, *dims, *requirements, *job;
     if (code->forms != NULL) {
         PyErr_SetString(PyExc_TypeError, "NativeCode is made once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$KKKKKKO!O!O!OO!O!O!", native_names, &entry, &call,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$KKKKKKO!O!O!OO!O!O!O", native_names, &entry, &call,
                                      &call_watched, &arena_new, &arena_free, &pool,
                                      &PyTuple_Type, &workspace, &PyTuple_Type, &inputs,
                                      &PyTuple_Type, &outputs, &keep, &PyTuple_Type, &in_place,
-                                     &PyTuple_Type, &dims, &PyTuple_Type, &requirements)) {
+                                     &PyTuple_Type, &dims, &PyTuple_Type, &requirements, &job)) {
+        return -1;
+    }
+    if (job != Py_None && !PyCallable_Check(job)) {
+        PyErr_SetString(PyExc_TypeError, "a job is what gives one");
         return -1;
     }
     if (!entry || !call || !call_watched || !arena_new || !arena_free) {
@@ -361,6 +418,7 @@ static int native_init(NativeCode *code, PyObject *args, PyObject *kwargs) {
     code->inputs = PyTuple_GET_SIZE(inputs);
     code->outputs = PyTuple_GET_SIZE(outputs);
     code->keep = Py_NewRef(keep);
+    code->job = job == Py_None ? NULL : Py_NewRef(job);
     size_t count = (size_t)(code->inputs + code->outputs);
     code->forms = PyMem_Calloc(count + 1, sizeof(Form));
     if (code->forms == NULL) {
@@ -394,6 +452,7 @@ static void native_dealloc(NativeCode *code) {
     PyMem_Free(code->forms);
     PyMem_Free(code->places);
     Py_XDECREF(code->keep);
+    Py_XDECREF(code->job);
     Py_TYPE(code)->tp_free((PyObject *)code);
 }
 
@@ -418,7 +477,7 @@ static PyMemberDef members[] = {
 PyTypeObject NativeCode_Type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "nets._dispatch.NativeCode",
     .tp_doc = "NativeCode(*, entry, call, call_watched, arena_new, arena_free, pool, "
-              "workspace_bytes, inputs, outputs, keep, in_place, dims, requirements)\n\nNative code that takes and gives arrays.",
+              "workspace_bytes, inputs, outputs, keep, in_place, dims, requirements, job)\n\nNative code that takes and gives arrays.",
     .tp_basicsize = sizeof(NativeCode),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,

@@ -401,7 +401,8 @@ static Outcome run(Plan *plan, Frame *frame, PyObject *args, PyObject **result) 
         call_begin(&call, plan, frame);
     }
     int failed = native_outputs(plan->code, frame->outputs, frame->buffers, frame->sizes) < 0 ||
-                 native_call(plan->code, frame->buffers, frame->sizes, &status) < 0;
+                 native_call(plan->code, frame->inputs, frame->outputs, frame->buffers,
+                             frame->sizes, &status) < 0;
     if (plan->changes) {
         call_end(&call);
     }
@@ -429,7 +430,7 @@ static Frame frame_in(const Plan *plan, void **memory) {
     frame.donors = frame.holders + in;
     frame.outputs = frame.donors + in;
     frame.buffers = (void **)(frame.outputs + out);
-    frame.numbers = (void *)(frame.buffers + in + out + 1);
+    frame.numbers = (void *)(frame.buffers + native_buffers(plan->code));
     frame.sizes = (int64_t *)(frame.numbers + in);
     frame.stack = (PyObject **)(frame.sizes + plan->code->dims);
     return frame;
@@ -593,7 +594,7 @@ static int plan_init(Plan *plan, PyObject *args, PyObject *kwargs) {
         PyErr_NoMemory();
         return -1;
     }
-    plan->words = 5 * plan->code->inputs + 2 * plan->code->outputs + 1 + plan->code->dims + depth;
+    plan->words = 5 * plan->code->inputs + 2 * plan->code->outputs + 2 + plan->code->dims + depth;
     return 0;
 }
 

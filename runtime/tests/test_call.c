@@ -1,4 +1,5 @@
-/* Calls: the floating-point mode inside and afterwards; prints; statuses; what is told of the CPU. */
+/* Calls: the floating-point mode inside and afterwards; prints; transfers; statuses; what is told of
+ * the CPU. */
 #include "../nets_runtime.h"
 #include "check.h"
 
@@ -135,6 +136,42 @@ static void check_modes(void) {
     }
 }
 
+static int32_t carried_ticket;
+
+static int32_t carry(void *user, int32_t ticket, const nets_transfer *transfer) {
+    carried_ticket = ticket;
+    return transfer->kind == 2 ? *(int32_t *)user : NETS_OK;
+}
+
+static int32_t deliver(void *user, int32_t ticket) {
+    return ticket == carried_ticket ? NETS_OK : *(int32_t *)user;
+}
+
+static void check_transfers(void) {
+    const nets_communicator *solo = nets_solo();
+    const char sent[] = "bytes";
+    char received[sizeof sent] = "";
+    nets_transfer transfer = {0, 0, sizeof sent, sent, received};
+    CHECK(solo->rank == 0 && solo->size == 1);
+    CHECK(solo->begin(solo->user, 3, &transfer) == NETS_OK);
+    CHECK(solo->finish(solo->user, 3) == NETS_OK);
+    CHECK(strcmp(received, sent) == 0);
+    nets_transfer nothing = {1, 0, 0, NULL, NULL};
+    CHECK(solo->begin(solo->user, 4, &nothing) == NETS_OK);
+
+    int32_t failure = 11;
+    CHECK(nets_transfer_begin(&failure, 5, &transfer) == NETS_NO_TRANSFER); /* nobody carries */
+    CHECK(nets_transfer_finish(&failure, 5) == NETS_NO_TRANSFER);
+    nets_set_carrier(carry, deliver);
+    CHECK(nets_transfer_begin(&failure, 5, &transfer) == NETS_OK);
+    CHECK(carried_ticket == 5);
+    CHECK(nets_transfer_finish(&failure, 5) == NETS_OK);
+    CHECK(nets_transfer_finish(&failure, 6) == failure);
+    transfer.kind = 2;
+    CHECK(nets_transfer_begin(&failure, 7, &transfer) == failure);
+    nets_set_carrier(NULL, NULL);
+}
+
 static void check_messages(void) {
     for (int32_t status = -8; status < 3; status++) {
         CHECK(nets_status_message(status) != NULL);
@@ -157,6 +194,7 @@ void test_call(void) {
     check_call();
     check_print();
     check_modes();
+    check_transfers();
     check_messages();
     check_cpu();
 }

@@ -58,13 +58,13 @@ def test_forms_along_the_flow() -> None:
         for form in (TENSOR, ONE_RUN, FITTING, LOOPS, VECTORIZED, FORKED_ONCE, PLACED)
     }
     assert told == {
-        "TENSOR": "+++---------",
-        "ONE_RUN": "-+++++++++++",
-        "FITTING": "++++++++++++",
-        "LOOPS": "---+++++++++",
-        "VECTORIZED": "+++-++++++++",
-        "FORKED_ONCE": "++++++++++++",
-        "PLACED": "+++--------+",
+        "TENSOR": "+++----------",
+        "ONE_RUN": "-++++++++++++",
+        "FITTING": "+++++++++++++",
+        "LOOPS": "---++++++++++",
+        "VECTORIZED": "+++-+++++++++",
+        "FORKED_ONCE": "+++++++++++++",
+        "PLACED": "+++---------+",
     }
 
 

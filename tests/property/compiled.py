@@ -10,6 +10,8 @@ from nets.compiler.compile import ENTRY, Compilation, CompileOptions, Executable
 from nets.ir.core import Function
 from nets.ir.types import TensorType
 from nets.machine.machine import Machine
+from nets.ops.collective.ranks import ranks_of
+from nets.passes.simplify.effects import prints
 from tests.machines import of_width, on_this_cpu
 
 __all__ = ["Executable", "Way", "signature_of"]
@@ -51,7 +53,8 @@ def signature_of(compilation: Compilation) -> Signature:
         compilation.workspace_bytes,
         compilation.options.threads,
         tuple(Check(*check) for check in compilation.loops.attributes["checks"]),
-        prints=function.has_effects,
+        prints=prints(function),
+        ranks=ranks_of(function),
     )
 
 

@@ -551,6 +551,7 @@ CODE = {
     "in_place": (),
     "dims": (),
     "requirements": (),
+    "job": None,
 }
 """A code that can be made, and not called."""
 
@@ -582,6 +583,7 @@ CODE = {
         *({"dims": (dim,)} for dim in [TOLD[:6], 7, (-1, *TOLD[1:]), (*TOLD[:2], 0, *TOLD[3:])]),
         *({"dims": ((*TOLD[:3], *place, 1, 0),)} for place in [(1, 0), (-1, 0), (0, 1), (0, -1)]),
         *({"dims": ((*TOLD[:5], slope, 0),)} for slope in (0, -1)),
+        {"job": 1},
         {"requirements": ((True,),)},
         {"requirements": (True,)},
         {"requirements": ((True, (DIMENSION, 0)),)},

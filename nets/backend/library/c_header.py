@@ -12,6 +12,7 @@ from nets.backend.library.callers.description import Buffer, Description, Functi
 from nets.backend.library.manifest import ABI_VERSION, Library, Matrix, Member
 from nets.backend.printing import DTYPE_NUMBERS
 from nets.ops.loop.failures import FAILURES
+from nets.ops.loop.transfers import NO_TRANSFER
 
 C_TYPES: Final = {
     "bool": "uint8_t",
@@ -27,6 +28,27 @@ C_TYPES: Final = {
     "f64": "double",
 }
 """C type of each dtype; a bool is a byte, 0 or 1."""
+
+OTHER_RANKS: Final = -9
+"""The status of a call with a communicator of another number of ranks."""
+
+_RANK_TYPES: Final = """\
+typedef struct {name}_transfer {{
+    int32_t kind;
+    int32_t peer;
+    int64_t bytes;
+    const void *send;
+    void *receive;
+}} {name}_transfer;
+typedef struct {name}_communicator {{
+    void *user;
+    int32_t rank;
+    int32_t size;
+    int32_t (*begin)(void *user, int32_t ticket, const {name}_transfer *transfer);
+    int32_t (*finish)(void *user, int32_t ticket);
+}} {name}_communicator;
+"""
+"""The types of C, for a library of that name."""
 
 
 def header(library: Library) -> str:
@@ -67,7 +89,8 @@ const char *{name}_describe(void);
 /* A sentence for a status, never null. */
 const char *{name}_status_message(int32_t status);
 
-{_failures(library)}{_printer(library)}{_state(library)}{_parallel(library)}{declarations(described(library))}
+{_failures(library)}{_printer(library)}{_state(library)}{_communicator(library)}{_parallel(library)}\
+{declarations(described(library))}
 #ifdef __cplusplus
 }}
 #endif
@@ -191,6 +214,27 @@ def _member(member: Member) -> str:
     return f"    {C_TYPES[member.dtype]} {member.name}{size};{shape}"
 
 
+def _communicator(library: Library) -> str:
+    """What functions that talk to other ranks are given."""
+    if not library.communicates:
+        return ""
+    return f"""\
+/* What goes to other ranks: `bytes` from `send`, as many to `receive`. kind 0, gather: `receive`
+ * takes the bytes of all ranks, by rank. kind 1, exchange: with the rank `peer`, whose own `peer`
+ * is this rank. kind 2, broadcast: all receive what the rank `peer` sends.
+ *
+ * A communicator is the caller's: `size` ranks, of which this one is `rank`. `begin` starts a
+ * transfer, or makes it; `finish` returns when the one that began with that ticket is over. What is
+ * sent and received stays where it is until then; the structure is there for the length of `begin`.
+ * Both get `user`, are called on the calling thread, and return 0 or, to end the call there,
+ * anything else. All ranks begin the same transfers in the same order.
+ *
+ * The status is {NO_TRANSFER} where the call ended like that; results are undefined then. It is
+ * {OTHER_RANKS}, and nothing was done, where `size` is not what the function is for. */
+{_RANK_TYPES.format(name=library.name)}
+"""
+
+
 def _parallel(library: Library) -> str:
     """The type of what parallel twins are given."""
     if not library.threads:
@@ -221,6 +265,7 @@ def _declaration(library: str, function: Function, sizes: FunctionSizes) -> str:
     parameters = [*dims, *([state] if function.uses_state else [])]
     parameters += _parameters(function.arguments, "const ")
     parameters += _parameters(function.results, "")
+    parameters += [f"const {library}_communicator *communicator"] if function.communicates else []
     parameters += ["void *workspace"]
     macros = "\n".join(definition(name, size, function.dims) for name, size in sizes.macros)
     told = ", ".join(dims) or "void"
@@ -288,6 +333,8 @@ def called_declarations(library: Library) -> str:
             f"size_t {library.name}_state_bytes(void);",
         ]
     name = library.name
+    if library.communicates:
+        lines += [_RANK_TYPES.format(name=name)]
     if library.threads:
         lines += [
             f"typedef void (*{name}_parallel_part)(void *, int64_t);",
@@ -298,7 +345,8 @@ def called_declarations(library: Library) -> str:
         inputs = [f"const {C_TYPES[a.dtype]} *" for a in function.arguments]
         outputs = [f"{C_TYPES[a.dtype]} *" for a in function.results]
         sizes = ["int64_t" for _ in function.dims]
-        parameters = ", ".join([*sizes, *state, *inputs, *outputs, "void *"])
+        ranks = [f"const {name}_communicator *"] if function.ranks else []
+        parameters = ", ".join([*sizes, *state, *inputs, *outputs, *ranks, "void *"])
         call, *others = symbols(library.name, function.name, library.threads)
         lines += [f"int32_t {call}({parameters});"]
         if library.threads:

@@ -107,6 +107,9 @@ _OWN_TYPES: Final = ("state", "dtype", "printed", "printer")
 _PARALLEL_TYPES: Final = ("parallel_for", "parallel_part")
 _PARALLEL_PARAMETERS: Final = ("parallel_for", "parallel_context")
 """What libraries for threads have more."""
+_RANK_TYPES: Final = ("communicator", "transfer")
+_RANK_PARAMETER: Final = "communicator"
+"""What libraries have more that talk to other ranks."""
 _OWN_MACROS: Final = (
     *("ABI_VERSION", "STATE_BYTES", "BOOL", "F32", "F64"),
     *("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64"),
@@ -177,12 +180,16 @@ def table_symbols(library: str, function: str, word: str) -> tuple[str, str, str
     return f"{whole}rows", f"{whole}cols", f"{whole}indptr"
 
 
-def declared(library: str, functions: Iterable[str], threads: int = 0) -> frozenset[str]:
+def declared(
+    library: str, functions: Iterable[str], threads: int = 0, *, communicates: bool = False
+) -> frozenset[str]:
     """Every name that the header of such a library may declare, now or with a state."""
     words = (*_OWN_FUNCTIONS, *_OWN_TYPES, *(_PARALLEL_TYPES if threads else ()))
+    words += _RANK_TYPES if communicates else ()
     own = {f"{library}_{word}" for word in words}
     own |= {f"{library.upper()}_{word}" for word in _OWN_MACROS} | {guard(library)}
     own |= {*_PARALLEL_PARAMETERS} if threads else set()
+    own |= {_RANK_PARAMETER} if communicates else set()
     return frozenset(own.union(*(symbols(library, function, threads) for function in functions)))
 
 
@@ -191,9 +198,11 @@ def guard(library: str) -> str:
     return f"NETS_LIBRARY_{library}_H"
 
 
-def refusal(library: str, functions: Sequence[str], threads: int = 0) -> str | None:
+def refusal(
+    library: str, functions: Sequence[str], threads: int = 0, *, communicates: bool = False
+) -> str | None:
     """Why functions of these names cannot be in that library, as a sentence; None if they can."""
-    own = declared(library, (), threads)
+    own = declared(library, (), threads, communicates=communicates)
     defined: dict[str, str] = {}
     for function in functions:
         if not _IDENTIFIER.fullmatch(function):

@@ -7,9 +7,10 @@ that in-process code has too (``backend/llvm/emit.py``).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from nets.backend.library.c_header import OTHER_RANKS
 from nets.backend.library.c_names import symbols, table_symbols
 from nets.backend.library.cpu_level import UNKNOWN_CPU, level_function
 from nets.backend.library.library_file import embedded
@@ -32,10 +33,12 @@ from nets.backend.library.size_checks import NOTHING_TEXT, SizesOfCall
 from nets.backend.library.state.functions import OTHER_STATE, state_alignment, state_functions
 from nets.backend.llvm.constants import LargeData, constant
 from nets.backend.llvm.structure import COMMIT_HOOK
+from nets.backend.llvm.transfers import COMMUNICATOR
 from nets.backend.printing import HOOK
 from nets.ir.sizes import Dim
 from nets.ir.types import DTYPES
 from nets.machine.machine import ALIGNMENT, Machine
+from nets.ops.loop.transfers import NO_TRANSFER
 
 Tables = Mapping[str, bytes]
 """Symbols of functions that tell tables, and the tables."""
@@ -44,6 +47,11 @@ _MESSAGES: Final = {
     0: "success",
     NULL_POINTER: "a pointer is null",
     MISALIGNED: "a pointer is not aligned to its elements, or the workspace not to 64 bytes",
+}
+
+_COMMUNICATOR_MESSAGES: Final = {
+    NO_TRANSFER: "a transfer between ranks failed",
+    OTHER_RANKS: "the function is for another number of ranks than the communicator has",
 }
 
 
@@ -117,6 +125,8 @@ def _status_message(library: Library) -> str:
     messages = dict(_MESSAGES)
     if library.state:
         messages[OTHER_STATE] = "the bytes are no saved state of this library, or of another layout"
+    if library.communicates:
+        messages |= _COMMUNICATOR_MESSAGES
     if library.level:
         messages[UNKNOWN_CPU] = f"this CPU lacks instructions of {library.cpu}"
     for function in library.functions:
@@ -182,6 +192,7 @@ def _flat_form(
     parameters = list(sizes.parameters)
     parameters += ["ptr %state"] if function.state else []
     parameters += [f"ptr %p{i}" for i in range(arguments + results)]
+    parameters += ["ptr %communicator"] if function.ranks else []
     parameters += ["ptr %workspace"]
     members = [
         f"  %s{number} = getelementptr i8, ptr %state, i64 {library.state[number].offset}"
@@ -194,6 +205,9 @@ def _flat_form(
         code += [stores("dims", sizes.registers, "i64")]
         code += [f"  %told = getelementptr ptr, ptr %buffers, i64 {buffers}"]
         code += ["  store volatile ptr %dims, ptr %told"]
+    if function.ranks:
+        code += [_stored_communicator(buffers + bool(function.dims))]
+        alignments["%communicator"] = target.pointer_bytes
     if function.state:
         alignments["%state"] = state_alignment(library)
     if parallel:
@@ -202,7 +216,8 @@ def _flat_form(
         code += [pool_of(library.threads)]
     definition, checks = pointer_checks(symbol, alignments, target)
     addresses = "\n".join(code)
-    slots = buffers + 1 if function.dims else max(buffers, 1)
+    checks += _check_ranks(function.ranks)
+    slots = max(buffers + bool(function.dims) + bool(function.ranks), 1)
     return f"""\
 {_entries(library, function, parallel)}
 
@@ -215,6 +230,30 @@ entry:
 {checks}
 {_calls(library, function, parallel)}
 }}"""
+
+
+def _stored_communicator(slot: int) -> str:
+    """Code that puts its address behind those of the buffers."""
+    return (
+        f"  %communicator.place = getelementptr ptr, ptr %buffers, i64 {slot}\n"
+        "  store volatile ptr %communicator, ptr %communicator.place"
+    )
+
+
+def _check_ranks(ranks: Sequence[int]) -> str:
+    """Code that returns a status where the communicator has another number of ranks, or goes on in
+    the block ``ranked``; nothing where any number will do."""
+    if not any(ranks):
+        return ""
+    (count,) = ranks
+    return f"""
+  %ranks.place = getelementptr {COMMUNICATOR}, ptr %communicator, i64 0, i32 2
+  %ranks = load i32, ptr %ranks.place
+  %ranks.fit = icmp eq i32 %ranks, {count}
+  br i1 %ranks.fit, label %ranked, label %other.ranks
+other.ranks:
+  ret i32 {OTHER_RANKS}
+ranked:"""
 
 
 def _entry(library: Library, function: LibraryFunction, form: Form, parallel: bool) -> str:

@@ -25,6 +25,8 @@ from nets.backend.library.nests import leaves, nest
 from nets.backend.library.private_copy import open_copy
 from nets.backend.library.state import exchange
 from nets.backend.printing import raise_pending, show
+from nets.backend.transfers import Job, SoloJob, foreign_carrier
+from nets.communicator import agree
 from nets.errors import (
     REFUSALS,
     ArgumentError,
@@ -119,6 +121,8 @@ class _Code:
         library = file.library
         if library.prints:
             self._print_in_python()
+        if library.communicates:
+            self.carrier = foreign_carrier(self.ffi, library.name)
         self._sharing = sharing(self.ffi, library.name, threads) if threads > 1 else ()
 
     def __del__(self) -> None:
@@ -360,12 +364,24 @@ class _Function:
         cast, view = self._ffi.cast, self._ffi.from_buffer
         pointers = [cast(t, view(array)) for t, array in zip(self._types, inputs, strict=True)]
         pointers += [cast(t, view(a)) for t, a in zip(self._result_types, outputs, strict=True)]
-        given = (*sizes.values(), *self._first, *pointers, self._workspace(sizes), *self._last)
+        workspace, job = self._workspace(sizes), self._job()
+        ranks = [] if job is None else [job.address]
+        given = (*sizes.values(), *self._first, *pointers, *ranks, workspace, *self._last)
         status = in_ieee_mode(self._call)(*given)
+        if job is not None and not job.leave(vars(self._workspaces).copy(), inputs, outputs):
+            vars(self._workspaces).clear()
         raise_pending()
         if status != 0:
             raise self._failure(status)
         return nest(self._function.tree, outputs, self._patterns)
+
+    def _job(self) -> Job | SoloJob | None:
+        """The ranks to communicate with, if it does that."""
+        if not self._function.ranks:
+            return None
+        function, (ranks,) = self._function, self._function.ranks
+        agree(function.name, bytes.fromhex(function.ir_sha256), f"{self!r}\nfor {ranks} ranks")
+        return self._code.carrier.job(ranks)
 
     def _workspace(self, sizes: Sizes) -> Any:
         """Memory of this thread's own, aligned, kept for its next call."""

@@ -126,7 +126,8 @@ class LibraryFunction:
     and what divides it. ``requirements`` (kind, size, sentence) are what must hold of them, too
     (``nets.ir.dims``). Their checks are the last ones, in this order; at the very end that of sizes
     whose buffers no memory holds. JSON has neither for a function of sizes that are all known.
-    ``matrices`` are the results that are sparse.
+    ``matrices`` are the results that are sparse. ``ranks`` has one number where the function talks
+    to the ranks of a job, of how many it is for, 0 for any; then a communicator is a parameter.
     """
 
     name: str
@@ -145,6 +146,7 @@ class LibraryFunction:
     dims: tuple[tuple[str, int, int, int], ...] = _where_some()
     requirements: tuple[tuple[str, Dim, str], ...] = _where_some()
     matrices: tuple[Matrix, ...] = _where_some()
+    ranks: tuple[int, ...] = _where_some()
 
     @property
     def size_checks(self) -> tuple[tuple[int, str, str], ...]:
@@ -204,6 +206,11 @@ class Library:
     def layout(self) -> Member | None:
         """The mark of the layout, which states of earlier revisions have not."""
         return self.state[-1] if self.state and not self.state[-1].key else None
+
+    @property
+    def communicates(self) -> bool:
+        """Does a function talk to other ranks?"""
+        return any(function.ranks for function in self.functions)
 
     @property
     def prints(self) -> list[str]:

@@ -144,7 +144,7 @@ def _objects(found: Any) -> list[dict[str, Any]]:
 
 
 def _function(value: Any, where: str) -> LibraryFunction:
-    no_more: dict[str, Any] = {"dims": [], "requirements": [], "matrices": []}
+    no_more: dict[str, Any] = {"dims": [], "requirements": [], "matrices": [], "ranks": []}
     data = _fields(no_more | _object(value, where), where, LibraryFunction)
     arguments = _items(data["arguments"], f"{where}.arguments", _argument)
     results = _items(data["results"], f"{where}.results", _argument)
@@ -179,7 +179,15 @@ def _function(value: Any, where: str) -> LibraryFunction:
         dims=_items(data["dims"], f"{where}.dims", _dim),
         requirements=_items(data["requirements"], f"{where}.requirements", _requirement),
         matrices=_matrices(data["matrices"], f"{where}.matrices", results),
+        ranks=_ranks(data["ranks"], f"{where}.ranks"),
     )
+
+
+def _ranks(found: Any, where: str) -> tuple[int, ...]:
+    """One number at most, which a job may have."""
+    ranks = _items(found, where, _number)
+    _require(len(ranks) < 2 and max(ranks, default=0) < 1 << 31, where, found)
+    return ranks
 
 
 def _matrices(found: Any, where: str, results: Sequence[Argument]) -> tuple[Matrix, ...]:

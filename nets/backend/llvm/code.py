@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nets.backend.llvm.isa import x86
 from nets.backend.llvm.sizes import size_text
 from nets.backend.llvm.spelling import register
 from nets.ir.core import Value
@@ -46,6 +47,7 @@ class Code:
         self.levels = [Level(self.entry)]
         self.label = "entry"
         self.streams = False
+        self._fences: list[Sink] = []
         self.names: dict[Value, str] = {}
         self._depths: dict[Value, int] = {}
         self._count = 0
@@ -87,6 +89,12 @@ class Code:
         """A call with a result; its name."""
         return self.value(f"call {result} @{function}({arguments})")
 
+    def fence_streams(self) -> None:
+        """From here on other threads see the stores past the caches, if there are any."""
+        place: Sink = []
+        self.sink.append(place)
+        self._fences.append(place)
+
     def size(self, size: Dim) -> str:
         """The number of a size, computed once per function from the dimensions of the call."""
         if size not in self.sizes:
@@ -125,6 +133,10 @@ class Code:
 
     def text(self) -> str:
         """All lines, one below the other, instructions indented."""
+        if self.streams:
+            self.fence_streams()
+            for place in self._fences:
+                place.append(x86.FENCE)
         lines: list[str] = []
         pending: list[str | Sink] = [self.top]
         while pending:

@@ -1,11 +1,12 @@
 """LLVM IR text of a function of the loop dialect.
 
 The entry point is ``i32 @symbol(ptr buffers, ptr workspace, ptr pool)``: an array of addresses
-(inputs, then outputs, then that of the sizes of the call, if it tells any: ``sizes.py``), the
-workspace (``layout.py``), and a thread pool or null. It runs the
-top-level operations in order. In all but small programs the loop nests at the top become functions
-of their own, which keeps the time LLVM takes linear in the size of the program; the body of a
-parallel loop becomes a function of a range of iterations, which the pool may call from its threads.
+(inputs, then outputs, then that of the sizes of the call, if it tells any: ``sizes.py``, then that
+of the communicator, if the function talks to other ranks: ``transfers.py``), the workspace
+(``layout.py``), and a thread pool or null. It runs the top-level operations in order. In all but
+small programs the loop nests at the top become functions of their own, which keeps the time LLVM
+takes linear in the size of the program; the body of a parallel loop becomes a function of a range
+of iterations, which the pool may call from its threads.
 
 All these functions get the address of one *context*: buffers, workspace, pool, and the status,
 where failed checks leave the lowest code. A function that needs more of its surroundings gets a
@@ -26,6 +27,7 @@ from nets.backend.llvm.structure import NEST_SIZE, FunctionEmitter
 from nets.ir.core import Function
 from nets.ir.dims import ranges_of
 from nets.machine.machine import Machine
+from nets.ops.loop.transfers import BEGIN
 
 __all__ = ["emit_module", "workspace_bytes"]
 
@@ -82,6 +84,8 @@ def emit_module(
     module = ModuleText(symbol, machine, large, numerics, is_small=is_small, dims=dims)
     prints = [op for op in function.walk() if op.name == "loop.print"]
     module.sites.update((op, number) for number, op in enumerate(prints, first_site))
+    begins = (op for op in function.walk() if op.name == BEGIN)
+    module.tickets.update((op, number) for number, op in enumerate(begins))
     layout = Layout.of(function, machine)
     outlined: list[OutlinedLoops] = []
     splits = sum(map(size_of, function.body)) > NEST_SIZE

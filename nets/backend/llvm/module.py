@@ -62,8 +62,11 @@ class ModuleText:
         self.machine = machine
         self.dims, self.dims_slot = dims
         """The names of the dimensions of a call, and behind how many buffers their numbers come."""
+        self.communicator_slot = self.dims_slot + bool(self.dims)
         self.sites: dict[Operation, int] = {}
         """The number of each print."""
+        self.tickets: dict[Operation, int] = {}
+        """The number of each beginning of a transfer."""
         self._definitions: dict[str, str] = {}
         self._calls: Counter[str] = Counter()
         self._outlined = 0

@@ -8,7 +8,6 @@ from typing import Final
 
 from nets.backend.llvm.arithmetic import all_lanes, emit_arithmetic
 from nets.backend.llvm.code import Code, Sink
-from nets.backend.llvm.isa import x86
 from nets.backend.llvm.kernel_call import KERNELS, is_worth_a_fork, kernel_code
 from nets.backend.llvm.kernel_code import KernelCode
 from nets.backend.llvm.layout import Layout
@@ -18,11 +17,13 @@ from nets.backend.llvm.outlined import OutlinedLoops, outer_values, size_of
 from nets.backend.llvm.printing import emit_print
 from nets.backend.llvm.reduce import call_tree_combine
 from nets.backend.llvm.spelling import register
+from nets.backend.llvm.transfers import emit_begin, emit_finish, emit_rank
 from nets.errors import CompileError
 from nets.ir.core import Block, Operation, Trait, Value
 from nets.ir.sizes import Dim
 from nets.ir.types import BufferType
 from nets.ops.definition.registry import lookup
+from nets.ops.loop.transfers import BEGIN, FINISH, has_transfers
 
 NEST_SIZE: Final = 250
 """Operations of loops that share a function. A function costs LLVM half a millisecond by itself,
@@ -99,8 +100,6 @@ class FunctionEmitter:
         """The body of the function."""
         if self.stack_bytes:
             self.code.entry.insert(0, f"%stack = alloca [{self.stack_bytes} x i8], align 64")
-        if self.code.streams:
-            self.code.line(x86.FENCE)
         return self.code.text()
 
     def _write(self, outermost: _Open) -> None:
@@ -150,7 +149,7 @@ class FunctionEmitter:
             return _Open(
                 iter(op.regions[0].block), lambda end: self._rename(op.results, end.operands)
             )
-        if self.splits and self.code.depth == 0 and not op.results:
+        if self.splits and self.code.depth == 0 and not (op.results or has_transfers(op)):
             self._wait(op)
             return None
         self.call_waiting()
@@ -375,6 +374,15 @@ class FunctionEmitter:
     def print(self, op: Operation) -> None:
         emit_print(self.code, op)
 
+    def rank(self, op: Operation) -> None:
+        emit_rank(self.code, op)
+
+    def transfer_begin(self, op: Operation) -> None:
+        emit_begin(self.code, op)
+
+    def transfer_finish(self, op: Operation) -> None:
+        emit_finish(self.code, op)
+
 
 def _trips(lo: str, hi: str, step: int) -> int | None:
     """Iterations of a loop with constant bounds; None where they are not."""
@@ -398,4 +406,7 @@ _STRUCTURE: Final[dict[str, Callable[[FunctionEmitter, Operation], _Open | None]
     **dict.fromkeys(KERNELS, FunctionEmitter.kernel),
     "loop.tree_combine": FunctionEmitter.tree_combine,
     "loop.print": FunctionEmitter.print,
+    "loop.rank": FunctionEmitter.rank,
+    BEGIN: FunctionEmitter.transfer_begin,
+    FINISH: FunctionEmitter.transfer_finish,
 }

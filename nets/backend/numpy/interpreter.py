@@ -51,8 +51,8 @@ def evaluate_op(op: Operation, arrays: Sequence[Array]) -> tuple[Array, ...]:
         return _run_operation(op, arrays)
     try:
         definition = definition_of(op)
-        if op.has(Trait.EFFECT):
-            definition.perform(arrays, **op.attributes)
+        if definition.rules.perform is not None:
+            definition.rules.perform(arrays, **op.attributes)
             return ()
         return definition.evaluate(arrays, op.attributes)
     except NetsError as error:

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from nets.backend.numpy.loop_semantics import COMPUTE, combine, identity
+from nets.communicator import Kind, Pending, Transfer, as_bytes, current
 from nets.errors import ArgumentError, VerifyError
 from nets.ir.core import Block, Function, Operation, Value
 from nets.ir.types import BufferType, VectorType
@@ -87,6 +89,9 @@ class _Machine:
         self._codes: dict[Block, _Code] = {}
         self.backwards = backwards
         self.status = 0
+        self.pending: dict[int, Pending] = {}
+        """The transfers under way, by ticket."""
+        self.tickets = count()
         self.arena = np.full(_arena_bytes(function), _POISON, np.uint8)
 
     def run(self, body: Block) -> None:
@@ -444,6 +449,25 @@ def _print(machine: _Machine, op: Operation) -> tuple[()]:
     return ()
 
 
+def _rank(machine: _Machine, op: Operation) -> tuple[Register]:
+    return (np.int64(current().rank),)
+
+
+def _transfer_begin(machine: _Machine, op: Operation) -> tuple[Register]:
+    kind, peer = Kind(op.attributes["kind"]), op.attributes["peer"]
+    if kind is Kind.EXCHANGE:
+        peer ^= current().rank
+    send, receive = map(as_bytes, machine.operands(op))
+    ticket = next(machine.tickets)
+    machine.pending[ticket] = current().begin(Transfer(kind, peer, send, receive))
+    return (np.int64(ticket),)
+
+
+def _transfer_finish(machine: _Machine, op: Operation) -> tuple[()]:
+    machine.pending.pop(int(machine.operands(op)[0])).wait()
+    return ()
+
+
 _EFFECTS: dict[str, Callable[[_Machine, Operation], tuple[Register, ...]]] = {
     "loop.alloc": _alloc,
     "loop.scratch": _scratch,
@@ -461,4 +485,7 @@ _EFFECTS: dict[str, Callable[[_Machine, Operation], tuple[Register, ...]]] = {
     "loop.conv": _conv,
     "loop.sort": _sort,
     "loop.print": _print,
+    "loop.rank": _rank,
+    "loop.transfer_begin": _transfer_begin,
+    "loop.transfer_finish": _transfer_finish,
 }

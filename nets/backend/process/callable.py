@@ -18,6 +18,7 @@ import numpy as np
 from nets.backend.arrays import Array, empty
 from nets.backend.printing import is_pending, keep, raise_pending, show, take_pending
 from nets.backend.process.counted_sizes import NONE_TOLD, Count, ToldDims, count_of
+from nets.backend.transfers import Carrier, Job, SoloJob, callbacks, failed
 from nets.errors import REFUSALS, ArgumentError, CompileError, IndexOutOfBoundsError
 from nets.extension import in_use, is_installed
 from nets.ir.location import Location
@@ -95,6 +96,20 @@ def _print_in_python() -> None:
 
 
 @functools.cache
+def _carrier() -> Carrier:
+    """Let compiled code talk to other ranks through Python. The GIL is taken for the length of each
+    call."""
+    ffi, lib = _runtime()
+    begin, finish = callbacks(ffi)
+    for name, function in (("nets_python_begin", begin), ("nets_python_finish", finish)):
+        ffi.def_extern(name=name, error=lib.NETS_NO_TRANSFER, onerror=failed)(function)
+    lib.nets_set_carrier(lib.nets_python_begin, lib.nets_python_finish)
+    solo = SoloJob(ffi, ffi.cast("nets_communicator *", lib.nets_solo()))
+    functions = lib.nets_transfer_begin, lib.nets_transfer_finish
+    return Carrier(ffi, ffi.typeof("nets_communicator *"), *functions, solo)
+
+
+@functools.cache
 def look_at_signals() -> None:
     """Let long calls on the main thread run Python's handlers of signals: what one of them raises,
     KeyboardInterrupt after Ctrl-C, ends the call."""
@@ -143,7 +158,7 @@ class Signature:
     """How to call native code: types of inputs and outputs, workspace, checks, threads.
 
     ``in_place``: pairs of an output and the input whose buffer it is stored to. ``prints``: does it
-    call back to print?
+    call back to print? ``ranks``: of the jobs it communicates in; 0 for any, None for none.
     """
 
     inputs: tuple[TensorType, ...]
@@ -153,6 +168,7 @@ class Signature:
     checks: tuple[Check, ...]
     in_place: tuple[tuple[int, int], ...] = ()
     prints: bool = False
+    ranks: int | None = None
 
 
 class Counts(NamedTuple):
@@ -228,6 +244,9 @@ def native_code(loaded: Loaded, signature: Signature, forms: Forms) -> NativeCod
         in_place=signature.in_place,
         dims=forms.told.dims,
         requirements=forms.told.requirements,
+        job=None
+        if signature.ranks is None
+        else functools.partial(_carrier().told, signature.ranks),
     )
 
 
@@ -245,6 +264,8 @@ def failure(checks: Sequence[Check], status: int) -> BaseException:
     ffi, lib = _runtime()
     if status == lib.NETS_INTERRUPTED:
         return take_pending() or KeyboardInterrupt()
+    if status == lib.NETS_NO_TRANSFER and (error := take_pending()) is not None:
+        return error
     check = next((check for check in checks if check.code == status), None)
     if check is None:
         text = ffi.string(lib.nets_status_message(status)).decode()
@@ -273,6 +294,7 @@ class NativeFunction:
         self._results = [(t.static_shape, t.dtype.numpy) for t in signature.outputs]
         self._in_place = dict(signature.in_place)
         count = len(self._forms) + len(self._results) - len(self._in_place) + len(self._sizes)
+        count += signature.ranks is not None
         self._pointers = self._ffi.typeof(f"void *[{count}]")
         self._arenas: list[object] = []
         """Workspaces that no call is using."""
@@ -304,18 +326,26 @@ class NativeFunction:
         fresh = [array for i, array in enumerate(outputs) if i not in self._in_place]
         # The views keep their arrays alive until the call is over.
         views = [self._ffi.from_buffer(array) for array in (*inputs, *fresh)]
+        job = self._job()
         arena = self._take_arena()
-        buffers = self._ffi.new(self._pointers, [*views, *self._sizes])
+        told = self._sizes if job is None else [*self._sizes, job.address]
+        buffers = self._ffi.new(self._pointers, [*views, *told])
         self._calls += 1
         self._arrays += len(outputs)
         self._fresh_bytes += sum(array.nbytes for array in outputs)
         status = self._lib.nets_call_watched(self._entry, buffers, arena, self._pool)
-        self._arenas.append(arena)
-        if self._signature.prints:
+        if job is None or job.leave(arena, views):
+            self._arenas.append(arena)
+        if self._signature.prints or job is not None:
             raise_pending()
         if status != 0:
             raise self.failure(status)
         return outputs
+
+    def _job(self) -> Job | SoloJob | None:
+        """The ranks to communicate with, if it does that."""
+        ranks = self._signature.ranks
+        return None if ranks is None else _carrier().job(ranks)
 
     def _native_code(self) -> NativeCode | None:
         if self._sizes:

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from nets import communicator
 from nets.backend.process.callable import NativeFunction
 from nets.backend.process.open_callable import OpenFunction
 from nets.compiler.compile import Compilation, CompileOptions, Executable
@@ -27,11 +29,11 @@ from nets.frontend.tensor.variable import Array, Variable, variable
 from nets.frontend.tracing.program import Program
 from nets.frontend.world.recipes import Parts
 from nets.ir.clone import clone_function
-from nets.ir.core import Function
+from nets.ir.core import Function, Trait
 from nets.ir.fixed_sizes import Sizes, bind
 from nets.ir.sizes import evaluate
 from nets.ir.types import TensorType
-from nets.locks import lock
+from nets.locks import lock, made_alone
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.derivatives.vjp import SplitVjp, split_vjp, vjp
 from nets.passes.simplify.effects import without_effects
@@ -218,8 +220,24 @@ class Specialisation:
         function.attributes["in_place"] = pairs
         return function
 
+    @made_alone
+    def _common(self) -> tuple[str, bytes, str] | None:
+        """Name, digest and text of what all ranks must run together; None of a program that has
+        nothing to do with other ranks."""
+        function = self.program.function
+        if not any(op.has(Trait.EFFECT) and op.results for op in function.walk()):
+            return None
+        text = str(function)
+        return function.name, sha256(text.encode()).digest(), text
+
+    def _agree(self) -> None:
+        """Refuse to run what other ranks do not run as well."""
+        if self._common is not None and communicator.current().size > 1:
+            communicator.agree(*self._common)
+
     def call(self, arrays: Sequence[Array]) -> list[Variable]:
         """The results for arrays of the inputs and captures; nothing is recorded."""
+        self._agree()
         results = self.executable(arrays)
         if not self.is_open:
             return list(map(Variable, results, self._result_types))
@@ -262,6 +280,7 @@ class Specialisation:
         The arrays must not change any more.
         """
         halves = self._halves_for(wrt)
+        self._agree()
         sizes = self._sizes_of(arrays)
         outputs = run_for(sizes, halves.forward, arrays)
         sources = {"argument": arrays, "result": outputs}

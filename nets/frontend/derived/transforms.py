@@ -17,7 +17,8 @@ from nets.frontend.derived.derived import (
 )
 from nets.frontend.pytree import flatten
 from nets.frontend.tensor.inner import tensor_of, value_of
-from nets.frontend.tensor.scope import current_scope
+from nets.frontend.tensor.scope import Scope, current_scope
+from nets.frontend.tensor.state import averaged
 from nets.frontend.tensor.tensor import Tensor
 from nets.frontend.tracing.arguments import BoundCall
 from nets.frontend.tracing.nested import inlined, stage_nested
@@ -27,6 +28,7 @@ from nets.ir.core import Value
 from nets.ir.location import user_location
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.derivatives.vjp import carries_cotangent, pull_back
+from nets.passes.distribution.over_ranks import varying_values
 
 
 def grad(function: Callable[..., object], argnums: Argnums = 0, has_aux: bool = False) -> Gradient:
@@ -84,7 +86,26 @@ class Gradient(Derived):
         call.check()
         positions = self._positions(call.complete()[0])
         program, values = stage_nested(self.name, call, positions, self.result_of)
-        return inlined(program, values)
+        found = inlined(program, values)
+        scope = current_scope()
+        assert scope is not None
+        return found if scope.averaged_over == 1 else self._averaged(scope, found, values)
+
+    def _averaged(self, scope: Scope, found: Any, by: Sequence[Value]) -> Any:
+        """The result with the means over shards of gradients by what all shards have in common."""
+        first, second = found if self.has_aux or self.with_value else (None, None)
+        gradients = second if self.with_value else first if self.has_aux else found
+        leaves, tree = flatten(gradients)
+        differing = varying_values(scope.function, scope.varying)
+        means = tree.unflatten(
+            [
+                x if value in differing else tensor_of(averaged(scope, scope.lift(x)))
+                for x, value in zip(leaves, by, strict=True)
+            ]
+        )
+        if self.with_value:
+            return first, means
+        return (means, second) if self.has_aux else means
 
     def result_of(self, args: Sequence[object], kwargs: dict[str, object]) -> Any:
         """Run the function on traced arguments and pull its result back to them.

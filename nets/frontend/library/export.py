@@ -10,10 +10,12 @@ from nets.frontend.calls.lowered import Lowered
 from nets.frontend.library.export_arguments import (
     CodeOptions,
     base_path,
+    check_communicators,
     check_threads,
     chosen_optimize,
     chosen_prefix,
     chosen_threads,
+    communicates,
     library_named,
     profile_of,
     refused,
@@ -96,13 +98,15 @@ def _exported(
     name: str, functions: Mapping[str, Lowered], code: CodeOptions, files: LibraryFiles
 ) -> Exported:
     """Compile the functions and write the library of that name."""
+    check_communicators(functions, files.formats, code.machines[0].target)
     from nets.backend.library.aot import write_library
     from nets.backend.library.c_names import declared
     from nets.backend.library.state.layout import marked
     from nets.backend.llvm.constants import LargeData
     from nets.frontend.library.export_target import around
 
-    taken = declared(name, functions, code.threads)
+    talks = communicates(functions.values())
+    taken = declared(name, functions, code.threads, communicates=talks)
     state = LibraryState(functions.values(), taken)
     parts = [
         FunctionExport(name, word, lowered, code, state) for word, lowered in functions.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,11 @@ from nets.compiler.compile import numerics_option, thread_option
 from nets.errors import ArgumentError, ExportError
 from nets.frontend.calls.lowered import Lowered
 from nets.ir.location import user_location
+from nets.ops.collective.ranks import ranks_of
 
 if TYPE_CHECKING:
     from nets.machine.machine import Machine
+    from nets.machine.targets import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ def library_named(base: Path, functions: dict[str, Any], threads: int) -> str:
     if not functions:
         raise refused("export takes functions by name, as in predict=predict.lower(x)")
     name = library_name(base.name)
-    reason = refusal(name, list(functions), threads)
+    reason = refusal(name, list(functions), threads, communicates=communicates(functions.values()))
     for word, lowered in functions.items():
         if not isinstance(lowered, Lowered):
             hint = "; formats is what chooses the files" if word == "format" else ""
@@ -122,6 +124,31 @@ def library_named(base: Path, functions: dict[str, Any], threads: int) -> str:
     if reason is not None:
         raise refused(reason)
     return name
+
+
+def communicates(functions: Iterable[object]) -> bool:
+    """Does one of the functions talk to other ranks?"""
+    lowered = (each for each in functions if isinstance(each, Lowered))
+    return any(ranks_of(each.function) is not None for each in lowered)
+
+
+def check_communicators(
+    functions: Mapping[str, Lowered], formats: Collection[str], target: Target
+) -> None:
+    """ArgumentError where a function talks to other ranks, and the target or a file cannot."""
+    from nets.backend.library.callers.wrappers import WITHOUT_COMMUNICATORS
+
+    names = [name for name, each in functions.items() if communicates([each])]
+    if not names:
+        return
+    if target.format == "wasm":
+        raise refused(f"{names[0]} talks to other ranks, which WebAssembly has none of")
+    for word in formats:
+        if word in WITHOUT_COMMUNICATORS:
+            raise refused(
+                f"{names[0]} talks to other ranks, which {word} has no form for: leave that out of "
+                "formats, and call the function in C, with a communicator, or load it in Python"
+            )
 
 
 def refused(reason: str) -> ArgumentError:

@@ -20,6 +20,7 @@ from nets.ir.estimates import room_for_either
 from nets.ir.printer import function_digest
 from nets.ir.sizes import Dim, substitute, symbol
 from nets.ir.types import Shape
+from nets.ops.collective.ranks import ranks_of
 from nets.ops.definition.emitter import tensor_type
 from nets.ops.loop.failures import FAILURES
 
@@ -82,6 +83,11 @@ class FunctionExport:
         ops = self.serial[0].loops.walk()
         return tuple(op.attributes["text"] for op in ops if op.name == "loop.print")
 
+    @property
+    def ranks(self) -> int | None:
+        """How many ranks it talks to, 0 for any; None where it talks to none."""
+        return ranks_of(self.function)
+
     def describe(self, taken: Collection[str], first_code: int) -> Any:
         """The manifest of the function; ``taken`` are names that its buffers cannot have.
 
@@ -140,6 +146,7 @@ class FunctionExport:
                 (kind, substitute(size, told), message) for kind, size, message, _ in requirements
             ),
             matrices=tuple(matrices),
+            ranks=() if self.ranks is None else (self.ranks,),
         )
 
     @functools.cached_property

@@ -9,7 +9,7 @@ and is bound when the function is called, or inlined into the outer scope.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -195,6 +195,13 @@ class Scope:
         """Where traced Python integers are sure to lie, of which it is known."""
         self.dims = NO_DIMS
         """The sizes that a call tells, the same for nested traces."""
+        self.shard: Tensor | None = None
+        """Of a function that is one of several shards, which one; the same for nested traces."""
+        self.averaged_over = 1
+        """Over how many shards gradients are averaged that are taken in this trace, and not in one
+        inside."""
+        self.varying: Collection[Value] = ()
+        """The arguments that differ from shard to shard."""
         self.views: dict[int, tuple[View, Memo]] = {}
         """Views that got a value of the scope, and what they remembered before."""
 

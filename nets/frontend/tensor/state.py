@@ -173,7 +173,7 @@ def backward(scope: Scope, tensor: Tensor, seed: Value) -> None:
             user_location(),
         )
     for leaf, owner in reached:
-        ct = cts[leaf]
+        ct = averaged(scope, cts[leaf])
         if id(owner) in gradients.values and gradients.values[id(owner)] is None:
             total = ct
         else:
@@ -181,6 +181,15 @@ def backward(scope: Scope, tensor: Tensor, seed: Value) -> None:
             assert before is not None
             total = scope.emitter.add(before, ct)
         write_gradient(scope, owner, scope.emitter.emit("stop_gradient", total))
+
+
+def averaged(scope: Scope, gradient: Value) -> Value:
+    """A gradient by what all shards have in common: the mean of those of the shards, where the
+    function is one of several."""
+    shards = scope.averaged_over
+    if shards == 1:
+        return gradient
+    return scope.emitter.emit("all_reduce", gradient, reduction="mean", shards=shards)
 
 
 def refuse_history(scope: Scope, values: Iterable[Value]) -> None:

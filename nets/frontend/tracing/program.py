@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from nets.communicator import busy
 from nets.errors import (
     ControlFlowError,
     MutatedArgumentError,
@@ -164,6 +165,7 @@ def stage(
     function = Function(name, [i.type for i in inputs], [i.name for i in inputs])
     scope, outer = Scope(function), current_scope()
     world = scope.world = World(roots) if outer is None else _world_of(outer)
+    scope.shard = None if outer is None else outer.shard
     scope.dims = outer.dims if outer is not None else CallDims(dims) if dims else NO_DIMS
     tensors = [
         tensor_of(argument, entry.weak)
@@ -171,7 +173,7 @@ def stage(
     ]
     watched = world.watched() if outer is None else nullcontext()
     mark = None if once else world.mark()
-    with watched, enter(scope), enable_grad():
+    with watched, busy("tracing"), enter(scope), enable_grad():
         world.scopes.append(scope)
         try:
             values, tree = body(tensors)

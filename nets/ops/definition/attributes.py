@@ -218,6 +218,13 @@ KINDS: Final[dict[str, Kind]] = {
     "transpose": Flag(),
     "unit_diagonal": Flag(),
     "refuses": Flag(),
+    # Of what ranks do together.
+    "shards": Integer(),
+    "ranks": Integer(),
+    "distance": Integer(),
+    "root": Integer(),
+    "kind": Integer(),
+    "peer": Integer(),
     # Of control flow.
     "carries": Integer(),
     "xs": Integer(),

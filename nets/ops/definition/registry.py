@@ -39,7 +39,6 @@ from nets.ops.definition.rules import (
     LowerElement,
     LowerKernel,
     LowerScalar,
-    Perform,
     PiecesRule,
     Rules,
     Run,
@@ -274,11 +273,6 @@ class OpDef(OpDefinition):
     def run(self) -> Begin:
         """The meaning of an op with regions."""
         return self._own(self.rules.run, "reference to evaluate")
-
-    @property
-    def perform(self) -> Perform:
-        """What an op with an effect does."""
-        return self._own(self.rules.perform, "reference to evaluate")
 
     def _own(self, rule: Rule | None, what: str) -> Rule:
         if rule is None:

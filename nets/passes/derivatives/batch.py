@@ -41,7 +41,7 @@ def batch(
     ]
     hints = [x.hint for x in function.arguments]
     batched = Function(f"{function.name}_batched", types, hints, function.attributes)
-    over = _Over(batched.body, size)
+    over = Over(batched.body, size)
     for x, new, is_stacked in zip(function.arguments, batched.arguments, stacked, strict=True):
         over.keep(x, new, is_stacked)
     if units is not None:
@@ -59,7 +59,7 @@ def _stack_type(x: Value, size: Dim) -> TensorType:
     return type.with_shape((size, *type.shape))
 
 
-class _Over:
+class Over:
     """A block in the making: the operations of another one, over all examples.
 
     ``mapping`` tells, for a value of the other block, the value here; it is a stack where the
@@ -119,7 +119,7 @@ class _Over:
 
     def _take(self, op: Operation) -> bool:
         """Do an operation to whole stacks, if it can be."""
-        if op.has(Trait.EFFECT):
+        if op.has(Trait.EFFECT) and not definition_of(op).rules.stack:
             return False
         operands = [self.value(x) for x in op.operands]
         stacked = [x in self.stacks for x in op.operands]
@@ -148,7 +148,7 @@ class _Over:
             self.keep(old, new)
 
 
-class _Region(_Over):
+class _Region(Over):
     """The body of a loop or a branch in the making; the arguments in ``stacks`` are stacks."""
 
     def __init__(self, arguments: Sequence[Value], stacks: set[Value], size: Dim) -> None:
@@ -167,12 +167,12 @@ class _Region(_Over):
         return self.stack(x) if as_stack else self.value(x)
 
 
-def _stacked_arguments(over: _Over, block: Block, operands: Sequence[Value]) -> set[Value]:
+def _stacked_arguments(over: Over, block: Block, operands: Sequence[Value]) -> set[Value]:
     pairs = zip(block.arguments, operands, strict=True)
     return {x for x, given in pairs if given in over.stacks}
 
 
-def _over_steps(over: _Over, body: Block, carries: int, stacks: set[Value]) -> _Region:
+def _over_steps(over: Over, body: Block, carries: int, stacks: set[Value]) -> _Region:
     """The body of a loop over stacks, written again until no further carry becomes one, which
     ``stacks`` grows by."""
     *steps, end = body
@@ -186,7 +186,7 @@ def _over_steps(over: _Over, body: Block, carries: int, stacks: set[Value]) -> _
         stacks |= more
 
 
-def _scan(over: _Over, op: Operation) -> Operation:
+def _scan(over: Over, op: Operation) -> Operation:
     count, xs = op.attributes["carries"], op.attributes["xs"]
     body = op.regions[0].block
     stacks = _stacked_arguments(over, body, op.operands)
@@ -207,7 +207,7 @@ def _scan(over: _Over, op: Operation) -> Operation:
     return loop
 
 
-def _while(over: _Over, op: Operation) -> Operation | None:
+def _while(over: Over, op: Operation) -> Operation | None:
     """Runs until every example is done; those that are keep what they have.
 
     None where that cannot be, for a step may only run for an example that needs it.
@@ -244,12 +244,12 @@ def _while(over: _Over, op: Operation) -> Operation | None:
 LOOPS: Final = {"scan": _scan, "while": _while}
 
 
-def _loop(over: _Over, op: Operation) -> None:
+def _loop(over: Over, op: Operation) -> None:
     if LOOPS[op.name](over, op) is None:
         over.by_entry(op)
 
 
-def _asked(over: _Over, test: Block, body: Block, stacks: set[Value]) -> _Region:
+def _asked(over: Over, test: Block, body: Block, stacks: set[Value]) -> _Region:
     """The test of a loop for these stacks among the arguments of its body."""
     pairs = zip(test.arguments, body.arguments, strict=True)
     region = _Region(test.arguments, {x for x, twin in pairs if twin in stacks}, over.size)
@@ -260,7 +260,7 @@ def _asked(over: _Over, test: Block, body: Block, stacks: set[Value]) -> _Region
 
 def _frozen(region: _Region, test: Block, body: Block, count: int) -> list[Value]:
     """What a step gives for examples that go on, and the carries of those that do not."""
-    before = _Over(region.block, region.size)
+    before = Over(region.block, region.size)
     for x, twin in zip(test.arguments, body.arguments, strict=True):
         before.keep(x, region.value(twin), twin in region.stacks)
     *steps, _ = test
@@ -272,7 +272,7 @@ def _frozen(region: _Region, test: Block, body: Block, count: int) -> list[Value
     ]
 
 
-def _cond(over: _Over, op: Operation) -> None:
+def _cond(over: Over, op: Operation) -> None:
     """Where examples differ in the predicate, both branches and a choice; or, where a branch may
     only run where it is taken, example by example."""
     predicate, *values = op.operands
@@ -285,10 +285,10 @@ def _cond(over: _Over, op: Operation) -> None:
     _in_place(over, op, values)
 
 
-def _both(over: _Over, op: Operation, values: Sequence[Value]) -> None:
+def _both(over: Over, op: Operation, values: Sequence[Value]) -> None:
     found = []
     for region in op.regions:
-        branch = _Over(over.b.builder.block, over.size)
+        branch = Over(over.b.builder.block, over.size)
         for x, given in zip(region.block.arguments, values, strict=True):
             branch.keep(x, over.value(given), given in over.stacks)
         *steps, end = region.block
@@ -300,7 +300,7 @@ def _both(over: _Over, op: Operation, values: Sequence[Value]) -> None:
         over.keep(old, _chosen(over, chosen, first, second))
 
 
-def _chosen(over: _Over, condition: Value, first: Value, second: Value) -> Value:
+def _chosen(over: Over, condition: Value, first: Value, second: Value) -> Value:
     """Entry by entry, the first where the condition holds, else the second."""
     shape = tensor_type(first).shape
     return over.b.select(over.b.broadcast(condition, shape, (0,)), first, second)
@@ -320,7 +320,7 @@ def _inside(block: Block) -> Iterable[Operation]:
         yield from op.walk_regions()
 
 
-def _in_place(over: _Over, op: Operation, values: Sequence[Value] | None = None) -> None:
+def _in_place(over: Over, op: Operation, values: Sequence[Value] | None = None) -> None:
     """The same operation with its regions over stacks; ``values`` are the operands these take."""
     made = []
     for each in op.regions:
@@ -340,7 +340,7 @@ def _in_place(over: _Over, op: Operation, values: Sequence[Value] | None = None)
         over.keep(old, new, is_stack)
 
 
-def _checkpointed_loop(over: _Over, op: Operation) -> None:
+def _checkpointed_loop(over: Over, op: Operation) -> None:
     """One loop over stacks; example by example where it has been differentiated, for then it holds
     more than a loop."""
     block = op.regions[1].block
@@ -361,7 +361,7 @@ def _checkpointed_loop(over: _Over, op: Operation) -> None:
         over.keep(old, replaced.get(value, value), x in over.stacks)
 
 
-def _ruled(over: _Over, op: Operation) -> None:
+def _ruled(over: Over, op: Operation) -> None:
     """The function and its rule over stacks, of everything: a rule must fit whatever comes."""
     regions = []
     for each in op.regions:

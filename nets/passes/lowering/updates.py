@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nets.ir.core import Function, Operation, Value
+from nets.ops.loop.transfers import is_transfer
 
 
 class Updates:
@@ -74,13 +75,14 @@ class Updates:
         return copied, order[first] if first < len(order) else None
 
     def _touches(self, order: Sequence[Operation]) -> tuple[dict[Value, list[int]], int]:
-        """The places that touch each buffer and argument, and the last check; −1 for none."""
+        """The places that touch each buffer and argument, and the last that may fail, a check or a
+        transfer; −1 for none."""
         roots = {buffer: buffer for pair in self.places.items() for buffer in pair}
         touched: dict[Value, list[int]] = {buffer: [] for buffer in roots}
         last_check = -1
         for place, outer in enumerate(order):
             for op in (outer, *outer.walk_regions()):
-                if op.name == "loop.check":
+                if op.name == "loop.check" or is_transfer(op):
                     last_check = place
                 for operand in op.operands:
                     if operand not in roots:

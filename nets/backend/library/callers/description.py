@@ -64,6 +64,8 @@ class Function:
     twin_workspace_bytes: int | None = 0
     """As ``workspace_bytes``, of the twin."""
     matrices: tuple[Matrix, ...] = ()
+    communicates: bool = False
+    """Does it take a communicator?"""
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
@@ -134,6 +136,7 @@ def _function(library: Library, part: dict[str, Any]) -> Function:
         twin=tuple(twin),
         twin_workspace_bytes=shared if isinstance(shared, int) else None,
         matrices=tuple(Matrix(**matrix) for matrix in part.get("matrices", ())),
+        communicates=bool(part.get("ranks")),
     )
 
 

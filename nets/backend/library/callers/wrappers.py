@@ -26,3 +26,6 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
     "pc": pkg_config,
     "cmake": cmake,
 }
+
+WITHOUT_COMMUNICATORS: Final = frozenset(("hpp", "rs", "py", "go", "js"))
+"""Those that have no form for functions that talk to other ranks."""

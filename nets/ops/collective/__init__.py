@@ -1,0 +1,1 @@
+"""Operations over the ranks of a job (``nets.communicator``)."""

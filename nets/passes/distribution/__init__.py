@@ -1,0 +1,1 @@
+"""Programs over shards as the programs of single ranks."""
