@@ -43,6 +43,25 @@ def argsort_along(shape):
     )
 
 
+def along(name, shape, axis, dtype):
+    """The systems' ``cumsum`` or ``cumprod``."""
+    size = np.dtype(dtype).itemsize
+    words = "×".join(map(str, shape))
+    return Workload(
+        name=f"order/{name} {'x'.join(map(str, shape))} {axis} {dtype}",
+        what=f"{name} along axis {axis} of {words} {dtype}",
+        arguments=lambda rng: (1 + 1e-6 * rng.normal(size=shape).astype(dtype),),
+        systems={
+            "nets": lambda nets: lambda x: getattr(nets, name)(x, axis),
+            "numpy": lambda np: lambda x: getattr(np, name)(x, axis),
+            "jax": lambda jax: lambda x: getattr(jax.numpy, name)(x, axis),
+            "torch": lambda torch: lambda x: getattr(torch, name)(x, axis),
+        },
+        bound=Bound(reads=float(size * np.prod(shape)), writes=float(size * np.prod(shape))),
+        tolerance=1e-4,
+    )
+
+
 def scattered(rng: np.random.Generator):
     """Rows, and where each is added."""
     rows = rng.normal(size=(ELEMENTS // 16, 16)).astype("float32")
@@ -52,6 +71,22 @@ def scattered(rng: np.random.Generator):
 WORKLOADS = [
     *(sort_along(shape) for shape in ((ELEMENTS,), (32768, 32), (8192, 128), (1024, 1024))),
     *(argsort_along(shape) for shape in ((ELEMENTS,), (1024, 1024))),
+    along("cumsum", (ELEMENTS,), 0, "float32"),
+    *(along("cumsum", (1024, 1000), axis, "float32") for axis in (0, 1)),
+    *(along("cumprod", (1024, 1000), axis, "float64") for axis in (0, 1)),
+    Workload(
+        name="order/bincount",
+        what=f"how often each of {SEGMENTS // 4} numbers is there among {ELEMENTS}",
+        arguments=lambda rng: (rng.integers(0, SEGMENTS // 4, ELEMENTS),),
+        systems={
+            "nets": lambda nets: lambda x: nets.bincount(x, length=SEGMENTS // 4),
+            "numpy": lambda np: lambda x: np.bincount(x, minlength=SEGMENTS // 4),
+            "jax": lambda jax: lambda x: jax.numpy.bincount(x, length=SEGMENTS // 4),
+            "torch": lambda torch: lambda x: torch.bincount(x, minlength=SEGMENTS // 4),
+        },
+        bound=Bound(reads=8.0 * ELEMENTS, writes=8.0 * SEGMENTS / 4),
+        tolerance=0.0,
+    ),
     Workload(
         name="order/topk 1024x1024",
         what="the 16 largest of each of 1024 rows of 1024 float32",

@@ -6,6 +6,6 @@ from typing import Final
 
 __version__ = "0.1.0"
 
-NUMERICS_CONTRACT: Final = 1
+NUMERICS_CONTRACT: Final = 2
 """Of docs/numerics.md: it changes when a bit of a result does, as with another block of a reduction
 or another polynomial."""

@@ -9,7 +9,7 @@ from nets.ops.loop import kernels as loop_kernels
 from nets.ops.loop import memory as loop_memory
 from nets.ops.loop import sorting as loop_sorting
 from nets.ops.loop import transfers as loop_transfers
-from nets.ops.order import running, scattering, sorting
+from nets.ops.order import running, scattering, sorting, tallying
 from nets.ops.orthogonal import eigh, pinv, qr, svd
 from nets.ops.pools import pooling
 from nets.ops.regions import control, custom, recomputation, structure
@@ -90,6 +90,7 @@ __all__ = [
     "sorting",
     "structure",
     "svd",
+    "tallying",
     "triangular",
     "trigonometric",
 ]

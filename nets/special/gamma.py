@@ -82,8 +82,8 @@ def _cotangent_slope(n: int, x: Tensor, where: Tensor) -> Tensor:
 def zeta(s: TensorLike, q: TensorLike = 1.0) -> Tensor:
     """Hurwitz's zeta function, Σ (q + k)⁻ˢ over k from 0 on; Riemann's for q = 1.
 
-    inf for s = 1 and where q is 0, −1, …; NaN for s < 1 and for other q < 0. The derivative by s is
-    NaN.
+    inf for s = 1 and where q is 0, −1, …; NaN for s < 1 and for other q < 0. It has derivatives by
+    q of every order, and one by s; a second one by s is refused: GradientError.
     """
     return elementwise("zeta", s, q, floating=True)
 

@@ -44,7 +44,8 @@ MAX_ELEMENTS = 3000
 JUMPS = frozenset(
     (
         *("floor", "ceil", "round", "trunc", "sign", "floor_divide", "remainder", "fmod"),
-        *("bitcast", "argmax", "argmin", "argsort", "running", "max_pool_pick", "max_pool_put"),
+        *("bitcast", "argmax", "argmin", "argsort", "running_place", "tally"),
+        *("max_pool_pick", "max_pool_put"),
         *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
     )
 )
@@ -53,11 +54,12 @@ JUMPS = frozenset(
 NOT_ITS_SLOPE = frozenset(
     (
         *("stop_gradient", "leaf", "lu_solve", "lu_det", "lu_log_det"),
-        *("zeta", "gammainc", "gammaincc", "betainc"),
+        *("zeta", "zeta_by_s", "gammainc", "gammaincc", "gammainc_by_a"),
+        *("betainc", "betainc_by_a", "betainc_by_b"),
     )
 )
 """Ops whose derivative is by definition not that of their function; or not that by all that they
-read, as of factors of an operand."""
+read, as of factors of an operand; or refused by parameters, at first or at second order."""
 
 LATER_SEEDS = 1_000_000
 """Seeds from here on draw from ops that came later, too."""
@@ -283,7 +285,7 @@ _LATER = frozenset(
         *("tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "arcsinh", "arccosh"),
         *("arctanh", "exp2", "log2", "log10", "cbrt", "hypot", "logaddexp", "logaddexp2"),
         *("fmod", "gcd", "erfc", "erfcx", "erfinv", "ndtr", "log_ndtr", "ndtri", "gammaln"),
-        *("betaln", "digamma", "zeta", "i0", "i0e", "i1", "i1e"),
+        *("betaln", "digamma", "zeta", "zeta_by_s", "i0", "i0e", "i1", "i1e"),
     )
 )
 """Ops that came when seeds had been counted on."""
@@ -302,6 +304,7 @@ _PARTLY_DEFINED = (
     "gammaln",
     "digamma",
     "zeta",
+    "zeta_by_s",
 )
 """Ops that are NaN for negative operands, and mostly get none, for NaN hides what follows."""
 
@@ -387,6 +390,7 @@ def _position(g: _Grower) -> None:
     if axis is not None:
         g.emit(g.pick(("argmax", "argmin")), x, axis=axis)
         _sort(g, x)
+        _running(g, x, axis)
 
 
 def _transpose(g: _Grower) -> None:
@@ -562,8 +566,32 @@ def _sort(g: _Grower, x: Value) -> None:
     """Elements in order, or the positions that order them; equal ones have no slope."""
     if not g.smooth:
         g.emit(g.pick(("sort", "argsort")), x, descending=bool(g.below(2)))
-        combiners = ("count",) if x.type.dtype.is_bool else ("argmax", "argmin")
-        g.emit("running", x, combiner=g.pick(combiners))
+
+
+def _running(g: _Grower, x: Value, axis: int) -> None:
+    """Sums, products and extremes along an axis, or numbers counted; of products of numbers that
+    are off by rounding, the last ones are off by much."""
+    kind, reverse = g.pick(("add", "extreme", "product", "tally")), bool(g.below(2))
+    if kind == "tally":
+        number = x if x.type.dtype == i64 else g.emit("cast", x, dtype=i64)
+        slots = None if number is None else g.emit("bitwise_and", number, _few(g, number))
+        if slots is not None:
+            g.emit("tally", slots, length=1 + g.below(14))
+    elif kind == "extreme":
+        name = g.pick(("running", "running_place"))
+        g.emit(name, x, axis=axis, combiner=g.pick(("max", "min")), reverse=reverse)
+    elif kind == "add":
+        g.emit("running", x, axis=axis, combiner="add", reverse=reverse)
+    elif x not in g.inexact:
+        g.emit("running", x, axis=axis, combiner="mul", reverse=reverse)
+        terms = g.like(x)
+        if terms not in g.inexact:
+            g.emit("running_linear", x, terms, axis=axis, reverse=reverse)
+
+
+def _few(g: _Grower, like: Value) -> Value:
+    """What leaves few bits of a number."""
+    return g.emitter.full_like(like, 15)
 
 
 def _window(g: _Grower) -> None:

@@ -81,9 +81,9 @@ def test_a_seed_is_one_program() -> None:
 
 APART = {
     *("cholesky", "triangular_solve", "lu", "lu_solve", "lu_det", "lu_log_det", "exchange_rows"),
-    "eliminate",
+    *("eliminate", "cholesky_cotangent"),
     *("qr", "eigh", "eigvalsh", "svd", "svdvals", "pinv"),
-    *("gammainc", "gammaincc", "betainc"),
+    *("gammainc", "gammaincc", "gammainc_by_a", "betainc", "betainc_by_a", "betainc_by_b"),
     *("rank", "gather_ranks", "exchange_ranks", "broadcast_ranks"),
 }
 """Ops that have programs of their own (in tests/ops and tests/linalg), as has ``size_of``, which is

@@ -11,13 +11,14 @@ store the same elements again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.sizes import Dim
 from nets.ir.types import BufferType, DType, index
+from nets.ops.loop.lane_vectors import LaneVectors
 from nets.ops.loop.lowering import Lowering
 
 Vectors = list[Value]
@@ -26,39 +27,12 @@ MOST_IN_LANES = 32
 """Larger matrices are worked on one by one: a group of them would leave the caches."""
 
 
-class Lanes:
+class Lanes(LaneVectors):
     """Groups of matrices of one dtype, in vectors of ``width`` lanes; scalars where that is 1.
 
     A vector may have twice as many lanes as there are in a register: it is two of these then, and
     the operations on one fill the gaps of those on the other.
     """
-
-    def __init__(self, s: Lowering, dtype: DType, width: int) -> None:
-        self.s, self.dtype, self.width = s, dtype, width
-
-    # Registers.
-    def const(self, value: float) -> Value:
-        return self.splat(self.s.const(value, self.dtype))
-
-    def splat(self, scalar: Value) -> Value:
-        """The scalar in each lane."""
-        return scalar if self.width == 1 else self.s.emit("splat", scalar, lanes=self.width).result
-
-    def load(self, buffer: Value, place: Affine, lanes: int = 0) -> Value:
-        """A vector of consecutive elements: as many as it has lanes, unless told."""
-        indices, strides = _terms(place)
-        found = self.s.emit(
-            "load",
-            *(buffer, *indices),
-            lanes=lanes or self.width,
-            offset=place.constant,
-            strides=strides,
-        )
-        return found.result
-
-    def store(self, vector: Value, buffer: Value, place: Affine) -> None:
-        indices, strides = _terms(place)
-        self.s.emit("store", vector, buffer, *indices, offset=place.constant, strides=strides)
 
     def multiply_subtract(self, total: Value, x: Value, y: Value) -> Value:
         """total − x · y, both rounded."""
@@ -210,7 +184,7 @@ class Lanes:
             lanes = range(2 * self.width // len(parts))
             pairs = zip(parts[::2], parts[1::2], strict=True)
             parts = [
-                [self._shuffled(x, y, lanes) for x, y in zip(*pair, strict=True)] for pair in pairs
+                [self.shuffled(x, y, lanes) for x, y in zip(*pair, strict=True)] for pair in pairs
             ]
         return parts[0]
 
@@ -220,28 +194,9 @@ class Lanes:
         square = len(part)
         for first in range(0, self.width, square):
             lanes = range(first, first + square)
-            rows = part if square == self.width else [self._shuffled(x, x, lanes) for x in part]
+            rows = part if square == self.width else [self.shuffled(x, x, lanes) for x in part]
             for lane, row in zip(lanes, self.turned(rows), strict=True):
                 self.store(row, buffer, Affine.of(numbers[lane]) * size + start)
-
-    def turned(self, rows: Vectors) -> Vectors:
-        """The transpose of a square of vectors, by halves: in each round the rows that are a
-        distance apart exchange the lanes that are as far from where they belong."""
-        found, width = list(rows), len(rows)
-        distance = 1
-        while distance < width:
-            stays = [not lane & distance for lane in range(width)]
-            low = [i if stay else width + i - distance for i, stay in enumerate(stays)]
-            high = [i + distance if stay else width + i for i, stay in enumerate(stays)]
-            for i in (i for i, stay in enumerate(stays) if stay):
-                pair = found[i], found[i + distance]
-                found[i] = self._shuffled(*pair, low)
-                found[i + distance] = self._shuffled(*pair, high)
-            distance *= 2
-        return found
-
-    def _shuffled(self, x: Value, y: Value, order: Iterable[int]) -> Value:
-        return self.s.emit("shuffle", x, y, order=tuple(order)).result
 
 
 def stride_of(columns: int) -> int:
@@ -267,7 +222,3 @@ def fits_lanes(batch: Dim, width: int, n: int) -> bool:
     """Whether a batch of n × n matrices goes side by side, and not one after the other."""
     is_small = n <= MOST_IN_LANES and width > 1
     return is_small and (not isinstance(batch, int) or 2 * batch > width)
-
-
-def _terms(place: Affine) -> tuple[list[Value], tuple[Dim, ...]]:
-    return [value for value, _ in place.terms], tuple(stride for _, stride in place.terms)

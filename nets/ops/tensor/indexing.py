@@ -1,7 +1,7 @@
 """Indexing by integer tensors: gather, and scatter_add, its transpose; pick.
 
 Indices are i64; a negative one counts from the end. One out of range is an IndexOutOfBoundsError
-of the reference and a failed check of native code, which reads a clamped position meanwhile.
+of the reference and a failed check of native code, which reads position 0 meanwhile.
 """
 # Op classes are namespaces: their functions take no self.
 # mypy: disable-error-code="misc"
@@ -17,8 +17,8 @@ import numpy as np
 from nets.errors import DTypeError, IndexOutOfBoundsError, ShapeError
 from nets.ir.affine import Affine
 from nets.ir.core import Trait, Value
-from nets.ir.sizes import Dim, Size, expression, greatest
-from nets.ir.types import BufferType, TensorType, i32, i64, index
+from nets.ir.sizes import Dim, Size, expression
+from nets.ir.types import BufferType, TensorType, i32, i64, index, u64
 from nets.ops.definition import samples as draw
 from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
@@ -127,19 +127,16 @@ def _taken_from(b: Emitter, x: Value, count: int, axis: int) -> Value:
 
 
 def checked_position(s: Lowering, name: str, picked: Value, axis: int, size: Dim) -> Value:
-    """The position an index stands for, clamped into the axis after a check."""
+    """The position an index stands for, and 0 where a check finds it out of range."""
     raw = s.cast(picked, index)
     zero, end = s.const(0, index), s.const(size, index)
     position = s.select(s.compare("lt", raw, zero), s.add(raw, end), raw)
-    last = s.const(greatest(size - 1, 0), index)
-    clamped = s.binary("max", s.binary("min", position, last), zero)
-    inside = s.compare("eq", position, clamped)
-    if isinstance(size, Size) or not size:
-        inside = s.binary("and", inside, s.compare("ne", end, zero))
+    # One comparison tells both ends: without a sign, what lies before 0 is large.
+    inside = s.compare("lt", s.cast(position, u64), s.cast(end, u64))
     s.fail_unless(
         inside, f"{name}: an index is out of bounds for axis {axis} of size {expression(size)}"
     )
-    return clamped
+    return s.select(inside, position, zero)
 
 
 @op(

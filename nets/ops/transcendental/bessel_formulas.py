@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nets.ops.transcendental.bessel_numbers import FAR, MIDDLE, NEAR
-from nets.ops.transcendental.calculus import Calculus, Number, at_least, at_most, polynomial
+from nets.ops.transcendental.calculus import Calculus, Number, at_least, at_most, halves, polynomial
 
 _END: Final = 7.75
 _FAR: Final = 32.0
@@ -29,7 +29,11 @@ def _near(m: Calculus, a: Number, order: int) -> Number:
     """Σ z**k · order! / (k! (k + order)!) of z = a²/4, for a ≤ 7.75."""
     inside = at_most(m, a, _END)
     z = inside * inside * 0.25
-    return 1.0 + z * polynomial(z, NEAR[order])
+    found = 1.0 + z * polynomial(z, NEAR[order])
+    # What rounding leaves of z counts a/2 times. The logarithm's slope by z is about 2 / (1 + a).
+    high, low = halves(inside)
+    rest = ((high * high * 0.25 - z) + high * low * 0.5) + low * low * 0.25
+    return found + found * (2.0 * rest / (1.0 + inside))
 
 
 def _power(m: Calculus, a: Number, sign: float) -> Number:
@@ -56,8 +60,10 @@ def _signed(m: Calculus, x: Number, size: Number) -> Number:
 
 def _grown(m: Calculus, a: Number, scaled: Number, near: Number) -> Number:
     """scaled · e**a without overflow of the power; near, up to 7.75."""
-    half = m.math("exp", 0.5 * at_most(m, a, 1500.0))
-    far = m.select(m.equal(a, math.inf), math.inf, (half * scaled) * half)
+    huge = a > 700.0
+    power = m.math("exp", m.select(huge, at_most(m, a, 715.0) - 8.0, a))
+    grown = power * m.select(huge, math.exp(8.0) * scaled, scaled)
+    far = m.select(a > 715.0, math.inf, grown)
     return m.select(a > _END, far, near)
 
 

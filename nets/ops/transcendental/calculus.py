@@ -13,7 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from nets.errors import GradientError
 from nets.ir.core import Value
+from nets.ir.location import user_location
 from nets.ir.types import VectorType, f64, index
 from nets.ops.definition.registry import Array
 from nets.ops.loop.loop_builder import LoopBuilder
@@ -24,7 +26,8 @@ Number = Any
 
 Formula = Callable[..., Number]
 
-Step = Callable[[Number, Number], Number]
+Step = Callable[[Number, Any], Any]
+"""Of a number and of what is carried, a number or a tuple of them, makes the next."""
 
 
 class Register:
@@ -109,7 +112,7 @@ class Calculus(Protocol):
 
     def select(self, condition: Number, x: Number, y: Number) -> Number: ...
 
-    def count_down(self, count: Number, step: Step, start: Number) -> Number:
+    def count_down(self, count: Number, step: Step, start: Any) -> Any:
         """What ``step(n, x)`` makes of x from the start, for n from a count down to 1. That may be
         a number of each element: then n starts from the largest of some of them."""
 
@@ -137,7 +140,7 @@ class Arrays:
         chosen: Any = np.where(*operands)
         return np.asarray(chosen)
 
-    def count_down(self, count: Number, step: Step, start: Array) -> Array:
+    def count_down(self, count: Number, step: Step, start: Any) -> Any:
         for n in range(int(np.max(count, initial=0)), 0, -1):
             start = step(float(n), start)
         return start
@@ -163,8 +166,9 @@ class Registers:
         chosen = s.select(condition.value, known.operand(x), known.operand(y))
         return Register(s, chosen)
 
-    def count_down(self, count: Number, step: Step, start: Register) -> Register:
-        s = start.s
+    def count_down(self, count: Number, step: Step, start: Any) -> Any:
+        carried: tuple[Register, ...] = start if isinstance(start, tuple) else (start,)
+        s = carried[0].s
         if isinstance(count, Register):
             most = count.value
             if isinstance(most.type, VectorType):
@@ -172,12 +176,15 @@ class Registers:
             last = s.cast(most, index)
         else:
             last = s.const(count, index)
-        loop = s.for_(0, last, [start.value])
+        loop = s.for_(0, last, [x.value for x in carried])
         with s.inside(loop) as body:
-            passed, value = body.arguments
-            n = Register(s, start.spread(s.cast(s.sub(last, passed), f64)))
-            s.yield_(step(n, Register(s, value)).value)
-        return Register(s, loop.result)
+            passed, *values = body.arguments
+            n = Register(s, carried[0].spread(s.cast(s.sub(last, passed), f64)))
+            old = [Register(s, value) for value in values]
+            new = step(n, tuple(old) if isinstance(start, tuple) else old[0])
+            s.yield_(*(x.value for x in (new if isinstance(start, tuple) else (new,))))
+        found = tuple(Register(s, value) for value in loop.results)
+        return found if isinstance(start, tuple) else found[0]
 
 
 def rules(formula: Formula) -> tuple[Callable[..., Array], Callable[..., Value]]:
@@ -199,6 +206,19 @@ def reference(formula: Formula) -> Callable[..., Array]:
         return result.astype(arguments[0].dtype, copy=False)
 
     return evaluate
+
+
+def no_second_derivative(name: str, parameter: str) -> Callable[[], Value]:
+    """The partial derivative of a derivative by a parameter, by parameters: GradientError."""
+
+    def refused() -> Value:
+        raise GradientError(
+            f"{name} has no second derivative by its parameters: its derivative by {parameter} can "
+            "not be differentiated by them again",
+            user_location(),
+        )
+
+    return refused
 
 
 # ----------------------------------------------------------- what several formulas have in common

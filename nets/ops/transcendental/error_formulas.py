@@ -20,6 +20,7 @@ from nets.ops.transcendental.calculus import (
     polynomial,
 )
 from nets.ops.transcendental.error_numbers import ERFCX, ERFINV, FIRST, PIECES
+from nets.ops.transcendental.pairs import Pair, times
 
 _K: Final = 3.75
 _END: Final = 28.0
@@ -29,27 +30,36 @@ _ROOT_HALF: Final = (0.7071067811865476, -4.833646656726457e-17)
 """√½ in two parts."""
 
 
-def _scaled(m: Calculus, a: Number) -> Number:
-    """erfcx a for 0 ≤ a, but infinity."""
+def _scaled(m: Calculus, a: Number) -> Pair:
+    """erfcx a for ½ ≤ a, but infinity: a quotient, and what its rounding leaves."""
     t = (a - _K) / (a + _K)
-    near, far = (polynomial(2.0 * t + side, ERFCX[side]) for side in (1.0, -1.0))
-    return m.select(t < 0.0, near, far) / (1.0 + 2.0 * a)
+    near, far = (
+        (2.0 * t + side) * polynomial(2.0 * t + side, ERFCX[side][1:]) for side in (1.0, -1.0)
+    )
+    first = m.select(t < 0.0, ERFCX[1.0][0], ERFCX[-1.0][0])
+    rest = m.select(t < 0.0, near, far)
+    top, bottom = first + rest, 1.0 + 2.0 * a
+    found = top / bottom
+    product, product_rest = times(found, bottom)
+    left = ((top - product) - product_rest) + (rest - (top - first))
+    return found, (left - found * (1.0 - (bottom - 2.0 * a))) / bottom
 
 
-def _power_of_square(m: Calculus, a: Number, sign: float) -> Number:
-    """e**(sign · a²): the square has twice the digits."""
+def _times_power_of_square(m: Calculus, x: Pair, a: Number, sign: float) -> Number:
+    """x · e**(sign · a²), for a ≤ 28: the square has twice the digits."""
     high, _ = halves(a)
-    rest = (a - high) * (a + high)
-    return m.math("exp", sign * (high * high)) * m.math("exp", sign * rest)
+    rest = sign * ((a - high) * (a + high))
+    growth = rest + rest * rest * (0.5 + rest * (1.0 / 6.0))
+    return m.math("exp", sign * (high * high)) * (x[0] + (x[1] + x[0] * growth))
 
 
 def _tail(m: Calculus, a: Number, low: Number | None = None) -> Number:
     """erfc(a + low) for a ≥ ½; low is at most an ulp of a."""
     a = at_most(m, a, _END)
-    scaled = _scaled(m, at_least(m, a, 0.0))
+    scaled, rest = _scaled(m, at_least(m, a, 0.5))
     if low is not None:
-        scaled = scaled - low * (2.0 / math.sqrt(math.pi))
-    return _power_of_square(m, a, -1.0) * scaled
+        rest = rest - low * (2.0 / math.sqrt(math.pi))
+    return _times_power_of_square(m, (scaled, rest), a, -1.0)
 
 
 def erfc(m: Calculus, x: Number) -> Number:
@@ -59,9 +69,11 @@ def erfc(m: Calculus, x: Number) -> Number:
 def erfcx(m: Calculus, x: Number) -> Number:
     size = m.unary("abs", x)
     a = at_most(m, size, 1e100)
-    scaled = m.select(size > 1e100, (1.0 / math.sqrt(math.pi)) / size, _scaled(m, a))
-    grown = 2.0 * _power_of_square(m, at_most(m, a, 27.0), 1.0) - scaled
-    return m.select(x < 0.0, grown, scaled)
+    high, low = _scaled(m, at_least(m, a, 0.5))
+    scaled = m.select(size > 1e100, (1.0 / math.sqrt(math.pi)) / size, high + low)
+    grown = _times_power_of_square(m, (2.0, 0.0), at_most(m, a, 27.0), 1.0) - scaled
+    near = m.math("exp", x * x) * (1.0 - m.math("erf", x))
+    return m.select(size < 0.5, near, m.select(x < 0.0, grown, scaled))
 
 
 def _ratio(m: Calculus, w: Number, pieces: int) -> Number:

@@ -12,7 +12,7 @@ from nets.ops.definition.registry import Lazy, op, sample
 from nets.ops.definition.samples import f32, f64
 from nets.ops.tensor.elementwise import MATH, floats
 from nets.ops.transcendental import gamma_formulas
-from nets.ops.transcendental.calculus import rules
+from nets.ops.transcendental.calculus import no_second_derivative, rules
 
 
 @op("gammaln", MATH)
@@ -53,28 +53,47 @@ def _trigamma(b: Emitter, x: Value) -> Value:
     return b.select(reflects, b.sub(b.mul(root, root), positive), positive)
 
 
+_ZETA_SAMPLES = [
+    sample(f32(3, 5, low=1.1, high=9), f32(3, 5, low=0.5, high=9)),
+    sample(f64(low=2, high=3), f64(low=2, high=3)),
+    sample(f32(7, 0, low=1.5), f32(7, 0, low=1)),
+]
+
+
 @op("zeta", MATH)
 class Zeta:
     """Hurwitz's zeta function, Σ (q + k)**−s over k from 0 on.
 
     inf for s = 1 and where q is 0, −1, …; NaN for s < 1 and for other q < 0. The derivative by q is
-    −s · zeta(s + 1, q); that by s is NaN, for there is no function for it.
+    −s · zeta(s + 1, q).
     """
 
     operands = ("s", "q")
-    samples = [
-        sample(f32(3, 5, low=1.1, high=9), f32(3, 5, low=0.5, high=9)),
-        sample(f64(low=2, high=3), f64(low=2, high=3)),
-        sample(f32(7, 0, low=1.5), f32(7, 0, low=1)),
-    ]
+    samples = _ZETA_SAMPLES
     infer = floats("zeta")
     evaluate, lower = rules(gamma_formulas.zeta)
 
     def partials(b: Emitter, s: Value, q: Value, z: Value) -> tuple[Lazy, ...]:
-        def unknown() -> Value:
-            return b.full_like(s, math.nan)
-
         def slope() -> Value:
             return b.neg(b.mul(s, b.emit("zeta", b.add(s, b.one(s)), q)))
 
-        return unknown, slope
+        return lambda: b.emit("zeta_by_s", s, q), slope
+
+
+@op("zeta_by_s", MATH)
+class ZetaByS:
+    """The derivative of zeta by s, −Σ log(q + k) · (q + k)**−s over k from 0 on, for s > 1 and
+    q > 0; −inf for s = 1, NaN elsewhere. It has no derivative by s itself."""
+
+    operands = ("s", "q")
+    samples = _ZETA_SAMPLES
+    infer = floats("zeta_by_s")
+    evaluate, lower = rules(gamma_formulas.zeta_by_s)
+
+    def partials(b: Emitter, s: Value, q: Value, z: Value) -> tuple[Lazy, ...]:
+        def slope() -> Value:
+            more = b.add(s, b.one(s))
+            again = b.mul(s, b.emit("zeta_by_s", more, q))
+            return b.neg(b.add(b.emit("zeta", more, q), again))
+
+        return no_second_derivative("zeta", "s"), slope

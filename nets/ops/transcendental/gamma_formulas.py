@@ -10,10 +10,20 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from nets.ops.transcendental.calculus import Calculus, Number, at_least, polynomial, sine_of_turns
+from nets.ops.transcendental.calculus import (
+    Calculus,
+    Number,
+    at_least,
+    at_most,
+    polynomial,
+    sine_of_turns,
+)
 from nets.ops.transcendental.gamma_numbers import DIGAMMA, DIGAMMA_TAIL, GAMMALN, STIRLING
+from nets.ops.transcendental.pairs import plus
 
 _FAR: Final = 8.0
+_NEAR_ONE: Final = (-0.5772156649015329, *GAMMALN[1:])
+_ATANH: Final = tuple(2.0 / (2 * k + 3) for k in range(14))
 _DIGAMMA_FAR: Final = 6.0
 _DIGAMMA_ZERO: Final = (1.4616321449683622, 9.549995429965697e-17)
 
@@ -22,6 +32,15 @@ def stirling(x: Number) -> Number:
     """What Stirling's formula leaves of log Γ(x), for 8 ≤ x."""
     inverse = 1.0 / x
     return inverse * polynomial(inverse * inverse, STIRLING)
+
+
+def _gammaln_near_one(m: Calculus, d: Number) -> Number:
+    """log Γ(1 + d) for |d| ≤ ½: log Γ(2 + d) − log(1 + d), where d is left out of both."""
+    d = at_most(m, at_least(m, d, -0.5), 0.5)
+    u = d / (2.0 + d)
+    square = u * u
+    excess = d * u - u * square * polynomial(square, _ATANH)
+    return d * polynomial(d, _NEAR_ONE) + excess
 
 
 def _positive_gammaln(m: Calculus, x: Number) -> Number:
@@ -37,8 +56,10 @@ def _positive_gammaln(m: Calculus, x: Number) -> Number:
         # (x − 1) · … · (x − whole)
         product = m.select(whole >= float(k), product * (x - float(k)), product)
     logarithm = m.math("log", m.select(x < _FAR, product, x))
-    near = d * polynomial(d, GAMMALN)
-    near = m.select(x < 1.5, near - logarithm, near + logarithm)
+    series = polynomial(d, GAMMALN)
+    near = d * series
+    near = m.select(x < 0.5, near - logarithm, near + logarithm)
+    near = m.select((x >= 0.5) & (x < 1.5), _gammaln_near_one(m, d), near)
     large = at_least(m, x, _FAR)
     far = (x - 0.5) * (logarithm - 1.0) + (0.5 * math.log(2.0 * math.pi) - 0.5 + stirling(large))
     return m.select(x < _FAR, near, far)
@@ -62,8 +83,15 @@ def gammaln_of_next(m: Calculus, a: Number) -> Number:
     return m.select(small, near - m.math("log1p", a), near)
 
 
-def _positive_digamma(m: Calculus, x: Number) -> Number:
-    """ψ(x) for x > 0."""
+def digamma_tail(x: Number) -> Number:
+    """log x − ψ(x), for 6 ≤ x."""
+    inverse = 1.0 / x
+    square = inverse * inverse
+    return 0.5 * inverse + square * polynomial(square, DIGAMMA_TAIL)
+
+
+def _positive_digamma(m: Calculus, x: Number, low: Number) -> Number:
+    """ψ(x + low) for x > 0, where low is at most an ulp of x and matters near the zero."""
     small = x < 1.0
     near, total = x, 0.0 * x
     for _ in range(5):
@@ -74,20 +102,23 @@ def _positive_digamma(m: Calculus, x: Number) -> Number:
     near = m.select(small, x + 1.0, near)
     total = m.select(small, -1.0 / x, total)
     zero, zero_low = _DIGAMMA_ZERO
-    value = ((near - zero) - zero_low) * polynomial(near - 1.5, DIGAMMA) + total
-    inverse = 1.0 / at_least(m, x, _DIGAMMA_FAR)
-    square = inverse * inverse
-    far = m.math("log", x) - (0.5 * inverse + square * polynomial(square, DIGAMMA_TAIL))
+    value = ((near - zero) + (low - zero_low)) * polynomial(near - 1.5, DIGAMMA) + total
+    far = m.math("log", x) - digamma_tail(at_least(m, x, _DIGAMMA_FAR))
     return m.select(x < _DIGAMMA_FAR, value, far)
 
 
 def digamma(m: Calculus, x: Number) -> Number:
     """At 0 it is ∓inf by the sign of 0, at the other poles NaN."""
     reflects = x < 0.0
-    positive = _positive_digamma(m, m.select(reflects, 1.0 - x, x))
+    high, low = plus(1.0, -x)
+    low = m.select(reflects, low, 0.0)
+    positive = _positive_digamma(m, m.select(reflects, high, x), low)
     rest = x - m.unary("round", x)
-    angle = rest * math.pi
-    cotangent = math.pi / m.math("tan", angle)
+    size = m.unary("abs", rest)
+    is_far = size > 0.25  # from the pole, and near a zero: 0.5 − |rest| is exact
+    tangent = m.math("tan", math.pi * m.select(is_far, 0.5 - size, size))
+    cotangent = m.select(is_far, math.pi * tangent, math.pi / tangent)
+    cotangent = m.select(rest < 0.0, -cotangent, cotangent)
     result = m.select(reflects, positive - cotangent, positive)
     result = m.select(reflects & m.equal(rest, 0.0), math.nan, result)
     return m.select(m.equal(x, math.inf), math.inf, result)
@@ -109,25 +140,59 @@ _ZETA_TAIL: Final = (
 """The Bernoulli numbers B(2k) / (2k)!."""
 
 
+def _term(m: Calculus, q: Number, k: int, s: Number) -> tuple[Number, Number]:
+    """(q + k)**−s, whose power would magnify the rounding of the sum; and the sum."""
+    total, rest = plus(q, float(k))
+    power = m.math("pow", total, -s)
+    return power - power * (at_most(m, s, 1e300) * (rest / total)), total
+
+
 def zeta(m: Calculus, s: Number, q: Number) -> Number:
     """Σ (q + k)**−s by the formula of Euler and Maclaurin, for s > 1 and q > 0.
 
     NaN for s < 1, and for q < 0 that is no integer; inf for s = 1 and for integers q ≤ 0.
     """
-    inside = at_least(m, q, 1e-320)
-    total = m.math("pow", inside, -s)
-    for k in range(1, _ZETA_TERMS):
-        total = total + m.math("pow", inside + float(k), -s)
-    w = inside + float(_ZETA_TERMS)
-    power = m.math("pow", w, -s)
+    inside = at_most(m, at_least(m, q, 1e-320), 1e300)
+    power, w = _term(m, inside, _ZETA_TERMS, s)
     inverse = 1.0 / w
     factor, rest = s * (power * inverse), 0.0 * s
     for k, number in enumerate(_ZETA_TAIL):
         rest = rest + factor * number
         factor = factor * ((s + (2.0 * k + 1.0)) * inverse) * ((s + (2.0 * k + 2.0)) * inverse)
     rest = m.select(power > 0.0, 0.5 * power + rest, 0.0)
-    total = total + (m.math("pow", w, 1.0 - s) / (s - 1.0) + rest)
+    last, _ = _term(m, inside, _ZETA_TERMS, s - 1.0)
+    for k in range(_ZETA_TERMS - 1, 0, -1):
+        rest = rest + _term(m, inside, k, s)[0]
+    total = m.math("pow", inside, -s) + (last / (s - 1.0) + rest)
+    total = m.select(m.equal(q, math.inf), 0.0, total)
     whole = m.equal(m.unary("floor", q), q)
     total = m.select(q > 0.0, total, m.select((q <= 0.0) & whole, math.inf, math.nan))
     total = m.select(m.equal(s, 1.0), math.inf, total)
     return m.select(s >= 1.0, total, math.nan)
+
+
+def zeta_by_s(m: Calculus, s: Number, q: Number) -> Number:
+    """The derivative of ``zeta`` by s: that of its formula, term by term."""
+    inside = at_most(m, at_least(m, q, 1e-320), 1e300)
+    total = -(m.math("log", inside) * m.math("pow", inside, -s))
+    for k in range(1, _ZETA_TERMS):
+        power, place = _term(m, inside, k, s)
+        total = total - m.math("log", place) * power
+    power, w = _term(m, inside, _ZETA_TERMS, s)
+    log, inverse = m.math("log", w), 1.0 / w
+    factor, rest = s * (power * inverse), 0.0 * s
+    growth = 1.0 / s - log
+    for k, number in enumerate(_ZETA_TAIL):
+        rest = rest + factor * growth * number
+        first, second = s + (2.0 * k + 1.0), s + (2.0 * k + 2.0)
+        factor = factor * (first * inverse) * (second * inverse)
+        growth = growth + (1.0 / first + 1.0 / second)
+    rest = m.select(power > 0.0, rest - 0.5 * power * log, 0.0)
+    over = 1.0 / (s - 1.0)
+    last, _ = _term(m, inside, _ZETA_TERMS, s - 1.0)
+    main = m.select(last > 0.0, last * (over * (log + over)), 0.0)
+    found = total + (rest - main)
+    # The first terms are inf · 0 where the numbers are too large for a power.
+    found = m.select((m.equal(s, math.inf) & (q > 1.0)) | m.equal(q, math.inf), 0.0, found)
+    found = m.select(m.equal(s, 1.0) & (q > 0.0), -math.inf, found)
+    return m.select((s >= 1.0) & (q > 0.0), found, math.nan)

@@ -1,68 +1,154 @@
 """The formulas of the incomplete gamma functions, P(a, x) and Q(a, x) = 1 − P(a, x).
 
-Up to a = 40, and for larger a where x/a is not between ½ and 3/2: the power series of P for x below
-a + 1, and the continued fraction of Q beyond (Abramowitz and Stegun, "Handbook of Mathematical
-Functions", 1964, 6.5.29 and 6.5.31), in as many steps as these regions need. Else
-the uniform expansion of N. M. Temme, "The asymptotic expansion of the incomplete gamma functions",
-1979. Q of a below 1 takes the power series without its first term, which is near 1.
+Each is the integrand at x times an integral of what the integrand is beside that, e**−E with E
+between 0 and ∞: of t = x · e**−s for P, of t = x + v for Q. The rule for those is the double
+exponential one (H. Takahasi and M. Mori, "Double exponential formulas for numerical integration",
+1974). No term of E is negative on the side of the integrand's summit where P or Q is small, so that
+nothing cancels, for numbers of any size; on the other side, the result is 1 less the other. For
+a < 1, P has one term of its recurrence in front, and Q of small x is the power series without its
+first term, which is near 1.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
+from nets.ops.transcendental import pairs
 from nets.ops.transcendental.calculus import Calculus, Number, at_least, at_most, polynomial
-from nets.ops.transcendental.error_formulas import erfcx
-from nets.ops.transcendental.gamma_formulas import gammaln, gammaln_of_next, stirling
-from nets.ops.transcendental.incomplete_numbers import TEMME
+from nets.ops.transcendental.gamma_formulas import digamma_tail, gammaln_of_next, stirling
+from nets.ops.transcendental.pairs import Pair
 
-_LARGE: Final = 40.0
-_STEPS: Final = 72
-_SMALL_STEPS: Final = 22
+Exponent = Callable[[Number], tuple[Number, Number]]
+"""E, and the slope by a parameter of the integrand's logarithm, at a distance from the end."""
+
+FAR: Final = 8.0
+TINY: Final = 1e-290
+LIFTS: Final = 200.0
+LIFT: Final = 2.0**LIFTS
+"""Near 0, P is in proportion to xᵃ: smaller x, whose products would be subnormal, are lifted."""
+
+_NODES: Final = 74
+_WIDTH: Final = 0.1
+_START: Final = -3.65
+_SMALL_STEPS: Final = 18
+_SMALL: Final = 0.5
+_EXCESS: Final = tuple((-1.0) ** k / math.factorial(k + 2) for k in range(13))
 _ATANH: Final = tuple(2.0 / (2 * k + 3) for k in range(14))
 
 
-def excess_of(m: Calculus, ratio: Number, difference: Number) -> Number:
-    """μ − log(1 + μ) for μ = ratio − 1, which is also given as ``difference``."""
-    near = m.unary("abs", difference) < 0.5
-    mu = m.select(near, difference, 0.0)
-    u = mu / (2.0 + mu)
+def fallen(m: Calculus, s: Number) -> tuple[Number, Number]:
+    """z = 1 − e**−s, and s − z, for s ≥ 0."""
+    z = -m.math("expm1", -s)
+    near = at_most(m, s, 0.5)
+    return z, m.select(s < 0.5, near * near * polynomial(near, _EXCESS), s - z)
+
+
+def logarithms(m: Calculus, q: Number) -> tuple[Number, Number]:
+    """log(1 + q), and q less that, for q ≥ 0."""
+    found = m.math("log1p", q)
+    near = at_most(m, q, 0.5)
+    u = near / (2.0 + near)
     square = u * u
-    small = mu * u - u * square * polynomial(square, _ATANH)
-    return m.select(near, small, difference - m.math("log", ratio))
+    excess = near * u - u * square * polynomial(square, _ATANH)
+    return found, m.select(q < 0.5, excess, q - found)
 
 
-def _factor(m: Calculus, a: Number, x: Number, excess: Number) -> Number:
-    """xᵃ · e**−x / Γ(a + 1)."""
-    large = at_least(m, a, 8.0)
-    far = -(a * excess) - stirling(large)
-    far = m.math("exp", far) / m.unary("sqrt", 2.0 * math.pi * large)
-    small = at_most(m, a, 8.0)
-    near = m.math("exp", small * m.math("log", x) - x - gammaln(m, small + 1.0))
-    return m.select(a > 8.0, far, near)
+def integral(m: Calculus, scale: Number, exponent: Exponent) -> Pair:
+    """The integral of e**−E from 0 on, which falls within some scales."""
+
+    def step(n: Number, state: tuple[Number, Number]) -> tuple[Number, Number]:
+        total, rest = state
+        place, weight = _node(m, n)
+        term = weight * m.math("exp", -exponent(scale * place)[0])
+        new = total + term
+        return new, rest + (term - (new - total))
+
+    start = 0.0 * scale
+    found = m.count_down(_NODES, step, (start, start))
+    return pairs.multiply((scale * _WIDTH, 0.0), found)
 
 
-def _series(m: Calculus, a: Number, x: Number) -> Number:
-    """P over the factor: 1 + x/(a+1) + x²/((a+1)(a+2)) + …, by its nested form from the end."""
+def slopes(m: Calculus, scale: Number, exponent: Exponent) -> tuple[Number, Number]:
+    """The integral, and that of its slope by the parameter."""
 
-    def step(k: Number, total: Number) -> Number:
-        return 1.0 + total * (x / (a + k))
+    def step(n: Number, state: tuple[Number, Number]) -> tuple[Number, Number]:
+        place, weight = _node(m, n)
+        size, slope = exponent(scale * place)
+        term = weight * m.math("exp", -size)
+        return state[0] + term, state[1] + term * slope
 
-    return m.count_down(_STEPS, step, 1.0 + 0.0 * x)
+    start = 0.0 * scale
+    total, change = m.count_down(_NODES, step, (start, start))
+    width = scale * _WIDTH
+    return width * total, width * change
 
 
-def _fraction(m: Calculus, a: Number, x: Number) -> Number:
-    """Q over a times the factor: 1/(x+1−a − 1·(1−a)/(x+3−a − …)), from the end."""
+def _node(m: Calculus, n: Number) -> tuple[Number, Number]:
+    """Where the n-th value is taken, in scales, and what it counts."""
+    t = n * _WIDTH + _START
+    bend = m.math("exp", -t)
+    place = m.math("exp", t - bend)
+    return place, place * (1.0 + bend)
 
-    def step(k: Number, rest: Number) -> Number:
-        return (k * (k - a)) / ((x + (2.0 * k + 1.0) - a) - rest)
 
-    return 1.0 / ((x + 1.0 - a) - m.count_down(_STEPS, step, 0.0 * x))
+def scale_of(m: Calculus, slope: Number, bend: Number) -> Number:
+    """Where slope · s + bend · s²/2 is about 1."""
+    return 2.0 / (slope + m.unary("sqrt", slope * slope + 4.0 * bend))
+
+
+def raised(m: Calculus, a: Number) -> tuple[Number, Pair, Pair]:
+    """By how much a is to be raised for Stirling's formula; a so far; and (a + 1) · … · (a + 7), or
+    1/a where it is not."""
+    small = a < FAR
+    high = pairs.select(m, small, pairs.plus(a, FAR), (a, 0.0 * a))
+    product: Pair = (1.0 + 0.0 * a, 0.0 * a)
+    inside = at_most(m, a, FAR)
+    for k in range(1, int(FAR)):
+        product = pairs.multiply(product, pairs.plus(inside, float(k)))
+    product = pairs.select(m, small, product, pairs.divide((1.0, 0.0), (a, 0.0)))
+    return m.select(small, FAR, 0.0), high, product
+
+
+def _front(m: Calculus, a: Number, x: Number) -> tuple[Pair, Pair]:
+    """xᵃ · e**−x / Γ(a + 1), as a logarithm and a factor."""
+    raise_by, high, product = raised(m, a)
+    difference = pairs.divide(pairs.add((x, 0.0), pairs.negate(high)), high)
+    _, excess = pairs.logarithm(m, pairs.divide((x, 0.0), high), difference)
+    log_x, _ = pairs.logarithm(m, (x, 0.0 * x), pairs.plus(x, -1.0))
+    size = pairs.add(pairs.multiply(high, excess), pairs.multiply((raise_by, 0.0), log_x))
+    size = pairs.add(size, (stirling(high[0]), 0.0))
+    root = pairs.root(m, pairs.multiply(high, pairs.HALF_OVER_PI))
+    return pairs.negate(size), pairs.multiply(root, product)
+
+
+def _end_of_lower(m: Calculus, a: Number, x: Number) -> Number:
+    """Where P is to be integrated, not Q."""
+    return (x <= a) | ((a < 1.0) & (x < 1.0))
+
+
+def _sides(m: Calculus, a: Number, x: Number, is_lower: Number) -> tuple[Number, Exponent]:
+    """The scale and E of the integral of P, where a is raised to at least 1, or of Q, over x."""
+    above = m.select(a < 1.0, a + 1.0, a)
+    order = a - 1.0
+    slope = m.select(is_lower, above - x, (x - order) / x)
+    bend = m.select(is_lower, x, at_least(m, (order / x) / x, 0.0))
+    # Far out, the slope of E is 1 for Q.
+    scale = scale_of(m, slope, bend)
+    scale = m.select(is_lower, scale, at_least(m, scale, 1.0))
+
+    def exponent(s: Number) -> tuple[Number, Number]:
+        _, excess = fallen(m, s)
+        ratio_log, ratio_excess = logarithms(m, s / x)
+        upper = m.select(order < 0.0, s - order * ratio_log, slope * s + order * ratio_excess)
+        return m.select(is_lower, slope * s + x * excess, upper), m.select(is_lower, -s, ratio_log)
+
+    return scale, exponent
 
 
 def _small_order(m: Calculus, a: Number, x: Number) -> Number:
-    """Q for a < 1 and x ≤ 1.5: 1 − eᵘ · (1 + a·T), T the sum of (−x)ⁿ / (n! · (a + n))."""
+    """Q for a < 1 and x ≤ ½: 1 − eᵘ · (1 + a·T), T the sum of (−x)ⁿ / (n! · (a + n))."""
 
     def step(n: Number, total: Number) -> Number:
         return (1.0 / (a + n) + total) * (-x / n)
@@ -72,50 +158,79 @@ def _small_order(m: Calculus, a: Number, x: Number) -> Number:
     return -m.math("expm1", u) - m.math("exp", u) * (a * total)
 
 
-def _expansion(m: Calculus, a: Number, excess: Number, above: Number) -> tuple[Number, Number]:
-    """P and Q of large a."""
-    size = m.unary("sqrt", 2.0 * at_least(m, excess, 0.0))
-    eta = m.select(above, size, -size)
-    inverse = 1.0 / a
-    total = polynomial(eta, TEMME[-1])
-    for row in reversed(TEMME[:-1]):
-        total = total * inverse + polynomial(eta, row)
-    power = m.math("exp", -(a * excess))
-    rest = power * total / m.unary("sqrt", 2.0 * math.pi * a)
-    tail = 0.5 * power * erfcx(m, m.unary("sqrt", a * at_least(m, excess, 0.0)))
-    return m.select(above, 1.0 - tail, tail) - rest, m.select(above, tail, 1.0 - tail) + rest
+def _part(m: Calculus, a: Number, x: Number, is_lower: Number) -> Number:
+    """P or Q."""
+    size, factor = _front(m, a, x)
+    found = integral(m, *_sides(m, a, x, is_lower))
+    with_first = pairs.add((1.0, 0.0), pairs.multiply((x, 0.0), found))
+    whole = pairs.multiply((a, 0.0), found)
+    upper = pairs.multiply(pairs.divide((a, 0.0), (x, 0.0)), found)
+    over = pairs.select(m, is_lower, whole, upper)
+    over = pairs.select(m, is_lower & (a < 1.0), with_first, over)
+    return pairs.power_times(m, size, pairs.multiply(factor, over))
 
 
-def _both(m: Calculus, a: Number, x: Number) -> tuple[Number, Number]:
-    """P and Q for a > 0 and 0 ≤ x; NaN elsewhere."""
-    difference = (x - a) / a
-    excess = excess_of(m, x / a, difference)
-    uniform = (a > _LARGE) & (m.unary("abs", difference) < 0.5)
-    above = x > a + 1.0
-    above = above & (x > 1.5)
-    factor = _factor(m, a, x, excess)
-    lower = factor * _series(m, a, m.select(above, 0.5 * a, x))
-    upper = factor * a * _fraction(m, a, m.select(above, x, 2.0 * a + 3.0))
-    p, q = m.select(above, 1.0 - upper, lower), m.select(above, upper, 1.0 - lower)
-    small = _small_order(m, at_most(m, a, 1.0), at_most(m, x, 1.5))
-    q = m.select((a < 1.0) & (x <= 1.5), small, q)
-    usual = m.select(uniform, a, _LARGE)
-    far_p, far_q = _expansion(m, usual, m.select(uniform, excess, 0.0), difference > 0.0)
-    p, q = m.select(uniform, far_p, p), m.select(uniform, far_q, q)
-    return _ends(m, a, x, p, 0.0), _ends(m, a, x, q, 1.0)
-
-
-def _ends(m: Calculus, a: Number, x: Number, value: Number, at_zero: float) -> Number:
-    value = m.select(m.equal(x, 0.0), at_zero, value)
-    value = m.select(m.equal(a, math.inf), at_zero, value)
-    value = m.select(m.equal(x, math.inf) | m.equal(a, 0.0), 1.0 - at_zero, value)
-    same = m.equal(a, x) & (m.equal(a, 0.0) | m.equal(a, math.inf))
-    return m.select(same, math.nan, m.select((a >= 0.0) & (x >= 0.0), value, math.nan))
+def _inside(m: Calculus, a: Number, x: Number) -> tuple[Number, Number]:
+    """a and x, smaller where they are beyond what squares: P there is 0, ½ or 1."""
+    shrink = m.select(a > 1e150, 2.0**-332, 1.0)
+    inner, end = a * shrink, at_most(m, x * shrink, 1e220)
+    return inner, m.select((inner >= FAR) & (end < inner * 1e-280), inner * 1e-280, end)
 
 
 def gammainc(m: Calculus, a: Number, x: Number) -> Number:
-    return _both(m, a, x)[0]
+    tiny = x < TINY
+    inner, end = _inside(m, a, m.select(tiny, x * LIFT, x))
+    is_lower = _end_of_lower(m, inner, end)
+    found = _part(m, inner, end, is_lower)
+    found = m.select(tiny, found * m.math("exp2", -LIFTS * at_most(m, a, 20.0)), found)
+    return _ends(m, a, x, m.select(is_lower, found, 1.0 - found), 0.0)
 
 
 def gammaincc(m: Calculus, a: Number, x: Number) -> Number:
-    return _both(m, a, x)[1]
+    inner, end = _inside(m, a, x)
+    is_lower = (end < inner - 1.0) | ((inner >= 1.0) & (end < _SMALL))
+    found = _part(m, inner, end, is_lower)
+    found = m.select(is_lower, 1.0 - found, found)
+    small = _small_order(m, at_most(m, inner, 1.0), at_most(m, end, _SMALL))
+    found = m.select((inner < 1.0) & (end < _SMALL), small, found)
+    return _ends(m, a, x, found, 1.0)
+
+
+def gammainc_by_a(m: Calculus, a: Number, x: Number) -> Number:
+    """The derivative of P by a."""
+    inner, end = _inside(m, at_least(m, a, 1e-280), x)
+    is_lower, small = _end_of_lower(m, inner, end), inner < 1.0
+    total, slope = slopes(m, *_sides(m, inner, end, is_lower))
+    size, factor = _front(m, inner, end)
+    front = pairs.power_times(m, size, factor)
+    growth = _growth(m, inner, end)
+    plain = inner * (growth * total + slope)
+    next_growth = growth - 1.0 / inner
+    first = next_growth * (1.0 + end * total) + end * slope
+    found = m.select(is_lower, m.select(small, first, plain), -plain / end)
+    return _ends(m, a, x, front * found, None)
+
+
+def log_of_ratio(m: Calculus, ratio: Number, difference: Number) -> Number:
+    """The logarithm of a ratio that is also given as 1 + difference."""
+    near = m.math("log1p", at_least(m, difference, -0.5))
+    return m.select(difference < -0.5, m.math("log", ratio), near)
+
+
+def _growth(m: Calculus, a: Number, x: Number) -> Number:
+    """log x − ψ(a)."""
+    high = m.select(a < FAR, a + FAR, a)
+    total = log_of_ratio(m, x / high, (x - high) / high) + digamma_tail(high)
+    for k in range(int(FAR)):
+        total = m.select(a < FAR, total + 1.0 / (a + float(k)), total)
+    return total
+
+
+def _ends(m: Calculus, a: Number, x: Number, value: Number, at_zero: float | None) -> Number:
+    """With the values at the ends of the ranges; of a derivative, 0."""
+    first, last = (0.0, 0.0) if at_zero is None else (at_zero, 1.0 - at_zero)
+    value = m.select(m.equal(x, 0.0), first, value)
+    value = m.select(m.equal(a, math.inf), first, value)
+    value = m.select(m.equal(x, math.inf) | m.equal(a, 0.0), last, value)
+    same = m.equal(a, x) & (m.equal(a, 0.0) | m.equal(a, math.inf))
+    return m.select(same, math.nan, m.select((a >= 0.0) & (x >= 0.0), value, math.nan))

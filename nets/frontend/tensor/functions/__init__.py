@@ -162,7 +162,6 @@ from nets.frontend.tensor.pytorch.reductions import (
     amin,
     aminmax,
     dist,
-    logcumsumexp,
     std_mean,
     var_mean,
 )
@@ -393,7 +392,6 @@ __all__ = [
     "amin",
     "aminmax",
     "dist",
-    "logcumsumexp",
     "std_mean",
     "var_mean",
     "cat",

@@ -19,14 +19,13 @@ import numpy.typing as npt
 
 from nets.errors import ArgumentError, ShapeError
 from nets.frontend.tensor.conversion import dtype_of
-from nets.frontend.tensor.dimension import is_open, not_negative, size_bounds, smaller
+from nets.frontend.tensor.dimension import not_negative
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
     as_float,
     as_tensor,
     cast,
-    constant,
     expand,
     fitted,
     renewed,
@@ -43,7 +42,7 @@ from nets.frontend.tensor.functions.arithmetic import (
     where,
 )
 from nets.frontend.tensor.functions.arithmetic import pow as power
-from nets.frontend.tensor.functions.comparison import equal, greater
+from nets.frontend.tensor.functions.comparison import equal
 from nets.frontend.tensor.functions.gradient import astype
 from nets.frontend.tensor.functions.mathematics import sqrt
 from nets.frontend.tensor.functions.shape import different_axes, flatten, normal_axis, reshape
@@ -284,40 +283,10 @@ def _count(x: Tensor, axis: Axis) -> int:
 def cumsum(x: TensorLike, axis: int | None = None, dtype: DTypeSpec = None) -> Tensor:
     """Sums of the elements up to and including each one, along an axis or the flattened tensor.
 
-    A scan in log2(n) steps, each adding a shifted copy: Hillis and Steele, "Data Parallel
-    Algorithms", CACM 29 (1986).
+    One after the other, as NumPy adds them.
     """
     tensor = summable(x, dtype)
     if axis is None:
         tensor, axis = flatten(tensor), 0
     at = normal_axis(axis, tensor.ndim)
-    zero = constant(np.zeros((), tensor.dtype))
-    distance = 1
-    if is_open(tensor.shape[at : at + 1]):
-        return _open_cumsum(tensor, at)
-    while distance < tensor.shape[at]:
-        tensor = apply("add", tensor, _moved(tensor, at, distance, zero))
-        distance *= 2
-    return renewed(tensor) if distance == 1 else tensor
-
-
-def _open_cumsum(x: Tensor, axis: int) -> Tensor:
-    """The same along an axis whose size a call tells: as many steps as the largest size needs.
-
-    A step beyond the size adds −0, which changes no element.
-    """
-    size, distance = x.shape[axis], 1
-    _, most = size_bounds(size)
-    while distance < most:
-        nothing = cast(where(greater(as_tensor(size), distance), 0.0, -0.0), x.type.dtype)
-        x = apply("add", x, _moved(x, axis, smaller(distance, size), nothing))
-        distance *= 2
-    return renewed(x)
-
-
-def _moved(x: Tensor, axis: int, distance: int, zero: Tensor) -> Tensor:
-    """x shifted towards the end of the axis, zeros coming in at its start."""
-    stops = tuple(n - distance if i == axis else n for i, n in enumerate(x.shape))
-    kept = apply("slice", x, starts=(0,) * x.ndim, stops=stops, steps=(1,) * x.ndim)
-    low = tuple(distance if i == axis else 0 for i in range(x.ndim))
-    return apply("pad", kept, zero, low=low, high=(0,) * x.ndim)
+    return apply("running", tensor, axis=at, combiner="add", reverse=False)

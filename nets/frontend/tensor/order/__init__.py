@@ -12,7 +12,7 @@ _MODULES: Final = {
     "sorting": "sort argsort lexsort partition argpartition topk kthvalue",
     "searching": "searchsorted bucketize digitize",
     "quantiles": "median nanmedian quantile nanquantile percentile nanpercentile",
-    "running": "cumprod cumulative_prod cummax cummin",
+    "running": "cumprod cumulative_prod cummax cummin logcumsumexp",
     "distinct": "unique unique_all unique_consecutive unique_counts unique_inverse unique_values",
     "counting": "bincount histc histogram histogram_bin_edges",
     "scattering": "scatter scatter_add scatter_reduce index_add "

@@ -61,17 +61,17 @@ def bincount(
     require_dtype(tensor, "iub", "bincount counts integers")
     if tensor.ndim != 1:
         raise ShapeError(f"bincount takes one axis, not {tensor.type}", user_location())
-    tensor = _not_negative(cast(tensor, i64))
-    count = _length(tensor, integer_of(minlength, "minlength"), length)
+    tensor = cast(tensor, i64)
     if weights is None:
-        parts = expand(constant(np.array(1)), tensor.shape)
-    else:
-        parts = cast(as_tensor(weights), f64)
-        if parts.shape != tensor.shape:
-            raise ShapeError(
-                f"bincount of {tensor.type} takes as many weights, not {parts.type}",
-                user_location(),
-            )
+        count = _length(tensor, integer_of(minlength, "minlength"), length)
+        return apply("tally", tensor, length=count)
+    tensor = _not_negative(tensor)
+    count = _length(tensor, integer_of(minlength, "minlength"), length)
+    parts = cast(as_tensor(weights), f64)
+    if parts.shape != tensor.shape:
+        raise ShapeError(
+            f"bincount of {tensor.type} takes as many weights, not {parts.type}", user_location()
+        )
     return counted(tensor, parts, count)
 
 
@@ -95,7 +95,10 @@ def _length(x: Tensor, minlength: int, length: int | None) -> int:
     if minlength < 0:
         raise ArgumentError(f"minlength is not negative: {minlength}", user_location())
     if length is not None:
-        return integer_of(length, "length")
+        count = integer_of(length, "length")
+        if count < 0:
+            raise ArgumentError(f"length is not negative: {count}", user_location())
+        return count
     if current_scope() is not None:
         raise ControlFlowError(
             "the largest number that bincount counts is known only when the traced function runs; "
@@ -252,7 +255,7 @@ def histogram(
     outside = (slot < 0) | (values != values) if values.type.dtype.is_float else slot < 0
     slot = where(outside, count, slot)
     if weights is None:
-        found = counted(slot, expand(constant(np.array(1)), flat.shape), count)
+        found = apply("tally", slot, length=count)
     else:
         found = _weighed(tensor, slot, as_tensor(weights), count)
     if not density:

@@ -53,7 +53,7 @@ def numbers(shape: tuple[int, ...], axis: int) -> Tensor:
 
 def counted_up(mask: Tensor) -> Tensor:
     """How many of the elements of a row of bools hold, up to each one."""
-    return apply("running", mask, combiner="count")
+    return apply("running", mask, axis=mask.ndim - 1, combiner="add", reverse=False)
 
 
 def number_of(value: float, like: Tensor) -> Tensor:

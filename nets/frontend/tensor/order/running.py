@@ -1,51 +1,34 @@
 """Running results along an axis: products, and extremes with their positions.
 
-Products are a scan in log2(n) steps, which combines every element with the one a distance before
-it: W. D. Hillis and G. L. Steele, "Data parallel algorithms", CACM 29 (1986).
-
 ``x`` is a tensor, or what makes one; ``dim`` an axis, counted from the end where negative;
 ``dtype`` is that in which elements are multiplied, and of the result.
 """
 
 from __future__ import annotations
 
-from nets.errors import OpenSizeError, ShapeError
-from nets.frontend.tensor.dimension import is_open
+import math
+
+from nets.errors import ShapeError
 from nets.frontend.tensor.dispatch import (
     TensorLike,
     apply,
+    as_float,
     as_tensor,
     cast,
     expand,
     fitted,
-    renewed,
 )
+from nets.frontend.tensor.functions.arithmetic import where
 from nets.frontend.tensor.functions.axis_words import takes_dim
+from nets.frontend.tensor.functions.comparison import isfinite
+from nets.frontend.tensor.functions.joining import roll
+from nets.frontend.tensor.functions.mathematics import exp, log
 from nets.frontend.tensor.functions.reduction import DTypeSpec, summable
 from nets.frontend.tensor.functions.shape import flatten, normal_axis, under
-from nets.frontend.tensor.order.rows import at, cut, placed
 from nets.frontend.tensor.order.sorting import Sorted
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
-from nets.ir.types import u8
-
-
-def _products(x: Tensor, axis: int) -> Tensor:
-    """The product of all prefixes along an axis."""
-    size = x.shape[axis]
-    if is_open((size,)):
-        raise OpenSizeError(
-            "a product along an axis whose size a call tells is not there: nets.scan steps along "
-            "it",
-            user_location(),
-        )
-    distance = 1
-    while distance < size:
-        before, here = cut(x, axis, 0, size - distance), cut(x, axis, distance, size)
-        product = apply("multiply", before, here)
-        x = apply("concatenate", cut(x, axis, 0, distance), product, axis=axis)
-        distance *= 2
-    return x
+from nets.ir.types import bool_, u8
 
 
 @takes_dim
@@ -60,8 +43,7 @@ def cumprod(x: TensorLike, axis: int | None = None, dtype: DTypeSpec = None) -> 
     if axis is None:
         tensor, axis = flatten(tensor), 0
     place = normal_axis(axis, tensor.ndim)
-    found = _products(tensor, place)
-    return renewed(found) if found is tensor else found
+    return apply("running", tensor, axis=place, combiner="mul", reverse=False)
 
 
 @takes_dim
@@ -96,7 +78,7 @@ def cummax(x: TensorLike, dim: int = -1) -> Sorted:
     Of equals the last position, as in PyTorch; a NaN wins. The gradient goes to where the elements
     came from.
     """
-    return _extremes(x, dim, "argmax")
+    return _extremes(x, dim, "max")
 
 
 @takes_dim
@@ -106,7 +88,7 @@ def cummin(x: TensorLike, dim: int = -1) -> Sorted:
     Of equals the last position, as in PyTorch; a NaN wins. The gradient goes to where the elements
     came from.
     """
-    return _extremes(x, dim, "argmin")
+    return _extremes(x, dim, "min")
 
 
 def _extremes(x: TensorLike, dim: int, combiner: str) -> Sorted:
@@ -115,9 +97,30 @@ def _extremes(x: TensorLike, dim: int, combiner: str) -> Sorted:
         found = _extremes(under(tensor, (1,)), 0, combiner)
         return Sorted(*(under(y, ()) for y in found))
     place = normal_axis(dim, tensor.ndim)
+    if tensor.type.dtype.is_bool:
+        found = _extremes(cast(tensor, u8), dim, combiner)
+        return Sorted(cast(found[0], bool_), found[1])
+    along = {"axis": place, "combiner": combiner, "reverse": False}
     keys = apply("stop_gradient", tensor) if tensor.type.dtype.is_float else tensor
-    keys = cast(keys, u8) if keys.type.dtype.is_bool else keys
-    last = tensor.ndim - 1
-    running = apply("running", placed(keys, place, last), combiner=combiner)
-    positions = placed(running, last, place)
-    return Sorted(at(tensor, positions, place), positions)
+    return Sorted(apply("running", tensor, **along), apply("running_place", keys, **along))
+
+
+@takes_dim
+def logcumsumexp(x: TensorLike, dim: int) -> Tensor:
+    """log Σ exp(x) of the elements up to each one along an axis, without overflow.
+
+    The sum is kept as a multiple of the exponential of the largest element so far.
+    """
+    given = as_float(x)
+    tensor = given if given.ndim else under(given, (1,))
+    axis = normal_axis(dim, tensor.ndim)
+    most = apply(
+        "running", apply("stop_gradient", tensor), axis=axis, combiner="max", reverse=False
+    )
+    scale = where(isfinite(most), most, 0)
+    before = roll(where(most == math.inf, 0, most), 1, axis)
+    factors, terms = exp(before - scale), exp(tensor - scale)
+    total = apply("running_linear", factors, terms, axis=axis, reverse=False)
+    is_nothing = total == 0
+    found = where(is_nothing, -math.inf, scale + log(where(is_nothing, 1, total)))
+    return under(found, given.shape)

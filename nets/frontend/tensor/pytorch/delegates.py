@@ -29,6 +29,7 @@ _SAME: Final = (
     *("true_divide", "trunc", "vdot", "vsplit", "neg", "mul", "matmul", "cummax", "cummin"),
     *(
         "cumprod",
+        "logcumsumexp",
         "topk",
         "kthvalue",
         "mode",

@@ -119,7 +119,6 @@ class Methods(Delegates):
     dist = reductions.dist
     logsumexp = reductions.logsumexp
     softmax = reductions.softmax
-    logcumsumexp = reductions.logcumsumexp
     log_softmax = reductions.log_softmax
     count_nonzero = reductions.count_nonzero
 

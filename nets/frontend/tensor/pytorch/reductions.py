@@ -276,25 +276,6 @@ def _along(function: Callable[..., Tensor], x: TensorLike, dim: int, dtype: Any)
 
 
 @takes_dim
-def logcumsumexp(x: TensorLike, dim: int) -> Tensor:
-    """log Σ exp(x) of the elements up to each one along an axis, without overflow.
-
-    Sums of two logarithms in log₂ n steps (Hillis and Steele, CACM 29, 1986).
-    """
-    tensor = F.as_tensor(x)
-    line, axis = at_least_1d(tensor), axis_of(dim, tensor.ndim)
-    size, distance = line.shape[axis], 1
-    while distance < size:
-        before = (slice(None),) * axis
-        head = F.getitem(line, (*before, slice(None, distance)))
-        early = F.getitem(line, (*before, slice(None, size - distance)))
-        late = F.getitem(line, (*before, slice(distance, None)))
-        both = F.logsumexp(F.stack([early, late]), 0)
-        line, distance = F.concatenate([head, both], axis), distance * 2
-    return line if distance > 1 else F.positive(tensor)
-
-
-@takes_dim
 def count_nonzero(x: TensorLike, dim: Dims = None) -> Tensor:
     """How many elements over the axes are not 0, as int64."""
     return reduced(F.sum, F.not_equal(x, 0), dim, False)
