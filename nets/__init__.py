@@ -21,7 +21,7 @@ from nets.locks import imports as _imports
 from nets.version import __version__
 
 if TYPE_CHECKING:
-    from nets import data, datasets, linalg, nn, optim, optimize, random, special
+    from nets import data, datasets, distributed, linalg, nn, optim, optimize, random, special
     from nets.backend.library.loader import load
     from nets.frontend.calls.lowered import evaluate, parse_ir
     from nets.frontend.calls.trace import trace
@@ -92,7 +92,17 @@ _LATER = {
 }
 """Public name → the module that has it."""
 
-_ROOMS = ("linalg", "nn", "optim", "optimize", "data", "datasets", "random", "special")
+_ROOMS = (
+    "linalg",
+    "nn",
+    "optim",
+    "optimize",
+    "data",
+    "datasets",
+    "random",
+    "special",
+    "distributed",
+)
 """What is a room of its own, imported when it is first used."""
 
 __all__ = [
@@ -112,6 +122,7 @@ __all__ = [
     "datasets",
     "random",
     "special",
+    "distributed",
     "trace",
     "grad",
     "value_and_grad",

@@ -153,6 +153,10 @@ class ForkError(NetsError, RuntimeError):
     """Something was left behind with a thread that a forked process does not have."""
 
 
+class DisagreementError(NetsError, RuntimeError):
+    """The ranks of a job do not do the same: other programs, sizes or transfers."""
+
+
 class VerifyError(NetsError):
     """IR that breaks an invariant of the data model or of an operation."""
 

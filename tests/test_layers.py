@@ -20,7 +20,7 @@ ROOT = Path(nets.__file__).parent
 LAYERS = (
     ("errors", "version"),
     ("config",),
-    ("tracebacks", "files", "ieee", "locks", "extension"),
+    ("tracebacks", "files", "ieee", "locks", "extension", "communicator"),
     ("ir",),
     ("machine",),
     ("ops.definition",),
@@ -42,7 +42,7 @@ LAYERS = (
     ("frontend.calls",),
     ("frontend.derived",),
     ("frontend.library",),
-    ("optimize",),
+    ("optimize", "distributed"),
     ("tools", "nn", "optim", "data", "datasets", "random", "solver"),
 )
 """Folders, and modules of the top, from the bottom up. Each may import what stands in a line above
