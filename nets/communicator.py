@@ -14,7 +14,9 @@ looked at; the two do not overlap in memory.
 
 from __future__ import annotations
 
+import hashlib
 import threading
+import time
 import weakref
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -126,6 +128,11 @@ def within(communicator: Communicator) -> Iterator[None]:
         _mine.communicator = before
 
 
+def of_thread() -> Communicator | None:
+    """What ``within`` set in this thread."""
+    return _mine.communicator
+
+
 def gather(values: npt.ArrayLike) -> Array:
     """The values of all ranks: an array of (size, *shape), the same on every rank.
 
@@ -146,6 +153,11 @@ def broadcast(values: npt.ArrayLike, root: int = 0) -> Array:
     """The values of the rank ``root``. The others give an array of the same shape and dtype."""
     sent = _sendable(values)
     return _made(Kind.BROADCAST, root, sent, np.empty_like(sent, order="C"))
+
+
+def barrier() -> None:
+    """Return when every rank has called this."""
+    gather(np.empty(0, np.uint8))
 
 
 def _sendable(values: npt.ArrayLike) -> Array:
@@ -179,13 +191,21 @@ def agree(name: str, digest: bytes, description: str) -> None:
     DisagreementError, on every rank, where they differ.
     """
     communicator = current()
+    if communicator.size > 1:
+        known = _agreed.setdefault(communicator, set())
+        if digest not in known:
+            _compare(digest, f"{name}\n{description}")
+            known.add(digest)
     _mine.program = (name, digest)
-    if communicator.size == 1 or digest in _agreed.setdefault(communicator, set()):
-        return
-    digests = [bytes(row) for row in gather(np.frombuffer(digest, np.uint8))]
+
+
+def _compare(digest: bytes, text: str) -> None:
+    """DisagreementError where the ranks differ."""
+    _mine.program = ("the comparison of programs", b"")
+    hashed = hashlib.sha256(digest).digest()  # of one length, whatever it is made of
+    digests = [bytes(row) for row in gather(np.frombuffer(hashed, np.uint8))]
     if len(set(digests)) > 1:
-        raise DisagreementError(_difference(digests, _texts(f"{name}\n{description}")))
-    _agreed[communicator].add(digest)
+        raise DisagreementError(_difference(digests, _texts(text)))
 
 
 def program() -> tuple[str, bytes]:
@@ -236,3 +256,40 @@ def _first_difference(text: str, other: str) -> str:
         if theirs[i : i + 1] != [line]:
             return line.strip()
     return "nothing that its description tells" if len(text) == len(other) else "it ends there"
+
+
+# ------------------------------------------------------------------- what takes long
+
+
+@dataclass
+class _Patience:
+    """What the process is known to be busy with, and until when; and when it last ended to be."""
+
+    reasons: dict[object, tuple[str, float]]
+    ended: float = 0.0
+
+
+_patience: Final = _Patience({})
+
+LONGEST: Final = 600.0
+"""Seconds that what nets itself does may keep other ranks waiting."""
+
+
+@contextmanager
+def busy(what: str, seconds: float = LONGEST) -> Iterator[None]:
+    """The other ranks may wait for this one as long as that, and are not ended for it."""
+    mine = object()
+    _patience.reasons[mine] = (what, time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        del _patience.reasons[mine]
+        _patience.ended = time.monotonic()
+
+
+def patience() -> tuple[str, float, float]:
+    """What this process is busy with, if anything, how many seconds it may go on with that, and how
+    many have passed since it last ended."""
+    now = time.monotonic()
+    what, until = max(list(_patience.reasons.values()), key=lambda x: x[1], default=("", now))
+    return what, max(0.0, until - now), now - _patience.ended

@@ -157,6 +157,14 @@ class DisagreementError(NetsError, RuntimeError):
     """The ranks of a job do not do the same: other programs, sizes or transfers."""
 
 
+class MissingMPIError(NetsError, ImportError):
+    """Several ranks were started, and mpi4py is not there or does not see them."""
+
+
+class LinkError(NetsError, ConnectionError):
+    """A rank of a job cannot be reached by what watches over the job."""
+
+
 class VerifyError(NetsError):
     """IR that breaks an invariant of the data model or of an operation."""
 

@@ -36,7 +36,7 @@ def _folder(file: str) -> str:
 LIBRARIES: Final = (_folder(__file__), _folder(np.__file__))
 """Folders of nets and NumPy; frames of code in them are not the user's."""
 
-_INSTALLED: Final = (_folder(os.__file__), _folder(LIBRARIES[1].rstrip(os.sep)))
+INSTALLED: Final = (_folder(os.__file__), _folder(LIBRARIES[1].rstrip(os.sep)))
 """Folders of Python and of what is installed. Code there is nobody's own, but it may be called by
 the user, as well as by nets."""
 
@@ -74,7 +74,7 @@ def _raised_by_user(first: TracebackType | None) -> bool:
     last = first
     while last.tb_next is not None:
         last = last.tb_next
-    return not _file(last).startswith((*LIBRARIES, *_INSTALLED))
+    return not _file(last).startswith((*LIBRARIES, *INSTALLED))
 
 
 def _without_own(entry: TracebackType | None) -> TracebackType | None:
@@ -83,7 +83,7 @@ def _without_own(entry: TracebackType | None) -> TracebackType | None:
     is_hidden = False
     while entry is not None:
         file = _file(entry)
-        is_hidden = file.startswith(LIBRARIES) or (is_hidden and file.startswith(_INSTALLED))
+        is_hidden = file.startswith(LIBRARIES) or (is_hidden and file.startswith(INSTALLED))
         if not is_hidden:
             kept.append(entry)
         entry = entry.tb_next

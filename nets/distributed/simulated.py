@@ -56,7 +56,7 @@ class _Posted:
     """What one rank has to do with a transfer: what it is, and a copy of what it sends."""
 
     transfer: Transfer
-    program: str
+    program: tuple[str, bytes]
     sent: Bytes
 
     @property
@@ -67,8 +67,8 @@ class _Posted:
         return self.program, kind, root, self.sent.size
 
     def describe(self) -> str:
-        program, kind, root, size = self.outline
-        within = f" in {program}" if program else ""
+        (name, _), kind, root, size = self.outline
+        within = f" in {name}" if name else ""
         by = f" from rank {root}" if root is not None else ""
         article = "an" if kind is Kind.EXCHANGE else "a"
         return f"{article} {kind.name.lower()} of {size} bytes{by}{within}"
@@ -174,7 +174,7 @@ class _Rank:
             raise ArgumentError(f"there is no rank {transfer.peer} in a job of {self.size}")
         number = self._count
         self._count += 1
-        posted = _Posted(transfer, communicator.program()[0], transfer.send.copy())
+        posted = _Posted(transfer, communicator.program(), transfer.send.copy())
         transfer.receive[...] = 0xFF
         self._job.post(number, self.rank, posted)
         return _Waiting(self._job, self.rank, number, posted)

@@ -1,0 +1,204 @@
+"""The communicator of a job of MPI.
+
+Messages are sent and received without blocking; who waits for a transfer tests them, and gets on
+with all others that are under way. While it waits it gives way, at once where ranks share CPUs,
+else after a moment; signals interrupt it as they do Python.
+
+A large transfer gets on while its rank computes: a thread tests it, as long as nobody waits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from nets import communicator
+from nets.communicator import Kind, Transfer
+from nets.distributed import steps
+from nets.errors import ArgumentError, ForkError
+
+AHEAD: Final = 1 << 18
+"""Bytes to send from which on a transfer gets on by itself; what is smaller is soon over. Measured
+with two ranks of one host, ``docs/scaling.md``."""
+
+_TAGS: Final = 1 << 20
+"""Tags that transfers are told apart by; a library may have fewer."""
+
+BUSY: Final = 4e-6
+"""Seconds that a test takes when something came, or more; with nothing to do it takes less."""
+
+_LATE: Final = 0.5
+"""Seconds of waiting after which others may want to know."""
+
+
+_yield: Final = getattr(os, "sched_yield", lambda: time.sleep(0))
+
+
+@dataclass(eq=False)
+class UnderWay:
+    """A transfer that has begun."""
+
+    owner: Communicator
+    number: int
+    transfer: Transfer
+    program: tuple[str, bytes]
+    tag: int
+    rest: steps.Messages
+    messages: list[Any] = field(default_factory=list)
+    is_over: bool = False
+    error: BaseException | None = None
+
+    def wait(self) -> None:
+        if not self.is_over:
+            self.owner.finish(self)
+        if self.error is not None:
+            raise self.error
+
+    def advance(self) -> bool:
+        """Go as far as it goes without waiting; whether it is over then."""
+        try:
+            while not self.is_over:
+                while self.messages:
+                    if not self.messages[-1].Test():
+                        return False
+                    self.messages.pop()
+                self._next()
+        except Exception as error:
+            self.error, self.is_over = error, True
+        return True
+
+    def _next(self) -> None:
+        following = next(self.rest, None)
+        if following is None:
+            self.is_over = True
+        else:
+            self.messages = following
+
+    def describe(self) -> str:
+        name = self.program[0]
+        kind = self.transfer.kind
+        with_whom = {Kind.EXCHANGE: "with", Kind.BROADCAST: "from"}.get(kind)
+        peer = f" {with_whom} rank {self.transfer.peer}" if with_whom else ""
+        within = f" in {name}" if name else ""
+        return (
+            f"transfer {self.number} ({kind.name.lower()} of {self.transfer.send.size} bytes"
+            f"{peer}{within})"
+        )
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a rank waits for, and since when (``time.monotonic``)."""
+
+    transfer: UnderWay
+    since: float
+
+
+class Communicator:
+    """``MPI`` is the module ``mpi4py.MPI``; ``is_crowded``: ranks share CPUs."""
+
+    def __init__(self, MPI: Any, is_crowded: bool) -> None:
+        self._world = MPI.COMM_WORLD.Dup()
+        self.rank: Final[int] = self._world.Get_rank()
+        self.size: Final[int] = self._world.Get_size()
+        self._tags = min(_TAGS, self._world.Get_attr(MPI.TAG_UB))
+        self._spins, self._yields = (2, 100) if is_crowded else (300, 3000)
+        self._has_threads = MPI.Query_thread() == MPI.THREAD_MULTIPLE
+        self._process = os.getpid()
+        self._lock = threading.RLock()
+        self._active: deque[UnderWay] = deque()
+        self._helper: _Helper | None = None
+        self.count = 0
+        self.waiting: Waiting | None = None
+
+    def begin(self, transfer: Transfer) -> UnderWay:
+        self._check(transfer)
+        program = communicator.program()
+        tag = steps.tag(self.count, transfer, program[1], self._tags)
+        rest = steps.Steps(self._world, tag).of(transfer)
+        begun = UnderWay(self, self.count, transfer, program, tag, rest)
+        self.count += 1
+        with self._lock:
+            self._active.append(begun)
+            self.advance()
+        if transfer.send.size >= AHEAD and self._has_threads and not begun.is_over:
+            self._help()
+        return begun
+
+    def _check(self, transfer: Transfer) -> None:
+        if os.getpid() != self._process:
+            raise ForkError("a forked process is no rank, and cannot send to any")
+        if transfer.kind is not Kind.GATHER and not 0 <= transfer.peer < self.size:
+            raise ArgumentError(f"there is no rank {transfer.peer} in a job of {self.size}")
+
+    def advance(self) -> bool:
+        """Get on with all that is under way; whether there is any."""
+        with self._lock:
+            self._active = deque(x for x in self._active if not x.advance())
+            return bool(self._active)
+
+    def finish(self, begun: UnderWay) -> None:
+        """Wait for a transfer."""
+        turns, since = 0, time.monotonic()
+        try:
+            while True:
+                started = time.monotonic()
+                self.advance()
+                if begun.is_over:
+                    return
+                now = time.monotonic()
+                turns = turns + 1 if now < started + BUSY else 0
+                self._give_way(turns)
+                if now > since + _LATE and self.waiting is None:
+                    self.waiting = Waiting(begun, since)
+        finally:
+            self.waiting = None
+
+    def _give_way(self, turns: int) -> None:
+        """After so many turns in which nothing came."""
+        if turns < self._spins:
+            return
+        if turns < self._yields:
+            _yield()
+        else:
+            time.sleep(2e-5 if turns < 10 * self._yields else 2e-4)
+
+    def _help(self) -> None:
+        if self._helper is None:
+            self._helper = _Helper(self)
+        self._helper.wanted.set()
+
+    def close(self) -> None:
+        """No more transfers."""
+        self._world.Free()
+
+
+class _Helper(threading.Thread):
+    """Gets on with transfers while their rank computes."""
+
+    BURST: Final = 32
+    """Tests between two pauses."""
+
+    def __init__(self, owner: Communicator) -> None:
+        super().__init__(name="nets transfers", daemon=True)
+        self._owner = owner
+        self.wanted = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            self.wanted.wait()
+            self.wanted.clear()
+            pause = 0.0
+            while self._owner.advance():
+                started = time.perf_counter()
+                for _ in range(self.BURST):
+                    if not self._owner.advance():
+                        break
+                is_idle = time.perf_counter() - started < self.BURST * BUSY
+                pause = min(2e-3, 2 * pause + 2e-5) if is_idle else 0.0
+                time.sleep(pause)
