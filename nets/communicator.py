@@ -186,7 +186,7 @@ def agree(name: str, digest: bytes, description: str) -> None:
 
     The first time the ranks compare their digests. ``description`` is a text of lines that tells
     what the digest was made of: shapes, the number of shards, the program; of two that differ the
-    first line that does is shown.
+    first lines that do are shown.
 
     DisagreementError, on every rank, where they differ.
     """
@@ -197,6 +197,10 @@ def agree(name: str, digest: bytes, description: str) -> None:
             _compare(digest, f"{name}\n{description}")
             known.add(digest)
     _mine.program = (name, digest)
+
+
+_TOLD: Final = 3
+"""Lines that are shown of what differs."""
 
 
 def _compare(digest: bytes, text: str) -> None:
@@ -226,19 +230,16 @@ def _texts(mine: str) -> list[str]:
 def _difference(digests: list[bytes], texts: list[str]) -> str:
     """Which ranks differ from most others, and in what."""
     usual = max(digests, key=digests.count)  # of as many, that of the lowest rank
-    model = digests.index(usual)
-    others = [rank for rank, digest in enumerate(digests) if digest != usual]
-    found = [
-        f"  {of_ranks([rank])}: {_first_difference(texts[rank], texts[model])}" for rank in others
-    ]
     same = [rank for rank, digest in enumerate(digests) if digest == usual]
-    mine = _first_difference(texts[model], texts[others[0]])
+    others = [rank for rank, digest in enumerate(digests) if digest != usual]
+    model = texts[same[0]]
+    told = [(same, _differences(model, texts[others[0]]))]
+    told += [([rank], _differences(texts[rank], model)) for rank in others]
     return "\n".join(
         (
             "the ranks of this job run different programs, or the same with other sizes; "
             f"{of_ranks(others)} {'differs' if len(others) == 1 else 'differ'} from the others:",
-            f"  {of_ranks(same)}: {mine}",
-            *found,
+            *(f"  {of_ranks(ranks)}: {lines}" for ranks, lines in told),
         )
     )
 
@@ -249,13 +250,15 @@ def of_ranks(ranks: list[int]) -> str:
     return f"ranks {', '.join(most)} and {last}" if most else f"rank {last}"
 
 
-def _first_difference(text: str, other: str) -> str:
-    """The first line of the text that the other one does not have there."""
+def _differences(text: str, other: str) -> str:
+    """The first lines of the text that the other one does not have there."""
     theirs = other.splitlines()
-    for i, line in enumerate(text.splitlines()):
-        if theirs[i : i + 1] != [line]:
-            return line.strip()
-    return "nothing that its description tells" if len(text) == len(other) else "it ends there"
+    found = [
+        line.strip()
+        for i, line in enumerate(text.splitlines())
+        if line.strip() and theirs[i : i + 1] != [line]
+    ]
+    return "; ".join(found[:_TOLD]) if found else "nothing more"
 
 
 # ------------------------------------------------------------------- what takes long

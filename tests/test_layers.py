@@ -90,7 +90,14 @@ FOREIGN = {
 
 FOREIGN_NAMES = {
     *("_make", "_replace", "_fields"),  # of named tuples, whose documented names these are
-    *("_getframe", "_exit", "_at_fork_reinit", "_is_owned", "_SubParsersAction"),  # of Python
+    *(
+        "_getframe",
+        "_current_frames",
+        "_exit",
+        "_at_fork_reinit",
+        "_is_owned",
+        "_SubParsersAction",
+    ),  # of Python
     *("_NoValue", "_inst", "_rand", "_bit_generator"),  # of NumPy and of random generators
     *("_value_", "_cfn"),  # of enums, and of llvmlite's functions
     "_lock",  # of objects that locks.made_alone is told of

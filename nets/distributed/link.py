@@ -7,6 +7,7 @@ says so. What the rank raises, in any thread, is told as Python is about to show
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import json
 import os
 import secrets
@@ -179,6 +180,7 @@ class Link:
                 if select.select([self._socket], [], [], _PERIOD)[0]:
                     self._read()
                 self._tell_waiting()
+                self._communicator.poke()
         if self.is_here:
             self._lost()
 
@@ -263,6 +265,8 @@ class Link:
 
         sys.excepthook, threading.excepthook, sys.exit = shown, shown_of_thread, left
         atexit.register(self.close)
+        if not faulthandler.is_enabled():
+            faulthandler.enable()  # a crash shows where it was
 
     def _error(self, error: BaseException, entry: TracebackType | None) -> dict[str, Any]:
         """Of MPI it is most likely that another rank has failed."""
@@ -286,7 +290,8 @@ class Link:
         _flush()
         self._send({"bye": self._exit_code, "count": self._communicator.count})
         try:
-            self._is_over.wait()
+            while not self._is_over.wait(0.01):
+                self._communicator.poke()
         except KeyboardInterrupt:
             self._fail({"interrupted": True})
         self._socket.close()

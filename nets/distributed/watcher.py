@@ -115,7 +115,7 @@ class Watch:
             case {"interrupted": _}:
                 self.fail("", now, code=130)
             case {"bye": _}:
-                rank.bye, rank.waiting = message, None
+                rank.bye, rank.waiting, rank.word = message, None, now
                 self._end_together()
 
     def _raised(self, sentence: str, is_secondary: bool, now: float) -> None:
@@ -193,11 +193,9 @@ class Watch:
         return None
 
     def _stuck(self, waiting: list[Rank], now: float) -> tuple[str, int] | None:
-        """Every rank waits, and has for long."""
-        if (
-            any(rank.is_silent for rank in self.ranks)
-            or now < waiting[-1].waits_since + self.timeout
-        ):
+        """Every rank waits, and no rank has said a word for long."""
+        since = max(waiting[-1].waits_since, *(rank.word for rank in self.ranks))
+        if any(rank.is_silent for rank in self.ranks) or now < since + self.timeout:
             return None
         places = ", ".join(self._wait(rank) for rank in sorted(waiting, key=lambda x: x.number)[:8])
         return f"none of the ranks gets on: {places}", 1
@@ -377,6 +375,10 @@ class Server:
                     self._watch.tick(now)
             elif not any(rank.is_connected for rank in self._watch.ranks):
                 return
+
+    def close(self) -> None:
+        self._selector.close()
+        self._listener.close()
 
     def _accept(self) -> None:
         line = Line(self._listener.accept()[0])
