@@ -80,6 +80,8 @@ $(VENV)/.torch: $(VENV)/.test
 
 $(VENV)/.standard: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,standard]"
+	touch $@
+
 $(VENV)/.mpi: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mpi]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \

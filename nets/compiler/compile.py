@@ -27,6 +27,7 @@ from nets.backend.process.obstacle import (
     obstacle,
     refuse_obstacle,
 )
+from nets.communicator import busy
 from nets.compiler.cost import cost
 from nets.errors import REFUSALS, ArgumentError, CompileError
 from nets.extension import is_installed
@@ -283,7 +284,7 @@ class Compilation:
         CompileError where none can run here.
         """
         refuse_obstacle()
-        with _garbage.waits.inside():
+        with _garbage.waits.inside(), busy("compiling"):
             # Whoever wants to see the stages wants them to happen.
             is_watched = config.PRINT_AFTER.get() or config.DUMP_DIR.get()
             return (None if is_watched else self._from_cache()) or self._compile()

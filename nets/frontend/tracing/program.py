@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from nets.communicator import busy
 from nets.errors import (
     ControlFlowError,
     MutatedArgumentError,
@@ -171,7 +172,7 @@ def stage(
     ]
     watched = world.watched() if outer is None else nullcontext()
     mark = None if once else world.mark()
-    with watched, enter(scope), enable_grad():
+    with watched, busy("tracing"), enter(scope), enable_grad():
         world.scopes.append(scope)
         try:
             values, tree = body(tensors)
