@@ -215,7 +215,12 @@ class Link:
             self._send({"waiting": None})
             return
         transfer = waiting.transfer
-        found = {"number": transfer.number, "mark": transfer.tag, "text": transfer.describe()}
+        found = {
+            "number": transfer.number,
+            "mark": transfer.tag,
+            "pair": transfer.pair(),
+            "text": transfer.describe(),
+        }
         duration = time.monotonic() - waiting.since
         self._send({"waiting": {**found, "line": main_line(), "for": duration}})
 

@@ -78,6 +78,11 @@ class UnderWay:
         else:
             self.messages = following
 
+    def pair(self) -> list[int]:
+        """Of an exchange, the two ranks."""
+        is_exchange = self.transfer.kind is Kind.EXCHANGE
+        return sorted((self.owner.rank, self.transfer.peer)) if is_exchange else []
+
     def describe(self) -> str:
         name = self.program[0]
         kind = self.transfer.kind

@@ -177,20 +177,24 @@ class Watch:
         return None
 
     def _apart(self, waiting: list[Rank]) -> tuple[str, int] | None:
-        """Two ranks that have made as many transfers and now make different ones."""
-        first: dict[int, Rank] = {}
+        """Two ranks that have made as many transfers and now make different ones. Exchanges may
+        differ, but for those of one pair."""
+        first: dict[tuple[int, ...], Rank] = {}
         for rank in waiting:
-            if rank.waiting is None:
-                continue
-            other = first.setdefault(rank.waiting["number"], rank)
-            if other.waiting and other.waiting["mark"] != rank.waiting["mark"]:
-                one, two = sorted((other, rank), key=lambda x: x.number)
-                return (
-                    f"{two.describe(self.size)} makes another transfer than rank {one.number}: "
-                    f"{self._wait(one)}, {self._wait(two)}",
-                    1,
-                )
+            mine = rank.waiting or {}
+            for key in ((mine["number"],), (mine["number"], *mine["pair"])):
+                other = first.setdefault(key, rank)
+                theirs = other.waiting or {}
+                are_exchanges = len(key) == 1 and mine["pair"] and theirs["pair"]
+                if mine["mark"] != theirs["mark"] and not are_exchanges:
+                    return self._different(*sorted((rank, other), key=lambda x: x.number)), 1
         return None
+
+    def _different(self, one: Rank, two: Rank) -> str:
+        return (
+            f"{two.describe(self.size)} makes another transfer than rank {one.number}: "
+            f"{self._wait(one)}, {self._wait(two)}"
+        )
 
     def _stuck(self, waiting: list[Rank], now: float) -> tuple[str, int] | None:
         """Every rank waits, and no rank has said a word for long."""

@@ -33,9 +33,16 @@ class Job:
     def tell(self, rank: int, **message: Any) -> None:
         self.watch.told(rank, message, self.now)
 
-    def wait(self, rank: int, number: int, mark: int = 5, seconds: float = 1.0) -> None:
+    def wait(
+        self,
+        rank: int,
+        number: int,
+        mark: int = 5,
+        seconds: float = 1.0,
+        pair: tuple[int, ...] = (),
+    ) -> None:
         found = {"number": number, "mark": mark, "text": f"transfer {number}", "line": "a.py:1"}
-        self.tell(rank, waiting={**found, "for": seconds})
+        self.tell(rank, waiting={**found, "pair": pair, "for": seconds})
 
     def until(self, now: float) -> None:
         while self.now < now:
@@ -203,6 +210,22 @@ def test_ranks_in_different_transfers() -> None:
         "nets: rank 1 of 3 (host node1, process 101) makes another transfer than rank 0: rank 0 "
         "waits in transfer 4 at a.py:1, rank 1 waits in transfer 4 at a.py:1; the job ends"
     ]
+
+
+def test_exchanges_of_different_pairs_may_differ() -> None:
+    job = Job(size=5)
+    job.wait(0, 4, mark=1, pair=(0, 1))
+    job.wait(2, 4, mark=2, pair=(2, 3))
+    job.until(2.0)
+    assert job.said == []
+    job.wait(3, 4, mark=1, pair=(2, 3))
+    job.until(2.1)
+    assert "rank 3 of 5 (host node3, process 103) makes another transfer than rank 2" in job.said[0]
+    job = Job()
+    job.wait(0, 4, mark=1, pair=(0, 1))
+    job.wait(2, 4, mark=3)
+    job.until(2.0)
+    assert "rank 2 of 3" in job.said[0]
 
 
 def test_a_job_in_which_all_wait() -> None:
