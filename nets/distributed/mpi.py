@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -31,6 +30,9 @@ _TAGS: Final = 1 << 20
 BUSY: Final = 4e-6
 """Seconds that a test takes when something came, or more; with nothing to do it takes less."""
 
+_AWAKE: Final = 5e-3
+"""Seconds of waiting after which a rank sleeps between two tests; before, it lets others run."""
+
 _LATE: Final = 0.5
 """Seconds of waiting after which others may want to know."""
 
@@ -38,7 +40,7 @@ _LATE: Final = 0.5
 _yield: Final = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class UnderWay:
     """A transfer that has begun."""
 
@@ -110,12 +112,13 @@ class Communicator:
         self._world = MPI.COMM_WORLD.Dup()
         self.rank: Final[int] = self._world.Get_rank()
         self.size: Final[int] = self._world.Get_size()
+        self._steps = steps.World(self._world)
         self._tags = min(_TAGS, self._world.Get_attr(MPI.TAG_UB))
-        self._spins, self._yields = (2, 100) if is_crowded else (300, 3000)
+        self._spins = 2 if is_crowded else 300
         self._has_threads = MPI.Query_thread() == MPI.THREAD_MULTIPLE
         self._process = os.getpid()
         self._lock = threading.RLock()
-        self._active: deque[UnderWay] = deque()
+        self._active: list[UnderWay] = []
         self._helper: _Helper | None = None
         self.count = 0
         self.waiting: Waiting | None = None
@@ -124,13 +127,14 @@ class Communicator:
         self._check(transfer)
         program = communicator.program()
         tag = steps.tag(self.count, transfer, program[1], self._tags)
-        rest = steps.Steps(self._world, tag).of(transfer)
+        rest = steps.Steps(self._steps, tag).of(transfer)
         begun = UnderWay(self, self.count, transfer, program, tag, rest)
         self.count += 1
         with self._lock:
+            if begun.advance():
+                return begun
             self._active.append(begun)
-            self.advance()
-        if transfer.send.size >= AHEAD and self._has_threads and not begun.is_over:
+        if transfer.send.size >= AHEAD and self._has_threads:
             self._help()
         return begun
 
@@ -143,12 +147,13 @@ class Communicator:
     def advance(self) -> bool:
         """Get on with all that is under way; whether there is any."""
         with self._lock:
-            self._active = deque(x for x in self._active if not x.advance())
+            self._active = [x for x in self._active if not x.advance()]
             return bool(self._active)
 
     def finish(self, begun: UnderWay) -> None:
         """Wait for a transfer."""
         turns, since = 0, time.monotonic()
+        first = since
         try:
             while True:
                 started = time.monotonic()
@@ -156,10 +161,12 @@ class Communicator:
                 if begun.is_over:
                     return
                 now = time.monotonic()
-                turns = turns + 1 if now < started + BUSY else 0
-                self._give_way(turns)
-                if now > since + _LATE and self.waiting is None:
-                    self.waiting = Waiting(begun, since)
+                if now > started + BUSY:
+                    turns, since = 0, now
+                turns += 1
+                self._give_way(turns, now - since)
+                if now > first + _LATE and self.waiting is None:
+                    self.waiting = Waiting(begun, first)
         finally:
             self.waiting = None
 
@@ -168,14 +175,14 @@ class Communicator:
         if self._has_threads:
             self._world.Iprobe()
 
-    def _give_way(self, turns: int) -> None:
-        """After so many turns in which nothing came."""
+    def _give_way(self, turns: int, seconds: float) -> None:
+        """After so many turns, and seconds, in which nothing came."""
         if turns < self._spins:
             return
-        if turns < self._yields:
+        if seconds < _AWAKE:
             _yield()
         else:
-            time.sleep(2e-5 if turns < 10 * self._yields else 2e-4)
+            time.sleep(2e-5 if seconds < 10 * _AWAKE else 2e-4)
 
     def _help(self) -> None:
         if self._helper is None:
