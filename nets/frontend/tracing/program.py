@@ -40,6 +40,7 @@ from nets.frontend.tracing.spec import short
 from nets.frontend.world.guards import Guards
 from nets.frontend.world.recipes import Change, Recipe
 from nets.frontend.world.slots import NO_SLOTS, Slots
+from nets.frontend.world.sources import tried_again
 from nets.frontend.world.world import World, alone
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
@@ -141,6 +142,7 @@ Body = Callable[[list[Tensor]], tuple[Sequence[Value], TreeDef]]
 
 
 @alone
+@tried_again
 def stage(
     name: str,
     inputs: Sequence[Input],
