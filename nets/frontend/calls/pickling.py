@@ -11,14 +11,25 @@ Nets itself unpickles nothing; that is left to whoever trusts where the bytes co
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nets.compiler.compile import CompileOptions
 from nets.errors import PickleError
-from nets.frontend.calls.lowered import Compiled, Lowered, parse_ir
+from nets.frontend.calls.arrivals import (
+    Text,
+    compilation_of,
+    function_of,
+    goes_by_name,
+    named,
+    opened,
+    parcel,
+)
+from nets.frontend.calls.lowered import Compiled, Lowered
+from nets.frontend.calls.origins import Files, files_of, give_files
 from nets.frontend.tensor.inner import tensor_of, value_of
 from nets.frontend.tensor.state import Update
 from nets.frontend.tracing.arguments import Form
@@ -52,16 +63,26 @@ def reduced(
     """
     function = staged.__wrapped__ if function is None else function
     pickler = _pickler_of_functions()
-    if _named(staged) is staged and not _takes_module(pickler, staged.__module__):
-        return str(staged.__qualname__)
+    if goes_by_name(pickler, staged):
+        return str(vars(staged)["__qualname__"])
     if pickler is None:
         for part in (function, *arguments):
             _refuse_nameless(part)
-    return make, (function, *arguments)
+        return make, (function, *arguments)
+    if goes_by_name(pickler, function):
+        return make, (function, *arguments)
+    parts = files_of((function, *arguments)), make, function, *arguments
+    data = parcel(pickler, (_made_of, *parts))
+    return (_made_of, parts) if data is None else (opened, (data,))
+
+
+def _made_of(files: Files, make: Callable[..., Any], *parts: Any) -> Any:
+    give_files(files, parts)
+    return make(*parts)
 
 
 def _refuse_nameless(function: object) -> None:
-    if isinstance(function, FunctionType) and _named(function) is not function:
+    if isinstance(function, FunctionType) and named(function) is not function:
         raise PickleError(
             f"{function.__qualname__} cannot be pickled: functions go by the name they have in "
             "their module, which a lambda, a function inside another one and one under another "
@@ -70,14 +91,6 @@ def _refuse_nameless(function: object) -> None:
             "Dask and joblib do, which takes functions by their code",
             user_location(),
         )
-
-
-def _named(function: Any) -> Any:
-    """What is found where a function says it is; None where nothing is."""
-    found = sys.modules.get(getattr(function, "__module__", None) or "")
-    for word in getattr(function, "__qualname__", "?").split("."):
-        found = getattr(found, word, None)
-    return found
 
 
 def _pickler_of_functions() -> ModuleType | None:
@@ -96,37 +109,13 @@ def _pickler_of_functions() -> ModuleType | None:
     return None
 
 
-def _takes_module(pickler: ModuleType | None, name: str) -> bool:
-    """Does the pickler take what stands in that module by its code?
-
-    That is where another process may have none of it: in ``__main__``, and in modules that the user
-    has told the pickler (``cloudpickle.register_pickle_by_value``).
-    """
-    if pickler is None:
-        return False
-    told: Callable[[], Iterable[str]] = getattr(pickler, "list_registry_pickle_by_value", tuple)
-    return name == "__main__" or any(f"{name}.".startswith(f"{word}.") for word in told())
-
-
 # --------------------------------------------------------------------------- programs
-
-Text = tuple[str, list[str]]
-"""A function as IR text, and the hints of its arguments."""
 
 
 def text_of(function: Function) -> Text:
     """What becomes the function again where it arrives."""
     text = print_module(Module({function.name: function}), locations=True)
-    return text, [argument.hint for argument in function.arguments]
-
-
-def function_of(text: Text) -> Function:
-    """The function of that text."""
-    printed, hints = text
-    (function,) = parse_ir(printed).functions.values()
-    for argument, hint in zip(function.arguments, hints, strict=True):
-        argument.hint = hint
-    return function
+    return text, tuple(argument.hint for argument in function.arguments)
 
 
 def reduce_lowered(lowered: Lowered) -> tuple[Any, ...]:
@@ -204,7 +193,9 @@ def _lowered(
         if entry:
             ways.entries[key] = entry
     form, options = call
-    return Lowered(program, form, options, ways)
+    lowered = Lowered(program, form, options, ways)
+    lowered.take_over(functools.partial(compilation_of, text))
+    return lowered
 
 
 def reduce_compiled(compiled: Compiled) -> tuple[Any, ...]:

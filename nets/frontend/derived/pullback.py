@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from nets.compiler.compile import Compilation, CompileOptions
+from nets.compiler.compile import CompileOptions
 from nets.errors import ArgumentError, PickleError, ShapeError, TraceError
-from nets.frontend.calls.pickling import Text, function_of, text_of
+from nets.frontend.calls.arrivals import Text, compilation_of, function_of
+from nets.frontend.calls.pickling import text_of
 from nets.frontend.calls.specialisation import CompiledPullBack
 from nets.frontend.calls.staged import Staged, kept
 from nets.frontend.calls.trace import Traced, trace
@@ -150,8 +151,7 @@ def _unpickled(
     sizes: Sizes,
     options: CompileOptions,
 ) -> Backward:
-    function = function_of(text)
-    executable = Compilation(function, options).executable
+    function, executable = function_of(text), compilation_of(text, options).executable
     arrays = [held.data for x in residuals if (held := eager_value(x)) is not None]
     compiled = CompiledPullBack(function, executable, arrays, sizes, options)
     return Backward(function, residuals, wrt, compiled)
