@@ -3,9 +3,11 @@
 Random generators of NumPy and Python, and iterators, are used up while a function is traced, and
 not by later calls. A function that draws from one while it is traced cannot be compiled.
 
-Two generators belong to all threads, and what was drawn does not tell by whom: the threads of a
-scheduler, such as Dask's, draw from Python's at any time. So with other threads about, the function
-is traced again, and refused where every trace has seen draws.
+Two generators belong to all threads, and their states do not tell who has drawn: the threads of a
+scheduler, such as Dask's, draw from Python's at any time. So where there are other threads the
+function is traced again with a profile hook, which sees what this thread alone calls of Python's
+generator. What is called of NumPy's it does not see; where every trace has seen that used, the
+function is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from types import GeneratorType
 from typing import Final, ParamSpec, TypeVar
 
 from nets.errors import SourceLocation, TraceError
-from nets.locks import at_fork
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,11 +31,8 @@ R = TypeVar("R")
 _MORE: Final = 3
 """Further traces where another thread may have drawn meanwhile."""
 
-_UNDISTURBED: Final = 0.05
-"""Seconds that other threads leave such a trace alone, unless it waits for something."""
-
-_usual_interval: float | None = None
-"""Seconds that threads otherwise leave each other; None where that holds now."""
+_watches: Final[list[_Watch]] = []
+"""Of the traces that run again; traces are those of one thread at a time."""
 
 
 def is_source(x: object) -> bool:
@@ -68,7 +66,11 @@ class Sources:
             if _state(source) == before:
                 continue
             is_anybodys = number < self._shared and others > 0
-            raise (UsedMeanwhileError if is_anybodys else TraceError)(
+            is_told = bool(_watches) and isinstance(source, random.Random)
+            if is_anybodys and is_told and id(source) not in _watches[-1].seen:
+                continue
+            is_open = is_anybodys and not is_told
+            raise (UsedMeanwhileError if is_open else TraceError)(
                 f"{name} takes from {_called(source)} while it is traced, and compiled code would "
                 "take the same at every call: draw by nets.random, or take it outside and pass it "
                 "as an argument",
@@ -81,13 +83,13 @@ class UsedMeanwhileError(TraceError):
 
 
 def tried_again(trace: Callable[P, R]) -> Callable[P, R]:
-    """The function, called again where another thread may have drawn meanwhile."""
+    """The function, called again under a watch where another thread may have drawn meanwhile."""
 
     @wraps(trace)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         with suppress(UsedMeanwhileError):
             return trace(*args, **kwargs)
-        with _undisturbed():
+        with _Watch().open():
             for _ in range(_MORE):
                 try:
                     return trace(*args, **kwargs)
@@ -98,29 +100,27 @@ def tried_again(trace: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Python changes between threads less often meanwhile."""
-    global _usual_interval
-    if _usual_interval is not None:
-        yield
-        return
-    _usual_interval = sys.getswitchinterval()
-    sys.setswitchinterval(max(_UNDISTURBED, _usual_interval))
-    try:
-        yield
-    finally:
-        _as_usual()
+class _Watch:
+    """Sees which objects have methods in C that this thread calls."""
 
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+        """Their identities."""
 
-def _as_usual() -> None:
-    global _usual_interval
-    if _usual_interval is not None:
-        sys.setswitchinterval(_usual_interval)
-        _usual_interval = None
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        before = sys.getprofile()
+        _watches.append(self)
+        sys.setprofile(self._note)
+        try:
+            yield
+        finally:
+            sys.setprofile(before)
+            _watches.remove(self)
 
-
-at_fork(in_child=_as_usual)
+    def _note(self, frame: object, event: str, called: object) -> None:
+        if event == "c_call" and getattr(called, "__name__", "") != "getstate":
+            self.seen.add(id(getattr(called, "__self__", None)))
 
 
 def _called(source: object) -> str:
