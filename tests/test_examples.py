@@ -25,6 +25,7 @@ PROMISED = {
     "lstm": "held-out accuracy 9",
     "lynx_and_hare": "u' = (0.5",
     "neural_ode": "their bits are the same",
+    "parameter_study": "10 sets without Dask: the same bits",
     "pendulum": "length 1.30",
     "physics_informed": "largest error on a grid of 3321 points: 0.00",
     "quadrotor_mpc": "the flights of Python and C: the same bits",
@@ -41,6 +42,7 @@ NEEDS = {
     "digits_cnn": ("sklearn",),
     "digits_distributed": ("sklearn",),
     "lstm": ("sklearn",),
+    "parameter_study": ("distributed",),
     "train_digits": ("sklearn",),
 }
 NEEDS_COMPILER = {"digits", "export_filter", "quadrotor_mpc"}
@@ -87,6 +89,18 @@ def test_example(name: str, tmp_path: Path) -> None:
     if name in DRAWS and importlib.util.find_spec("matplotlib"):
         picture = tmp_path / "out" / f"{name}.{DRAWS[name]}"
         assert 1_000 < picture.stat().st_size < 100_000
+
+
+def test_a_study_without_dask_names_the_extra() -> None:
+    code = """
+import runpy, sys
+sys.modules["distributed"] = None
+runpy.run_path(sys.argv.pop(), {}, "__main__")
+"""
+    command = [sys.executable, "-c", code, str(EXAMPLES / "parameter_study.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    assert done.stderr == 'this example needs Dask: pip install "nets-compiler[sweeps]"\n'
 
 
 @pytest.mark.long
