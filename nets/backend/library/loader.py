@@ -11,7 +11,7 @@ import operator
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from pickle import PickleBuffer
 from typing import Any, Final, SupportsIndex
@@ -27,7 +27,7 @@ from nets.backend.library.loop_threads import check_threads, sharing
 from nets.backend.library.manifest import ABI_VERSION, Library, LibraryFunction, Matrix, Tree
 from nets.backend.library.nests import leaves, nest
 from nets.backend.library.private_copy import InMemory, open_copy, received
-from nets.backend.library.state import exchange
+from nets.backend.library.state.loaded import LoadedState
 from nets.backend.printing import raise_pending, show
 from nets.backend.transfers import Job, SoloJob, foreign_carrier
 from nets.communicator import agree
@@ -36,7 +36,6 @@ from nets.errors import (
     ArgumentError,
     DTypeError,
     LoadError,
-    MissingKeyError,
     MissingNameError,
     NumberError,
     ShapeError,
@@ -236,10 +235,10 @@ class LoadedLibrary:
     where that is another system, or a CPU that the library is not for.
     """
 
-    def __init__(self, code: _Code, state: _State | None = None) -> None:
+    def __init__(self, code: _Code, state: LoadedState | None = None) -> None:
         self.path = code.path
         self.description = code.library
-        self.state = _State(code) if state is None else state
+        self.state = LoadedState(code) if state is None else state
         """What the functions share, which calls update; empty for a library without state."""
         self._code = code
         self._functions = {
@@ -288,90 +287,10 @@ class LoadedLibrary:
         return f"<library {self.path.name}: {', '.join(self._functions)}>"
 
 
-class _State(Mapping[str, Array]):
-    """The state of a loaded library: an array per member, which may be written to.
-
-    It begins as it was at the time of the export. One call at a time may use it.
-    """
-
-    def __init__(self, code: _Code, saved: bytes | None = None) -> None:
-        self._code, ffi, library = code, code.ffi, code.library
-        memory = np.zeros(library.state_bytes + ALIGNMENT, np.uint8)
-        start = -int(ffi.cast("uintptr_t", ffi.from_buffer(memory))) % ALIGNMENT
-        self._bytes = memory[start : start + library.state_bytes]
-        self.pointer = ffi.cast("void *", ffi.from_buffer(self._bytes))
-        self._members = exchange.views(library, self._bytes)
-        self.reset()
-        self._check()
-        if saved is not None:
-            self.load(saved)
-
-    def _check(self) -> None:
-        """LoadError unless the code has the layout that the description has."""
-        try:
-            exchange.checked_bytes(self._code.library, self._bytes)
-        except ArgumentError:
-            raise LoadError(f"{self._code.path} is damaged: code and description differ") from None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _State, (self._code, self.save())
-
-    def __getitem__(self, name: str) -> Array:
-        try:
-            return self._members[name]
-        except (KeyError, TypeError):
-            known = ", ".join(self._members) or "nothing"
-            raise MissingKeyError(f"the state has no {name!r}; it has {known}") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._members)
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def reset(self) -> None:
-        """Go back to the state at the time of the export."""
-        if self._members:
-            self._code.function("init_state")(self.pointer)
-
-    def save(self) -> bytes:
-        """The whole state, in the form that C programs save it."""
-        return self._bytes.tobytes()
-
-    def load(self, data: bytes) -> None:
-        """Take a saved state. ArgumentError where it is none of this library; then nothing has
-        changed."""
-        self._bytes[:] = exchange.checked_bytes(self._code.library, data)
-
-    def state_dict(self) -> dict[str, Array]:
-        """Copies of the members under the keys that Python's state dicts have: ``0.weight`` of the
-        only module, ``optimizer.state.0.exp_avg``, ``default_generator.key``."""
-        return exchange.state_dict(self._code.library, self._members)
-
-    def load_state_dict(self, state: Mapping[str, npt.ArrayLike], strict: bool = True) -> None:
-        """Take members from arrays under those keys, as of a safetensors file.
-
-        ``strict``: every key must be there, and no other. ArgumentError where this does not hold,
-        ShapeError and DTypeError where an array has another form; nothing has changed then.
-        """
-        exchange.load_state_dict(self._code.library, self._members, state, strict)
-
-    def take(self, objects: Sequence[Any], named: Mapping[str, Any]) -> None:
-        """Become the state of these objects: see ``LoadedLibrary.state_from``."""
-        exchange.state_from(self._code.library, self._members, objects, named)
-
-    def give(self, objects: Sequence[Any], named: Mapping[str, Any]) -> None:
-        """Let these objects have this state: see ``LoadedLibrary.state_to``."""
-        exchange.state_to(self._code.library, self._members, objects, named)
-
-    def __repr__(self) -> str:
-        return f"<state of {self._code.library.name}: {', '.join(self._members) or 'none'}>"
-
-
 class _Function:
     """One function of a library: Python nests in, NumPy arrays out."""
 
-    def __init__(self, code: _Code, function: LibraryFunction, state: _State) -> None:
+    def __init__(self, code: _Code, function: LibraryFunction, state: LoadedState) -> None:
         self._code = code  # stays open as long as a function of it lives
         self._ffi = ffi = code.ffi
         self._state = state
