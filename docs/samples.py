@@ -1,7 +1,7 @@
 """One call of every public name, run: what the reference shows beside its meaning.
 
 ``samples.txt`` has a call on each line. The first name with an argument list is what it is a sample
-of; what stands before the last semicolon prepares it.
+of, of a tensor ``t`` the method; what stands before the last semicolon prepares it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,22 @@ def calls() -> dict[str, str]:
     """Dotted name → its sample. ValueError for a name that has two."""
     found: dict[str, str] = {}
     for line in _TEXT.read_text(encoding="utf-8").splitlines():
-        name = re.search(r"nets\.([\w.]+)(?=\()", line.rpartition("; ")[2] or line)
+        name = _name(line.rpartition("; ")[2])
         if name is None or line.startswith("#"):
             continue
-        if name[1] in found:
-            raise ValueError(f"{name[1]} has two samples")
-        found[name[1]] = line
+        if name in found:
+            raise ValueError(f"{name} has two samples")
+        found[name] = line
     return found
+
+
+def _name(call: str) -> str | None:
+    """What a call is a sample of."""
+    method = re.search(r"\bt\.(\w+)\(", call)
+    if method is not None and "nets." not in call[: method.start()]:
+        return f"Tensor.{method[1]}"
+    function = re.search(r"nets\.([\w.]+)(?=\()", call)
+    return None if function is None else function[1]
 
 
 def sample(name: str) -> str:

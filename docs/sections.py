@@ -37,7 +37,7 @@ FOLDED = ("backend/llvm/gemm", "backend/llvm/math", "frontend/tensor/functions")
 
 BELOW = (
     *("distributed.simulated", "nn.functional", "nn.init", "nn.utils", "nn.utils.rnn"),
-    "optim.swa_utils",
+    *("nn.utils.parametrizations", "nn.utils.parametrize", "optim.swa_utils"),
 )
 """Public modules below others; ``optim.lr_scheduler`` only has names of ``optim`` once more."""
 
@@ -237,10 +237,11 @@ def tensor() -> str:
         ("attribute", "what it is"),
         ((f"`.{n}`", _first_sentence(m.__doc__)) for n, m in attributes.items()),
     )
-    calls = _table(
-        ("method", "what it gives"),
-        ((f"`.{_signature(n, m)}`", _first_sentence(m.__doc__)) for n, m in methods.items()),
+    rows = (
+        (f"`.{_signature(n, m)}`", _first_sentence(m.__doc__), samples.sample(f"Tensor.{n}"))
+        for n, m in methods.items()
     )
+    calls = _table(("method", "what it gives", "example"), rows)
     return f"{head}\n\n{table}\n\n{calls}"
 
 
@@ -380,8 +381,9 @@ def _class(name: str, cls: type) -> str:
 
 def _entry(name: str, thing: Any) -> str:
     signature = _signature(name.removeprefix("nets."), thing)
-    doc = _prose(inspect.getdoc(thing) or "")
-    return f"### {name}\n\n```text\nnets.{signature}\n```\n\n{doc}"
+    doc, word = _prose(inspect.getdoc(thing) or ""), name.removeprefix("nets.")
+    shown = f"\n\nExample: {samples.sample(word)}." if word in samples.calls() else ""
+    return f"### {name}\n\n```text\nnets.{signature}\n```\n\n{doc}{shown}"
 
 
 def _signature(name: str, thing: Any) -> str:

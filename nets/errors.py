@@ -22,9 +22,11 @@ class SourceLocation(Protocol):
 
 @dataclass(frozen=True)
 class DescribedLocation:
-    """A location of another process: what it was described as there."""
+    """A location of another process: what it was described as there, and where that was."""
 
     text: str
+    file: str = ""
+    line: int = 0
 
     def describe(self) -> str:
         return self.text
@@ -51,13 +53,25 @@ class NetsError(Exception):
         return "\n".join(filter(None, (self.message, self.place, where)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """The class, the message and the text of the location: errors cross processes."""
-        where = None if self.location is None else DescribedLocation(self.location.describe())
-        return type(self), (self.message, where), {"place": self.place}
+        """The class, its arguments and all attributes, with the text of the location: errors cross
+        processes."""
+        return _unpickled, (type(self), *self.args), vars(self) | {"location": self._described()}
+
+    def _described(self) -> SourceLocation | None:
+        found = self.location
+        if found is None or isinstance(found, DescribedLocation):
+            return found
+        file, line = getattr(found, "file", ""), getattr(found, "line", 0)
+        return DescribedLocation(found.describe(), file, line)
 
     def _render_traceback_(self) -> list[str]:
         """What IPython and notebooks show in place of their own traceback."""
         return NetsError.rendered(self)
+
+
+def _unpickled(kind: type[NetsError], *args: object) -> NetsError:
+    """An error whose attributes follow; its class may be the user's, and take what it likes."""
+    return kind.__new__(kind, *args)
 
 
 class ConfigError(NetsError, ValueError):

@@ -243,6 +243,15 @@ class Solver:
         too. Of several ranks the first one writes."""
         if nets.distributed.rank():
             return
+        with nets.distributed.patience(_LONGEST):
+            self._write(path, iterator, eval_iterator)
+
+    def _write(
+        self,
+        path: str | os.PathLike[str],
+        iterator: Iterable[Any] | None,
+        eval_iterator: Iterable[Any] | None,
+    ) -> None:
         nets.data.save(
             path,
             {
@@ -325,6 +334,9 @@ class Solver:
             figure.savefig(path)
         return figure
 
+
+_LONGEST = 600.0
+"""Seconds that other ranks wait for one that writes a checkpoint."""
 
 _PROGRESS = ("epoch", "best", "_best_value", "_since_best", "_sums", "_samples")
 

@@ -18,12 +18,14 @@ PROMISED = {
     "bundle_adjustment": "its values and the blocks: the same bits",
     "digits": "C program: trained 1320 steps: every loss and weight the same bits as in Python",
     "digits_cnn": "held-out accuracy 9",
+    "digits_distributed": "weights on 1 of 1 ranks: one SHA-256",
     "export_filter": "loaded: the same bits",
     "heat_equation": "largest error 0.0",
     "inverse_kinematics": "hand at (-0.500, 1.200)",
     "lstm": "held-out accuracy 9",
     "lynx_and_hare": "u' = (0.5",
     "neural_ode": "their bits are the same",
+    "parameter_study": "10 sets without Dask: the same bits",
     "pendulum": "length 1.30",
     "physics_informed": "largest error on a grid of 3321 points: 0.00",
     "quadrotor_mpc": "the flights of Python and C: the same bits",
@@ -38,7 +40,9 @@ PROMISED = {
 NEEDS = {
     "digits": ("sklearn", "tqdm"),
     "digits_cnn": ("sklearn",),
+    "digits_distributed": ("sklearn",),
     "lstm": ("sklearn",),
+    "parameter_study": ("distributed",),
     "train_digits": ("sklearn",),
 }
 NEEDS_COMPILER = {"digits", "export_filter", "quadrotor_mpc"}
@@ -85,6 +89,18 @@ def test_example(name: str, tmp_path: Path) -> None:
     if name in DRAWS and importlib.util.find_spec("matplotlib"):
         picture = tmp_path / "out" / f"{name}.{DRAWS[name]}"
         assert 1_000 < picture.stat().st_size < 100_000
+
+
+def test_a_study_without_dask_names_the_extra() -> None:
+    code = """
+import runpy, sys
+sys.modules["distributed"] = None
+runpy.run_path(sys.argv.pop(), {}, "__main__")
+"""
+    command = [sys.executable, "-c", code, str(EXAMPLES / "parameter_study.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    assert done.stderr == 'this example needs Dask: pip install "nets-compiler[sweeps]"\n'
 
 
 @pytest.mark.long

@@ -22,16 +22,9 @@ if TYPE_CHECKING:
     )
     from nets.distributed.parallel import parallel
 
-_LATER: Final = {
-    "parallel": "parallel",
-    "all_reduce": "collectives",
-    "all_gather": "collectives",
-    "reduce_scatter": "collectives",
-    "broadcast": "collectives",
-    "barrier": "collectives",
-    "shard_index": "collectives",
-}
-"""Where the other names are."""
+_COLLECTIVES: Final = (
+    *("all_reduce", "all_gather", "reduce_scatter", "broadcast", "barrier", "shard_index"),
+)
 
 __all__ = [
     "init",
@@ -56,8 +49,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "simulated":
         return import_module("nets.distributed.simulated")
-    if name not in _LATER:
+    if name != "parallel" and name not in _COLLECTIVES:
         raise AttributeError(f"module 'nets.distributed' has no attribute {name!r}")
-    found = getattr(import_module(f"nets.distributed.{_LATER[name]}"), name)
+    home = "collectives" if name in _COLLECTIVES else name
+    found = getattr(import_module(f"nets.distributed.{home}"), name)
     globals()[name] = found
     return found

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,14 +21,17 @@ from nets.distributed import steps
 from nets.errors import ArgumentError, ForkError
 
 AHEAD: Final = 1 << 18
-"""Bytes to send from which on a transfer gets on by itself; what is smaller is soon over. Measured
-with two ranks of one host, ``docs/scaling.md``."""
+"""Bytes to send from which on a transfer gets on by itself; what is smaller is over within 0.1 ms
+between two ranks of a host, and MPI sends it ahead."""
 
 _TAGS: Final = 1 << 20
 """Tags that transfers are told apart by; a library may have fewer."""
 
 BUSY: Final = 4e-6
 """Seconds that a test takes when something came, or more; with nothing to do it takes less."""
+
+_AWAKE: Final = 5e-3
+"""Seconds of waiting after which a rank sleeps between two tests; before, it lets others run."""
 
 _LATE: Final = 0.5
 """Seconds of waiting after which others may want to know."""
@@ -38,7 +40,7 @@ _LATE: Final = 0.5
 _yield: Final = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class UnderWay:
     """A transfer that has begun."""
 
@@ -110,13 +112,15 @@ class Communicator:
         self._world = MPI.COMM_WORLD.Dup()
         self.rank: Final[int] = self._world.Get_rank()
         self.size: Final[int] = self._world.Get_size()
+        self._steps = steps.World(self._world)
         self._tags = min(_TAGS, self._world.Get_attr(MPI.TAG_UB))
-        self._spins, self._yields = (2, 100) if is_crowded else (300, 3000)
+        self._spins = 2 if is_crowded else 300
         self._has_threads = MPI.Query_thread() == MPI.THREAD_MULTIPLE
         self._process = os.getpid()
         self._lock = threading.RLock()
-        self._active: deque[UnderWay] = deque()
+        self._active: list[UnderWay] = []
         self._helper: _Helper | None = None
+        self._waiters = 0
         self.count = 0
         self.waiting: Waiting | None = None
 
@@ -124,14 +128,15 @@ class Communicator:
         self._check(transfer)
         program = communicator.program()
         tag = steps.tag(self.count, transfer, program[1], self._tags)
-        rest = steps.Steps(self._world, tag).of(transfer)
+        rest = steps.Steps(self._steps, tag).of(transfer)
         begun = UnderWay(self, self.count, transfer, program, tag, rest)
         self.count += 1
         with self._lock:
+            if begun.advance():
+                return begun
             self._active.append(begun)
-            self.advance()
-        if transfer.send.size >= AHEAD and self._has_threads and not begun.is_over:
-            self._help()
+        if transfer.send.size >= AHEAD and self._has_threads:
+            self._ask_for_help()
         return begun
 
     def _check(self, transfer: Transfer) -> None:
@@ -143,12 +148,14 @@ class Communicator:
     def advance(self) -> bool:
         """Get on with all that is under way; whether there is any."""
         with self._lock:
-            self._active = deque(x for x in self._active if not x.advance())
+            self._active = [x for x in self._active if not x.advance()]
             return bool(self._active)
 
     def finish(self, begun: UnderWay) -> None:
         """Wait for a transfer."""
         turns, since = 0, time.monotonic()
+        first = since
+        self._waiters += 1
         try:
             while True:
                 started = time.monotonic()
@@ -156,31 +163,39 @@ class Communicator:
                 if begun.is_over:
                     return
                 now = time.monotonic()
-                turns = turns + 1 if now < started + BUSY else 0
-                self._give_way(turns)
-                if now > since + _LATE and self.waiting is None:
-                    self.waiting = Waiting(begun, since)
+                if now > started + BUSY:
+                    turns, since = 0, now
+                turns += 1
+                self._give_way(turns, now - since)
+                if now > first + _LATE and self.waiting is None:
+                    self.waiting = Waiting(begun, first)
         finally:
             self.waiting = None
+            self._waiters -= 1
 
     def poke(self) -> None:
         """Let MPI get on with what it holds back: a message may count as sent and not have left."""
         if self._has_threads:
             self._world.Iprobe()
 
-    def _give_way(self, turns: int) -> None:
-        """After so many turns in which nothing came."""
+    def _give_way(self, turns: int, seconds: float) -> None:
+        """After so many turns, and seconds, in which nothing came."""
         if turns < self._spins:
             return
-        if turns < self._yields:
+        if seconds < _AWAKE:
             _yield()
         else:
-            time.sleep(2e-5 if turns < 10 * self._yields else 2e-4)
+            time.sleep(2e-5 if seconds < 10 * _AWAKE else 2e-4)
 
-    def _help(self) -> None:
+    def _ask_for_help(self) -> None:
         if self._helper is None:
             self._helper = _Helper(self)
-        self._helper.wanted.set()
+        if not self._helper.wanted.is_set():
+            self._helper.wanted.set()
+
+    def help(self) -> bool:
+        """Get on with what is under way, unless somebody waits and does so; whether to go on."""
+        return not self._waiters and self.advance()
 
     def close(self) -> None:
         """No more transfers."""
@@ -188,8 +203,13 @@ class Communicator:
 
 
 class _Helper(threading.Thread):
-    """Gets on with transfers while their rank computes."""
+    """Gets on with transfers while their rank computes. It looks for some from the first large one
+    on until there have been none for a while: to wake it for each would cost more."""
 
+    PERIOD: Final = 1e-3
+    """Seconds between two looks."""
+    PATIENCE: Final = 500
+    """Looks in vain until it sleeps."""
     BURST: Final = 32
     """Tests between two pauses."""
 
@@ -202,13 +222,20 @@ class _Helper(threading.Thread):
     def run(self) -> None:
         while True:
             self.wanted.wait()
+            looks = 0
+            while looks < self.PATIENCE:
+                time.sleep(self.PERIOD)
+                looks = 0 if self._help() else looks + 1
             self.wanted.clear()
-            pause = 0.0
-            while self._owner.advance():
-                started = time.perf_counter()
-                for _ in range(self.BURST):
-                    if not self._owner.advance():
-                        break
-                is_idle = time.perf_counter() - started < self.BURST * BUSY
-                pause = min(2e-3, 2 * pause + 2e-5) if is_idle else 0.0
-                time.sleep(pause)
+
+    def _help(self) -> bool:
+        """Test what is under way until it is over or somebody waits; whether there was any."""
+        pause, bursts = 0.0, 0
+        while True:
+            started = time.perf_counter()
+            if not all(self._owner.help() for _ in range(self.BURST)):
+                return bursts > 0
+            bursts += 1
+            is_idle = time.perf_counter() - started < self.BURST * BUSY
+            pause = min(2e-3, 2 * pause + 2e-5) if is_idle else 0.0
+            time.sleep(pause)

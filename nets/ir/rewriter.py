@@ -39,16 +39,8 @@ def rewrite(
     PassError where the patterns do not come to an end.
     """
     rewriter = Rewriter(function, into_isolated)
-    limit = CHANGES_PER_OPERATION * (rewriter.pending + 16)
-    changes = 0
-    while (op := rewriter.next()) is not None:
-        for pattern in (*patterns.get(op.definition.name, ()), *every):
-            if pattern(op, rewriter):
-                changes += 1
-                break
-        if changes > limit:
-            raise PassError(f"the patterns undo each other, last at {op.name}", op.location)
-    return changes > 0
+    rewriter.look_at_all()
+    return rewriter.apply(patterns, every)
 
 
 class Rewriter:
@@ -58,10 +50,31 @@ class Rewriter:
     """
 
     def __init__(self, function: Function, into_isolated: bool = True) -> None:
-        left = set() if into_isolated else _inside_isolated(function)
-        self._list: deque[Operation] = deque(op for op in function.walk() if op not in left)
-        self._listed: set[Operation] = set(self._list)
+        self._function = function
+        self._left = set() if into_isolated else _inside_isolated(function)
+        self._list: deque[Operation] = deque()
+        self._listed: set[Operation] = set()
         self.builder: Builder = _Reporting(function.body, self)
+
+    def apply(
+        self, patterns: Mapping[str, Sequence[Pattern]], every: Sequence[Pattern] = ()
+    ) -> bool:
+        """Work the list off with patterns, as ``rewrite`` does; whether any fitted."""
+        limit = CHANGES_PER_OPERATION * (sum(1 for _ in self._function.walk()) + 16)
+        changes = 0
+        while (op := self.next()) is not None:
+            for pattern in (*patterns.get(op.definition.name, ()), *every):
+                if pattern(op, self):
+                    changes += 1
+                    break
+            if changes > limit:
+                raise PassError(f"the patterns undo each other, last at {op.name}", op.location)
+        return changes > 0
+
+    def look_at_all(self) -> None:
+        """Put every operation on the list, in order."""
+        for op in self._function.walk():
+            self.look_at(op)
 
     @property
     def pending(self) -> int:
@@ -80,8 +93,8 @@ class Rewriter:
         return None
 
     def look_at(self, op: Operation | None) -> None:
-        """Put the operation on the list unless it is there."""
-        if op is not None and op not in self._listed:
+        """Put the operation on the list unless it is there, or to be left as it is."""
+        if op is not None and op not in self._listed and op not in self._left:
             self._listed.add(op)
             self._list.append(op)
 

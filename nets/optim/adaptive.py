@@ -34,7 +34,48 @@ def _decayed(grad: nets.Tensor, p: nets.Tensor, group: ParameterGroup) -> nets.T
     return grad + decay * p if decay else grad
 
 
-class Adam(Optimizer):
+class Averaging(Optimizer):
+    """What keeps running means m of the gradient and v of its square.
+
+    ``decoupled_weight_decay`` shrinks the parameter by lr · weight_decay, as AdamW does, instead of
+    adding to the gradient.
+    """
+
+    _live: ClassVar[frozenset[str]] = frozenset({"lr", "betas"})
+
+    def _start(self, p: nets.Tensor, group: ParameterGroup) -> Moments:
+        return {"step": _step_count(), "exp_avg": _zeros(p), "exp_avg_sq": _zeros(p)}
+
+    def _is_decoupled(self, group: ParameterGroup) -> bool:
+        """Whether ``weight_decay`` shrinks the parameter."""
+        return bool(group.static("decoupled_weight_decay"))
+
+    def _averaged(
+        self,
+        p: nets.Tensor,
+        grad: nets.Tensor,
+        state: Moments,
+        group: ParameterGroup,
+        numbers: tuple[nets.Tensor, nets.Tensor, nets.Tensor],
+    ) -> tuple[nets.Tensor, nets.Tensor]:
+        """Where the step begins, and the gradient, after both means have taken it in.
+
+        ``numbers`` are lr and betas.
+        """
+        start: nets.Tensor = p
+        (lr, beta1, beta2), decay = numbers, group.static("weight_decay")
+        if self._is_decoupled(group):
+            grad = -grad if group.static("maximize") else grad
+            start = p * same_dtype(1 - lr * decay, p) if decay else p
+        else:
+            grad = _decayed(grad, p, group)
+        mean, square = state["exp_avg"], state["exp_avg_sq"]
+        mean.data = mean + same_dtype(1 - beta1, p) * (grad - mean)
+        square.data = same_dtype(beta2, p) * square + same_dtype(1 - beta2, p) * (grad * grad)
+        return start, grad
+
+
+class Adam(Averaging):
     """Kingma and Ba, "Adam: a method for stochastic optimization", 2015.
 
     Running means m of the gradient and v of its square, corrected for their start at 0, move a
@@ -45,7 +86,6 @@ class Adam(Optimizer):
     finite.
     """
 
-    _live: ClassVar[frozenset[str]] = frozenset({"lr", "betas"})
     _decoupled: ClassVar[bool] = False
 
     def __init__(
@@ -71,26 +111,21 @@ class Adam(Optimizer):
         )
 
     def _start(self, p: nets.Tensor, group: ParameterGroup) -> Moments:
-        moments = {"step": _step_count(), "exp_avg": _zeros(p), "exp_avg_sq": _zeros(p)}
+        moments = super()._start(p, group)
         if group["amsgrad"]:
             moments["max_exp_avg_sq"] = _zeros(p)
         return moments
 
+    def _is_decoupled(self, group: ParameterGroup) -> bool:
+        return self._decoupled
+
     def _update(
         self, p: nets.Tensor, grad: nets.Tensor, state: Moments, group: ParameterGroup
     ) -> None:
-        lr, decay = group.tensor("lr"), group.static("weight_decay")
-        beta1, beta2 = group.tensor("betas")[0], group.tensor("betas")[1]
+        lr, beta1, beta2 = group.tensor("lr"), group.tensor("betas")[0], group.tensor("betas")[1]
         step = _counted(state)
-        start: nets.Tensor = p
-        if self._decoupled:
-            grad = -grad if group.static("maximize") else grad
-            start = p * same_dtype(1 - lr * decay, p) if decay else p
-        else:
-            grad = _decayed(grad, p, group)
+        start, _ = self._averaged(p, grad, state, group, (lr, beta1, beta2))
         mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.data = mean + same_dtype(1 - beta1, p) * (grad - mean)
-        square.data = same_dtype(beta2, p) * square + same_dtype(1 - beta2, p) * (grad * grad)
         if "max_exp_avg_sq" in state:
             largest = state["max_exp_avg_sq"]
             largest.data = nets.maximum(largest, square)

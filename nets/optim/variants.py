@@ -10,41 +10,18 @@ from typing import ClassVar
 
 import nets
 from nets.nn.functional.arguments import check
-from nets.optim.adaptive import Params, _counted, _decayed, _step_count, _zeros
+from nets.optim.adaptive import (
+    Averaging,
+    Params,
+    _counted,
+    _decayed,
+    _step_count,
+    _zeros,
+)
 from nets.optim.optimizer import Moments, Optimizer, ParameterGroup, same_dtype
 
 
-class _Moments(Optimizer):
-    """What keeps running means m of the gradient and v of its square.
-
-    ``decoupled_weight_decay`` shrinks the parameter by lr · weight_decay, as AdamW does, instead of
-    adding to the gradient.
-    """
-
-    _live: ClassVar[frozenset[str]] = frozenset({"lr", "betas"})
-
-    def _start(self, p: nets.Tensor, group: ParameterGroup) -> Moments:
-        return {"step": _step_count(), "exp_avg": _zeros(p), "exp_avg_sq": _zeros(p)}
-
-    def _averaged(
-        self, p: nets.Tensor, grad: nets.Tensor, state: Moments, group: ParameterGroup
-    ) -> tuple[nets.Tensor, nets.Tensor]:
-        """Where the step begins, and the gradient, after both means have taken it in."""
-        start: nets.Tensor = p
-        decay = group.static("weight_decay")
-        if group.static("decoupled_weight_decay"):
-            grad = -grad if group.static("maximize") else grad
-            start = p * same_dtype(1 - group.tensor("lr") * decay, p) if decay else p
-        else:
-            grad = _decayed(grad, p, group)
-        beta1, beta2 = (same_dtype(group.tensor("betas")[i], p) for i in (0, 1))
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.data = mean + (1 - beta1) * (grad - mean)
-        square.data = beta2 * square + (1 - beta2) * (grad * grad)
-        return start, grad
-
-
-class NAdam(_Moments):
+class NAdam(Averaging):
     """Adam that looks ahead, as Nesterov's momentum does: Dozat, "Incorporating Nesterov momentum
     into Adam", 2016.
 
@@ -82,8 +59,8 @@ class NAdam(_Moments):
         self, p: nets.Tensor, grad: nets.Tensor, state: Moments, group: ParameterGroup
     ) -> None:
         step = _counted(state)
-        start, grad = self._averaged(p, grad, state, group)
         lr, beta1, beta2 = group.tensor("lr"), group.tensor("betas")[0], group.tensor("betas")[1]
+        start, grad = self._averaged(p, grad, state, group, (lr, beta1, beta2))
         decay = group.static("momentum_decay")
         now = beta1 * (1 - 0.5 * 0.96 ** (step * decay))
         ahead = beta1 * (1 - 0.5 * 0.96 ** ((step + 1) * decay))
@@ -96,7 +73,7 @@ class NAdam(_Moments):
         p.data = start - of_grad * (grad / size) - of_mean * (state["exp_avg"] / size)
 
 
-class RAdam(_Moments):
+class RAdam(Averaging):
     """Adam that divides by √v only once v is known well enough: Liu et al., "On the variance of the
     adaptive learning rate and beyond", 2020."""
 
@@ -126,8 +103,8 @@ class RAdam(_Moments):
         self, p: nets.Tensor, grad: nets.Tensor, state: Moments, group: ParameterGroup
     ) -> None:
         step = _counted(state)
-        start, grad = self._averaged(p, grad, state, group)
         lr, beta1, beta2 = group.tensor("lr"), group.tensor("betas")[0], group.tensor("betas")[1]
+        start, grad = self._averaged(p, grad, state, group, (lr, beta1, beta2))
         faded = beta2**step
         most = 2 / (1 - beta2) - 1
         length = most - 2 * step * faded / (1 - faded)

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-SIMPLIFY: Final = ("reroll", "simplify_control", "canonicalize", "cse", "simplify_control", "dce")
-"""Tensor IR → less of it. (canonicalize folds constants; ``fold`` does nothing else.)"""
+SIMPLIFY: Final = (
+    "reroll",
+    "simplify_control",
+    "canonicalize",
+    "settle",
+    "simplify_control",
+    "dce",
+)
+"""Tensor IR → less of it.
+
+(canonicalize folds constants; ``fold`` does nothing else. settle is cse, dce and canonicalize.)
+"""
 
 FUSE: Final = ("share_overlaps", "split_reductions", "share_windows", "dce", "fuse")
 """Tensor IR → fused tensor IR. The second and third let more of it be fused."""

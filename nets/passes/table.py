@@ -11,6 +11,7 @@ MODULES: Final = {
     "fold": "simplify.fold",
     "cse": "simplify.cse",
     "dce": "simplify.dce",
+    "settle": "simplify.settle",
     "share_overlaps": "fusion.share_overlaps",
     "split_reductions": "spaces.split_reductions",
     "share_windows": "fusion.share_windows",

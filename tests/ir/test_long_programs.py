@@ -36,7 +36,7 @@ def test_ten_thousand_operations_as_text() -> None:
     verify_function(parse_function(print_function(long_function()), lookup))
 
 
-@pytest.mark.parametrize("name", ["canonicalize", "fold", "cse", "dce"])
+@pytest.mark.parametrize("name", ["canonicalize", "fold", "cse", "dce", "settle"])
 @pytest.mark.sampled(4)
 def test_ten_thousand_operations(name: str) -> None:
     result = find_pass(name)(clone_function(long_function()), Options())

@@ -29,7 +29,7 @@ from tests.property.programs import NOT_ITS_SLOPE
 
 WITH_REGIONS = [d for d in REGISTRY.values() if d.traits & (Trait.CONTROL | Trait.RULED)]
 DECIDED = [d for d in REGISTRY.values() if d.rules.evaluate or d.traits & Trait.CONTROL]
-SINGLE = [d for d in DECIDED if d.rules.evaluate]
+SINGLE = [d for d in DECIDED if d.rules.evaluate and d.samples]
 
 
 def test_every_op_has_decided() -> None:
@@ -61,6 +61,10 @@ def _with_tangents() -> Iterator[Any]:
                 )
 
 
+REFUSED = {"zeta_by_s", "gammainc_by_a", "betainc_by_a", "betainc_by_b"}
+"""Derivatives by parameters, which have none by them again."""
+
+
 def _parts(function: Function) -> tuple[Sequence[Any], Sequence[Any]]:
     return function.arguments, function.returned
 
@@ -68,6 +72,8 @@ def _parts(function: Function) -> tuple[Sequence[Any], Sequence[Any]]:
 @pytest.mark.parametrize(("definition", "sample"), list(_with_tangents()))
 @pytest.mark.sampled(3)
 def test_the_tangent_is_the_slope(definition: OpDef, sample: Sample) -> None:
+    if definition.name in REFUSED:
+        pytest.skip("its derivatives by parameters are refused")
     rng = np.random.default_rng(3)
     function = program(definition.name, [s.type for s in sample.operands], **sample.attributes)
     wrt = [i for i, x in enumerate(function.arguments) if carries_cotangent(x.type)]

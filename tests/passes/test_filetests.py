@@ -24,7 +24,7 @@ from nets.tools.opt import header, optimize, options_of
 FOLDER = Path(__file__).parent.parent / "filetests"
 FILES = sorted(FOLDER.rglob("*.nets"))
 SEPARATOR = "\n// expected\n"
-SIMPLIFY = {"canonicalize", "fold", "cse", "dce"}
+SIMPLIFY = {"canonicalize", "fold", "cse", "dce", "settle"}
 """Passes that have nothing to do on what they have done."""
 
 

@@ -85,6 +85,8 @@ APART = {
     *("qr", "eigh", "eigvalsh", "svd", "svdvals", "pinv"),
     *("gammainc", "gammaincc", "gammainc_by_a", "betainc", "betainc_by_a", "betainc_by_b"),
     *("rank", "gather_ranks", "exchange_ranks", "broadcast_ranks"),
+    *("all_reduce", "all_gather", "reduce_scatter", "shard_broadcast"),
+    *("shard_barrier", "shard_index"),
 }
 """Ops that have programs of their own (in tests/ops and tests/linalg), as has ``size_of``, which is
 of sizes that a call tells (test_open_programs.py): of random matrices few have factors, and of

@@ -66,6 +66,6 @@ def test_a_second_time_changes_nothing(name: str) -> None:
 
 
 def test_the_whole_pipeline_a_second_time_changes_nothing() -> None:
-    for seed in range(3051, 3051 + PROGRAMS):
+    for seed in range(3000, 3000 + PROGRAMS):
         once = run_passes(sample(seed), *OPTIMIZE)
         assert print_function(run_passes(once, *OPTIMIZE)) == print_function(once), seed

@@ -36,7 +36,7 @@ INTERPRETED: Final = (
     "cse,dce",
     "simplify_control,fuse,outline_entries",
     "fuse,outline_entries",
-    "reroll,simplify_control,canonicalize,cse,dce",
+    "reroll,simplify_control,canonicalize,settle,simplify_control",
     "canonicalize,cse,canonicalize,dce,fuse",
 )
 """Pipelines whose result the interpreter evaluates."""

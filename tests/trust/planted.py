@@ -85,8 +85,8 @@ FAULTS: Final = (
         "passes",
         "an argument is overwritten before a check that may refuse the call",
         "nets/passes/lowering/updates.py",
-        "if last_read >= (end + 1 if is_certain else start) or last_check >= start:",
-        "if last_read >= (end + 1 if is_certain else start):",
+        "is_late = last_read < (end + 1 if is_certain else start) and last_check < start",
+        "is_late = last_read < (end + 1 if is_certain else start)",
         ("tests/passes/lowering/test_updates.py",),
     ),
     Fault(

@@ -90,6 +90,14 @@ def read_library(path: Path) -> LibraryFile:
     machine; whether it is as it was exported, ``check_seal`` tells."""
     try:
         data = _read(path)
+    except OSError as error:
+        raise LoadError(f"{path} cannot be read: {error.strerror or error}") from None
+    return library_of(path, data)
+
+
+def library_of(path: Path, data: Bytes) -> LibraryFile:
+    """The file of a library with these bytes. LoadError as of ``read_library``."""
+    try:
         check_native(data)
         place = _place(data)
         library = from_json(data[place].decode())
@@ -97,8 +105,6 @@ def read_library(path: Path) -> LibraryFile:
         return LibraryFile(path, data, place, library)
     except (LoadError, UnicodeDecodeError) as error:
         raise LoadError(f"{path}: {error}") from None
-    except OSError as error:
-        raise LoadError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def _read(path: Path) -> Bytes:

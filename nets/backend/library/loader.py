@@ -7,23 +7,27 @@ was loaded, whatever else is open, and each that is loaded has a state of its ow
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from pickle import PickleBuffer
+from typing import Any, Final, SupportsIndex
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from nets.backend.library.c_header import C_TYPES, called_declarations
 from nets.backend.library.c_names import table_symbols
-from nets.backend.library.library_file import LibraryFile, read_library
+from nets.backend.library.library_file import LibraryFile, library_of, read_library
 from nets.backend.library.loop_threads import check_threads, sharing
 from nets.backend.library.manifest import ABI_VERSION, Library, LibraryFunction, Matrix, Tree
 from nets.backend.library.nests import leaves, nest
-from nets.backend.library.private_copy import open_copy
-from nets.backend.library.state import exchange
+from nets.backend.library.private_copy import InMemory, open_copy, received
+from nets.backend.library.state.loaded import LoadedState
 from nets.backend.printing import raise_pending, show
 from nets.backend.transfers import Job, SoloJob, foreign_carrier
 from nets.communicator import agree
@@ -32,7 +36,6 @@ from nets.errors import (
     ArgumentError,
     DTypeError,
     LoadError,
-    MissingKeyError,
     MissingNameError,
     NumberError,
     ShapeError,
@@ -43,7 +46,7 @@ from nets.ir.dims import Requirement, declare
 from nets.ir.fixed_sizes import Sizes, bind
 from nets.ir.sizes import Dim, Range, evaluate
 from nets.ir.types import DTYPES, TensorType, gives_way
-from nets.locks import imports
+from nets.locks import imports, lock
 from nets.machine.machine import ALIGNMENT
 
 Array = npt.NDArray[Any]
@@ -58,12 +61,16 @@ def load(path: str | os.PathLike[str], *, threads: int = 1) -> LoadedLibrary:
     than one for a library without parallel twins. LoadError where the file is missing, not a
     library of nets, of another version, not as it was exported, or for another CPU or target.
     """
-    file = read_library(_place(path))
+    return LoadedLibrary(_opened(read_library(_place(path)), threads))
+
+
+def _opened(file: LibraryFile, threads: int) -> _Code:
+    """The code of a file, which is checked first."""
     _check_cpu(file.path, file.library)
     file.check_seal()
     check_threads(file.path, file.library, threads)
     with imports.inside():  # cffi's parser has a lock, which a fork would leave locked
-        return LoadedLibrary(_Code(file, threads))
+        return _Code(file, threads)
 
 
 def _place(path: Any) -> Path:
@@ -92,24 +99,38 @@ def _level_here(library: Library) -> int:
     return max((form.level for form in library.forms if form.level <= here), default=0)
 
 
-def _loaded_again(path: str, seal: bytes, state: bytes, threads: int) -> LoadedLibrary:
-    """A library that was pickled. LoadError where the file holds another one by now."""
-    library = load(path, threads=threads)
-    if library._code.seal != seal:
-        raise LoadError(f"{path} is another library than the one that was pickled")
-    library.state.load(state)
-    return library
+_alive: Final[WeakValueDictionary[tuple[bytes, int], _Code]] = WeakValueDictionary()
+"""The code that is open, by its seal and the number of threads."""
+
+_received: Final[deque[_Code]] = deque(maxlen=8)
+"""The latest that came by pickle: a worker is sent the same again and again."""
+
+_receiving: Final = lock()
+
+
+def _unpickled(seal: bytes, data: bytes, path: str, threads: int) -> _Code:
+    """The code of a library that was pickled. LoadError where it is for another system or CPU."""
+    with _receiving:
+        found = _alive.get((seal, threads))
+        if found is None:
+            place = Path(path)
+            found = _opened(library_of(place, received(data, place.name)), threads)
+            _received.append(found)
+        return found
 
 
 class _Code:
-    """The code of a library in this process, closed when nothing uses it any more."""
+    """The code of a library in this process, closed when nothing uses it any more.
+
+    What is pickled are the bytes of the file.
+    """
 
     def __init__(self, file: LibraryFile, threads: int) -> None:
         from cffi import FFI
 
         self.threads = threads
-
         self.path, self.library, self.seal = file.path, file.library, file.seal
+        self._data = file.data
         self.cpu_level = _level_here(file.library)
         self.ffi = FFI()
         self.ffi.cdef(called_declarations(file.library))
@@ -117,6 +138,8 @@ class _Code:
             self._opened = open_copy(self.ffi, file.data, file.library.name, file.path.parent)
         except OSError as error:
             raise LoadError(f"{file.path} cannot be loaded: {error}") from None
+        if isinstance(file.data, InMemory):
+            file.data.release()
         self._check(file.manifest)
         library = file.library
         if library.prints:
@@ -124,6 +147,14 @@ class _Code:
         if library.communicates:
             self.carrier = foreign_carrier(self.ffi, library.name)
         self._sharing = sharing(self.ffi, library.name, threads) if threads > 1 else ()
+        _alive[self.seal, threads] = self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        data = PickleBuffer(self._data) if operator.index(protocol) >= 5 else bytes(self._data)
+        return _unpickled, (self.seal, data, str(self.path), self.threads)
+
+    def __deepcopy__(self, memo: object) -> _Code:
+        return self
 
     def __del__(self) -> None:
         opened = self.__dict__.get("_opened")
@@ -200,13 +231,14 @@ class LoadedLibrary:
 
     ``state`` holds what the functions share and update, if there is such: a mapping of names to
     arrays, with ``save``, ``load`` and ``reset``; every library that is loaded has its own. What is
-    pickled is the path of the file, which must hold the same library later, and the state.
+    pickled are the bytes of the file and the state; it needs no file where it arrives. LoadError
+    where that is another system, or a CPU that the library is not for.
     """
 
-    def __init__(self, code: _Code, state: _State | None = None) -> None:
+    def __init__(self, code: _Code, state: LoadedState | None = None) -> None:
         self.path = code.path
         self.description = code.library
-        self.state = _State(code) if state is None else state
+        self.state = LoadedState(code) if state is None else state
         """What the functions share, which calls update; empty for a library without state."""
         self._code = code
         self._functions = {
@@ -249,92 +281,16 @@ class LoadedLibrary:
         self.state.give(objects, named)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        told = (str(self.path), self._code.seal, self.state.save(), self._code.threads)
-        return _loaded_again, told
+        return LoadedLibrary, (self._code, self.state)
 
     def __repr__(self) -> str:
         return f"<library {self.path.name}: {', '.join(self._functions)}>"
 
 
-class _State(Mapping[str, Array]):
-    """The state of a loaded library: an array per member, which may be written to.
-
-    It begins as it was at the time of the export. One call at a time may use it.
-    """
-
-    def __init__(self, code: _Code) -> None:
-        self._code, ffi, library = code, code.ffi, code.library
-        memory = np.zeros(library.state_bytes + ALIGNMENT, np.uint8)
-        start = -int(ffi.cast("uintptr_t", ffi.from_buffer(memory))) % ALIGNMENT
-        self._bytes = memory[start : start + library.state_bytes]
-        self.pointer = ffi.cast("void *", ffi.from_buffer(self._bytes))
-        self._members = exchange.views(library, self._bytes)
-        self.reset()
-        self._check()
-
-    def _check(self) -> None:
-        """LoadError unless the code has the layout that the description has."""
-        try:
-            exchange.checked_bytes(self._code.library, self._bytes)
-        except ArgumentError:
-            raise LoadError(f"{self._code.path} is damaged: code and description differ") from None
-
-    def __getitem__(self, name: str) -> Array:
-        try:
-            return self._members[name]
-        except (KeyError, TypeError):
-            known = ", ".join(self._members) or "nothing"
-            raise MissingKeyError(f"the state has no {name!r}; it has {known}") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._members)
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def reset(self) -> None:
-        """Go back to the state at the time of the export."""
-        if self._members:
-            self._code.function("init_state")(self.pointer)
-
-    def save(self) -> bytes:
-        """The whole state, in the form that C programs save it."""
-        return self._bytes.tobytes()
-
-    def load(self, data: bytes) -> None:
-        """Take a saved state. ArgumentError where it is none of this library; then nothing has
-        changed."""
-        self._bytes[:] = exchange.checked_bytes(self._code.library, data)
-
-    def state_dict(self) -> dict[str, Array]:
-        """Copies of the members under the keys that Python's state dicts have: ``0.weight`` of the
-        only module, ``optimizer.state.0.exp_avg``, ``default_generator.key``."""
-        return exchange.state_dict(self._code.library, self._members)
-
-    def load_state_dict(self, state: Mapping[str, npt.ArrayLike], strict: bool = True) -> None:
-        """Take members from arrays under those keys, as of a safetensors file.
-
-        ``strict``: every key must be there, and no other. ArgumentError where this does not hold,
-        ShapeError and DTypeError where an array has another form; nothing has changed then.
-        """
-        exchange.load_state_dict(self._code.library, self._members, state, strict)
-
-    def take(self, objects: Sequence[Any], named: Mapping[str, Any]) -> None:
-        """Become the state of these objects: see ``LoadedLibrary.state_from``."""
-        exchange.state_from(self._code.library, self._members, objects, named)
-
-    def give(self, objects: Sequence[Any], named: Mapping[str, Any]) -> None:
-        """Let these objects have this state: see ``LoadedLibrary.state_to``."""
-        exchange.state_to(self._code.library, self._members, objects, named)
-
-    def __repr__(self) -> str:
-        return f"<state of {self._code.library.name}: {', '.join(self._members) or 'none'}>"
-
-
 class _Function:
     """One function of a library: Python nests in, NumPy arrays out."""
 
-    def __init__(self, code: _Code, function: LibraryFunction, state: _State) -> None:
+    def __init__(self, code: _Code, function: LibraryFunction, state: LoadedState) -> None:
         self._code = code  # stays open as long as a function of it lives
         self._ffi = ffi = code.ffi
         self._state = state

@@ -30,12 +30,18 @@ _count: Final = itertools.count(1)
 
 
 class InMemory(mmap.mmap):
-    """The bytes of a file in memory, to be read."""
+    """The bytes of a file in memory, to be read; ``descriptor`` until it is released."""
 
     descriptor: int
 
+    def release(self) -> None:
+        """Nobody opens it any more."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
     def __del__(self) -> None:
-        os.close(self.descriptor)
+        self.release()
 
 
 Bytes = bytes | InMemory
@@ -44,15 +50,32 @@ Bytes = bytes | InMemory
 def taken(file: IO[bytes], name: str) -> Bytes:
     """What is in a file, from its start: where the system can do that, in memory under that name,
     from where it can be opened."""
+    return _in_memory_file(name, lambda descriptor: _sent(file, descriptor)) or file.read()
+
+
+def received(data: bytes | memoryview, name: str) -> Bytes:
+    """These bytes, likewise."""
+
+    def write(descriptor: int) -> int:
+        with open(descriptor, "wb", buffering=0, closefd=False) as file:
+            _write(file, data)
+        return len(data)
+
+    return _in_memory_file(name, write) or bytes(data)
+
+
+def _in_memory_file(name: str, fill: Callable[[int], int]) -> InMemory | None:
+    """A file in memory; ``fill`` writes to its descriptor and tells how many bytes. None where that
+    cannot be done."""
     try:
         descriptor = os.memfd_create(_short(name))
     except (AttributeError, OSError):
-        return file.read()
+        return None
     try:
-        found = InMemory(descriptor, _sent(file, descriptor), prot=mmap.PROT_READ)
+        found = InMemory(descriptor, fill(descriptor), prot=mmap.PROT_READ)
     except (OSError, ValueError):  # of file systems that do not send, and files that got empty
         os.close(descriptor)
-        return file.read()
+        return None
     found.descriptor = descriptor
     return found
 
@@ -137,7 +160,7 @@ def _in_folder(data: Bytes, name: str, folder: Path | None) -> Iterator[str]:
         yield str(path)
 
 
-def _write(file: Any, data: Bytes) -> None:
+def _write(file: Any, data: Bytes | memoryview) -> None:
     """All of it: one call of the system writes 2 GB at most."""
     rest = memoryview(data)
     while rest:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -59,6 +60,13 @@ class Lowered:
         """Of the calls it takes."""
         self.options = options
         self.traced_function = traced_function
+        self._compilation_for: Callable[[CompileOptions], Compilation] = functools.partial(
+            Compilation, program.function
+        )
+
+    def take_over(self, compilation_for: Callable[[CompileOptions], Compilation]) -> None:
+        """Have its compilations from there."""
+        self._compilation_for = compilation_for
 
     # ------------------------------------------------------------------ what it is
 
@@ -107,7 +115,7 @@ class Lowered:
     @made_once
     def compilation(self) -> Compilation:
         """The stages of its compilation, each made when first asked for."""
-        return Compilation(self.function, self.options)
+        return self._compilation_for(self.options)
 
     def ir(self, stage: str = "optimized") -> str:
         """The text of a stage: "traced", "optimized" or "loops"."""
@@ -145,7 +153,7 @@ class Lowered:
     def compiled(self, options: CompileOptions) -> Compiled:
         """The callable for these options."""
         same = options == self.options
-        compilation = self.compilation if same else Compilation(self.function, options)
+        compilation = self.compilation if same else self._compilation_for(options)
         return Compiled(self, compilation.executable, options)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -3,28 +3,40 @@
 Tensors go as their elements. What nets makes of a function goes by the name of the function, as
 functions do themselves, or together with the function it was made of where it has no name of its
 own. Lowered functions go as IR text, with the tensors they have captured, and need no Python
-function where they arrive.
+function where they arrive. Their code is made there, or looked up in the object cache: another
+machine may have another processor.
 
 Nets itself unpickles nothing; that is left to whoever trusts where the bytes come from.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nets.compiler.compile import CompileOptions
 from nets.errors import PickleError
-from nets.frontend.calls.lowered import Compiled, Lowered, parse_ir
+from nets.frontend.calls.arrivals import (
+    Text,
+    compilation_of,
+    function_of,
+    goes_by_name,
+    named,
+    opened,
+    parcel,
+)
+from nets.frontend.calls.lowered import Compiled, Lowered
+from nets.frontend.calls.origins import Files, files_of, give_files
 from nets.frontend.tensor.inner import tensor_of, value_of
 from nets.frontend.tensor.state import Update
 from nets.frontend.tracing.arguments import Form
 from nets.frontend.tracing.program import Program
 from nets.frontend.tracing.tensor_names import Entry, Ways, ways_of
 from nets.frontend.world.arrays import ArraySource
-from nets.ir.core import Module
+from nets.ir.core import Function, Module
 from nets.ir.location import user_location
 from nets.ir.printer import print_module
 
@@ -38,40 +50,51 @@ Reduced = str | tuple[Any, ...]
 # --------------------------------------------------------------------------- by name
 
 
-def reduced(staged: Staged, make: Callable[..., Any], *arguments: Any) -> Reduced:
-    """By the name that leads to it, or else by the function it was made of: make(function, …).
+def reduced(
+    staged: Staged,
+    make: Callable[..., Any],
+    *arguments: Any,
+    function: Callable[..., Any] | None = None,
+) -> Reduced:
+    """By the name that leads to it, or else by the ``function`` it was made of, which by default is
+    the one that it wraps: make(function, …).
 
     PickleError where neither has a name; picklers that take functions as they are get them.
     """
-    if not _takes_functions():
-        if _named(staged) is staged:
-            return str(staged.__qualname__)
-        _refuse_nameless(staged)
-    return make, (staged.__wrapped__, *arguments)
+    function = staged.__wrapped__ if function is None else function
+    pickler = _pickler_of_functions()
+    if goes_by_name(pickler, staged):
+        return str(vars(staged)["__qualname__"])
+    if pickler is None:
+        for part in (function, *arguments):
+            _refuse_nameless(part)
+        return make, (function, *arguments)
+    if goes_by_name(pickler, function):
+        return make, (function, *arguments)
+    parts = files_of((function, *arguments)), make, function, *arguments
+    data = parcel(pickler, (_made_of, *parts))
+    return (_made_of, parts) if data is None else (opened, (data,))
 
 
-def _refuse_nameless(staged: Staged) -> None:
-    function = staged.__wrapped__
-    if isinstance(function, FunctionType) and _named(function) is not function:
+def _made_of(files: Files, make: Callable[..., Any], *parts: Any) -> Any:
+    give_files(files, parts)
+    return make(*parts)
+
+
+def _refuse_nameless(function: object) -> None:
+    if isinstance(function, FunctionType) and named(function) is not function:
         raise PickleError(
             f"{function.__qualname__} cannot be pickled: functions go by the name they have in "
             "their module, which a lambda, a function inside another one and one under another "
             "name have not. Define it at the top of a module, with @nets.trace above it; or "
-            "pickle f.lower(...), which needs no function where it arrives",
+            "pickle f.lower(...), which needs no function where it arrives; or use cloudpickle, as "
+            "Dask and joblib do, which takes functions by their code",
             user_location(),
         )
 
 
-def _named(function: Any) -> Any:
-    """What is found where a function says it is; None where nothing is."""
-    found = sys.modules.get(getattr(function, "__module__", None) or "")
-    for word in getattr(function, "__qualname__", "?").split("."):
-        found = getattr(found, word, None)
-    return found
-
-
-def _takes_functions() -> bool:
-    """Is the pickler one that takes functions by their code, as those of joblib and Dask do?
+def _pickler_of_functions() -> ModuleType | None:
+    """The pickler, if it is one that takes functions by their code, as those of joblib and Dask do.
 
     Such a pickler stands right below the methods that pickle asks, and shows by its module.
     """
@@ -79,14 +102,20 @@ def _takes_functions() -> bool:
     while frame.f_back is not None:
         module = frame.f_globals.get("__name__", "")
         if "cloudpickle" in module or module.startswith("dill"):
-            return True
+            return sys.modules.get(module)
         if not module.startswith(("nets.frontend", "pickle", "copyreg")):
-            return False
+            return None
         frame = frame.f_back
-    return False
+    return None
 
 
-# --------------------------------------------------------------------------- lowered
+# --------------------------------------------------------------------------- programs
+
+
+def text_of(function: Function) -> Text:
+    """What becomes the function again where it arrives."""
+    text = print_module(Module({function.name: function}), locations=True)
+    return text, tuple(argument.hint for argument in function.arguments)
 
 
 def reduce_lowered(lowered: Lowered) -> tuple[Any, ...]:
@@ -103,8 +132,7 @@ def reduce_lowered(lowered: Lowered) -> tuple[Any, ...]:
     captures = {id(source): i for i, source in enumerate(program.captures)}
     places: list[Any] = [captures.get(id(place), place) for place, _ in program.updates]
     parts = (
-        print_module(Module({lowered.name: lowered.function}), locations=True),
-        [argument.hint for argument in lowered.function.arguments],
+        text_of(lowered.function),
         program.inputs,
         [_pickled_source(x) for x in program.captures],
         [_known(ways, key) for key in captured],
@@ -130,8 +158,7 @@ def _pickled_source(source: Any) -> Any:
 
 
 def _lowered(
-    text: str,
-    hints: Sequence[str],
+    text: Text,
     inputs: Sequence[Any],
     captures: Sequence[Any],
     known: Sequence[Known],
@@ -140,9 +167,7 @@ def _lowered(
     flags: tuple[bool, tuple[bool, ...]],
     call: tuple[Form, CompileOptions],
 ) -> Lowered:
-    (function,) = parse_ir(text).functions.values()
-    for argument, hint in zip(function.arguments, hints, strict=True):
-        argument.hint = hint
+    function = function_of(text)
     updates = tuple(
         Update(captures[place] if isinstance(place, int) else place, result)
         for place, result in places
@@ -168,7 +193,9 @@ def _lowered(
         if entry:
             ways.entries[key] = entry
     form, options = call
-    return Lowered(program, form, options, ways)
+    lowered = Lowered(program, form, options, ways)
+    lowered.take_over(functools.partial(compilation_of, text))
+    return lowered
 
 
 def reduce_compiled(compiled: Compiled) -> tuple[Any, ...]:

@@ -74,7 +74,7 @@ class CompiledPullBack:
         sizes: Sizes,
         options: CompileOptions,
     ) -> None:
-        self._options = options
+        self.options = options
         self.function = function
         self.residuals = residuals
         self._executable = executable
@@ -82,8 +82,8 @@ class CompiledPullBack:
 
     def replaced(self, function: Function) -> CompiledPullBack:
         """The same with another function of the residuals and something else."""
-        executable = Compilation(function, self._options).executable
-        return CompiledPullBack(function, executable, self.residuals, self.sizes, self._options)
+        executable = Compilation(function, self.options).executable
+        return CompiledPullBack(function, executable, self.residuals, self.sizes, self.options)
 
     def __call__(self, cts: Sequence[Array | None]) -> list[Array]:
         """The cotangents; None stands for one of zeros."""

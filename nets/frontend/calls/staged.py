@@ -37,7 +37,8 @@ from nets.ir.location import user_location
 if TYPE_CHECKING:
     from nets.frontend.calls.plans import Plan
 
-_KEPT: Final = "_nets_staged"
+KEPT: Final = "_nets_staged"
+"""The attribute of functions that holds what was staged of them."""
 
 _STATES_KEPT: Final = 8
 """Earlier specialisations of one signature that are kept for other states of the world."""
@@ -324,6 +325,18 @@ class Staged(Planned):
         }
 
 
+class _Made:
+    """What was staged of a function. Pickled with the function, by its code, it is nothing: what
+    was staged would be made again where it arrives before the function is complete."""
+
+    def __init__(self, owner: object = None) -> None:
+        self.owner = owner
+        self.made: dict[Hashable, Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Made, ()
+
+
 Kept = TypeVar("Kept")
 
 
@@ -334,13 +347,12 @@ def kept(function: Callable[..., object], key: Hashable, make: Callable[[], Kept
     """
     if not isinstance(function, (FunctionType, Staged)):
         return make()
-    owner, made = vars(function).get(_KEPT, (None, {}))
-    if owner is not function:
-        made = {}
-        vars(function)[_KEPT] = (function, made)
-    if key not in made:
-        made[key] = make()
-    found: Kept = made[key]
+    held = vars(function).get(KEPT)
+    if held is None or held.owner is not function:
+        held = vars(function)[KEPT] = _Made(function)
+    if key not in held.made:
+        held.made[key] = make()
+    found: Kept = held.made[key]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -82,11 +83,14 @@ def linearize(function: Callable[..., object], *primals: Nest, has_aux: bool = F
 
 def _by_jvp(function: Callable[..., object], primals: Sequence[Nest], has_aux: bool) -> Any:
     result = function(*primals)
-
-    def tangent_of(*tangents: Nest) -> Any:
-        return jvp(function, primals, tangents, has_aux)[1]
-
+    tangent_of = functools.partial(_tangent, function, primals, has_aux)
     return (result[0], tangent_of, result[1]) if has_aux else (result, tangent_of)  # type: ignore[index]
+
+
+def _tangent(
+    function: Callable[..., object], primals: Sequence[Nest], has_aux: bool, *tangents: Nest
+) -> Any:
+    return jvp(function, primals, tangents, has_aux)[1]
 
 
 def hvp(function: Callable[..., object], primals: Sequence[Nest], tangents: Sequence[Nest]) -> Any:
@@ -198,7 +202,7 @@ class TangentMap:
     """From a direction to the tangent of a result, at the point where it was made."""
 
     def __init__(self, program: Program, tree: TreeDef, linear: Backward, result: Any) -> None:
-        self._types = [x.type for x in program.inputs]
+        self._types = [linear.type_here(x.type) for x in program.inputs]
         self._tree = tree
         self._linear = linear
         leaves, self._result_tree = flatten(result)

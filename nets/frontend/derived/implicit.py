@@ -12,6 +12,7 @@ from typing import Any
 
 import nets.frontend.tensor.functions as functions
 from nets.errors import ShapeError
+from nets.frontend.calls.pickling import reduced
 from nets.frontend.derived.custom import custom_vjp
 from nets.frontend.derived.forward import jvp
 from nets.frontend.derived.jacobians import jacfwd
@@ -49,9 +50,11 @@ def implicit(
     gives infinities or NaN.
     """
 
-    @custom_vjp
-    def root(*arguments: Any) -> Any:
+    def solved(*arguments: Any) -> Any:
         return solve(*arguments)
+
+    root = _Implicit(solved)
+    root.made_of = solve, residual, linear_solve
 
     def forward(*arguments: Any) -> tuple[Any, Any]:
         x = root(*arguments)
@@ -76,6 +79,16 @@ def implicit(
     root.defvjp(forward, backward)
     root.name = root.__name__ = getattr(solve, "__name__", "root")
     return root
+
+
+class _Implicit(custom_vjp):
+    """What ``implicit`` makes, which goes to other processes as what it was made of."""
+
+    made_of: tuple[Callable[..., Any], Callable[..., Any], LinearSolve | None]
+
+    def __reduce__(self) -> Any:
+        solve, *others = self.made_of
+        return reduced(self, implicit, *others, function=solve)
 
 
 Product = Callable[..., Tensor]

@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from nets.errors import ArgumentError, ShapeError, TraceError
+from nets.compiler.compile import CompileOptions
+from nets.errors import ArgumentError, PickleError, ShapeError, TraceError
+from nets.frontend.calls.arrivals import Text, compilation_of, function_of
+from nets.frontend.calls.pickling import text_of
 from nets.frontend.calls.specialisation import CompiledPullBack
 from nets.frontend.calls.staged import Staged, kept
 from nets.frontend.calls.trace import Traced, trace
@@ -32,6 +35,7 @@ from nets.frontend.tracing.program import Program
 from nets.frontend.tracing.spec import short
 from nets.ir.clone import inline
 from nets.ir.core import Function
+from nets.ir.fixed_sizes import Sizes
 from nets.ir.location import user_location
 from nets.ir.sizes import evaluate
 from nets.ir.types import TensorType
@@ -92,6 +96,18 @@ class Backward:
     wrt: Sequence[int]
     compiled: CompiledPullBack | None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """IR text and residuals; code is made where they arrive. PickleError inside a trace."""
+        if self.compiled is None:
+            raise PickleError(
+                "a derivative at a point that is traced cannot be pickled: it has no residuals "
+                "outside of the trace",
+                user_location(),
+            )
+        compiled = self.compiled
+        parts = text_of(self.function), list(self.residuals), tuple(self.wrt)
+        return _unpickled, (*parts, compiled.sizes, compiled.options)
+
     def transposed(self, transpose: Callable[[Function, int], Function]) -> Backward:
         """The linear map the other way: from the cotangents of the inputs at ``wrt`` to those of
         the floating-point results; ``transpose`` makes it of the function and the number of
@@ -105,8 +121,14 @@ class Backward:
         scope = current_scope()
         if scope is not None:
             return tensor_of(scope.emitter.full(type.shape, 0, type.dtype))
-        sizes = {} if self.compiled is None else self.compiled.sizes
-        return constant(np.zeros([evaluate(n, sizes) for n in type.shape], type.dtype.numpy))
+        here = self.type_here(type)
+        return constant(np.zeros(here.static_shape, here.dtype.numpy))
+
+    def type_here(self, type: TensorType) -> TensorType:
+        """A type of the program with the sizes of the call; inside a trace they may be unknown."""
+        if self.compiled is None:
+            return type
+        return type.with_shape(tuple(evaluate(n, self.compiled.sizes) for n in type.shape))
 
     def __call__(self, cts: Sequence[Tensor]) -> list[Tensor]:
         scope = current_scope()
@@ -120,6 +142,19 @@ class Backward:
             )
         arrays = [held.data for x in cts if (held := eager_value(x)) is not None]
         return [tensor_of_array(array) for array in self.compiled(arrays)]
+
+
+def _unpickled(
+    text: Text,
+    residuals: Sequence[Tensor],
+    wrt: Sequence[int],
+    sizes: Sizes,
+    options: CompileOptions,
+) -> Backward:
+    function, executable = function_of(text), compilation_of(text, options).executable
+    arrays = [held.data for x in residuals if (held := eager_value(x)) is not None]
+    compiled = CompiledPullBack(function, executable, arrays, sizes, options)
+    return Backward(function, residuals, wrt, compiled)
 
 
 def _run_compiled(staged: Staged, call: BoundCall) -> tuple[Program, list[Tensor], Backward]:

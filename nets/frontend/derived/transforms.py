@@ -28,7 +28,6 @@ from nets.ir.core import Value
 from nets.ir.location import user_location
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.derivatives.vjp import carries_cotangent, pull_back
-from nets.passes.distribution.over_ranks import varying_values
 
 
 def grad(function: Callable[..., object], argnums: Argnums = 0, has_aux: bool = False) -> Gradient:
@@ -93,6 +92,8 @@ class Gradient(Derived):
 
     def _averaged(self, scope: Scope, found: Any, by: Sequence[Value]) -> Any:
         """The result with the means over shards of gradients by what all shards have in common."""
+        from nets.passes.distribution.over_ranks import varying_values
+
         first, second = found if self.has_aux or self.with_value else (None, None)
         gradients = second if self.with_value else first if self.has_aux else found
         leaves, tree = flatten(gradients)

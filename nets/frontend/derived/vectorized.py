@@ -69,6 +69,10 @@ def vmap(
             user_location(),
         )
     arguments = (_frozen(in_axes), _frozen(out_axes), axis_size, randomness)
+    return _vectorized(function, *arguments)
+
+
+def _vectorized(function: Callable[..., object], *arguments: Any) -> Vectorized:
     return kept(function, ("vmap", *map(repr, arguments)), lambda: Vectorized(function, arguments))
 
 
@@ -230,7 +234,7 @@ class Vectorized(Derived):
             )
 
 
-Vectorized.make = lambda function, *arguments: Vectorized(function, arguments)
+Vectorized.make = _vectorized
 
 _OF_ENTRY: Final = Binding(lambda entry: None)
 

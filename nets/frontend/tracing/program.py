@@ -41,6 +41,7 @@ from nets.frontend.tracing.spec import short
 from nets.frontend.world.guards import Guards
 from nets.frontend.world.recipes import Change, Recipe
 from nets.frontend.world.slots import NO_SLOTS, Slots
+from nets.frontend.world.sources import tried_again
 from nets.frontend.world.world import World, alone
 from nets.ir.clone import inline
 from nets.ir.core import Function, Value
@@ -142,6 +143,7 @@ Body = Callable[[list[Tensor]], tuple[Sequence[Value], TreeDef]]
 
 
 @alone
+@tried_again
 def stage(
     name: str,
     inputs: Sequence[Input],

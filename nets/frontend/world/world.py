@@ -17,7 +17,7 @@ from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
 
-from nets.errors import MutatedArgumentError, NetsError, TraceError
+from nets.errors import MutatedArgumentError, NetsError
 from nets.frontend.tensor.inner import value_of
 from nets.frontend.tensor.scope import Scope
 from nets.frontend.tensor.tensor import Tensor
@@ -113,14 +113,7 @@ class World:
 
     def refuse_draws(self, name: str) -> None:
         """TraceError where the trace has used up something that later calls would not."""
-        used = self._sources.used()
-        if used is not None:
-            raise TraceError(
-                f"{name} takes from {used} while it is traced, and compiled code would take the "
-                "same at every call: draw by nets.random, or take it outside and pass it as an "
-                "argument",
-                user_location(),
-            )
+        self._sources.refuse_use(name, user_location())
 
     def restore(self, keep: bool = False) -> None:
         """Put everything back; ``keep``: but what holds no tensors of the trace, for the user's

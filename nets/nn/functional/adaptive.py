@@ -7,8 +7,8 @@ ShapeError for other ranks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, overload
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, cast, overload
 
 import numpy as np
 
@@ -97,14 +97,24 @@ def _largest(input: TensorLike, output_size: OutputSize, rank: int, with_indices
     return found if with_indices else found.values
 
 
-@overload
-def adaptive_max_pool1d(
-    input: TensorLike, output_size: OutputSize, return_indices: Literal[False] = False
-) -> nets.Tensor: ...
-@overload
-def adaptive_max_pool1d(
-    input: TensorLike, output_size: OutputSize, return_indices: Literal[True]
-) -> Best: ...
+class _MaxPool(Protocol):
+    """A pooling that gives a tensor, or with ``return_indices`` also where its elements lay."""
+
+    @overload
+    def __call__(
+        self, input: TensorLike, output_size: OutputSize, return_indices: Literal[False] = False
+    ) -> nets.Tensor: ...
+    @overload
+    def __call__(
+        self, input: TensorLike, output_size: OutputSize, return_indices: Literal[True]
+    ) -> Best: ...
+
+
+def _may_tell_indices(pool: Callable[..., nets.Tensor | Best]) -> _MaxPool:
+    return cast(_MaxPool, pool)
+
+
+@_may_tell_indices
 def adaptive_max_pool1d(
     input: TensorLike, output_size: OutputSize, return_indices: bool = False
 ) -> nets.Tensor | Best:
@@ -116,14 +126,7 @@ def adaptive_max_pool1d(
     return result
 
 
-@overload
-def adaptive_max_pool2d(
-    input: TensorLike, output_size: OutputSize, return_indices: Literal[False] = False
-) -> nets.Tensor: ...
-@overload
-def adaptive_max_pool2d(
-    input: TensorLike, output_size: OutputSize, return_indices: Literal[True]
-) -> Best: ...
+@_may_tell_indices
 def adaptive_max_pool2d(
     input: TensorLike, output_size: OutputSize, return_indices: bool = False
 ) -> nets.Tensor | Best:
@@ -133,14 +136,7 @@ def adaptive_max_pool2d(
     return result
 
 
-@overload
-def adaptive_max_pool3d(
-    input: TensorLike, output_size: OutputSize, return_indices: Literal[False] = False
-) -> nets.Tensor: ...
-@overload
-def adaptive_max_pool3d(
-    input: TensorLike, output_size: OutputSize, return_indices: Literal[True]
-) -> Best: ...
+@_may_tell_indices
 def adaptive_max_pool3d(
     input: TensorLike, output_size: OutputSize, return_indices: bool = False
 ) -> nets.Tensor | Best:

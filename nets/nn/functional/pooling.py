@@ -10,8 +10,9 @@ mean counts the zeros of the padding.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, Literal, Protocol, cast, overload
 
 import nets
 from nets.nn.functional.activation import relu
@@ -20,27 +21,39 @@ from nets.nn.functional.largest import Best, largest_of
 from nets.nn.functional.windows import along, positions
 
 
-@overload
-def max_pool2d(
-    input: TensorLike,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
-    ceil_mode: bool = False,
-    return_indices: Literal[False] = False,
-) -> nets.Tensor: ...
-@overload
-def max_pool2d(
-    input: TensorLike,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
-    ceil_mode: bool = False,
-    *,
-    return_indices: Literal[True],
-) -> Best: ...
+class _MaxPool(Protocol):
+    """A pooling that gives a tensor, or with ``return_indices`` also where its elements lay."""
+
+    @overload
+    def __call__(
+        self,
+        input: TensorLike,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        return_indices: Literal[False] = False,
+    ) -> nets.Tensor: ...
+    @overload
+    def __call__(
+        self,
+        input: TensorLike,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        *,
+        return_indices: Literal[True],
+    ) -> Best: ...
+
+
+def _may_tell_indices(pool: Callable[..., nets.Tensor | Best]) -> _MaxPool:
+    return cast(_MaxPool, pool)
+
+
+@_may_tell_indices
 def max_pool2d(
     input: TensorLike,
     kernel_size: Sizes,
@@ -63,27 +76,7 @@ def max_pool2d(
     return result
 
 
-@overload
-def max_pool1d(
-    input: TensorLike,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
-    ceil_mode: bool = False,
-    return_indices: Literal[False] = False,
-) -> nets.Tensor: ...
-@overload
-def max_pool1d(
-    input: TensorLike,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
-    ceil_mode: bool = False,
-    *,
-    return_indices: Literal[True],
-) -> Best: ...
+@_may_tell_indices
 def max_pool1d(
     input: TensorLike,
     kernel_size: Sizes,
@@ -99,27 +92,7 @@ def max_pool1d(
     return result
 
 
-@overload
-def max_pool3d(
-    input: TensorLike,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
-    ceil_mode: bool = False,
-    return_indices: Literal[False] = False,
-) -> nets.Tensor: ...
-@overload
-def max_pool3d(
-    input: TensorLike,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    dilation: Sizes = 1,
-    ceil_mode: bool = False,
-    *,
-    return_indices: Literal[True],
-) -> Best: ...
+@_may_tell_indices
 def max_pool3d(
     input: TensorLike,
     kernel_size: Sizes,

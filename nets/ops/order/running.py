@@ -384,12 +384,10 @@ def _lower(
     if layout.inner != 1:
         Across(s, rule, sources, out, layout).write()
         return
-    rows = Rows(s, rule, sources, out, layout)
-    if layout.outer != 1 and rows.group > 1:
+    rows, row = Rows(s, rule, sources, out, layout), Scanned(s, rule, sources, out, layout)
+    if layout.outer != 1 and rows.group > 1 and not row.is_better:
         rows.write()
-        return
-    row = Scanned(s, rule, sources, out, layout)
-    if layout.outer == 1 and rule.is_associative and row.lanes_of_row > 1:
+    elif rule.is_associative and row.lanes_of_row > 1 and (layout.outer == 1 or row.is_better):
         row.write()
     else:
         Alone(s, rule, sources, out, layout).write()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from nets.ir.affine import Affine
 from nets.ir.core import Value
@@ -17,6 +18,9 @@ from nets.ir.types import BufferType, bool_, i64, index
 from nets.ops.loop.lane_vectors import LaneVectors
 from nets.ops.loop.lowering import Lowering
 from nets.ops.order.running_rules import Extreme, Rule, State, Step
+
+LONG: Final = 16
+"""Vectors of a row from which on a new extreme is seldom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class Alone(Pass):
 
 
 class Scanned(Pass):
-    """One row of a known size, by vectors of it."""
+    """Rows of a known size, each by vectors of it."""
 
     @property
     def lanes_of_row(self) -> int:
@@ -114,53 +118,76 @@ class Scanned(Pass):
         size = self.layout.size
         return power_below(size, self.width) if isinstance(size, int) else 1
 
-    def write(self) -> None:
-        s, size, width = self.s, self.layout.size, self.lanes_of_row
-        assert isinstance(size, int)
-        v = self.lanes(width)
-        first = size % width or width
-        seldom = self.rule if isinstance(self.rule, Extreme) else None
-        initial = self.rule.start(v)
-        memory = [s.scratch(BufferType((width,), x.type.dtype)) for x in initial if seldom]
-        for x, place in zip(initial, memory, strict=False):
-            v.store(x, place, Affine())
-        loop = s.for_(0, -(-size // width), [] if seldom else initial)
-        with s.inside(loop) as body:
-            number, *state = body.arguments
-            start = self.starts(number, first, width)
-            low = self.layout.at(start + (width - 1) if self.layout.reverse else start)
-            if seldom is None:
-                s.yield_(*self._vector(v, number, first, low, state))
-            else:
-                self._unless_same(v, seldom, number, first, low, memory)
-                s.yield_()
+    @property
+    def is_better(self) -> bool:
+        """Than rows side by side: of long rows, where most vectors hold no new extreme, if a vector
+        has many elements."""
+        size, lanes = self.layout.size, self.lanes_of_row
+        if not isinstance(self.rule, Extreme) or not isinstance(size, int):
+            return False
+        return self.rule.dtype.itemsize <= 4 and 1 < lanes <= size // LONG
 
-    def _unless_same(
-        self,
-        v: LaneVectors,
-        rule: Extreme,
-        number: Value,
-        first: int,
-        low: Affine,
-        memory: list[Value],
-    ) -> None:
-        """An extreme is seldom a new one: where none of a vector is, the vector is full of the one
-        before, which lies in memory."""
-        s, state = self.s, [v.load(place, Affine()) for place in memory]
-        v.store(state[-1], self.out, low)
-        is_new = rule.wins(v, state, self.given(v, low))
-        branch = s.if_(s.emit("lane_reduce", is_new, combiner="or").result)
-        with s.inside(branch):
-            for x, place in zip(self._vector(v, number, first, low, state), memory, strict=True):
-                v.store(x, place, Affine())
+    def write(self) -> None:
+        s, v = self.s, self.lanes(self.lanes_of_row)
+        rows = s.parallel(0, self.layout.outer)
+        with s.inside(rows) as body:
+            row = Affine.of(body.arguments[0]) * self.layout.size
+            if isinstance(self.rule, Extreme):
+                self._seldom(v, self.rule, row)
+            else:
+                self._always(v, row)
             s.yield_()
 
-    def _vector(
-        self, v: LaneVectors, number: Value, first: int, low: Affine, state: State
-    ) -> State:
+    @property
+    def _first(self) -> int:
+        """Elements in front of the second vector of a row."""
+        size, width = self.layout.size, self.lanes_of_row
+        assert isinstance(size, int)
+        return size % width or width
+
+    def _vectors(self) -> Dim:
+        return (self.layout.size + (self.lanes_of_row - 1)) // self.lanes_of_row
+
+    def _low(self, number: Value) -> Affine:
+        """The least position on the axis of the elements of a vector."""
+        start = self.starts(number, self._first, self.lanes_of_row)
+        return self.layout.at(start + (self.lanes_of_row - 1) if self.layout.reverse else start)
+
+    def _always(self, v: LaneVectors, row: Affine) -> None:
+        s = self.s
+        loop = s.for_(0, self._vectors(), self.rule.start(v))
+        with s.inside(loop) as body:
+            number, *state = body.arguments
+            s.yield_(*self._vector(v, number, row, state))
+
+    def _seldom(self, v: LaneVectors, rule: Extreme, row: Affine) -> None:
+        """An extreme is seldom a new one: where none of a vector is, the vector is full of the one
+        before, which lies in memory."""
+        s, initial = self.s, rule.start(v)
+        memory = [s.scratch(BufferType((v.width,), dtype)) for dtype in rule.dtypes]
+        self._put(v, initial, memory)
+        loop = s.for_(0, self._vectors())
+        with s.inside(loop) as body:
+            number = body.arguments[0]
+            place = row + self._low(number)
+            state = [v.load(part, Affine()) for part in memory]
+            v.store(state[-1], self.out, place)
+            is_new = rule.wins(v, state, self.given(v, place))
+            branch = s.if_(s.emit("lane_reduce", is_new, combiner="or").result)
+            with s.inside(branch):
+                self._put(v, self._vector(v, number, row, state), memory)
+                s.yield_()
+            s.yield_()
+
+    def _put(self, v: LaneVectors, state: State, memory: list[Value]) -> None:
+        for x, place in zip(state, memory, strict=True):
+            v.store(x, place, Affine())
+
+    def _vector(self, v: LaneVectors, number: Value, row: Affine, state: State) -> State:
         """Writes the results at the elements of a vector; gives the state for the next one."""
-        found = self._scanned(v, low)
-        v.store(self.rule.joined(v, state, found)[-1], self.out, low)
+        low, first = self._low(number), self._first
+        found = self._scanned(v, row, low)
+        v.store(self.rule.joined(v, state, found)[-1], self.out, row + low)
         whole = [self._everywhere(v, part, v.width - 1) for part in found]
         if first < v.width:
             short = [self._everywhere(v, part, first - 1) for part in found]
@@ -168,12 +195,12 @@ class Scanned(Pass):
         # What the next vector waits for is this one operation.
         return self.rule.joined(v, state, whole)
 
-    def _scanned(self, v: LaneVectors, low: Affine) -> State:
+    def _scanned(self, v: LaneVectors, row: Affine, low: Affine) -> State:
         """The states at the elements of a vector, of those in it."""
         s, width = self.s, v.width
         numbers = s.emit("lane_index", lanes=width).result
         position = s.cast(s.add(numbers, v.splat(s.index(low))), i64)
-        found = self.rule.lifted(v, self.given(v, low), position)
+        found = self.rule.lifted(v, self.given(v, row + low), position)
         start, distance = self.rule.start(v), 1
         while distance < width:
             order = self._shift(width, distance)

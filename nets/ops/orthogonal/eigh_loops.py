@@ -6,8 +6,9 @@ The order of operations is that of ``eigh_reference``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from nets.ir.affine import Affine
 from nets.ir.core import Value
@@ -20,6 +21,7 @@ from nets.ops.orthogonal.forms import (
     Form,
     Matrix,
     Number,
+    Place,
     Stack,
     Table,
     affine,
@@ -36,6 +38,8 @@ from nets.ops.orthogonal.reflections import (
     turned,
 )
 from nets.ops.orthogonal.reflections_reference import EPS, NEGLIGIBLE
+
+Numbers = tuple[Number, ...]
 
 
 def lower(s: Lowering, x: Value, out: Value, *, vectors: bool) -> None:
@@ -217,24 +221,111 @@ def product(form: Form, found: Tridiagonal, n: int) -> Table:
     fill(form, q, n, n)
     form.each(0, n, lambda i: q.set(i, i, form.const(1)))
 
-    def step(number: Value) -> None:
-        k = affine(number) * -1 + (n - 3)
-        below = k + 1
-        total = sum_of_rows(form, found.vectors, k, q, (below, n), below, n)
+    if n > 2:
+        form.groups(0, n, lambda start, count: _columns(form, found, q, n, (start, count)))
+    return q.turned() if form.lanes else turned(form, q, n, n)
+
+
+def _columns(form: Form, found: Tridiagonal, q: Table, n: int, pieces: tuple[Place, int]) -> None:
+    """All reflections of a few columns of the product, which stay in the cache: while one is made,
+    the sums for the next are taken. Those of later rows have nothing to do with these columns."""
+    s, (first, count) = form.s, pieces
+    start, end = affine(first), affine(first) + count * form.step
+    places = [start + k * form.step for k in range(count)]
+    steps = s.binary("min", s.const(n - 2, index), s.index(end - 1))
+    zero = form.piece(form.const(0))
+
+    def with_row(k: Place, i: Place, rows: Sequence[Number], sums: Sequence[Number]) -> Numbers:
+        weight = form.piece(found.vectors.get(k, i))
+        return tuple(total + weight * x for total, x in zip(sums, rows, strict=True))
+
+    def row_of(i: Place) -> list[Number]:
+        return [q.get_piece(i, place) for place in places]
+
+    def step(number: Value, *sums: Number) -> Numbers:
+        k = affine(s.sub(s.sub(steps, s.const(1, index)), number))
+        before = s.binary("max", s.index(k - 1), s.const(0, index))
         tau = found.factors.get(0, k)
 
-        def row(i: Value) -> None:
+        def row(i: Value, *following: Number) -> Numbers:
             factor = form.piece(tau * found.vectors.get(k, i))
+            rest = [x - factor * total for x, total in zip(row_of(i), sums, strict=True)]
+            for place, x in zip(places, rest, strict=True):
+                q.set_piece(i, place, x)
+            return with_row(before, i, rest, following)
 
-            def piece(j: Value) -> None:
-                q.set_piece(i, j, q.get_piece(i, j) - factor * total.get_piece(0, j))
+        following = with_row(before, k, row_of(k), [zero] * count)
+        return form.each(k + 1, n, row, *following)
 
-            form.pieces(below, n, piece)
+    last = affine(s.sub(steps, s.const(1, index)))
+    sums = form.each(
+        affine(steps), n, lambda i, *sums: with_row(last, i, row_of(i), sums), *[zero] * count
+    )
+    form.each(0, steps, step, *sums)
 
-        form.each(below, n, row)
 
-    form.each(0, n - 2, step)
-    return q.turned() if form.lanes else turned(form, q, n, n)
+ROOM: Final = 16
+"""QL steps whose rotations wait to be made together."""
+
+
+class _Rotations:
+    """Rotations of the rows of one large matrix, of several steps together: so that a few of its
+    columns at a time stay in the cache, where all of them would be met again in each step."""
+
+    def __init__(self, form: Form, z: Table, n: int) -> None:
+        self.form, self.z, self.n = form, z, n
+        self.cosines, self.sines = form.table(ROOM, n), form.table(ROOM, n)
+        self.lows, self.highs, self.count = form.row(ROOM), form.row(ROOM), form.row(1)
+        """The rows that a step has met, and how many steps there are."""
+        self.count.set(0, 0, form.const(0))
+
+    def _index(self, x: Number) -> Value:
+        return self.form.s.cast(x.value, index)
+
+    def add(self, i: Affine, cosine: Number, sine: Number) -> None:
+        """That of rows i + 1 and i, in the step that is under way."""
+        step = self._index(self.count.get(0, 0))
+        self.cosines.set(step, i, cosine)
+        self.sines.set(step, i, sine)
+
+    def end(self, low: Number, high: Number) -> None:
+        """The step has begun at a row, and gone down to another."""
+        form, count = self.form, self.count.get(0, 0)
+        step = self._index(count)
+        self.lows.set(0, step, low)
+        self.highs.set(0, step, high)
+        self.count.set(0, 0, count + 1.0)
+        with form.when(self.count.get(0, 0).is_("ge", float(ROOM))):
+            self.make()
+
+    def make(self) -> None:
+        """All that wait, a few columns at a time."""
+        form, count = self.form, self._index(self.count.get(0, 0))
+
+        def columns(start: Place, pieces: int) -> None:
+            places = [affine(start) + k * form.step for k in range(pieces)]
+            form.each(0, count, lambda step: self._step(step, places))
+
+        form.groups(0, self.n, columns)
+        self.count.set(0, 0, form.const(0))
+
+    def _step(self, step: Value, places: Sequence[Affine]) -> None:
+        """Row x and the one above, y, become c x + s y and c y − s x; that is the next x."""
+        form, z = self.form, self.z
+        low, high = (self._index(ends.get(0, step)) for ends in (self.lows, self.highs))
+
+        def turn(number: Value, *rows: Number) -> tuple[Number, ...]:
+            i = affine(high) - affine(number) - 1
+            c, s = (form.piece(x.get(step, i)) for x in (self.cosines, self.sines))
+            above = [z.get_piece(i, place) for place in places]
+            for place, x, y in zip(places, rows, above, strict=True):
+                z.set_piece(i + 1, place, c * x + s * y)
+            return tuple(c * y - s * x for x, y in zip(rows, above, strict=True))
+
+        start = [z.get_piece(high, place) for place in places]
+        rows = form.each(0, affine(high) - affine(low), turn, *start)
+        for place, x in zip(places, rows, strict=True):
+            z.set_piece(low, place, x)
 
 
 class ImplicitQL:
@@ -243,6 +334,7 @@ class ImplicitQL:
     def __init__(self, form: Form, found: Tridiagonal, n: int, z: Table | None) -> None:
         self.form, self.n, self.z = form, n, z
         self.d, self.e = found.diagonal, found.beside
+        self.rotations = None if z is None or form.lanes else _Rotations(form, z, n)
         self.state = form.row(3)
         """Steps for this eigenvalue, whether any had too many, and what counts as zero."""
 
@@ -252,6 +344,8 @@ class ImplicitQL:
         self.state.set(0, 1, form.const(0))
         self.state.set(0, 2, self._limit())
         form.each(0, self.n - 1, self._eigenvalue)
+        if self.rotations is not None:
+            self.rotations.make()
         return self.state.get(0, 1).is_("gt", 0.0)
 
     def _limit(self) -> Number:
@@ -320,8 +414,10 @@ class ImplicitQL:
         def chase(number: Value, *state: Number) -> tuple[Number, ...]:
             return self._chase(self._down(number), last, *state)
 
-        carried = one, one, form.const(0), g, mask
-        _, _, p, g, alive = form.each(0, count, chase, *carried)
+        carried = one, one, form.const(0), g, mask, form.counted(first)
+        _, _, p, g, alive, low = form.each(0, count, chase, *carried)
+        if self.rotations is not None:
+            self.rotations.end(low, last)
         d0 = d.get(0, first)
         d.set(0, first, form.where(alive.value, d0 - p, d0))
         e.set(0, first, form.where(alive.value, g, e.get(0, first)))
@@ -335,8 +431,9 @@ class ImplicitQL:
         p: Number,
         g: Number,
         alive: Number,
+        low: Number,
     ) -> tuple[Number, ...]:
-        """One rotation of a step."""
+        """One rotation of a step; ``low`` is the row that the last one meets."""
         form, d, e, where = self.form, self.d, self.e, self.form.where
         here = form.counted(i)
         on = form.both(alive.value, last.is_("gt", here))
@@ -353,7 +450,9 @@ class ImplicitQL:
         inside = form.both(on, last.is_("gt", here + 1.0))
         e.set(0, i + 1, where(inside, r, where(form.either(on, stops), form.const(0), e1)))
         d.set(0, i + 1, where(on, gap + u, where(stops, gap, d1)))
-        if self.z is not None:
+        if self.rotations is not None:
+            self.rotations.add(i, cosine, sine)
+        elif self.z is not None:
             form.turn(self.z, (i + 1, i), self.n, cosine, sine, on)
         return (
             where(on, sine, s),
@@ -361,4 +460,5 @@ class ImplicitQL:
             where(on, u, p),
             where(on, cosine * t - b, g),
             Number(form.both(alive.value, form.no(stops)), form),
+            where(stops, here + 1.0, low),
         )

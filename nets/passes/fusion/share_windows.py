@@ -67,7 +67,8 @@ Family = list[tuple[Operation, Window]]
 def share_windows(function: Function, options: Options) -> Function:
     """Make slices of one pad of the windows on one tensor.
 
-    Requires: the tensor dialect. Windows of sizes that only a call tells stay as they are.
+    Requires: the tensor dialect. Windows of sizes that only a call tells stay as they are, and so
+    do those that a fusion reads.
     Ensures: the same results, bit for bit. Windows of which one pad would be much larger than
     they are stay as they are.
     """
@@ -84,10 +85,11 @@ def _share_in(block: Block, line_bytes: int) -> None:
         if window is not None:
             windows[op.result] = window
             _family_of(window, families.setdefault(window.root, [])).append((op, window))
-    replaced: dict[Value, Value] = {}
-    for root, of_root in families.items():  # a root that is a window comes after its own family
+    # A root that is a window stands behind its own family here. What its windows become reads it,
+    # so they come first: then it is seen that this window is wanted.
+    for root, of_root in reversed(families.items()):
         for family in of_root:
-            _share(family, replaced.get(root, root), replaced, line_bytes)
+            _share(family, root, line_bytes)
 
 
 def _family_of(window: Window, of_root: list[Family]) -> Family:
@@ -156,11 +158,11 @@ def _size(starts: Box, stops: Box) -> int:
     return math.prod(map(operator.sub, stops, starts))
 
 
-def _share(family: Family, root: Value, replaced: dict[Value, Value], line_bytes: int) -> None:
-    """Let the windows on ``root`` be slices of one pad; note in ``replaced`` what they become."""
+def _share(family: Family, root: Value, line_bytes: int) -> None:
+    """Let the windows on ``root`` be slices of one pad."""
     members = {op for op, _ in family}
     wanted = [(op, box) for op, box in family if not members.issuperset(op.result.users)]
-    if sum(box.has_margin for _, box in wanted) < 2:
+    if sum(box.has_margin for _, box in wanted) < 2 or any(map(_is_in_fusion, members)):
         return
     value = family[0][1].value
     sizes = tensor_type(root).static_shape
@@ -188,9 +190,13 @@ def _share(family: Family, root: Value, replaced: dict[Value, Value], line_bytes
         b = GraphEmitter(Builder(op.block, op, op.location))
         at = tuple(map(operator.sub, box.starts, starts))
         part = cut(b, whole, at, _sums(at, tensor_type(op.result).static_shape))
-        (window,) = op.results
-        replaced[window] = part if source is None else _computed(b, root, part)
-        op.replace_with([replaced[window]])
+        op.replace_with([part if source is None else _computed(b, root, part)])
+
+
+def _is_in_fusion(op: Operation) -> bool:
+    """Whether a fusion reads the window, and so has been made for the memory that it is in now."""
+    readers = op.result.users
+    return any(user.has(Trait.ISOLATED) and not user.has(Trait.CONTROL) for user in readers)
 
 
 def _are_slices_of(pad: Operation, wanted: Family) -> bool:

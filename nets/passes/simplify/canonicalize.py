@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from nets.ir.core import Function, Operation, Trait
 from nets.ir.rewriter import Rewriter, rewrite
 from nets.passes.forms import TENSOR
@@ -17,12 +19,6 @@ from nets.passes.simplify import (
 from nets.passes.simplify.fold import fold_operation
 from nets.passes.simplify.patterns import RULES, is_constant, pattern_of
 
-_EVERY = (
-    fold_operation,
-    pattern_of(simplify_shapes.compute_before_broadcast),
-    pattern_of(simplify_shapes.reduce_ones),
-)
-
 
 @register_pass("canonicalize", requires=(TENSOR,))
 def canonicalize(function: Function, options: Options) -> Function:
@@ -33,7 +29,7 @@ def canonicalize(function: Function, options: Options) -> Function:
     the second operand of commutative ops; what is no longer used is left for dce. Fusions
     are as they were, for what is in one has been chosen to share its loops.
     """
-    rewrite(function, RULES, (_constant_second, *_EVERY), into_isolated=False)
+    rewrite(function, RULES, EVERY, into_isolated=False)
     return function
 
 
@@ -46,3 +42,12 @@ def _constant_second(op: Operation, rewriter: Rewriter) -> bool:
         return False
     rewriter.set_operands(op, (y, x))
     return True
+
+
+EVERY: Final = (
+    _constant_second,
+    fold_operation,
+    pattern_of(simplify_shapes.compute_before_broadcast),
+    pattern_of(simplify_shapes.reduce_ones),
+)
+"""The patterns for operations of any name."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from nets.ir.core import Attribute, Block, Function, Operation, Trait
+from nets.ir.core import Attribute, Block, Function, Operation, Trait, Value
 from nets.passes.manager import Options, register_pass
 
 
@@ -22,6 +22,12 @@ def cse(function: Function, options: Options) -> Function:
     Ensures: the same results, bit for bit; no two visible pure operations without regions are
     alike.
     """
+    merge_equal(function, Operation.replace_with)
+    return function
+
+
+def merge_equal(function: Function, replace: Callable[[Operation, Sequence[Value]], None]) -> None:
+    """Let ``replace`` put the results of an earlier operation in the place of an equal one's."""
     scopes = [_Scope(function.body, {})]
     while scopes:
         scope = scopes[-1]
@@ -36,8 +42,7 @@ def cse(function: Function, options: Options) -> Function:
             if earlier is None:
                 scope.add(key, op)
             else:
-                op.replace_with(earlier.results)
-    return function
+                replace(op, earlier.results)
 
 
 class _Scope:

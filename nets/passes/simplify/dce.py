@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nets.ir.core import Function, Operation
 from nets.passes.manager import Options, register_pass
 
@@ -13,6 +15,12 @@ def dce(function: Function, options: Options) -> Function:
     Requires: IR of either dialect.
     Ensures: the same results, bit for bit; every pure operation has a used result.
     """
+    remove_unused(function, Operation.erase)
+    return function
+
+
+def remove_unused(function: Function, erase: Callable[[Operation], None]) -> None:
+    """Let ``erase`` remove each pure operation whose results are not used."""
     # From the end on, so that users go before what they use.
     pending = list(function.walk())
     while pending:
@@ -20,9 +28,8 @@ def dce(function: Function, options: Options) -> Function:
         if op.block is None or not _is_dead(op):
             continue
         makers = [operand.operation for operand in op.operands]
-        op.erase()
+        erase(op)
         pending.extend(maker for maker in makers if maker is not None)
-    return function
 
 
 def _is_dead(op: Operation) -> bool:

@@ -133,7 +133,7 @@ def test_simplified_programs_mean_the_same(name: str) -> None:
         function = gradient(function, forms)
     lowered = nets.trace(function).lower(*specs(forms))
     options = Options(Compilation(lowered.function).machine, 1)
-    passes = ("reroll", "simplify_control", "canonicalize", "cse", "dce")
+    passes = ("reroll", "simplify_control", "canonicalize", "settle", "dce")
     simpler = run_pipeline(lowered.function, passes, options, {})
     for n in (0, 1, 5):
         arrays = [drawn(form, n, 4, np.random.default_rng(n)) for form in forms]

@@ -270,7 +270,7 @@ def test_methods() -> None:
     assert found.__self__ is not model
 
 
-@pytest.mark.parametrize("make", [nets.trace, nets.grad, nets.value_and_grad])
+@pytest.mark.parametrize("make", [nets.trace, nets.grad, nets.value_and_grad, nets.vmap])
 def test_functions_without_a_name_say_what_to_do(make: Any) -> None:
     def local(x: Any) -> Any:
         return x
@@ -351,6 +351,27 @@ def test_errors_keep_their_line() -> None:
     assert type(found) is ShapeError
     assert str(found) == str(caught.value)
     assert "test_pickling.py" in str(found)
+
+
+class PlanError(ShapeError):
+    """An error of the user's own, which takes what it likes."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} and {second}", nets.user_location())
+        self.pair = first, second
+
+
+def test_errors_keep_their_attributes() -> None:
+    error = PlanError(2, 3)
+    error.place = "in layers.0"
+    error.add_note("while the plan was made")
+    found = again(again(error))
+    assert type(found) is PlanError
+    assert found.pair == (2, 3)
+    assert found.__notes__ == ["while the plan was made"]
+    assert str(found) == str(error)
+    assert (found.location.file, found.location.line) == (__file__, error.location.line)
+    assert found.args == error.args
 
 
 # ------------------------------------------------------------------------- other processes

@@ -6,6 +6,7 @@ import copy
 import gc
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 import nets
 from nets.backend.library import loader, private_copy
+from nets.backend.process import callable as process
 from nets.errors import LoadError, MissingKeyError
 
 
@@ -167,7 +169,7 @@ def test_loading_and_dropping_keeps_nothing(tmp_path: Path) -> None:
     assert held() > before
     for _ in range(120):
         assert gives(nets.load(path), 2)
-    assert held()[0] == before[0]
+    assert held()[0] == before[0] + 1  # of what would be pickled
     function = kept.f
     del kept
     assert function(np.ones(3)).tolist() == [2, 2, 2]
@@ -206,10 +208,52 @@ def test_pickled_it_is_the_same_library_in_the_same_state(tmp_path: Path) -> Non
         assert twin.step().tolist() == [4]
     assert pickle.loads(pickle.dumps(library.step))().tolist() == [4]
     assert library.step().tolist() == [4]
-    data = pickle.dumps(library)
+    first, second = pickle.loads(pickle.dumps((library.step, library)))
+    first()
+    assert second.state["count"] == 5
+
+
+@pytest.mark.parametrize("protocol", [0, 4, 5])
+def test_pickled_it_needs_no_file(tmp_path: Path, protocol: int) -> None:
+    library = nets.load(counting(tmp_path / "model"))
+    library.step()
+    data = pickle.dumps(library, protocol)
     counting(tmp_path / "model", 10)
-    with pytest.raises(LoadError, match="another library than the one that was pickled"):
-        pickle.loads(data)
+    del library
+    gc.collect()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    opened = len(os.listdir("/proc/self/fd"))
+    twins = [pickle.loads(data) for _ in range(20)]
+    assert [twin.step().tolist() for twin in twins] == [[2]] * 20
+    assert twins[0].step().tolist() == [3]
+    assert len(os.listdir("/proc/self/fd")) <= opened + 1
+
+
+def test_pickled_for_another_machine_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = nets.load(counting(tmp_path / "model"))
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(library, 5, buffer_callback=buffers.append)
+    (whole,) = (bytes(buffer) for buffer in buffers)
+    assert whole == (tmp_path / "model.so").read_bytes()
+    path = library.path
+    del library, buffers
+    loader._alive.clear()
+    broken, foreign = bytearray(whole), bytearray(whole)
+    broken[-1000] ^= 1
+    foreign[18] ^= 1  # the machine, in the header of ELF
+    for wrong in (broken, foreign, whole[: len(whole) // 2], b"", b"no library"):
+        with pytest.raises(LoadError, match=re.escape(str(path))):
+            pickle.loads(data, buffers=[wrong])
+    monkeypatch.setattr(process, "cpu_level", lambda: 0)
+    with pytest.raises(LoadError, match="which this CPU is not"):
+        pickle.loads(data, buffers=[whole])
+
+
+def test_names_that_the_state_lacks(tmp_path: Path) -> None:
+    library = nets.load(counting(tmp_path / "model"))
     with pytest.raises(MissingKeyError, match="the state has no 'weight'; it has count"):
         library.state["weight"]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import queue
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -37,10 +39,47 @@ DRAWS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+CHOICE: dict[str, Callable[[Any], Any]] = {"choice": lambda x: x + random.choice([1.0, 2.0])}
+
+
 @pytest.mark.parametrize("kind", DRAWS)
 def test_a_trace_refuses(kind: str) -> None:
     with pytest.raises(TraceError, match="same at every call"):
         nets.trace(DRAWS[kind])(1.0)
+
+
+def test_another_thread_may_draw_meanwhile() -> None:
+    asked, drawn, traces = threading.Event(), threading.Event(), queue.SimpleQueue[int]()
+
+    def draw() -> None:
+        asked.wait(10)
+        random.random()
+        drawn.set()
+
+    def f(x: Any) -> Any:
+        traces.put(1)
+        asked.set()
+        drawn.wait(10)
+        return x + 1
+
+    other = threading.Thread(target=draw, daemon=True)
+    other.start()
+    assert nets.trace(f)(1.0).item() == 2
+    assert traces.qsize() == 2
+    other.join()
+
+
+@pytest.mark.parametrize("kind", ["np.random", "random", "choice"])
+def test_who_draws_is_refused_whatever_other_threads_do(kind: str) -> None:
+    asked = threading.Event()
+    other = threading.Thread(target=asked.wait, args=(60,), daemon=True)
+    other.start()
+    with pytest.raises(TraceError, match="same at every call") as caught:
+        nets.trace((DRAWS | CHOICE)[kind])(1.0)
+    assert type(caught.value) is TraceError
+    assert sys.getprofile() is None
+    asked.set()
+    other.join()
 
 
 @pytest.mark.parametrize("kind", ["np.random", "a generator", "random", "itertools"])

@@ -28,7 +28,7 @@ from nets.frontend.tensor.functions.reduction import max as largest
 from nets.frontend.tensor.functions.reduction import min as smallest
 from nets.frontend.tensor.functions.reduction import sum as total
 from nets.frontend.tensor.functions.shape import flatten
-from nets.frontend.tensor.order.rows import cut, number_of, numbers
+from nets.frontend.tensor.order.rows import cut, number_like, numbers
 from nets.frontend.tensor.order.searching import searchsorted
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
@@ -77,7 +77,7 @@ def bincount(
 
 def counted(slots: Tensor, parts: Tensor, count: int) -> Tensor:
     """The sums of parts by slot; those whose slot is ``count`` or beyond are left out."""
-    zeros = expand(number_of(0, parts), (count + 1,))
+    zeros = expand(number_like(0, parts), (count + 1,))
     inside = minimum(slots, count)
     return cut(apply("scatter", zeros, inside, parts, axis=0, combiner="add"), 0, 0, count)
 

@@ -56,7 +56,7 @@ def counted_up(mask: Tensor) -> Tensor:
     return apply("running", mask, axis=mask.ndim - 1, combiner="add", reverse=False)
 
 
-def number_of(value: float, like: Tensor) -> Tensor:
+def number_like(value: float, like: Tensor) -> Tensor:
     """A number of the dtype of a tensor."""
     return constant(np.array(value, like.dtype))
 

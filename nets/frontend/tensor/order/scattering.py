@@ -43,7 +43,7 @@ from nets.frontend.tensor.order.rows import (
     cut,
     identity,
     indices_of,
-    number_of,
+    number_like,
     numbers,
 )
 from nets.frontend.tensor.scope import current_scope
@@ -181,7 +181,7 @@ def scatter_reduce(
         return renewed(as_tensor(x))
     combiner, start = _REDUCTIONS[reduce], tensor
     if not include_self:
-        none = expand(number_of(identity(combiner, tensor.type.dtype), tensor), picks.shape)
+        none = expand(number_like(identity(combiner, tensor.type.dtype), tensor), picks.shape)
         start = scattered(tensor, axis, picks, none, "set")
     found = scattered(start, axis, picks, updates, combiner)
     if reduce == "mean":

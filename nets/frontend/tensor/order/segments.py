@@ -25,7 +25,7 @@ from nets.frontend.tensor.functions.arithmetic import divide, maximum, where
 from nets.frontend.tensor.functions.gradient import stop_gradient
 from nets.frontend.tensor.functions.mathematics import exp
 from nets.frontend.tensor.functions.shape import under
-from nets.frontend.tensor.order.rows import cut, identity, indices_of, number_of
+from nets.frontend.tensor.order.rows import cut, identity, indices_of, number_like
 from nets.frontend.tensor.scope import current_scope
 from nets.frontend.tensor.tensor import Tensor
 from nets.ir.location import user_location
@@ -93,7 +93,7 @@ def segment_mean(
     tensor = as_float(data)
     found = _segments("segment_mean", tensor, segment_ids, num_segments, "add")
     ids = indices_of("segment_mean", segment_ids, 1)
-    ones = expand(number_of(1, tensor), ids.shape)
+    ones = expand(number_like(1, tensor), ids.shape)
     count = _segments("segment_mean", ones, ids, found.shape[0], "add")
     divisor = under(maximum(count, 1), (found.shape[0], *(1,) * (found.ndim - 1)))
     return divide(found, divisor)
@@ -116,13 +116,13 @@ def segment_softmax(
     count = top.shape[0]
     inside = under((ids >= 0) & (ids < count), (*ids.shape, *(1,) * (tensor.ndim - 1)))
     if not count:
-        return where(inside, tensor, number_of(0, tensor))
+        return where(inside, tensor, number_like(0, tensor))
     place = where((ids >= 0) & (ids < count), ids, 0)
-    largest = where((top - top) == 0, top, number_of(0, top))
+    largest = where((top - top) == 0, top, number_like(0, top))
     power = exp(tensor - apply("gather", largest, place, axis=0))
-    power = where(inside, power, number_of(0, tensor))
+    power = where(inside, power, number_like(0, tensor))
     sums = _segments("segment_softmax", power, place, count, "add")
-    return where(inside, power / apply("gather", sums, place, axis=0), number_of(0, tensor))
+    return where(inside, power / apply("gather", sums, place, axis=0), number_like(0, tensor))
 
 
 def _segments(
@@ -137,7 +137,7 @@ def _segments(
     is_bool = tensor.type.dtype.is_bool
     tensor = cast(tensor, u8) if is_bool else tensor
     count = _count(name, ids, num_segments)
-    start = number_of(identity(combiner, tensor.type.dtype), tensor)
+    start = number_like(identity(combiner, tensor.type.dtype), tensor)
     rest = tensor.shape[1:]
     if not ids.size or not count:
         return expand(start, (count, *rest))

@@ -22,7 +22,7 @@ from nets.frontend.tensor.order.rows import (
     count_of,
     cut,
     identity,
-    number_of,
+    number_like,
     numbers,
     order_along,
     placed,
@@ -179,7 +179,7 @@ def _first(x: Tensor, count: int, descending: bool) -> Tensor:
     filling = identity("max" if descending else "min", dtype)
     filling = math.nan if dtype.is_float and not descending else filling
     high = (*(0 for _ in rest), blocks * _BLOCK - size)
-    padded = apply("pad", x, number_of(filling, x), low=(0,) * x.ndim, high=high)
+    padded = apply("pad", x, number_like(filling, x), low=(0,) * x.ndim, high=high)
     rows = under(padded, (*rest, blocks, _BLOCK))
     order = cut(order_along(rows, axis, descending=descending), axis, 0, count)
     found = order + numbers(order.shape, axis - 1) * _BLOCK
