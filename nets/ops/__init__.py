@@ -33,7 +33,6 @@ from nets.ops.tensor import (
 )
 from nets.ops.transcendental import (
     bessel,
-    beta,
     error,
     exponential,
     gamma,
@@ -45,7 +44,6 @@ from nets.ops.transcendental import (
 __all__ = [
     "arithmetic",
     "bessel",
-    "beta",
     "cholesky",
     "comparison",
     "constant",

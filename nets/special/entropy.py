@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from nets.frontend.tensor import functions as F
 from nets.frontend.tensor.dispatch import TensorLike, as_float, broadcast, promote
 from nets.frontend.tensor.tensor import Tensor
@@ -33,9 +35,9 @@ def entr(x: TensorLike) -> Tensor:
     """−x · log(x); 0 at 0, and −inf below."""
     tensor = as_float(x)
     inside = F.where(F.less_equal(tensor, 0), 1, tensor)
-    below = F.where(F.equal(tensor, 0), 0.0, -math.inf)
     result = F.negative(F.multiply(inside, F.log(inside)))
-    return F.where(F.less_equal(tensor, 0), below, result)
+    result = F.where(F.equal(tensor, 0), 0.0, result)
+    return F.where(F.less(tensor, 0), -math.inf, result)
 
 
 def rel_entr(x: TensorLike, y: TensorLike) -> Tensor:
@@ -50,9 +52,13 @@ def rel_entr(x: TensorLike, y: TensorLike) -> Tensor:
     # Near 1 the difference of the two is exact.
     safe = F.where(near, b, a)
     close = F.log1p(F.divide(F.subtract(a, safe), safe))
-    far = F.subtract(F.log(a), F.log(b))
+    # A ratio that neither overflows nor underflows loses fewer digits than logarithms.
+    ratio = F.divide(a, b)
+    least = float(np.finfo(str(first.type.dtype.numpy)).smallest_normal)
+    usual = F.logical_and(F.greater(ratio, least), F.less(ratio, math.inf))
+    far = F.where(usual, F.log(F.where(usual, ratio, 1)), F.subtract(F.log(a), F.log(b)))
     result = F.multiply(a, F.where(near, close, far))
-    return F.where(inside, result, F.where(zero, 0.0, math.inf))
+    return F.where(inside, result, F.where(zero, 0.0, F.full_like(result, math.inf)))
 
 
 def kl_div(x: TensorLike, y: TensorLike) -> Tensor:

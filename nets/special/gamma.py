@@ -17,17 +17,11 @@ def gammaln(x: TensorLike) -> Tensor:
 
 
 def gamma(x: TensorLike) -> Tensor:
-    """Γ(x), as exp(gammaln(x)) with its sign: digits are lost as the result grows.
+    """Γ(x), exact for integers up to 23. Its derivative is Γ(x) · digamma(x).
 
-    ±inf at 0, NaN at −1, −2, … and −inf.
+    ±inf at ±0, NaN at −1, −2, … and −inf.
     """
-    tensor = as_float(x)
-    whole = F.floor(tensor)
-    odd = F.not_equal(F.remainder(whole, 2), 0)
-    sign = F.where(F.logical_and(tensor < 0, odd), -1, 1)
-    size = F.where(F.equal(tensor, 0), F.copysign(math.inf, tensor), F.exp(gammaln(x)))
-    pole = F.logical_and(tensor < 0, F.equal(whole, tensor))
-    return F.where(pole, math.nan, F.multiply(sign, size))
+    return apply("gamma", as_float(x))
 
 
 def digamma(x: TensorLike) -> Tensor:
@@ -94,8 +88,9 @@ def betaln(a: TensorLike, b: TensorLike) -> Tensor:
 
 
 def beta(a: TensorLike, b: TensorLike) -> Tensor:
-    """B(a, b) = Γ(a) · Γ(b) / Γ(a + b) for positive numbers, as exp(betaln(a, b))."""
-    return F.exp(betaln(a, b))
+    """B(a, b) = Γ(a) · Γ(b) / Γ(a + b) for positive numbers; inf where one is 0, NaN where one is
+    negative."""
+    return elementwise("beta", a, b, floating=True)
 
 
 def multigammaln(a: TensorLike, d: int) -> Tensor:

@@ -104,6 +104,7 @@ REFERENCES: dict[str, Callable[..., Ball]] = {
     "exp2": lambda x: arb(2) ** x,
     "xlogy": lambda x, y: x * y.log(),
     "xlog1py": lambda x, y: x * y.log1p(),
+    "rel_entr": lambda x, y: x * (x / y).log(),
     "zeta": lambda s, q: arb.zeta(s, q),
     "polygamma1": _polygamma(1),
     "polygamma2": _polygamma(2),
@@ -218,6 +219,7 @@ def measure_float32(name: str, stride: int) -> bool:
     worst, where, count = 0.0, np.float32(0), 0
     for x in patterns(stride):
         found = native(x).numpy()
+        assert found.dtype == np.float32
         with np.errstate(all="ignore"):
             expected = known(x.astype(np.float64))
             rounded = expected.astype(np.float32)
@@ -230,7 +232,9 @@ def measure_float32(name: str, stride: int) -> bool:
         at, count = int(np.argmax(away)), count + x.size
         if away[at] > worst:
             worst, where = float(away[at]), x[at]
-    return report(name, "f32", np.array([worst]), (np.array([where]),), count)
+    ulps, places = np.zeros(count), np.full(count, where)
+    ulps[0] = worst
+    return report(name, "f32", ulps, (places,), 0)
 
 
 def _decided(name: str, x: Array, found: Array) -> float:

@@ -92,6 +92,12 @@ def _logarithms(pole: float) -> Any:
     return points
 
 
+def _ratios(g: Generator, count: int) -> tuple[Array, Array]:
+    part = count // 2
+    x, ratio = _sizes(g, count, -150, 150), _sizes(g, part, -150, 150)
+    return x, x * np.concatenate([ratio, (1.0 + _signed(g, _sizes(g, count - part, -14, -0.01)))])
+
+
 def _zeta(g: Generator, count: int) -> tuple[Array, Array]:
     part = count // 2
     s = np.concatenate([1.0 + _sizes(g, part, -12, 2.2), g.uniform(1.001, 30, count - part)])
@@ -146,12 +152,13 @@ POINTS: dict[str, Callable[[Generator, int], tuple[Array, ...]]] = {
     "exp2": _line(-1074.0, 1023.0, 0.0, 0.5, -1022.0),
     "xlogy": _logarithms(0.0),
     "xlog1py": _logarithms(-0.5),
+    "rel_entr": _ratios,
     "zeta": _zeta,
     "polygamma1": _positive(-100, 10),
     "polygamma2": _positive(-90, 10),
     "polygamma7": _positive(-35, 6),
     "betaln": _pairs(-3, 6),
-    "beta": _pairs(-3, 2),
+    "beta": _pairs(-3, 3),
     "gammainc": _incomplete_gamma,
     "gammaincc": _incomplete_gamma,
     "betainc": _incomplete_beta,

@@ -285,7 +285,7 @@ _LATER = frozenset(
         *("tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "arcsinh", "arccosh"),
         *("arctanh", "exp2", "log2", "log10", "cbrt", "hypot", "logaddexp", "logaddexp2"),
         *("fmod", "gcd", "erfc", "erfcx", "erfinv", "ndtr", "log_ndtr", "ndtri", "gammaln"),
-        *("betaln", "digamma", "zeta", "zeta_by_s", "i0", "i0e", "i1", "i1e"),
+        *("gamma", "beta", "betaln", "digamma", "zeta", "zeta_by_s", "i0", "i0e", "i1", "i1e"),
     )
 )
 """Ops that came when seeds had been counted on."""

@@ -1,5 +1,6 @@
 """Special functions: values to a few units in the last place, ends, derivatives, dtypes."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,23 @@ def test_values(traced: bool) -> None:
         assert distance(name, found[name].numpy(), rows[:, -1]) <= 4.0, name
 
 
+def test_gamma_is_exact_for_integers() -> None:
+    n = np.arange(1.0, 24.0)
+    expected = [math.factorial(k) for k in range(23)]
+    for function in (special.gamma, nets.trace(special.gamma)):
+        np.testing.assert_array_equal(function(n).numpy(), expected)
+        below = function(np.array([-0.0, -1e-300])).numpy()
+        np.testing.assert_allclose(below, [-INF, -1e300], 1e-15)
+
+
+def test_float32_stays_float32() -> None:
+    x = np.array([0.25, 0.5], np.float32)
+    for name in ("entr", "logit", "log_expit", "sinc", "expit", "gamma", "digamma", "erfcx"):
+        assert getattr(special, name)(x).dtype == np.float32, name
+    for name in ("rel_entr", "kl_div", "xlogy", "xlog1py", "beta", "betaln", "gammainc", "zeta"):
+        assert getattr(special, name)(x, x).dtype == np.float32, name
+
+
 def test_float32_is_float64_rounded() -> None:
     x = np.concatenate([np.linspace(-9, 9, 181), [1e-20, 1e20, -1e20, INF, -INF, NAN]])
     short = x.astype(np.float32)
@@ -76,7 +94,31 @@ ENDS: dict[str, dict[Any, float]] = {
     "i1e": {0.0: 0, INF: 0, NAN: NAN},
     "zeta": {(1.0, 2.0): INF, (0.5, 2.0): NAN, (2.0, -1.0): INF, (2.0, -1.5): NAN, (2.0, INF): 0},
     "betaln": {(0.0, 1.0): INF, (-1.0, 2.0): NAN, (1.0, 1.0): 0, (INF, 2.0): -INF},
-    "gamma": {5.0: 24, 0.0: INF, -1.0: NAN, INF: INF, 200.0: INF},
+    "gamma": {
+        5.0: 24,
+        0.0: INF,
+        -1.0: NAN,
+        INF: INF,
+        -INF: NAN,
+        NAN: NAN,
+        171.7: INF,
+        171.6: 1.5858969096672565e308,
+        -170.5: -3.3127395215386074e-308,
+        -200.5: 0,
+        1e-308: 1e308,
+        5e-324: INF,
+    },
+    "beta": {
+        (0.0, 1.0): INF,
+        (0.0, 0.0): INF,
+        (-1.0, 2.0): NAN,
+        (2.0, 3.0): 1 / 12,
+        (INF, 2.0): 0,
+        (1e300, 0.5): 1.7724538509055159e-150,
+        (1e-308, 1e300): 1e308,
+        (1e9, 40.0): 2.0397866173e-314,
+        (NAN, 1.0): NAN,
+    },
     "gammainc": {
         (2.0, 0.0): 0,
         (2.0, INF): 1,

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from nets.errors import GradientError
+from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.location import user_location
-from nets.ir.types import VectorType, f64, index
+from nets.ir.types import VectorType, f32, f64, index
 from nets.ops.definition.registry import Array
 from nets.ops.loop.loop_builder import LoopBuilder
 from nets.ops.tensor.mathematics import erf_of_each
@@ -28,6 +29,10 @@ Formula = Callable[..., Number]
 
 Step = Callable[[Number, Any], Any]
 """Of a number and of what is carried, a number or a tuple of them, makes the next."""
+
+
+RowStep = Callable[[Sequence[Number], Any], Any]
+"""Of numbers and of what is carried, makes the next."""
 
 
 class Register:
@@ -102,7 +107,10 @@ class Register:
 
 
 class Calculus(Protocol):
-    """What formulas take of numbers besides operators."""
+    """What formulas take of numbers besides operators. ``is_short``: the result is rounded to
+    float32, and 30 bits of it are enough."""
+
+    is_short: bool
 
     def unary(self, name: str, x: Number) -> Number: ...
 
@@ -116,9 +124,15 @@ class Calculus(Protocol):
         """What ``step(n, x)`` makes of x from the start, for n from a count down to 1. That may be
         a number of each element: then n starts from the largest of some of them."""
 
+    def over_rows(self, table: Array, step: RowStep, start: Any) -> Any:
+        """What ``step(row, x)`` makes of x from the start, for the rows of numbers in a table."""
+
 
 class Arrays:
     """The calculus of arrays."""
+
+    def __init__(self, is_short: bool = False) -> None:
+        self.is_short = is_short
 
     def unary(self, name: str, x: Array) -> Array:
         """abs, floor, round or sqrt."""
@@ -145,9 +159,17 @@ class Arrays:
             start = step(float(n), start)
         return start
 
+    def over_rows(self, table: Array, step: RowStep, start: Any) -> Any:
+        for row in table.tolist():
+            start = step(row, start)
+        return start
+
 
 class Registers:
     """The calculus of the loop dialect."""
+
+    def __init__(self, is_short: bool = False) -> None:
+        self.is_short = is_short
 
     def unary(self, name: str, x: Register) -> Register:
         return Register(x.s, x.s.unary(name, x.value))
@@ -176,12 +198,33 @@ class Registers:
             last = s.cast(most, index)
         else:
             last = s.const(count, index)
-        loop = s.for_(0, last, [x.value for x in carried])
+
+        def counted(passed: Value, old: Any) -> Any:
+            return step(Register(s, carried[0].spread(s.cast(s.sub(last, passed), f64))), old)
+
+        return self._loop(last, counted, start)
+
+    def over_rows(self, table: Array, step: RowStep, start: Any) -> Any:
+        first: Register = start[0] if isinstance(start, tuple) else start
+        s, (count, width) = first.s, table.shape
+        numbers = s.emit("global", value=table.reshape(-1)).result
+
+        def row(passed: Value, old: Any) -> Any:
+            places = [Affine.of(passed) * width + k for k in range(width)]
+            loaded = [first.spread(s.load(numbers, place)) for place in places]
+            return step([Register(s, x) for x in loaded], old)
+
+        return self._loop(count, row, start)
+
+    def _loop(self, count: Value | int, step: Step, start: Any) -> Any:
+        """What ``step(n, x)`` makes of x from the start, for n from 0 on."""
+        carried: tuple[Register, ...] = start if isinstance(start, tuple) else (start,)
+        s = carried[0].s
+        loop = s.for_(0, count, [x.value for x in carried])
         with s.inside(loop) as body:
             passed, *values = body.arguments
-            n = Register(s, carried[0].spread(s.cast(s.sub(last, passed), f64)))
-            old = [Register(s, value) for value in values]
-            new = step(n, tuple(old) if isinstance(start, tuple) else old[0])
+            old = tuple(Register(s, value) for value in values)
+            new = step(passed, old if isinstance(start, tuple) else old[0])
             s.yield_(*(x.value for x in (new if isinstance(start, tuple) else (new,))))
         found = tuple(Register(s, value) for value in loop.results)
         return found if isinstance(start, tuple) else found[0]
@@ -191,8 +234,9 @@ def rules(formula: Formula) -> tuple[Callable[..., Array], Callable[..., Value]]
     """``evaluate`` and ``lower`` of an op whose meaning is a formula."""
 
     def lower(s: LoopBuilder, *arguments: Value) -> Value:
+        dtype = arguments[0].type.dtype
         wide = [Register(s, s.cast(x, f64)) for x in arguments]
-        return s.cast(formula(Registers(), *wide).value, arguments[0].type.dtype)
+        return s.cast(formula(Registers(dtype == f32), *wide).value, dtype)
 
     return reference(formula), lower
 
@@ -202,8 +246,9 @@ def reference(formula: Formula) -> Callable[..., Array]:
 
     def evaluate(*arguments: Array) -> Array:
         wide = [x.astype(np.float64, copy=False) for x in arguments]
-        result = np.asarray(formula(Arrays(), *wide), np.float64)
-        return result.astype(arguments[0].dtype, copy=False)
+        dtype = arguments[0].dtype
+        result = np.asarray(formula(Arrays(dtype == np.float32), *wide), np.float64)
+        return result.astype(dtype, copy=False)
 
     return evaluate
 

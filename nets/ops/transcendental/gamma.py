@@ -1,4 +1,4 @@
-"""The logarithm of the gamma function, its derivative, and Hurwitz's zeta function."""
+"""The gamma and beta functions, their logarithms, digamma, and Hurwitz's zeta function."""
 # Op classes are namespaces: their functions take no self.
 # mypy: disable-error-code="misc"
 
@@ -11,8 +11,21 @@ from nets.ops.definition.emitter import Emitter
 from nets.ops.definition.registry import Lazy, op, sample
 from nets.ops.definition.samples import f32, f64
 from nets.ops.tensor.elementwise import MATH, floats
-from nets.ops.transcendental import gamma_formulas
+from nets.ops.transcendental import beta_formulas, gamma_formulas
 from nets.ops.transcendental.calculus import no_second_derivative, rules
+
+
+@op("gamma", MATH)
+class Gamma:
+    """Γ(x), exact for integers up to 23; ±inf at ±0, NaN at −1, −2, … and −inf."""
+
+    operands = ("x",)
+    samples = [f32(3, 5, low=0.1, high=9), f64(low=1, high=3), f64(7, low=0.5, high=12), f32(7, 0)]
+    infer = floats("gamma")
+    evaluate, lower = rules(gamma_formulas.gamma)
+
+    def partials(b: Emitter, x: Value, y: Value) -> tuple[Lazy, ...]:
+        return (lambda: b.mul(y, b.emit("digamma", x)),)
 
 
 @op("gammaln", MATH)
@@ -97,3 +110,44 @@ class ZetaByS:
             return b.neg(b.add(b.emit("zeta", more, q), again))
 
         return no_second_derivative("zeta", "s"), slope
+
+
+_BETA_SAMPLES = [
+    sample(f32(3, 5, low=0.5, high=9), f32(3, 5, low=0.5, high=9)),
+    sample(f64(low=1, high=3), f64(low=1, high=3)),
+    sample(f64(6, low=0.5, high=20), f64(6, low=0.5, high=20)),
+    sample(f32(7, 0, low=1), f32(7, 0, low=1)),
+]
+
+
+@op("beta", MATH)
+class Beta:
+    """B(a, b) = Γ(a) · Γ(b) / Γ(a + b); inf where one is 0, NaN where one is negative."""
+
+    operands = ("a", "b")
+    samples = _BETA_SAMPLES
+    infer = floats("beta")
+    evaluate, lower = rules(beta_formulas.beta)
+
+    def partials(b: Emitter, x: Value, y: Value, z: Value) -> tuple[Lazy, ...]:
+        def slope(part: Value) -> Value:
+            both = b.emit("digamma", b.add(x, y))
+            return b.mul(z, b.sub(b.emit("digamma", part), both))
+
+        return lambda: slope(x), lambda: slope(y)
+
+
+@op("betaln", MATH)
+class Betaln:
+    """log B(a, b) = log (Γ(a) · Γ(b) / Γ(a + b)); inf where one is 0, NaN where one is negative."""
+
+    operands = ("a", "b")
+    samples = _BETA_SAMPLES
+    infer = floats("betaln")
+    evaluate, lower = rules(beta_formulas.betaln)
+
+    def partials(b: Emitter, x: Value, y: Value, z: Value) -> tuple[Lazy, ...]:
+        def slope(part: Value) -> Value:
+            return b.sub(b.emit("digamma", part), b.emit("digamma", b.add(x, y)))
+
+        return lambda: slope(x), lambda: slope(y)

@@ -1,4 +1,4 @@
-"""The formulas of the logarithm of the gamma function, of its derivative, and of Hurwitz's zeta.
+"""The formulas of the gamma function, of its logarithm and derivative, and of Hurwitz's zeta.
 
 From 8 (or 6) on, Stirling's series; below, the recurrence leads to an interval of length 1, where
 the function is a minimax polynomial times the distance to its zero; negative numbers are reflected
@@ -18,8 +18,14 @@ from nets.ops.transcendental.calculus import (
     polynomial,
     sine_of_turns,
 )
-from nets.ops.transcendental.gamma_numbers import DIGAMMA, DIGAMMA_TAIL, GAMMALN, STIRLING
-from nets.ops.transcendental.pairs import plus
+from nets.ops.transcendental.gamma_numbers import (
+    DIGAMMA,
+    DIGAMMA_TAIL,
+    GAMMA,
+    GAMMALN,
+    STIRLING,
+)
+from nets.ops.transcendental.pairs import Pair, plus, times
 
 _FAR: Final = 8.0
 _NEAR_ONE: Final = (-0.5772156649015329, *GAMMALN[1:])
@@ -73,6 +79,92 @@ def gammaln(m: Calculus, x: Number) -> Number:
     result = m.select(x > 0.0, positive, reflected)
     result = m.select((x <= 0.0) & m.equal(rest, 0.0), math.inf, result)
     return m.select(m.equal(a, math.inf), math.inf, result)
+
+
+OVER_E: Final = (0.36787944117144233, -1.2428753672788363e-17)
+_ROOT: Final = (1.520346901066281, -9.239528122039697e-17)
+"""√(2π/e)."""
+_POWER: Final = 170.0
+_MOST: Final = 185.0
+_SINC: Final = (
+    -1.6449340668482264,
+    0.8117424252833462,
+    -0.19075182412167543,
+    0.026147847807946146,
+    -0.002346080913332055,
+    0.00014842791681396662,
+    -6.9722679816063705e-06,
+    2.4518402626561494e-07,
+)
+"""(sin πx / πx − 1) / x², in x² for |x| ≤ ½."""
+
+
+def falling(m: Calculus, x: Number, low: Number, most: int) -> tuple[Number, Pair]:
+    """d, and Γ(x + low) over Γ(2 + d) as a pair: (2 + d) · … · (x − 1) for 3/2 ≤ x ≤ most, with low
+    at most an ulp of x. Below, d is x − 1 down to ½, then x."""
+    whole = m.select(x < 0.5, 0.0, at_least(m, m.unary("round", x), 1.0))
+    product, rest = 1.0 + 0.0 * x, 0.0 * x
+    for k in range(most - 2, 0, -1):
+        is_one, factor = whole > k + 1.0, x - float(k)
+        new, part = times(product, factor)
+        rest = m.select(is_one, rest * factor + (part + product * low), rest)
+        product = m.select(is_one, new, product)
+    return x - whole, (product, rest)
+
+
+def _near_gamma(m: Calculus, x: Number, more: Number) -> Number:
+    """Γ(x) for −½ ≤ x ≤ 8; from 3/2 on with so much more, in proportion."""
+    d, (product, rest) = falling(m, x, 0.0, 8)
+    series = d * polynomial(d, GAMMA)
+    found = 1.0 + series
+    low = series - (found - 1.0)
+    over = m.select(x < 0.5, x * (1.0 + x), x)
+    return m.select(
+        x < 1.5, found / over, found * product + (low * product + found * (rest + product * more))
+    )
+
+
+def _far_gamma(m: Calculus, x: Number, more: Number) -> tuple[Number, Number]:
+    """Two factors of Γ(x) for 8 ≤ x ≤ 185, √(2π/e) · (x/e)^(x − ½) by Stirling's formula; with so
+    much more, in proportion."""
+    base, rest = times(x, OVER_E[0])
+    rest = rest + x * OVER_E[1]
+    is_half = x > _POWER
+    power = m.math("pow", base, m.select(is_half, 0.5 * x - 0.25, x - 0.5))
+    tail = stirling(x)
+    growth = tail + tail * tail * polynomial(tail, (1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720))
+    growth = growth + ((x - 0.5) * (rest / base) + (more + _ROOT[1] / _ROOT[0]))
+    other = _ROOT[0] + _ROOT[0] * growth
+    return power, m.select(is_half, other * power, other)
+
+
+def _whole_gamma(m: Calculus, x: Number, found: Number) -> Number:
+    """Γ(x) without the error of what was found, for integers up to 23: that is a multiple of a
+    power of two, and so many digits are left."""
+    unit = m.select(x > 16.0, m.math("exp2", at_most(m, x, 23.0) - 4.0), 1.0)
+    exact = m.unary("round", found / unit) * unit
+    return m.select(m.equal(m.unary("floor", x), x) & (x <= 23.0), exact, found)
+
+
+def gamma(m: Calculus, x: Number) -> Number:
+    """Γ(x); by Γ(x) · Γ(−x) = −π / (x · sin πx) for x < −½."""
+    reflects = x < -0.5
+    a = m.select(reflects, -x, x)
+    whole = m.unary("round", a)
+    d = a - whole
+    square = d * d
+    small = d * (square * polynomial(square, _SINC))
+    sine = d + small
+    inside = at_most(m, a, _MOST)
+    product, rest = times(inside, sine)
+    more = m.select(reflects, (rest + inside * (small - (sine - d))) / product, 0.0)
+    near = _near_gamma(m, at_most(m, a, _FAR), more)
+    power, other = _far_gamma(m, at_least(m, inside, _FAR), more)
+    positive = _whole_gamma(m, a, m.select(a < _FAR, near, power * other))
+    is_odd = m.unary("floor", 0.5 * whole) < 0.5 * whole
+    negative = m.select(is_odd, 1.0, -1.0) / product
+    negative = m.select(a < _FAR, negative / near, negative / power / other)
+    return m.select(reflects, m.select(m.equal(d, 0.0), math.nan, negative), positive)
 
 
 def gammaln_of_next(m: Calculus, a: Number) -> Number:

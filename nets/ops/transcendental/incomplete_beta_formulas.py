@@ -22,6 +22,7 @@ from nets.ops.transcendental.incomplete_formulas import (
     LIFTS,
     TINY,
     Exponent,
+    digits,
     fallen,
     integral,
     log_of_ratio,
@@ -47,8 +48,9 @@ class _Side(NamedTuple):
     other: Pair
 
 
-def _difference(x: Pair, y: Pair) -> Pair:
-    return pairs.add(x, pairs.negate(y))
+def _difference(x: Pair, y: Pair, z: Pair, w: Pair) -> Pair:
+    """x · y − z · w, which cancels near the summit: always in pairs."""
+    return pairs.add(pairs.multiply(x, y), pairs.negate(pairs.multiply(z, w)))
 
 
 def _is_near_end(m: Calculus, a: Number, y: Number) -> Number:
@@ -73,44 +75,47 @@ def _sides(
 
 def _raised(m: Calculus, a: Number, b: Pair) -> tuple[Number, Pair, Pair]:
     """By how much a is raised, a so far, and B(a, b) with that over what it is with a."""
+    p = digits(m)
     small = a < FAR
     product: Pair = (1.0 + 0.0 * a, 0.0 * a)
     inside = at_most(m, a, FAR)
     for k in range(int(FAR)):
-        upper = pairs.plus(inside, float(k))
-        product = pairs.multiply(product, pairs.divide(upper, pairs.add(upper, b)))
-    high = pairs.select(m, small, pairs.plus(a, FAR), (a, 0.0 * a))
-    product = pairs.select(m, small, product, (1.0, 0.0))
+        upper = p.plus(inside, float(k))
+        product = p.multiply(product, p.divide(upper, p.add(upper, b)))
+    high = p.select(m, small, p.plus(a, FAR), (a, 0.0 * a))
+    product = p.select(m, small, product, (1.0, 0.0))
     return m.select(small, FAR, 0.0), high, product
 
 
 def _front(m: Calculus, side: _Side) -> tuple[Pair, Pair]:
     """partᵃ · otherᵇ / B(a, b), as a logarithm and a factor."""
+    p = digits(m)
     first_by, first, first_factor = _raised(m, side.first, (side.second, 0.0))
     second_by, second, second_factor = _raised(m, side.second, first)
-    total = pairs.add(first, second)
-    rest = _difference(pairs.multiply(second, side.part), pairs.multiply(first, side.other))
-    ratio = pairs.divide(pairs.multiply(side.part, total), first)
-    _, first_excess = pairs.logarithm(m, ratio, pairs.divide(rest, first))
-    ratio = pairs.divide(pairs.multiply(side.other, total), second)
-    _, second_excess = pairs.logarithm(m, ratio, pairs.divide(pairs.negate(rest), second))
-    size = pairs.add(pairs.multiply(first, first_excess), pairs.multiply(second, second_excess))
+    total = p.add(first, second)
+    rest = _difference(second, side.part, first, side.other)
+    ratio = p.divide(p.multiply(side.part, total), first)
+    _, first_excess = p.logarithm(m, ratio, p.divide(rest, first))
+    ratio = p.divide(p.multiply(side.other, total), second)
+    _, second_excess = p.logarithm(m, ratio, p.divide(p.negate(rest), second))
+    size = p.add(p.multiply(first, first_excess), p.multiply(second, second_excess))
     for by, end in ((first_by, side.part), (second_by, side.other)):
-        log, _ = pairs.logarithm(m, end, pairs.add(end, (-1.0, 0.0)))
-        size = pairs.add(size, pairs.multiply((by, 0.0), log))
-    size = pairs.add(size, (remainders(m, first[0], second[0]), 0.0))
-    square = pairs.multiply(pairs.multiply(first, pairs.divide(second, total)), pairs.HALF_OVER_PI)
-    factor = pairs.multiply(first_factor, second_factor)
-    return pairs.negate(size), pairs.multiply(pairs.root(m, square), factor)
+        log, _ = p.logarithm(m, end, p.add(end, (-1.0, 0.0)))
+        size = p.add(size, p.multiply((by, 0.0), log))
+    size = p.add(size, (remainders(m, first[0], second[0]), 0.0))
+    square = p.multiply(p.multiply(first, p.divide(second, total)), pairs.HALF_OVER_PI)
+    factor = p.multiply(first_factor, second_factor)
+    return p.negate(size), p.multiply(p.root(m, square), factor)
 
 
 def _integrand(m: Calculus, side: _Side) -> tuple[Number, Exponent, Exponent]:
     """The scale and E of the integral, where a is raised to at least 1; and E with the slope by b,
     where that by a is the other's."""
-    order = pairs.plus(side.second, -1.0)
+    p = digits(m)
+    order = p.plus(side.second, -1.0)
     above = m.select(side.first < 1.0, side.first + 1.0, side.first)
     odds = side.part[0] / side.other[0]
-    rest = _difference(pairs.multiply((above, 0.0), side.other), pairs.multiply(order, side.part))
+    rest = _difference((above, 0.0), side.other, order, side.part)
     concave = order[0] >= 0.0
     slope = m.select(concave, rest[0] / side.other[0], above)
     bend = at_least(m, order[0] * odds / side.other[0], 0.0)
@@ -132,14 +137,15 @@ def _integrand(m: Calculus, side: _Side) -> tuple[Number, Exponent, Exponent]:
 
 
 def _part(m: Calculus, side: _Side) -> Number:
+    p = digits(m)
     size, factor = _front(m, side)
     scale, exponent, _ = _integrand(m, side)
-    found = pairs.divide(integral(m, scale, exponent), side.other)
-    raise_by = pairs.multiply(side.part, pairs.plus(side.first, side.second))
-    with_first = pairs.add((1.0, 0.0), pairs.multiply(raise_by, found))
-    with_first = pairs.divide(with_first, (side.first, 0.0))
-    found = pairs.select(m, side.first < 1.0, with_first, found)
-    return pairs.power_times(m, size, pairs.multiply(factor, found))
+    found = p.divide(integral(m, scale, exponent), side.other)
+    raise_by = p.multiply(side.part, p.plus(side.first, side.second))
+    with_first = p.add((1.0, 0.0), p.multiply(raise_by, found))
+    with_first = p.divide(with_first, (side.first, 0.0))
+    found = p.select(m, side.first < 1.0, with_first, found)
+    return p.power_times(m, size, p.multiply(factor, found))
 
 
 def _log_ratio(m: Calculus, a: Number, b: Number, y: Number) -> Number:
@@ -233,8 +239,7 @@ def _growth(m: Calculus, side: _Side) -> _Growth:
     lifts = [m.select(x < FAR, FAR, 0.0) for x in side[:2]]
     first, second = side.first + lifts[0], side.second + lifts[1]
     total, sum_of_both = first + second, side.first + side.second
-    rest = pairs.multiply((second, 0.0), side.part)
-    rest = pairs.add(rest, pairs.negate(pairs.multiply((first, 0.0), side.other)))
+    rest = _difference((second, 0.0), side.part, (first, 0.0), side.other)
     down = 0.0 * total
     for k in range(int(2 * FAR)):
         is_lifted = lifts[0] + lifts[1] > float(k)
@@ -255,6 +260,7 @@ def _growth(m: Calculus, side: _Side) -> _Growth:
 
 def _slope(m: Calculus, side: _Side, by_second: bool) -> Number:
     """The derivative of the part by first or second."""
+    p = digits(m)
     scale, *exponents = _integrand(m, side)
     found, change = slopes(m, scale, exponents[by_second])
     size, factor = _front(m, side)
@@ -265,7 +271,7 @@ def _slope(m: Calculus, side: _Side, by_second: bool) -> Number:
     raised = lower + raise_by * ((lower + 1.0 / sum_of_both) * found + change)
     plain = (growth * found + change) / side.other[0]
     result = m.select(side.first < 1.0, raised / side.first, plain)
-    return pairs.power_times(m, size, factor) * result
+    return p.power_times(m, size, factor) * result
 
 
 def betainc_by_a(m: Calculus, a: Number, b: Number, x: Number) -> Number:

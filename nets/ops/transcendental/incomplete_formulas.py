@@ -11,11 +11,17 @@ first term, which is near 1.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from types import ModuleType
 from typing import Final
 
-from nets.ops.transcendental import pairs
+import numpy as np
+
+from nets.ops.definition.registry import Array
+from nets.ops.transcendental import pairs, plain
 from nets.ops.transcendental.calculus import Calculus, Number, at_least, at_most, polynomial
 from nets.ops.transcendental.gamma_formulas import digamma_tail, gammaln_of_next, stirling
 from nets.ops.transcendental.pairs import Pair
@@ -29,20 +35,23 @@ LIFTS: Final = 200.0
 LIFT: Final = 2.0**LIFTS
 """Near 0, P is in proportion to xᵃ: smaller x, whose products would be subnormal, are lifted."""
 
-_NODES: Final = 74
-_WIDTH: Final = 0.1
-_START: Final = -3.65
 _SMALL_STEPS: Final = 18
 _SMALL: Final = 0.5
 _EXCESS: Final = tuple((-1.0) ** k / math.factorial(k + 2) for k in range(13))
 _ATANH: Final = tuple(2.0 / (2 * k + 3) for k in range(14))
 
 
+def digits(m: Calculus) -> ModuleType:
+    """The arithmetic of pairs, or of numbers alone where they have digits enough."""
+    return plain if m.is_short else pairs
+
+
 def fallen(m: Calculus, s: Number) -> tuple[Number, Number]:
     """z = 1 − e**−s, and s − z, for s ≥ 0."""
     z = -m.math("expm1", -s)
     near = at_most(m, s, 0.5)
-    return z, m.select(s < 0.5, near * near * polynomial(near, _EXCESS), s - z)
+    excess = _EXCESS[:8] if m.is_short else _EXCESS
+    return z, m.select(s < 0.5, near * near * polynomial(near, excess), s - z)
 
 
 def logarithms(m: Calculus, q: Number) -> tuple[Number, Number]:
@@ -51,46 +60,58 @@ def logarithms(m: Calculus, q: Number) -> tuple[Number, Number]:
     near = at_most(m, q, 0.5)
     u = near / (2.0 + near)
     square = u * u
-    excess = near * u - u * square * polynomial(square, _ATANH)
+    excess = near * u - u * square * polynomial(square, _ATANH[: 7 if m.is_short else None])
     return found, m.select(q < 0.5, excess, q - found)
 
 
 def integral(m: Calculus, scale: Number, exponent: Exponent) -> Pair:
     """The integral of e**−E from 0 on, which falls within some scales."""
 
-    def step(n: Number, state: tuple[Number, Number]) -> tuple[Number, Number]:
+    nodes, width = _nodes(m.is_short)
+
+    def step(row: Sequence[Number], state: tuple[Number, Number]) -> tuple[Number, Number]:
         total, rest = state
-        place, weight = _node(m, n)
+        place, weight = row
         term = weight * m.math("exp", -exponent(scale * place)[0])
         new = total + term
         return new, rest + (term - (new - total))
 
     start = 0.0 * scale
-    found = m.count_down(_NODES, step, (start, start))
-    return pairs.multiply((scale * _WIDTH, 0.0), found)
+    found = m.over_rows(nodes, step, (start, start))
+    whole: Pair = digits(m).multiply((scale * width, 0.0), found)
+    return whole
 
 
 def slopes(m: Calculus, scale: Number, exponent: Exponent) -> tuple[Number, Number]:
     """The integral, and that of its slope by the parameter."""
 
-    def step(n: Number, state: tuple[Number, Number]) -> tuple[Number, Number]:
-        place, weight = _node(m, n)
+    nodes, width = _nodes(m.is_short)
+
+    def step(row: Sequence[Number], state: tuple[Number, Number]) -> tuple[Number, Number]:
+        place, weight = row
         size, slope = exponent(scale * place)
         term = weight * m.math("exp", -size)
         return state[0] + term, state[1] + term * slope
 
     start = 0.0 * scale
-    total, change = m.count_down(_NODES, step, (start, start))
-    width = scale * _WIDTH
-    return width * total, width * change
+    total, change = m.over_rows(nodes, step, (start, start))
+    return scale * width * total, scale * width * change
 
 
-def _node(m: Calculus, n: Number) -> tuple[Number, Number]:
-    """Where the n-th value is taken, in scales, and what it counts."""
-    t = n * _WIDTH + _START
-    bend = m.math("exp", -t)
-    place = m.math("exp", t - bend)
-    return place, place * (1.0 + bend)
+@functools.cache
+def _nodes(is_short: bool) -> tuple[Array, float]:
+    """Where values are taken, in scales, and what they count, from the last one on; and what all of
+    them are to be multiplied by."""
+    count, width, start = (
+        (31, Decimal("0.2"), "-3.05") if is_short else (67, Decimal("0.11"), "-3.65")
+    )
+    rows = []
+    for n in range(count, 0, -1):
+        t = n * width + Decimal(start)
+        bend = (-t).exp()
+        place = (t - bend).exp()
+        rows.append((float(place), float(place * (1 + bend))))
+    return np.array(rows), float(width)
 
 
 def scale_of(m: Calculus, slope: Number, bend: Number) -> Number:
@@ -101,26 +122,28 @@ def scale_of(m: Calculus, slope: Number, bend: Number) -> Number:
 def raised(m: Calculus, a: Number) -> tuple[Number, Pair, Pair]:
     """By how much a is to be raised for Stirling's formula; a so far; and (a + 1) · … · (a + 7), or
     1/a where it is not."""
+    p = digits(m)
     small = a < FAR
-    high = pairs.select(m, small, pairs.plus(a, FAR), (a, 0.0 * a))
+    high = p.select(m, small, p.plus(a, FAR), (a, 0.0 * a))
     product: Pair = (1.0 + 0.0 * a, 0.0 * a)
     inside = at_most(m, a, FAR)
     for k in range(1, int(FAR)):
-        product = pairs.multiply(product, pairs.plus(inside, float(k)))
-    product = pairs.select(m, small, product, pairs.divide((1.0, 0.0), (a, 0.0)))
+        product = p.multiply(product, p.plus(inside, float(k)))
+    product = p.select(m, small, product, p.divide((1.0, 0.0), (a, 0.0)))
     return m.select(small, FAR, 0.0), high, product
 
 
 def _front(m: Calculus, a: Number, x: Number) -> tuple[Pair, Pair]:
     """xᵃ · e**−x / Γ(a + 1), as a logarithm and a factor."""
+    p = digits(m)
     raise_by, high, product = raised(m, a)
-    difference = pairs.divide(pairs.add((x, 0.0), pairs.negate(high)), high)
-    _, excess = pairs.logarithm(m, pairs.divide((x, 0.0), high), difference)
-    log_x, _ = pairs.logarithm(m, (x, 0.0 * x), pairs.plus(x, -1.0))
-    size = pairs.add(pairs.multiply(high, excess), pairs.multiply((raise_by, 0.0), log_x))
-    size = pairs.add(size, (stirling(high[0]), 0.0))
-    root = pairs.root(m, pairs.multiply(high, pairs.HALF_OVER_PI))
-    return pairs.negate(size), pairs.multiply(root, product)
+    difference = p.divide(p.add((x, 0.0), p.negate(high)), high)
+    _, excess = p.logarithm(m, p.divide((x, 0.0), high), difference)
+    log_x, _ = p.logarithm(m, (x, 0.0 * x), p.plus(x, -1.0))
+    size = p.add(p.multiply(high, excess), p.multiply((raise_by, 0.0), log_x))
+    size = p.add(size, (stirling(high[0]), 0.0))
+    root = p.root(m, p.multiply(high, pairs.HALF_OVER_PI))
+    return p.negate(size), p.multiply(root, product)
 
 
 def _end_of_lower(m: Calculus, a: Number, x: Number) -> Number:
@@ -160,14 +183,15 @@ def _small_order(m: Calculus, a: Number, x: Number) -> Number:
 
 def _part(m: Calculus, a: Number, x: Number, is_lower: Number) -> Number:
     """P or Q."""
+    p = digits(m)
     size, factor = _front(m, a, x)
     found = integral(m, *_sides(m, a, x, is_lower))
-    with_first = pairs.add((1.0, 0.0), pairs.multiply((x, 0.0), found))
-    whole = pairs.multiply((a, 0.0), found)
-    upper = pairs.multiply(pairs.divide((a, 0.0), (x, 0.0)), found)
-    over = pairs.select(m, is_lower, whole, upper)
-    over = pairs.select(m, is_lower & (a < 1.0), with_first, over)
-    return pairs.power_times(m, size, pairs.multiply(factor, over))
+    with_first = p.add((1.0, 0.0), p.multiply((x, 0.0), found))
+    whole = p.multiply((a, 0.0), found)
+    upper = p.multiply(p.divide((a, 0.0), (x, 0.0)), found)
+    over = p.select(m, is_lower, whole, upper)
+    over = p.select(m, is_lower & (a < 1.0), with_first, over)
+    return p.power_times(m, size, p.multiply(factor, over))
 
 
 def _inside(m: Calculus, a: Number, x: Number) -> tuple[Number, Number]:
@@ -198,11 +222,12 @@ def gammaincc(m: Calculus, a: Number, x: Number) -> Number:
 
 def gammainc_by_a(m: Calculus, a: Number, x: Number) -> Number:
     """The derivative of P by a."""
+    p = digits(m)
     inner, end = _inside(m, at_least(m, a, 1e-280), x)
     is_lower, small = _end_of_lower(m, inner, end), inner < 1.0
     total, slope = slopes(m, *_sides(m, inner, end, is_lower))
     size, factor = _front(m, inner, end)
-    front = pairs.power_times(m, size, factor)
+    front = p.power_times(m, size, factor)
     growth = _growth(m, inner, end)
     plain = inner * (growth * total + slope)
     next_growth = growth - 1.0 / inner

@@ -13,7 +13,7 @@ from nets.ir.affine import Affine
 from nets.ir.core import Value
 from nets.ir.estimates import elements_about
 from nets.ir.sizes import Dim
-from nets.ir.types import BufferType, TensorType, f64
+from nets.ir.types import BufferType, TensorType, f32, f64
 from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array
 from nets.ops.loop.lowering import Lowering, buffer_type
@@ -35,7 +35,7 @@ def rules_of_steps(formula: Formula) -> tuple[Callable[..., Array], LowerSteps]:
         with s.inside(s.parallel(0, (count + (width - 1)) // width)) as body:
             access = _Access(s, Affine.of(body.arguments[0]) * width, width, count)
             wide = [Register(s, s.cast(access.load(x), f64)) for x in inputs]
-            found = formula(Registers(), *wide)
+            found = formula(Registers(out.type.dtype == f32), *wide)
             access.store(s.cast(found.value, out.type.dtype), out)
             s.yield_()
 
