@@ -331,6 +331,14 @@ def test_ranks_that_differ_are_told_so() -> None:
     with pytest.raises(DisagreementError, match="rank 0 differs"):
         simulated.run(shards, 4)
 
+    def otherwise_rounded(rank: int) -> Any:
+        options = {"numerics": "strict" if rank else "strict-nofma"}
+        total = nets.trace(lambda x: dist.all_reduce(x), **options)
+        return total(X)
+
+    with pytest.raises(DisagreementError, match=r"rank 0 differs(.*\n)*.*numerics strict"):
+        simulated.run(otherwise_rounded, 4)
+
     def late(rank: int) -> Any:
         step = dist.parallel(sgd, shards=4)
         for size in (24, 16 if rank == 2 else 24):

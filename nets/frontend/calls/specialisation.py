@@ -18,6 +18,7 @@ import numpy as np
 
 from nets import communicator
 from nets.backend.process.callable import NativeFunction
+from nets.backend.process.obstacle import backend_here
 from nets.backend.process.open_callable import OpenFunction
 from nets.compiler.compile import Compilation, CompileOptions, Executable
 from nets.errors import GradientError
@@ -37,6 +38,7 @@ from nets.locks import lock, made_alone
 from nets.ops.definition.emitter import tensor_type
 from nets.passes.derivatives.vjp import SplitVjp, split_vjp, vjp
 from nets.passes.simplify.effects import without_effects
+from nets.version import NUMERICS_CONTRACT
 
 if TYPE_CHECKING:
     from nets.frontend.calls.plans import Plan
@@ -227,7 +229,10 @@ class Specialisation:
         function = self.program.function
         if not any(op.has(Trait.EFFECT) and op.results for op in function.walk()):
             return None
-        text = str(function)
+        # What else the bits of a result depend on.
+        backend = self.options.backend or backend_here()
+        about = f"backend {backend}, numerics {self.options.numerics}, {NUMERICS_CONTRACT}"
+        text = f"{about}\n{function}"
         return function.name, sha256(text.encode()).digest(), text
 
     def _agree(self) -> None:
