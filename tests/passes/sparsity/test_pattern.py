@@ -127,6 +127,7 @@ CHOOSE = {
     *("zeta", "zeta_by_s", "gammainc", "gammaincc", "gammainc_by_a"),
     *("betainc", "betainc_by_a", "betainc_by_b"),
     *("qr", "eigh", "svd", "lu", "exchange_rows", "cholesky", "triangular_solve"),
+    "cholesky_cotangent",
 }
 """Ops whose result depends on other elements at other points, and factorisations, which say that
 all of it depends on all of the matrix."""
