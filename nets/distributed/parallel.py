@@ -113,7 +113,6 @@ class Parallel(Derived):
         super().__init__(function, "parallel", arguments)
         self.shards, self.in_axes, self.rows, self._ranks = arguments
         self.is_traced_anew = False
-
         self._fixed: dict[int, Parallel] = {}
         """The same for a number of ranks that is given; of one for which it is."""
 

@@ -237,7 +237,7 @@ class Specialisation:
 
     def _agree(self) -> None:
         """Refuse to run what other ranks do not run as well."""
-        if self._common is not None and communicator.current().size > 1:
+        if communicator.current().size > 1 and self._common is not None:
             communicator.agree(*self._common)
 
     def call(self, arrays: Sequence[Array]) -> list[Variable]:

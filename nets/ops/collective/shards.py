@@ -26,6 +26,7 @@ from nets.ir.core import Trait, Value
 from nets.ir.sizes import Dim
 from nets.ir.types import TensorType, i64
 from nets.ops.definition.attributes import Text
+from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.registry import Array, Lazy, structural
 from nets.ops.definition.rules import Tangents
@@ -62,6 +63,7 @@ class AllReduce:
     """The sum, mean, max or min of x over all shards, the same in each."""
 
     operands = ("x",)
+    batch = ITSELF
     kinds = {"reduction": Text()}
 
     def infer(x: TensorType, *, reduction: str, shards: int) -> TensorType:
@@ -108,17 +110,6 @@ class AllReduce:
             return [_over_shards(b, tangent, reduction, shards)]
         own = b.select(b.compare("equal", x, y), tangent, b.zero(tangent))
         return [b.div(_over_shards(b, own, "sum", shards), _ties(b, x, y, shards))]
-
-    def stack(
-        b: Emitter,
-        operands: Sequence[Value],
-        stacked: Sequence[bool],
-        size: Dim,
-        *,
-        reduction: str,
-        shards: int,
-    ) -> tuple[Value]:
-        return (_over_shards(b, operands[0], reduction, shards),)
 
 
 @structural("all_gather", _JOINS, attributes=("shards",))
@@ -178,6 +169,7 @@ class ShardBroadcast:
     """What x is in the shard ``root``, the same in each shard."""
 
     operands = ("x",)
+    batch = ITSELF
 
     def infer(x: TensorType, *, root: int, shards: int) -> TensorType:
         _check_shards("shard_broadcast", shards)
@@ -197,17 +189,6 @@ class ShardBroadcast:
             return b.select(everywhere, total, b.zero(total))
 
         return (of_root,)
-
-    def stack(
-        b: Emitter,
-        operands: Sequence[Value],
-        stacked: Sequence[bool],
-        size: Dim,
-        *,
-        root: int,
-        shards: int,
-    ) -> tuple[Value]:
-        return (b.emit("shard_broadcast", operands[0], root=root, shards=shards),)
 
 
 @structural("shard_barrier", Trait.EFFECT, attributes=("shards",))

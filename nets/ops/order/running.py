@@ -15,14 +15,13 @@ import numpy as np
 
 from nets.errors import DTypeError, ShapeError
 from nets.ir.core import Trait, Value
-from nets.ir.sizes import Dim
 from nets.ir.types import TensorType, i64
 from nets.ops.definition import samples as draw
+from nets.ops.definition.decisions import ITSELF
 from nets.ops.definition.emitter import Emitter, tensor_type
 from nets.ops.definition.footprints import Footprint, Footprints
 from nets.ops.definition.registry import Array, op, sample
 from nets.ops.definition.rules import Tangents
-from nets.ops.definition.stacks import each_repeated
 from nets.ops.loop.lowering import Lowering, buffer_type
 from nets.ops.order.running_across import Across
 from nets.ops.order.running_pass import Alone, Layout, Scanned
@@ -50,6 +49,7 @@ class Running:
     """
 
     operands = ("x",)
+    batch = ITSELF
     native_from = 524288
     samples = [
         sample(draw.f32(3, 17), axis=1, combiner="add", reverse=False),
@@ -132,19 +132,6 @@ class Running:
     ) -> Footprint:
         return _up_to(f, x, axis, reverse)
 
-    def stack(
-        b: Emitter,
-        operands: Sequence[Value],
-        stacked: Sequence[bool],
-        size: Dim,
-        *,
-        axis: int,
-        combiner: str,
-        reverse: bool,
-    ) -> tuple[Value]:
-        (x,) = operands
-        return (b.emit("running", x, axis=axis + 1, combiner=combiner, reverse=reverse),)
-
     def lower(
         s: Lowering,
         operands: Sequence[Value],
@@ -166,6 +153,7 @@ class RunningPlace:
     "min" of the smallest: what ``running`` takes there."""
 
     operands = ("x",)
+    batch = ITSELF
     native_from = 524288
     no_derivative = "positions change in steps"
     samples = [
@@ -192,19 +180,6 @@ class RunningPlace:
         found = x.shape[axis] - 1 - _places(np.flip(x, axis), axis, combiner)
         return np.ascontiguousarray(np.flip(found, axis))
 
-    def stack(
-        b: Emitter,
-        operands: Sequence[Value],
-        stacked: Sequence[bool],
-        size: Dim,
-        *,
-        axis: int,
-        combiner: str,
-        reverse: bool,
-    ) -> tuple[Value]:
-        (x,) = operands
-        return (b.emit("running_place", x, axis=axis + 1, combiner=combiner, reverse=reverse),)
-
     def lower(
         s: Lowering,
         operands: Sequence[Value],
@@ -224,6 +199,7 @@ class RunningLinear:
     from the last element on. What the derivatives of running products are made of."""
 
     operands = ("a", "b")
+    batch = ITSELF
     native_from = 4096
     samples = [
         sample(draw.f32(3, 17), draw.f32(3, 17), axis=1, reverse=False),
@@ -293,18 +269,6 @@ class RunningLinear:
         f: Footprints, a: Footprint, b: Footprint, *, axis: int, reverse: bool
     ) -> Footprint:
         return _up_to(f, f.union(a, b), axis, reverse)
-
-    def stack(
-        b: Emitter,
-        operands: Sequence[Value],
-        stacked: Sequence[bool],
-        size: Dim,
-        *,
-        axis: int,
-        reverse: bool,
-    ) -> tuple[Value]:
-        each = each_repeated(b, operands, stacked, size)
-        return (b.emit("running_linear", *each, axis=axis + 1, reverse=reverse),)
 
     def lower(
         s: Lowering,

@@ -36,7 +36,7 @@ def batch(
     Requires: tensor dialect, not fused. Ensures: tensor dialect, a new function ``NAME_batched``.
     """
     types = [
-        _stack_type(x, size) if is_stacked else x.type
+        stack_type(x, size) if is_stacked else x.type
         for x, is_stacked in zip(function.arguments, stacked, strict=True)
     ]
     hints = [x.hint for x in function.arguments]
@@ -54,7 +54,8 @@ def batch(
     return batched, [x in over.stacks for x in returned]
 
 
-def _stack_type(x: Value, size: Dim) -> TensorType:
+def stack_type(x: Value, size: Dim) -> TensorType:
+    """The type of the stack of a value."""
     type = tensor_type(x)
     return type.with_shape((size, *type.shape))
 
@@ -119,8 +120,6 @@ class Over:
 
     def _take(self, op: Operation) -> bool:
         """Do an operation to whole stacks, if it can be."""
-        if op.has(Trait.EFFECT) and not definition_of(op).rules.stack:
-            return False
         operands = [self.value(x) for x in op.operands]
         stacked = [x in self.stacks for x in op.operands]
         try:
@@ -155,7 +154,7 @@ class _Region(Over):
         self.block = Block()
         super().__init__(self.block, size)
         for x in arguments:
-            type = _stack_type(x, size) if x in stacks else x.type
+            type = stack_type(x, size) if x in stacks else x.type
             self.keep(x, self.block.add_argument(type, x.hint), x in stacks)
 
     def end(self, values: Sequence[Value]) -> Region:

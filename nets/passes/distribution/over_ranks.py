@@ -18,10 +18,9 @@ from nets.errors import ControlFlowError
 from nets.ir.builder import Builder
 from nets.ir.clone import body_without_terminator, clone_function, clone_into
 from nets.ir.core import Function, Operation, Value
-from nets.ir.types import TensorType
 from nets.ops.definition.emitter import GraphEmitter, tensor_type
 from nets.ops.definition.registry import lookup
-from nets.passes.derivatives.batch import Over
+from nets.passes.derivatives.batch import Over, stack_type
 from nets.passes.distribution.transfers import Rows, Transfers, bytes_of
 
 BUCKET_BYTES: Final = 1 << 20
@@ -48,7 +47,7 @@ def spread(function: Function, varying: Sequence[bool], shards: int, ranks: int)
     _refuse_inner(source)
     local = shards // ranks
     types = [
-        _stack_type(x, local) if differs and local > 1 else x.type
+        stack_type(x, local) if differs and local > 1 else x.type
         for x, differs in zip(source.arguments, varying, strict=True)
     ]
     hints = [x.hint for x in source.arguments]
@@ -149,7 +148,7 @@ class _Spread:
         self.over = Over(function.body, shards // ranks)
         self.b = self.over.b
         self.t = Transfers(self.b, shards, ranks)
-        self.waiting: list[Operation] = []
+        self.waiting: dict[Operation, None] = {}
         """Reductions of one kind and dtype that go with the next transfer."""
 
     def walk(self, operations: Iterable[Operation]) -> None:
@@ -199,9 +198,9 @@ class _Spread:
 
     def _wait(self, op: Operation) -> None:
         """Let a reduction go with the next transfer."""
-        if self.waiting and _kind(self.waiting[0]) != _kind(op):
+        if self.waiting and _kind(next(iter(self.waiting))) != _kind(op):
             self.send()
-        self.waiting.append(op)
+        self.waiting[op] = None
         if sum(bytes_of(x.result) for x in self.waiting) >= BUCKET_BYTES:
             self.send()
 
@@ -210,19 +209,14 @@ class _Spread:
         if not self.waiting:
             return
         rows = [self._rows(op.operands[0]) for op in self.waiting]
-        found = self.t.reduce(rows, self.waiting[0].attributes["reduction"])
+        found = self.t.reduce(rows, next(iter(self.waiting)).attributes["reduction"])
         for op, value in zip(self.waiting, found, strict=True):
             self.over.keep(op.result, value, is_stack=False)
-        self.waiting = []
+        self.waiting = {}
 
 
 def _kind(op: Operation) -> tuple[object, ...]:
     return op.attributes["reduction"], tensor_type(op.result).dtype
-
-
-def _stack_type(x: Value, size: int) -> TensorType:
-    type = tensor_type(x)
-    return type.with_shape((size, *type.shape))
 
 
 def _refuse_inner(function: Function) -> None:
